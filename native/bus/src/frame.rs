@@ -1,0 +1,73 @@
+//! One access unit on its way through the bus.
+
+use bytes::Bytes;
+
+use crate::TrackId;
+
+/// One access unit (video) or one audio frame, in the bus' canonical form.
+///
+/// The payload holds
+/// - H.264: NAL units, each behind a 4-byte big-endian length, without parameter sets and access unit
+///   delimiters (the parameter sets live in the track's configuration);
+/// - AAC: one raw access unit, without ADTS.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The track that this belongs to.
+    pub track: TrackId,
+    /// See [`FrameFlags`].
+    pub flags: FrameFlags,
+    /// Presentation time in ticks of the track's clock.
+    pub pts: i64,
+    /// Decoding time in ticks of the track's clock; strictly increasing within a track, except behind [`FrameFlags::DISCONTINUITY`].
+    pub dts: i64,
+    /// Length in ticks of the track's clock; 0 when the sender did not say.
+    pub duration: u32,
+    /// The bytes, shared and never changed.
+    pub payload: Bytes,
+}
+
+/// What a frame is, besides its bytes. A set of bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FrameFlags(u8);
+
+impl FrameFlags {
+    /// Nothing set.
+    pub const NONE: Self = Self(0);
+    /// A video frame at which decoding can begin.
+    pub const KEY: Self = Self(0b01);
+    /// The timeline or the data breaks in front of this frame.
+    pub const DISCONTINUITY: Self = Self(0b10);
+
+    /// Whether every bit of `other` is set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The bits as a number, for bindings.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set bits of `bits`; unknown bits are dropped.
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits & 0b11)
+    }
+}
+
+impl Frame {
+    /// Whether decoding of the video can begin here.
+    pub fn is_key(&self) -> bool {
+        self.flags.contains(FrameFlags::KEY)
+    }
+
+    /// Whether the timeline or the data breaks in front of this frame.
+    pub fn is_discontinuity(&self) -> bool {
+        self.flags.contains(FrameFlags::DISCONTINUITY)
+    }
+}

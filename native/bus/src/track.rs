@@ -1,0 +1,52 @@
+//! The elementary streams of a stream.
+
+use arcly_codec::{CodecConfig, MediaKind};
+
+/// The number of a track within its stream. By convention 0 is the first video and 1 the first audio track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(pub u8);
+
+/// One elementary stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// Its number within the stream.
+    pub id: TrackId,
+    /// Its codec and the record that a decoder needs.
+    pub config: CodecConfig,
+    /// Ticks per second of its timestamps: 90 000 for video, the sample rate for audio.
+    pub clock_rate_hz: u32,
+}
+
+impl Track {
+    /// A track whose clock is the usual one of its codec.
+    pub fn new(id: TrackId, config: CodecConfig) -> Self {
+        let clock_rate_hz = config.clock_rate_hz();
+        Self { id, config, clock_rate_hz }
+    }
+
+    /// Pictures or sound.
+    pub fn kind(&self) -> MediaKind {
+        self.config.kind()
+    }
+}
+
+/// All tracks of a stream between two changes of configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrackSet {
+    /// Counts the changes: 0 is the empty set before the first configuration.
+    pub revision: u32,
+    /// The tracks, by ascending id.
+    pub tracks: Vec<Track>,
+}
+
+impl TrackSet {
+    /// The track with this id.
+    pub fn find(&self, id: TrackId) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.id == id)
+    }
+
+    /// The first track of that kind.
+    pub fn first(&self, kind: MediaKind) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.kind() == kind)
+    }
+}

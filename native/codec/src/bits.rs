@@ -1,0 +1,1 @@
+//! A bit reader over borrowed bytes, most significant bit first.
