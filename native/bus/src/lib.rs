@@ -1,9 +1,38 @@
 //! The log of a stream and its cursors: the hot path.
 //!
-//! A publisher appends [`Frame`]s to a log; a subscriber is a cursor over it. No runtime, no I/O, no clock.
+//! A [`Publisher`] appends [`Frame`]s to the log of its stream; a [`Subscription`] is a cursor over that
+//! log. Publishing takes no lock and does no work per subscriber; reading takes no lock and touches no
+//! reference count per frame. No runtime, no I/O, no clock.
+//!
+//! ```text
+//! Publisher ──▶ chunk 7 ─ chunk 8 ─ chunk 9        a chunk: up to 64 frames under one track set
+//!                 ▲          ▲  random access point (where a new subscriber begins)
+//!            Subscription (a chunk and an index)
+//! ```
+//!
+//! - `chunk` holds frames and the only `unsafe` of this crate, proved in `tests/loom_log.rs`;
+//! - `log` finds chunks by number and remembers the newest random access point;
+//! - `publisher` writes, bounds memory, repairs timestamps; `subscription` reads and skips;
+//! - `wake` tells waiting readers, one wake-up for each event loop or pump and not for each reader.
 
+mod chunk;
+mod error;
 mod frame;
+mod identity;
+mod log;
+mod publisher;
+mod subscription;
+mod sync;
+mod timeline;
 mod track;
+mod wake;
 
+pub use chunk::CHUNK_FRAMES;
+pub use error::BusError;
 pub use frame::{Frame, FrameFlags};
+pub use identity::{NameError, StreamKey};
+pub use log::{Counters, Log, LogBounds};
+pub use publisher::{Publisher, PublisherHooks};
+pub use subscription::{Batch, Read, Subscription};
 pub use track::{Track, TrackId, TrackSet};
+pub use wake::WakeSlot;

@@ -1,0 +1,188 @@
+//! The log of one stream: a table of chunks, the newest random access point, and who waits.
+
+use std::sync::Arc;
+
+use crate::{
+    CHUNK_FRAMES, Subscription, TrackSet,
+    chunk::Chunk,
+    sync::{AtomicBool, AtomicU64, Counted, Ordering, Shared},
+    wake::WakeList,
+};
+
+/// How much of a stream is kept for late joiners and slow readers. Memory per stream is bounded by `bytes` plus an eighth of
+/// it, plus one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBounds {
+    /// Frames kept. Default 1024: some 13 s of 30 pictures and 47 audio frames a second.
+    pub frames: usize,
+    /// Payload bytes kept. Default 32 MiB: 10 s at 25 Mbit/s.
+    pub bytes: usize,
+}
+
+impl Default for LogBounds {
+    fn default() -> Self {
+        Self { frames: 1024, bytes: 32 << 20 }
+    }
+}
+
+/// A stream as readers and writers share it.
+pub struct Log {
+    /// Chunk `n` is at `n % table.len()` until it is dropped or written over.
+    table: Box<[Shared<Chunk>]>,
+    /// Number of the newest chunk in the table.
+    head: AtomicU64,
+    /// The newest random access point, or [`NO_POSITION`].
+    random_access: AtomicU64,
+    closed: AtomicBool,
+    pub(crate) wakes: WakeList,
+    pub(crate) bounds: LogBounds,
+    pub(crate) totals: Totals,
+}
+
+/// What has passed through a log since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Video frames published.
+    pub video_frames: u64,
+    /// Frames of other tracks published.
+    pub other_frames: u64,
+    /// Payload bytes published.
+    pub bytes: u64,
+    /// Frames whose timestamps had to be repaired.
+    pub repaired: u64,
+    /// Frames that lagging subscribers were made to skip.
+    pub missed: u64,
+    /// Subscriptions open now that count as viewers.
+    pub viewers: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) video_frames: std::sync::atomic::AtomicU64,
+    pub(crate) other_frames: std::sync::atomic::AtomicU64,
+    pub(crate) bytes: std::sync::atomic::AtomicU64,
+    pub(crate) repaired: std::sync::atomic::AtomicU64,
+    pub(crate) missed: std::sync::atomic::AtomicU64,
+    pub(crate) viewers: std::sync::atomic::AtomicU64,
+}
+
+/// A chunk and an index in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Position {
+    pub(crate) chunk: u64,
+    pub(crate) index: usize,
+}
+
+const NO_POSITION: u64 = u64::MAX;
+const INDEX_BITS: u32 = 8;
+
+impl Position {
+    fn pack(self) -> u64 {
+        self.chunk << INDEX_BITS | self.index as u64
+    }
+
+    fn unpack(packed: u64) -> Option<Self> {
+        let index = (packed & ((1 << INDEX_BITS) - 1)) as usize;
+        (packed != NO_POSITION).then_some(Self { chunk: packed >> INDEX_BITS, index })
+    }
+}
+
+impl Log {
+    pub(crate) fn new(bounds: LogBounds, first: Counted<Chunk>) -> Self {
+        // Chunks can be closed early (a change of tracks, many bytes): room for twice as many as full ones need.
+        let chunks = bounds.frames.div_ceil(CHUNK_FRAMES).max(2) * 2;
+        let log = Self {
+            table: (0..chunks).map(|_| Shared::empty()).collect(),
+            head: AtomicU64::new(first.number),
+            random_access: AtomicU64::new(NO_POSITION),
+            closed: AtomicBool::new(false),
+            wakes: WakeList::new(),
+            bounds,
+            totals: Totals::default(),
+        };
+        log.install(first);
+        log
+    }
+
+    /// A cursor that starts at the newest random access point, or waits for the next one when none is kept. It counts as a viewer.
+    pub fn subscribe(self: &Arc<Self>) -> Subscription {
+        Subscription::new(self.clone(), true)
+    }
+
+    /// The same for a reader that is no viewer: a packager, a recorder.
+    pub fn tap(self: &Arc<Self>) -> Subscription {
+        Subscription::new(self.clone(), false)
+    }
+
+    /// The tracks as of the newest frame.
+    pub fn tracks(&self) -> Arc<TrackSet> {
+        self.newest().map(|chunk| chunk.tracks.clone()).unwrap_or_default()
+    }
+
+    /// Ends the stream for its readers, who still get what is published, and for its publisher, whose next frame is refused.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.wakes.wake();
+    }
+
+    /// Whether the stream has been ended.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// What has passed so far.
+    pub fn counters(&self) -> Counters {
+        use std::sync::atomic::Ordering::Relaxed;
+        let totals = &self.totals;
+        Counters {
+            video_frames: totals.video_frames.load(Relaxed),
+            other_frames: totals.other_frames.load(Relaxed),
+            bytes: totals.bytes.load(Relaxed),
+            repaired: totals.repaired.load(Relaxed),
+            missed: totals.missed.load(Relaxed),
+            viewers: totals.viewers.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn capacity_chunks(&self) -> usize {
+        self.table.len()
+    }
+
+    fn slot(&self, number: u64) -> Option<&Shared<Chunk>> {
+        self.table.get((number % self.table.len().max(1) as u64) as usize)
+    }
+
+    /// The chunk with that number, if it is still kept.
+    pub(crate) fn find(&self, number: u64) -> Option<Counted<Chunk>> {
+        self.slot(number)?.load_full().filter(|chunk| chunk.number == number)
+    }
+
+    pub(crate) fn newest(&self) -> Option<Counted<Chunk>> {
+        // A publisher may go round the whole table between the two loads: then look again at where it is now.
+        (0..8).find_map(|_| self.find(self.head.load(Ordering::Acquire)))
+    }
+
+    /// The chunk that holds the newest random access point and the index in it, if it is still kept.
+    pub(crate) fn random_access(&self) -> Option<(Counted<Chunk>, usize)> {
+        let position = Position::unpack(self.random_access.load(Ordering::Acquire))?;
+        Some((self.find(position.chunk)?, position.index))
+    }
+
+    pub(crate) fn install(&self, chunk: Counted<Chunk>) {
+        let number = chunk.number;
+        if let Some(slot) = self.slot(number) {
+            slot.store(Some(chunk));
+        }
+        self.head.store(number, Ordering::Release);
+    }
+
+    pub(crate) fn forget(&self, number: u64) {
+        if let Some(slot) = self.slot(number) {
+            slot.store(None);
+        }
+    }
+
+    pub(crate) fn mark_random_access(&self, position: Position) {
+        self.random_access.store(position.pack(), Ordering::Release);
+    }
+}

@@ -1,0 +1,180 @@
+//! A cursor over a log.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use arcly_codec::MediaKind;
+
+use crate::{Frame, Log, TrackSet, chunk::Chunk, sync::Counted};
+
+/// A reader of one stream: a chunk and an index in it. Costs no memory of the stream beyond the chunk it stands in, however
+/// long it sleeps.
+pub struct Subscription {
+    log: Arc<Log>,
+    chunk: Counted<Chunk>,
+    index: usize,
+    /// Skip everything up to the next random access point of the video.
+    awaits_key: bool,
+    /// The next frame handed out does not follow the one before.
+    discontinuity: bool,
+    missed: u64,
+    is_viewer: bool,
+}
+
+/// What a look at the log gave.
+pub enum Read<'a> {
+    /// At least one frame.
+    Frames(Batch<'a>),
+    /// Nothing new yet.
+    Empty,
+    /// The stream has ended and everything was read.
+    Ended,
+}
+
+/// Frames that follow each other under one track set, borrowed from the log.
+pub struct Batch<'a> {
+    /// Never empty.
+    pub frames: &'a [Frame],
+    /// The tracks of these frames.
+    pub tracks: &'a Arc<TrackSet>,
+    /// The first of these frames does not follow the last one read: frames were skipped, see [`Subscription::missed`].
+    pub discontinuity: bool,
+}
+
+impl Subscription {
+    pub(crate) fn new(log: Arc<Log>, is_viewer: bool) -> Self {
+        if is_viewer {
+            log.totals.viewers.fetch_add(1, Relaxed);
+        }
+        let empty = Counted::new(Chunk::new(0, 0, Arc::default()));
+        let mut subscription =
+            Self { log, chunk: empty, index: 0, awaits_key: false, discontinuity: false, missed: 0, is_viewer };
+        subscription.join();
+        subscription
+    }
+
+    /// Up to `max` frames that are waiting. They count as read.
+    ///
+    /// A reader that the log has overtaken goes on at the newest random access point, or at the next one if that is no longer
+    /// kept; the batch then says [`Batch::discontinuity`].
+    pub fn read(&mut self, max: usize) -> Read<'_> {
+        match self.seek() {
+            Sought::Empty => Read::Empty,
+            Sought::Ended => Read::Ended,
+            Sought::Found => {
+                let start = self.index;
+                let waiting = self.chunk.frames_from(start);
+                let frames = waiting.get(..max.max(1)).unwrap_or(waiting);
+                self.index += frames.len();
+                let discontinuity = std::mem::take(&mut self.discontinuity);
+                Read::Frames(Batch { frames, tracks: &self.chunk.tracks, discontinuity })
+            }
+        }
+    }
+
+    /// The stream that is read.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Frames skipped since the beginning because this reader was too slow.
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Moves to the first frame that may be handed out.
+    fn seek(&mut self) -> Sought {
+        loop {
+            let published = self.chunk.published();
+            if self.index < published.len {
+                if !self.awaits_key || self.find_key() {
+                    return Sought::Found;
+                }
+                continue;
+            }
+            if published.sealed {
+                self.step();
+                continue;
+            }
+            if !self.log.is_closed() {
+                return Sought::Empty;
+            }
+            // The last frames may have been published between the two looks.
+            let published = self.chunk.published();
+            if self.index >= published.len && !published.sealed {
+                return Sought::Ended;
+            }
+        }
+    }
+
+    /// Goes to the next chunk, or jumps when the log has dropped it.
+    fn step(&mut self) {
+        match self.log.find(self.chunk.number + 1) {
+            Some(next) => {
+                self.chunk = next;
+                self.index = 0;
+            }
+            None => self.jump(),
+        }
+    }
+
+    fn jump(&mut self) {
+        let from = self.position();
+        self.join();
+        self.count_missed(self.position().saturating_sub(from));
+        self.discontinuity = true;
+    }
+
+    /// Starts at the newest random access point; without one, at the newest frame, waiting for the next one.
+    fn join(&mut self) {
+        if let Some((chunk, index)) = self.log.random_access() {
+            // Never backwards: that point may lie before what was read already.
+            if chunk.first + index as u64 >= self.position() {
+                (self.chunk, self.index, self.awaits_key) = (chunk, index, false);
+                return;
+            }
+        }
+        if let Some(newest) = self.log.newest() {
+            self.index = newest.published().len;
+            self.chunk = newest;
+        }
+        self.awaits_key = true;
+    }
+
+    /// Frames published before the cursor.
+    fn position(&self) -> u64 {
+        self.chunk.first + self.index as u64
+    }
+
+    /// Skips to the first frame with which a decoder can begin; a stream without video can be entered anywhere.
+    fn find_key(&mut self) -> bool {
+        let has_video = self.chunk.tracks.first(MediaKind::Video).is_some();
+        let waiting = self.chunk.frames_from(self.index);
+        let skip = if has_video { waiting.iter().position(Frame::is_key) } else { Some(0) };
+        let skipped = skip.unwrap_or(waiting.len());
+        self.index += skipped;
+        self.awaits_key = skip.is_none();
+        if self.discontinuity {
+            self.count_missed(skipped as u64);
+        }
+        skip.is_some()
+    }
+
+    fn count_missed(&mut self, frames: u64) {
+        self.missed += frames;
+        self.log.totals.missed.fetch_add(frames, Relaxed);
+    }
+}
+
+enum Sought {
+    Found,
+    Empty,
+    Ended,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if self.is_viewer {
+            self.log.totals.viewers.fetch_sub(1, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A stream of one video and one audio track for the tests of the log.
+
+#![allow(dead_code)]
+
+use arcly_bus::{Frame, FrameFlags, LogBounds, Publisher, Track, TrackId};
+use arcly_codec::{
+    CodecConfig,
+    aac::AudioSpecificConfig,
+    h264::{AvcConfig, SpsInfo},
+};
+use bytes::Bytes;
+
+pub const VIDEO: TrackId = TrackId(0);
+pub const AUDIO: TrackId = TrackId(1);
+
+pub fn video_track(width: u32) -> Track {
+    let info = SpsInfo {
+        profile_idc: 100,
+        constraint_flags: 0,
+        level_idc: 31,
+        width,
+        height: 720,
+        bit_depth: 8,
+        frame_rate: None,
+    };
+    let config = AvcConfig { record: Bytes::new(), nal_length_size: 4, sps: vec![], pps: vec![], info };
+    Track::new(VIDEO, CodecConfig::H264(config))
+}
+
+pub fn audio_track() -> Track {
+    let config = AudioSpecificConfig {
+        record: Bytes::new(),
+        object_type: 2,
+        sample_rate_hz: 48_000,
+        output_rate_hz: 48_000,
+        channels: 2,
+        samples_per_frame: 1024,
+        sbr: false,
+        ps: false,
+    };
+    Track::new(AUDIO, CodecConfig::Aac(config))
+}
+
+pub fn stream(frames: usize, bytes: usize) -> Publisher {
+    let mut publisher = Publisher::new(LogBounds { frames, bytes }, Box::new(()));
+    publisher.set_tracks(vec![video_track(1280), audio_track()]).unwrap();
+    publisher
+}
+
+/// Frame number `n`; its number is also its payload.
+pub fn frame(track: TrackId, n: u64, key: bool) -> Frame {
+    let flags = if key { FrameFlags::KEY } else { FrameFlags::NONE };
+    let dts = n as i64 * 100;
+    Frame { track, flags, pts: dts, dts, duration: 0, payload: Bytes::copy_from_slice(&n.to_be_bytes()) }
+}
+
+pub fn number(frame: &Frame) -> u64 {
+    u64::from_be_bytes(frame.payload[..8].try_into().unwrap())
+}

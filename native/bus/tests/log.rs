@@ -1,0 +1,257 @@
+//! What a subscriber of a log sees.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg(not(loom))]
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Wake, Waker},
+};
+
+use arcly_bus::{BusError, CHUNK_FRAMES, Frame, FrameFlags, Publisher, Read, Subscription, TrackId, WakeSlot};
+use bytes::Bytes;
+use common::*;
+
+fn numbers(subscription: &mut Subscription) -> Vec<u64> {
+    let mut seen = Vec::new();
+    while let Read::Frames(batch) = subscription.read(usize::MAX) {
+        seen.extend(batch.frames.iter().map(number));
+    }
+    seen
+}
+
+fn publish(publisher: &mut Publisher, range: std::ops::Range<u64>, gop: u64) {
+    for n in range {
+        publisher.publish(frame(VIDEO, n, n % gop == 0)).unwrap();
+    }
+}
+
+#[test]
+fn a_reader_gets_every_frame_once_in_order() {
+    let mut publisher = stream(4096, 1 << 20);
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..1000, 50);
+    assert_eq!(numbers(&mut reader), (0..1000).collect::<Vec<_>>());
+    assert!(matches!(reader.read(1), Read::Empty));
+    drop(publisher);
+    assert!(matches!(reader.read(1), Read::Ended));
+}
+
+#[test]
+fn a_late_joiner_starts_at_the_newest_key_frame_and_misses_nothing_after_it() {
+    let mut publisher = stream(4096, 1 << 20);
+    publish(&mut publisher, 0..130, 50);
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 130..140, 50);
+    assert_eq!(numbers(&mut reader), (100..140).collect::<Vec<_>>());
+    assert_eq!(reader.missed(), 0);
+}
+
+#[test]
+fn a_joiner_before_the_first_key_frame_waits_for_it() {
+    let mut publisher = stream(4096, 1 << 20);
+    let mut reader = publisher.log().subscribe();
+    for n in 0..10 {
+        publisher.publish(frame(VIDEO, n, n == 7)).unwrap();
+    }
+    assert_eq!(numbers(&mut reader), [7, 8, 9]);
+}
+
+#[test]
+fn an_audio_only_stream_is_entered_anywhere() {
+    let mut publisher = Publisher::new(Default::default(), Box::new(()));
+    publisher.set_tracks(vec![audio_track()]).unwrap();
+    for n in 0..10 {
+        publisher.publish(frame(AUDIO, n, false)).unwrap();
+    }
+    let mut reader = publisher.log().subscribe();
+    publisher.publish(frame(AUDIO, 10, false)).unwrap();
+    assert_eq!(numbers(&mut reader), [10]);
+}
+
+#[test]
+fn an_overtaken_reader_jumps_to_the_newest_key_frame_and_is_told() {
+    let mut publisher = stream(128, 1 << 20);
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..10, 50);
+    assert_eq!(numbers(&mut reader).len(), 10);
+    publish(&mut publisher, 10..2030, 50);
+    // The chunk that it stands in is still its own; then comes the jump.
+    let Read::Frames(rest) = reader.read(usize::MAX) else { panic!("frames were published") };
+    assert_eq!((number(&rest.frames[0]), rest.discontinuity), (10, false));
+    let read = 10 + rest.frames.len() as u64;
+    let Read::Frames(batch) = reader.read(usize::MAX) else { panic!("frames were published") };
+    assert!(batch.discontinuity);
+    assert_eq!(number(&batch.frames[0]), 2000);
+    let seen = batch.frames.len() as u64;
+    assert_eq!(reader.missed(), 2000 - read);
+    assert_eq!(read + seen + numbers(&mut reader).len() as u64 + reader.missed(), 2030);
+    assert_eq!(publisher.log().counters().missed, reader.missed());
+}
+
+#[test]
+fn a_gop_larger_than_the_bounds_makes_joiners_wait_for_the_next_key_frame() {
+    let mut publisher = stream(128, 1 << 20);
+    publish(&mut publisher, 0..1000, 10_000);
+    let mut reader = publisher.log().subscribe();
+    assert!(matches!(reader.read(1), Read::Empty));
+    publisher.publish(frame(VIDEO, 1000, false)).unwrap();
+    publisher.publish(frame(VIDEO, 1001, true)).unwrap();
+    assert_eq!(numbers(&mut reader), [1001]);
+}
+
+#[test]
+fn a_change_of_tracks_is_seen_at_its_exact_place() {
+    let mut publisher = stream(4096, 1 << 20);
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..10, 5);
+    publisher.set_tracks(vec![video_track(1920)]).unwrap();
+    publish(&mut publisher, 10..20, 5);
+    let mut seen = Vec::new();
+    while let Read::Frames(batch) = reader.read(3) {
+        seen.extend(batch.frames.iter().map(|frame| (number(frame), batch.tracks.revision)));
+    }
+    assert_eq!(seen, (0..20).map(|n| (n, if n < 10 { 1 } else { 2 })).collect::<Vec<_>>());
+}
+
+#[test]
+fn memory_is_bounded_in_bytes_and_a_sleeping_reader_pins_one_chunk() {
+    let (limit, frame_bytes) = (1 << 20, 10_000_usize);
+    let freed = Arc::new(AtomicUsize::new(0));
+    struct Counted(Vec<u8>, Arc<AtomicUsize>);
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.1.fetch_add(self.0.len(), Ordering::Relaxed);
+        }
+    }
+    let mut publisher = stream(100_000, limit);
+    let asleep = publisher.log().subscribe();
+    let total = 1000;
+    for n in 0..total {
+        let payload = Bytes::from_owner(Counted(vec![0; frame_bytes], freed.clone()));
+        publisher.publish(Frame { payload, ..frame(VIDEO, n, n % 10 == 0) }).unwrap();
+    }
+    let held = total as usize * frame_bytes - freed.load(Ordering::Relaxed);
+    let chunk = limit / 8 + frame_bytes;
+    assert!(held <= limit + 2 * chunk, "{held} bytes are held");
+    drop(asleep);
+    drop(publisher);
+    assert_eq!(freed.load(Ordering::Relaxed), total as usize * frame_bytes);
+}
+
+#[test]
+fn frames_are_bounded_too() {
+    let mut publisher = stream(128, 1 << 30);
+    publish(&mut publisher, 0..10_000, 1_000_000);
+    // Only chunks of the last 128 frames are kept, so a new key frame is the only way in, and an old cursor has jumped.
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 10_000..10_000 + CHUNK_FRAMES as u64, 10_000);
+    assert_eq!(numbers(&mut reader)[0], 10_000);
+}
+
+#[test]
+fn bad_frames_are_refused_and_the_stream_goes_on() {
+    let mut publisher = stream(128, 1000);
+    let huge = Frame { payload: vec![0; 1001].into(), ..frame(VIDEO, 0, true) };
+    assert_eq!(publisher.publish(huge), Err(BusError::FrameTooLarge { limit: 1000, seen: 1001 }));
+    let stray = frame(TrackId(9), 0, true);
+    assert_eq!(publisher.publish(stray), Err(BusError::UnknownTrack { track: TrackId(9) }));
+    publisher.publish(frame(VIDEO, 0, true)).unwrap();
+    assert_eq!(numbers(&mut publisher.log().subscribe()), [0]);
+}
+
+#[test]
+fn a_closed_stream_is_known_to_its_publisher_and_read_to_its_end() {
+    let mut publisher = stream(128, 1 << 20);
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..3, 10);
+    publisher.log().close();
+    assert_eq!(publisher.publish(frame(VIDEO, 3, false)), Err(BusError::Closed));
+    assert_eq!(publisher.set_tracks(vec![]), Err(BusError::Closed));
+    assert_eq!(numbers(&mut reader), [0, 1, 2]);
+    assert!(matches!(reader.read(1), Read::Ended));
+    assert!(matches!(publisher.log().subscribe().read(1), Read::Frames(_)), "what is kept can still be read");
+}
+
+#[test]
+fn viewers_are_counted_and_taps_are_not() {
+    let publisher = stream(128, 1 << 20);
+    let viewers = || publisher.log().counters().viewers;
+    let (a, b, _tap) = (publisher.log().subscribe(), publisher.log().subscribe(), publisher.log().tap());
+    assert_eq!(viewers(), 2);
+    drop(a);
+    assert_eq!(viewers(), 1);
+    drop(b);
+    assert_eq!(viewers(), 0);
+}
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn an_armed_slot_is_woken_once_and_at_the_end() {
+    let mut publisher = stream(128, 1 << 20);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let slot = WakeSlot::new(publisher.log(), Waker::from(count.clone()));
+    let woken = || count.0.load(Ordering::SeqCst);
+    publisher.publish(frame(VIDEO, 0, true)).unwrap();
+    assert_eq!(woken(), 0, "not armed");
+    slot.arm();
+    publisher.publish(frame(VIDEO, 1, false)).unwrap();
+    publisher.publish(frame(VIDEO, 2, false)).unwrap();
+    assert_eq!(woken(), 1, "one wake-up for one arming");
+    slot.arm();
+    drop(publisher);
+    assert_eq!(woken(), 2, "the end wakes too");
+    let other = stream(128, 1 << 20);
+    drop(WakeSlot::new(other.log(), Waker::from(count.clone())));
+    other.log().close();
+    assert_eq!(woken(), 2, "a dropped slot is never woken");
+}
+
+#[test]
+fn one_writer_and_eight_readers_on_real_threads_agree() {
+    let mut publisher = stream(256, 1 << 20);
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let mut reader = publisher.log().subscribe();
+            std::thread::spawn(move || {
+                let (mut seen, mut last) = (0_u64, None);
+                loop {
+                    match reader.read(16) {
+                        Read::Frames(batch) => {
+                            for (i, frame) in batch.frames.iter().enumerate() {
+                                let n = number(frame);
+                                let jump = i == 0 && batch.discontinuity;
+                                assert!(last.is_none_or(|last| n == last + 1 || (jump && n > last)), "{last:?} → {n}");
+                                assert!(!jump || frame.flags.contains(FrameFlags::KEY));
+                                (last, seen) = (Some(n), seen + 1);
+                            }
+                        }
+                        Read::Empty => std::thread::yield_now(),
+                        Read::Ended => return seen + reader.missed(),
+                    }
+                }
+            })
+        })
+        .collect();
+    publish(&mut publisher, 0..200_000, 30);
+    drop(publisher);
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), 200_000, "received + missed = published");
+    }
+}
