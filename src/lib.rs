@@ -1,1 +1,62 @@
-//! Bindings.
+//! The Python face of the native core: translate, never decide. One file per Python noun.
+//!
+//! Rules of the border:
+//! - Threads of the runtime never run Python and never take the GIL; they leave something in a queue and wake the event loop
+//!   through its [`hub::LoopHub`].
+//! - No lock in here is held while the GIL is taken or given back.
+//! - Classes are frozen; what changes inside them sits behind a lock or an atomic.
+
+mod capi;
+mod engine;
+mod error;
+mod event;
+mod file;
+mod frame;
+mod hls;
+mod http;
+mod hub;
+mod inbox;
+mod key;
+mod rtmp;
+mod session;
+mod stream;
+mod subscription;
+mod track;
+
+use pyo3::prelude::*;
+
+/// The native core of arcly.
+#[pymodule(gil_used = false)]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::{
+        engine::Engine,
+        event::EventQueue,
+        file::FilePlayer,
+        frame::MediaFrame,
+        hls::HlsOutput,
+        http::{HttpListener, Origin},
+        hub::{LoopHub, WakeToken},
+        inbox::{Inbox, PublishRequest},
+        key::StreamKey,
+        rtmp::RtmpListener,
+        session::PublishSession,
+        stream::StreamHandle,
+        subscription::Cursor,
+        track::Track,
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::error::add_to(module)?;
+        super::capi::add_to(module)
+    }
+}
+
+/// For locks whose data are whole between any two statements, so that a panic elsewhere does not matter to them.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

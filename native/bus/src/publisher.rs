@@ -1,6 +1,7 @@
 //! The one writer of a stream.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -22,20 +23,21 @@ pub struct Publisher {
     hooks: Box<dyn PublisherHooks>,
     /// The tracks have changed and no frame has followed yet.
     tracks_are_news: bool,
+    end_reason: Cow<'static, str>,
 }
 
 /// Told by a publisher what the engine must know. Called on the publisher's thread.
 pub trait PublisherHooks: Send {
     /// The first frame under these tracks has been published.
     fn tracks_changed(&mut self, tracks: &Arc<TrackSet>);
-    /// The publisher is gone, and with it the stream.
-    fn ended(&mut self);
+    /// The publisher is gone, and with it the stream; `reason` is for people.
+    fn ended(&mut self, reason: &str);
 }
 
 /// No one listens.
 impl PublisherHooks for () {
     fn tracks_changed(&mut self, _: &Arc<TrackSet>) {}
-    fn ended(&mut self) {}
+    fn ended(&mut self, _: &str) {}
 }
 
 /// What the chunks in the table hold, oldest first; the last is the one being written.
@@ -60,7 +62,8 @@ impl Publisher {
         let mut chunks = VecDeque::with_capacity(log.capacity_chunks() + 1);
         chunks.push_back(Size::default());
         let kept = Kept { oldest: 0, chunks, total: Size::default() };
-        Self { log, writer, tracks, timeline: Timeline::default(), kept, hooks, tracks_are_news: false }
+        let end_reason = Cow::Borrowed("the publisher is gone");
+        Self { log, writer, tracks, timeline: Timeline::default(), kept, hooks, tracks_are_news: false, end_reason }
     }
 
     /// The log that is written to.
@@ -88,6 +91,11 @@ impl Publisher {
         self.tracks_are_news = true;
         self.next_chunk();
         Ok(())
+    }
+
+    /// Ends the stream and says why.
+    pub fn end(mut self, reason: impl Into<Cow<'static, str>>) {
+        self.end_reason = reason.into();
     }
 
     /// Appends one frame. Its times are repaired first (see [`Frame::dts`]). Takes no lock, and allocates only once in
@@ -195,6 +203,6 @@ impl Kept {
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.log.close();
-        self.hooks.ended();
+        self.hooks.ended(&self.end_reason);
     }
 }

@@ -1,47 +1,32 @@
-//! MPEG-4 AAC: the AudioSpecificConfig and the ADTS header.
+//! MPEG-4 AAC: the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1) and the ADTS header (§1.A.2).
+//!
+//! - `config`: AudioSpecificConfig, with GASpecificConfig (§4.4.1), program_config_element (§4.4.1.1) and both ways in
+//!   which SBR and PS are signalled (§1.6.5, §1.6.6).
+//! - `adts`: the header that MPEG-TS and `.aac` files put in front of each access unit.
 
-use bytes::Bytes;
+mod adts;
+mod config;
+#[cfg(test)]
+mod tests;
 
-use crate::CodecError;
+pub use adts::{ADTS_HEADER_BYTES, AdtsHeader, AdtsWriter, MAX_ADTS_FRAME_BYTES, parse_adts};
+pub use config::{AudioSpecificConfig, MAX_ASC_BYTES};
 
-/// `AudioSpecificConfig` (ISO/IEC 14496-3 §1.6.2.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AudioSpecificConfig {
-    /// The record itself.
-    pub record: Bytes,
-    /// `audioObjectType` of the core coder, escape resolved: 2 is AAC LC. (SBR and PS are in `sbr` and `ps`.)
-    pub object_type: u8,
-    /// Sampling rate of the core coder, in Hz: also the clock rate of the track.
-    pub sample_rate_hz: u32,
-    /// Output sampling rate in Hz: twice the core's with SBR, else the same.
-    pub output_rate_hz: u32,
-    /// Channels: 1 to 8; 0 when a program_config_element says it.
-    pub channels: u8,
-    /// PCM frames of one access unit at `sample_rate_hz`: 1024, or 960.
-    pub samples_per_frame: u32,
-    /// Spectral band replication is signalled.
-    pub sbr: bool,
-    /// Parametric stereo is signalled.
-    pub ps: bool,
+/// `samplingFrequencyIndex` (Table 1.18).
+const SAMPLE_RATES_HZ: [u32; 13] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+
+/// The index of a rate of the table.
+fn sampling_frequency_index(sample_rate_hz: u32) -> Option<u8> {
+    let index = SAMPLE_RATES_HZ.iter().position(|&rate| rate == sample_rate_hz)?;
+    u8::try_from(index).ok()
 }
 
-impl AudioSpecificConfig {
-    /// Reads an AudioSpecificConfig.
-    ///
-    /// # Errors
-    /// [`CodecError`] when the record is malformed or not AAC.
-    pub fn parse(record: Bytes) -> Result<Self, CodecError> {
-        let _ = record;
-        Err(CodecError::Unsupported { what: "skeleton" })
-    }
-
-    /// `mp4a.40.N` (RFC 6381 §3.3), N being the object type that a player must support: 2, 5 (SBR) or 29 (PS).
-    pub fn rfc6381(&self) -> String {
-        let object_type = match (self.ps, self.sbr) {
-            (true, _) => 29,
-            (false, true) => 5,
-            (false, false) => self.object_type,
-        };
-        format!("mp4a.40.{object_type}")
+/// `channelConfiguration` (Table 1.19) of a number of channels; 0 stays 0: a program_config_element says it.
+fn channel_configuration(channels: u8) -> Option<u8> {
+    match channels {
+        0..=6 => Some(channels),
+        8 => Some(7),
+        _ => None,
     }
 }

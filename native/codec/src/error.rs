@@ -18,6 +18,26 @@ pub enum CodecError {
         /// What was asked for.
         what: &'static str,
     },
+    /// Well-formed, but larger than arcly accepts.
+    LimitExceeded {
+        /// What is limited.
+        limit: &'static str,
+        /// The limit.
+        max: usize,
+        /// What the input asked for.
+        seen: usize,
+    },
+}
+
+impl CodecError {
+    /// The same error about a structure that begins `bytes` into a larger input.
+    #[must_use]
+    pub fn shifted(self, bytes: usize) -> Self {
+        match self {
+            Self::Malformed { what, offset } => Self::Malformed { what, offset: offset.saturating_add(bytes) },
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for CodecError {
@@ -25,6 +45,7 @@ impl fmt::Display for CodecError {
         match self {
             Self::Malformed { what, offset } => write!(f, "malformed {what} at byte {offset}"),
             Self::Unsupported { what } => write!(f, "unsupported {what}"),
+            Self::LimitExceeded { limit, max, seen } => write!(f, "{limit}: {seen}, but the limit is {max}"),
         }
     }
 }

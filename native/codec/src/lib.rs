@@ -8,6 +8,8 @@ pub mod bits;
 mod config;
 mod error;
 pub mod h264;
+#[cfg(test)]
+mod sweep;
 
 pub use config::{Codec, CodecConfig, MediaKind};
 pub use error::CodecError;

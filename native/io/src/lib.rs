@@ -1,1 +1,19 @@
-//! (skeleton)
+//! The only sockets and files: what drives the protocol machines, and what carries bytes between them and the bus.
+//!
+//! One folder a protocol, and in each the way of the data is a file name: `server` (or `client`) owns the socket,
+//! `to_bus` carries frames from it to the bus, `from_bus` from the bus to it.
+//!
+//! Decisions are not made here: a listener puts *requests* into the host's [`Inbox`] and waits for the answer.
+
+mod accept;
+pub mod file;
+pub mod hls;
+pub mod http;
+mod inbox;
+pub mod rtmp;
+mod runtime;
+
+pub use accept::ListenError;
+pub use inbox::{Inbox, Notice};
+pub use runtime::Runtime;
+pub use tokio::runtime::Handle;

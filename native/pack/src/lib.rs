@@ -1,1 +1,12 @@
-//! (skeleton)
+//! Containers and packagers: frames to bytes and playlists, bytes to frames. No I/O, no clock.
+
+pub mod flv;
+pub mod hls;
+pub mod mpegts;
+
+mod error;
+#[cfg(test)]
+mod testing;
+mod time;
+
+pub use error::PackError;

@@ -1,1 +1,7 @@
-//! (skeleton)
+//! Sans-IO protocol state machines: bytes and the time go in, events and bytes come out.
+//!
+//! No socket, no clock and no runtime: whoever owns those drives a machine with `handle_input`,
+//! `handle_timeout`, `poll_event`, `poll_output` and `poll_timeout`. Every byte comes from a peer
+//! that may be hostile: nothing here panics on it, and everything that is kept has a limit.
+
+pub mod rtmp;

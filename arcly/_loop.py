@@ -1,0 +1,70 @@
+"""How native threads wake an asyncio event loop: one descriptor per loop, any number of callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from arcly._native import LoopHub as NativeHub
+from arcly._native import WakeToken
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopHub] = WeakKeyDictionary()
+
+
+class LoopHub:
+    """The wake-ups of one event loop."""
+
+    def __init__(self) -> None:
+        self._native = NativeHub()
+        self._callbacks: dict[int, Callable[[], None]] = {}
+
+    @classmethod
+    def current(cls) -> LoopHub:
+        """Return the hub of the running loop."""
+        loop = asyncio.get_running_loop()
+        hub = _hubs.get(loop)
+        if hub is None:
+            hub = _hubs[loop] = cls()
+        return hub
+
+    def token(self, callback: Callable[[], None]) -> WakeToken:
+        """Return a token whose wake-ups call `callback` on the loop; give it back with `release`."""
+        if not self._callbacks:
+            asyncio.get_running_loop().add_reader(self._native.fileno(), self._ready)
+        token = self._native.token()
+        self._callbacks[token.id] = callback
+        return token
+
+    def release(self, token: WakeToken) -> None:
+        """Forget `token`. The loop may be closed already."""
+        self._callbacks.pop(token.id, None)
+        if not self._callbacks:
+            for loop, hub in list(_hubs.items()):
+                if hub is self and not loop.is_closed():
+                    loop.remove_reader(self._native.fileno())
+
+    def _ready(self) -> None:
+        for token_id in self._native.drain():
+            callback = self._callbacks.get(token_id)
+            if callback is not None:
+                callback()
+
+
+class Signal:
+    """A native wake-up that a coroutine can wait for."""
+
+    def __init__(self) -> None:
+        self._hub = LoopHub.current()
+        self._event = asyncio.Event()
+        self.token = self._hub.token(self._event.set)
+
+    async def wait(self) -> None:
+        """Wait for a wake-up since the last `wait`."""
+        await self._event.wait()
+        self._event.clear()
+
+    def close(self) -> None:
+        """Forget the token, and wake whoever waits."""
+        self._hub.release(self.token)
+        self._event.set()

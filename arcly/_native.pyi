@@ -1,0 +1,493 @@
+"""The native core of arcly. Use it through the package `arcly`, which re-exports what is meant for you."""
+
+import os
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+from typing_extensions import Buffer
+
+__version__: str
+_C_API: object
+
+class StreamError(Exception):
+    """Base of all errors of arcly. `code` is stable and meant for programs, the text for people."""
+
+    code: ClassVar[str]
+
+class MalformedError(StreamError):
+    """Bytes contradict the standard that they claim to follow."""
+
+class UnsupportedError(StreamError):
+    """Well-formed, but nothing that arcly can carry."""
+
+class LimitExceededError(StreamError):
+    """A configured bound would be passed."""
+
+class AlreadyPublishingError(StreamError):
+    """Somebody publishes to that key already."""
+
+class ClosedError(StreamError):
+    """The stream, session or engine has ended."""
+
+class ListenError(StreamError):
+    """An address cannot be listened on."""
+
+class MisuseError(StreamError):
+    """The caller broke a rule of the API."""
+
+@final
+class StreamKey:
+    """The name of a stream: an application and an id within it, `live/cam`. Hashable, ordered, immutable.
+
+    Args:
+        app: application; may have several segments, `live/eu`.
+        stream: id within the application, one segment.
+
+    Raises:
+        MalformedError: a name is empty, reserved (`.`, `..`), longer than 255 bytes, or has a space, a control character or
+            one of `\\ / ? # % " < > : *`.
+    """
+
+    def __new__(cls, app: str, stream: str) -> StreamKey: ...
+    @staticmethod
+    def parse(text: str) -> StreamKey:
+        """Return the key that prints as `text`: the part behind the last `/` is the stream."""
+
+    @property
+    def app(self) -> str:
+        """The application."""
+
+    @property
+    def stream(self) -> str:
+        """The id within the application."""
+
+    def __getnewargs__(self) -> tuple[str, str]: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __lt__(self, other: StreamKey, /) -> bool: ...
+    def __le__(self, other: StreamKey, /) -> bool: ...
+    def __gt__(self, other: StreamKey, /) -> bool: ...
+    def __ge__(self, other: StreamKey, /) -> bool: ...
+
+@final
+class Track:
+    """One elementary stream of a stream, and what a decoder must know before its first frame.
+
+    Args:
+        id: number within the stream, 0 to 255; by convention 0 is the first video and 1 the first audio track.
+        codec: `"H264"` or `"AAC"`.
+        config: the codec's record: AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1) or AudioSpecificConfig
+            (ISO/IEC 14496-3 §1.6.2.1).
+
+    Raises:
+        MalformedError: the record is broken.
+        UnsupportedError: the record is valid and says something that arcly cannot carry.
+        MisuseError: the codec is unknown.
+    """
+
+    def __new__(cls, id: int, codec: str, config: bytes) -> Track: ...
+    @property
+    def id(self) -> int:
+        """Number within the stream."""
+
+    @property
+    def kind(self) -> str:
+        """`"video"` or `"audio"`."""
+
+    @property
+    def codec(self) -> str:
+        """`"H264"` or `"AAC"`."""
+
+    @property
+    def rfc6381(self) -> str:
+        """The codec as browsers want it (RFC 6381): `avc1.64001f`, `mp4a.40.2`."""
+
+    @property
+    def clock_rate_hz(self) -> int:
+        """Ticks per second of the track's timestamps: 90 000 for video, the sample rate for audio."""
+
+    @property
+    def config(self) -> bytes:
+        """The codec's record."""
+
+    @property
+    def width(self) -> int | None:
+        """Pixels, after cropping; None for audio."""
+
+    @property
+    def height(self) -> int | None:
+        """Pixels, after cropping; None for audio."""
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second as the parameter sets say it; None when they do not. See `StreamStats.frames_per_s`."""
+
+    @property
+    def sample_rate_hz(self) -> int | None:
+        """Samples per second that come out of the decoder; None for video."""
+
+    @property
+    def channels(self) -> int | None:
+        """Audio channels, 0 when only the stream itself says it; None for video."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class MediaFrame:
+    """One access unit. Its bytes are those of the log, read-only and not copied: `memoryview(frame)`,
+    `numpy.frombuffer(frame, numpy.uint8)`, `bytes(frame)` (a copy). They live as long as the frame or any view of it.
+
+    Format of the bytes: H.264 as NAL units, each behind a 4-byte big-endian length, without parameter sets (these are in
+    `Track.config`); AAC as one raw access unit, without ADTS.
+    """
+
+    @property
+    def track(self) -> int:
+        """`Track.id`."""
+
+    @property
+    def kind(self) -> str:
+        """`"video"` or `"audio"`."""
+
+    @property
+    def codec(self) -> str:
+        """`"H264"` or `"AAC"`."""
+
+    @property
+    def clock_rate_hz(self) -> int:
+        """Ticks per second of `pts`, `dts` and `duration`."""
+
+    @property
+    def pts(self) -> int:
+        """Presentation time in ticks; never before `dts`."""
+
+    @property
+    def dts(self) -> int:
+        """Decoding time in ticks; strictly increasing within a track, except where `is_discontinuity`."""
+
+    @property
+    def pts_s(self) -> float:
+        """Presentation time in seconds."""
+
+    @property
+    def dts_s(self) -> float:
+        """Decoding time in seconds."""
+
+    @property
+    def duration(self) -> int:
+        """Length in ticks; 0 when the publisher did not say."""
+
+    @property
+    def is_key(self) -> bool:
+        """Whether the video can be decoded from here on."""
+
+    @property
+    def is_discontinuity(self) -> bool:
+        """Whether this does not continue the frame before: the timeline breaks, or a slow reader was made to skip."""
+
+    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class PublishSession:
+    """The right to publish one stream, from `Engine.start_publish` or `IngestContext.open_publish`. The stream ends with it:
+    by `end`, or when the last reference goes.
+    """
+
+    @property
+    def key(self) -> StreamKey:
+        """What is published."""
+
+    @property
+    def handle(self) -> StreamHandle:
+        """The stream."""
+
+    @property
+    def active(self) -> bool:
+        """Whether this session can still publish."""
+
+    def set_tracks(self, tracks: Sequence[Track]) -> None:
+        """Replace the tracks, exactly between the frame before and the frame after this call. Needed before the first frame.
+
+        Raises:
+            ClosedError: the session or stream has ended.
+            MisuseError: two tracks have one id.
+        """
+
+    def publish(
+        self,
+        data: Buffer,
+        *,
+        track: int,
+        pts: int,
+        dts: int | None = None,
+        duration: int = 0,
+        key: bool = False,
+        discontinuity: bool = False,
+    ) -> None:
+        """Publish one access unit. Costs one copy of `data` and no work per reader.
+
+        Args:
+            data: any contiguous buffer of bytes, in the format of `MediaFrame`.
+            track: `Track.id`.
+            pts: presentation time in ticks of the track's clock.
+            dts: decoding time in ticks; default `pts`. A step back of up to 1 s is straightened; a larger one, or one forward
+                of more than 10 s, is taken as a new timeline and marked as discontinuity.
+            duration: ticks; default 0, unknown.
+            key: whether the video can be decoded from here on.
+            discontinuity: whether this does not continue the frame before.
+
+        Raises:
+            ClosedError: the session or stream has ended.
+            MisuseError: the stream has no such track.
+            LimitExceededError: larger than all that the stream may keep (`ring_bytes`).
+        """
+
+    def end(self, reason: str = "ended by the application") -> None:
+        """End the stream; `reason` is what its `PUBLISH_ENDED` says. Idempotent."""
+
+@final
+class StreamHandle:
+    """Native half of `arcly.StreamHandle`, which documents these."""
+
+    @property
+    def key(self) -> StreamKey: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def peer(self) -> str | None: ...
+    @property
+    def started_unix_ms(self) -> int: ...
+    @property
+    def session(self) -> int: ...
+    @property
+    def tracks(self) -> list[Track]: ...
+    @property
+    def bits_per_s(self) -> float: ...
+    @property
+    def frames_per_s(self) -> float: ...
+    @property
+    def video_frames(self) -> int: ...
+    @property
+    def other_frames(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def missed(self) -> int: ...
+    @property
+    def repaired(self) -> int: ...
+    @property
+    def viewers(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def subscribe(self, token: WakeToken | None = None) -> Cursor: ...
+    def close(self) -> None: ...
+
+@final
+class Cursor:
+    """Native half of `arcly.Subscription`: a cursor over the log of a stream. Any thread may use it, one at a time."""
+
+    def drain(self, max: int) -> list[MediaFrame]:
+        """Return what is waiting: up to `max` frames, perhaps none."""
+
+    def arm(self) -> None:
+        """Ask for one wake-up of the token at the next frame or at the end. Look again before you wait."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end of the stream was read."""
+
+    @property
+    def missed(self) -> int:
+        """Frames skipped because this reader was too slow."""
+
+@final
+class LoopHub:
+    """The wake-ups of one event loop: a descriptor that becomes readable, and who it was for."""
+
+    def __new__(cls) -> LoopHub: ...
+    def fileno(self) -> int:
+        """Return the descriptor to watch for reading."""
+
+    def token(self) -> WakeToken:
+        """Return a new token."""
+
+    def drain(self) -> list[int]:
+        """Return the ids of tokens that were woken since the last call, each once, and silence the descriptor."""
+
+@final
+class WakeToken:
+    """What native code wakes."""
+
+    @property
+    def id(self) -> int:
+        """Its number within the hub."""
+
+    def wake(self) -> None:
+        """Wake it."""
+
+@final
+class EventQueue:
+    """Native half of `Engine.events`."""
+
+    def pop(self) -> tuple[str, StreamKey, int, str | None, list[Track] | None] | None:
+        """Return the oldest unread event: kind, key, Unix time in ms, reason, tracks."""
+
+    @property
+    def dropped(self) -> int:
+        """Events lost because more than 1024 were unread."""
+
+@final
+class Engine:
+    """Native half of `arcly.Engine`."""
+
+    def __new__(cls, *, max_publishers: int, ring_frames: int, ring_bytes: int, workers: int) -> Engine: ...
+    def start(self) -> None:
+        """Start the native threads. Idempotent."""
+
+    def shutdown(self) -> None:
+        """Refuse new publishers and end all streams."""
+
+    def stop(self) -> None:
+        """Shut down and end the native threads; waits for them. Idempotent."""
+
+    def start_publish(self, key: StreamKey, protocol: str, peer: str | None) -> PublishSession:
+        """See `arcly.Engine.start_publish`."""
+
+    def get_stream(self, key: StreamKey) -> StreamHandle | None:
+        """See `arcly.Engine.get_stream`."""
+
+    def list_streams(self) -> list[StreamHandle]:
+        """See `arcly.Engine.list_streams`."""
+
+    def subscribe_events(self, token: WakeToken) -> EventQueue:
+        """Return a queue of the events from now on; each wakes `token`."""
+
+@final
+class Inbox:
+    """What native tasks have to say: requests to decide, warnings to log."""
+
+    def __new__(cls, token: WakeToken) -> Inbox: ...
+    def pop(self) -> PublishRequest | str | None:
+        """Return the oldest notice."""
+
+    @property
+    def dropped(self) -> int:
+        """Notices lost because 1024 were waiting."""
+
+@final
+class PublishRequest:
+    """Somebody asks to publish. One that is never answered is refused."""
+
+    @property
+    def app(self) -> str:
+        """Application as the peer wrote it, not checked."""
+
+    @property
+    def stream(self) -> str:
+        """Stream as the peer wrote it, not checked."""
+
+    @property
+    def query(self) -> str:
+        """What stood behind `?`, undecoded."""
+
+    @property
+    def peer(self) -> str:
+        """The peer's address and port."""
+
+    @property
+    def agent(self) -> str:
+        """What the peer calls itself."""
+
+    def accept(self, session: PublishSession) -> None:
+        """Let the peer publish into `session`, which it takes over.
+
+        Raises:
+            ClosedError: the session or the request is used up.
+        """
+
+    def refuse(self, refusal: str, text: str) -> None:
+        """Turn the peer away.
+
+        Args:
+            refusal: `"bad_name"`, `"unauthorized"` or `"failed"`.
+            text: what the peer is told.
+        """
+
+@final
+class RtmpListener:
+    """Native half of `arcly.RtmpHandler`."""
+
+    def __new__(
+        cls, engine: Engine, inbox: Inbox, addr: str, *, connections_max: int, decision_deadline_s: float
+    ) -> RtmpListener: ...
+    @property
+    def addr(self) -> tuple[str, int]:
+        """IP and port that are listened on."""
+
+    def stop(self, done: WakeToken) -> None:
+        """Stop listening and end all connections; wakes `done` when they have ended."""
+
+@final
+class Origin:
+    """Which media there is under which path."""
+
+    def __new__(cls) -> Origin: ...
+    def put_hls(self, key: StreamKey, output: HlsOutput) -> None:
+        """Serve `output` under `key`, in place of what was there."""
+
+    def expire(self) -> None:
+        """Let go of what ended more than a minute ago."""
+
+@final
+class HttpListener:
+    """Native half of `arcly.HttpOrigin`."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        origin: Origin,
+        inbox: Inbox,
+        addr: str,
+        *,
+        connections_max: int,
+        app_socket: str | os.PathLike[str] | None = None,
+    ) -> HttpListener: ...
+    @property
+    def addr(self) -> tuple[str, int]:
+        """IP and port that are listened on."""
+
+    def stop(self, done: WakeToken) -> None:
+        """Stop listening, finish what has begun; wakes `done` then."""
+
+@final
+class HlsOutput:
+    """The HLS of one publish, being made."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        stream: StreamHandle,
+        inbox: Inbox,
+        *,
+        segment_target_s: float,
+        playlist_segments: int,
+    ) -> HlsOutput: ...
+    @property
+    def viewers(self) -> int:
+        """Players that asked for the playlist lately."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Body bytes sent so far."""
+
+@final
+class FilePlayer:
+    """Native half of `arcly.FileSource`: publishes an FLV file in real time."""
+
+    def __new__(cls, engine: Engine, session: PublishSession, data: bytes, *, looped: bool) -> FilePlayer: ...
+    def stop(self) -> None:
+        """Stop, and end the stream."""

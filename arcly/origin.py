@@ -1,0 +1,126 @@
+"""The HTTP origin: one port for media, and for your own application behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from arcly._address import resolve, show
+from arcly._inbox import InboxReader
+from arcly._loop import Signal
+from arcly._native import HlsOutput, HttpListener, Origin, StreamKey
+from arcly.contract import IngestContext, Packager
+from arcly.errors import ClosedError
+from arcly.events import StreamEvent, StreamEventKind
+from arcly.packagers.hls import HlsPackager
+from arcly.stream import StreamHandle
+
+log = logging.getLogger("arcly")
+
+
+class HttpOrigin:
+    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: prior knowledge) at `/<app>/<stream>/index.m3u8`. An `InboundProtocol`.
+
+    Media never passes through Python. Every other path is passed on to `app_socket`, or is 404.
+
+    Args:
+        bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default `:8888`.
+        packager: how streams are packaged; default `HlsPackager()`.
+        app_socket: path of a Unix socket on which an HTTP/1.1 server, for instance uvicorn with your ASGI application, answers
+            what is no media.
+        connections_max: connections at a time, default 10 000. More are closed at once.
+    """
+
+    name = "http"
+
+    def __init__(
+        self,
+        bind: str = ":8888",
+        *,
+        packager: Packager | None = None,
+        app_socket: str | Path | None = None,
+        connections_max: int = 10_000,
+    ) -> None:
+        self._bind = bind
+        self._packager: Packager = packager or HlsPackager()
+        self._app_socket = app_socket
+        self._connections_max = connections_max
+        self._native = Origin()
+        self._outputs: dict[StreamKey, HlsOutput] = {}
+        self._listener: HttpListener | None = None
+        self._inbox: InboxReader | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """IP and port that are listened on; None while it does not run."""
+        return self._listener.addr if self._listener else None
+
+    def viewers(self, key: StreamKey) -> int:
+        """Return how many players watch `key` over HTTP now."""
+        output = self._outputs.get(key)
+        return output.viewers if output else 0
+
+    def hls_path(self, key: StreamKey) -> str | None:
+        """Return the path of the stream's playlist; None when it has none."""
+        return f"/{key}/index.m3u8" if key in self._outputs else None
+
+    async def start(self, context: IngestContext) -> None:
+        """Listen, and package every stream there is and will be.
+
+        Raises:
+            ListenError: the address cannot be had.
+            MisuseError: `bind` is no address.
+        """
+        address = await resolve(self._bind)
+        self._inbox = InboxReader(self.name)
+        self._listener = HttpListener(
+            context.native,
+            self._native,
+            self._inbox.inbox,
+            address,
+            connections_max=self._connections_max,
+            app_socket=None if self._app_socket is None else str(self._app_socket),
+        )
+        events = context.events()
+        for stream in context.list_streams():
+            self._package(context, stream)
+        self._following = asyncio.create_task(self._follow(context, events))
+        log.info("[http] listening on %s", show(self._listener.addr))
+
+    async def stop(self) -> None:
+        """Stop listening; answers that have begun are finished."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+            self._following = None
+        if self._listener is not None:
+            stopped = Signal()
+            self._listener.stop(stopped.token)
+            await stopped.wait()
+            stopped.close()
+            self._listener = None
+        await self._packager.stop()
+        if self._inbox is not None:
+            await self._inbox.close()
+            self._inbox = None
+
+    async def _follow(self, context: IngestContext, events: AsyncIterator[StreamEvent]) -> None:
+        async for event in events:
+            if event.kind is StreamEventKind.PUBLISH_STARTED:
+                stream = context.get_stream(event.key)
+                if stream is not None:
+                    self._package(context, stream)
+            elif event.kind is StreamEventKind.PUBLISH_ENDED and context.get_stream(event.key) is None:
+                self._outputs.pop(event.key, None)
+                self._native.expire()
+
+    def _package(self, context: IngestContext, stream: StreamHandle) -> None:
+        with contextlib.suppress(ClosedError):  # The engine is stopping.
+            output = self._packager.package(context, stream)
+            self._outputs[stream.key] = output
+            self._native.put_hls(stream.key, output)

@@ -1,0 +1,1 @@
+"""Packagers: streams as files for HTTP."""

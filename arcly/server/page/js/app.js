@@ -1,0 +1,87 @@
+// Puts the parts together: the status feed into list, player and publish panel; the address bar
+// into what the player shows.
+
+import { find, part, setAttribute, setText, setVisible } from "./dom.js";
+import { Player } from "./player.js";
+import { PublishPanel } from "./publish.js";
+import { streamKey, streamPath, targetOfPath } from "./route.js";
+import { followStatus } from "./status.js";
+import { StreamList } from "./streams.js";
+
+/** @typedef {import("./route.js").Target} Target */
+/** @typedef {import("./status.js").Status} Status */
+
+const CONNECTION_TEXT = { online: "Connected", offline: "Server unreachable, retrying" };
+
+const publish = new PublishPanel();
+const list = new StreamList((target) => navigate(target));
+const player = new Player({
+  onClose: () => navigate(null),
+  onPublish: (target) => publish.show(target),
+});
+/** @type {Status | null} */
+let status = null;
+
+/** @param {Target | null} target null: the list alone */
+function navigate(target) {
+  const path = target ? streamPath(target) : "/";
+  if (path !== location.pathname) history.pushState(null, "", path);
+  follow();
+}
+
+/** Show what the address bar says. */
+function follow() {
+  const before = player.target;
+  const target = targetOfPath(location.pathname);
+  document.title = target ? `${streamKey(target)} · arcly` : "arcly";
+  list.markPlaying(target);
+  if (!target) {
+    player.close();
+    if (before) list.focus(before);
+    return;
+  }
+  if (!before || streamKey(before) !== streamKey(target)) player.open(target);
+  updatePlayer();
+  player.focus();
+}
+
+function updatePlayer() {
+  const { target } = player;
+  if (!status || !target) return;
+  player.update(status.streams.find((info) => streamKey(info) === streamKey(target)) ?? null);
+}
+
+/** @param {"online" | "offline"} state */
+function showConnection(state) {
+  setAttribute(part("connection-state"), "data-state", state);
+  setText(find("[data-text]", part("connection-state")), CONNECTION_TEXT[state]);
+  setAttribute(document.body, "data-connection", state);
+  setVisible(find("main"), true); // not earlier: the first answer would push things around
+}
+
+/** @param {Status} answer @param {number} serverNowMs */
+function onStatus(answer, serverNowMs) {
+  status = answer;
+  list.render(answer.streams, serverNowMs);
+  list.markPlaying(player.target);
+  publish.setListener(answer.listeners.rtmp);
+  setText(part("version"), `arcly ${answer.version}`);
+  updatePlayer();
+  showConnection("online");
+}
+
+/** @param {string} where @param {(event: Event) => void} run */
+function onNavigationClick(where, run) {
+  for (const link of document.querySelectorAll(`[data-nav="${where}"]`)) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      run(event);
+    });
+  }
+}
+
+onNavigationClick("home", () => navigate(null));
+onNavigationClick("publish", () => publish.show(null));
+addEventListener("popstate", follow);
+follow();
+followStatus(onStatus, () => showConnection("offline"));

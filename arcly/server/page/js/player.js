@@ -1,0 +1,271 @@
+// The player: one stream, from "not live yet" over playing to "has ended" and back again.
+//
+// Two things drive it. The status feed says whether the stream is live and which publish it is
+// (`since_ms`: a publisher that comes back has a new one); the source says what happens in this
+// browser. States:
+//
+//   closed · offline (never seen live) · starting (live, first segment not ready) · loading ·
+//   playing ⇄ buffering, paused · reconnecting · ended · failed (needs the viewer: unsupported, undecodable)
+
+import { Controls } from "./controls.js";
+import { makeCopyButton } from "./copy.js";
+import { find, part, setAttribute, setText, setVisible } from "./dom.js";
+import { streamKey, streamPath } from "./route.js";
+import { openSource, undecodable } from "./source.js";
+import { PlayerStats, bufferedAhead } from "./stats.js";
+
+/** @typedef {import("./status.js").StreamInfo} StreamInfo */
+/** @typedef {import("./route.js").Target} Target */
+/** @typedef {import("./source.js").Fault} Fault */
+/** @typedef {{state: string, title: string, detail?: string, action?: Action}} View */
+/** @typedef {{label: string, run: () => void}} Action */
+
+const MAX_RETRY_MS = 8000;
+const STEADY_MS = 10_000; // playing for so long ends a series of failures
+const MAX_MEDIA_FAULTS = 3;
+const STALL_SHOWN_AFTER_MS = 500; // shorter stalls are not worth a spinner
+const TAIL_S = 0.3; // less than this left of an ended stream is nothing to wait for
+
+/** @type {Record<string, string>} */
+const LINK_LABELS = { page: "address of this page", hls: "HLS address", ffplay: "ffplay command" };
+
+export class Player {
+  #root = part("player");
+  /** @type {HTMLVideoElement} */
+  #video = part("video");
+  #controls = new Controls(() => this.#source?.goLive());
+  #stats = new PlayerStats(this.#video);
+  #onPublish;
+
+  /** @type {Target | null} */
+  #target = null;
+  /** @type {StreamInfo | null} the newest word of the server; null: not live */
+  #info = null;
+  /** @type {import("./source.js").Source | null} */
+  #source = null;
+  #session = 0; // `since_ms` of the publish that is, or was last, played
+  #failures = 0;
+  #mediaFaults = 0;
+  #retryTimer = 0;
+  #stallTimer = 0;
+  #steadyTimer = 0;
+  /** @type {Action | null} */
+  #action = null;
+
+  /** @param {{onClose: () => void, onPublish: (target: Target) => void}} handlers */
+  constructor({ onClose, onPublish }) {
+    this.#onPublish = onPublish;
+    part("close").addEventListener("click", onClose);
+    part("player-action").addEventListener("click", () => this.#action?.run());
+    this.#video.addEventListener("playing", () => this.#onPlaying());
+    this.#video.addEventListener("waiting", () => this.#onWaiting());
+    this.#video.addEventListener("pause", () => this.#onPause());
+    this.#video.addEventListener("ended", () => this.#end());
+    this.#bindKeys(onClose);
+    for (const what of Object.keys(LINK_LABELS)) {
+      const text = part(`url-${what}`);
+      makeCopyButton(part(`copy-${what}`), LINK_LABELS[what], () => text.textContent ?? "");
+    }
+    setInterval(() => this.#tick(), 1000);
+  }
+
+  get target() {
+    return this.#target;
+  }
+
+  /** @param {Target} target */
+  open(target) {
+    this.#drop();
+    this.#target = target;
+    this.#info = null;
+    this.#session = 0;
+    this.#failures = this.#mediaFaults = 0;
+    setText(find("#player-title bdi"), streamKey(target));
+    setAttribute(find("#player-title"), "title", streamKey(target));
+    showLinks(target, `${streamPath(target)}index.m3u8`);
+    this.#show({ state: "loading", title: "Loading" });
+    setVisible(this.#root, true);
+  }
+
+  close() {
+    this.#drop();
+    this.#target = null;
+    setAttribute(this.#root, "data-state", "closed");
+    setVisible(this.#root, false);
+    if (document.fullscreenElement) document.exitFullscreen();
+  }
+
+  /** Bring the player into view and the keyboard to it. */
+  focus() {
+    this.#root.focus({ preventScroll: true });
+    this.#root.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Once for every answer of the server. @param {StreamInfo | null} info null: not live */
+  update(info) {
+    this.#info = info;
+    if (!this.#target) return;
+    if (!info) return this.#notLive();
+    this.#controls.setHasAudio(info.tracks.some(({ kind }) => kind === "audio"));
+    setAttribute(this.#root, "data-picture", String(info.tracks.some(({ kind }) => kind === "video")));
+    if (info.since_ms === this.#session) return;
+    if (info.hls) this.#play(info.hls, info);
+    else if (!this.#source) this.#showStarting();
+  }
+
+  /** @param {string} hls @param {StreamInfo} info */
+  #play(hls, info) {
+    this.#drop();
+    this.#session = info.since_ms;
+    showLinks(info, hls);
+    const strange = undecodable(info.tracks);
+    if (strange.length > 0) return this.#fail(cannotDecode(strange));
+    this.#source = openSource(this.#video, location.origin + hls, (...fault) => this.#onFault(...fault));
+    this.#show({ state: "loading", title: "Loading" });
+    this.#stats.start(this.#source);
+    this.#start(this.#source);
+  }
+
+  /** @param {import("./source.js").Source} source */
+  async #start(source) {
+    const started = await this.#controls.start();
+    if (!started && source === this.#source) this.#show({ state: "paused", title: "Press play" });
+  }
+
+  #notLive() {
+    if (this.#source) return; // what is loaded plays to its end; #tick sees it
+    const wasLive = this.#session !== 0;
+    if (wasLive) this.#showEnded();
+    else this.#showOffline();
+  }
+
+  #end() {
+    this.#drop();
+    this.#showEnded();
+  }
+
+  #tick() {
+    if (!this.#source) return;
+    this.#stats.render(this.#info);
+    // Native players do not always say `ended`, and a playlist that has gone says nothing at all.
+    if (!this.#info && !this.#video.paused && bufferedAhead(this.#video) < TAIL_S) this.#end();
+  }
+
+  #onPlaying() {
+    if (!this.#source) return;
+    clearTimeout(this.#stallTimer);
+    clearTimeout(this.#steadyTimer);
+    this.#steadyTimer = setTimeout(() => (this.#failures = this.#mediaFaults = 0), STEADY_MS);
+    this.#show({ state: "playing", title: "Live" });
+  }
+
+  #onWaiting() {
+    if (!this.#source || this.#root.dataset.state !== "playing") return;
+    clearTimeout(this.#steadyTimer);
+    clearTimeout(this.#stallTimer);
+    this.#stallTimer = setTimeout(() => this.#show({ state: "buffering", title: "Buffering" }), STALL_SHOWN_AFTER_MS);
+  }
+
+  #onPause() {
+    const byViewer = this.#source && this.#video.paused && !this.#video.ended;
+    if (byViewer) this.#show({ state: "paused", title: "Paused" });
+  }
+
+  /** @param {Fault} fault @param {string} detail */
+  #onFault(fault, detail) {
+    this.#drop();
+    if (!this.#info) return this.#notLive();
+    if (fault === "missing") return this.#fail("This browser has no way to play HLS. VLC and ffplay do.");
+    if (fault === "media" && ++this.#mediaFaults >= MAX_MEDIA_FAULTS) {
+      return this.#fail(`This browser cannot play what the publisher sends (${detail}).`);
+    }
+    this.#retryLater();
+  }
+
+  #retryLater() {
+    const delayMs = Math.min(MAX_RETRY_MS, 1000 * 2 ** this.#failures++);
+    this.#show({
+      state: "reconnecting",
+      title: "The stream cannot be reached",
+      detail: `Trying again in ${delayMs / 1000} s`,
+    });
+    this.#retryTimer = setTimeout(() => this.#retry(), delayMs);
+  }
+
+  #retry() {
+    if (!this.#info) return; // it has ended meanwhile
+    this.#session = 0; // so that this publish is played again
+    this.update(this.#info);
+  }
+
+  /** Stop playing and loading; the veil stays as it is. */
+  #drop() {
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#stallTimer);
+    clearTimeout(this.#steadyTimer);
+    this.#stats.stop();
+    this.#controls.stop();
+    this.#source?.destroy();
+    this.#source = null;
+    this.#video.pause();
+  }
+
+  #showStarting() {
+    this.#show({ state: "starting", title: "Going live", detail: "Waiting for the first seconds of video" });
+  }
+
+  #showEnded() {
+    this.#show({ state: "ended", title: "The stream has ended", detail: "It plays again by itself when the publisher returns." });
+  }
+
+  #showOffline() {
+    const target = this.#target;
+    if (!target) return;
+    const action = { label: "How to publish it", run: () => this.#onPublish(target) };
+    this.#show({ state: "offline", title: "Not live right now", detail: "It plays by itself as soon as somebody publishes it.", action });
+  }
+
+  /** @param {string} detail */
+  #fail(detail) {
+    const action = { label: "Try again", run: () => this.#retry() };
+    this.#show({ state: "failed", title: "This stream does not play here", detail, action });
+  }
+
+  /** @param {View} view */
+  #show({ state, title, detail = "", action }) {
+    this.#action = action ?? null;
+    setAttribute(this.#root, "data-state", state);
+    setText(part("player-state"), title);
+    setText(find(".veil-title"), title);
+    setText(find(".veil-detail"), detail);
+    setText(part("player-action"), action?.label ?? "");
+    setVisible(part("player-action"), action !== undefined);
+    part("player-controls").inert = this.#source === null;
+    setVisible(part("player-veil"), !["playing", "paused"].includes(state));
+  }
+
+  /** @param {() => void} onClose */
+  #bindKeys(onClose) {
+    document.addEventListener("keydown", (event) => {
+      const typing = event.target instanceof HTMLInputElement && event.target.type !== "range";
+      if (!this.#target || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === "Escape" && !document.fullscreenElement) onClose();
+      else if (event.key === "m") this.#controls.toggleMuted();
+      else if (event.key === "f") this.#controls.toggleFullscreen();
+    });
+  }
+}
+
+/** @param {Target} target @param {string} hls */
+function showLinks(target, hls) {
+  const url = location.origin + hls;
+  setText(part("url-page"), location.origin + streamPath(target));
+  setText(part("url-hls"), url);
+  setText(part("url-ffplay"), `ffplay ${url}`);
+}
+
+/** @param {import("./format.js").Track[]} tracks */
+function cannotDecode(tracks) {
+  const names = tracks.map(({ codec, rfc6381 }) => `${codec} (${rfc6381})`).join(" and ");
+  return `This browser cannot decode ${names}. VLC and ffplay can.`;
+}

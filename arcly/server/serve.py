@@ -1,0 +1,114 @@
+"""`arcly serve`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from arcly._address import split
+from arcly.engine import Engine
+from arcly.errors import StreamError
+from arcly.contract import InboundProtocol
+from arcly._native import StreamKey
+from arcly.origin import HttpOrigin
+from arcly.protocols.rtmp import RtmpHandler
+from arcly.server.status import status
+from arcly.server.web import create_app
+from arcly.sources.file import FileSource
+
+log = logging.getLogger("arcly")
+
+DEMO_CLIP = Path(__file__).with_name("demo.flv")
+DEMO_KEY = StreamKey("live", "demo")
+
+OFF = "off"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit status."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname).3s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
+    # The application behind the origin is our own control plane; its access log would be a line a second per open page.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        asyncio.run(serve(options))
+    except (StreamError, OSError) as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with tempfile.TemporaryDirectory(prefix="arcly-") as directory:
+        socket = Path(directory) / "app.sock"
+        rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp)
+        http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket)
+        demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
+        protocols: list[InboundProtocol] = [protocol for protocol in (rtmp, http, demo) if protocol is not None]
+        async with contextlib.AsyncExitStack() as stack:
+            engine = Engine(*protocols)
+            if http is not None:
+                origin = http
+                await stack.enter_async_context(
+                    answering(create_app(lambda: status(engine, rtmp, origin)), socket)
+                )
+            await stack.enter_async_context(engine)
+            if http is not None:
+                log.info("open %s in a browser", page_url(options.http, http))
+            await stop.wait()
+            log.info("stopping")
+
+
+def page_url(bind: str, http: HttpOrigin) -> str:
+    """Return the page's URL for somebody who sits at this machine."""
+    host = split(bind)[0]
+    port = http.address[1] if http.address else 0
+    name = "localhost" if host in ("", "::", "0.0.0.0") else host
+    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
+
+
+@contextlib.asynccontextmanager
+async def answering(app: ASGIApp, socket: Path) -> AsyncIterator[None]:
+    """Answer HTTP on a Unix socket by `app`, by uvicorn inside this event loop."""
+    config = uvicorn.Config(
+        app, uds=str(socket), lifespan="off", log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=1
+    )
+    server = QuietServer(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        if task.done():
+            task.result()
+            raise OSError("the application could not be started")
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers: signals are ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        """Leave signals alone."""
+        yield

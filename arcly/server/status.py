@@ -1,0 +1,52 @@
+"""What the page and its API say about an engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arcly import __version__
+from arcly._native import Track
+from arcly.engine import Engine
+from arcly.origin import HttpOrigin
+from arcly.protocols.rtmp import RtmpHandler
+from arcly.stream import StreamHandle
+
+
+def status(engine: Engine, rtmp: RtmpHandler | None, http: HttpOrigin) -> dict[str, Any]:
+    """Return the body of `/api/streams`, ready for JSON."""
+    return {
+        "version": __version__,
+        "listeners": {"rtmp": port(rtmp), "http": port(http)},
+        "streams": [stream_status(stream, http) for stream in engine.list_streams()],
+    }
+
+
+def port(listener: RtmpHandler | HttpOrigin | None) -> dict[str, int] | None:
+    """Return where a listener is, for people who know the host already."""
+    address = listener.address if listener else None
+    return {"port": address[1]} if address else None
+
+
+def stream_status(stream: StreamHandle, http: HttpOrigin) -> dict[str, Any]:
+    """Return what is known of one stream."""
+    stats = stream.stats
+    return {
+        "app": stream.key.app,
+        "stream": stream.key.stream,
+        "protocol": stream.protocol,
+        "peer": stream.peer,
+        "since_ms": stream.started_unix_ms,
+        "tracks": [track_status(track) for track in stream.tracks],
+        "bitrate_bps": round(stats.bits_per_s),
+        "fps": round(stats.frames_per_s, 1),
+        "viewers": stats.viewers + http.viewers(stream.key),
+        "hls": http.hls_path(stream.key),
+    }
+
+
+def track_status(track: Track) -> dict[str, Any]:
+    """Return what is known of one track."""
+    common: dict[str, Any] = {"id": track.id, "kind": track.kind, "codec": track.codec, "rfc6381": track.rfc6381}
+    if track.kind == "video":
+        return common | {"width": track.width, "height": track.height, "fps": track.fps}
+    return common | {"sample_rate_hz": track.sample_rate_hz, "channels": track.channels}

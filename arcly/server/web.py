@@ -1,0 +1,230 @@
+"""The page of the server and the few routes behind it, as an ordinary ASGI application.
+
+The native origin owns the public port: it answers the media paths (`/<app>/<stream>/index.m3u8`,
+segments) itself and passes everything else here, over a Unix socket. So this application serves
+no media, only:
+
+* `/` and `/<app>/<stream>/`: the page; the second form opens on that stream's player,
+* `/api/streams`: what is live now, as JSON,
+* `/static/…`: the page's files, `/healthz`: a liveness probe.
+
+The page's files are read once, into memory: the set of names that can be served is the set of
+names in the package, and no request ever reaches the file system. Names of streams are chosen
+by strangers; nothing here echoes one into HTML.
+"""
+
+import gzip
+import hashlib
+import mimetypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PAGE_DIR = Path(__file__).with_name("page")
+
+RESERVED_APPS = frozenset({"api", "static"})
+"""First path segments that belong to this application, never to a stream."""
+
+GZIP_MIN_BYTES = 1024
+"""Below this a compressed body saves no packet."""
+
+SECURITY_HEADERS = {
+    # Everything comes from this origin. `blob:` is what Media Source Extensions (media-src) and
+    # the transmuxing worker of hls.js (worker-src) need; `data:` is for images in CSS.
+    "content-security-policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "media-src 'self' blob:",
+            "worker-src 'self' blob:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'self'",
+        )
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+# Not the platform's registry: with `nosniff`, a host that calls `.js` text/plain shows no page.
+_MEDIA_TYPES = mimetypes.MimeTypes(filenames=())
+_MEDIA_TYPES.add_type("text/javascript", ".js")
+_MEDIA_TYPES.add_type("image/svg+xml", ".svg")
+
+
+def create_app(status: Callable[[], dict[str, Any]]) -> Starlette:
+    """Build the application.
+
+    Args:
+        status: Returns the body of `/api/streams`, ready for JSON. It is called on the event
+            loop once per request (every open page asks once a second), so it must not block.
+
+    Returns:
+        The application. It keeps no state of its own and can be mounted or served as it is.
+    """
+    site = Site(status, load_assets(PAGE_DIR))
+    app = Starlette(
+        routes=[
+            Route("/", site.index),
+            Route("/healthz", site.healthz),
+            Route("/favicon.ico", site.favicon),
+            Route("/api/streams", site.streams),
+            Route("/static/{name:path}", site.static),
+            Route("/{key:path}/", site.stream_page),
+            Route("/{key:path}", site.stream_redirect),
+        ],
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers={404: site.not_found},
+    )
+    app.router.redirect_slashes = False  # it would answer with an absolute URL made of Host
+    return app
+
+
+class Site:
+    """The handlers of the routes. None of them waits for anything."""
+
+    def __init__(self, status: Callable[[], dict[str, Any]], assets: dict[str, "Asset"]) -> None:
+        """Serve what `status` returns and the files in `assets`."""
+        self._status = status
+        self._assets = assets
+
+    async def index(self, request: Request) -> Response:
+        """Answer with the page."""
+        return self._assets["index.html"].respond(request)
+
+    async def stream_page(self, request: Request) -> Response:
+        """Answer with the page: its script reads the stream's name from the address."""
+        if not is_stream_path(request.path_params["key"]):
+            raise HTTPException(404)
+        return await self.index(request)
+
+    async def stream_redirect(self, request: Request) -> Response:
+        """Lead `/live/cam` to `/live/cam/`."""
+        key = request.path_params["key"]
+        name = key.rpartition("/")[2]
+        if not is_stream_path(key) or "." in name:  # `index.m3u8` of a stream that is not there
+            raise HTTPException(404)
+        # Relative, so that no path such as `//host/x` can lead to another site.
+        return RedirectResponse(f"./{quote(name, safe='')}/", status_code=308)
+
+    async def static(self, request: Request) -> Response:
+        """Answer with a file of the page."""
+        asset = self._assets.get(request.path_params["name"])
+        if asset is None:
+            raise HTTPException(404)
+        return asset.respond(request)
+
+    async def favicon(self, request: Request) -> Response:
+        """Answer the request that browsers make for pages without a `<link rel="icon">`."""
+        return self._assets["logo.svg"].respond(request)
+
+    async def streams(self, _request: Request) -> Response:
+        """Answer with what is live now."""
+        return JSONResponse(self._status(), headers={"cache-control": "no-store"})
+
+    async def healthz(self, _request: Request) -> Response:
+        """Answer a liveness probe."""
+        return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
+
+    async def not_found(self, request: Request, _error: Exception) -> Response:
+        """Answer a person with a page and a program with JSON."""
+        if "text/html" in request.headers.get("accept", ""):
+            return self._assets["404.html"].respond(request, status=404)
+        return JSONResponse({"error": "not found"}, status_code=404)
+
+
+def is_stream_path(key: str) -> bool:
+    """Tell whether `key` has the form `app/stream` or `app/instance/stream`."""
+    segments = key.split("/")
+    return len(segments) >= 2 and all(segments) and segments[0] not in RESERVED_APPS
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file of the page, ready to send.
+
+    Attributes:
+        body: The file's bytes.
+        gzipped: The same, compressed, or None where that saves nothing.
+        media_type: The Content-Type without its charset.
+        digest: Names the content; the entity tags are made of it.
+    """
+
+    body: bytes
+    gzipped: bytes | None
+    media_type: str
+    digest: str
+
+    def respond(self, request: Request, status: int = 200) -> Response:
+        """Answer `request` with this file, or with 304 when the client has it already."""
+        body, headers = self._negotiate(request)
+        tags = request.headers.get("if-none-match", "").split(",")
+        if status == 200 and headers["etag"] in (tag.strip().removeprefix("W/") for tag in tags):
+            return Response(status_code=304, headers=headers)
+        return Response(body, status, headers, media_type=self.media_type)
+
+    def _negotiate(self, request: Request) -> tuple[bytes, dict[str, str]]:
+        # RFC 9110 §8.8.3: a strong entity tag names one representation, so gzip has its own.
+        headers = {"cache-control": "no-cache", "vary": "accept-encoding"}
+        if self.gzipped is None or not accepts_gzip(request):
+            return self.body, headers | {"etag": f'"{self.digest}"'}
+        return self.gzipped, headers | {"etag": f'"{self.digest}-gz"', "content-encoding": "gzip"}
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Tell whether the client names gzip in Accept-Encoding and does not refuse it by `q=0`."""
+    for coding in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, weight = coding.replace(" ", "").partition(";")
+        if name == "gzip":
+            return weight.rstrip("0.") != "q="
+    return False
+
+
+def load_assets(root: Path) -> dict[str, Asset]:
+    """Read every file below `root`, keyed by its path with forward slashes."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): _load_asset(path) for path in files}
+
+
+def _load_asset(path: Path) -> Asset:
+    body = path.read_bytes()
+    media_type, _ = _MEDIA_TYPES.guess_type(path.name)
+    small = gzip.compress(body, mtime=0) if len(body) >= GZIP_MIN_BYTES else body
+    return Asset(
+        body=body,
+        gzipped=small if len(small) < len(body) else None,
+        media_type=media_type or "application/octet-stream",
+        digest=hashlib.sha256(body).hexdigest()[:32],
+    )
+
+
+class SecurityHeaders:
+    """ASGI middleware that puts `SECURITY_HEADERS` on every HTTP response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and complete the head of its response."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

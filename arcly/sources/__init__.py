@@ -1,0 +1,1 @@
+"""Sources: what publishes from inside this process."""

@@ -1,0 +1,110 @@
+"""A stream as its readers see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arcly._native import StreamHandle as NativeStream
+from arcly._native import StreamKey, Track
+from arcly.subscription import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    """What has passed through a stream, and what passes now."""
+
+    bits_per_s: float
+    """Payload bits per second over the last seconds; falls to 0 when the publisher stops sending."""
+
+    frames_per_s: float
+    """Video frames per second over the last seconds."""
+
+    video_frames: int
+    """Video frames since the start."""
+
+    other_frames: int
+    """Frames of other tracks since the start."""
+
+    bytes: int
+    """Payload bytes since the start."""
+
+    repaired: int
+    """Frames that came with impossible timestamps, which were repaired."""
+
+    missed: int
+    """Frames that slow subscribers were made to skip."""
+
+    viewers: int
+    """Subscriptions open now. Viewers over HTTP are counted by the origin."""
+
+
+class StreamHandle:
+    """A stream that is being published, or was. Holding it holds what the stream keeps for late joiners."""
+
+    __slots__ = ("native",)
+
+    def __init__(self, native: NativeStream) -> None:
+        self.native = native
+
+    @property
+    def key(self) -> StreamKey:
+        """Its name."""
+        return self.native.key
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks as of the newest frame; empty before the codecs are known."""
+        return tuple(self.native.tracks)
+
+    @property
+    def protocol(self) -> str:
+        """How it comes in: `rtmp`, `file`, `python`."""
+        return self.native.protocol
+
+    @property
+    def peer(self) -> str | None:
+        """The publisher's address; None inside this process."""
+        return self.native.peer
+
+    @property
+    def started_unix_ms(self) -> int:
+        """When the publisher took the key, in milliseconds of Unix time."""
+        return self.native.started_unix_ms
+
+    @property
+    def stats(self) -> StreamStats:
+        """Counters and rates as of now."""
+        native = self.native
+        return StreamStats(
+            bits_per_s=native.bits_per_s,
+            frames_per_s=native.frames_per_s,
+            video_frames=native.video_frames,
+            other_frames=native.other_frames,
+            bytes=native.bytes,
+            repaired=native.repaired,
+            missed=native.missed,
+            viewers=native.viewers,
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream has ended."""
+        return self.native.closed
+
+    def subscribe(self) -> Subscription:
+        """Return a new reader, for the running event loop."""
+        return Subscription(self.native)
+
+    def close(self) -> None:
+        """End the stream from this side: readers get what is there and then the end, the publisher is disconnected."""
+        self.native.close()
+
+    def __repr__(self) -> str:
+        """Name and tracks."""
+        return f"<StreamHandle {self.key}: {describe(self.tracks)}>"
+
+
+def describe(tracks: tuple[Track, ...]) -> str:
+    """Return tracks as people write them: `2 tracks (H264 1280x720, AAC 48000 Hz)`."""
+    names = ", ".join(map(str, tracks))
+    return f"{len(tracks)} track{'' if len(tracks) == 1 else 's'}" + (f" ({names})" if names else "")

@@ -1,0 +1,130 @@
+//! The ADTS header (ISO/IEC 14496-3 §1.A.2.2): seven bytes in front of an access unit, nine with a checksum.
+
+use super::{AudioSpecificConfig, SAMPLE_RATES_HZ, channel_configuration, sampling_frequency_index};
+use crate::{CodecError, bits::BitReader};
+
+/// Bytes of the header that [`AdtsWriter`] makes: without a checksum.
+pub const ADTS_HEADER_BYTES: usize = 7;
+
+/// Largest frame, header included: 13 bits of `aac_frame_length`.
+pub const MAX_ADTS_FRAME_BYTES: usize = 0x1fff;
+
+/// Makes the headers of one track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdtsWriter {
+    /// Everything but `aac_frame_length`.
+    template: [u8; ADTS_HEADER_BYTES],
+}
+
+impl AdtsWriter {
+    /// A writer for access units of this configuration. SBR and PS are left for the decoder to discover (§1.6.5.1).
+    ///
+    /// # Errors
+    /// [`CodecError::Unsupported`] for what ADTS cannot say: object types other than 1 to 4, sampling rates out of the
+    /// table, frames of other than 1024 samples, 7 channels, and channels that a program_config_element describes.
+    pub fn new(config: &AudioSpecificConfig) -> Result<Self, CodecError> {
+        let unsupported = |what| CodecError::Unsupported { what };
+        let profile = config.object_type.checked_sub(1).filter(|&profile| profile < 4);
+        let profile = profile.ok_or(unsupported("audio object type in ADTS: not 1 to 4"))?;
+        let index = sampling_frequency_index(config.sample_rate_hz);
+        let index = index.ok_or(unsupported("sampling rate in ADTS: not one of the table"))?;
+        let channels = channel_configuration(config.channels).filter(|&configuration| configuration > 0);
+        let channels = channels.ok_or(unsupported("channels in ADTS: not 1 to 6, nor 8"))?;
+        if config.samples_per_frame != 1024 {
+            return Err(unsupported("frame length in ADTS: not 1024 samples"));
+        }
+        Ok(Self { template: template(profile, index, channels) })
+    }
+
+    /// The header of an access unit of `payload_bytes`.
+    ///
+    /// # Errors
+    /// [`CodecError::LimitExceeded`] when the frame would be larger than [`MAX_ADTS_FRAME_BYTES`].
+    pub fn header(&self, payload_bytes: usize) -> Result<[u8; ADTS_HEADER_BYTES], CodecError> {
+        let seen = payload_bytes.saturating_add(ADTS_HEADER_BYTES);
+        let length = u16::try_from(seen).ok().filter(|_| seen <= MAX_ADTS_FRAME_BYTES);
+        let max = MAX_ADTS_FRAME_BYTES;
+        let length = length.ok_or(CodecError::LimitExceeded { limit: "bytes of an ADTS frame", max, seen })?;
+        // 13 bits, the first two of which end byte 3 and the last three of which begin byte 5.
+        let [high, middle_low] = length.to_be_bytes();
+        let [b0, b1, b2, b3, _, b5, b6] = self.template;
+        let b3 = b3 | high >> 3;
+        let b4 = high << 5 | middle_low >> 3;
+        let b5 = b5 | middle_low << 5;
+        Ok([b0, b1, b2, b3, b4, b5, b6])
+    }
+}
+
+/// MPEG-4, no checksum, one access unit, and a buffer fullness of all ones: variable bit rate.
+fn template(profile: u8, sampling_frequency_index: u8, channel_configuration: u8) -> [u8; ADTS_HEADER_BYTES] {
+    let b2 = profile << 6 | sampling_frequency_index << 2 | channel_configuration >> 2;
+    [0xff, 0xf1, b2, (channel_configuration & 0b11) << 6, 0, 0x1f, 0xfc]
+}
+
+/// What an ADTS header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdtsHeader {
+    /// `audioObjectType` of the core coder: 1 to 4.
+    pub object_type: u8,
+    /// Sampling rate of the core coder, in Hz.
+    pub sample_rate_hz: u32,
+    /// Channels: 1 to 6, or 8.
+    pub channels: u8,
+    /// Bytes of the header: 7, or 9 with a checksum. The access unit begins here.
+    pub header_bytes: usize,
+    /// Bytes of the frame, header included: at least `header_bytes`. The next header begins here.
+    pub frame_bytes: usize,
+}
+
+impl AdtsHeader {
+    /// The configuration that the access units behind such headers have.
+    ///
+    /// # Errors
+    /// None for a header that [`parse_adts`] returned.
+    pub fn config(&self) -> Result<AudioSpecificConfig, CodecError> {
+        AudioSpecificConfig::new(self.object_type, self.sample_rate_hz, self.channels)
+    }
+}
+
+/// Reads the header at the beginning of `bytes`, which need not hold the whole frame.
+///
+/// # Errors
+/// [`CodecError::Malformed`] when this is no whole header; [`CodecError::Unsupported`] for several access units in one
+/// frame (nothing says where the second one begins) and for channels that a program_config_element describes.
+pub fn parse_adts(bytes: &[u8]) -> Result<AdtsHeader, CodecError> {
+    let mut bits = BitReader::new(bytes);
+    if bits.u(12, "ADTS syncword")? != 0xfff {
+        return Err(CodecError::Malformed { what: "ADTS syncword", offset: 0 });
+    }
+    bits.skip(1, "ID")?;
+    if bits.u(2, "layer")? != 0 {
+        return Err(CodecError::Malformed { what: "ADTS layer", offset: 1 });
+    }
+    let header_bytes = if bits.flag("protection_absent")? { 7 } else { 9 };
+    let object_type = 1 + bits.u8(2, "profile_ObjectType")?;
+    let sample_rate_hz = SAMPLE_RATES_HZ.get(usize::from(bits.u8(4, "sampling_frequency_index")?)).copied();
+    let sample_rate_hz = sample_rate_hz.ok_or(CodecError::Malformed { what: "sampling_frequency_index", offset: 2 })?;
+    bits.skip(1, "private_bit")?;
+    let channels = channels(bits.u8(3, "channel_configuration")?)?;
+    bits.skip(4, "original_copy, home and copyright")?;
+    let frame_bytes = bits.u(13, "aac_frame_length")? as usize;
+    bits.skip(11, "adts_buffer_fullness")?;
+    if bits.u(2, "number_of_raw_data_blocks_in_frame")? != 0 {
+        return Err(CodecError::Unsupported { what: "several access units in one ADTS frame" });
+    }
+    if bytes.len() < header_bytes {
+        return Err(CodecError::Malformed { what: "crc_check", offset: 7 });
+    }
+    if frame_bytes < header_bytes {
+        return Err(CodecError::Malformed { what: "aac_frame_length", offset: 3 });
+    }
+    Ok(AdtsHeader { object_type, sample_rate_hz, channels, header_bytes, frame_bytes })
+}
+
+fn channels(configuration: u8) -> Result<u8, CodecError> {
+    match configuration {
+        0 => Err(CodecError::Unsupported { what: "ADTS channels described by a program_config_element" }),
+        7 => Ok(8),
+        channels => Ok(channels),
+    }
+}

@@ -1,0 +1,96 @@
+//! What happened to streams, told to any number of listeners through bounded queues.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::Waker,
+};
+
+use arcly_bus::{StreamKey, TrackSet};
+
+/// Events that a listener may leave unread; then the oldest are dropped and counted.
+const EVENT_QUEUE_MAX: usize = 1024;
+
+/// Something that happened to a stream.
+#[derive(Debug, Clone)]
+pub struct StreamEvent {
+    /// The stream.
+    pub key: StreamKey,
+    /// When, in milliseconds of Unix time.
+    pub at_unix_ms: u64,
+    /// What.
+    pub kind: StreamEventKind,
+}
+
+/// What can happen to a stream.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum StreamEventKind {
+    /// A publisher has taken the key. Frames and tracks may follow.
+    PublishStarted,
+    /// The first frame under these tracks was published.
+    TracksChanged(Arc<TrackSet>),
+    /// The publisher is gone and the key is free.
+    PublishEnded {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// The events of an engine, as one listener sees them: oldest first, none twice.
+pub struct EventQueue {
+    state: Mutex<Queue>,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<StreamEvent>,
+    dropped: u64,
+}
+
+impl EventQueue {
+    /// The oldest unread event.
+    pub fn pop(&self) -> Option<StreamEvent> {
+        self.lock().waiting.pop_front()
+    }
+
+    /// Events dropped since the beginning because this listener left more than 1024 unread.
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, event: StreamEvent) {
+        let mut queue = self.lock();
+        if queue.waiting.len() == EVENT_QUEUE_MAX {
+            queue.waiting.pop_front();
+            queue.dropped += 1;
+        }
+        queue.waiting.push_back(event);
+        drop(queue);
+        self.waker.wake_by_ref();
+    }
+}
+
+/// All listeners of an engine; a listener is gone when its queue is dropped.
+#[derive(Default)]
+pub(crate) struct EventHub {
+    queues: Mutex<Vec<Weak<EventQueue>>>,
+}
+
+impl EventHub {
+    pub(crate) fn subscribe(&self, waker: Waker) -> Arc<EventQueue> {
+        let queue = Arc::new(EventQueue { state: Mutex::default(), waker });
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&queue));
+        queue
+    }
+
+    pub(crate) fn emit(&self, event: &StreamEvent) {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|queue| queue.upgrade().inspect(|queue| queue.push(event.clone())).is_some());
+    }
+}

@@ -1,0 +1,61 @@
+//! What a stream carries by the second, measured from its counters.
+
+use std::{collections::VecDeque, time::Duration};
+
+use arcly_bus::Counters;
+
+/// Measured rates of a stream. They fall to zero a few seconds after its last frame.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rates {
+    /// Payload bits per second, all tracks.
+    pub bits_per_s: f64,
+    /// Video frames per second.
+    pub frames_per_s: f64,
+}
+
+/// Samples kept: long enough to smooth key frames, short enough to show a stop.
+const SAMPLES: usize = 5;
+
+#[derive(Default)]
+pub(crate) struct Meter {
+    samples: VecDeque<(Duration, Counters)>,
+    pub(crate) rates: Rates,
+}
+
+impl Meter {
+    /// Takes a sample; `now` is time since any fixed origin.
+    pub(crate) fn sample(&mut self, now: Duration, counters: Counters) {
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((now, counters));
+        let Some(&(then, old)) = self.samples.front() else { return };
+        let elapsed_s = now.saturating_sub(then).as_secs_f64();
+        if elapsed_s > 0.0 {
+            let per_s = |new: u64, old: u64| (new - old) as f64 / elapsed_s;
+            self.rates = Rates {
+                bits_per_s: per_s(counters.bytes, old.bytes) * 8.0,
+                frames_per_s: per_s(counters.video_frames, old.video_frames),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_measured_and_decay() {
+        let mut meter = Meter::default();
+        let mut counters = Counters::default();
+        for s in 0..10 {
+            meter.sample(Duration::from_secs(s), counters);
+            counters.bytes += 125_000;
+            counters.video_frames += 25;
+        }
+        assert_eq!(meter.rates, Rates { bits_per_s: 1e6, frames_per_s: 25.0 });
+        (10..16).for_each(|s| meter.sample(Duration::from_secs(s), counters));
+        assert_eq!(meter.rates, Rates::default());
+    }
+}

@@ -1,0 +1,150 @@
+//! Accepting TCP connections: bounded in number, robust against running out of descriptors, stopped by a token.
+
+use std::{
+    fmt,
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::Inbox;
+
+/// Connections that the kernel may hold for us before they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// After a failed `accept` (no descriptors left, say): long enough not to spin, short enough not to be felt.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How long connections may take to end after the listener was told to stop.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A listener could not be opened.
+#[derive(Debug)]
+pub struct ListenError {
+    /// Where it should have listened.
+    pub addr: SocketAddr,
+    /// What the operating system said.
+    pub source: std::io::Error,
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.addr, self.source)
+    }
+}
+
+impl std::error::Error for ListenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Opens a listening socket at once, so that a port in use is an error of the caller's and not of some task.
+pub(crate) fn bind(addr: SocketAddr) -> Result<StdListener, ListenError> {
+    open(addr).map_err(|source| ListenError { addr, source })
+}
+
+fn open(addr: SocketAddr) -> std::io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // A server restarted at once must get its port back although old connections linger in TIME_WAIT.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        // `[::]` serves IPv4 clients too.
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A running accept loop. Dropping it ends the loop and its connections.
+pub(crate) struct Acceptor {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Acceptor {
+    /// Serves each connection of `listener` by `serve` in a task of its own, at most `connections_max` at a time.
+    pub(crate) fn spawn<S, F>(
+        runtime: &Handle,
+        listener: StdListener,
+        connections_max: usize,
+        inbox: Arc<Inbox>,
+        serve: S,
+    ) -> std::io::Result<Self>
+    where
+        S: Fn(TcpStream, SocketAddr, CancellationToken) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let _context = runtime.enter();
+        let listener = TcpListener::from_std(listener)?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let accepting = accept(listener, connections_max, inbox, serve, stop.clone(), tasks.clone());
+        tasks.spawn(accepting);
+        Ok(Self { stop, tasks })
+    }
+
+    /// Ends the loop and asks connections to end; resolves when they have, or after a deadline.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(DRAIN_DEADLINE, self.tasks.wait()).await;
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept<S, F>(
+    listener: TcpListener,
+    connections_max: usize,
+    inbox: Arc<Inbox>,
+    serve: S,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) where
+    S: Fn(TcpStream, SocketAddr, CancellationToken) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(connections_max));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                inbox.warn(format!("cannot accept a connection: {error}"));
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            inbox.warn(format!("{peer} was turned away: all {connections_max} connections are in use"));
+            continue;
+        };
+        // A dual-stack socket shows IPv4 peers as ::ffff:192.0.2.1.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        // Media is sent in whole frames: waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+        let serving = serve(stream, peer, stop.clone());
+        tasks.spawn(async move {
+            serving.await;
+            drop(place);
+        });
+    }
+}

@@ -1,0 +1,97 @@
+//! HLS over HTTP: which file of which stream, and the headers that let players and caches do right.
+
+use std::{sync::Arc, time::Duration};
+
+use arcly_pack::hls::HlsView;
+use bytes::Bytes;
+use hyper::{Response, StatusCode};
+
+use crate::{
+    hls::HlsOutput,
+    http::response::{Body, error, full},
+};
+
+/// How long the first viewer of a new stream is held while its first segment is being made.
+const FIRST_SEGMENT_DEADLINE: Duration = Duration::from_secs(15);
+
+const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl"; // RFC 8216 §4
+const SEGMENT_TYPE: &str = "video/mp2t";
+
+/// A multivariant playlist names one viewer's session: no cache may hand it to another.
+const CACHE_MULTIVARIANT: &str = "private, no-store";
+/// A media playlist changes with every segment.
+const CACHE_PLAYLIST: &str = "no-cache";
+/// A segment never changes and its name is never used again.
+const CACHE_SEGMENT: &str = "public, max-age=3600, immutable";
+
+/// A file of the HLS presentation of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum File {
+    /// `index.m3u8`
+    Multivariant,
+    /// `media.m3u8`
+    Media,
+    /// `3f9a1c-17.ts`
+    Segment(String),
+}
+
+impl File {
+    /// The file with that name; none when HLS has no such file.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "index.m3u8" => Some(Self::Multivariant),
+            "media.m3u8" => Some(Self::Media),
+            _ => name.ends_with(".ts").then(|| Self::Segment(name.to_owned())),
+        }
+    }
+}
+
+/// Answers a GET or HEAD for `file`; `query` is the raw text behind `?`.
+pub(crate) async fn serve(output: Arc<HlsOutput>, file: File, query: &str) -> Response<Body> {
+    match file {
+        File::Multivariant => match output.first_view(FIRST_SEGMENT_DEADLINE).await {
+            Some(view) => multivariant(&output, &view),
+            None => error(StatusCode::NOT_FOUND, "the stream has no complete segment yet"),
+        },
+        File::Media => match output.first_view(FIRST_SEGMENT_DEADLINE).await {
+            Some(view) => media(&output, &view, query),
+            None => error(StatusCode::NOT_FOUND, "the stream has no complete segment yet"),
+        },
+        File::Segment(name) => match output.view().and_then(|view| view.segment(&name).cloned()) {
+            Some(bytes) => counted(&output, bytes, SEGMENT_TYPE, CACHE_SEGMENT),
+            None => error(StatusCode::NOT_FOUND, "no such segment: it is too old, or was never made"),
+        },
+    }
+}
+
+fn multivariant(output: &HlsOutput, view: &HlsView) -> Response<Body> {
+    let media_uri = format!("media.m3u8?session={}", output.open_session());
+    counted(output, view.multivariant(&media_uri).into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+}
+
+fn media(output: &HlsOutput, view: &HlsView, query: &str) -> Response<Body> {
+    if let Some(session) = query.split('&').find_map(|pair| pair.strip_prefix("session=")) {
+        output.touch_session(session);
+    }
+    counted(output, view.media_playlist().clone(), PLAYLIST_TYPE, CACHE_PLAYLIST)
+}
+
+fn counted(output: &HlsOutput, body: Bytes, content_type: &'static str, cache: &'static str) -> Response<Body> {
+    output.count_sent(body.len());
+    full(StatusCode::OK, body, content_type, cache)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_files_of_hls_or_nothing() {
+        assert_eq!(File::named("index.m3u8"), Some(File::Multivariant));
+        assert_eq!(File::named("media.m3u8"), Some(File::Media));
+        assert_eq!(File::named("a-1.ts"), Some(File::Segment("a-1.ts".into())));
+        for other in ["", "index.html", "other.m3u8", "ts", "app.js"] {
+            assert_eq!(File::named(other), None, "{other}");
+        }
+    }
+}

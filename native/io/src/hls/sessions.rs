@@ -1,0 +1,82 @@
+//! Counting HLS viewers, who hold no connection: each gets a name with its first playlist and says it with every other.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Viewers counted per stream; what comes above is served and not counted, so that made-up names cost no memory.
+const SESSIONS_MAX: usize = 10_000;
+
+/// Bytes of a name as we make it; others are not ours.
+const NAME_BYTES: usize = 16;
+
+#[derive(Default)]
+pub(crate) struct Sessions {
+    seen: HashMap<u64, Instant>,
+    opened: u64,
+    hasher: RandomState,
+}
+
+impl Sessions {
+    /// A name for a new viewer. Nothing is kept until it is used.
+    pub(crate) fn open(&mut self) -> String {
+        self.opened += 1;
+        format!("{:016x}", self.hasher.hash_one(self.opened))
+    }
+
+    pub(crate) fn touch(&mut self, name: &str, now: Instant, expiry: Duration) {
+        if name.len() != NAME_BYTES {
+            return;
+        }
+        let Ok(id) = u64::from_str_radix(name, 16) else { return };
+        if self.seen.len() >= SESSIONS_MAX && !self.seen.contains_key(&id) {
+            self.expire(now, expiry);
+            if self.seen.len() >= SESSIONS_MAX {
+                return;
+            }
+        }
+        self.seen.insert(id, now);
+    }
+
+    pub(crate) fn count(&mut self, now: Instant, expiry: Duration) -> usize {
+        self.expire(now, expiry);
+        self.seen.len()
+    }
+
+    fn expire(&mut self, now: Instant, expiry: Duration) {
+        self.seen.retain(|_, seen| now.duration_since(*seen) < expiry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPIRY: Duration = Duration::from_secs(6);
+
+    #[test]
+    fn a_viewer_counts_once_and_until_it_stops_asking() {
+        let (mut sessions, start) = (Sessions::default(), Instant::now());
+        let (a, b) = (sessions.open(), sessions.open());
+        assert_ne!(a, b);
+        assert_eq!(sessions.count(start, EXPIRY), 0, "a name alone is no viewer");
+        sessions.touch(&a, start, EXPIRY);
+        sessions.touch(&a, start + Duration::from_secs(2), EXPIRY);
+        sessions.touch(&b, start + Duration::from_secs(2), EXPIRY);
+        assert_eq!(sessions.count(start + Duration::from_secs(3), EXPIRY), 2);
+        sessions.touch(&b, start + Duration::from_secs(7), EXPIRY);
+        assert_eq!(sessions.count(start + Duration::from_secs(9), EXPIRY), 1);
+    }
+
+    #[test]
+    fn made_up_names_are_bounded() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        (0..20_000_u64).for_each(|n| sessions.touch(&format!("{n:016x}"), now, EXPIRY));
+        ["", "xyz", "zzzzzzzzzzzzzzzz"].iter().for_each(|name| sessions.touch(name, now, EXPIRY));
+        assert_eq!(sessions.count(now, EXPIRY), SESSIONS_MAX);
+    }
+}

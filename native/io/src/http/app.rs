@@ -1,0 +1,93 @@
+//! The way to the host's ASGI application: plain HTTP/1.1 over a Unix socket.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{net::UnixStream, sync::Semaphore, time::timeout};
+
+use crate::http::response::{Body, error, streamed};
+
+/// Requests that the application works on at a time; it is a control plane, not the way of media.
+const REQUESTS_MAX: usize = 256;
+
+/// How long the application may take to begin its answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Headers that belong to one connection and must not travel on (RFC 9110 §7.6.1).
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The host's application, listening on a Unix socket.
+pub(crate) struct App {
+    socket: PathBuf,
+    places: Arc<Semaphore>,
+}
+
+impl App {
+    pub(crate) fn new(socket: PathBuf) -> Self {
+        Self { socket, places: Arc::new(Semaphore::new(REQUESTS_MAX)) }
+    }
+
+    /// Passes `request` on and its answer back.
+    pub(crate) async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let Ok(_place) = self.places.try_acquire() else {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once");
+        };
+        match timeout(ANSWER_DEADLINE, self.forward(request, peer)).await {
+            Ok(Ok(response)) => streamed(response),
+            Ok(Err(_)) => error(StatusCode::BAD_GATEWAY, "the application behind this server does not answer"),
+            Err(_) => error(StatusCode::GATEWAY_TIMEOUT, "the application behind this server took too long"),
+        }
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+        let stream = UnixStream::connect(&self.socket).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the response's body, or with this connection's end.
+        tokio::spawn(connection);
+        let mut response = sender.send_request(rewrite(request, peer)).await?;
+        strip(response.headers_mut());
+        Ok(response)
+    }
+}
+
+/// The request as the application should see it: origin-form target, `Host` whatever the HTTP version, and who really asks.
+fn rewrite(request: Request<Incoming>, peer: SocketAddr) -> Request<Incoming> {
+    let (mut parts, body) = request.into_parts();
+    strip(&mut parts.headers);
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+    if let Some(target) = parts.uri.path_and_query() {
+        parts.uri = target.clone().into();
+    }
+    parts.version = hyper::Version::HTTP_11;
+    if let Ok(address) = HeaderValue::from_str(&peer.ip().to_string()) {
+        // What the client claims about itself is not passed on.
+        parts.headers.insert(HeaderName::from_static("x-forwarded-for"), address);
+    }
+    parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
+    Request::from_parts(parts, body)
+}
+
+fn strip(headers: &mut HeaderMap) {
+    HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(name)));
+    headers.remove("keep-alive");
+}

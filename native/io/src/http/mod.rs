@@ -1,0 +1,9 @@
+//! The HTTP origin: media is served here, everything else by the host's ASGI application behind it.
+
+mod app;
+mod origin;
+pub(crate) mod response;
+mod server;
+
+pub use origin::Origin;
+pub use server::{HttpListener, HttpOptions};

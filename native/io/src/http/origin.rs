@@ -1,0 +1,96 @@
+//! Which media there is under which path.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arcly_bus::StreamKey;
+use percent_encoding::percent_decode_str;
+
+use crate::hls::{HlsOutput, server::File};
+
+/// How long the playlist of an ended stream can still be had: players must come to read its ENDLIST.
+const ENDED_KEEP: Duration = Duration::from_secs(60);
+
+/// The media of an engine by path. No path ever touches a file system: a name is looked up in this map or not found.
+#[derive(Default)]
+pub struct Origin {
+    hls: Mutex<HashMap<StreamKey, Arc<HlsOutput>>>,
+}
+
+impl Origin {
+    /// An origin without media.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Serves `output` at `/<app>/<stream>/index.m3u8`, in place of what was there before.
+    pub fn put_hls(&self, key: StreamKey, output: Arc<HlsOutput>) {
+        let mut outputs = self.lock();
+        outputs.retain(|_, output| !output.is_stale(ENDED_KEEP));
+        outputs.insert(key, output);
+    }
+
+    /// What is served for `key`, until a minute after its end.
+    pub fn hls(&self, key: &StreamKey) -> Option<Arc<HlsOutput>> {
+        let mut outputs = self.lock();
+        if outputs.get(key)?.is_stale(ENDED_KEEP) {
+            outputs.remove(key);
+        }
+        outputs.get(key).cloned()
+    }
+
+    /// Lets go of streams that ended more than a minute ago. Call it now and then.
+    pub fn expire(&self) {
+        self.lock().retain(|_, output| !output.is_stale(ENDED_KEEP));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<HlsOutput>>> {
+        self.hls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stream and file that a request path names; none when it names no media, and so is the application's.
+pub(crate) fn media_path(path: &str) -> Option<(StreamKey, File)> {
+    let (stream_path, file) = path.strip_prefix('/')?.rsplit_once('/')?;
+    let file = File::named(&decode(file)?)?;
+    let (app, stream) = stream_path.rsplit_once('/')?;
+    let key = StreamKey::new(&decode(app)?, &decode(stream)?).ok()?;
+    Some((key, file))
+}
+
+fn decode(text: &str) -> Option<String> {
+    percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_media_or_belong_to_the_application() {
+        let named = |path| media_path(path).map(|(key, file)| (key.to_string(), file));
+        assert_eq!(named("/live/cam/index.m3u8"), Some(("live/cam".into(), File::Multivariant)));
+        assert_eq!(named("/a/b/cam/media.m3u8"), Some(("a/b/cam".into(), File::Media)));
+        assert_eq!(named("/live/%C3%BC/x-1.ts"), Some(("live/ü".into(), File::Segment("x-1.ts".into()))));
+        for path in [
+            "/",
+            "",
+            "/index.m3u8",
+            "/live/index.m3u8",
+            "/live/cam/",
+            "/live/cam/other",
+            "/static/js/app.js",
+            "/live/../cam/index.m3u8",
+            "/live/%2e%2e/index.m3u8",
+            "/live/a%2fb/index.m3u8",
+            "/live/%ff/index.m3u8",
+            "//cam/index.m3u8",
+            "*",
+        ] {
+            assert_eq!(named(path), None, "{path}");
+        }
+    }
+}

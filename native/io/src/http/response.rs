@@ -1,0 +1,63 @@
+//! Responses with the headers that every media response carries.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::{
+    Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+};
+
+pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
+
+/// Media may be played from any page: that is what a media origin is for.
+const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+
+pub(crate) fn full(
+    status: StatusCode,
+    body: impl Into<Bytes>,
+    content_type: &'static str,
+    cache: &'static str,
+) -> Response<Body> {
+    let body = Full::new(body.into()).map_err(|never: Infallible| match never {}).boxed();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A refusal that a person can read. Never cached: the stream may be there a second later.
+pub(crate) fn error(status: StatusCode, text: &'static str) -> Response<Body> {
+    full(status, format!("{text}\n"), "text/plain; charset=utf-8", "no-store")
+}
+
+/// The answer to a CORS preflight (Fetch §3.3.5) or to a plain OPTIONS.
+pub(crate) fn options() -> Response<Body> {
+    let mut response = full(StatusCode::NO_CONTENT, Bytes::new(), "text/plain; charset=utf-8", "no-store");
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    headers.insert(header::ALLOW, METHODS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Range, If-None-Match"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}
+
+pub(crate) fn method_not_allowed() -> Response<Body> {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "media is fetched with GET");
+    response.headers_mut().insert(header::ALLOW, METHODS);
+    response
+}
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+/// A body that comes from the application, passed on as it arrives.
+pub(crate) fn streamed(response: Response<Incoming>) -> Response<Body> {
+    response.map(BodyExt::boxed)
+}

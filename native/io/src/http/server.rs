@@ -1,0 +1,134 @@
+//! The HTTP listener: HTTP/1.1 and HTTP/2 by hyper, one task per connection.
+
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{net::TcpStream, runtime::Handle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Inbox, ListenError,
+    accept::{Acceptor, bind},
+    hls,
+    http::{
+        Origin,
+        app::App,
+        origin::media_path,
+        response::{Body, error, method_not_allowed, options},
+    },
+};
+
+/// How a listener behaves.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Connections at a time. Default 10 000.
+    pub connections_max: usize,
+    /// The Unix socket of the application that answers what is no media; none answers 404.
+    pub app_socket: Option<PathBuf>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { connections_max: 10_000, app_socket: None }
+    }
+}
+
+/// How long a client may take to send the head of a request: stops one that sends a byte a minute.
+const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head.
+const HEADER_BYTES_MAX: usize = 16 << 10;
+
+/// Requests in flight on one HTTP/2 connection.
+const HTTP2_STREAMS_MAX: u32 = 64;
+
+/// How often an idle HTTP/2 connection is asked whether it lives, and how long it may take to say so.
+const HTTP2_PING: Duration = Duration::from_secs(20);
+
+/// A listening HTTP origin. Dropping it ends its connections.
+pub struct HttpListener {
+    acceptor: Acceptor,
+    addr: SocketAddr,
+}
+
+impl HttpListener {
+    /// Listens on `addr` (port 0: any free one) and serves `origin`.
+    ///
+    /// # Errors
+    /// [`ListenError`] when the address cannot be had.
+    pub fn bind(
+        runtime: &Handle,
+        addr: SocketAddr,
+        options: HttpOptions,
+        origin: Arc<Origin>,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { addr, source };
+        let listener = bind(addr)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let site = Arc::new(Site { origin, app: options.app_socket.map(App::new) });
+        let serve = move |stream, peer, stop| serve(stream, peer, stop, site.clone());
+        let acceptor = Acceptor::spawn(runtime, listener, options.connections_max, inbox, serve).map_err(failed)?;
+        Ok(Self { acceptor, addr: local })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops listening; answers that have begun are finished.
+    pub async fn stop(&self) {
+        self.acceptor.stop().await;
+    }
+}
+
+struct Site {
+    origin: Arc<Origin>,
+    app: Option<App>,
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, stop: CancellationToken, site: Arc<Site>) {
+    let service = service_fn(move |request| {
+        let site = site.clone();
+        async move { Ok::<_, Infallible>(site.answer(request, peer).await) }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEADER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX as u32)
+        .keep_alive_interval(HTTP2_PING)
+        .keep_alive_timeout(HTTP2_PING);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // What a client does wrong ends its own connection and is nobody's news.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+impl Site {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        match (media_path(request.uri().path()), &self.app) {
+            (Some((key, file)), _) => match *request.method() {
+                Method::GET | Method::HEAD => match self.origin.hls(&key) {
+                    Some(output) => hls::server::serve(output, file, request.uri().query().unwrap_or_default()).await,
+                    None => error(StatusCode::NOT_FOUND, "no such stream is live"),
+                },
+                Method::OPTIONS => options(),
+                _ => method_not_allowed(),
+            },
+            (None, Some(app)) => app.call(request, peer).await,
+            (None, None) => error(StatusCode::NOT_FOUND, "nothing here; media is at /<app>/<stream>/index.m3u8"),
+        }
+    }
+}

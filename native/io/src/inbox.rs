@@ -1,0 +1,72 @@
+//! What the tasks here have to say to the host: a bounded queue and one waker.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+};
+
+use crate::rtmp::PublishRequest;
+
+/// Something for the host to decide or to log.
+pub enum Notice {
+    /// Somebody asks to publish.
+    Publish(PublishRequest),
+    /// Something a person may want to know: one line, without the time.
+    Warning(String),
+}
+
+/// Notices that may wait. Past it requests are refused and warnings dropped (and counted): a host that does not keep up must
+/// not make us keep a flood for it.
+const INBOX_MAX: usize = 1024;
+
+/// A bounded queue from the tasks here to the host.
+pub struct Inbox {
+    queue: Mutex<Queue>,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Notice>,
+    dropped: u64,
+}
+
+impl Inbox {
+    /// An empty inbox; `waker` is called after each notice, from any thread.
+    pub fn new(waker: Waker) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), waker })
+    }
+
+    /// The oldest notice.
+    pub fn pop(&self) -> Option<Notice> {
+        self.lock().waiting.pop_front()
+    }
+
+    /// Notices dropped because 1024 were waiting.
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    /// Puts a notice in; false when the inbox was full and the notice was dropped.
+    pub(crate) fn push(&self, notice: Notice) -> bool {
+        let mut queue = self.lock();
+        let full = queue.waiting.len() >= INBOX_MAX;
+        if full {
+            queue.dropped += 1;
+        } else {
+            queue.waiting.push_back(notice);
+        }
+        drop(queue);
+        self.waker.wake_by_ref();
+        !full
+    }
+
+    pub(crate) fn warn(&self, text: String) {
+        self.push(Notice::Warning(text));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

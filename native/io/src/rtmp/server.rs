@@ -1,0 +1,301 @@
+//! The RTMP listener: one task per connection, which drives the state machine of `wire` and hands frames to the bus.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::Handle,
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Inbox, ListenError, Notice,
+    accept::{Acceptor, bind},
+    rtmp::{
+        PublishRequest, Refusal,
+        request::Answer,
+        to_bus::ToBus,
+    },
+};
+
+/// How a listener behaves.
+#[derive(Debug, Clone)]
+pub struct RtmpOptions {
+    /// Connections at a time. Default 4096; each costs some 40 KiB while it publishes.
+    pub connections_max: usize,
+    /// How long the host may take to decide on a publish. Default 10 s; then it is refused.
+    pub decision_deadline: Duration,
+    /// What one connection may make us hold.
+    pub limits: Limits,
+}
+
+impl Default for RtmpOptions {
+    fn default() -> Self {
+        Self { connections_max: 4096, decision_deadline: Duration::from_secs(10), limits: Limits::default() }
+    }
+}
+
+/// Bytes read at a time.
+const READ_BUFFER_BYTES: usize = 32 << 10;
+
+/// How long a peer may refuse to take the few bytes that we answer with.
+const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Answers that may wait for a connection: one for each of its streams.
+const ANSWERS_MAX: usize = 16;
+
+/// A listening RTMP server. Dropping it ends its connections.
+pub struct RtmpListener {
+    acceptor: Acceptor,
+    addr: SocketAddr,
+}
+
+impl RtmpListener {
+    /// Listens on `addr` (port 0: any free one). Requests and warnings go to `inbox`.
+    ///
+    /// # Errors
+    /// [`ListenError`] when the address cannot be had.
+    pub fn bind(
+        runtime: &Handle,
+        addr: SocketAddr,
+        options: RtmpOptions,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { addr, source };
+        let listener = bind(addr)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
+        let serve = move |stream, peer, stop| serve(stream, peer, stop, options.clone(), shared_inbox.clone());
+        let acceptor = Acceptor::spawn(runtime, listener, connections_max, inbox, serve).map_err(failed)?;
+        Ok(Self { acceptor, addr: local })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops listening and ends all connections.
+    pub async fn stop(&self) {
+        self.acceptor.stop().await;
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    stop: CancellationToken,
+    options: RtmpOptions,
+    inbox: Arc<Inbox>,
+) {
+    let mut connection = Connection::new(peer, options, inbox);
+    let end = connection.run(&mut stream, &stop).await;
+    connection.end(&end);
+    // The peer should still read why; it has its own few bytes of kernel buffer for it.
+    let _ = connection.flush(&mut stream).await;
+}
+
+/// Why a connection ended.
+enum End {
+    /// The peer closed it, in order.
+    Closed,
+    /// The peer vanished or broke the rules: worth a line in the log.
+    Failed(String),
+    /// We stop.
+    Stopped,
+}
+
+impl End {
+    /// What the events of its streams say.
+    fn reason(&self) -> String {
+        match self {
+            Self::Closed => "the publisher disconnected".into(),
+            Self::Failed(text) => text.clone(),
+            Self::Stopped => "the server is shutting down".into(),
+        }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(format!("the connection broke: {error}"))
+    }
+}
+
+struct Connection {
+    machine: ServerConn,
+    started: Instant,
+    peer: SocketAddr,
+    agent: String,
+    inbox: Arc<Inbox>,
+    decision_deadline: Duration,
+    answers: mpsc::Receiver<(u32, Answer)>,
+    reply: mpsc::Sender<(u32, Answer)>,
+    /// Streams that wait for the host's decision, and until when.
+    asked: HashMap<u32, Instant>,
+    publishing: HashMap<u32, ToBus>,
+}
+
+impl Connection {
+    fn new(peer: SocketAddr, options: RtmpOptions, inbox: Arc<Inbox>) -> Self {
+        let (reply, answers) = mpsc::channel(ANSWERS_MAX);
+        let started = Instant::now();
+        // The handshake's random bytes protect nothing in RTMP; they should only differ between connections.
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), peer);
+        Self {
+            machine: ServerConn::new(options.limits, seed, Duration::ZERO),
+            started,
+            peer,
+            agent: String::new(),
+            inbox,
+            decision_deadline: options.decision_deadline,
+            answers,
+            reply,
+            asked: HashMap::new(),
+            publishing: HashMap::new(),
+        }
+    }
+
+    async fn run(&mut self, stream: &mut TcpStream, stop: &CancellationToken) -> End {
+        let mut buffer = vec![0; READ_BUFFER_BYTES];
+        loop {
+            if let Err(end) = self.flush(stream).await {
+                return end;
+            }
+            let deadline = self.next_deadline();
+            let turn = tokio::select! {
+                read = stream.read(&mut buffer) => self.on_read(read, &buffer),
+                Some((stream_id, answer)) = self.answers.recv() => { self.on_answer(stream_id, answer); Ok(()) }
+                () = sleep_until(deadline) => self.on_deadline(),
+                () = stop.cancelled() => Err(End::Stopped),
+            };
+            // What came before a fault is still good.
+            self.take_events();
+            if let Err(end) = turn {
+                return end;
+            }
+        }
+    }
+
+    fn on_read(&mut self, read: io::Result<usize>, buffer: &[u8]) -> Result<(), End> {
+        let now = self.started.elapsed();
+        match buffer.get(..read?).unwrap_or_default() {
+            [] => Err(End::Closed),
+            input => self.machine.handle_input(now, input).map_err(|error| End::Failed(error.to_string())),
+        }
+    }
+
+    fn on_answer(&mut self, stream_id: u32, answer: Answer) {
+        let expected = self.asked.remove(&stream_id).is_some();
+        match answer {
+            Answer::Accept(publisher) if expected => {
+                self.publishing.insert(stream_id, ToBus::new(publisher));
+                self.machine.accept_publish(stream_id);
+            }
+            // The peer has left this stream, or waited too long: the publisher is dropped, and its key is free again.
+            Answer::Accept(_) => {}
+            Answer::Refuse(refusal, text) if expected => self.refuse(stream_id, refusal, &text),
+            Answer::Refuse(..) => {}
+        }
+    }
+
+    fn refuse(&mut self, stream_id: u32, refusal: Refusal, text: &str) {
+        let rejection = match refusal {
+            Refusal::BadName => PublishRejection::BadName,
+            Refusal::Unauthorized => PublishRejection::Unauthorized,
+            Refusal::Failed => PublishRejection::Failed,
+        };
+        self.machine.reject_publish(stream_id, rejection, text);
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let machine = self.machine.poll_timeout().map(|at| self.started + at);
+        let decision = self.asked.values().min().copied();
+        let far = Instant::now() + Duration::from_secs(3600);
+        machine.into_iter().chain(decision).min().unwrap_or(far)
+    }
+
+    fn on_deadline(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        let late: Vec<u32> = self.asked.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
+        for stream_id in late {
+            self.asked.remove(&stream_id);
+            self.inbox.warn(format!("{}: the host did not decide in time, the publish is refused", self.peer));
+            self.refuse(stream_id, Refusal::Failed, "the server did not decide in time");
+        }
+        self.machine.handle_timeout(self.started.elapsed()).map_err(|error| End::Failed(error.to_string()))
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.machine.poll_event() {
+            match event {
+                Event::Connected(info) => self.agent = info.flash_ver,
+                Event::PublishRequested(request) => self.ask(request),
+                Event::PlayRequested(request) => {
+                    self.machine.reject_play(request.stream_id, "playing over RTMP is not offered yet; watch over HLS");
+                }
+                Event::Media(media) => self.on_media(media),
+                Event::PublishEnded { stream_id } => self.unpublish(stream_id, "the publisher ended the stream"),
+            }
+        }
+    }
+
+    fn ask(&mut self, request: arcly_wire::rtmp::PublishRequest) {
+        let stream_id = request.stream_id;
+        self.asked.insert(stream_id, Instant::now() + self.decision_deadline);
+        let request = PublishRequest::new(request, self.peer, self.agent.clone(), self.reply.clone());
+        // When the inbox is full the request is dropped there, and that is a refusal.
+        self.inbox.push(Notice::Publish(request));
+    }
+
+    fn on_media(&mut self, media: arcly_wire::rtmp::Media) {
+        let stream_id = media.stream_id;
+        let Some(to_bus) = self.publishing.get_mut(&stream_id) else { return };
+        let outcome = to_bus.media(media);
+        for problem in to_bus.problems() {
+            self.inbox.warn(format!("{}: {problem}", self.peer));
+        }
+        if let Err(reason) = outcome {
+            self.machine.end_publish(stream_id, &reason);
+            self.unpublish(stream_id, reason);
+        }
+    }
+
+    fn unpublish(&mut self, stream_id: u32, reason: impl Into<String>) {
+        self.asked.remove(&stream_id);
+        if let Some(to_bus) = self.publishing.remove(&stream_id) {
+            to_bus.end(reason.into());
+        }
+    }
+
+    /// Ends all that this connection publishes, and leaves one line when it did not end in order.
+    fn end(&mut self, end: &End) {
+        let published = !self.publishing.is_empty();
+        for (stream_id, to_bus) in self.publishing.drain() {
+            self.machine.end_publish(stream_id, &end.reason());
+            to_bus.end(end.reason());
+        }
+        // The end of a publish is told by its event, with the same reason.
+        if let (End::Failed(text), false) = (end, published) {
+            self.inbox.warn(format!("{} was disconnected: {text}", self.peer));
+        }
+    }
+
+    async fn flush(&mut self, stream: &mut TcpStream) -> Result<(), End> {
+        while let Some(bytes) = self.machine.poll_output() {
+            let written = timeout(WRITE_DEADLINE, stream.write_all(&bytes)).await;
+            written.map_err(|_| End::Failed("the peer does not read our answers".into()))??;
+        }
+        Ok(())
+    }
+}

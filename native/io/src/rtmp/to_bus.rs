@@ -1,0 +1,87 @@
+//! Messages of one RTMP publish to frames of the bus.
+
+use std::collections::HashSet;
+
+use arcly_bus::{BusError, Publisher};
+use arcly_pack::flv::{FlvDemuxer, FlvError, FlvItem, TagKind};
+use arcly_wire::rtmp::{Media, MediaKind};
+
+/// Broken messages of one publish that are passed over; then it is ended. One damaged frame is no reason to lose a stream,
+/// a flow of them is no stream.
+const BROKEN_MAX: u32 = 100;
+
+pub(crate) struct ToBus {
+    demuxer: FlvDemuxer,
+    publisher: Publisher,
+    broken: u32,
+    /// What was complained about: each problem is said once in a publish.
+    said: HashSet<String>,
+    news: Vec<String>,
+}
+
+impl ToBus {
+    pub(crate) fn new(publisher: Publisher) -> Self {
+        Self { demuxer: FlvDemuxer::new(), publisher, broken: 0, said: HashSet::new(), news: Vec::new() }
+    }
+
+    /// Publishes what the message holds. An error ends the publish and is its reason.
+    pub(crate) fn media(&mut self, media: Media) -> Result<(), String> {
+        let kind = match media.kind {
+            MediaKind::Audio => TagKind::Audio,
+            MediaKind::Video => TagKind::Video,
+            MediaKind::Script => TagKind::Script,
+        };
+        if let Err(error) = self.demuxer.push(kind, media.timestamp_ms, media.body) {
+            self.complain(&error)?;
+        }
+        while let Some(item) = self.demuxer.poll() {
+            match publish(&mut self.publisher, item) {
+                Ok(()) => {}
+                Err(BusError::Closed) => return Err("the stream was ended by the server".into()),
+                Err(error) => self.say(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Problems that were not told yet.
+    pub(crate) fn problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Ends the stream.
+    pub(crate) fn end(self, reason: String) {
+        self.publisher.end(reason);
+    }
+
+    fn complain(&mut self, error: &FlvError) -> Result<(), String> {
+        match error {
+            FlvError::Unsupported { .. } => self.say(format!("{error}: this track is left out")),
+            _ => {
+                self.broken += 1;
+                self.say(format!("{error}: the message is left out"));
+            }
+        }
+        if self.broken > BROKEN_MAX {
+            return Err(format!("more than {BROKEN_MAX} broken messages, the last: {error}"));
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, problem: String) {
+        // An attacker could make many different texts: past a few, silence.
+        if self.said.len() < 8 && self.said.insert(problem.clone()) {
+            self.news.push(problem);
+        }
+    }
+}
+
+/// One item of the demuxer on its way to the bus.
+pub(crate) fn publish(publisher: &mut Publisher, item: FlvItem) -> Result<(), BusError> {
+    match item {
+        FlvItem::Tracks(tracks) => publisher.set_tracks(tracks),
+        FlvItem::Frame(frame) => publisher.publish(frame),
+        // Only the end of the publish ends the stream: encoders say this before a change of configuration too.
+        FlvItem::EndOfSequence => Ok(()),
+    }
+}

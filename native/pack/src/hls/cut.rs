@@ -1,0 +1,137 @@
+//! Where one segment ends and the next begins.
+
+use arcly_bus::Frame;
+use arcly_codec::MediaKind;
+
+use super::segment::OpenSegment;
+
+/// The frame in front of which a cut is considered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    pub(super) frame: &'a Frame,
+    pub(super) kind: MediaKind,
+    pub(super) dts_us: i64,
+    pub(super) duration_us: i64,
+    /// A segment may begin here: a key picture, or sound when there are no pictures.
+    pub(super) is_entry: bool,
+}
+
+/// What the cuts must keep to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// A segment is cut at the first entry from here on.
+    pub(super) target_us: i64,
+    /// No segment lasts that long.
+    pub(super) duration_us: i64,
+    pub(super) bytes: usize,
+    /// The tracks are others than those of the open segment.
+    pub(super) reconfigured: bool,
+}
+
+/// A cut in front of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Where the segment in front of it ends.
+    pub(super) end_us: i64,
+    /// What follows has other timestamps or tracks (RFC 8216 §4.3.2.3).
+    pub(super) discontinuity: bool,
+}
+
+/// The decoding times of the two tracks.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    video: TrackTime,
+    audio: TrackTime,
+}
+
+#[derive(Debug, Default)]
+struct TrackTime {
+    /// The newest decoding time since the last break.
+    newest_us: Option<i64>,
+    /// The longest frame of the open segment.
+    longest_us: i64,
+}
+
+/// The length of a frame that has none and no predecessor: 25 pictures a second.
+const UNKNOWN_FRAME_US: i64 = 40_000;
+
+impl Timeline {
+    /// The cut in front of `next`, if there must be one.
+    pub(super) fn cut(&self, open: &OpenSegment, next: &Candidate<'_>, limits: &Limits) -> Option<Cut> {
+        let elapsed_us = next.dts_us - open.start_us;
+        if self.breaks_at(open, next) || elapsed_us >= limits.duration_us || (limits.reconfigured && elapsed_us <= 0) {
+            return Some(Cut { end_us: self.broken_end_us(open, next, limits), discontinuity: true });
+        }
+        let end_us = next.dts_us;
+        let cuts = limits.reconfigured || (elapsed_us > 0 && self.is_full(open, next, limits, elapsed_us));
+        cuts.then_some(Cut { end_us, discontinuity: limits.reconfigured })
+    }
+
+    /// Whether time or data break in front of `next`. When both tracks are marked, that is one break: the second
+    /// mark meets a segment that began with the first one and has nothing of its track yet.
+    fn breaks_at(&self, open: &OpenSegment, next: &Candidate<'_>) -> bool {
+        let is_known = open.begins_at_mark && open.frames(next.kind) == 0;
+        let is_marked = next.frame.is_discontinuity() && !is_known;
+        is_marked || self.track(next.kind).newest_us.is_some_and(|newest_us| next.dts_us <= newest_us)
+    }
+
+    /// Where a segment ends at a break: where its last frame does, or at the next one if time goes on in spite of the mark.
+    fn broken_end_us(&self, open: &OpenSegment, next: &Candidate<'_>, limits: &Limits) -> i64 {
+        let last_end_us = last_end_us(open, limits);
+        let newest_us = self.track(next.kind).newest_us.unwrap_or(i64::MIN).max(open.start_us);
+        if next.dts_us > newest_us { last_end_us.min(next.dts_us) } else { last_end_us }
+    }
+
+    /// Whether the segment has reached its target, or would get past a limit with the frame *behind* `next`.
+    fn is_full(&self, open: &OpenSegment, next: &Candidate<'_>, limits: &Limits, elapsed_us: i64) -> bool {
+        let is_due = next.is_entry && elapsed_us >= limits.target_us;
+        let is_last_chance = elapsed_us + self.frame_us(next) >= limits.duration_us;
+        let is_too_big = open.bytes.len().saturating_add(next.frame.payload.len()) > limits.bytes;
+        is_due || is_last_chance || is_too_big
+    }
+
+    /// How long `next` lasts, judged by the longest frame of its track so far: where frames come irregularly, the
+    /// segment had better end too early than too late.
+    fn frame_us(&self, next: &Candidate<'_>) -> i64 {
+        let track = self.track(next.kind);
+        let since_us = track.newest_us.map_or(0, |newest_us| next.dts_us - newest_us);
+        since_us.max(next.duration_us).max(track.longest_us)
+    }
+
+    /// Moves on to a frame of the open segment; returns when it ends.
+    pub(super) fn advance(&mut self, next: &Candidate<'_>) -> i64 {
+        let frame_us = self.frame_us(next);
+        let track = self.track_mut(next.kind);
+        *track = TrackTime { newest_us: Some(next.dts_us), longest_us: frame_us };
+        let known_us = [next.duration_us, frame_us].into_iter().find(|us| *us > 0);
+        next.dts_us + known_us.unwrap_or(UNKNOWN_FRAME_US)
+    }
+
+    /// A segment begins.
+    pub(super) fn begin_segment(&mut self, discontinuity: bool) {
+        if discontinuity {
+            *self = Self::default();
+        }
+        (self.video.longest_us, self.audio.longest_us) = (0, 0);
+    }
+
+    fn track(&self, kind: MediaKind) -> &TrackTime {
+        match kind {
+            MediaKind::Video => &self.video,
+            MediaKind::Audio => &self.audio,
+        }
+    }
+
+    fn track_mut(&mut self, kind: MediaKind) -> &mut TrackTime {
+        match kind {
+            MediaKind::Video => &mut self.video,
+            MediaKind::Audio => &mut self.audio,
+        }
+    }
+}
+
+/// The end of a segment that no frame follows, or none of the same timeline: that of its last frame.
+pub(super) fn last_end_us(open: &OpenSegment, limits: &Limits) -> i64 {
+    let longest_us = (limits.duration_us - 1).max(1);
+    open.start_us + (open.end_us - open.start_us).clamp(1, longest_us)
+}

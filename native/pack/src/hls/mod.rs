@@ -1,0 +1,312 @@
+//! HTTP Live Streaming with MPEG-TS segments (RFC 8216, draft-pantos-hls-rfc8216bis): frames in, playlist and segments out.
+//!
+//! | what | where | clause of RFC 8216 |
+//! |---|---|---|
+//! | which frames are let in | `gate` | §3: a segment carries what it needs to be decoded |
+//! | where segments end | `cut` | §4.3.2.3, §4.3.3.1 |
+//! | a segment | `segment` | §3.2: PAT and PMT first |
+//! | listed, still available, freed | `window` | §6.2.1, §6.2.2 |
+//! | media playlist, multivariant playlist | `view`, `variant` | §4.3.3, §4.3.4 |
+//!
+//! Of a stream the first video and the first audio track are carried whose codecs MPEG-TS has.
+//!
+//! Deviation: where memory or a hostile timeline leaves no choice, the playlist is shorter than three target durations
+//! (§6.2.2).
+
+mod cut;
+mod gate;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod variant;
+mod view;
+mod window;
+
+use std::{sync::Arc, time::Duration};
+
+use arcly_bus::{Frame, Track, TrackSet};
+use arcly_codec::MediaKind;
+
+pub use self::view::HlsView;
+use self::{
+    cut::{Candidate, Cut, Limits, Timeline, last_end_us},
+    gate::Gate,
+    segment::OpenSegment,
+    variant::Meter,
+    window::Window,
+};
+use crate::{PackError, mpegts::TsMuxer, time::rescale};
+
+/// How a stream is cut, and how much of it is kept.
+///
+/// Memory of a stream: bit rate × `segment_target` × (2 × `playlist_segments` + 2), and never more than
+/// `max_window_bytes` and two segments of `max_segment_bytes`. At 5 Mbit/s and the defaults: 20 MB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HlsConfig {
+    /// A segment ends at the first key picture from here on. Players stay about three segments behind the live edge, so
+    /// this is a third of the latency; shorter ones cost requests. Default: 2 s.
+    pub segment_target: Duration,
+    /// Segments in the playlist. More of them let a player go further back, and cost memory twice: a segment stays
+    /// available as long again. Default: 7.
+    pub playlist_segments: usize,
+    /// `EXT-X-TARGETDURATION` is at least this, rounded up. It is fixed by the first segment, and a later GOP that lasts
+    /// longer is then cut in its middle: raise this for an encoder with irregular key pictures. Costs latency, since
+    /// players measure their distance to the live edge in target durations. Default: 0, as the first segment has it.
+    pub target_duration_min: Duration,
+    /// The first segment is cut here, key picture or not. Stops a publisher who never sends a second one from keeping the
+    /// stream out of sight. Default: 10 s.
+    pub first_segment_max: Duration,
+    /// A segment is cut before it has more bytes, key picture or not. Stops a publisher of a monstrous bit rate.
+    /// Default: 64 MiB, 2 s of 268 Mbit/s.
+    pub max_segment_bytes: usize,
+    /// Memory of all complete segments of the stream; the oldest are dropped first, and the newest never. Default: 256 MiB.
+    pub max_window_bytes: usize,
+}
+
+impl Default for HlsConfig {
+    fn default() -> Self {
+        Self {
+            segment_target: Duration::from_secs(2),
+            playlist_segments: 7,
+            target_duration_min: Duration::ZERO,
+            first_segment_max: Duration::from_secs(10),
+            max_segment_bytes: 64 << 20,
+            max_window_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Makes a live HLS stream of the frames of one publish.
+///
+/// A segment ends at the first key picture at or behind [`HlsConfig::segment_target`], in decoding time (without
+/// pictures: at the first sound). It ends earlier, at any frame, when it would otherwise outlast the target duration or
+/// outgrow [`HlsConfig::max_segment_bytes`]; and where tracks change or time breaks, with a discontinuity behind it.
+#[derive(Debug)]
+pub struct HlsPackager {
+    config: HlsConfig,
+    session: String,
+    /// As pushed.
+    tracks: Arc<TrackSet>,
+    /// Those of them that are carried.
+    carried: TrackSet,
+    muxer: Option<TsMuxer>,
+    gate: Gate,
+    timeline: Timeline,
+    open: Option<OpenSegment>,
+    /// `carried` has changed since the open segment began.
+    reconfigured: bool,
+    next_sequence: u64,
+    /// Memory to reserve for the next segment.
+    reserve_bytes: usize,
+    window: Window,
+    meter: Meter,
+    view: Option<Arc<HlsView>>,
+    ended: bool,
+}
+
+impl HlsPackager {
+    /// A packager for one publish. Segments are named `{session}-{number}.ts`: a `session` that no other publish of the
+    /// same stream has keeps caches from mixing them up. It must be fit for a URI as it is.
+    pub fn new(config: HlsConfig, session: &str) -> Self {
+        Self {
+            window: Window::new(&config),
+            config,
+            session: session.to_owned(),
+            tracks: Arc::default(),
+            carried: TrackSet::default(),
+            muxer: None,
+            gate: Gate::default(),
+            timeline: Timeline::default(),
+            open: None,
+            reconfigured: false,
+            next_sequence: 0,
+            reserve_bytes: 0,
+            meter: Meter::default(),
+            view: None,
+            ended: false,
+        }
+    }
+
+    /// Takes the next frame of a stream that has `tracks` now. Returns whether [`Self::view`] has changed.
+    ///
+    /// Frames of tracks that are not carried, frames without bytes, and what comes before the first key picture are
+    /// passed over. If pictures are announced and none come, sound goes on alone after twice the segment target.
+    ///
+    /// # Errors
+    /// [`PackError::Unsupported`] when none of the tracks can be carried, [`PackError::Malformed`] or
+    /// [`PackError::LimitExceeded`] for a frame that cannot be written, [`PackError::Misuse`] for one whose track is not
+    /// in `tracks`, or behind [`Self::finish`]. The frame is left out and the next one may be pushed.
+    pub fn push(&mut self, tracks: &Arc<TrackSet>, frame: &Frame) -> Result<bool, PackError> {
+        if self.ended {
+            return Err(PackError::Misuse { what: "frame behind the end of the stream" });
+        }
+        self.follow(tracks)?;
+        let Some(next) = self.admit(frame)? else { return Ok(false) };
+        let changed = self.cut_before(&next);
+        self.append(&next)?;
+        Ok(changed)
+    }
+
+    /// Ends the stream: completes the open segment and the playlist. Returns whether [`Self::view`] has changed.
+    pub fn finish(&mut self) -> bool {
+        if std::mem::replace(&mut self.ended, true) {
+            return false;
+        }
+        if let Some(open) = self.open.take() {
+            let end_us = last_end_us(&open, &self.limits());
+            self.complete(open, end_us, true);
+        }
+        if self.window.listed().next().is_some() {
+            self.window.settle_target_duration();
+        }
+        self.renew_view()
+    }
+
+    /// What players can fetch now; `None` until the first segment is complete.
+    pub fn view(&self) -> Option<Arc<HlsView>> {
+        self.view.clone()
+    }
+
+    /// Takes over changes of the tracks.
+    fn follow(&mut self, tracks: &Arc<TrackSet>) -> Result<(), PackError> {
+        if Arc::ptr_eq(&self.tracks, tracks) {
+            return Ok(());
+        }
+        let carried = carried_tracks(tracks);
+        if carried.tracks.is_empty() {
+            return Err(PackError::Unsupported { what: "codecs of all tracks in MPEG-TS" });
+        }
+        if carried.tracks != self.carried.tracks {
+            self.reconfigure(carried)?;
+        }
+        self.tracks = Arc::clone(tracks);
+        Ok(())
+    }
+
+    fn reconfigure(&mut self, carried: TrackSet) -> Result<(), PackError> {
+        match &mut self.muxer {
+            Some(muxer) => muxer.reconfigure(&carried)?,
+            None => self.muxer = Some(TsMuxer::new(&carried)?),
+        }
+        match carried.first(MediaKind::Video) {
+            None => self.gate.expect_no_video(),
+            video if video != self.carried.first(MediaKind::Video) => self.gate.await_key(),
+            Some(_) => {}
+        }
+        self.meter.forget_pictures();
+        self.carried = carried;
+        self.reconfigured = true;
+        Ok(())
+    }
+
+    /// The frame with its times, if it is one to write.
+    fn admit<'a>(&mut self, frame: &'a Frame) -> Result<Option<Candidate<'a>>, PackError> {
+        let Some(track) = self.carried.find(frame.track) else { return self.pass_over(frame) };
+        let Some(muxer) = &self.muxer else { return Ok(None) };
+        if !muxer.accepts(frame)? {
+            return Ok(None);
+        }
+        let kind = track.kind();
+        let us = |ticks| rescale(ticks, track.clock_rate_hz, 1_000_000);
+        let (dts_us, duration_us) = (us(frame.dts), us(i64::from(frame.duration)));
+        if !self.gate.admits(frame, kind, dts_us, micros(self.config.segment_target).saturating_mul(2)) {
+            return Ok(None);
+        }
+        let is_entry = match kind {
+            MediaKind::Video => frame.is_key(),
+            MediaKind::Audio => !self.gate.video_is_open(),
+        };
+        Ok(Some(Candidate { frame, kind, dts_us, duration_us, is_entry }))
+    }
+
+    /// A frame of a track that is not carried.
+    fn pass_over<T>(&self, frame: &Frame) -> Result<Option<T>, PackError> {
+        match self.tracks.find(frame.track) {
+            Some(_) => Ok(None),
+            None => Err(PackError::Misuse { what: "frame of a track that is not in the set" }),
+        }
+    }
+
+    /// Completes the open segment if it ends in front of `next`.
+    fn cut_before(&mut self, next: &Candidate<'_>) -> bool {
+        let Some(open) = &self.open else { return false };
+        let Some(cut) = self.timeline.cut(open, next, &self.limits()) else { return false };
+        let Some(open) = self.open.take() else { return false };
+        self.complete(open, cut.end_us, !cut.discontinuity);
+        self.open_segment(next, cut);
+        self.renew_view()
+    }
+
+    /// Writes a frame into the open segment, which it begins if there is none.
+    fn append(&mut self, next: &Candidate<'_>) -> Result<(), PackError> {
+        if self.open.is_none() {
+            self.open_segment(next, Cut { end_us: next.dts_us, discontinuity: false });
+        }
+        let (Some(open), Some(muxer)) = (&mut self.open, &mut self.muxer) else { return Ok(()) };
+        muxer.write(next.frame, &mut open.bytes)?;
+        open.count(next.frame, next.kind, self.timeline.advance(next));
+        Ok(())
+    }
+
+    /// Begins a segment with `next`, behind `cut`.
+    fn open_segment(&mut self, next: &Candidate<'_>, cut: Cut) {
+        let Some(muxer) = &mut self.muxer else { return };
+        let mut bytes = Vec::with_capacity(self.reserve_bytes);
+        muxer.start_segment(&mut bytes);
+        self.timeline.begin_segment(cut.discontinuity);
+        self.reconfigured = false;
+        self.open = Some(OpenSegment::new(next.frame, next.dts_us, cut.discontinuity, bytes));
+    }
+
+    /// Puts a full segment into the window. One without frames is none.
+    fn complete(&mut self, open: OpenSegment, end_us: i64, settles: bool) {
+        if open.is_empty() {
+            return;
+        }
+        let name = format!("{}-{}.ts", self.session, self.next_sequence);
+        // The next one is about as large; a little more, so that it need not grow.
+        self.reserve_bytes = open.bytes.len() + open.bytes.len() / 8;
+        let segment = open.complete(self.next_sequence, name, end_us);
+        self.next_sequence += 1;
+        self.meter.add(&segment, self.window.target_duration_s());
+        self.window.push(segment, settles);
+    }
+
+    fn renew_view(&mut self) -> bool {
+        let view = HlsView::new(&self.window, &self.carried, &self.meter, self.ended);
+        let changed = view.is_some();
+        self.view = view.map(Arc::new).or(self.view.take());
+        changed
+    }
+
+    fn limits(&self) -> Limits {
+        let target_us = micros(self.config.segment_target);
+        // Rounded to the nearest second, a segment must not exceed the target duration (RFC 8216 §4.3.3.1).
+        let settled_us = self.window.target_duration_s().map(|seconds| micros(Duration::from_secs(seconds)) + 500_000);
+        let first_us = micros(self.config.first_segment_max).max(target_us + target_us / 2);
+        Limits {
+            target_us,
+            duration_us: settled_us.unwrap_or(first_us),
+            bytes: self.config.max_segment_bytes,
+            reconfigured: self.reconfigured,
+        }
+    }
+}
+
+/// The tracks of a stream that its segments carry: of each kind the first one that MPEG-TS has a form for.
+fn carried_tracks(tracks: &TrackSet) -> TrackSet {
+    let is_carried = |track: &Track| TsMuxer::supports(track).is_ok();
+    let is_first = |track: &&Track| {
+        let of_kind = |other: &&Track| other.kind() == track.kind() && is_carried(other);
+        tracks.tracks.iter().find(of_kind) == Some(track)
+    };
+    TrackSet { revision: tracks.revision, tracks: tracks.tracks.iter().filter(is_first).cloned().collect() }
+}
+
+/// Whole microseconds, a day at most: sums of such times cannot overflow.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.min(LONGEST_TIME).as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The most that a configured time counts for.
+const LONGEST_TIME: Duration = Duration::from_secs(86_400);

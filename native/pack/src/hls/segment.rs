@@ -1,0 +1,97 @@
+//! A segment while it is filled, and when it is complete.
+
+use arcly_bus::Frame;
+use arcly_codec::MediaKind;
+use bytes::Bytes;
+
+/// A complete segment: never changed again.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// Media Sequence Number (RFC 8216 §3).
+    pub(super) sequence: u64,
+    /// The last part of its URI.
+    pub(super) name: String,
+    pub(super) data: Bytes,
+    /// Bytes of memory: what `data` holds, and the rest of its allocation.
+    pub(super) memory_bytes: usize,
+    pub(super) duration_us: i64,
+    /// Timestamps or tracks break in front of it.
+    pub(super) discontinuity: bool,
+    /// Decoding can begin here.
+    pub(super) independent: bool,
+    pub(super) pictures: u64,
+}
+
+/// The segment that is being filled.
+#[derive(Debug)]
+pub(super) struct OpenSegment {
+    pub(super) bytes: Vec<u8>,
+    /// Decoding time of the first frame.
+    pub(super) start_us: i64,
+    /// The end of the frame that ends last.
+    pub(super) end_us: i64,
+    pub(super) discontinuity: bool,
+    /// The first frame is marked as a discontinuity by the bus.
+    pub(super) begins_at_mark: bool,
+    pub(super) pictures: u64,
+    pub(super) sounds: u64,
+    /// The first picture, if there is one, is not a key picture.
+    pub(super) begins_undecodable: bool,
+}
+
+impl OpenSegment {
+    /// A segment that begins with `frame`. `bytes` is what stands in front of it.
+    pub(super) fn new(frame: &Frame, start_us: i64, discontinuity: bool, bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            start_us,
+            end_us: start_us,
+            discontinuity,
+            begins_at_mark: frame.is_discontinuity(),
+            pictures: 0,
+            sounds: 0,
+            begins_undecodable: false,
+        }
+    }
+
+    /// Takes note of a frame that is in `bytes` now.
+    pub(super) fn count(&mut self, frame: &Frame, kind: MediaKind, end_us: i64) {
+        self.end_us = self.end_us.max(end_us);
+        self.begins_undecodable |= kind == MediaKind::Video && self.pictures == 0 && !frame.is_key();
+        match kind {
+            MediaKind::Video => self.pictures += 1,
+            MediaKind::Audio => self.sounds += 1,
+        }
+    }
+
+    /// Frames of that kind in the segment.
+    pub(super) fn frames(&self, kind: MediaKind) -> u64 {
+        match kind {
+            MediaKind::Video => self.pictures,
+            MediaKind::Audio => self.sounds,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pictures == 0 && self.sounds == 0
+    }
+
+    /// The complete segment, which lasts until `end_us`.
+    pub(super) fn complete(mut self, sequence: u64, name: String, end_us: i64) -> Segment {
+        // Seldom: a segment much smaller than the one before it, for whose size the memory was reserved, or one that has
+        // just outgrown it.
+        if self.bytes.len() < self.bytes.capacity() / 4 * 3 {
+            self.bytes.shrink_to_fit();
+        }
+        Segment {
+            sequence,
+            name,
+            memory_bytes: self.bytes.capacity(),
+            data: Bytes::from(self.bytes),
+            duration_us: end_us - self.start_us,
+            discontinuity: self.discontinuity,
+            independent: !self.begins_undecodable,
+            pictures: self.pictures,
+        }
+    }
+}

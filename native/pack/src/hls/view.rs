@@ -1,0 +1,100 @@
+//! What a player can fetch at one moment.
+
+use std::{fmt::Write, sync::Arc};
+
+use arcly_bus::TrackSet;
+use bytes::Bytes;
+
+use super::{
+    segment::Segment,
+    variant::{Meter, attributes},
+    window::Window,
+};
+
+/// An immutable snapshot of the playlist and the segments. A new one is made for each complete segment; one that is
+/// still held keeps its segments alive.
+#[derive(Debug)]
+pub struct HlsView {
+    media_playlist: Bytes,
+    stream_attributes: String,
+    /// Oldest first.
+    pub(super) segments: Vec<Arc<Segment>>,
+    target_duration_s: u64,
+    window_bytes: usize,
+    ended: bool,
+}
+
+impl HlsView {
+    /// `None` while the target duration is not settled: a playlist cannot be without one.
+    pub(super) fn new(window: &Window, tracks: &TrackSet, meter: &Meter, ended: bool) -> Option<Self> {
+        let target_duration_s = window.target_duration_s()?;
+        Some(Self {
+            media_playlist: media_playlist(window, target_duration_s, ended).into(),
+            stream_attributes: attributes(tracks, meter),
+            segments: window.available().cloned().collect(),
+            target_duration_s,
+            window_bytes: window.bytes(),
+            ended,
+        })
+    }
+
+    /// The media playlist (RFC 8216 §4.3.3). Segments are named relative to it.
+    pub fn media_playlist(&self) -> &Bytes {
+        &self.media_playlist
+    }
+
+    /// A multivariant playlist (RFC 8216 §4.3.4) with this stream as its only variant, at `media_uri`: a URI reference,
+    /// percent-encoded by the caller.
+    pub fn multivariant(&self, media_uri: &str) -> String {
+        format!("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-STREAM-INF:{}\n{media_uri}\n", self.stream_attributes)
+    }
+
+    /// The segment of that name: one of the playlist, or one that left it not long ago.
+    pub fn segment(&self, name: &str) -> Option<&Bytes> {
+        // Players fetch the newest ones.
+        self.segments.iter().rev().find(|segment| segment.name == name).map(|segment| &segment.data)
+    }
+
+    /// The playlist ends with `EXT-X-ENDLIST`: nothing comes any more.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// `EXT-X-TARGETDURATION`: how often a player comes for the playlist, and so how long it may be cached.
+    pub fn target_duration_s(&self) -> u64 {
+        self.target_duration_s
+    }
+
+    /// Memory of all segments of this view.
+    pub fn window_bytes(&self) -> usize {
+        self.window_bytes
+    }
+}
+
+/// The text of the media playlist.
+///
+/// `EXT-X-DISCONTINUITY-SEQUENCE` is always there, since a tag may not appear later (RFC 8216 §6.2.1).
+fn media_playlist(window: &Window, target_duration_s: u64, ended: bool) -> String {
+    let first = window.listed().next().map_or(0, |segment| segment.sequence);
+    let mut text = format!(
+        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target_duration_s}\n#EXT-X-MEDIA-SEQUENCE:{first}\n\
+         #EXT-X-DISCONTINUITY-SEQUENCE:{}\n",
+        window.discontinuity_sequence()
+    );
+    if window.listed().all(|segment| segment.independent) {
+        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    window.listed().for_each(|segment| write_segment(&mut text, segment));
+    if ended {
+        text.push_str("#EXT-X-ENDLIST\n");
+    }
+    text
+}
+
+fn write_segment(text: &mut String, segment: &Segment) {
+    if segment.discontinuity {
+        text.push_str("#EXT-X-DISCONTINUITY\n");
+    }
+    let (seconds, us) = (segment.duration_us / 1_000_000, segment.duration_us % 1_000_000);
+    let _ = write!(text, "#EXTINF:{seconds}.{us:06},\n{}\n", segment.name);
+}

@@ -1,0 +1,178 @@
+//! The transport packet (ISO/IEC 13818-1 §2.4.3.2) and its adaptation field (§2.4.3.4).
+
+/// Bytes of a transport packet.
+pub(super) const PACKET_BYTES: usize = 188;
+/// Bytes of a packet behind its header.
+const BODY_BYTES: usize = PACKET_BYTES - HEADER_BYTES;
+const HEADER_BYTES: usize = 4;
+/// Packets that are made room for at once: few enough to be still in the first-level cache when they are filled.
+const GROUP: usize = 32;
+
+/// A packet identifier and its continuity counter (§2.4.3.3).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pid {
+    number: u16,
+    /// Counter of the newest packet.
+    counter: u8,
+}
+
+impl Pid {
+    /// `counter` is that of the newest packet that was written with this identifier.
+    pub(super) fn new(number: u16, counter: u8) -> Self {
+        Self { number, counter }
+    }
+
+    pub(super) fn number(self) -> u16 {
+        self.number
+    }
+
+    pub(super) fn counter(self) -> u8 {
+        self.counter
+    }
+
+    /// The header of the next packet. The counter moves only when the packet has a payload (§2.4.3.3).
+    fn header(&mut self, unit_start: bool, adaptation: bool, payload: bool) -> [u8; HEADER_BYTES] {
+        self.counter = self.counter.wrapping_add(u8::from(payload)) & 0x0F;
+        let [high, low] = self.number.to_be_bytes();
+        let control = u8::from(adaptation) << 5 | u8::from(payload) << 4;
+        [0x47, u8::from(unit_start) << 6 | high, low, control | self.counter]
+    }
+}
+
+/// The counter before the first packet, which then has 0.
+pub(super) const COUNTER_START: u8 = 0x0F;
+
+/// What the adaptation field of a packet has to say, besides stuffing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Adaptation {
+    /// `random_access_indicator`.
+    pub(super) random_access: bool,
+    /// `discontinuity_indicator` and PCR.
+    pub(super) pcr: Option<Pcr>,
+}
+
+/// A program clock reference in its 90 kHz part; the 27 MHz extension is always 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pcr {
+    pub(super) base_90k: i64,
+    /// The first PCR of a new time base (§2.4.3.5).
+    pub(super) discontinuity: bool,
+}
+
+impl Pcr {
+    /// `program_clock_reference_base` in 33 bits, 6 reserved bits, `program_clock_reference_extension` (§2.4.3.5).
+    fn encode(self) -> [u8; 6] {
+        let field = self.base_90k.cast_unsigned() << 15 | 0x7E00;
+        let [_, _, bytes @ ..] = field.to_be_bytes();
+        bytes
+    }
+}
+
+impl Adaptation {
+    /// Bytes of the field, its length included, without stuffing.
+    fn len(self) -> usize {
+        match (self.pcr, self.random_access) {
+            (Some(_), _) => 8,
+            (None, true) => 2,
+            (None, false) => 0,
+        }
+    }
+
+    fn flags(self) -> u8 {
+        let discontinuity = self.pcr.is_some_and(|pcr| pcr.discontinuity);
+        u8::from(discontinuity) << 7 | u8::from(self.random_access) << 6 | u8::from(self.pcr.is_some()) << 4
+    }
+
+    /// Appends the field in `total` bytes: at least [`Self::len`], the rest stuffing.
+    ///
+    /// One byte is a length of 0 and nothing else: the only way to stuff a single byte (§2.4.3.5).
+    fn write(self, total: usize, out: &mut Vec<u8>) {
+        let end = out.len() + total;
+        out.push(u8::try_from(total.saturating_sub(1)).unwrap_or(u8::MAX));
+        if total > 1 {
+            out.push(self.flags());
+            out.extend(self.pcr.map(Pcr::encode).iter().flatten());
+            out.resize(end, 0xFF);
+        }
+    }
+}
+
+/// Cuts the bytes of one PES packet into transport packets, straight into the output: each byte is copied once.
+pub(super) struct Packetizer<'a> {
+    pid: &'a mut Pid,
+    out: &'a mut Vec<u8>,
+    /// Bytes of the PES packet that no transport packet has room reserved for.
+    left: usize,
+    /// Bytes missing in the current transport packet.
+    room: usize,
+}
+
+impl<'a> Packetizer<'a> {
+    /// Begins a PES packet of exactly `size` bytes, all of which must then be [`put`](Self::put).
+    pub(super) fn begin(pid: &'a mut Pid, adaptation: Adaptation, size: usize, out: &'a mut Vec<u8>) -> Self {
+        out.reserve((size + adaptation.len()).div_ceil(BODY_BYTES) * PACKET_BYTES);
+        let mut packetizer = Self { pid, out, left: size, room: 0 };
+        packetizer.open(true, adaptation);
+        packetizer
+    }
+
+    /// Appends the next bytes of the PES packet.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        let (head, rest) = bytes.split_at_checked(self.room).unwrap_or((bytes, &[]));
+        self.fill(head);
+        let (bodies, tail) = rest.as_chunks::<BODY_BYTES>();
+        bodies.chunks(GROUP).for_each(|bodies| self.whole(bodies));
+        if !tail.is_empty() {
+            self.open(false, Adaptation::default());
+            self.fill(tail);
+        }
+    }
+
+    /// Packets that are all payload: the common case.
+    fn whole(&mut self, bodies: &[[u8; BODY_BYTES]]) {
+        let begin = self.out.len();
+        self.out.resize(begin + bodies.len() * PACKET_BYTES, 0xFF);
+        let (packets, _) = self.out.get_mut(begin..).unwrap_or_default().as_chunks_mut::<PACKET_BYTES>();
+        for (packet, body) in packets.iter_mut().zip(bodies) {
+            if let Some((header, rest)) = packet.split_first_chunk_mut() {
+                *header = self.pid.header(false, false, true);
+                rest.copy_from_slice(body);
+            }
+        }
+        self.left = self.left.saturating_sub(bodies.len() * BODY_BYTES);
+    }
+
+    fn fill(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+        self.room = self.room.saturating_sub(bytes.len());
+    }
+
+    /// Begins a transport packet; when what is left does not fill it, the adaptation field is stuffed.
+    fn open(&mut self, unit_start: bool, adaptation: Adaptation) {
+        self.room = self.left.min(BODY_BYTES - adaptation.len());
+        self.left -= self.room;
+        let field = BODY_BYTES - self.room;
+        let header = self.pid.header(unit_start, field > 0, self.room > 0);
+        self.out.extend_from_slice(&header);
+        if field > 0 {
+            adaptation.write(field, self.out);
+        }
+    }
+}
+
+/// Appends a packet that is all adaptation field: a clock reference between two access units.
+pub(super) fn write_pcr_packet(pid: &mut Pid, pcr: Pcr, out: &mut Vec<u8>) {
+    let header = pid.header(false, true, false);
+    out.extend_from_slice(&header);
+    Adaptation { random_access: false, pcr: Some(pcr) }.write(BODY_BYTES, out);
+}
+
+/// Appends a packet whose body is `section` behind a zero `pointer_field`, filled up with 0xFF (§2.4.4).
+pub(super) fn write_section_packet(pid: &mut Pid, section: &[u8], out: &mut Vec<u8>) {
+    let end = out.len() + PACKET_BYTES;
+    let header = pid.header(true, false, true);
+    out.extend_from_slice(&header);
+    out.push(0);
+    out.extend_from_slice(section);
+    out.resize(end, 0xFF);
+}

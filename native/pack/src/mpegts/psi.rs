@@ -1,0 +1,133 @@
+//! Program Association Table and Program Map Table (ISO/IEC 13818-1 §2.4.4.4 and §2.4.4.9), one packet each.
+
+use arcly_codec::CodecConfig;
+
+use super::packet::{COUNTER_START, Pid, write_section_packet};
+
+/// The two tables of a program, built once: only the continuity counters of their packets change.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pat_pid: Pid,
+    pmt_pid: Pid,
+    pat: Vec<u8>,
+    pmt: Vec<u8>,
+}
+
+/// A line of the PMT.
+pub(super) struct Entry<'a> {
+    pub(super) pid: u16,
+    pub(super) config: &'a CodecConfig,
+}
+
+impl Tables {
+    /// The tables before there is a program; [`Self::describe`] makes one.
+    pub(super) fn new() -> Self {
+        Self {
+            pat_pid: Pid::new(PAT_PID, COUNTER_START),
+            pmt_pid: Pid::new(PMT_PID, COUNTER_START),
+            pat: association_section(),
+            pmt: Vec::new(),
+        }
+    }
+
+    /// Replaces the program map.
+    pub(super) fn describe<'a>(&mut self, version: u8, pcr_pid: u16, entries: impl Iterator<Item = Entry<'a>>) {
+        self.pmt = map_section(version, pcr_pid, entries);
+    }
+
+    /// Appends both.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>) {
+        write_section_packet(&mut self.pat_pid, &self.pat, out);
+        write_section_packet(&mut self.pmt_pid, &self.pmt, out);
+    }
+}
+
+fn association_section() -> Vec<u8> {
+    let [high, low] = PMT_PID.to_be_bytes();
+    let [number_high, number_low] = PROGRAM_NUMBER.to_be_bytes();
+    section(TABLE_PAT, TRANSPORT_STREAM_ID, 0, &[number_high, number_low, 0xE0 | high, low])
+}
+
+fn map_section<'a>(version: u8, pcr_pid: u16, entries: impl Iterator<Item = Entry<'a>>) -> Vec<u8> {
+    let [high, low] = pcr_pid.to_be_bytes();
+    let mut body = vec![0xE0 | high, low, 0xF0, 0]; // program_info_length 0
+    entries.for_each(|entry| entry.write(&mut body));
+    section(TABLE_PMT, PROGRAM_NUMBER, version, &body)
+}
+
+impl Entry<'_> {
+    fn write(&self, body: &mut Vec<u8>) {
+        let [high, low] = self.pid.to_be_bytes();
+        let descriptors = self.descriptors();
+        let length = u8::try_from(descriptors.len()).unwrap_or(u8::MAX);
+        body.extend_from_slice(&[self.stream_type(), 0xE0 | high, low, 0xF0, length]);
+        body.extend_from_slice(&descriptors);
+    }
+
+    /// `stream_type` (Table 2-34).
+    fn stream_type(&self) -> u8 {
+        match self.config {
+            CodecConfig::H264(_) => 0x1B,
+            CodecConfig::Aac(_) => 0x0F, // ISO/IEC 13818-7 audio with ADTS
+            _ => 0x06,
+        }
+    }
+
+    /// `AVC_video_descriptor` (§2.6.64): profile and level before the first parameter set, no still pictures, no
+    /// 24-hour pictures, no statement on frame packing. ADTS says everything itself, so AAC has none.
+    fn descriptors(&self) -> Vec<u8> {
+        match self.config {
+            CodecConfig::H264(avc) => {
+                vec![0x28, 4, avc.info.profile_idc, avc.info.constraint_flags, avc.info.level_idc, 0x3F]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A section in the long syntax (§2.4.4.11), current, the only one of its table.
+fn section(table_id: u8, extension: u16, version: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(5 + body.len() + 4).unwrap_or(u16::MAX) & 0x0FFF;
+    let mut section = vec![table_id];
+    section.extend_from_slice(&(0xB000 | length).to_be_bytes());
+    section.extend_from_slice(&extension.to_be_bytes());
+    section.extend_from_slice(&[0xC1 | (version & 0x1F) << 1, 0, 0]);
+    section.extend_from_slice(body);
+    let crc = crc_32(&section);
+    section.extend_from_slice(&crc.to_be_bytes());
+    section
+}
+
+/// CRC_32 of Annex A, bit by bit: it runs once for each change of the tables.
+pub(super) fn crc_32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ (u32::from(*byte) << 24), |crc, _| {
+            let carry = crc >> 31;
+            (crc << 1) ^ (carry * 0x04C1_1DB7)
+        })
+    })
+}
+
+const TABLE_PAT: u8 = 0x00;
+const TABLE_PMT: u8 = 0x02;
+const PAT_PID: u16 = 0x0000;
+const PMT_PID: u16 = 0x1000;
+const TRANSPORT_STREAM_ID: u16 = 1;
+const PROGRAM_NUMBER: u16 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc_32_of_the_check_string_is_that_of_crc_32_mpeg_2() {
+        assert_eq!(crc_32(b"123456789"), 0x0376_E6E7);
+    }
+
+    #[test]
+    fn association_section_maps_program_1_to_its_pid() {
+        let section = association_section();
+        assert_eq!(section[..12], [0x00, 0xB0, 13, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0x00]);
+        assert_eq!(crc_32(&section), 0);
+    }
+}

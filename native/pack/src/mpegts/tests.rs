@@ -1,0 +1,398 @@
+//! The muxer against the probe, and against ffmpeg.
+
+use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
+use arcly_codec::{CodecConfig, aac::AudioSpecificConfig};
+
+use super::{
+    MAX_TRACKS, TsMuxer,
+    probe::{Probe, Unit, WRAP, assert_carries},
+};
+use crate::{
+    PackError,
+    testing::{
+        AUDIO, Clip, Recipe, Rng, Scratch, Seed, VIDEO, audio_track, picture, run, sound, track_set, video_track,
+    },
+};
+
+fn mux(tracks: &TrackSet, frames: &[Frame]) -> Vec<u8> {
+    let mut muxer = TsMuxer::new(tracks).unwrap();
+    let mut out = Vec::new();
+    frames.iter().for_each(|frame| muxer.write(frame, &mut out).unwrap());
+    out
+}
+
+/// Every frame is there, once, in order, bit for bit.
+fn assert_units(probe: &Probe, tracks: &TrackSet, frames: &[Frame]) {
+    assert_eq!(probe.units.len(), frames.len());
+    for track in &tracks.tracks {
+        let frames: Vec<&Frame> = frames.iter().filter(|frame| frame.track == track.id).collect();
+        let units: Vec<&Unit> = probe.of(0x100 + u16::from(track.id.0)).collect();
+        assert_eq!(units.len(), frames.len());
+        units.iter().zip(frames).for_each(|(unit, frame)| assert_carries(unit, track, frame));
+    }
+}
+
+const PLAIN: Recipe = Recipe {
+    picture_90k: 3_600,
+    gop: 50,
+    b_frames: true,
+    sample_rate_hz: 48_000,
+    seconds: 2,
+    start_90k: 0,
+    max_picture_bytes: 5_000,
+};
+
+fn check(recipe: Recipe, seed: u64) -> Probe {
+    let _seed = Seed(seed);
+    let frames = recipe.frames(&mut Rng(seed));
+    let probe = Probe::read(&mux(&recipe.tracks(), &frames));
+    assert_units(&probe, &recipe.tracks(), &frames);
+    assert!(probe.pcrs.iter().all(|(_, discontinuity)| !discontinuity), "one time base");
+    probe
+}
+
+#[test]
+fn stream_with_b_frames_and_sound_passes_the_probe() {
+    let probe = check(PLAIN, 1);
+    let (first_pcr, _) = probe.pcrs[0];
+    assert_eq!(first_pcr, 90_000 - 63_000);
+    let streams = &probe.programs[0].streams;
+    assert_eq!(*streams, [(0x100, 0x1B, vec![0x28, 4, 100, 0, 31, 0x3F]), (0x101, 0x0F, vec![])]);
+    assert_eq!(probe.of(0x100).filter(|unit| unit.random_access).count(), 1);
+    assert!(probe.of(0x101).all(|unit| !unit.random_access));
+}
+
+#[test]
+fn every_frame_rate_passes_the_probe_with_and_without_sound() {
+    for picture_90k in [1_500, 1_800, 3_000, 3_003, 3_600, 3_601, 3_750, 3_754, 6_000, 9_000, 18_000, 90_000, 450_000] {
+        for sample_rate_hz in [0, 8_000, 44_100, 96_000] {
+            let seconds = 3 + picture_90k / 45_000;
+            check(Recipe { picture_90k, sample_rate_hz, seconds, max_picture_bytes: 900, ..PLAIN }, picture_90k as u64);
+        }
+    }
+}
+
+#[test]
+fn stream_of_sound_alone_carries_its_own_clock() {
+    for sample_rate_hz in [7_350, 16_000, 44_100, 48_000, 96_000] {
+        let probe = check(Recipe { picture_90k: 0, sample_rate_hz, ..PLAIN }, 2);
+        assert_eq!(probe.programs[0].pcr_pid, 0x101);
+        assert!(probe.units.iter().all(|unit| unit.random_access));
+    }
+}
+
+#[test]
+fn access_units_of_every_size_are_stuffed_right() {
+    let mut rng = Rng(3);
+    for (delay, key) in [(0, false), (3_600, false), (0, true), (3_600, true)] {
+        let one_nal = |rng: &mut Rng, index: i64| {
+            let nal = rng.bytes(index as usize);
+            let payload = [&(nal.len() as u32).to_be_bytes()[..], &nal].concat();
+            Frame { payload: payload.into(), ..picture(rng, index * 3_600, delay, key, 1) }
+        };
+        let frames: Vec<Frame> = (1..=600).map(|index| one_nal(&mut rng, index)).collect();
+        let probe = Probe::read(&mux(&track_set(&[video_track()]), &frames));
+        assert_units(&probe, &track_set(&[video_track()]), &frames);
+    }
+    let sounds: Vec<Frame> = (1..=600).map(|index| sound(&mut rng, index * 1024, index as usize)).collect();
+    // Behind a picture that never comes, so that sound has packets without an adaptation field.
+    let tracks = track_set(&[video_track(), audio_track(48_000)]);
+    let probe = Probe::read(&mux(&tracks, &sounds));
+    assert_units(&probe, &tracks, &sounds);
+    let stuffed: Vec<usize> = probe.of(0x101).map(|unit| unit.stuffed).collect();
+    (0..184).for_each(|bytes| assert!(stuffed.contains(&bytes), "{bytes} bytes of adaptation field"));
+}
+
+#[test]
+fn large_access_units_are_whole() {
+    let mut rng = Rng(4);
+    let sizes = [65_535, 65_536, 300_000, 184 * 1000, 1, 100_003];
+    let frames: Vec<Frame> = sizes
+        .iter()
+        .enumerate()
+        .map(|(index, size)| picture(&mut rng, index as i64 * 3_600, 0, index == 0, *size))
+        .collect();
+    let tracks = track_set(&[video_track()]);
+    assert_units(&Probe::read(&mux(&tracks, &frames)), &tracks, &frames);
+}
+
+#[test]
+fn frame_without_bytes_writes_nothing() {
+    let tracks = track_set(&[video_track(), audio_track(48_000)]);
+    let mut muxer = TsMuxer::new(&tracks).unwrap();
+    let mut out = Vec::new();
+    for payload in [&[][..], &[0, 0, 0, 0], &[0; 12]] {
+        let frame = Frame { payload: payload.to_vec().into(), ..picture(&mut Rng(5), 0, 0, true, 1) };
+        muxer.write(&frame, &mut out).unwrap();
+    }
+    muxer.write(&sound(&mut Rng(5), 0, 0), &mut out).unwrap();
+    assert!(out.is_empty());
+}
+
+#[test]
+fn refused_frame_leaves_no_trace() {
+    let tracks = track_set(&[video_track(), audio_track(48_000)]);
+    let mut rng = Rng(6);
+    let good = PLAIN.frames(&mut rng);
+    let bad = [
+        Frame { payload: vec![0, 0, 0, 9, 1].into(), ..good[0].clone() },
+        Frame { payload: vec![0, 0].into(), ..good[0].clone() },
+        sound(&mut rng, 500_000_000, 8_185),
+        Frame { track: TrackId(7), ..good[0].clone() },
+    ];
+    let errors: Vec<PackError> = {
+        let mut muxer = TsMuxer::new(&tracks).unwrap();
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        for (index, frame) in good.iter().enumerate() {
+            if let Some(bad) = bad.get(index) {
+                errors.push(muxer.write(bad, &mut out).unwrap_err());
+            }
+            muxer.write(frame, &mut out).unwrap();
+        }
+        assert!(out == mux(&tracks, &good));
+        errors
+    };
+    assert!(matches!(errors[0], PackError::Malformed { offset: 0, .. }), "{:?}", errors[0]);
+    assert!(matches!(errors[1], PackError::Malformed { offset: 0, .. }), "{:?}", errors[1]);
+    assert!(matches!(errors[2], PackError::LimitExceeded { max: 8191, seen: 8192, .. }), "{:?}", errors[2]);
+    assert!(matches!(errors[3], PackError::Misuse { .. }), "{:?}", errors[3]);
+}
+
+#[test]
+fn tracks_that_cannot_be_carried_are_refused() {
+    let error = |tracks: &[Track]| TsMuxer::new(&track_set(tracks)).unwrap_err();
+    assert!(matches!(error(&[]), PackError::Misuse { .. }));
+    let many: Vec<Track> = (0..=MAX_TRACKS).map(|id| Track { id: TrackId(id as u8), ..video_track() }).collect();
+    assert!(matches!(error(&many), PackError::LimitExceeded { max: MAX_TRACKS, seen: 9, .. }));
+    let asc = AudioSpecificConfig { object_type: 42, ..AudioSpecificConfig::new(2, 48_000, 2).unwrap() };
+    let xhe = Track::new(AUDIO, CodecConfig::Aac(asc));
+    assert!(matches!(error(&[video_track(), xhe.clone()]), PackError::Unsupported { .. }));
+    assert!(TsMuxer::supports(&xhe).is_err() && TsMuxer::supports(&video_track()).is_ok());
+}
+
+#[test]
+fn as_many_tracks_as_are_allowed_fit() {
+    let tracks: Vec<Track> = (0..MAX_TRACKS).map(|id| Track { id: TrackId(31 * id as u8), ..video_track() }).collect();
+    let frame = |track: &Track| Frame { track: track.id, ..picture(&mut Rng(7), 0, 0, true, 10) };
+    let frames: Vec<Frame> = tracks.iter().map(frame).collect();
+    let probe = Probe::read(&mux(&track_set(&tracks), &frames));
+    assert_units(&probe, &track_set(&tracks), &frames);
+}
+
+#[test]
+fn times_wrap_at_33_bits() {
+    let probe = check(Recipe { start_90k: WRAP - 90_000 - 90_000, seconds: 3, ..PLAIN }, 8);
+    let pcrs = &probe.pcrs;
+    assert!(pcrs.windows(2).any(|pair| pair[1].0 < pair[0].0), "the clock wrapped");
+    check(Recipe { start_90k: -45_000, ..PLAIN }, 9);
+}
+
+#[test]
+fn decoding_time_is_never_behind_presentation_time() {
+    let mut rng = Rng(10);
+    let frames: Vec<Frame> = (0..50).map(|index| picture(&mut rng, index * 3_600, -7_200, index == 0, 50)).collect();
+    let tracks = track_set(&[video_track()]);
+    assert_units(&Probe::read(&mux(&tracks, &frames)), &tracks, &frames);
+}
+
+#[test]
+fn gap_is_filled_with_clock_references_up_to_ten_seconds() {
+    let tracks = track_set(&[video_track()]);
+    for (gap, restarts) in
+        [(450_000, 0), (900_000, 0), (900_001, 1), (8_000_000_000, 1), (-3_600, 1), (-900_000, 1), (0, 1)]
+    {
+        let mut rng = Rng(11);
+        let mut frames: Vec<Frame> =
+            (0..50).map(|index| picture(&mut rng, index * 3_600, 0, index == 0, 300)).collect();
+        frames.extend((0..50).map(|index| picture(&mut rng, 49 * 3_600 + gap + index * 3_600, 0, false, 300)));
+        let probe = Probe::read(&mux(&tracks, &frames));
+        assert_units(&probe, &tracks, &frames);
+        assert_eq!(probe.pcrs.iter().filter(|(_, discontinuity)| *discontinuity).count(), restarts, "gap {gap}");
+    }
+}
+
+#[test]
+fn both_tracks_jump_back_and_the_time_base_restarts_once() {
+    let (first, again) = (PLAIN.frames(&mut Rng(12)), PLAIN.frames(&mut Rng(13)));
+    let frames = [first, again].concat();
+    let probe = Probe::read(&mux(&PLAIN.tracks(), &frames));
+    assert_units(&probe, &PLAIN.tracks(), &frames);
+    assert_eq!(probe.pcrs.iter().filter(|(_, discontinuity)| *discontinuity).count(), 1);
+}
+
+#[test]
+fn sound_begins_a_new_time_base_before_the_picture_does() {
+    let mut rng = Rng(14);
+    let mut frames = PLAIN.frames(&mut rng);
+    frames.push(sound(&mut rng, 48_000 * 100, 100));
+    frames.push(picture(&mut rng, 90_000 * 100, 0, true, 100));
+    let probe = Probe::read(&mux(&PLAIN.tracks(), &frames));
+    assert_units(&probe, &PLAIN.tracks(), &frames);
+}
+
+#[test]
+fn late_track_never_turns_the_clock_back() {
+    let mut rng = Rng(15);
+    let mut frames = Vec::new();
+    for index in 0..100_i64 {
+        frames.push(picture(&mut rng, index * 3_600, 0, index == 0, 100));
+        frames.push(sound(&mut rng, index * 1_920 - 48_000 * 5, 100)); // 5 s behind
+    }
+    let mut probe = Probe::for_late_units();
+    probe.feed(&mux(&PLAIN.tracks(), &frames));
+    probe.finish();
+    assert_eq!(probe.units.len(), frames.len());
+}
+
+#[test]
+fn segment_can_be_read_alone_and_counters_go_on() {
+    let mut rng = Rng(16);
+    let frames = Recipe { gop: 10, ..PLAIN }.frames(&mut rng);
+    let mut muxer = TsMuxer::new(&PLAIN.tracks()).unwrap();
+    let mut whole = Probe::default();
+    for segment in frames.chunks(17) {
+        let mut out = Vec::new();
+        muxer.start_segment(&mut out);
+        segment.iter().for_each(|frame| muxer.write(frame, &mut out).unwrap());
+        whole.feed_segment(&out);
+        assert_units(&Probe::read(&out), &PLAIN.tracks(), segment);
+    }
+    whole.finish();
+    assert_units(&whole, &PLAIN.tracks(), &frames);
+}
+
+#[test]
+fn new_configuration_has_a_new_version_and_goes_on_counting() {
+    let mut rng = Rng(17);
+    let (video, audio) = (video_track(), audio_track(48_000));
+    let sets = [
+        track_set(&[video.clone(), audio.clone()]),
+        track_set(std::slice::from_ref(&audio)),
+        track_set(&[video, audio]),
+    ];
+    let mut muxer = TsMuxer::new_with_version(&sets[0], 31).unwrap();
+    let mut out = Vec::new();
+    for (index, tracks) in sets.iter().enumerate() {
+        if index > 0 {
+            muxer.reconfigure(tracks).unwrap();
+        }
+        let part = Recipe { seconds: 1, start_90k: 90_000 * index as i64, ..PLAIN };
+        let frames = part.frames(&mut rng);
+        let carried = frames.iter().filter(|frame| tracks.find(frame.track).is_some());
+        carried.for_each(|frame| muxer.write(frame, &mut out).unwrap());
+    }
+    let probe = Probe::read(&out);
+    let versions: Vec<(u8, u16)> = probe.programs.iter().map(|program| (program.version, program.pcr_pid)).collect();
+    assert_eq!(versions, [(31, 0x100), (0, 0x101), (1, 0x100)]);
+}
+
+#[test]
+fn refused_configuration_changes_nothing() {
+    let frames = PLAIN.frames(&mut Rng(18));
+    let mut muxer = TsMuxer::new(&PLAIN.tracks()).unwrap();
+    let mut out = Vec::new();
+    for frame in &frames {
+        muxer.reconfigure(&TrackSet::default()).unwrap_err();
+        muxer.write(frame, &mut out).unwrap();
+    }
+    assert!(out == mux(&PLAIN.tracks(), &frames));
+}
+
+/// Times that no encoder would write: nothing may panic, and the stream stays one that can be read.
+#[test]
+fn hostile_times_and_sizes_give_a_readable_stream() {
+    for seed in 0..200 {
+        let _seed = Seed(seed);
+        let mut rng = Rng(seed);
+        let mut muxer = TsMuxer::new(&PLAIN.tracks()).unwrap();
+        let mut out = Vec::new();
+        let mut written = 0;
+        let mut dts = 0_i64;
+        for _ in 0..60 {
+            dts = match rng.below(8) {
+                0 => rng.next() as i64,
+                1 => dts.wrapping_sub(rng.below(2_000_000) as i64),
+                2 => i64::MIN + rng.below(9) as i64,
+                3 => dts.wrapping_add(rng.below(2_000_000) as i64),
+                _ => dts.wrapping_add(rng.below(4_000) as i64),
+            };
+            let bytes = 1 + rng.below(400) as usize;
+            let mut frame =
+                if rng.one_in(2) { picture(&mut rng, 0, 0, false, bytes) } else { sound(&mut rng, 0, bytes) };
+            (frame.dts, frame.pts) = (dts, if rng.one_in(5) { rng.next() as i64 } else { dts });
+            let before = out.len();
+            muxer.write(&frame, &mut out).unwrap();
+            written += 1;
+            assert!(out.len() - before < 100_000, "a frame of {bytes} bytes becomes {}", out.len() - before);
+        }
+        // Times beyond ±2^61 are held there, so here they are only read, not compared.
+        let mut probe = Probe::for_hostile_times();
+        probe.feed(&out);
+        probe.finish();
+        assert_eq!(probe.units.len(), written);
+    }
+}
+
+#[test]
+fn random_streams_pass_the_probe() {
+    for seed in 0..40 {
+        let mut rng = Rng(seed ^ 0xA5A5);
+        let recipe = Recipe {
+            picture_90k: 90_000 / (5 + rng.below(56) as i64),
+            gop: 1 + rng.below(60),
+            b_frames: rng.one_in(2),
+            sample_rate_hz: [0, 44_100, 48_000][rng.below(3) as usize],
+            seconds: 1,
+            start_90k: rng.below(1 << 40) as i64,
+            max_picture_bytes: [600, 4_000, 30_000][rng.below(3) as usize],
+        };
+        check(recipe, seed);
+    }
+}
+
+/// Packets as ffprobe tells them: PTS, DTS, size.
+fn packets(scratch: &Scratch, file: &str, stream: &str) -> Vec<(i64, i64, usize)> {
+    let entries =
+        ["-v", "error", "-select_streams", stream, "-show_entries", "packet=pts,dts,size", "-of", "csv=p=0", file];
+    let text = String::from_utf8(run("ffprobe", &entries, &scratch.path(""))).unwrap();
+    let line = |line: &str| {
+        let fields: Vec<i64> = line.split(',').filter_map(|field| field.trim().parse().ok()).collect();
+        (fields[0], fields[1], fields[2] as usize)
+    };
+    text.lines().filter(|text| !text.is_empty()).map(line).collect()
+}
+
+#[test]
+fn ffmpeg_reads_what_was_muxed() {
+    let scratch = Scratch::new("mpegts");
+    let clip = Clip::make(&scratch, 4);
+    let mut out = Vec::new();
+    let mut muxer = TsMuxer::new(&clip.tracks).unwrap();
+    clip.frames.iter().for_each(|frame| muxer.write(frame, &mut out).unwrap());
+    assert_units(&Probe::read(&out), &clip.tracks, &clip.frames);
+    scratch.write("clip.ts", &out);
+    run("ffmpeg", &["-v", "warning", "-i", "clip.ts", "-f", "null", "-"], &scratch.path(""));
+    for (stream, track) in [("v:0", VIDEO), ("a:0", AUDIO)] {
+        let rate = i64::from(clip.tracks.find(track).unwrap().clock_rate_hz);
+        let ticks_90k = |ticks: i64| (ticks * 90_000 * 2 + rate).div_euclid(2 * rate) + 90_000;
+        let expected: Vec<(i64, i64)> =
+            clip.of(track).map(|frame| (ticks_90k(frame.pts), ticks_90k(frame.dts))).collect();
+        let seen: Vec<(i64, i64)> =
+            packets(&scratch, "clip.ts", stream).iter().map(|(pts, dts, _)| (*pts, *dts)).collect();
+        assert_eq!(seen, expected, "{stream}");
+    }
+    // What is decoded is what was encoded.
+    let decode = |file: &str, map: &str| {
+        run("ffmpeg", &["-v", "error", "-i", file, "-map", map, "-f", "md5", "-"], &scratch.path(""))
+    };
+    assert_eq!(decode("clip.ts", "0:v"), decode("clip.h264", "0:v"));
+    assert_eq!(decode("clip.ts", "0:a"), decode("clip.aac", "0:a"));
+}
+
+#[test]
+fn marked_frame_of_a_continuous_timeline_does_not_restart_the_clock() {
+    let mut frames = PLAIN.frames(&mut Rng(19));
+    frames[40].flags = frames[40].flags.with(FrameFlags::DISCONTINUITY);
+    let probe = Probe::read(&mux(&PLAIN.tracks(), &frames));
+    assert!(probe.pcrs.iter().all(|(_, discontinuity)| !discontinuity));
+}

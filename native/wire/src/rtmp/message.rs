@@ -1,0 +1,74 @@
+//! Messages, and the protocol control messages among them (RTMP §5.4, §6.1, §7.1).
+
+use bytes::Bytes;
+
+use super::{RtmpError, cursor::Cursor};
+
+/// Message type ids (RTMP §5.4, §7.1).
+pub(super) mod type_id {
+    pub const SET_CHUNK_SIZE: u8 = 1;
+    pub const ABORT: u8 = 2;
+    pub const ACKNOWLEDGEMENT: u8 = 3;
+    pub const USER_CONTROL: u8 = 4;
+    pub const WINDOW_ACK_SIZE: u8 = 5;
+    pub const SET_PEER_BANDWIDTH: u8 = 6;
+    pub const AUDIO: u8 = 8;
+    pub const VIDEO: u8 = 9;
+    pub const DATA_AMF3: u8 = 15;
+    pub const COMMAND_AMF3: u8 = 17;
+    pub const DATA_AMF0: u8 = 18;
+    pub const COMMAND_AMF0: u8 = 20;
+    pub const AGGREGATE: u8 = 22;
+}
+
+/// User control events (RTMP §7.1.7).
+pub(super) mod user_control {
+    pub const STREAM_BEGIN: u16 = 0;
+    pub const PING_REQUEST: u16 = 6;
+    pub const PING_RESPONSE: u16 = 7;
+}
+
+/// A whole message, put together from its chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The message type id (RTMP §7.1).
+    pub type_id: u8,
+    /// The message stream that it belongs to; 0 is the connection itself.
+    pub stream_id: u32,
+    /// Milliseconds, absolute, modulo 2^32.
+    pub timestamp_ms: u32,
+    /// The body. Its capacity is its length.
+    pub body: Bytes,
+}
+
+/// The control messages that ask something of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Control {
+    SetChunkSize(u32),
+    Abort { chunk_stream: u32 },
+    WindowAckSize(u32),
+    PingRequest { timestamp: u32 },
+}
+
+impl Control {
+    /// Reads a control message; `None` for all that need no action.
+    pub(super) fn parse(message: &Message) -> Result<Option<Self>, RtmpError> {
+        let mut body = Cursor::new(&message.body);
+        let short = |what| RtmpError::malformed(what, message.body.len());
+        Ok(Some(match message.type_id {
+            type_id::SET_CHUNK_SIZE => Self::SetChunkSize(body.u32().ok_or_else(|| short("Set Chunk Size"))?),
+            type_id::ABORT => Self::Abort { chunk_stream: body.u32().ok_or_else(|| short("Abort Message"))? },
+            type_id::WINDOW_ACK_SIZE => {
+                Self::WindowAckSize(body.u32().ok_or_else(|| short("Window Acknowledgement Size"))?)
+            }
+            type_id::USER_CONTROL => {
+                let event = body.u16().ok_or_else(|| short("User Control Message"))?;
+                if event != user_control::PING_REQUEST {
+                    return Ok(None);
+                }
+                Self::PingRequest { timestamp: body.u32().ok_or_else(|| short("PingRequest"))? }
+            }
+            _ => return Ok(None),
+        }))
+    }
+}

@@ -1,0 +1,47 @@
+//! RTMP, the server's side, after *Adobe's Real Time Messaging Protocol* 1.0 (21 December 2012,
+//! "RTMP" below) and the *Action Message Format, AMF 0* specification ("AMF0" below).
+//!
+//! ```text
+//! Handshake ──C2──▶ awaiting connect ──connect──▶ Connected ──any error──▶ dead (input is ignored)
+//!                                                    │
+//!                 per message stream:  Idle ──publish──▶ PublishRequested ──accept──▶ Publishing
+//!                                       ▲  ──play─────▶ PlayRequested                     │
+//!                                       └── reject, end, closeStream, FCUnpublish ◀───────┘
+//! ```
+//!
+//! [`ServerConn`] is one connection. Feed it with [`ServerConn::handle_input`], then drain
+//! [`ServerConn::poll_event`] and [`ServerConn::poll_output`], and call
+//! [`ServerConn::handle_timeout`] when [`ServerConn::poll_timeout`] says so.
+//!
+//! | clause | state |
+//! |---|---|
+//! | RTMP §5.2 handshake | done, the simple one; a digest in C1 is answered simply (ffmpeg, OBS and GStreamer accept that). S1's echo in C2 is not checked: encoders differ |
+//! | RTMP §5.3.1 chunk format | done. Tolerated: a type 1 header on a fresh chunk stream (librtmp's user control messages) |
+//! | RTMP §5.3.1.3 extended timestamp | done; taken to be repeated in type 3 chunks, as the clause says |
+//! | RTMP §5.4.1-5.4.4 protocol control | done. Tolerated: any chunk stream and message stream id |
+//! | RTMP §5.4.5 Set Peer Bandwidth | sent; ignored when received (the answer is a SHOULD and no encoder asks) |
+//! | RTMP §7.1.1 AMF3 commands | read as AMF0 behind their leading 0 byte; AMF3 values are refused |
+//! | RTMP §7.1.3 shared objects | skipped |
+//! | RTMP §7.1.6 aggregate messages | done: split into their parts |
+//! | RTMP §7.1.7 user control | StreamBegin sent, PingRequest answered, the rest ignored |
+//! | RTMP §7.2.1.2 call | unknown commands are skipped in silence: ffmpeg gives up on an `_error` it did not expect |
+//! | RTMP §7.2.2.1 play | requested and rejected; playing itself is not done yet |
+//! | AMF0 §2.2-2.18 | done; references are not resolved, `avmplus-object-marker` is refused |
+
+pub mod amf0;
+pub mod chunk;
+mod conn;
+mod cursor;
+mod error;
+mod event;
+mod handshake;
+mod limits;
+mod message;
+mod name;
+mod reply;
+
+pub use conn::ServerConn;
+pub use error::RtmpError;
+pub use event::{ConnectInfo, Event, Media, MediaKind, PlayRequest, PublishRejection, PublishRequest};
+pub use limits::Limits;
+pub use message::Message;

@@ -1,0 +1,12 @@
+//! The server's side of RTMP, driven by a client that shares no code with it.
+#![cfg(test)]
+
+mod chunks;
+mod client;
+mod commands;
+mod foreign;
+mod limits;
+mod mutations;
+mod script;
+mod sessions;
+mod timeouts;

@@ -1,0 +1,93 @@
+//! `Engine`: the registry of streams, and the runtime of whatever listens.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use arcly_bus::LogBounds;
+use arcly_engine::{EngineOptions, PublishInfo};
+use arcly_io::{Handle, Runtime};
+use pyo3::prelude::*;
+
+use crate::{
+    error::{ClosedError, from_engine},
+    event::EventQueue,
+    hub::WakeToken,
+    key::StreamKey,
+    lock,
+    session::PublishSession,
+    stream::StreamHandle,
+};
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Engine {
+    inner: Arc<arcly_engine::Engine>,
+    runtime: Mutex<Option<Runtime>>,
+    workers: usize,
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+impl Engine {
+    /// Where native tasks are spawned.
+    pub fn runtime_handle(&self) -> PyResult<Handle> {
+        let runtime = lock(&self.runtime);
+        let runtime = runtime.as_ref().ok_or_else(|| ClosedError::new_err("the engine is not running"))?;
+        Ok(runtime.handle().clone())
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (*, max_publishers, ring_frames, ring_bytes, workers))]
+    fn new(max_publishers: usize, ring_frames: usize, ring_bytes: usize, workers: usize) -> Self {
+        let bounds = LogBounds { frames: ring_frames, bytes: ring_bytes };
+        let options = EngineOptions { max_publishers, bounds, clock: unix_ms };
+        Self { inner: Arc::new(arcly_engine::Engine::new(options)), runtime: Mutex::new(None), workers }
+    }
+
+    fn start(&self) -> PyResult<()> {
+        let mut runtime = lock(&self.runtime);
+        if runtime.is_none() {
+            let started = Runtime::start(self.workers)?;
+            let inner = self.inner.clone();
+            started.every_second(move |now| inner.measure(now));
+            *runtime = Some(started);
+        }
+        Ok(())
+    }
+
+    fn shutdown(&self) {
+        self.inner.shutdown();
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        self.inner.shutdown();
+        let runtime = lock(&self.runtime).take();
+        // Waits for tasks to end; none of them needs the GIL, but other Python threads may.
+        py.detach(|| drop(runtime));
+    }
+
+    fn start_publish(&self, key: &StreamKey, protocol: &str, peer: Option<String>) -> PyResult<PublishSession> {
+        let info = PublishInfo { protocol: protocol.to_owned(), peer };
+        let (publisher, stream) = self.inner.start_publish(key.0.clone(), info).map_err(from_engine)?;
+        Ok(PublishSession::new(publisher, stream))
+    }
+
+    fn get_stream(&self, key: &StreamKey) -> Option<StreamHandle> {
+        self.inner.stream(&key.0).map(StreamHandle)
+    }
+
+    fn list_streams(&self) -> Vec<StreamHandle> {
+        self.inner.streams().into_iter().map(StreamHandle).collect()
+    }
+
+    fn subscribe_events(&self, token: &WakeToken) -> EventQueue {
+        EventQueue(self.inner.subscribe_events(token.waker()))
+    }
+}

@@ -1,0 +1,72 @@
+//! `Origin` and `HttpListener`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use arcly_io::http::HttpOptions;
+use pyo3::prelude::*;
+
+use crate::{
+    engine::Engine, error::from_listen, hls::HlsOutput, hub::WakeToken, inbox::Inbox, key::StreamKey,
+    rtmp::parse_addr,
+};
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Origin(pub Arc<arcly_io::http::Origin>);
+
+#[pymethods]
+impl Origin {
+    #[new]
+    fn new() -> Self {
+        Self(arcly_io::http::Origin::new())
+    }
+
+    fn put_hls(&self, key: &StreamKey, output: &HlsOutput) {
+        self.0.put_hls(key.0.clone(), output.0.clone());
+    }
+
+    fn expire(&self) {
+        self.0.expire();
+    }
+}
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct HttpListener {
+    listener: Arc<arcly_io::http::HttpListener>,
+    runtime: arcly_io::Handle,
+}
+
+#[pymethods]
+impl HttpListener {
+    #[new]
+    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None))]
+    fn new(
+        engine: &Engine,
+        origin: &Origin,
+        inbox: &Inbox,
+        addr: &str,
+        connections_max: usize,
+        app_socket: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        let runtime = engine.runtime_handle()?;
+        let options = HttpOptions { connections_max, app_socket };
+        let addr = parse_addr(addr)?;
+        let listener =
+            arcly_io::http::HttpListener::bind(&runtime, addr, options, origin.0.clone(), inbox.0.clone());
+        Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
+    }
+
+    #[getter]
+    fn addr(&self) -> (String, u16) {
+        (self.listener.addr().ip().to_string(), self.listener.addr().port())
+    }
+
+    fn stop(&self, done: &WakeToken) {
+        let (listener, done) = (self.listener.clone(), done.waker());
+        self.runtime.spawn(async move {
+            listener.stop().await;
+            done.wake();
+        });
+    }
+}

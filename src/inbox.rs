@@ -1,0 +1,94 @@
+//! Requests and warnings of native tasks on their way to Python.
+
+use std::sync::{Arc, Mutex};
+
+use arcly_io::{
+    Notice,
+    rtmp::{self, Refusal},
+};
+use pyo3::{IntoPyObjectExt, prelude::*};
+
+use crate::{
+    error::{ClosedError, misuse},
+    hub::WakeToken,
+    lock,
+    session::PublishSession,
+};
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Inbox(pub Arc<arcly_io::Inbox>);
+
+#[pymethods]
+impl Inbox {
+    #[new]
+    fn new(token: &WakeToken) -> Self {
+        Self(arcly_io::Inbox::new(token.waker()))
+    }
+
+    fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.0.pop() {
+            Some(Notice::Publish(request)) => PublishRequest::new(request).into_py_any(py).map(Some),
+            Some(Notice::Warning(text)) => text.into_py_any(py).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    #[getter]
+    fn dropped(&self) -> u64 {
+        self.0.dropped()
+    }
+}
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct PublishRequest {
+    #[pyo3(get)]
+    app: String,
+    #[pyo3(get)]
+    stream: String,
+    #[pyo3(get)]
+    query: String,
+    #[pyo3(get)]
+    peer: String,
+    #[pyo3(get)]
+    agent: String,
+    request: Mutex<Option<rtmp::PublishRequest>>,
+}
+
+impl PublishRequest {
+    fn new(request: rtmp::PublishRequest) -> Self {
+        Self {
+            app: request.app.clone(),
+            stream: request.stream.clone(),
+            query: request.query.clone(),
+            peer: request.peer.to_string(),
+            agent: request.agent.clone(),
+            request: Mutex::new(Some(request)),
+        }
+    }
+
+    fn take(&self) -> PyResult<rtmp::PublishRequest> {
+        lock(&self.request).take().ok_or_else(|| ClosedError::new_err("the request was answered already"))
+    }
+}
+
+#[pymethods]
+impl PublishRequest {
+    fn accept(&self, session: &PublishSession) -> PyResult<()> {
+        let publisher = session.take()?;
+        self.take()?.accept(publisher);
+        Ok(())
+    }
+
+    fn refuse(&self, refusal: &str, text: String) -> PyResult<()> {
+        let refusal = match refusal {
+            "bad_name" => Refusal::BadName,
+            "unauthorized" => Refusal::Unauthorized,
+            "failed" => Refusal::Failed,
+            other => return Err(misuse(format!("unknown refusal {other:?}"))),
+        };
+        self.take()?.refuse(refusal, text);
+        Ok(())
+    }
+}

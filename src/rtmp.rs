@@ -1,0 +1,53 @@
+//! `RtmpListener`.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use arcly_io::rtmp::RtmpOptions;
+use pyo3::prelude::*;
+
+use crate::{engine::Engine, error::from_listen, hub::WakeToken, inbox::Inbox};
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct RtmpListener {
+    listener: Arc<arcly_io::rtmp::RtmpListener>,
+    runtime: arcly_io::Handle,
+}
+
+#[pymethods]
+impl RtmpListener {
+    #[new]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s))]
+    fn new(
+        engine: &Engine,
+        inbox: &Inbox,
+        addr: &str,
+        connections_max: usize,
+        decision_deadline_s: f64,
+    ) -> PyResult<Self> {
+        let runtime = engine.runtime_handle()?;
+        let decision_deadline = Duration::try_from_secs_f64(decision_deadline_s).map_err(crate::error::misuse)?;
+        let options = RtmpOptions { connections_max, decision_deadline, ..RtmpOptions::default() };
+        let addr = parse_addr(addr)?;
+        let listener = arcly_io::rtmp::RtmpListener::bind(&runtime, addr, options, inbox.0.clone());
+        Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
+    }
+
+    #[getter]
+    fn addr(&self) -> (String, u16) {
+        (self.listener.addr().ip().to_string(), self.listener.addr().port())
+    }
+
+    fn stop(&self, done: &WakeToken) {
+        let (listener, done) = (self.listener.clone(), done.waker());
+        self.runtime.spawn(async move {
+            listener.stop().await;
+            done.wake();
+        });
+    }
+}
+
+/// `192.0.2.1:1935` or `[::1]:1935`; host names were resolved before.
+pub fn parse_addr(text: &str) -> PyResult<SocketAddr> {
+    text.parse().map_err(|_| crate::error::misuse(format!("{text:?} is not an address of the form IP:PORT")))
+}
