@@ -422,7 +422,15 @@ class RtmpListener:
     """Native half of `arcly.RtmpHandler`."""
 
     def __new__(
-        cls, engine: Engine, inbox: Inbox, addr: str, *, connections_max: int, decision_deadline_s: float
+        cls,
+        engine: Engine,
+        inbox: Inbox,
+        addr: str,
+        *,
+        connections_max: int,
+        decision_deadline_s: float,
+        handshake_timeout_s: float,
+        idle_timeout_s: float,
     ) -> RtmpListener: ...
     @property
     def addr(self) -> tuple[str, int]:

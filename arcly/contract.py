@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
-from urllib.parse import parse_qs
 
 from arcly._native import HlsOutput, PublishSession, StreamKey
 from arcly._native import Engine as NativeEngine
@@ -34,6 +33,8 @@ class Credentials:
 
     def __post_init__(self) -> None:
         """Decode the query."""
+        from urllib.parse import parse_qs  # Only when a peer comes: it would be a tenth of the import of arcly.
+
         pairs = parse_qs(self.query, keep_blank_values=True, max_num_fields=64)
         object.__setattr__(self, "params", {name: values[-1] for name, values in pairs.items()})
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the clip that `arcly serve --demo` publishes for ever: demo/make-demo-clip.sh [OUTPUT]
+# Makes the clip that the server's demo stream repeats for ever: demo/make-demo-clip.sh [OUTPUT]. Takes some minutes.
 #
 # The clip is a loop without a seam: whoever plays it again 10.24 s later, on and on, continues both clocks exactly.
 #   - 256 pictures at 25 fps and 480 AAC access units of 1024 samples at 48 kHz are the same 10.24 s.
@@ -9,7 +9,7 @@
 #   - Decoding times begin at 0 (video) and 16 ms (audio), and all of them lie within [0, 10240) ms. The first picture is
 #     shown at 80 ms (two B-frames), which is the beginning of the loop's sound; the three access units in front of it,
 #     80 ms - 3 x 21.33 ms = 16 ms, are the end of the loop.
-#   - No end-of-sequence tag, closed GOPs of 2 s.
+#   - No end-of-sequence tag; closed GOPs of 2 s, of which the last one is cut at 6 pictures.
 #
 # The flash in the ring and the beep are at each full second of the loop, in the same moment.
 #
@@ -43,7 +43,7 @@ behind="mod(N/$pictures-atan2(X-170,170-Y)/(2*PI)+2,1)"
 mark="mod(atan2(X-170,170-Y)/(2*PI)+1.004,1)*$loop"
 ring="clip(7-abs($radius-150),0,1)*(34+221*pow(1-$behind,3))"
 marks="clip(5-abs($radius-128),0,1)*lt(mod($mark,1),0.08)*lt($mark,9.5)*110"
-flash="clip(112-$radius,0,1)*lt(N,10*$fps)*max(0,1-mod(N,$fps)/7)*150"
+flash="clip(112-$radius,0,1)*lt(N,10*$fps)*max(0,1-mod(N,$fps)/7)*130"
 clock="color=black:size=340x340:rate=$fps,format=gbrap,geq=
     r='130':g='232':b='220':a='max($ring,max($marks,$flash))'"
 
@@ -63,7 +63,7 @@ title=$(text 96 96 196 white 'DejaVu Sans' 'arcly demo')
 line1=$(text 30 100 322 0xa9b8d6 'DejaVu Sans' 'a stream is a log, a viewer is a cursor')
 line2=$(text 22 100 372 0x7385a8 'DejaVu Sans Mono' '1280x720  25 fps  H.264 + AAC')
 digits=$(text 64 "997-text_w/2" 232 white 'DejaVu Sans' "$seconds")
-count=$(text 20 "997-text_w/2" 314 0xa9b8d6 'DejaVu Sans Mono' "$frame")
+count=$(text 20 "997-text_w/2" 314 0xdde6f6 'DejaVu Sans Mono' "$frame")
 
 # A quiet chord that shows each gap to the ear, and the beeps; the one that begins the loop is higher.
 now="mod(t,$loop)"
@@ -78,10 +78,11 @@ ffmpeg -hide_banner -loglevel warning -y -filter_complex "
     $lights[lights]; $clock[clock]; $bars[bars];
     [lights][bars]overlay=0:590:format=gbrp[scene]; [scene][clock]overlay=827:98:format=gbrp,
     $title,$line1,$line2,$digits,$count,
-    trim=end_frame=$pictures,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709[v];
+    trim=end_frame=$pictures,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,
+    setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709[v];
     aevalsrc=exprs='$left|$right':channel_layout=stereo:sample_rate=48000:duration=30.72[a]" \
-    -map '[v]' -c:v libx264 -profile:v high -preset veryslow -crf 22 -maxrate 1500k -bufsize 3000k -bf 2 -g 50 -keyint_min 50 \
-    -x264-params scenecut=0:open-gop=0:aq-mode=3 \
+    -map '[v]' -c:v libx264 -profile:v high -preset slower -level 3.1 -refs 4 -crf 22 -maxrate 1500k -bufsize 3000k \
+    -bf 2 -g 50 -keyint_min 50 -x264-params scenecut=0:open-gop=0:aq-mode=3 \
     -bsf:v "setts=pts=PTS-STARTDTS:dts=DTS-STARTDTS" \
     -map '[a]' -c:a aac -b:a 96k \
     -bsf:a "noise=amount=0:drop='lt(n,478)+gt(n,957)',setts=time_base=1/1000:ts=round(16+N*1024/48)" \

@@ -1,11 +1,11 @@
 //! `HlsOutput`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arcly_io::hls::{HlsConfig, package};
 use pyo3::prelude::*;
 
-use crate::{engine::Engine, error::misuse, inbox::Inbox, stream::StreamHandle};
+use crate::{engine::Engine, inbox::Inbox, rtmp::seconds, stream::StreamHandle};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -23,7 +23,7 @@ impl HlsOutput {
         playlist_segments: usize,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let segment_target = Duration::try_from_secs_f64(segment_target_s).map_err(misuse)?;
+        let segment_target = seconds(segment_target_s)?;
         let config = HlsConfig { segment_target, playlist_segments, ..HlsConfig::default() };
         let stream = &stream.0;
         // Unique among the publishes of this engine and, by the time, of those before a restart.

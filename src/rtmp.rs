@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use arcly_io::rtmp::RtmpOptions;
+use arcly_io::rtmp::{Limits, RtmpOptions};
 use pyo3::prelude::*;
 
-use crate::{engine::Engine, error::from_listen, hub::WakeToken, inbox::Inbox};
+use crate::{engine::Engine, error::{from_listen, misuse}, hub::WakeToken, inbox::Inbox};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -17,17 +17,21 @@ pub struct RtmpListener {
 #[pymethods]
 impl RtmpListener {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s))]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, handshake_timeout_s, idle_timeout_s))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
         inbox: &Inbox,
         addr: &str,
         connections_max: usize,
         decision_deadline_s: f64,
+        handshake_timeout_s: f64,
+        idle_timeout_s: f64,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let decision_deadline = Duration::try_from_secs_f64(decision_deadline_s).map_err(crate::error::misuse)?;
-        let options = RtmpOptions { connections_max, decision_deadline, ..RtmpOptions::default() };
+        let (handshake_time, idle_time) = (seconds(handshake_timeout_s)?, seconds(idle_timeout_s)?);
+        let limits = Limits { handshake_time, unused_time: handshake_time, idle_time, ..Limits::default() };
+        let options = RtmpOptions { connections_max, decision_deadline: seconds(decision_deadline_s)?, limits };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::rtmp::RtmpListener::bind(&runtime, addr, options, inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
@@ -49,5 +53,10 @@ impl RtmpListener {
 
 /// `192.0.2.1:1935` or `[::1]:1935`; host names were resolved before.
 pub fn parse_addr(text: &str) -> PyResult<SocketAddr> {
-    text.parse().map_err(|_| crate::error::misuse(format!("{text:?} is not an address of the form IP:PORT")))
+    text.parse().map_err(|_| misuse(format!("{text:?} is not an address of the form IP:PORT")))
+}
+
+/// A time span as Python gives it: seconds, not negative, not infinite.
+pub fn seconds(value: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value).map_err(|error| misuse(format!("{value} s: {error}")))
 }

@@ -25,16 +25,20 @@ class RtmpHandler:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default `:1935`.
         connections_max: connections at a time, default 4096; each costs some 40 KiB while it publishes. More are closed at once.
         decision_deadline_s: seconds that authenticator and registry may take together, default 10; then the publish is refused.
+        handshake_timeout_s: seconds that a peer may take for the handshake, and again until it asks for something, default 10.
+        idle_timeout_s: seconds without a byte after which a connection is ended, default 30.
     """
 
     name = "rtmp"
 
     def __init__(
-        self, bind: str = ":1935", *, connections_max: int = 4096, decision_deadline_s: float = 10.0
+        self, bind: str = ":1935", *, connections_max: int = 4096, decision_deadline_s: float = 10.0, handshake_timeout_s: float = 10.0, idle_timeout_s: float = 30.0,
     ) -> None:
         self._bind = bind
         self._connections_max = connections_max
         self._decision_deadline_s = decision_deadline_s
+        self._handshake_timeout_s = handshake_timeout_s
+        self._idle_timeout_s = idle_timeout_s
         self._listener: RtmpListener | None = None
         self._inbox: InboxReader | None = None
         self._deciding: set[asyncio.Task[None]] = set()
@@ -61,6 +65,8 @@ class RtmpHandler:
             address,
             connections_max=self._connections_max,
             decision_deadline_s=self._decision_deadline_s,
+            handshake_timeout_s=self._handshake_timeout_s,
+            idle_timeout_s=self._idle_timeout_s,
         )
         log.info("[rtmp] listening on %s", show(self._listener.addr))
 

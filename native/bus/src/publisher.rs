@@ -18,6 +18,7 @@ pub struct Publisher {
     log: Arc<Log>,
     writer: ChunkWriter,
     tracks: Arc<TrackSet>,
+    has_video: bool,
     timeline: Timeline,
     kept: Kept,
     hooks: Box<dyn PublisherHooks>,
@@ -63,7 +64,17 @@ impl Publisher {
         chunks.push_back(Size::default());
         let kept = Kept { oldest: 0, chunks, total: Size::default() };
         let end_reason = Cow::Borrowed("the publisher is gone");
-        Self { log, writer, tracks, timeline: Timeline::default(), kept, hooks, tracks_are_news: false, end_reason }
+        Self {
+            log,
+            writer,
+            tracks,
+            has_video: false,
+            timeline: Timeline::default(),
+            kept,
+            hooks,
+            tracks_are_news: false,
+            end_reason,
+        }
     }
 
     /// The log that is written to.
@@ -87,6 +98,7 @@ impl Publisher {
         tracks.sort_by_key(|track| track.id);
         let revision = self.tracks.revision.wrapping_add(1);
         self.tracks = Arc::new(TrackSet { revision, tracks });
+        self.has_video = self.tracks.first(MediaKind::Video).is_some();
         self.timeline.keep(&self.tracks);
         self.tracks_are_news = true;
         self.next_chunk();
@@ -107,7 +119,7 @@ impl Publisher {
     pub fn publish(&mut self, mut frame: Frame) -> Result<(), BusError> {
         let is_video = self.check(&mut frame)?;
         let bytes = frame.payload.len();
-        let begins = frame.is_key() && is_video;
+        let is_key = frame.is_key() && is_video;
         if self.writer.is_full() || self.kept.newest().bytes > self.log.bounds.bytes / CHUNK_BYTES_PART {
             self.next_chunk();
         }
@@ -116,7 +128,8 @@ impl Publisher {
         if self.writer.push(frame).is_ok() {
             self.account(bytes, is_video);
         }
-        if begins {
+        // Without pictures every frame will do: joiners get the newest chunk, so that players have something to start with.
+        if is_key || (!self.has_video && position.index == 0) {
             self.log.mark_random_access(position);
         }
         self.log.wakes.wake();

@@ -62,15 +62,16 @@ fn a_joiner_before_the_first_key_frame_waits_for_it() {
 }
 
 #[test]
-fn an_audio_only_stream_is_entered_anywhere() {
+fn an_audio_only_stream_is_entered_at_its_newest_chunk() {
     let mut publisher = Publisher::new(Default::default(), Box::new(()));
     publisher.set_tracks(vec![audio_track()]).unwrap();
-    for n in 0..10 {
+    let full = CHUNK_FRAMES as u64;
+    for n in 0..full + 10 {
         publisher.publish(frame(AUDIO, n, false)).unwrap();
     }
     let mut reader = publisher.log().subscribe();
-    publisher.publish(frame(AUDIO, 10, false)).unwrap();
-    assert_eq!(numbers(&mut reader), [10]);
+    publisher.publish(frame(AUDIO, full + 10, false)).unwrap();
+    assert_eq!(numbers(&mut reader), (full..=full + 10).collect::<Vec<_>>());
 }
 
 #[test]

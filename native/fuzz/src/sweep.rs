@@ -46,7 +46,7 @@ pub fn sweep(target: &Target, seed: u64, inputs: u64) -> Result<Report, Failure>
     for number in 0..inputs {
         watch.progress.store(number, Ordering::Relaxed);
         let input = make_input(&vectors, seed, number);
-        let (time, held) = judge(target, &input).map_err(|what| Failure { number, what })?;
+        let (time, held) = judge(target, &input, max).map_err(|what| Failure { number, what })?;
         total = total.saturating_add(time);
         max = max.max(time);
         buffered_bytes = buffered_bytes.max(held);
@@ -62,15 +62,15 @@ pub fn replay(target: &Target, seed: u64, number: u64) -> Result<Report, Failure
     println!("pieces: {lengths:?}");
     println!("bytes: {}", input.bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     let _watch = Watchdog::start(target.name, seed);
-    let (time, buffered_bytes) = judge(target, &input).map_err(|what| Failure { number, what })?;
+    let (time, buffered_bytes) = judge(target, &input, MAX_TIME).map_err(|what| Failure { number, what })?;
     Ok(Report { inputs: 1, mean: time, max: time, buffered_bytes })
 }
 
-/// Time and memory of one input, or what is wrong with it.
-fn judge(target: &Target, input: &Input) -> Result<(Duration, usize), String> {
+/// Time and memory of one input, or what is wrong with it. One that is slower than the `slowest` so
+/// far runs again, and the shorter time counts: a busy machine is not the input's fault.
+fn judge(target: &Target, input: &Input, slowest: Duration) -> Result<(Duration, usize), String> {
     let (mut time, buffered_bytes) = timed(target, input)?;
-    if time > MAX_TIME {
-        // On a busy machine: once more, so that only the input is to blame.
+    if time > slowest {
         time = time.min(timed(target, input)?.0);
     }
     if time > MAX_TIME {
@@ -133,7 +133,7 @@ mod tests {
     const FAKE: Target = Target {
         name: "fake",
         vectors: || vec![b"0123456789".to_vec()],
-        buffered_bytes_max: 100,
+        buffered_bytes_max: usize::MAX,
         run: |input| {
             assert!(input.bytes.first() != Some(&0xff), "found");
             input.bytes.len()
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn memory_over_the_bound_is_a_failure() {
-        let greedy = Target { run: |input| 100 * input.bytes.len(), ..FAKE };
+        let greedy = Target { run: |_| 101, buffered_bytes_max: 100, ..FAKE };
         assert!(sweep(&greedy, 1, 1000).unwrap_err().what.ends_with("over 100"));
     }
 

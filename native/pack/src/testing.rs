@@ -10,7 +10,10 @@ use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
 use arcly_codec::{
     CodecConfig,
     aac::{AudioSpecificConfig, parse_adts},
-    h264::{AvcConfig, NAL_SLICE, SpsInfo, annex_b_to_canonical, annex_b_units, has_idr, nal_type},
+    h264::{
+        AvcConfig, NAL_IDR, NAL_PPS, NAL_SLICE, NAL_SPS, SpsInfo, annex_b_to_canonical, annex_b_units, has_idr,
+        nal_type,
+    },
 };
 use bytes::Bytes;
 
@@ -199,7 +202,7 @@ pub(crate) struct Clip {
 const CLIP_RATE: (i64, i64) = (30_000, 1_001);
 
 impl Clip {
-    /// 30000/1001 pictures a second with B-frames and two GOPs in 4 s, and sound of 44.1 kHz.
+    /// 30000/1001 pictures a second in GOPs of 60 with B-frames, and sound of 44.1 kHz.
     pub(crate) fn make(scratch: &Scratch, seconds: u32) -> Self {
         let video = format!("testsrc2=size=320x180:rate=30000/1001:duration={seconds}");
         let audio = format!("sine=frequency=440:sample_rate=44100:duration={seconds}");
@@ -239,13 +242,13 @@ impl Clip {
 fn split_h264(stream: &[u8], times: &str) -> (Track, Vec<Frame>) {
     let nals: Vec<&[u8]> = annex_b_units(stream).collect();
     let of_type = |wanted| nals.iter().find(|nal| nal_type(nal) == wanted).map(|nal| Bytes::copy_from_slice(nal));
-    let config = AvcConfig::from_parameter_sets(vec![of_type(7).unwrap()], vec![of_type(8).unwrap()]).unwrap();
-    let is_slice = |nal: &&[u8]| matches!(nal_type(nal), NAL_SLICE | 5);
+    let config =
+        AvcConfig::from_parameter_sets(vec![of_type(NAL_SPS).unwrap()], vec![of_type(NAL_PPS).unwrap()]).unwrap();
     let units = nals.split_inclusive(is_slice);
     let delays = composition_pictures(times);
     let picture_90k = 90_000 * CLIP_RATE.1;
     let frames =
-        units.filter(|unit| unit.iter().any(is_slice_of)).zip(delays).enumerate().map(|(index, (unit, delay))| {
+        units.filter(|unit| unit.iter().any(is_slice)).zip(delays).enumerate().map(|(index, (unit, delay))| {
             let stream: Vec<u8> = unit.iter().flat_map(|nal| [&[0, 0, 1], *nal].concat()).collect();
             let payload = annex_b_to_canonical(stream.into()).unwrap().payload;
             let dts = index as i64 * picture_90k / CLIP_RATE.0;
@@ -256,8 +259,8 @@ fn split_h264(stream: &[u8], times: &str) -> (Track, Vec<Frame>) {
     (Track::new(VIDEO, CodecConfig::H264(config)), frames.collect())
 }
 
-fn is_slice_of(nal: &&[u8]) -> bool {
-    matches!(nal_type(nal), NAL_SLICE | 5)
+fn is_slice(nal: &&[u8]) -> bool {
+    matches!(nal_type(nal), NAL_SLICE | NAL_IDR)
 }
 
 /// By how many pictures each picture is shown after it is decoded.

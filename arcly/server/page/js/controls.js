@@ -19,7 +19,9 @@ export class Controls {
   /** @param {() => void} onGoLive */
   constructor(onGoLive) {
     this.#onGoLive = onGoLive;
-    this.#toggle.addEventListener("click", () => (this.#video.paused ? this.play() : this.#video.pause()));
+    this.#toggle.addEventListener("click", () =>
+      this.#video.paused ? this.play() : this.#video.pause(),
+    );
     this.#bigPlay.addEventListener("click", () => this.play());
     this.#mute.addEventListener("click", () => this.#setMuted(!this.#video.muted));
     this.#unmute.addEventListener("click", () => {
@@ -68,7 +70,10 @@ export class Controls {
 
   /** @returns {Promise<unknown>} what stopped it; a fault of the stream is told by the source */
   #tryPlay() {
-    return this.#video.play().then(() => null, (error) => error);
+    return this.#video.play().then(
+      () => null,
+      (error) => error,
+    );
   }
 
   /** @param {boolean} hasAudio */

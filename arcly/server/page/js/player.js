@@ -107,7 +107,11 @@ export class Player {
     if (!this.#target) return;
     if (!info) return this.#notLive();
     this.#controls.setHasAudio(info.tracks.some(({ kind }) => kind === "audio"));
-    setAttribute(this.#root, "data-picture", String(info.tracks.some(({ kind }) => kind === "video")));
+    setAttribute(
+      this.#root,
+      "data-picture",
+      String(info.tracks.some(({ kind }) => kind === "video")),
+    );
     if (info.since_ms === this.#session) return;
     if (info.hls) this.#play(info.hls, info);
     else if (!this.#source) this.#showStarting();
@@ -120,7 +124,9 @@ export class Player {
     showLinks(info, hls);
     const strange = undecodable(info.tracks);
     if (strange.length > 0) return this.#fail(cannotDecode(strange));
-    this.#source = openSource(this.#video, location.origin + hls, (...fault) => this.#onFault(...fault));
+    this.#source = openSource(this.#video, location.origin + hls, (...fault) =>
+      this.#onFault(...fault),
+    );
     this.#show({ state: "loading", title: "Loading" });
     this.#stats.start(this.#source);
     this.#start(this.#source);
@@ -163,7 +169,10 @@ export class Player {
     if (!this.#source || this.#root.dataset.state !== "playing") return;
     clearTimeout(this.#steadyTimer);
     clearTimeout(this.#stallTimer);
-    this.#stallTimer = setTimeout(() => this.#show({ state: "buffering", title: "Buffering" }), STALL_SHOWN_AFTER_MS);
+    this.#stallTimer = setTimeout(
+      () => this.#show({ state: "buffering", title: "Buffering" }),
+      STALL_SHOWN_AFTER_MS,
+    );
   }
 
   #onPause() {
@@ -175,7 +184,8 @@ export class Player {
   #onFault(fault, detail) {
     this.#drop();
     if (!this.#info) return this.#notLive();
-    if (fault === "missing") return this.#fail("This browser has no way to play HLS. VLC and ffplay do.");
+    if (fault === "missing")
+      return this.#fail("This browser has no way to play HLS. VLC and ffplay do.");
     if (fault === "media" && ++this.#mediaFaults >= MAX_MEDIA_FAULTS) {
       return this.#fail(`This browser cannot play what the publisher sends (${detail}).`);
     }
@@ -211,18 +221,31 @@ export class Player {
   }
 
   #showStarting() {
-    this.#show({ state: "starting", title: "Going live", detail: "Waiting for the first seconds of video" });
+    this.#show({
+      state: "starting",
+      title: "Going live",
+      detail: "Waiting for the first seconds of video",
+    });
   }
 
   #showEnded() {
-    this.#show({ state: "ended", title: "The stream has ended", detail: "It plays again by itself when the publisher returns." });
+    this.#show({
+      state: "ended",
+      title: "The stream has ended",
+      detail: "It plays again by itself when the publisher returns.",
+    });
   }
 
   #showOffline() {
     const target = this.#target;
     if (!target) return;
     const action = { label: "How to publish it", run: () => this.#onPublish(target) };
-    this.#show({ state: "offline", title: "Not live right now", detail: "It plays by itself as soon as somebody publishes it.", action });
+    this.#show({
+      state: "offline",
+      title: "Not live right now",
+      detail: "It plays by itself as soon as somebody publishes it.",
+      action,
+    });
   }
 
   /** @param {string} detail */

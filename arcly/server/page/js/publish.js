@@ -91,7 +91,11 @@ function setCommand(node, command) {
 function parseName(text) {
   const name = text.trim();
   const target = targetOfKey(name.includes("/") ? name : `${DEFAULT_APP}/${name}`);
-  const plain = target && streamKey(target).split("/").every((part) => PLAIN_SEGMENT.test(part));
+  const plain =
+    target &&
+    streamKey(target)
+      .split("/")
+      .every((part) => PLAIN_SEGMENT.test(part));
   return plain ? target : null;
 }
 

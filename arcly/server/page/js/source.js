@@ -37,7 +37,11 @@ export function openSource(video, url, onFault) {
   if (Hls?.isSupported()) return openHlsJs(Hls, video, url, onFault);
   if (video.canPlayType("application/vnd.apple.mpegurl")) return openNative(video, url, onFault);
   queueMicrotask(() => onFault("missing", "neither Media Source Extensions nor native HLS"));
-  return { measure: () => ({ latencyS: null, bitrateBps: null, atEdge: false }), goLive() {}, destroy() {} };
+  return {
+    measure: () => ({ latencyS: null, bitrateBps: null, atEdge: false }),
+    goLive() {},
+    destroy() {},
+  };
 }
 
 /**
@@ -48,7 +52,9 @@ export function undecodable(tracks) {
   // @ts-expect-error ManagedMediaSource is Safari's
   const mse = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
   if (!mse) return [];
-  return tracks.filter(({ kind, rfc6381 }) => !mse.isTypeSupported(`${kind}/mp4; codecs="${rfc6381}"`));
+  return tracks.filter(
+    ({ kind, rfc6381 }) => !mse.isTypeSupported(`${kind}/mp4; codecs="${rfc6381}"`),
+  );
 }
 
 /**
@@ -98,7 +104,8 @@ function openHlsJs(Hls, video, url, onFault) {
  * @returns {Source}
  */
 function openNative(video, url, onFault) {
-  const edge = () => (video.seekable.length > 0 ? video.seekable.end(video.seekable.length - 1) : null);
+  const edge = () =>
+    video.seekable.length > 0 ? video.seekable.end(video.seekable.length - 1) : null;
   const listening = new AbortController();
   const onError = () => {
     const decode = video.error?.code === MediaError.MEDIA_ERR_DECODE;

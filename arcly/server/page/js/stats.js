@@ -44,7 +44,10 @@ export class PlayerStats {
     setText(part("stat-bitrate"), format.bitrate(bitrateBps ?? info?.bitrate_bps));
     setText(part("stat-latency"), format.seconds(latencyS));
     setText(part("stat-buffer"), format.seconds(bufferedAhead(video)));
-    setText(part("stat-fps"), format.frameRate(this.#shownPerSecond(quality.totalVideoFrames - quality.droppedVideoFrames)));
+    setText(
+      part("stat-fps"),
+      format.frameRate(this.#shownPerSecond(quality.totalVideoFrames - quality.droppedVideoFrames)),
+    );
     setText(part("stat-dropped"), format.count(quality.droppedVideoFrames));
     setAttribute(part("go-live"), "data-live", String(atEdge && !video.paused));
   }

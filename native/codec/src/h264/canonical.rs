@@ -28,14 +28,7 @@ const MAX_PARAMETER_SETS: usize = 31 + 255;
 /// [`CodecError::Malformed`] when the lengths do not add up; [`CodecError::LimitExceeded`] for absurdly many
 /// parameter sets.
 pub fn to_canonical(payload: Bytes, nal_length_size: u8) -> Result<Canonical, CodecError> {
-    let mut rebuilt_bytes = 0;
-    let mut parameter_sets = 0;
-    for nal in nal_units(&payload, nal_length_size) {
-        let nal = nal?;
-        parameter_sets += usize::from(is_parameter_set(nal));
-        rebuilt_bytes += canonical_bytes(nal);
-    }
-    check_parameter_sets(parameter_sets)?;
+    let rebuilt_bytes = measure(nal_units(&payload, nal_length_size))?;
     // Same length of lengths, and nothing is left out (an empty unit would be): the same bytes.
     if nal_length_size == 4 && rebuilt_bytes == payload.len() {
         return Ok(Canonical { payload, sps: Vec::new(), pps: Vec::new() });
@@ -50,9 +43,20 @@ pub fn to_canonical(payload: Bytes, nal_length_size: u8) -> Result<Canonical, Co
 /// is none; [`CodecError::LimitExceeded`] for absurdly many parameter sets.
 pub fn annex_b_to_canonical(stream: Bytes) -> Result<Canonical, CodecError> {
     check_first_start_code(&stream)?;
-    check_parameter_sets(annex_b_units(&stream).filter(|nal| is_parameter_set(nal)).count())?;
-    let rebuilt_bytes = annex_b_units(&stream).map(canonical_bytes).sum();
+    let rebuilt_bytes = measure(annex_b_units(&stream).map(Ok))?;
     Ok(rebuild(&stream, annex_b_units(&stream), rebuilt_bytes))
+}
+
+/// Bytes that the access unit has in the form of the bus.
+fn measure<'a>(nals: impl Iterator<Item = Result<&'a [u8], CodecError>>) -> Result<usize, CodecError> {
+    let (mut rebuilt_bytes, mut parameter_sets) = (0, 0);
+    for nal in nals {
+        let nal = nal?;
+        rebuilt_bytes += canonical_bytes(nal);
+        parameter_sets += usize::from(is_parameter_set(nal));
+    }
+    check_parameter_sets(parameter_sets)?;
+    Ok(rebuilt_bytes)
 }
 
 /// Copies what stays into one buffer of exactly the right size. The parameter sets are slices of `source`.

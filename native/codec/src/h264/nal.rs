@@ -104,18 +104,25 @@ pub(super) fn split_at_start_code(stream: &[u8]) -> Option<(&[u8], Option<&[u8]>
     }
 }
 
-/// Where `00 00 01` begins. Looks at every third byte as long as these are not 0.
+/// Where `00 00 01` begins. A block without a zero byte, as nearly all of them are, is passed over at once.
 fn find_start_code(stream: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some((window, _)) = stream.get(at..)?.split_first_chunk::<3>() {
-        at += match window {
-            [0, 0, 1] => return Some(at),
-            [_, 0, 0] => 1,
-            [_, _, 0] => 2,
-            _ => 3,
-        };
+    const BLOCK_BYTES: usize = 32;
+    let mut rest = stream;
+    while !rest.is_empty() {
+        if rest.first_chunk::<BLOCK_BYTES>().is_none_or(has_zero) {
+            let near = rest.get(..BLOCK_BYTES + 2).unwrap_or(rest);
+            if let Some(at) = near.windows(3).position(|window| window == [0, 0, 1]) {
+                return Some(stream.len() - rest.len() + at);
+            }
+        }
+        rest = rest.get(BLOCK_BYTES..).unwrap_or_default();
     }
     None
+}
+
+/// Looks at every byte: the compiler makes a few vector instructions of that.
+fn has_zero<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(false, |found, &byte| found | (byte == 0))
 }
 
 /// A NAL unit never ends in a zero byte (§7.4.1): such bytes are `trailing_zero_8bits` or the longer start code's.

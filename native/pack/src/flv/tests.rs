@@ -422,7 +422,7 @@ fn mutated_bodies_never_panic() {
     ];
     let mut below = random(SEED);
     let mut accepted = 0;
-    for input in 0..200_000 {
+    for input in 0..100_000 {
         let (kind, body) = &bodies[below(bodies.len())];
         let mut body = body.to_vec();
         for _ in 0..below(3) {
@@ -441,7 +441,7 @@ fn mutated_bodies_never_panic() {
         let result = result.unwrap_or_else(|_| panic!("seed {SEED:#x}, input {input}: {body:02x?}"));
         accepted += usize::from(result.is_ok());
     }
-    assert!((50_000..190_000).contains(&accepted), "seed {SEED:#x}: {accepted} accepted");
+    assert!((25_000..95_000).contains(&accepted), "seed {SEED:#x}: {accepted} accepted");
 }
 
 /// Timestamps at random, for hours: the timeline may end, nothing else may.

@@ -119,7 +119,8 @@ impl TsMuxer {
         Form::of(track).map(drop)
     }
 
-    /// Goes on with other tracks: a PMT of the next version comes next, continuity counters and the clock go on.
+    /// Goes on with other tracks: a PMT of the next version and a clock reference come next; continuity counters and the
+    /// clock go on.
     ///
     /// # Errors
     /// [`PackError::Misuse`] when there is no track, [`PackError::LimitExceeded`] when there are more than
@@ -142,6 +143,7 @@ impl TsMuxer {
             entries.map(|(stream, track)| Entry { pid: stream.pid.number(), config: &track.config }),
         );
         self.tables_state = TablesState::Due;
+        self.clock.make_due();
         self.streams = streams;
         Ok(())
     }

@@ -235,13 +235,15 @@ fn late_track_never_turns_the_clock_back() {
     let mut rng = Rng(15);
     let mut frames = Vec::new();
     for index in 0..100_i64 {
-        frames.push(picture(&mut rng, index * 3_600, 0, index == 0, 100));
-        frames.push(sound(&mut rng, index * 1_920 - 48_000 * 5, 100)); // 5 s behind
+        let gap_s = if index < 50 { 0 } else { 5 };
+        frames.push(picture(&mut rng, gap_s * 90_000 + index * 3_600, 0, index == 0, 100));
+        frames.push(sound(&mut rng, (gap_s - 6) * 48_000 + index * 1_920, 100)); // 6 s behind
     }
     let mut probe = Probe::for_late_units();
     probe.feed(&mux(&PLAIN.tracks(), &frames));
     probe.finish();
     assert_eq!(probe.units.len(), frames.len());
+    assert!(probe.pcrs.iter().all(|(_, discontinuity)| !discontinuity), "neither the gap nor the lateness breaks time");
 }
 
 #[test]

@@ -137,7 +137,9 @@ impl ServerConn {
         }
     }
 
-    /// Refuses a requested publish; `description` is shown to the encoder's user.
+    /// Refuses a requested publish; `description` is shown to the encoder's user. ffmpeg, OBS and
+    /// GStreamer's rtmp2sink leave then; plain librtmp does not know the code of
+    /// [`PublishRejection::Unauthorized`] and waits until the connection is closed.
     pub fn reject_publish(&mut self, stream_id: u32, reason: PublishRejection, description: &str) {
         if self.streams.change(stream_id, Use::PublishRequested, Use::Idle) {
             self.send_status(stream_id, Status::publish_rejected(reason, description));

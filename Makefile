@@ -1,0 +1,79 @@
+# The door: `make help` lists what can be done.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CARGO ?= cargo
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-rust test-python lint format develop loom fuzz load package-test demo-clip tools clean
+
+help:  ## list what can be done
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: tools $(VENV)/serve.stamp  ## install into .venv and serve the demo stream; open the page it prints
+	$(BIN)/arcly serve --demo $(ARGS)
+
+test: tools lint test-rust test-python  ## everything quick: lint, Rust and Python tests, real clients and a browser
+
+test-rust: tools  ## the tests of the native core
+	$(CARGO) test --workspace --exclude arcly-python --no-fail-fast
+
+test-python: develop  ## the tests of the package, with real ffmpeg and Chromium
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: develop  ## formatting, clippy, ruff, mypy, stubs against the module
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest arcly._native arcly.capi --allowlist tests/style/stubtest.allow
+
+format:  ## put all code into form
+	$(CARGO) fmt --all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+develop: tools $(VENV)/test.stamp  ## build both native halves in place, for work on arcly
+	@. $(BIN)/activate && maturin develop --quiet
+
+loom:  ## the log of the bus under a model checker
+	RUSTFLAGS="--cfg loom" $(CARGO) test --release -p arcly-bus --test loom_log --target-dir target/loom
+
+fuzz:  ## mutated input for every parser; INPUTS=1000000 SEED=7 TARGET=rtmp_conn
+	$(CARGO) run --release -p arcly-fuzz -- $(TARGET) $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+load: develop  ## 50 publishers with one viewer each for 60 s: every one plays without a gap
+	$(BIN)/python tests/load/many_publishers.py $(ARGS)
+
+package-test: tools  ## build wheel and sdist, install each into a fresh venv, check size and import time
+	$(PYTHON) tests/package/check.py
+
+demo-clip:  ## make the built-in demo clip anew (needs ffmpeg with libx264)
+	demo/make-demo-clip.sh
+
+clean:  ## remove what was built
+	rm -rf target $(VENV) arcly/*.so
+
+tools:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv   (or set PYTHON=python3.12)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is needed: apt-get install python3-venv"; exit 1; }
+	@command -v $(CARGO) >/dev/null || { echo "Rust is needed: curl --proto '=https' -sSf https://sh.rustup.rs | sh   (then open a new shell)"; exit 1; }
+	@command -v cc >/dev/null || { echo "A C compiler is needed: apt-get install build-essential   (macOS: xcode-select --install)"; exit 1; }
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What the server needs, built for speed. Again whenever a source has changed.
+$(VENV)/serve.stamp: $(BIN)/python $(shell find native src arcly -name '*.rs' -o -name '*.pyx' -o -name '*.py' -o -name '*.js' -o -name '*.toml' | grep -v '/target/') pyproject.toml
+	@echo "Building arcly (the first time some minutes: Rust is compiled with all optimisations) ..."
+	$(BIN)/pip install --quiet '.[server]'
+	@touch $@
+
+$(VENV)/test.stamp: $(BIN)/python pyproject.toml
+	@echo "Installing what the tests need ..."
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/python tests/requirements.py | $(BIN)/pip install --quiet -r /dev/stdin
+	@touch $@

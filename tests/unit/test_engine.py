@@ -1,0 +1,104 @@
+import asyncio
+import socket
+
+import pytest
+
+import arcly
+
+KEY = arcly.StreamKey("live", "cam")
+
+
+class Answer:
+    """An authenticator that does what it was made to do."""
+
+    def __init__(self, answer: bool | Exception | None) -> None:
+        self.answer = answer
+        self.asked: list[arcly.Credentials] = []
+
+    async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        self.asked.append(credentials)
+        if self.answer is None:
+            await asyncio.Event().wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return bool(self.answer)
+
+    async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        return True
+
+
+async def test_an_authenticator_lets_in() -> None:
+    answer = Answer(True)
+    async with arcly.Engine(authenticator=answer) as engine:
+        credentials = arcly.Credentials(peer="192.0.2.1:5", query="user=a&token=b%20c&token=d")
+        session = await engine.open_publish(KEY, credentials, protocol="test")
+        assert (engine.get_stream(KEY).protocol, engine.get_stream(KEY).peer) == ("test", "192.0.2.1:5")
+        assert answer.asked[0].params == {"user": "a", "token": "d"}
+        session.end()
+
+
+async def test_an_authenticator_refuses() -> None:
+    async with arcly.Engine(authenticator=Answer(False)) as engine:
+        with pytest.raises(arcly.UnauthorizedError):
+            await engine.open_publish(KEY, arcly.Credentials(), protocol="test")
+        assert engine.list_streams() == []
+
+
+@pytest.mark.parametrize("answer", [None, ValueError("broken")])
+async def test_an_authenticator_that_hangs_or_fails_has_refused(
+    answer: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with arcly.Engine(authenticator=Answer(answer), auth_deadline_s=0.05) as engine:
+        with pytest.raises(arcly.UnauthorizedError):
+            await engine.open_publish(KEY, arcly.Credentials(), protocol="test")
+    assert "is refused" in caplog.text
+    caplog.clear()
+
+
+async def test_a_port_in_use_is_an_error_of_the_start() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        with pytest.raises(arcly.ListenError, match=address):
+            async with arcly.Engine(arcly.RtmpHandler(address)):
+                pass
+
+
+async def test_a_stopped_engine_gives_its_ports_back_and_runs_no_second_time() -> None:
+    rtmp = arcly.RtmpHandler("127.0.0.1:0")
+    engine = arcly.Engine(rtmp)
+    async with engine:
+        host, port = rtmp.address
+    assert rtmp.address is None
+    async with arcly.Engine(arcly.RtmpHandler(f"{host}:{port}")):
+        pass
+    with pytest.raises(arcly.MisuseError):
+        async with engine:
+            pass
+    with pytest.raises(arcly.ClosedError):
+        await engine.start_publish(KEY)
+
+
+async def test_the_publisher_limit_is_exact() -> None:
+    async with arcly.Engine(max_publishers=2) as engine:
+        sessions = [await engine.start_publish(arcly.StreamKey("live", str(n))) for n in range(2)]
+        with pytest.raises(arcly.LimitExceededError):
+            await engine.start_publish(KEY)
+        sessions.pop().end()
+        await engine.start_publish(KEY)
+
+
+@pytest.mark.parametrize("address", ["1935", "host:", ":99999", "", "[::1]", ":x"])
+async def test_bad_addresses_are_misuse(address: str) -> None:
+    with pytest.raises(arcly.MisuseError, match="HOST:PORT"):
+        async with arcly.Engine(arcly.RtmpHandler(address)):
+            pass
+
+
+def test_the_shipped_parts_keep_the_contracts() -> None:
+    engine = arcly.Engine()
+    for contract in (arcly.PublishRegistry, arcly.PlaybackRegistry, arcly.EventBus, arcly.IngestContext):
+        assert isinstance(engine, contract)
+    for handler in (arcly.RtmpHandler(), arcly.HttpOrigin(), arcly.FileSource("x", KEY)):
+        assert isinstance(handler, arcly.InboundProtocol)
+    assert isinstance(arcly.HlsPackager(), arcly.Packager)
+    assert isinstance(Answer(True), arcly.StreamAuthenticator)

@@ -1,0 +1,144 @@
+"""The origin over plain HTTP: paths, headers, methods, versions."""
+
+import asyncio
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import Server, eventually
+
+import arcly
+from arcly.server.serve import DEMO_CLIP, answering
+from arcly.server.web import create_app
+
+KEY = arcly.StreamKey("live", "demo")
+
+
+async def request(server: Server, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """One HTTP/1.1 request, read to the end of the connection."""
+    reader, writer = await asyncio.open_connection(*server.http.address)
+    lines = [f"{method} {path} HTTP/1.1", "Host: test", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *fields = head.decode().split("\r\n")
+    return int(status.split()[1]), {k.lower(): v for k, v in (f.split(": ", 1) for f in fields)}, body
+
+
+async def demo(server: Server) -> arcly.FileSource:
+    source = arcly.FileSource(DEMO_CLIP, KEY)
+    await source.start(server.engine)
+    return source
+
+
+async def test_playlists_and_segments_have_the_right_headers(server: Server) -> None:
+    source = await demo(server)
+    status, headers, index = await request(server, "/live/demo/index.m3u8")
+    assert (status, headers["content-type"]) == (200, "application/vnd.apple.mpegurl")
+    assert headers["cache-control"] == "private, no-store"
+    assert headers["access-control-allow-origin"] == "*"
+    assert b'CODECS="avc1.' in index
+    assert b"RESOLUTION=1280x720" in index
+    media = index.decode().split()[-1]
+    status, headers, playlist = await request(server, f"/live/demo/{media}")
+    assert (status, headers["cache-control"]) == (200, "no-cache")
+    segment = playlist.decode().split()[-1]
+    status, headers, body = await request(server, f"/live/demo/{segment}")
+    assert (status, headers["content-type"], body[0], len(body) % 188) == (200, "video/mp2t", 0x47, 0)
+    assert headers["cache-control"] == "public, max-age=3600, immutable"
+    status, head, nothing = await request(server, f"/live/demo/{segment}", "HEAD")
+    assert (status, head["content-length"], nothing) == (200, headers["content-length"], b"")
+    await source.stop()
+
+
+async def test_the_first_viewer_is_held_until_there_is_a_segment(server: Server) -> None:
+    source = await demo(server)
+    await eventually(lambda: server.http.hls_path(KEY))
+    status, _, _ = await request(server, "/live/demo/index.m3u8")
+    assert status == 200
+    await source.stop()
+
+
+async def test_other_methods_and_unknown_paths(server: Server) -> None:
+    status, headers, body = await request(server, "/live/none/index.m3u8")
+    assert (status, headers["cache-control"], body) == (404, "no-store", b"no such stream is live\n")
+    status, headers, _ = await request(server, "/live/none/index.m3u8", "OPTIONS", Origin="http://x")
+    assert (status, headers["access-control-allow-methods"]) == (204, "GET, HEAD, OPTIONS")
+    status, headers, _ = await request(server, "/live/none/index.m3u8", "POST")
+    assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    status, _, body = await request(server, "/")
+    assert (status, b"nothing here" in body) == (404, True)
+    for path in ["/live/../../etc/passwd", "/live/%2e%2e/index.m3u8", "/live/a%00b/index.m3u8", "//x/index.m3u8"]:
+        status, _, _ = await request(server, path)
+        assert status == 404, path
+
+
+async def test_an_ended_stream_says_endlist_and_a_new_one_takes_its_place(server: Server) -> None:
+    source = await demo(server)
+    await request(server, "/live/demo/index.m3u8")
+    _, _, old = await request(server, "/live/demo/media.m3u8")
+    await source.stop()
+    await eventually(lambda: server.engine.get_stream(KEY) is None)
+
+    async def ended() -> bool:
+        return b"#EXT-X-ENDLIST" in (await request(server, "/live/demo/media.m3u8"))[2]
+
+    await eventually(ended, deadline_s=2, what="ENDLIST at once")
+    again = await demo(server)
+    await eventually(lambda: server.http.hls_path(KEY))
+    _, _, new = await request(server, "/live/demo/media.m3u8")
+    assert b"#EXT-X-ENDLIST" not in new
+    assert not set(old.split()) & set(new.split()) - {line for line in new.split() if line.startswith(b"#")}
+    await again.stop()
+
+
+async def test_http2_with_prior_knowledge(server: Server) -> None:
+    # The connection preface and an empty SETTINGS frame (RFC 9113 §3.4); the answer must be a SETTINGS frame.
+    reader, writer = await asyncio.open_connection(*server.http.address)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    frame = await asyncio.wait_for(reader.readexactly(9), 5)
+    assert frame[3] == 4
+    writer.close()
+
+
+async def test_garbage_and_silence_end_only_their_own_connection(server: Server) -> None:
+    with socket.create_connection(server.http.address) as silent:
+        reader, writer = await asyncio.open_connection(*server.http.address)
+        writer.write(b"\x00\xff" * 1000)
+        await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        assert (await request(server, "/"))[0] == 404
+        silent.close()
+
+
+async def test_the_application_behind_the_origin_is_reached() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "app.sock"
+        http = arcly.HttpOrigin("127.0.0.1:0", app_socket=path)
+        rtmp = arcly.RtmpHandler("127.0.0.1:0")
+        async with answering(create_app(lambda: {"streams": []}), path), arcly.Engine(rtmp, http) as engine:
+            server = Server(engine, rtmp, http)
+            assert (await request(server, "/api/streams"))[2] == b'{"streams":[]}'
+            status, headers, page = await request(server, "/live/cam/")
+            assert (status, b"<html" in page) == (200, True)
+            assert "script-src 'self'" in headers["content-security-policy"]
+            # The media of a stream that is not there is the origin's to refuse, not the application's.
+            assert (await request(server, "/live/cam/index.m3u8"))[2] == b"no such stream is live\n"
+
+
+async def test_a_dead_application_is_a_bad_gateway() -> None:
+    rtmp, http = arcly.RtmpHandler("127.0.0.1:0"), arcly.HttpOrigin("127.0.0.1:0", app_socket="/nonexistent/app.sock")
+    async with arcly.Engine(rtmp, http) as engine:
+        status, _, body = await request(Server(engine, rtmp, http), "/")
+        assert (status, b"does not answer" in body) == (502, True)
+
+
+@pytest.mark.parametrize("path", ["/live/demo/x.ts", "/live/demo/other.m3u8", "/live/demo/index.m3u8/x"])
+async def test_files_that_are_not_there(server: Server, path: str) -> None:
+    source = await demo(server)
+    await request(server, "/live/demo/index.m3u8")
+    assert (await request(server, path))[0] == 404
+    await source.stop()

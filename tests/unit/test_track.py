@@ -1,0 +1,31 @@
+import pytest
+
+import arcly
+
+AVCC = bytes.fromhex(
+    "0164001fffe1001a6764001facd940500 5bb011000000300100000030320f18319600100 0668ebe3cb22c0".replace(" ", "")
+)
+
+
+def test_an_audio_track_says_what_its_config_says() -> None:
+    track = arcly.Track(1, "aac", bytes([0x11, 0x90]))
+    assert (track.id, track.kind, track.codec, track.rfc6381) == (1, "audio", "AAC", "mp4a.40.2")
+    assert (track.sample_rate_hz, track.channels, track.clock_rate_hz) == (48_000, 2, 48_000)
+    assert (track.width, track.height, track.fps) == (None, None, None)
+    assert (track.config, str(track)) == (b"\x11\x90", "AAC 48000 Hz")
+    assert track == arcly.Track(1, "AAC", bytes([0x11, 0x90]))
+
+
+def test_a_video_track_says_what_its_config_says() -> None:
+    track = arcly.Track(0, "H264", AVCC)
+    assert (track.kind, track.codec, track.rfc6381) == ("video", "H264", "avc1.64001f")
+    assert (track.width, track.height, track.clock_rate_hz) == (1280, 720, 90_000)
+    assert track.fps == 25.0
+    assert str(track) == "H264 1280x720"
+
+
+def test_bad_configs_are_refused_by_the_right_error() -> None:
+    with pytest.raises(arcly.MalformedError):
+        arcly.Track(0, "H264", AVCC[:9])
+    with pytest.raises(arcly.MisuseError, match="known are"):
+        arcly.Track(0, "H263", b"")
