@@ -1,4 +1,4 @@
-"""The Cython half of the package. maturin is the build backend; src/build.rs runs this (docs/architecture.md, "Packaging").
+"""The Cython half of the package. maturin is the build backend; src/build.rs runs this (docs/architecture.md).
 
 Usable alone while working on the Cython code: `python setup.py build_ext --inplace`.
 """

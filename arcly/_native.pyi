@@ -44,8 +44,8 @@ class StreamKey:
         stream: id within the application, one segment.
 
     Raises:
-        MalformedError: a name is empty, reserved (`.`, `..`), longer than 255 bytes, or has a space, a control character or
-            one of `\\ / ? # % " < > : *`.
+        MalformedError: a name is empty, reserved (`.`, `..`), longer than 255 bytes, or has a space, a control
+            character or one of `\\ / ? # % " < > : *`.
     """
 
     def __new__(cls, app: str, stream: str) -> StreamKey: ...
@@ -139,8 +139,8 @@ class MediaFrame:
     """One access unit. Its bytes are those of the log, read-only and not copied: `memoryview(frame)`,
     `numpy.frombuffer(frame, numpy.uint8)`, `bytes(frame)` (a copy). They live as long as the frame or any view of it.
 
-    Format of the bytes: H.264 as NAL units, each behind a 4-byte big-endian length, without parameter sets (these are in
-    `Track.config`); AAC as one raw access unit, without ADTS.
+    Format of the bytes: H.264 as NAL units, each behind a 4-byte big-endian length, without parameter sets (these
+    are in `Track.config`); AAC as one raw access unit, without ADTS.
     """
 
     @property
@@ -193,8 +193,8 @@ class MediaFrame:
 
 @final
 class PublishSession:
-    """The right to publish one stream, from `Engine.start_publish` or `IngestContext.open_publish`. The stream ends with it:
-    by `end`, or when the last reference goes.
+    """The right to publish one stream, from `Engine.start_publish` or `IngestContext.open_publish`. The stream ends
+    with it: by `end`, or when the last reference goes.
     """
 
     @property
@@ -210,7 +210,8 @@ class PublishSession:
         """Whether this session can still publish."""
 
     def set_tracks(self, tracks: Sequence[Track]) -> None:
-        """Replace the tracks, exactly between the frame before and the frame after this call. Needed before the first frame.
+        """Replace the tracks, exactly between the frame before and the frame after this call. Needed before the
+        first frame.
 
         Raises:
             ClosedError: the session or stream has ended.
@@ -234,8 +235,8 @@ class PublishSession:
             data: any contiguous buffer of bytes, in the format of `MediaFrame`.
             track: `Track.id`.
             pts: presentation time in ticks of the track's clock.
-            dts: decoding time in ticks; default `pts`. A step back of up to 1 s is straightened; a larger one, or one forward
-                of more than 10 s, is taken as a new timeline and marked as discontinuity.
+            dts: decoding time in ticks; default `pts`. A step back of up to 1 s is straightened; a larger one, or
+                one forward of more than 10 s, is taken as a new timeline and marked as discontinuity.
             duration: ticks; default 0, unknown.
             key: whether the video can be decoded from here on.
             discontinuity: whether this does not continue the frame before.

@@ -1,7 +1,5 @@
 """First client of the C API (`arcly/include/arcly.h`): publish and read frames without the GIL."""
 
-
-
 from typing_extensions import Buffer
 
 from arcly._native import Cursor, PublishSession
@@ -21,4 +19,3 @@ def read(subscription: Subscription | Cursor) -> tuple[int, int, int, int, bytes
 
 def drain_bytes(subscription: Subscription | Cursor) -> tuple[int, int]:
     """Read all that is waiting in one loop without the GIL; returns (frames, payload bytes)."""
-

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from arcly._native import HlsOutput, PublishSession, StreamKey
 from arcly._native import Engine as NativeEngine
+from arcly._native import HlsOutput, PublishSession, StreamKey
 from arcly.events import StreamEvent
 from arcly.stream import StreamHandle
 

@@ -26,16 +26,16 @@ class Engine:
         async with arcly.Engine(arcly.RtmpHandler(":1935"), arcly.HttpOrigin(":8888")) as engine:
             await asyncio.Event().wait()
 
-    It implements `PublishRegistry`, `PlaybackRegistry`, `EventBus` and `IngestContext`. There is no singleton: any number
-    may live in a process. Between two requests for a decision no Python runs: media moves in native threads.
+    It implements `PublishRegistry`, `PlaybackRegistry`, `EventBus` and `IngestContext`. There is no singleton: any
+    number may live in a process. Between two requests for a decision no Python runs: media moves in native threads.
 
     Args:
         *protocols: what listens while the engine runs, started in this order and stopped in reverse.
         authenticator: asked before every publish; without one everybody may.
         auth_deadline_s: seconds that the authenticator may take, default 5; then it has refused.
         max_publishers: streams published at once, default 10 000.
-        ring_frames: frames that each stream keeps for late joiners and slow readers, default 1024 (13 s of 30 pictures and 47
-            sounds a second). Costs that many payloads of memory per stream.
+        ring_frames: frames that each stream keeps for late joiners and slow readers, default 1024 (13 s of 30
+            pictures and 47 sounds a second). Costs that many payloads of memory per stream.
         ring_bytes: payload bytes that each stream keeps at most, default 32 MiB (10 s at 25 Mbit/s).
         workers: native threads, default 0: one per core.
     """

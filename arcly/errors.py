@@ -33,5 +33,5 @@ class UnauthorizedError(StreamError):
 
 def catalogue() -> dict[str, type[StreamError]]:
     """Return every error class by its code."""
-    classes = [StreamError, *StreamError.__subclasses__()]
+    classes: list[type[StreamError]] = [StreamError, *StreamError.__subclasses__()]
     return {cls.code: cls for cls in classes}

@@ -22,15 +22,17 @@ log = logging.getLogger("arcly")
 
 
 class HttpOrigin:
-    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: prior knowledge) at `/<app>/<stream>/index.m3u8`. An `InboundProtocol`.
+    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: prior knowledge) at `/<app>/<stream>/index.m3u8`. An
+    `InboundProtocol`.
 
     Media never passes through Python. Every other path is passed on to `app_socket`, or is 404.
 
     Args:
-        bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default `:8888`.
+        bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
+            `:8888`.
         packager: how streams are packaged; default `HlsPackager()`.
-        app_socket: path of a Unix socket on which an HTTP/1.1 server, for instance uvicorn with your ASGI application, answers
-            what is no media.
+        app_socket: path of a Unix socket on which an HTTP/1.1 server, for instance uvicorn with your ASGI
+            application, answers what is no media.
         connections_max: connections at a time, default 10 000. More are closed at once.
     """
 

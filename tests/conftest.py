@@ -95,9 +95,7 @@ async def running(*command: str | Path) -> AsyncIterator[asyncio.subprocess.Proc
         await process.wait()
 
 
-async def eventually(
-    look: Callable[[], Any], *, deadline_s: float = 20, what: str = ""
-) -> Any:
+async def eventually(look: Callable[[], Any], *, deadline_s: float = 20, what: str = "") -> Any:
     """Look again and again until there is something to see; returns it."""
     end = time.monotonic() + deadline_s
     while True:

@@ -14,8 +14,8 @@ class HlsPackager:
     Every stream is packaged from its start, so that its first viewer does not wait for a segment to be made.
 
     Args:
-        segment_target_s: a segment ends at the first key frame after so many seconds, default 2. Players stay three segments
-            behind the live edge; shorter segments cost more requests.
+        segment_target_s: a segment ends at the first key frame after so many seconds, default 2. Players stay three
+            segments behind the live edge; shorter segments cost more requests.
         playlist_segments: segments in the playlist, default 7. Memory per stream is about twice that many segments.
     """
 

@@ -18,21 +18,31 @@ log = logging.getLogger("arcly")
 class RtmpHandler:
     """RTMP publishing: OBS, ffmpeg and every other encoder. An `InboundProtocol`.
 
-    The key of a stream is `app/stream` of the URL: `rtmp://host/live/cam` publishes `live/cam`, whatever the application
-    is called. What stands behind `?` reaches the authenticator as `Credentials.query`.
+    The key of a stream is `app/stream` of the URL: `rtmp://host/live/cam` publishes `live/cam`, whatever the
+    application is called. What stands behind `?` reaches the authenticator as `Credentials.query`.
 
     Args:
-        bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default `:1935`.
-        connections_max: connections at a time, default 4096; each costs some 40 KiB while it publishes. More are closed at once.
-        decision_deadline_s: seconds that authenticator and registry may take together, default 10; then the publish is refused.
-        handshake_timeout_s: seconds that a peer may take for the handshake, and again until it asks for something, default 10.
+        bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
+            `:1935`.
+        connections_max: connections at a time, default 4096; each costs some 40 KiB while it publishes. More are
+            closed at once.
+        decision_deadline_s: seconds that authenticator and registry may take together, default 10; then the publish
+            is refused.
+        handshake_timeout_s: seconds that a peer may take for the handshake, and again until it asks for something,
+            default 10.
         idle_timeout_s: seconds without a byte after which a connection is ended, default 30.
     """
 
     name = "rtmp"
 
     def __init__(
-        self, bind: str = ":1935", *, connections_max: int = 4096, decision_deadline_s: float = 10.0, handshake_timeout_s: float = 10.0, idle_timeout_s: float = 30.0,
+        self,
+        bind: str = ":1935",
+        *,
+        connections_max: int = 4096,
+        decision_deadline_s: float = 10.0,
+        handshake_timeout_s: float = 10.0,
+        idle_timeout_s: float = 30.0,
     ) -> None:
         self._bind = bind
         self._connections_max = connections_max

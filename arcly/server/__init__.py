@@ -1,1 +1,1 @@
-"""The server: the engine with a page, run by the command `arcly serve`. Control plane only; needs the extra `arcly[server]`."""
+"""The command `arcly serve`: the engine with a page. Control plane only; needs the extra `arcly[server]`."""

@@ -16,10 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from arcly._address import split
+from arcly._native import StreamKey
+from arcly.contract import InboundProtocol
 from arcly.engine import Engine
 from arcly.errors import StreamError
-from arcly.contract import InboundProtocol
-from arcly._native import StreamKey
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
 from arcly.server.status import status
@@ -67,9 +67,7 @@ async def serve(options: argparse.Namespace) -> None:
             engine = Engine(*protocols)
             if http is not None:
                 origin = http
-                await stack.enter_async_context(
-                    answering(create_app(lambda: status(engine, rtmp, origin)), socket)
-                )
+                await stack.enter_async_context(answering(create_app(lambda: status(engine, rtmp, origin)), socket))
             await stack.enter_async_context(engine)
             if http is not None:
                 log.info("open %s in a browser", page_url(options.http, http))
@@ -89,7 +87,13 @@ def page_url(bind: str, http: HttpOrigin) -> str:
 async def answering(app: ASGIApp, socket: Path) -> AsyncIterator[None]:
     """Answer HTTP on a Unix socket by `app`, by uvicorn inside this event loop."""
     config = uvicorn.Config(
-        app, uds=str(socket), lifespan="off", log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=1
+        app,
+        uds=str(socket),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
     server = QuietServer(config)
     task = asyncio.create_task(server.serve())
@@ -109,6 +113,6 @@ class QuietServer(uvicorn.Server):
     """uvicorn without its signal handlers: signals are ours."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def capture_signals(self):  # type: ignore[no-untyped-def]
         """Leave signals alone."""
         yield

@@ -57,7 +57,7 @@ async def test_an_authenticator_that_hangs_or_fails_has_refused(
 
 async def test_a_port_in_use_is_an_error_of_the_start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(arcly.ListenError, match=address):
             async with arcly.Engine(arcly.RtmpHandler(address)):
                 pass

@@ -1,7 +1,8 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import eventually
+from conftest import eventually, run
 
 import arcly
 from arcly.server.serve import DEMO_CLIP
@@ -19,12 +20,9 @@ async def test_the_demo_clip_plays_in_real_time() -> None:
         assert [str(track) for track in stream.tracks] == ["H264 1280x720", "AAC 48000 Hz"]
 
 
-async def test_a_loop_continues_the_timestamps(tmp_path: Path, clip, ffmpeg) -> None:
-    import subprocess
-
+async def test_a_loop_continues_the_timestamps(tmp_path: Path, clip: Callable[..., Path], ffmpeg: str) -> None:
     path = tmp_path / "short.flv"
-    source = clip(seconds=1, sample_rate_hz=48_000)
-    subprocess.run([ffmpeg, "-v", "error", "-i", source, "-c", "copy", path], check=True)
+    await run(ffmpeg, "-v", "error", "-i", clip(seconds=1, sample_rate_hz=48_000), "-c", "copy", path)
     async with arcly.Engine(arcly.FileSource(path, KEY)) as engine:
         last: dict[int, int] = {}
         steps: dict[int, set[int]] = {0: set(), 1: set()}
@@ -42,11 +40,11 @@ async def test_a_loop_continues_the_timestamps(tmp_path: Path, clip, ffmpeg) -> 
     assert max(steps[0]) <= 90_000 * 3 / 25, "no gap of pictures at the seam"
 
 
-async def test_a_file_that_is_played_once_ends_its_stream(tmp_path: Path, clip, ffmpeg) -> None:
-    import subprocess
-
+async def test_a_file_that_is_played_once_ends_its_stream(
+    tmp_path: Path, clip: Callable[..., Path], ffmpeg: str
+) -> None:
     path = tmp_path / "short.flv"
-    subprocess.run([ffmpeg, "-v", "error", "-i", clip(seconds=1), "-c", "copy", path], check=True)
+    await run(ffmpeg, "-v", "error", "-i", clip(seconds=1), "-c", "copy", path)
     async with arcly.Engine(arcly.FileSource(path, KEY, loop=False)) as engine:
         stream = engine.get_stream(KEY)
         frames = [frame async for frame in stream.subscribe()]

@@ -74,7 +74,7 @@ async def test_a_frame_published_by_another_thread_wakes_the_loop(engine: arcly.
 
 
 async def test_close_ends_a_waiting_iteration(engine: arcly.Engine) -> None:
-    session = await publish(engine)
+    _session = await publish(engine)
     subscription = engine.get_stream(KEY).subscribe()
     reading = asyncio.create_task(collect(subscription))
     await asyncio.sleep(0)

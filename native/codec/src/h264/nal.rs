@@ -106,7 +106,7 @@ pub(super) fn split_at_start_code(stream: &[u8]) -> Option<(&[u8], Option<&[u8]>
 
 /// Where `00 00 01` begins. A block without a zero byte, as nearly all of them are, is passed over at once.
 fn find_start_code(stream: &[u8]) -> Option<usize> {
-    const BLOCK_BYTES: usize = 32;
+    const BLOCK_BYTES: usize = 16;
     let mut rest = stream;
     while !rest.is_empty() {
         if rest.first_chunk::<BLOCK_BYTES>().is_none_or(has_zero) {

@@ -353,7 +353,9 @@ fn annex_b_of_empty_units_only_is_iterated() {
 fn annex_b_units_of_random_streams_equal_a_naive_search() {
     let mut rng = Rng::new(0xb);
     for round in 0..20_000 {
-        let stream: Vec<u8> = (0..rng.below(40)).map(|_| [0, 0, 0, 1, 1, 3, 0x65][rng.below(7)]).collect();
+        // Of some streams nearly every byte is part of a start code, of others few blocks have one.
+        let alphabet = if round % 2 == 0 { &[0, 0, 0, 1, 1, 3, 0x65][..] } else { &[0, 0, 1, 3, 4, 5, 6, 7, 8, 9] };
+        let stream: Vec<u8> = (0..rng.below(100)).map(|_| alphabet[rng.below(alphabet.len())]).collect();
         let codes: Vec<usize> = (0..stream.len()).filter(|&at| stream[at..].starts_with(&[0, 0, 1])).collect();
         let ends = codes.iter().skip(1).copied().chain([stream.len()]);
         let naive = codes.iter().zip(ends).map(|(&start, end)| {

@@ -1,6 +1,8 @@
 //! The header of a tag's body: AUDIODATA (FLV §E.4.2), VIDEODATA (§E.4.3), and their Enhanced RTMP v2 forms
 //! (ExAudioTagHeader, ExVideoTagHeader).
 
+use std::mem::take;
+
 use bytes::Bytes;
 
 use super::error::{FlvError, Foreign};
@@ -83,8 +85,8 @@ pub(super) fn parse_video(mut body: Bytes) -> Result<Packet, FlvError> {
 fn parse_avc(body: &mut Bytes, claims_key: bool) -> Result<Packet, FlvError> {
     let [_, packet_type, composition @ ..]: [u8; 5] = split_header(body, "AVCPacketType and CompositionTime")?;
     match packet_type {
-        0 => Ok(Packet::SequenceHeader(body.clone())),
-        1 => Ok(coded_video(claims_key, composition, body)),
+        0 => Ok(Packet::SequenceHeader(take(body))),
+        1 => Ok(coded_video(claims_key, composition, take(body))),
         2 => Ok(Packet::EndOfSequence),
         _ => Err(FlvError::Malformed { what: "AVCPacketType", offset: 1 }),
     }
@@ -101,19 +103,19 @@ fn parse_ex_video(body: &mut Bytes, packet_type: u8, claims_key: bool) -> Result
         _ => return Err(unsupported("Enhanced RTMP video packet type 8 to 15")),
     }
     match packet_type {
-        0 => Ok(Packet::SequenceHeader(body.clone())),
-        1 => Ok(coded_video(claims_key, split_header(body, "compositionTimeOffset")?, body)),
+        0 => Ok(Packet::SequenceHeader(take(body))),
+        1 => Ok(coded_video(claims_key, split_header(body, "compositionTimeOffset")?, take(body))),
         2 => Ok(Packet::EndOfSequence),
         // CodedFramesX: presentation and decoding time are the same.
-        _ => Ok(coded_video(claims_key, [0; 3], body)),
+        _ => Ok(coded_video(claims_key, [0; 3], take(body))),
     }
 }
 
-fn coded_video(claims_key: bool, composition: [u8; 3], body: &Bytes) -> Packet {
+fn coded_video(claims_key: bool, composition: [u8; 3], payload: Bytes) -> Packet {
     // SI24: a signed number of 24 bits.
     let [high, middle, low] = composition;
     let composition_ms = i32::from_be_bytes([high, middle, low, 0]) >> 8;
-    Packet::Coded(Coded { claims_key, composition_ms, payload: body.clone() })
+    Packet::Coded(Coded { claims_key, composition_ms, payload })
 }
 
 /// Reads AUDIODATA.
@@ -131,8 +133,8 @@ pub(super) fn parse_audio(mut body: Bytes) -> Result<Packet, FlvError> {
 fn parse_aac(body: &mut Bytes) -> Result<Packet, FlvError> {
     let [_, packet_type]: [u8; 2] = split_header(body, "AACPacketType")?;
     match packet_type {
-        0 => Ok(Packet::SequenceHeader(body.clone())),
-        1 => Ok(coded_audio(body)),
+        0 => Ok(Packet::SequenceHeader(take(body))),
+        1 => Ok(coded_audio(take(body))),
         _ => Err(FlvError::Malformed { what: "AACPacketType", offset: 1 }),
     }
 }
@@ -147,14 +149,14 @@ fn parse_ex_audio(body: &mut Bytes, packet_type: u8) -> Result<Packet, FlvError>
         _ => return Err(unsupported("Enhanced RTMP audio packet type 3, 6 or 8 to 15")),
     }
     match packet_type {
-        0 => Ok(Packet::SequenceHeader(body.clone())),
-        1 => Ok(coded_audio(body)),
+        0 => Ok(Packet::SequenceHeader(take(body))),
+        1 => Ok(coded_audio(take(body))),
         _ => Ok(Packet::EndOfSequence),
     }
 }
 
-fn coded_audio(body: &Bytes) -> Packet {
-    Packet::Coded(Coded { claims_key: false, composition_ms: 0, payload: body.clone() })
+fn coded_audio(payload: Bytes) -> Packet {
+    Packet::Coded(Coded { claims_key: false, composition_ms: 0, payload })
 }
 
 /// Takes the first `N` bytes off.

@@ -193,7 +193,6 @@ impl HlsPackager {
             video if video != self.carried.first(MediaKind::Video) => self.gate.await_key(),
             Some(_) => {}
         }
-        self.meter.forget_pictures();
         self.carried = carried;
         self.reconfigured = true;
         Ok(())
@@ -254,7 +253,9 @@ impl HlsPackager {
         let mut bytes = Vec::with_capacity(self.reserve_bytes);
         muxer.start_segment(&mut bytes);
         self.timeline.begin_segment(cut.discontinuity);
-        self.reconfigured = false;
+        if std::mem::take(&mut self.reconfigured) {
+            self.meter.forget_pictures();
+        }
         self.open = Some(OpenSegment::new(next.frame, next.dts_us, cut.discontinuity, bytes));
     }
 

@@ -374,6 +374,53 @@ fn change_of_tracks_begins_a_segment_behind_a_discontinuity() {
     assert_eq!(durations(&player)[..6].iter().sum::<i64>(), 10_000_000, "a change of tracks costs no time");
 }
 
+/// The video track with another configuration, and no word on its picture rate.
+fn other_video_track() -> Track {
+    let mut video = video_track();
+    if let CodecConfig::H264(avc) = &mut video.config {
+        avc.info.level_idc = 40;
+        avc.info.frame_rate = None;
+    }
+    video
+}
+
+#[test]
+fn pictures_of_a_new_configuration_wait_for_a_key_picture() {
+    let sets = [track_set(&[video_track()]), track_set(&[other_video_track()])];
+    let frames = Recipe { sample_rate_hz: 0, seconds: 8, ..PLAIN }.frames(&mut Rng(33));
+    let tracks = |frame: &Frame| Arc::clone(&sets[usize::from(frame.dts >= 3 * 90_000)]);
+    let pushes: Vec<_> = frames.into_iter().map(|frame| (tracks(&frame), frame)).collect();
+    let (packager, player) = package(config(), &pushes);
+    let times: Vec<i64> = player.probe().units.iter().map(|unit| (unit.dts - 90_000) / 3_600).collect();
+    assert_eq!(times, (0..75).chain(100..200).collect::<Vec<i64>>());
+    assert!(packager.view().unwrap().multivariant("m").contains("\"avc1.640028\""));
+}
+
+#[test]
+fn picture_rate_is_that_of_the_present_tracks() {
+    let sets = [track_set(&[video_track()]), track_set(&[other_video_track()])];
+    let slow = Recipe { picture_90k: 9_000, gop: 20, sample_rate_hz: 0, seconds: 10, ..PLAIN };
+    let fast = Recipe { picture_90k: 3_600, gop: 50, start_90k: 900_000, ..slow };
+    let pushes = [with(&sets[0], slow.frames(&mut Rng(34))), with(&sets[1], fast.frames(&mut Rng(35)))].concat();
+    let (packager, _) = package(config(), &pushes);
+    assert!(packager.view().unwrap().multivariant("m").contains(",FRAME-RATE=25.000\n"));
+}
+
+#[test]
+fn short_first_segment_does_not_settle_the_target_duration() {
+    // The sound is announced one picture late, as some encoders do; GOPs have 4 s.
+    let sets = [track_set(&[video_track()]), PLAIN.tracks()];
+    let mut frames = Recipe { gop: 100, ..PLAIN }.frames(&mut Rng(36));
+    frames.retain(|frame| frame.track == VIDEO || frame.dts > 0);
+    let pushes: Vec<_> =
+        frames.into_iter().enumerate().map(|(index, frame)| (Arc::clone(&sets[index.min(1)]), frame)).collect();
+    let (_, player) = package(config(), &pushes);
+    assert_every_frame(&player, &pushes);
+    let durations = durations(&player);
+    assert_eq!(durations[2..5], [4_000_000; 3], "{durations:?}");
+    assert_eq!(player.newest.as_ref().unwrap().target_duration_s, 4);
+}
+
 #[test]
 fn new_revision_without_a_change_is_no_discontinuity() {
     let frames = PLAIN.frames(&mut Rng(13));
@@ -528,6 +575,21 @@ fn bandwidth_is_the_peak_and_the_average_of_the_segments() {
     let (peak, average) = (sizes[1] * 4, sizes.iter().sum::<u64>());
     let text = packager.view().unwrap().multivariant("m");
     assert!(text.contains(&format!(":BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},CODECS")), "{text}");
+}
+
+#[test]
+fn bandwidth_of_a_short_segment_counts_with_its_neighbours() {
+    let recipe = Recipe { b_frames: false, sample_rate_hz: 0, seconds: 8, ..PLAIN };
+    let mut frames = recipe.frames(&mut Rng(37));
+    frames[100].payload = picture(&mut Rng(38), 0, 0, false, 500_000).payload;
+    // A segment of one picture, and a large one.
+    frames[101].flags = frames[101].flags.with(FrameFlags::DISCONTINUITY);
+    let (packager, player) = package(config(), &with(&recipe.tracks(), frames));
+    let sizes: Vec<u64> = player.fetched.iter().map(|(_, data)| data.len() as u64).collect();
+    let us = durations(&player)[2..4].iter().sum::<i64>() as u64;
+    let peak = (sizes[2] + sizes[3]) * 8_000_000 / us;
+    let text = packager.view().unwrap().multivariant("m");
+    assert!(text.contains(&format!(":BANDWIDTH={peak},")), "{text} {peak}");
 }
 
 #[test]
