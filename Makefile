@@ -40,7 +40,7 @@ develop: tools $(VENV)/test.stamp  ## build both native halves in place, for wor
 	@. $(BIN)/activate && maturin develop --quiet
 
 loom:  ## the log of the bus under a model checker
-	RUSTFLAGS="--cfg loom" $(CARGO) test --release -p arcly-bus --test loom_log --target-dir target/loom
+	RUSTFLAGS="--cfg loom" $(CARGO) test --release -p arcly-bus --test loom_log --target-dir $${CARGO_TARGET_DIR:-target}/loom
 
 fuzz:  ## mutated input for every parser; INPUTS=1000000 SEED=7 TARGET=rtmp_conn
 	$(CARGO) run --release -p arcly-fuzz -- $(TARGET) $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))

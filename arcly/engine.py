@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator
 from types import TracebackType
 
+from arcly._journal import Journal
 from arcly._loop import Signal
 from arcly._native import Engine as NativeEngine
-from arcly._native import EventQueue, PublishSession, StreamKey
+from arcly._native import PublishSession, StreamKey
 from arcly.contract import Credentials, InboundProtocol, StreamAuthenticator
 from arcly.errors import MisuseError, UnauthorizedError
-from arcly.events import StreamEvent, StreamEventKind
-from arcly.stream import StreamHandle, describe
+from arcly.events import EventReader, StreamEvent
+from arcly.stream import StreamHandle
 
 log = logging.getLogger("arcly")
 
@@ -57,7 +56,7 @@ class Engine:
         self._started: list[InboundProtocol] = []
         self._authenticator = authenticator
         self._auth_deadline_s = auth_deadline_s
-        self._journal: asyncio.Task[None] | None = None
+        self._journal: Journal | None = None
         self._used = False
 
     async def __aenter__(self) -> Engine:
@@ -66,7 +65,7 @@ class Engine:
             raise MisuseError("an engine runs once: make a new one")
         self._used = True
         self.native.start()
-        self._journal = asyncio.create_task(self._write_journal(self.events()))
+        self._journal = Journal(self.native)
         try:
             for protocol in self._protocols:
                 # Before, so that one which fails half-way is stopped too.
@@ -95,10 +94,7 @@ class Engine:
         # Off the loop: it waits for native tasks.
         await asyncio.to_thread(self.native.stop)
         if self._journal is not None:
-            await asyncio.sleep(0)
-            self._journal.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._journal
+            await self._journal.close()
             self._journal = None
 
     async def start_publish(
@@ -150,29 +146,14 @@ class Engine:
         A listener that leaves more than 1024 unread loses the oldest.
         """
         signal = Signal()
-        return _iterate(self.native.subscribe_events(signal.token), signal)
-
-    async def _write_journal(self, events: AsyncIterator[StreamEvent]) -> None:
-        started: dict[StreamKey, float] = {}
-        async for event in events:
-            match event.kind:
-                case StreamEventKind.PUBLISH_STARTED:
-                    started[event.key] = time.monotonic()
-                case StreamEventKind.TRACKS_CHANGED:
-                    stream = self.get_stream(event.key)
-                    who = f"[{stream.protocol}] {stream.peer or 'this process'}" if stream else "a publisher"
-                    log.info("%s is publishing to %s, %s", who, event.key, describe(event.tracks))
-                case StreamEventKind.PUBLISH_ENDED:
-                    lasted_s = time.monotonic() - started.pop(event.key, time.monotonic())
-                    log.info("%s ended after %.1f s: %s", event.key, lasted_s, event.reason)
+        return _iterate(EventReader(self.native.subscribe_events(signal.token)), signal)
 
 
-async def _iterate(queue: EventQueue, signal: Signal) -> AsyncIterator[StreamEvent]:
+async def _iterate(events: EventReader, signal: Signal) -> AsyncIterator[StreamEvent]:
     try:
         while True:
-            while (native := queue.pop()) is not None:
-                kind, key, at_unix_ms, reason, tracks = native
-                yield StreamEvent(StreamEventKind(kind), key, at_unix_ms, reason, tuple(tracks or ()))
+            while (event := events.pop()) is not None:
+                yield event
             await signal.wait()
     finally:
         signal.close()

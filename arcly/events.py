@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from arcly._native import StreamKey, Track
+from arcly._native import EventQueue, StreamKey, Track
 
 
 class StreamEventKind(StrEnum):
@@ -39,3 +39,18 @@ class StreamEvent:
 
     tracks: tuple[Track, ...] = ()
     """The tracks; with `TRACKS_CHANGED`."""
+
+
+class EventReader:
+    """The events of one native queue."""
+
+    def __init__(self, queue: EventQueue) -> None:
+        self._queue = queue
+
+    def pop(self) -> StreamEvent | None:
+        """Return the oldest unread event, or None."""
+        native = self._queue.pop()
+        if native is None:
+            return None
+        kind, key, at_unix_ms, reason, tracks = native
+        return StreamEvent(StreamEventKind(kind), key, at_unix_ms, reason, tuple(tracks or ()))

@@ -52,6 +52,7 @@ class HttpOrigin:
         self._connections_max = connections_max
         self._native = Origin()
         self._outputs: dict[StreamKey, HlsOutput] = {}
+        self._packaged: dict[StreamKey, int] = {}
         self._listener: HttpListener | None = None
         self._inbox: InboxReader | None = None
         self._following: asyncio.Task[None] | None = None
@@ -119,10 +120,14 @@ class HttpOrigin:
                     self._package(context, stream)
             elif event.kind is StreamEventKind.PUBLISH_ENDED and context.get_stream(event.key) is None:
                 self._outputs.pop(event.key, None)
+                self._packaged.pop(event.key, None)
                 self._native.expire()
 
     def _package(self, context: IngestContext, stream: StreamHandle) -> None:
+        session = stream.native.session
+        if self._packaged.get(stream.key) == session:
+            return  # An older event led here already: the key was taken, freed and taken again meanwhile.
         with contextlib.suppress(ClosedError):  # The engine is stopping.
             output = self._packager.package(context, stream)
-            self._outputs[stream.key] = output
+            self._outputs[stream.key], self._packaged[stream.key] = output, session
             self._native.put_hls(stream.key, output)

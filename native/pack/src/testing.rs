@@ -42,7 +42,10 @@ impl Rng {
     }
 
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
+        let mut bytes = Vec::with_capacity(count + 8);
+        while bytes.len() < count {
+            bytes.extend_from_slice(&self.next().to_le_bytes());
+        }
         bytes.truncate(count);
         bytes
     }
@@ -207,7 +210,7 @@ impl Clip {
         let video = format!("testsrc2=size=320x180:rate=30000/1001:duration={seconds}");
         let audio = format!("sine=frequency=440:sample_rate=44100:duration={seconds}");
         let inputs = ["-v", "error", "-f", "lavfi", "-i", &video, "-f", "lavfi", "-i", &audio];
-        let video_codec = ["-map", "0:v", "-c:v", "libx264", "-preset", "veryfast", "-g", "60", "-bf", "2"];
+        let video_codec = ["-map", "0:v", "-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-bf", "2"];
         let exact = ["-sc_threshold", "0", "-x264-params", "repeat-headers=1", "-f", "mp4", "clip.mp4"];
         run("ffmpeg", &[&inputs[..], &video_codec, &exact].concat(), &scratch.0);
         run("ffmpeg", &["-v", "error", "-i", "clip.mp4", "-c", "copy", "-f", "h264", "clip.h264"], &scratch.0);

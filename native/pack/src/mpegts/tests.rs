@@ -303,7 +303,7 @@ fn refused_configuration_changes_nothing() {
 /// Times that no encoder would write: nothing may panic, and the stream stays one that can be read.
 #[test]
 fn hostile_times_and_sizes_give_a_readable_stream() {
-    for seed in 0..200 {
+    for seed in 0..100 {
         let _seed = Seed(seed);
         let mut rng = Rng(seed);
         let mut muxer = TsMuxer::new(&PLAIN.tracks()).unwrap();
@@ -337,7 +337,7 @@ fn hostile_times_and_sizes_give_a_readable_stream() {
 
 #[test]
 fn random_streams_pass_the_probe() {
-    for seed in 0..40 {
+    for seed in 0..30 {
         let mut rng = Rng(seed ^ 0xA5A5);
         let recipe = Recipe {
             picture_90k: 90_000 / (5 + rng.below(56) as i64),

@@ -1,0 +1,1 @@
+"""The page of `arcly serve` in a real Chromium."""
