@@ -1,5 +1,7 @@
 //! Builds the Cython half with the Python that the Rust half is built for, into `OUT_DIR`, where maturin picks it up.
 
+#![expect(clippy::expect_used, reason = "a build that cannot go on should stop, and no peer comes here")]
+
 use std::{env, fs, path::Path, process::Command};
 
 fn main() {

@@ -6,8 +6,7 @@ use arcly_io::http::HttpOptions;
 use pyo3::prelude::*;
 
 use crate::{
-    engine::Engine, error::from_listen, hls::HlsOutput, hub::WakeToken, inbox::Inbox, key::StreamKey,
-    rtmp::parse_addr,
+    engine::Engine, error::from_listen, hls::HlsOutput, hub::WakeToken, inbox::Inbox, key::StreamKey, rtmp::parse_addr,
 };
 
 /// See `_native.pyi`.
@@ -52,8 +51,7 @@ impl HttpListener {
         let runtime = engine.runtime_handle()?;
         let options = HttpOptions { connections_max, app_socket };
         let addr = parse_addr(addr)?;
-        let listener =
-            arcly_io::http::HttpListener::bind(&runtime, addr, options, origin.0.clone(), inbox.0.clone());
+        let listener = arcly_io::http::HttpListener::bind(&runtime, addr, options, origin.0.clone(), inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
     }
 

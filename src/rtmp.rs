@@ -5,7 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use arcly_io::rtmp::{Limits, RtmpOptions};
 use pyo3::prelude::*;
 
-use crate::{engine::Engine, error::{from_listen, misuse}, hub::WakeToken, inbox::Inbox};
+use crate::{
+    engine::Engine,
+    error::{from_listen, misuse},
+    hub::WakeToken,
+    inbox::Inbox,
+};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -18,7 +23,6 @@ pub struct RtmpListener {
 impl RtmpListener {
     #[new]
     #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, handshake_timeout_s, idle_timeout_s))]
-    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
         inbox: &Inbox,

@@ -37,6 +37,8 @@ ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 
 STOP_WITHIN_S = 15
 
+Prepare = Callable[[Page], Awaitable[Any]]
+
 expect.set_options(timeout=20_000)
 
 
@@ -80,7 +82,9 @@ async def serving(log_file: Path, *options: str) -> AsyncIterator[Serve]:
         )
     server = Serve(process, log_file)
     try:
-        await eventually(lambda: process.returncode is not None or server.logged("in a browser"), what="the server runs")
+        await eventually(
+            lambda: process.returncode is not None or server.logged("in a browser"), what="the server runs"
+        )
         yield server
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(STOP_WITHIN_S):
@@ -180,13 +184,15 @@ async def visit(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Visit
     """Open a page: `await visit(url, color_scheme="light")`. At the end nothing in it has gone wrong."""
     async with AsyncExitStack() as stack:
 
-        async def open_page(url: str, **options: Any) -> Visit:
+        async def open_page(url: str, prepare: Prepare | None = None, **options: Any) -> Visit:
             defaults = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"}
             context = await stack.enter_async_context(await browser.new_context(**defaults | options))
             parts = urlsplit(url)
             visit = Visit(await context.new_page(), f"{parts.scheme}://{parts.netloc}")
             visits.append(visit)
             await visit.listen()
+            if prepare is not None:
+                await prepare(visit.page)
             await visit.page.goto(url)
             return visit
 

@@ -25,13 +25,8 @@ pub fn package(
     inbox: Arc<Inbox>,
 ) -> Arc<HlsOutput> {
     let output = Arc::new(HlsOutput::new());
-    let task = Task {
-        packager: HlsPackager::new(config, session),
-        output: output.clone(),
-        name,
-        inbox,
-        refused_frames: 0,
-    };
+    let task =
+        Task { packager: HlsPackager::new(config, session), output: output.clone(), name, inbox, refused_frames: 0 };
     // The cursor is placed now, not when the task first runs: nothing published meanwhile is missed.
     runtime.spawn(task.run(log.tap()));
     output

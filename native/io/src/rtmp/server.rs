@@ -1,12 +1,6 @@
 //! The RTMP listener: one task per connection, which drives the state machine of `wire` and hands frames to the bus.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn};
 use tokio::{
@@ -21,11 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Inbox, ListenError, Notice,
     accept::{Acceptor, bind},
-    rtmp::{
-        PublishRequest, Refusal,
-        request::Answer,
-        to_bus::ToBus,
-    },
+    rtmp::{PublishRequest, Refusal, request::Answer, to_bus::ToBus},
 };
 
 /// How a listener behaves.

@@ -1,0 +1,317 @@
+"""What somebody sees who opens the page: a list, a picture that moves, how to publish; on a desk and on a phone."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from browser.conftest import NAME_OF_LOOPBACK, Serve, Visit
+from conftest import eventually, run, running
+from playwright.async_api import Route, expect
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Start = Callable[..., Awaitable[Serve]]
+Open = Callable[..., Awaitable[Visit]]
+
+DEMO_LOOP_S = 10.24
+"""Length of the built-in clip, which begins anew for ever."""
+
+LUMA_STEP = 16
+"""A pixel that differs by more is another picture, not another rounding."""
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+
+LOOK = """video => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 36 });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(video, 0, 0, 64, 36);
+  const rgba = context.getImageData(0, 0, 64, 36).data;
+  const luma = Array.from({ length: 64 * 36 }, (_, i) => (rgba[4 * i] + 2 * rgba[4 * i + 1] + rgba[4 * i + 2]) / 4);
+  const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality();
+  return {
+    luma,
+    wall_s: performance.now() / 1000,
+    media_s: video.currentTime,
+    decoded: totalVideoFrames,
+    dropped: droppedVideoFrames,
+    ranges: video.buffered.length,
+  };
+}"""
+
+NOTE_STATES = """player => {
+  player.states = [player.dataset.state];
+  new MutationObserver(() => player.states.push(player.dataset.state)).observe(player, { attributeFilter: ["data-state"] });
+}"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The `<video>` at one moment."""
+
+    luma: list[float]
+    wall_s: float
+    media_s: float
+    decoded: int
+    dropped: int
+    ranges: int
+
+    def changed(self, later: Look) -> float:
+        """The share of the pixels that are others in `later`."""
+        pairs = zip(self.luma, later.luma, strict=True)
+        return sum(abs(a - b) > LUMA_STEP for a, b in pairs) / len(self.luma)
+
+
+async def look(visit: Visit) -> Look:
+    return Look(**await visit.part("video").evaluate(LOOK))
+
+
+async def watch(visit: Visit, media_s: float, *, within_s: float) -> tuple[Look, Look]:
+    """Watch so much of the stream; returns the `<video>` before and after."""
+    before = await look(visit)
+    await visit.page.wait_for_function(
+        "end => document.querySelector('video').currentTime >= end",
+        arg=before.media_s + media_s,
+        timeout=within_s * 1000,
+    )
+    return before, await look(visit)
+
+
+async def play(visit: Visit, key: str) -> None:
+    """Click a stream of the list."""
+    await visit.row(key).click()
+    await visit.is_in_state("playing")
+
+
+async def fits(visit: Visit) -> None:
+    """Nothing sticks out at the right."""
+    assert visit.page.viewport_size is not None
+    # Not `innerWidth`: on a phone that grows with what sticks out.
+    assert await visit.page.evaluate("document.documentElement.scrollWidth") <= visit.page.viewport_size["width"]
+
+
+def publish(ffmpeg: str, clip: Path, url: str) -> list[str]:
+    """The command that publishes `clip` again and again."""
+    return [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", str(clip), "-c", "copy", "-f", "flv", url]
+
+
+async def tab_to(visit: Visit, part: str, *, presses: int = 12) -> None:
+    """Press Tab until the focus is on `part`."""
+    for _ in range(presses):
+        await visit.page.keyboard.press("Tab")
+        if await visit.page.evaluate("document.activeElement.dataset.testid ?? ''") == part:
+            return
+    raise AssertionError(f"{presses} times Tab do not lead to {part}")
+
+
+async def test_the_demo_is_listed_by_itself_and_a_click_plays_it(serve: Start, visit: Open) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url())
+    row = page.row("live/demo")
+    await expect(row.get_by_test_id("stream-format")).to_have_text("H.264 1280×720 · AAC 48 kHz stereo")
+    await expect(row.get_by_test_id("stream-bitrate")).to_have_text(re.compile(r"^[1-9][0-9.]* [kM]b/s$"))
+    await expect(row.get_by_test_id("stream-fps")).to_have_text(re.compile(r"^2[456](\.\d)? fps$"))
+    await expect(row.get_by_test_id("stream-viewers")).to_have_text("0")
+    await expect(row.get_by_test_id("stream-uptime")).to_have_text(re.compile(r"^0:\d\d$"))
+    await page.screenshot("page-list")
+
+    await play(page, "live/demo")
+    before, after = await watch(page, 4, within_s=8)
+    assert 0.9 <= (after.media_s - before.media_s) / (after.wall_s - before.wall_s) <= 1.1
+    assert after.decoded - before.decoded >= 3 * 25
+    assert sum(after.luma) / len(after.luma) > 10, "the picture is black"
+    assert before.changed(after) > 0.01, "the picture stands still"
+    await expect(row.get_by_test_id("stream-viewers")).to_have_text("1")
+    await expect(page.part("stat-resolution")).to_have_text("1280×720")
+    await expect(page.part("stat-latency")).to_have_text(re.compile(r"^\d\.\d s$"))
+    assert page.page.url == server.url("/live/demo/")
+    await page.screenshot("page-playing")
+
+
+async def test_sound_comes_with_a_click(serve: Start, visit: Open) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url("/live/demo/"))
+    await page.is_in_state("playing")
+    video = page.part("video")
+    assert await video.evaluate("video => video.muted"), "nobody is shouted at"
+    await page.part("unmute").click()
+    await expect(page.part("unmute")).to_be_hidden()
+    assert not await video.evaluate("video => video.muted")
+    heard = await video.evaluate("video => video.webkitAudioDecodedByteCount")
+    await watch(page, 1, within_s=8)
+    assert await video.evaluate("video => video.webkitAudioDecodedByteCount") > heard
+
+
+async def test_playback_crosses_the_seam_of_the_demo_loop_without_a_stall(serve: Start, visit: Open) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url("/live/demo/"))
+    await page.is_in_state("playing")
+    await page.part("player").evaluate(NOTE_STATES)
+    before, after = await watch(page, 1.6 * DEMO_LOOP_S, within_s=2 * DEMO_LOOP_S)
+    assert (after.media_s - before.media_s) / (after.wall_s - before.wall_s) >= 0.9
+    assert await page.part("player").evaluate("player => player.states") == ["playing"]
+    assert after.ranges == 1, "no gap at the seam"
+    assert after.dropped - before.dropped <= (after.decoded - before.decoded) / 2
+
+
+async def test_a_published_stream_appears_plays_by_keyboard_and_says_when_it_ends_and_returns(
+    serve: Start, visit: Open, ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    server = await serve()
+    page = await visit(server.url())
+    await expect(page.part("empty-state")).to_be_visible()
+    command = publish(ffmpeg, clip(), server.rtmp_url("live/cam"))
+    async with running(*command) as publisher:
+        await expect(page.row("live/cam")).to_be_visible()
+        await tab_to(page, "stream-name")
+        await page.page.keyboard.press("Enter")
+        await page.is_in_state("playing")
+        before, after = await watch(page, 1, within_s=10)
+        assert before.changed(after) > 0.01
+        publisher.send_signal(signal.SIGKILL)
+        await page.is_in_state("ended")
+    await expect(page.part("player-veil")).to_contain_text("The stream has ended")
+    await expect(page.part("empty-state")).to_be_visible()
+    await page.screenshot("page-ended")
+    async with running(*command):
+        await page.is_in_state("playing")
+        await watch(page, 1, within_s=10)
+        await page.page.keyboard.press("Escape")
+        await expect(page.part("player")).to_be_hidden()
+        assert page.page.url == server.url()
+        await expect(page.part("stream-name")).to_be_focused()
+
+
+async def test_the_empty_page_leads_to_a_command_that_publishes(serve: Start, visit: Open, ffmpeg: str) -> None:
+    server = await serve()
+    page = await visit(server.url())
+    await page.part("empty-publish").click()
+    await expect(page.part("publish-name")).to_be_focused()
+    await expect(page.part("publish-panel")).to_be_in_viewport()
+    await page.page.keyboard.type("front")
+    await expect(page.part("obs-server")).to_have_text(server.rtmp_url("live"))
+    await expect(page.part("obs-key")).to_have_text("front")
+    await expect(page.part("ffmpeg-file")).to_contain_text(server.rtmp_url("live/front"))
+    await page.screenshot("page-publish")
+    program, *arguments = shlex.split(await page.part("ffmpeg-test").inner_text())
+    assert program == "ffmpeg"
+    async with running(ffmpeg, "-v", "error", *arguments):
+        format_ = page.row("live/front").get_by_test_id("stream-format")
+        await expect(format_).to_have_text("H.264 1280×720 · AAC 44.1 kHz mono")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", NAME_OF_LOOPBACK])
+async def test_copy_buttons_copy_with_and_without_a_secure_context(serve: Start, visit: Open, host: str) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url("/live/demo/", host))
+    assert await page.page.evaluate("isSecureContext") == (host == "127.0.0.1")
+    rtmp = server.rtmp_url("live").replace("127.0.0.1", host)
+    hls = server.url("/live/demo/index.m3u8", host)
+    for button, text in {"copy-obs-server": rtmp, "copy-stream": hls, "copy-ffplay": f"ffplay {hls}"}.items():
+        await page.part(button).click()
+        await expect(page.part(button)).to_contain_text("Copied")
+        await page.part("publish-name").fill("")
+        await page.part("publish-name").press("Control+V")
+        await expect(page.part("publish-name")).to_have_value(text)
+
+
+async def test_a_strange_name_is_text_and_plays(
+    serve: Start, visit: Open, ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    server = await serve()
+    page = await visit(server.url())
+    key = "live/a'b&c=d;`${x}`&lt;猫"
+    async with running(*publish(ffmpeg, clip(), server.rtmp_url(key))):
+        await expect(page.part("stream-name")).to_have_text(key)
+        await play(page, key)
+        await expect(page.part("player-title")).to_have_text(key)
+        await page.screenshot("page-strange-name")
+        await page.page.reload()
+        await page.is_in_state("playing")
+        await watch(page, 1, within_s=10)
+
+
+@pytest.mark.parametrize("name", ["<b>bold", 'a"onclick=x', "a%2f..%2fb"])
+async def test_a_name_that_could_be_markup_is_refused_and_the_server_goes_on(
+    serve: Start, visit: Open, ffmpeg: str, clip: Callable[..., Path], name: str
+) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url())
+    refused = await run(*publish(ffmpeg, clip(), server.rtmp_url(f"live/{name}")))
+    assert refused.returncode != 0
+    assert server.logged(r"WRN \[rtmp\] .* was refused as publisher: the stream name has one of")
+    await expect(page.part("stream-count")).to_have_text("1")
+    await play(page, "live/demo")
+
+
+@pytest.mark.parametrize("name", ["<img src=/x onerror=alert(1)>", "a-long-name-" * 21])
+async def test_a_name_is_text_and_fits_whatever_the_server_lets_through(serve: Start, visit: Open, name: str) -> None:
+    server = await serve("--demo")
+
+    async def rename(route: Route) -> None:
+        response = await route.fetch()
+        status = await response.json()
+        for stream in status["streams"]:
+            stream["stream"] = name
+        await route.fulfill(response=response, json=status)
+
+    page = await visit(server.url(), prepare=lambda page: page.route("**/api/streams", rename), **PHONE)
+    await expect(page.part("stream-name")).to_have_text(f"live/{name}")
+    await fits(page)
+    await page.part("stream-name").click()
+    await expect(page.part("player-title")).to_have_text(f"live/{name}")
+    await page.is_in_state("playing")
+    await fits(page)
+    assert await page.page.locator("main img").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_all_of_it_fits_a_phone(serve: Start, visit: Open, scheme: str) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url(), color_scheme=scheme, **PHONE)
+    await expect(page.row("live/demo")).to_be_visible()
+    await fits(page)
+    await page.screenshot(f"phone-list-{scheme}")
+    await page.row("live/demo").tap()
+    await page.is_in_state("playing")
+    await watch(page, 1, within_s=10)
+    await fits(page)
+    await page.screenshot(f"phone-playing-{scheme}")
+    await page.part("publish-panel").evaluate("panel => panel.scrollIntoView({ behavior: 'instant' })")
+    await page.screenshot(f"phone-publish-{scheme}")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_the_page_follows_the_colour_scheme(serve: Start, visit: Open, scheme: str) -> None:
+    server = await serve()
+    for size, name in ({}, "page"), (PHONE, "phone"):
+        page = await visit(server.url(), color_scheme=scheme, **size)
+        await expect(page.part("empty-state")).to_be_visible()
+        await fits(page)
+        await page.screenshot(f"{name}-empty-{scheme}")
+        background = await page.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(map(int, re.findall(r"\d+", background))) / 3
+        assert (brightness < 64) if scheme == "dark" else (brightness > 192), background
+
+
+async def test_the_page_says_that_the_server_is_silent_and_goes_on_when_it_is_back(serve: Start, visit: Open) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url("/live/demo/"), color_scheme="light")
+    await page.is_in_state("playing")
+    await page.screenshot("page-playing-light")
+    connection = page.part("connection-state")
+    await expect(connection).to_have_text("Connected")
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        await expect(connection).to_have_text("Server unreachable, retrying")
+        await page.screenshot("page-unreachable-light")
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    await expect(connection).to_have_text("Connected")
+    await watch(page, 2, within_s=20)
+    await page.is_in_state("playing")
