@@ -35,10 +35,12 @@ class InboxReader:
     def flush(self) -> None:
         """Handle what is waiting."""
         while (notice := self.inbox.pop()) is not None:
-            if isinstance(notice, str):
-                log.warning("[%s] %s", self._name, notice)
-            elif self._decide is not None:
-                self._decide(notice)
+            if isinstance(notice, PublishRequest):
+                if self._decide is not None:
+                    self._decide(notice)
+                continue
+            level, text = notice
+            log.log(logging.ERROR if level == "error" else logging.WARNING, "[%s] %s", self._name, text)
 
     async def close(self) -> None:
         """Handle what is waiting, and read no more."""

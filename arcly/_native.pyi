@@ -372,8 +372,8 @@ class Inbox:
     """What native tasks have to say: requests to decide, warnings to log."""
 
     def __new__(cls, token: WakeToken) -> Inbox: ...
-    def pop(self) -> PublishRequest | str | None:
-        """Return the oldest notice."""
+    def pop(self) -> PublishRequest | tuple[str, str] | None:
+        """Return the oldest notice: a request, or the level (`"warning"`, `"error"`) and text of a line for the log."""
 
     @property
     def dropped(self) -> int:

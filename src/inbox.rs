@@ -29,7 +29,8 @@ impl Inbox {
     fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match self.0.pop() {
             Some(Notice::Publish(request)) => PublishRequest::new(request).into_py_any(py).map(Some),
-            Some(Notice::Warning(text)) => text.into_py_any(py).map(Some),
+            Some(Notice::Warning(text)) => ("warning", text).into_py_any(py).map(Some),
+            Some(Notice::Bug(text)) => ("error", text).into_py_any(py).map(Some),
             None => Ok(None),
         }
     }

@@ -141,9 +141,13 @@ async fn accept<S, F>(
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         // Media is sent in whole frames: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        let serving = serve(stream, peer, stop.clone());
+        let serving = tokio::spawn(serve(stream, peer, stop.clone()));
+        let inbox = inbox.clone();
         tasks.spawn(async move {
-            serving.await;
+            // A task of its own, so that a panic ends one connection and is told.
+            if serving.await.is_err_and(|error| error.is_panic()) {
+                inbox.report_bug(format!("a bug in arcly ended the connection of {peer}; please report it"));
+            }
             drop(place);
         });
     }

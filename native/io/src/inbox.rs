@@ -14,6 +14,8 @@ pub enum Notice {
     Publish(PublishRequest),
     /// Something a person may want to know: one line, without the time.
     Warning(String),
+    /// A bug of ours showed: one line.
+    Bug(String),
 }
 
 /// Notices that may wait. Past it requests are refused and warnings dropped (and counted): a host that does not keep up must
@@ -64,6 +66,10 @@ impl Inbox {
 
     pub(crate) fn warn(&self, text: String) {
         self.push(Notice::Warning(text));
+    }
+
+    pub(crate) fn report_bug(&self, text: String) {
+        self.push(Notice::Bug(text));
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -41,6 +41,10 @@ const READ_BUFFER_BYTES: usize = 32 << 10;
 /// How long a peer may refuse to take the few bytes that we answer with.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long, and for how many bytes, a peer that is sent away may go on sending.
+const LINGER_DEADLINE: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 4 << 20;
+
 /// Answers that may wait for a connection: one for each of its streams.
 const ANSWERS_MAX: usize = 16;
 
@@ -91,8 +95,27 @@ async fn serve(
     let mut connection = Connection::new(peer, options, inbox);
     let end = connection.run(&mut stream, &stop).await;
     connection.end(&end);
-    // The peer should still read why; it has its own few bytes of kernel buffer for it.
-    let _ = connection.flush(&mut stream).await;
+    if connection.flush(&mut stream).await.is_ok() && !matches!(end, End::Closed) {
+        linger(&mut stream).await;
+    }
+}
+
+/// Lets the peer read why it is sent away: a socket closed with unread input is reset, and a reset takes back what the peer has
+/// not read yet (RFC 1122 §4.2.2.13).
+async fn linger(stream: &mut TcpStream) {
+    let mut left = LINGER_BYTES_MAX;
+    let mut scratch = [0; 4096];
+    let draining = async {
+        stream.shutdown().await?;
+        while left > 0 {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = timeout(LINGER_DEADLINE, draining).await;
 }
 
 /// Why a connection ended.
@@ -101,6 +124,8 @@ enum End {
     Closed,
     /// The peer vanished or broke the rules: worth a line in the log.
     Failed(String),
+    /// The peer was told why (a refusal, an end from our side), and has nothing left to do here.
+    Dismissed,
     /// We stop.
     Stopped,
 }
@@ -111,6 +136,7 @@ impl End {
         match self {
             Self::Closed => "the publisher disconnected".into(),
             Self::Failed(text) => text.clone(),
+            Self::Dismissed => "the server ended it".into(),
             Self::Stopped => "the server is shutting down".into(),
         }
     }
@@ -134,6 +160,8 @@ struct Connection {
     /// Streams that wait for the host's decision, and until when.
     asked: HashMap<u32, Instant>,
     publishing: HashMap<u32, ToBus>,
+    /// The peer was refused, or a publish was ended from our side.
+    dismissed: bool,
 }
 
 impl Connection {
@@ -153,6 +181,7 @@ impl Connection {
             reply,
             asked: HashMap::new(),
             publishing: HashMap::new(),
+            dismissed: false,
         }
     }
 
@@ -173,6 +202,9 @@ impl Connection {
             self.take_events();
             if let Err(end) = turn {
                 return end;
+            }
+            if self.dismissed && self.asked.is_empty() && self.publishing.is_empty() {
+                return End::Dismissed;
             }
         }
     }
@@ -206,6 +238,7 @@ impl Connection {
             Refusal::Failed => PublishRejection::Failed,
         };
         self.machine.reject_publish(stream_id, rejection, text);
+        self.dismissed = true;
     }
 
     fn next_deadline(&self) -> Instant {
@@ -258,6 +291,7 @@ impl Connection {
         if let Err(reason) = outcome {
             self.machine.end_publish(stream_id, &reason);
             self.unpublish(stream_id, reason);
+            self.dismissed = true;
         }
     }
 
