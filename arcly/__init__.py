@@ -8,6 +8,7 @@
 """
 
 from arcly._native import MediaFrame, PublishSession, StreamKey, Track, __version__
+from arcly.app import AppSpec
 from arcly.contract import (
     Credentials,
     EventBus,
@@ -26,6 +27,7 @@ from arcly.errors import (
     ListenError,
     MalformedError,
     MisuseError,
+    NotFoundError,
     StreamError,
     UnauthorizedError,
     UnsupportedError,
@@ -40,6 +42,7 @@ from arcly.subscription import Subscription
 
 __all__ = [
     "AlreadyPublishingError",
+    "AppSpec",
     "ClosedError",
     "Credentials",
     "Engine",
@@ -54,6 +57,7 @@ __all__ = [
     "MalformedError",
     "MediaFrame",
     "MisuseError",
+    "NotFoundError",
     "Packager",
     "PlaybackRegistry",
     "PublishRegistry",

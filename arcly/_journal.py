@@ -46,6 +46,14 @@ class Journal:
                 self._announced.add(event.key)
                 verb = "has changed" if again else "is publishing to"
                 log.info("%s %s %s, %s", self._who(event.key), verb, event.key, describe(event.tracks))
+            case StreamEventKind.PUBLISH_INTERRUPTED:
+                log.info("%s waits for its publisher: %s", event.key, event.reason)
+            case StreamEventKind.PUBLISH_RESUMED:
+                log.info("%s has come back to %s", self._who(event.key), event.key)
+            case StreamEventKind.SUBSCRIBER_EVICTED:
+                log.warning("a reader of %s was evicted: it has missed %s", event.key, event.reason)
+            case StreamEventKind.GOP_TRUNCATED:
+                log.warning("a GOP of %s is larger than what the stream may keep: new viewers wait", event.key)
             case StreamEventKind.PUBLISH_ENDED:
                 self._announced.discard(event.key)
                 lasted_s = time.monotonic() - self._started_s.pop(event.key, time.monotonic())

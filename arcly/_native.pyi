@@ -23,6 +23,9 @@ class UnsupportedError(StreamError):
 class LimitExceededError(StreamError):
     """A configured bound would be passed."""
 
+class NotFoundError(StreamError):
+    """There is no such application."""
+
 class AlreadyPublishingError(StreamError):
     """Somebody publishes to that key already."""
 
@@ -247,6 +250,9 @@ class PublishSession:
             LimitExceededError: larger than all that the stream may keep (`ring_bytes`).
         """
 
+    def take_keyframe_request(self) -> bool:
+        """Return whether a reader has asked for a key frame since the last call."""
+
     def end(self, reason: str = "ended by the application") -> None:
         """End the stream; `reason` is what its `PUBLISH_ENDED` says. Idempotent."""
 
@@ -284,7 +290,12 @@ class StreamHandle:
     def viewers(self) -> int: ...
     @property
     def closed(self) -> bool: ...
-    def subscribe(self, token: WakeToken | None = None) -> Cursor: ...
+    @property
+    def state(self) -> str: ...
+    def subscribe(
+        self, token: WakeToken | None = None, *, tracks: Sequence[int] | None = None, max_lag: int | None = None
+    ) -> Cursor: ...
+    def request_keyframe(self) -> None: ...
     def close(self) -> None: ...
 
 @final
@@ -299,7 +310,11 @@ class Cursor:
 
     @property
     def ended(self) -> bool:
-        """Whether the end of the stream was read."""
+        """Whether nothing more will come: the end of the stream was read, or the reader was evicted."""
+
+    @property
+    def evicted(self) -> bool:
+        """Whether the reader has missed more than it may. Final."""
 
     @property
     def missed(self) -> int:
@@ -345,7 +360,22 @@ class EventQueue:
 class Engine:
     """Native half of `arcly.Engine`."""
 
-    def __new__(cls, *, max_publishers: int, ring_frames: int, ring_bytes: int, workers: int) -> Engine: ...
+    def __new__(
+        cls,
+        *,
+        max_publishers: int,
+        default_app: tuple[int, int, int | None, bool, float, float | None] | None,
+        workers: int,
+    ) -> Engine: ...
+    def put_app(self, name: str, app: tuple[int, int, int | None, bool, float, float | None]) -> None:
+        """See `arcly.Engine.put_app`; the fields are those of `arcly.AppSpec`."""
+
+    def remove_app(self, name: str) -> bool:
+        """See `arcly.Engine.remove_app`."""
+
+    def end(self, stream: StreamHandle, reason: str) -> bool:
+        """See `arcly.Engine.end_stream`."""
+
     def start(self) -> None:
         """Start the native threads. Idempotent."""
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 
 from arcly._journal import Journal
 from arcly._loop import Signal
 from arcly._native import Engine as NativeEngine
 from arcly._native import PublishSession, StreamKey
+from arcly.app import AppSpec
 from arcly.contract import Credentials, InboundProtocol, StreamAuthenticator
 from arcly.errors import MisuseError, UnauthorizedError
 from arcly.events import EventReader, StreamEvent
 from arcly.stream import StreamHandle
 
 log = logging.getLogger("arcly")
+
+DEFAULT_APP = AppSpec()
 
 
 class Engine:
@@ -32,10 +35,9 @@ class Engine:
         *protocols: what listens while the engine runs, started in this order and stopped in reverse.
         authenticator: asked before every publish; without one everybody may.
         auth_deadline_s: seconds that the authenticator may take, default 5; then it has refused.
+        apps: how the streams of each application behave, by its name.
+        default_app: how the streams of all other applications behave; default `AppSpec()`, None refuses them.
         max_publishers: streams published at once, default 10 000.
-        ring_frames: frames that each stream keeps for late joiners and slow readers, default 1024 (13 s of 30
-            pictures and 47 sounds a second). Costs that many payloads of memory per stream.
-        ring_bytes: payload bytes that each stream keeps at most, default 32 MiB (10 s at 25 Mbit/s).
         workers: native threads, default 0: one per core.
     """
 
@@ -44,14 +46,18 @@ class Engine:
         *protocols: InboundProtocol,
         authenticator: StreamAuthenticator | None = None,
         auth_deadline_s: float = 5.0,
+        apps: Mapping[str, AppSpec] | None = None,
+        default_app: AppSpec | None = DEFAULT_APP,
         max_publishers: int = 10_000,
-        ring_frames: int = 1024,
-        ring_bytes: int = 32 << 20,
         workers: int = 0,
     ) -> None:
         self.native = NativeEngine(
-            max_publishers=max_publishers, ring_frames=ring_frames, ring_bytes=ring_bytes, workers=workers
+            max_publishers=max_publishers,
+            default_app=None if default_app is None else default_app.native(),
+            workers=workers,
         )
+        for name, spec in (apps or {}).items():
+            self.put_app(name, spec)
         self._protocols = protocols
         self._started: list[InboundProtocol] = []
         self._authenticator = authenticator
@@ -97,12 +103,34 @@ class Engine:
             await self._journal.close()
             self._journal = None
 
+    def put_app(self, name: str, spec: AppSpec) -> None:
+        """Name an application, or change how a named one behaves.
+
+        Streams that are being published keep what they have.
+        """
+        self.native.put_app(name, spec.native())
+
+    def remove_app(self, name: str) -> bool:
+        """Forget an application and end its streams; False when it was not named.
+
+        `default_app` holds for it from then on.
+        """
+        return self.native.remove_app(name)
+
+    def end_stream(self, stream: StreamHandle, reason: str = "ended by the application") -> bool:
+        """End a stream and disconnect its publisher; False when it has ended already.
+
+        Never ends a later stream of the same key.
+        """
+        return self.native.end(stream.native, reason)
+
     async def start_publish(
         self, key: StreamKey, *, protocol: str = "python", peer: str | None = None
     ) -> PublishSession:
         """Take `key` for a publisher of your own; see `PublishSession`. Asks no authenticator.
 
         Raises:
+            NotFoundError: there is no such application.
             AlreadyPublishingError: somebody publishes there.
             LimitExceededError: `max_publishers` are publishing.
             ClosedError: the engine is shutting down.
@@ -114,7 +142,7 @@ class Engine:
 
         Raises:
             UnauthorizedError: the authenticator refused, failed or took longer than `auth_deadline_s`.
-            AlreadyPublishingError, LimitExceededError, ClosedError: as `start_publish`.
+            NotFoundError, AlreadyPublishingError, LimitExceededError, ClosedError: as `start_publish`.
         """
         if self._authenticator is not None and not await self._allowed(self._authenticator, key, credentials):
             raise UnauthorizedError(f"may not publish to {key}")

@@ -7,6 +7,7 @@ from arcly._native import (
     ListenError,
     MalformedError,
     MisuseError,
+    NotFoundError,
     StreamError,
     UnsupportedError,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "ListenError",
     "MalformedError",
     "MisuseError",
+    "NotFoundError",
     "StreamError",
     "UnauthorizedError",
     "UnsupportedError",

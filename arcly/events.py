@@ -17,8 +17,23 @@ class StreamEventKind(StrEnum):
     TRACKS_CHANGED = "tracks_changed"
     """The first frame under these tracks was published: the codecs are known, or have changed."""
 
+    PUBLISH_INTERRUPTED = "publish_interrupted"
+    """The publisher is gone, and the stream waits for it (`AppSpec.reconnect_grace_s`); `reason` says why."""
+
+    PUBLISH_RESUMED = "publish_resumed"
+    """A publisher has come back within the grace time and goes on in the same stream."""
+
     PUBLISH_ENDED = "publish_ended"
-    """The publisher is gone and the key is free again; `reason` says why."""
+    """The stream is over and the key is free again; `reason` says why."""
+
+    SUBSCRIBER_LAGGED = "subscriber_lagged"
+    """A slow reader was made to skip; `reason` says how many frames."""
+
+    SUBSCRIBER_EVICTED = "subscriber_evicted"
+    """A reader has missed more than it may (`AppSpec.max_lag`); `reason` says how many frames in all."""
+
+    GOP_TRUNCATED = "gop_truncated"
+    """A GOP has outgrown what the stream may keep: joiners wait for the next key frame. Once in a GOP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +50,7 @@ class StreamEvent:
     """When, in milliseconds of Unix time."""
 
     reason: str | None = None
-    """Why, for people; with `PUBLISH_ENDED`."""
+    """Why, or how much, for people."""
 
     tracks: tuple[Track, ...] = ()
     """The tracks; with `TRACKS_CHANGED`."""

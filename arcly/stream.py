@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arcly._native import StreamHandle as NativeStream
@@ -91,9 +92,23 @@ class StreamHandle:
         """Whether the stream has ended."""
         return self.native.closed
 
-    def subscribe(self) -> Subscription:
-        """Return a new reader, for the running event loop."""
-        return Subscription(self.native)
+    @property
+    def state(self) -> str:
+        """`"publishing"`, `"idle"` (waiting for its publisher to come back) or `"ended"`."""
+        return self.native.state
+
+    def subscribe(self, *, tracks: Sequence[int] | None = None, max_lag: int | None = None) -> Subscription:
+        """Return a new reader, for the running event loop.
+
+        Args:
+            tracks: ids of the tracks to read; default all.
+            max_lag: frames that it may miss in all before it is evicted; default what `AppSpec.max_lag` says.
+        """
+        return Subscription(self.native, tracks=tracks, max_lag=max_lag)
+
+    def request_keyframe(self) -> None:
+        """Ask the publisher for a key frame. Whether one comes is up to it: RTMP has no way to ask."""
+        self.native.request_keyframe()
 
     def close(self) -> None:
         """End the stream from this side: readers get what is there and then the end, the publisher is disconnected."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 
 from arcly._loop import Signal
@@ -25,9 +25,11 @@ class Subscription:
     One task may read a subscription at a time. Leave it with `close()` or by `async with`.
     """
 
-    def __init__(self, stream: NativeStream) -> None:
+    def __init__(
+        self, stream: NativeStream, *, tracks: Sequence[int] | None = None, max_lag: int | None = None
+    ) -> None:
         self._signal = Signal()
-        self.cursor = stream.subscribe(self._signal.token)
+        self.cursor = stream.subscribe(self._signal.token, tracks=tracks, max_lag=max_lag)
         self._waiting: deque[MediaFrame] = deque()
         self._closed = False
 
@@ -35,6 +37,11 @@ class Subscription:
     def missed(self) -> int:
         """Frames skipped because this reader was too slow."""
         return self.cursor.missed
+
+    @property
+    def evicted(self) -> bool:
+        """Whether this reader has missed more than it may: its iteration has ended for good."""
+        return self.cursor.evicted
 
     def drain(self, max_frames: int = BATCH_FRAMES) -> list[MediaFrame]:
         """Return what is waiting, without waiting: up to `max_frames` frames, perhaps none."""

@@ -132,7 +132,7 @@ unsafe extern "C" fn read(cursor: *const Cursor, out: *mut CFrame) -> c_int {
             OK
         }
         Read::Empty => EMPTY,
-        Read::Ended => ENDED,
+        Read::Ended | Read::Evicted => ENDED,
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use arcly_bus::LogBounds;
-use arcly_engine::{EngineOptions, PublishInfo};
+use arcly_engine::{AppSpec, EngineOptions, PublishInfo, SecondPublisher};
 use arcly_io::{Handle, Runtime};
 use pyo3::prelude::*;
 
@@ -16,6 +16,7 @@ use crate::{
     hub::WakeToken,
     key::StreamKey,
     lock,
+    rtmp::seconds,
     session::PublishSession,
     stream::StreamHandle,
 };
@@ -26,6 +27,18 @@ pub struct Engine {
     inner: Arc<arcly_engine::Engine>,
     runtime: Mutex<Option<Runtime>>,
     workers: usize,
+}
+
+/// Frames, bytes, max_lag, replace, reconnect_grace_s, idle_timeout_s: `arcly.AppSpec`, field by field.
+type SpecTuple = (usize, usize, Option<u64>, bool, f64, Option<f64>);
+
+fn spec((frames, bytes, max_lag, replace, grace_s, idle_s): SpecTuple) -> PyResult<AppSpec> {
+    Ok(AppSpec {
+        bounds: LogBounds { frames, bytes, max_lag },
+        second_publisher: if replace { SecondPublisher::Replace } else { SecondPublisher::Refuse },
+        reconnect_grace: seconds(grace_s)?,
+        idle_timeout: idle_s.map(seconds).transpose()?,
+    })
 }
 
 fn unix_ms() -> u64 {
@@ -44,11 +57,24 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, max_publishers, ring_frames, ring_bytes, workers))]
-    fn new(max_publishers: usize, ring_frames: usize, ring_bytes: usize, workers: usize) -> Self {
-        let bounds = LogBounds { frames: ring_frames, bytes: ring_bytes };
-        let options = EngineOptions { max_publishers, bounds, clock: unix_ms };
-        Self { inner: Arc::new(arcly_engine::Engine::new(options)), runtime: Mutex::new(None), workers }
+    #[pyo3(signature = (*, max_publishers, default_app, workers))]
+    fn new(max_publishers: usize, default_app: Option<SpecTuple>, workers: usize) -> PyResult<Self> {
+        let default_app = default_app.map(spec).transpose()?;
+        let options = EngineOptions { max_publishers, default_app, clock: unix_ms };
+        Ok(Self { inner: Arc::new(arcly_engine::Engine::new(options)), runtime: Mutex::new(None), workers })
+    }
+
+    fn put_app(&self, name: &str, app: SpecTuple) -> PyResult<()> {
+        self.inner.put_app(name, spec(app)?);
+        Ok(())
+    }
+
+    fn remove_app(&self, name: &str) -> bool {
+        self.inner.remove_app(name)
+    }
+
+    fn end(&self, stream: &StreamHandle, reason: &str) -> bool {
+        self.inner.end(&stream.0, reason)
     }
 
     fn start(&self) -> PyResult<()> {

@@ -10,6 +10,7 @@ create_exception!(arcly._native, StreamError, PyException);
 create_exception!(arcly._native, MalformedError, StreamError);
 create_exception!(arcly._native, UnsupportedError, StreamError);
 create_exception!(arcly._native, LimitExceededError, StreamError);
+create_exception!(arcly._native, NotFoundError, StreamError);
 create_exception!(arcly._native, AlreadyPublishingError, StreamError);
 create_exception!(arcly._native, ClosedError, StreamError);
 create_exception!(arcly._native, ListenError, StreamError);
@@ -36,6 +37,7 @@ catalogue! {
     MalformedError "malformed" "Bytes contradict the standard that they claim to follow.",
     UnsupportedError "unsupported" "Well-formed, but nothing that arcly can carry.",
     LimitExceededError "limit_exceeded" "A configured bound would be passed.",
+    NotFoundError "not_found" "There is no such application.",
     AlreadyPublishingError "already_publishing" "Somebody publishes to that key already.",
     ClosedError "closed" "The stream, session or engine has ended.",
     ListenError "listen" "An address cannot be listened on.",
@@ -67,6 +69,7 @@ pub fn from_bus(error: BusError) -> PyErr {
 
 pub fn from_engine(error: EngineError) -> PyErr {
     match error {
+        EngineError::AppNotFound { .. } => NotFoundError::new_err(error.to_string()),
         EngineError::AlreadyPublishing { .. } => AlreadyPublishingError::new_err(error.to_string()),
         EngineError::PublisherLimit { .. } => LimitExceededError::new_err(error.to_string()),
         _ => ClosedError::new_err(error.to_string()),

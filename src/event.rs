@@ -23,7 +23,16 @@ impl EventQueue {
             StreamEventKind::TracksChanged(tracks) => {
                 ("tracks_changed", None, Some(tracks.tracks.iter().cloned().map(Track).collect()))
             }
+            StreamEventKind::PublishInterrupted { reason } => ("publish_interrupted", Some(reason), None),
+            StreamEventKind::PublishResumed => ("publish_resumed", None, None),
             StreamEventKind::PublishEnded { reason } => ("publish_ended", Some(reason), None),
+            StreamEventKind::SubscriberLagged { missed } => {
+                ("subscriber_lagged", Some(format!("{missed} frames")), None)
+            }
+            StreamEventKind::SubscriberEvicted { missed } => {
+                ("subscriber_evicted", Some(format!("{missed} frames in all")), None)
+            }
+            StreamEventKind::GopTruncated => ("gop_truncated", None, None),
             _ => ("unknown", None, None),
         };
         Some((kind, StreamKey(event.key), event.at_unix_ms, reason, tracks))

@@ -94,6 +94,10 @@ impl PublishSession {
         }
     }
 
+    fn take_keyframe_request(&self) -> bool {
+        lock(&self.publisher).as_ref().is_some_and(Publisher::take_keyframe_request)
+    }
+
     #[getter]
     fn active(&self) -> bool {
         lock(&self.publisher).is_some() && !self.stream.log().is_closed()

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arcly_engine::Stream;
+use arcly_bus::{SubscriptionOptions, TrackFilter, TrackId};
+use arcly_engine::{Stream, StreamState};
 use pyo3::prelude::*;
 
 use crate::{hub::WakeToken, key::StreamKey, subscription::Cursor, track::Track};
@@ -19,13 +20,22 @@ impl StreamHandle {
     }
 
     #[getter]
-    fn protocol(&self) -> &str {
-        &self.0.info().protocol
+    fn protocol(&self) -> String {
+        self.0.info().protocol
     }
 
     #[getter]
-    fn peer(&self) -> Option<&str> {
-        self.0.info().peer.as_deref()
+    fn peer(&self) -> Option<String> {
+        self.0.info().peer
+    }
+
+    #[getter]
+    fn state(&self) -> &'static str {
+        match self.0.state() {
+            StreamState::Publishing => "publishing",
+            StreamState::Idle => "idle",
+            StreamState::Ended => "ended",
+        }
     }
 
     #[getter]
@@ -88,9 +98,15 @@ impl StreamHandle {
         self.0.log().is_closed()
     }
 
-    #[pyo3(signature = (token=None))]
-    fn subscribe(&self, token: Option<&WakeToken>) -> Cursor {
-        Cursor::new(self.0.log(), token)
+    #[pyo3(signature = (token=None, *, tracks=None, max_lag=None))]
+    fn subscribe(&self, token: Option<&WakeToken>, tracks: Option<Vec<u8>>, max_lag: Option<u64>) -> Cursor {
+        let tracks = tracks.map_or(TrackFilter::ALL, |ids| TrackFilter::only(ids.into_iter().map(TrackId)));
+        let options = SubscriptionOptions { max_lag, tracks, ..SubscriptionOptions::default() };
+        Cursor::new(self.0.log(), options, token)
+    }
+
+    fn request_keyframe(&self) {
+        self.0.log().request_keyframe();
     }
 
     fn close(&self) {

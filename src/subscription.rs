@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use arcly_bus::{Log, Read, WakeSlot};
+use arcly_bus::{Log, Read, SubscriptionOptions, WakeSlot};
 use pyo3::prelude::*;
 
 use crate::{frame::MediaFrame, hub::WakeToken, lock};
@@ -16,14 +16,16 @@ pub struct Cursor {
     pub(crate) inner: Mutex<arcly_bus::Subscription>,
     slot: Option<WakeSlot>,
     ended: AtomicBool,
+    evicted: AtomicBool,
 }
 
 impl Cursor {
-    pub fn new(log: &std::sync::Arc<Log>, token: Option<&WakeToken>) -> Self {
+    pub fn new(log: &std::sync::Arc<Log>, options: SubscriptionOptions, token: Option<&WakeToken>) -> Self {
         Self {
-            inner: Mutex::new(log.subscribe()),
+            inner: Mutex::new(log.subscribe_with(options)),
             slot: token.map(|token| WakeSlot::new(log, token.waker())),
             ended: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
         }
     }
 }
@@ -44,6 +46,11 @@ impl Cursor {
                 self.ended.store(true, Ordering::Release);
                 Vec::new()
             }
+            Read::Evicted => {
+                self.evicted.store(true, Ordering::Release);
+                self.ended.store(true, Ordering::Release);
+                Vec::new()
+            }
         }
     }
 
@@ -56,6 +63,11 @@ impl Cursor {
     #[getter]
     fn ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    #[getter]
+    fn evicted(&self) -> bool {
+        self.evicted.load(Ordering::Acquire)
     }
 
     #[getter]

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 import pytest_asyncio
 from conftest import eventually
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, Response, async_playwright, expect
 
 NAME_OF_LOOPBACK = "media.test"
-"""Chromium is told that this is 127.0.0.1: plain http under another name is no secure context, as on a local network."""
+"""Chromium takes it for 127.0.0.1; plain http under such a name is no secure context, as on a local network."""
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",

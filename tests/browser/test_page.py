@@ -7,20 +7,27 @@ import shlex
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
-from browser.conftest import NAME_OF_LOOPBACK, Serve, Visit
-from conftest import eventually, run, running
+from conftest import run, running
 from playwright.async_api import Route, expect
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+from arcly.server.serve import DEMO_CLIP
+from browser.conftest import NAME_OF_LOOPBACK, Serve, Visit
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 Start = Callable[..., Awaitable[Serve]]
 Open = Callable[..., Awaitable[Visit]]
 
 DEMO_LOOP_S = 10.24
 """Length of the built-in clip, which begins anew for ever."""
+
+STRANGE = "live/a'b&c=d;`${x}`&lt;|猫"
+"""A name that the server lets through, with what means something to HTML, URLs and shells."""
 
 LUMA_STEP = 16
 """A pixel that differs by more is another picture, not another rounding."""
@@ -46,7 +53,14 @@ LOOK = """video => {
 
 NOTE_STATES = """player => {
   player.states = [player.dataset.state];
-  new MutationObserver(() => player.states.push(player.dataset.state)).observe(player, { attributeFilter: ["data-state"] });
+  const note = () => player.states.push(player.dataset.state);
+  new MutationObserver(note).observe(player, { attributeFilter: ["data-state"] });
+}"""
+
+NOTE_TEXTS = """button => {
+  button.texts = [];
+  const note = () => button.texts.push(button.textContent.trim());
+  new MutationObserver(note).observe(button, { childList: true, subtree: true });
 }"""
 
 
@@ -71,15 +85,37 @@ async def look(visit: Visit) -> Look:
     return Look(**await visit.part("video").evaluate(LOOK))
 
 
-async def watch(visit: Visit, media_s: float, *, within_s: float) -> tuple[Look, Look]:
+async def watch(visit: Visit, media_s: float) -> tuple[Look, Look]:
     """Watch so much of the stream; returns the `<video>` before and after."""
     before = await look(visit)
     await visit.page.wait_for_function(
-        "end => document.querySelector('video').currentTime >= end",
-        arg=before.media_s + media_s,
-        timeout=within_s * 1000,
+        "end => document.querySelector('video').currentTime >= end", arg=before.media_s + media_s, timeout=60_000
     )
     return before, await look(visit)
+
+
+async def watch_without_a_stall(visit: Visit, media_s: float) -> tuple[Look, Look]:
+    """Watch so much of the stream in real time, in one of three attempts.
+
+    Once a busy machine may be late; whatever is wrong with the stream comes back in each attempt.
+    """
+    for _ in range(3):
+        await visit.part("player").evaluate(NOTE_STATES)
+        before, after = await watch(visit, media_s)
+        speed = (after.media_s - before.media_s) / (after.wall_s - before.wall_s)
+        states = await visit.part("player").evaluate("player => player.states")
+        if 0.9 <= speed <= 1.1 and states == ["playing"]:
+            return before, after
+        await visit.is_in_state("playing")
+    raise AssertionError(f"played at {speed:.2f} of real time: {states}")
+
+
+async def settled(visit: Visit, key: str) -> None:
+    """Wait until the playlist holds the three segments of 2 s that a player likes to have ahead.
+
+    With one it plays as well, but whoever measures time then measures how busy this machine is.
+    """
+    await expect(visit.row(key).get_by_test_id("stream-uptime")).to_have_text(re.compile(r"0:(0[7-9]|[1-5]\d)"))
 
 
 async def play(visit: Visit, key: str) -> None:
@@ -95,9 +131,10 @@ async def fits(visit: Visit) -> None:
     assert await visit.page.evaluate("document.documentElement.scrollWidth") <= visit.page.viewport_size["width"]
 
 
-def publish(ffmpeg: str, clip: Path, url: str) -> list[str]:
-    """The command that publishes `clip` again and again."""
-    return [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", str(clip), "-c", "copy", "-f", "flv", url]
+def publish(ffmpeg: str, url: str) -> list[str]:
+    """The command that publishes a clip again and again."""
+    clip = ["-re", "-stream_loop", "-1", "-i", str(DEMO_CLIP), "-c", "copy"]
+    return [ffmpeg, "-v", "error", *clip, "-f", "flv", url]
 
 
 async def tab_to(visit: Visit, part: str, *, presses: int = 12) -> None:
@@ -113,21 +150,21 @@ async def test_the_demo_is_listed_by_itself_and_a_click_plays_it(serve: Start, v
     server = await serve("--demo")
     page = await visit(server.url())
     row = page.row("live/demo")
-    await expect(row.get_by_test_id("stream-format")).to_have_text("H.264 1280×720 · AAC 48 kHz stereo")
+    await expect(row.get_by_test_id("stream-format")).to_have_text(f"H.264 1280{TIMES}720 · AAC 48 kHz stereo")
     await expect(row.get_by_test_id("stream-bitrate")).to_have_text(re.compile(r"^[1-9][0-9.]* [kM]b/s$"))
     await expect(row.get_by_test_id("stream-fps")).to_have_text(re.compile(r"^2[456](\.\d)? fps$"))
     await expect(row.get_by_test_id("stream-viewers")).to_have_text("0")
     await expect(row.get_by_test_id("stream-uptime")).to_have_text(re.compile(r"^0:\d\d$"))
     await page.screenshot("page-list")
 
+    await settled(page, "live/demo")
     await play(page, "live/demo")
-    before, after = await watch(page, 4, within_s=8)
-    assert 0.9 <= (after.media_s - before.media_s) / (after.wall_s - before.wall_s) <= 1.1
+    before, after = await watch_without_a_stall(page, 4)
     assert after.decoded - before.decoded >= 3 * 25
     assert sum(after.luma) / len(after.luma) > 10, "the picture is black"
     assert before.changed(after) > 0.01, "the picture stands still"
     await expect(row.get_by_test_id("stream-viewers")).to_have_text("1")
-    await expect(page.part("stat-resolution")).to_have_text("1280×720")
+    await expect(page.part("stat-resolution")).to_have_text(f"1280{TIMES}720")
     await expect(page.part("stat-latency")).to_have_text(re.compile(r"^\d\.\d s$"))
     assert page.page.url == server.url("/live/demo/")
     await page.screenshot("page-playing")
@@ -143,35 +180,33 @@ async def test_sound_comes_with_a_click(serve: Start, visit: Open) -> None:
     await expect(page.part("unmute")).to_be_hidden()
     assert not await video.evaluate("video => video.muted")
     heard = await video.evaluate("video => video.webkitAudioDecodedByteCount")
-    await watch(page, 1, within_s=8)
+    await watch(page, 1)
     assert await video.evaluate("video => video.webkitAudioDecodedByteCount") > heard
 
 
 async def test_playback_crosses_the_seam_of_the_demo_loop_without_a_stall(serve: Start, visit: Open) -> None:
     server = await serve("--demo")
-    page = await visit(server.url("/live/demo/"))
-    await page.is_in_state("playing")
-    await page.part("player").evaluate(NOTE_STATES)
-    before, after = await watch(page, 1.6 * DEMO_LOOP_S, within_s=2 * DEMO_LOOP_S)
-    assert (after.media_s - before.media_s) / (after.wall_s - before.wall_s) >= 0.9
-    assert await page.part("player").evaluate("player => player.states") == ["playing"]
+    page = await visit(server.url())
+    await settled(page, "live/demo")
+    await play(page, "live/demo")
+    before, after = await watch_without_a_stall(page, 1.6 * DEMO_LOOP_S)
     assert after.ranges == 1, "no gap at the seam"
     assert after.dropped - before.dropped <= (after.decoded - before.decoded) / 2
 
 
 async def test_a_published_stream_appears_plays_by_keyboard_and_says_when_it_ends_and_returns(
-    serve: Start, visit: Open, ffmpeg: str, clip: Callable[..., Path]
+    serve: Start, visit: Open, ffmpeg: str
 ) -> None:
     server = await serve()
     page = await visit(server.url())
     await expect(page.part("empty-state")).to_be_visible()
-    command = publish(ffmpeg, clip(), server.rtmp_url("live/cam"))
+    command = publish(ffmpeg, server.rtmp_url("live/cam"))
     async with running(*command) as publisher:
         await expect(page.row("live/cam")).to_be_visible()
         await tab_to(page, "stream-name")
         await page.page.keyboard.press("Enter")
         await page.is_in_state("playing")
-        before, after = await watch(page, 1, within_s=10)
+        before, after = await watch(page, 1)
         assert before.changed(after) > 0.01
         publisher.send_signal(signal.SIGKILL)
         await page.is_in_state("ended")
@@ -180,7 +215,7 @@ async def test_a_published_stream_appears_plays_by_keyboard_and_says_when_it_end
     await page.screenshot("page-ended")
     async with running(*command):
         await page.is_in_state("playing")
-        await watch(page, 1, within_s=10)
+        await watch(page, 1)
         await page.page.keyboard.press("Escape")
         await expect(page.part("player")).to_be_hidden()
         assert page.page.url == server.url()
@@ -202,7 +237,7 @@ async def test_the_empty_page_leads_to_a_command_that_publishes(serve: Start, vi
     assert program == "ffmpeg"
     async with running(ffmpeg, "-v", "error", *arguments):
         format_ = page.row("live/front").get_by_test_id("stream-format")
-        await expect(format_).to_have_text("H.264 1280×720 · AAC 44.1 kHz mono")
+        await expect(format_).to_have_text(f"H.264 1280{TIMES}720 · AAC 44.1 kHz mono")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", NAME_OF_LOOPBACK])
@@ -212,39 +247,52 @@ async def test_copy_buttons_copy_with_and_without_a_secure_context(serve: Start,
     assert await page.page.evaluate("isSecureContext") == (host == "127.0.0.1")
     rtmp = server.rtmp_url("live").replace("127.0.0.1", host)
     hls = server.url("/live/demo/index.m3u8", host)
-    for button, text in {"copy-obs-server": rtmp, "copy-stream": hls, "copy-ffplay": f"ffplay {hls}"}.items():
-        await page.part(button).click()
-        await expect(page.part(button)).to_contain_text("Copied")
-        await page.part("publish-name").fill("")
-        await page.part("publish-name").press("Control+V")
-        await expect(page.part("publish-name")).to_have_value(text)
+    for name, text in {"copy-obs-server": rtmp, "copy-stream": hls, "copy-ffplay": f"ffplay {hls}"}.items():
+        button, field = page.part(name), page.part("publish-name")
+        await button.evaluate(NOTE_TEXTS)  # it says so for a moment only
+        await button.click()
+        await page.page.wait_for_function("button => button.texts[0] === 'Copied'", arg=await button.element_handle())
+        await field.fill("")
+        await field.press("Control+V")
+        await expect(field).to_have_value(text)
 
 
-async def test_a_strange_name_is_text_and_plays(
-    serve: Start, visit: Open, ffmpeg: str, clip: Callable[..., Path]
-) -> None:
+async def test_a_strange_name_is_text_and_plays(serve: Start, visit: Open, ffmpeg: str) -> None:
     server = await serve()
     page = await visit(server.url())
-    key = "live/a'b&c=d;`${x}`&lt;猫"
-    async with running(*publish(ffmpeg, clip(), server.rtmp_url(key))):
-        await expect(page.part("stream-name")).to_have_text(key)
-        await play(page, key)
-        await expect(page.part("player-title")).to_have_text(key)
+    async with running(*publish(ffmpeg, server.rtmp_url(STRANGE))):
+        await expect(page.part("stream-name")).to_have_text(STRANGE)
+        await play(page, STRANGE)
+        await expect(page.part("player-title")).to_have_text(STRANGE)
         await page.screenshot("page-strange-name")
         await page.page.reload()
         await page.is_in_state("playing")
-        await watch(page, 1, within_s=10)
+        await watch(page, 1)
 
 
-@pytest.mark.parametrize("name", ["<b>bold", 'a"onclick=x', "a%2f..%2fb"])
-async def test_a_name_that_could_be_markup_is_refused_and_the_server_goes_on(
-    serve: Start, visit: Open, ffmpeg: str, clip: Callable[..., Path], name: str
+@pytest.mark.xfail(reason="the command holds the name as it is, not quoted", strict=True)
+async def test_a_strange_name_is_harmless_in_the_command_that_is_copied(serve: Start, visit: Open, ffmpeg: str) -> None:
+    server = await serve()
+    page = await visit(server.url())
+    async with running(*publish(ffmpeg, server.rtmp_url(STRANGE))):
+        await play(page, STRANGE)
+        command = await page.part("url-ffplay").inner_text()
+    shell = await run("sh", "-c", f"set -- {command}\nprintf '%s\\n' \"$@\"")
+    program, url = shell.stdout.decode().split()
+    assert program == "ffplay"
+    assert unquote(url) == server.url(f"/{STRANGE}/index.m3u8")
+
+
+async def test_names_that_could_be_markup_are_refused_and_the_server_goes_on(
+    serve: Start, visit: Open, ffmpeg: str
 ) -> None:
     server = await serve("--demo")
     page = await visit(server.url())
-    refused = await run(*publish(ffmpeg, clip(), server.rtmp_url(f"live/{name}")))
-    assert refused.returncode != 0
-    assert server.logged(r"WRN \[rtmp\] .* was refused as publisher: the stream name has one of")
+    names = ["<b>bold", 'a"onclick=x', "a%2f..%2fb"]
+    for refusals, name in enumerate(names, start=1):
+        refused = await run(*publish(ffmpeg, server.rtmp_url(f"live/{name}")))
+        assert refused.returncode != 0
+        assert len(re.findall(r"was refused as publisher: the stream name has one of", server.log)) == refusals
     await expect(page.part("stream-count")).to_have_text("1")
     await play(page, "live/demo")
 
@@ -279,7 +327,7 @@ async def test_all_of_it_fits_a_phone(serve: Start, visit: Open, scheme: str) ->
     await page.screenshot(f"phone-list-{scheme}")
     await page.row("live/demo").tap()
     await page.is_in_state("playing")
-    await watch(page, 1, within_s=10)
+    await watch(page, 1)
     await fits(page)
     await page.screenshot(f"phone-playing-{scheme}")
     await page.part("publish-panel").evaluate("panel => panel.scrollIntoView({ behavior: 'instant' })")
@@ -313,5 +361,5 @@ async def test_the_page_says_that_the_server_is_silent_and_goes_on_when_it_is_ba
     finally:
         server.process.send_signal(signal.SIGCONT)
     await expect(connection).to_have_text("Connected")
-    await watch(page, 2, within_s=20)
+    await watch(page, 2)
     await page.is_in_state("playing")

@@ -64,8 +64,8 @@ def fresh_python(directory: Path) -> Path:
 
 
 def import_ms(python: Path) -> float:
-    """The least of ten: other work on the machine must not count."""
-    code = "import time; t = time.perf_counter(); import arcly; print((time.perf_counter() - t) * 1000)"
+    """Processor time, the least of ten: other work on the machine must not count."""
+    code = "import time; t = time.process_time(); import arcly; print((time.process_time() - t) * 1000)"
     return min(float(run(python, "-c", code)) for _ in range(10))
 
 
@@ -85,7 +85,7 @@ def check_installed(python: Path) -> None:
     """It works, alone and as a server."""
     print(run(python, "-c", USE).strip())
     took_ms = import_ms(python)
-    print(f"import arcly: {took_ms:.0f} ms (at most {IMPORT_MS_MAX})")
+    print(f"import arcly: {took_ms:.0f} ms of processor time (at most {IMPORT_MS_MAX})")
     assert took_ms < IMPORT_MS_MAX
 
 

@@ -71,6 +71,7 @@ def test_every_error_has_a_stable_code_and_a_meaning() -> None:
         "listen",
         "malformed",
         "misuse",
+        "not_found",
         "stream_error",
         "unauthorized",
         "unsupported",

@@ -101,7 +101,7 @@ async def test_frames_are_read_only_views_that_outlive_the_stream(engine: arcly.
 
 
 async def test_a_slow_reader_skips_and_is_told() -> None:
-    async with arcly.Engine(ring_frames=128) as engine:
+    async with arcly.Engine(default_app=arcly.AppSpec(ring_frames=128)) as engine:
         session = await publish(engine)
         subscription = engine.get_stream(KEY).subscribe()
         send(session, 0, 10)

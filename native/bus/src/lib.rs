@@ -12,7 +12,8 @@
 //!
 //! - `chunk` holds frames and the only `unsafe` of this crate, proved in `tests/loom_log.rs`;
 //! - `log` finds chunks by number and remembers the newest random access point;
-//! - `publisher` writes, bounds memory, repairs timestamps; `subscription` reads and skips;
+//! - `writer` appends, bounds memory, repairs timestamps; `publisher` is whoever holds it; `subscription` reads and skips;
+//! - `upstream` carries what readers ask of the publisher;
 //! - `wake` tells waiting readers, one wake-up for each event loop or pump and not for each reader.
 
 mod chunk;
@@ -20,19 +21,24 @@ mod error;
 mod frame;
 mod identity;
 mod log;
+mod observer;
 mod publisher;
 mod subscription;
 mod sync;
 mod timeline;
 mod track;
+mod upstream;
 mod wake;
+mod writer;
 
 pub use chunk::CHUNK_FRAMES;
 pub use error::BusError;
 pub use frame::{Frame, FrameFlags};
 pub use identity::{NameError, StreamKey};
 pub use log::{Counters, Log, LogBounds};
+pub use observer::LogObserver;
 pub use publisher::{Publisher, PublisherHooks};
-pub use subscription::{Batch, Read, Subscription};
+pub use subscription::{Batch, Read, Subscription, SubscriptionOptions, TrackFilter};
 pub use track::{Track, TrackId, TrackSet};
 pub use wake::WakeSlot;
+pub use writer::{LogWriter, Published};

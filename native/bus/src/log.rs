@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    CHUNK_FRAMES, Subscription, TrackSet,
+    CHUNK_FRAMES, LogObserver, Subscription, SubscriptionOptions, TrackSet,
     chunk::Chunk,
     sync::{AtomicBool, AtomicU64, Counted, Ordering, Shared},
+    upstream::Upstream,
     wake::WakeList,
 };
 
@@ -17,11 +18,13 @@ pub struct LogBounds {
     pub frames: usize,
     /// Payload bytes kept. Default 32 MiB: 10 s at 25 Mbit/s.
     pub bytes: usize,
+    /// Frames that a reader may miss in all before it is evicted, unless it says otherwise. Default none: it never is.
+    pub max_lag: Option<u64>,
 }
 
 impl Default for LogBounds {
     fn default() -> Self {
-        Self { frames: 1024, bytes: 32 << 20 }
+        Self { frames: 1024, bytes: 32 << 20, max_lag: None }
     }
 }
 
@@ -35,6 +38,8 @@ pub struct Log {
     random_access: AtomicU64,
     closed: AtomicBool,
     pub(crate) wakes: WakeList,
+    pub(crate) upstream: Upstream,
+    pub(crate) observer: Arc<dyn LogObserver>,
     pub(crate) bounds: LogBounds,
     pub(crate) totals: Totals,
 }
@@ -88,7 +93,7 @@ impl Position {
 }
 
 impl Log {
-    pub(crate) fn new(bounds: LogBounds, first: Counted<Chunk>) -> Self {
+    pub(crate) fn new(bounds: LogBounds, observer: Arc<dyn LogObserver>, first: Counted<Chunk>) -> Self {
         // Chunks can be closed early (a change of tracks, many bytes): room for twice as many as full ones need.
         let chunks = bounds.frames.div_ceil(CHUNK_FRAMES).max(2) * 2;
         let log = Self {
@@ -97,6 +102,8 @@ impl Log {
             random_access: AtomicU64::new(NO_POSITION),
             closed: AtomicBool::new(false),
             wakes: WakeList::new(),
+            upstream: Upstream::default(),
+            observer,
             bounds,
             totals: Totals::default(),
         };
@@ -106,12 +113,19 @@ impl Log {
 
     /// A cursor that starts at the newest random access point, or waits for the next one when none is kept. It counts as a viewer.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        Subscription::new(self.clone(), true)
+        self.subscribe_with(SubscriptionOptions::default())
+    }
+
+    /// The same, with options.
+    pub fn subscribe_with(self: &Arc<Self>, options: SubscriptionOptions) -> Subscription {
+        Subscription::new(self.clone(), options)
     }
 
     /// The same for a reader that is no viewer: a packager, a recorder.
     pub fn tap(self: &Arc<Self>) -> Subscription {
-        Subscription::new(self.clone(), false)
+        // What it makes is for many: it is never evicted.
+        let (is_viewer, max_lag) = (false, Some(u64::MAX));
+        self.subscribe_with(SubscriptionOptions { is_viewer, max_lag, ..SubscriptionOptions::default() })
     }
 
     /// The tracks as of the newest frame.
@@ -123,6 +137,12 @@ impl Log {
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.wakes.wake();
+        self.upstream.wake();
+    }
+
+    /// Asks the publisher for a key frame. Whether one comes is up to it.
+    pub fn request_keyframe(&self) {
+        self.upstream.request_keyframe();
     }
 
     /// Whether the stream has been ended.
@@ -180,6 +200,17 @@ impl Log {
         if let Some(slot) = self.slot(number) {
             slot.store(None);
         }
+    }
+
+    /// Whether chunk `number`, just dropped, held the newest random access point. There is none then.
+    pub(crate) fn forget_random_access(&self, number: u64) -> bool {
+        // Only the writer stores positions, and this is the writer.
+        let position = Position::unpack(self.random_access.load(Ordering::Relaxed));
+        let held = position.is_some_and(|position| position.chunk == number);
+        if held {
+            self.random_access.store(NO_POSITION, Ordering::Release);
+        }
+        held
     }
 
     pub(crate) fn mark_random_access(&self, position: Position) {

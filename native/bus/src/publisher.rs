@@ -1,26 +1,14 @@
-//! The one writer of a stream.
+//! Whoever publishes a stream, for as long as it does.
 
-use std::{
-    borrow::Cow,
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{borrow::Cow, sync::Arc, task::Waker};
 
-use arcly_codec::MediaKind;
+use crate::{BusError, Frame, Log, LogWriter, Track, TrackSet};
 
-use crate::{BusError, Frame, Log, LogBounds, Track, TrackSet, chunk::ChunkWriter, log::Position, timeline::Timeline};
-
-/// A chunk is closed early once it holds this part of [`LogBounds::bytes`], so that memory is given back in small steps.
-const CHUNK_BYTES_PART: usize = 8;
-
-/// The one writer of a stream. Dropping it ends the stream.
+/// The publisher of a stream. Dropping it hands the stream back to whoever made it, who ends it or keeps it for a successor.
 pub struct Publisher {
+    /// Taken out only in `drop`.
+    writer: Option<LogWriter>,
     log: Arc<Log>,
-    writer: ChunkWriter,
-    tracks: Arc<TrackSet>,
-    has_video: bool,
-    timeline: Timeline,
-    kept: Kept,
     hooks: Box<dyn PublisherHooks>,
     /// The tracks have changed and no frame has followed yet.
     tracks_are_news: bool,
@@ -31,50 +19,25 @@ pub struct Publisher {
 pub trait PublisherHooks: Send {
     /// The first frame under these tracks has been published.
     fn tracks_changed(&mut self, tracks: &Arc<TrackSet>);
-    /// The publisher is gone, and with it the stream; `reason` is for people.
-    fn ended(&mut self, reason: &str);
+    /// The GOP has outgrown the bounds of the log: joiners wait for the next key frame. Once in a GOP.
+    fn gop_truncated(&mut self);
+    /// The publisher is gone; `reason` is for people. Dropping `writer` ends the stream.
+    fn ended(&mut self, reason: &str, writer: LogWriter);
 }
 
-/// No one listens.
+/// No one listens, and the stream ends with its publisher.
 impl PublisherHooks for () {
     fn tracks_changed(&mut self, _: &Arc<TrackSet>) {}
-    fn ended(&mut self, _: &str) {}
-}
-
-/// What the chunks in the table hold, oldest first; the last is the one being written.
-struct Kept {
-    oldest: u64,
-    chunks: VecDeque<Size>,
-    total: Size,
-}
-
-#[derive(Default, Clone, Copy)]
-struct Size {
-    frames: usize,
-    bytes: usize,
+    fn gop_truncated(&mut self) {}
+    fn ended(&mut self, _: &str, _: LogWriter) {}
 }
 
 impl Publisher {
-    /// A new stream within `bounds`.
-    pub fn new(bounds: LogBounds, hooks: Box<dyn PublisherHooks>) -> Self {
-        let tracks = Arc::new(TrackSet::default());
-        let writer = ChunkWriter::new(0, 0, tracks.clone());
-        let log = Arc::new(Log::new(bounds, writer.chunk().clone()));
-        let mut chunks = VecDeque::with_capacity(log.capacity_chunks() + 1);
-        chunks.push_back(Size::default());
-        let kept = Kept { oldest: 0, chunks, total: Size::default() };
+    /// A publisher that goes on where `writer` is.
+    pub fn new(writer: LogWriter, hooks: Box<dyn PublisherHooks>) -> Self {
+        let log = writer.log().clone();
         let end_reason = Cow::Borrowed("the publisher is gone");
-        Self {
-            log,
-            writer,
-            tracks,
-            has_video: false,
-            timeline: Timeline::default(),
-            kept,
-            hooks,
-            tracks_are_news: false,
-            end_reason,
-        }
+        Self { writer: Some(writer), log, hooks, tracks_are_news: false, end_reason }
     }
 
     /// The log that is written to.
@@ -83,139 +46,57 @@ impl Publisher {
     }
 
     /// The present tracks.
-    pub fn tracks(&self) -> &Arc<TrackSet> {
-        &self.tracks
+    pub fn tracks(&self) -> Arc<TrackSet> {
+        self.writer.as_ref().map(|writer| writer.tracks().clone()).unwrap_or_default()
     }
 
-    /// Replaces the tracks. Readers see the change exactly between the frame before and the frame after this call.
+    /// See [`LogWriter::set_tracks`].
     ///
     /// # Errors
     /// [`BusError::Closed`].
-    pub fn set_tracks(&mut self, mut tracks: Vec<Track>) -> Result<(), BusError> {
-        if self.log.is_closed() {
-            return Err(BusError::Closed);
-        }
-        tracks.sort_by_key(|track| track.id);
-        let revision = self.tracks.revision.wrapping_add(1);
-        self.tracks = Arc::new(TrackSet { revision, tracks });
-        self.has_video = self.tracks.first(MediaKind::Video).is_some();
-        self.timeline.keep(&self.tracks);
+    pub fn set_tracks(&mut self, tracks: Vec<Track>) -> Result<(), BusError> {
+        self.writer.as_mut().ok_or(BusError::Closed)?.set_tracks(tracks)?;
         self.tracks_are_news = true;
-        self.next_chunk();
         Ok(())
     }
 
-    /// Ends the stream and says why.
-    pub fn end(mut self, reason: impl Into<Cow<'static, str>>) {
-        self.end_reason = reason.into();
-    }
-
-    /// Appends one frame. Its times are repaired first (see [`Frame::dts`]). Takes no lock, and allocates only once in
-    /// [`crate::CHUNK_FRAMES`] frames.
+    /// See [`LogWriter::publish`].
     ///
     /// # Errors
-    /// [`BusError::Closed`] when the stream was ended, [`BusError::UnknownTrack`], [`BusError::FrameTooLarge`]; the frame is
-    /// then dropped and the stream goes on.
-    pub fn publish(&mut self, mut frame: Frame) -> Result<(), BusError> {
-        let is_video = self.check(&mut frame)?;
-        let bytes = frame.payload.len();
-        let is_key = frame.is_key() && is_video;
-        if self.writer.is_full() || self.kept.newest().bytes > self.log.bounds.bytes / CHUNK_BYTES_PART {
-            self.next_chunk();
-        }
-        let position = Position { chunk: self.writer.chunk().number, index: self.writer.len() };
-        // Cannot fail: a full chunk was replaced just above.
-        if self.writer.push(frame).is_ok() {
-            self.account(bytes, is_video);
-        }
-        // Without pictures every frame will do: joiners get the newest chunk, so that players have something to start with.
-        if is_key || (!self.has_video && position.index == 0) {
-            self.log.mark_random_access(position);
-        }
-        self.log.wakes.wake();
+    /// As there.
+    pub fn publish(&mut self, frame: Frame) -> Result<(), BusError> {
+        let published = self.writer.as_mut().ok_or(BusError::Closed)?.publish(frame)?;
         if std::mem::take(&mut self.tracks_are_news) {
-            self.hooks.tracks_changed(&self.tracks);
+            let tracks = self.tracks();
+            self.hooks.tracks_changed(&tracks);
+        }
+        if published.gop_truncated {
+            self.hooks.gop_truncated();
         }
         Ok(())
     }
 
-    /// Refuses what cannot be published, repairs the times of what can, and says whether it is video.
-    fn check(&mut self, frame: &mut Frame) -> Result<bool, BusError> {
-        if self.log.is_closed() {
-            return Err(BusError::Closed);
-        }
-        let Some(track) = self.tracks.find(frame.track) else {
-            return Err(BusError::UnknownTrack { track: frame.track });
-        };
-        let (limit, seen) = (self.log.bounds.bytes, frame.payload.len());
-        if seen > limit {
-            return Err(BusError::FrameTooLarge { limit, seen });
-        }
-        if self.timeline.repair(frame, track.clock_rate_hz) {
-            self.log.totals.repaired.fetch_add(1, Relaxed);
-        }
-        Ok(track.kind() == MediaKind::Video)
+    /// Wakes `waker` when readers ask for a key frame and when the stream is ended by somebody else: the two things that a
+    /// publisher must learn while it has nothing to publish. Replaces the waker before.
+    pub fn wake_on_request(&self, waker: Waker) {
+        self.log.upstream.listen(waker);
     }
 
-    fn account(&mut self, bytes: usize, is_video: bool) {
-        let totals = &self.log.totals;
-        let frames = if is_video { &totals.video_frames } else { &totals.other_frames };
-        // This thread is the only writer of these: a load and a store, not a locked addition.
-        frames.store(frames.load(Relaxed) + 1, Relaxed);
-        totals.bytes.store(totals.bytes.load(Relaxed) + bytes as u64, Relaxed);
-        self.kept.add(bytes);
-        while self.kept.exceeds(&self.log.bounds) {
-            self.log.forget(self.kept.drop_oldest());
-        }
+    /// Whether a reader has asked for a key frame since the last call.
+    pub fn take_keyframe_request(&self) -> bool {
+        self.log.upstream.take_keyframe_request()
     }
 
-    /// Opens a new chunk, then seals the present one: a reader that sees the seal can find the next chunk or knows that it lags.
-    fn next_chunk(&mut self) {
-        let old = self.writer.chunk().clone();
-        self.writer = ChunkWriter::new(old.number + 1, old.first + self.writer.len() as u64, self.tracks.clone());
-        if self.kept.chunks.len() == self.log.capacity_chunks() {
-            self.kept.drop_oldest();
-        }
-        self.log.install(self.writer.chunk().clone());
-        self.kept.chunks.push_back(Size::default());
-        old.seal();
-    }
-}
-
-impl Kept {
-    fn newest(&self) -> Size {
-        self.chunks.back().copied().unwrap_or_default()
-    }
-
-    fn add(&mut self, bytes: usize) {
-        if let Some(size) = self.chunks.back_mut() {
-            size.frames += 1;
-            size.bytes += bytes;
-        }
-        self.total.frames += 1;
-        self.total.bytes += bytes;
-    }
-
-    /// Whether the bounds hold without the oldest chunk (frames), or do not hold with it (bytes). The newest is never dropped.
-    fn exceeds(&self, bounds: &LogBounds) -> bool {
-        let oldest = self.chunks.front().copied().unwrap_or_default();
-        let spare_frames = self.total.frames - oldest.frames >= bounds.frames;
-        self.chunks.len() > 1 && (spare_frames || self.total.bytes > bounds.bytes)
-    }
-
-    /// Takes the oldest chunk off the account; its number.
-    fn drop_oldest(&mut self) -> u64 {
-        let size = self.chunks.pop_front().unwrap_or_default();
-        self.total.frames -= size.frames;
-        self.total.bytes -= size.bytes;
-        self.oldest += 1;
-        self.oldest - 1
+    /// Ends the publish and says why.
+    pub fn end(mut self, reason: impl Into<Cow<'static, str>>) {
+        self.end_reason = reason.into();
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        self.log.close();
-        self.hooks.ended(&self.end_reason);
+        if let Some(writer) = self.writer.take() {
+            self.hooks.ended(&self.end_reason, writer);
+        }
     }
 }

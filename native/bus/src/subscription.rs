@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use arcly_codec::MediaKind;
 
-use crate::{Frame, Log, TrackSet, chunk::Chunk, sync::Counted};
+use crate::{Frame, Log, TrackId, TrackSet, chunk::Chunk, sync::Counted};
 
 /// A reader of one stream: a chunk and an index in it. Costs no memory of the stream beyond the chunk it stands in, however
 /// long it sleeps.
@@ -12,12 +12,56 @@ pub struct Subscription {
     log: Arc<Log>,
     chunk: Counted<Chunk>,
     index: usize,
+    options: SubscriptionOptions,
     /// Skip everything up to the next random access point of the video.
     awaits_key: bool,
     /// The next frame handed out does not follow the one before.
     discontinuity: bool,
     missed: u64,
-    is_viewer: bool,
+    /// Final.
+    evicted: bool,
+}
+
+/// How a reader reads.
+#[derive(Debug, Clone, Copy)]
+pub struct SubscriptionOptions {
+    /// Counts in [`crate::Counters::viewers`]. Default true.
+    pub is_viewer: bool,
+    /// Frames that it may miss in all before it is evicted. Default none: the [`crate::LogBounds::max_lag`] of the stream.
+    pub max_lag: Option<u64>,
+    /// The tracks that it reads. Default all.
+    pub tracks: TrackFilter,
+}
+
+impl Default for SubscriptionOptions {
+    fn default() -> Self {
+        Self { is_viewer: true, max_lag: None, tracks: TrackFilter::ALL }
+    }
+}
+
+/// A set of track ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackFilter([u64; 4]);
+
+impl TrackFilter {
+    /// Every track.
+    pub const ALL: Self = Self([u64::MAX; 4]);
+
+    /// These tracks and no others.
+    pub fn only(ids: impl IntoIterator<Item = TrackId>) -> Self {
+        let mut words = [0; 4];
+        for TrackId(id) in ids {
+            if let Some(word) = words.get_mut(usize::from(id >> 6)) {
+                *word |= 1 << (id & 63);
+            }
+        }
+        Self(words)
+    }
+
+    /// Whether the track is in it.
+    pub fn contains(&self, TrackId(id): TrackId) -> bool {
+        self.0.get(usize::from(id >> 6)).is_some_and(|word| word & 1 << (id & 63) != 0)
+    }
 }
 
 /// What a look at the log gave.
@@ -28,6 +72,8 @@ pub enum Read<'a> {
     Empty,
     /// The stream has ended and everything was read.
     Ended,
+    /// This reader has missed more frames than it may. It stays so.
+    Evicted,
 }
 
 /// Frames that follow each other under one track set, borrowed from the log.
@@ -41,13 +87,22 @@ pub struct Batch<'a> {
 }
 
 impl Subscription {
-    pub(crate) fn new(log: Arc<Log>, is_viewer: bool) -> Self {
-        if is_viewer {
+    pub(crate) fn new(log: Arc<Log>, options: SubscriptionOptions) -> Self {
+        if options.is_viewer {
             log.totals.viewers.fetch_add(1, Relaxed);
         }
         let empty = Counted::new(Chunk::new(0, 0, Arc::default()));
-        let mut subscription =
-            Self { log, chunk: empty, index: 0, awaits_key: false, discontinuity: false, missed: 0, is_viewer };
+        let options = SubscriptionOptions { max_lag: options.max_lag.or(log.bounds.max_lag), ..options };
+        let mut subscription = Self {
+            log,
+            chunk: empty,
+            index: 0,
+            options,
+            awaits_key: false,
+            discontinuity: false,
+            missed: 0,
+            evicted: false,
+        };
         subscription.join();
         subscription
     }
@@ -60,10 +115,11 @@ impl Subscription {
         match self.seek() {
             Sought::Empty => Read::Empty,
             Sought::Ended => Read::Ended,
+            Sought::Evicted => Read::Evicted,
             Sought::Found => {
-                let start = self.index;
-                let waiting = self.chunk.frames_from(start);
-                let frames = waiting.get(..max.max(1)).unwrap_or(waiting);
+                let waiting = self.chunk.frames_from(self.index);
+                let run = self.wanted_run(waiting).min(max.max(1));
+                let frames = waiting.get(..run).unwrap_or(waiting);
                 self.index += frames.len();
                 let discontinuity = std::mem::take(&mut self.discontinuity);
                 Read::Frames(Batch { frames, tracks: &self.chunk.tracks, discontinuity })
@@ -81,12 +137,25 @@ impl Subscription {
         self.missed
     }
 
+    /// How many of the frames in front belong to tracks that are read.
+    fn wanted_run(&self, waiting: &[Frame]) -> usize {
+        let TrackFilter(words) = self.options.tracks;
+        if words == TrackFilter::ALL.0 {
+            return waiting.len();
+        }
+        let unwanted = |frame: &Frame| !self.options.tracks.contains(frame.track);
+        waiting.iter().position(unwanted).unwrap_or(waiting.len())
+    }
+
     /// Moves to the first frame that may be handed out.
     fn seek(&mut self) -> Sought {
         loop {
+            if self.evicted {
+                return Sought::Evicted;
+            }
             let published = self.chunk.published();
             if self.index < published.len {
-                if !self.awaits_key || self.find_key() {
+                if (!self.awaits_key || self.find_key()) && self.find_wanted() {
                     return Sought::Found;
                 }
                 continue;
@@ -120,8 +189,10 @@ impl Subscription {
     fn jump(&mut self) {
         let from = self.position();
         self.join();
-        self.count_missed(self.position().saturating_sub(from));
+        let missed = self.position().saturating_sub(from);
         self.discontinuity = true;
+        self.log.observer.lagged(missed);
+        self.count_missed(missed);
     }
 
     /// Starts at the newest random access point; without one, at the newest frame, waiting for the next one.
@@ -145,9 +216,19 @@ impl Subscription {
         self.chunk.first + self.index as u64
     }
 
-    /// Skips to the first frame with which a decoder can begin; a stream without video can be entered anywhere.
+    /// Skips frames of tracks that are not read.
+    fn find_wanted(&mut self) -> bool {
+        let waiting = self.chunk.frames_from(self.index);
+        let skip = waiting.iter().position(|frame| self.options.tracks.contains(frame.track));
+        self.index += skip.unwrap_or(waiting.len());
+        skip.is_some()
+    }
+
+    /// Skips to the first frame with which a decoder can begin; a stream of which no video is read can be entered anywhere.
     fn find_key(&mut self) -> bool {
-        let has_video = self.chunk.tracks.first(MediaKind::Video).is_some();
+        let is_read = |id| self.options.tracks.contains(id);
+        let has_video =
+            self.chunk.tracks.tracks.iter().any(|track| track.kind() == MediaKind::Video && is_read(track.id));
         let waiting = self.chunk.frames_from(self.index);
         let skip = if has_video { waiting.iter().position(Frame::is_key) } else { Some(0) };
         let skipped = skip.unwrap_or(waiting.len());
@@ -162,6 +243,10 @@ impl Subscription {
     fn count_missed(&mut self, frames: u64) {
         self.missed += frames;
         self.log.totals.missed.fetch_add(frames, Relaxed);
+        if !self.evicted && self.options.max_lag.is_some_and(|max_lag| self.missed > max_lag) {
+            self.evicted = true;
+            self.log.observer.evicted(self.missed);
+        }
     }
 }
 
@@ -169,11 +254,12 @@ enum Sought {
     Found,
     Empty,
     Ended,
+    Evicted,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if self.is_viewer {
+        if self.options.is_viewer {
             self.log.totals.viewers.fetch_sub(1, Relaxed);
         }
     }

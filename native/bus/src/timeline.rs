@@ -1,5 +1,7 @@
 //! Timestamps, repaired once where they come in: no reader ever derives them again.
 
+use std::time::Duration;
+
 use crate::{Frame, FrameFlags, Track, TrackId, TrackSet};
 
 /// A step back by less than this is jitter of the sender and is straightened; by more it is a new timeline.
@@ -8,19 +10,51 @@ const JITTER_MAX_S: i64 = 1;
 /// A step forward by more than this is a new timeline too: nobody waits through it.
 const GAP_MAX_S: i64 = 10;
 
-/// The last decoding time of each track.
+/// The last decoding time of each track, and what is added to the times of the present sender.
 #[derive(Default)]
 pub(crate) struct Timeline {
     last: Vec<Last>,
+    /// Nanoseconds, not ticks: it holds for every track.
+    offset_ns: i64,
+    /// A new sender is about to begin, so long after the end of the last one.
+    resuming: Option<Duration>,
 }
 
 struct Last {
     track: TrackId,
     dts: i64,
     clock_rate_hz: i64,
+    /// Ticks until the next frame is due: what the last one says it lasts, or how long it took to come.
+    step: i64,
+}
+
+impl Last {
+    fn of(frame: &Frame, clock_rate_hz: i64) -> Self {
+        Self { track: frame.track, dts: frame.dts, clock_rate_hz, step: i64::from(frame.duration).max(1) }
+    }
+
+    fn end_ns(&self) -> i64 {
+        to_ns(self.dts.saturating_add(self.step), self.clock_rate_hz)
+    }
 }
 
 impl Timeline {
+    /// A new sender goes on, `pause` after the last frame of the old one.
+    pub(crate) fn resume(&mut self, pause: Duration) {
+        self.resuming = Some(pause);
+    }
+
+    /// Puts the first frame of a new sender behind the last of the old one, and all that follow it by the same step.
+    fn begin_again(&mut self, frame: &mut Frame, clock_rate_hz: i64) {
+        let Some(pause) = self.resuming.take() else { return };
+        let end_ns = self.last.iter().map(Last::end_ns).max();
+        let Some(end_ns) = end_ns else { return };
+        let pause_ns = i64::try_from(pause.as_nanos()).unwrap_or(i64::MAX);
+        self.offset_ns = end_ns.saturating_add(pause_ns).saturating_sub(to_ns(frame.dts, clock_rate_hz));
+        self.last.clear();
+        frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+    }
+
     /// Forgets tracks that are gone or whose clock has changed; the others go on.
     pub(crate) fn keep(&mut self, tracks: &TrackSet) {
         let same = |last: &Last, track: &Track| i64::from(track.clock_rate_hz) == last.clock_rate_hz;
@@ -30,8 +64,14 @@ impl Timeline {
     /// Makes `frame` obey the contract of [`Frame::dts`]; true when its times had to be changed.
     pub(crate) fn repair(&mut self, frame: &mut Frame, clock_rate_hz: u32) -> bool {
         let clock_rate_hz = i64::from(clock_rate_hz.max(1));
+        self.begin_again(frame, clock_rate_hz);
+        if self.offset_ns != 0 {
+            let offset = to_ticks(self.offset_ns, clock_rate_hz);
+            frame.dts = frame.dts.saturating_add(offset);
+            frame.pts = frame.pts.saturating_add(offset);
+        }
         let Some(last) = self.last.iter_mut().find(|last| last.track == frame.track) else {
-            self.last.push(Last { track: frame.track, dts: frame.dts, clock_rate_hz });
+            self.last.push(Last::of(frame, clock_rate_hz));
             return lift_pts(frame);
         };
         let step = frame.dts.saturating_sub(last.dts);
@@ -40,18 +80,30 @@ impl Timeline {
         }
         if frame.is_discontinuity() {
             // The other tracks follow to the new timeline, and that is not a second break.
-            let (track, dts) = (frame.track, frame.dts);
             self.last.clear();
-            self.last.push(Last { track, dts, clock_rate_hz });
+            self.last.push(Last::of(frame, clock_rate_hz));
             return lift_pts(frame);
         }
         let straightened = step <= 0;
         if straightened {
             frame.dts = last.dts.saturating_add(1);
         }
+        last.step = i64::from(frame.duration).max(frame.dts.saturating_sub(last.dts));
         last.dts = frame.dts;
         lift_pts(frame) || straightened
     }
+}
+
+fn to_ns(ticks: i64, clock_rate_hz: i64) -> i64 {
+    clamp(i128::from(ticks) * 1_000_000_000 / i128::from(clock_rate_hz))
+}
+
+fn to_ticks(ns: i64, clock_rate_hz: i64) -> i64 {
+    clamp((i128::from(ns) * i128::from(clock_rate_hz) + 500_000_000).div_euclid(1_000_000_000))
+}
+
+fn clamp(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// A picture cannot be shown before it is decoded (H.222.0 §2.4.3.7).
@@ -107,6 +159,21 @@ mod tests {
         let mut late = frame(9000, 6000);
         assert!(Timeline::default().repair(&mut late, CLOCK_HZ));
         assert_eq!((late.dts, late.pts), (9000, 9000));
+    }
+
+    #[test]
+    fn a_new_sender_goes_on_where_the_old_one_left() {
+        let mut timeline = Timeline::default();
+        timeline.repair(&mut frame(86_400, 86_400), CLOCK_HZ);
+        timeline.repair(&mut frame(90_000, 90_000), CLOCK_HZ);
+        timeline.resume(Duration::from_secs(2));
+        let mut first = frame(7_000_000, 7_003_600);
+        timeline.repair(&mut first, CLOCK_HZ);
+        assert_eq!((first.dts, first.pts, first.is_discontinuity()), (273_600, 277_200, true));
+        let mut audio = Frame { track: TrackId(1), ..frame(7_000_000 / 90 * 48, 7_000_000 / 90 * 48) };
+        timeline.repair(&mut audio, 48_000);
+        assert!((audio.dts - 273_600 / 90 * 48).abs() <= 48, "the other track moves with it: {}", audio.dts);
+        assert!(!audio.is_discontinuity(), "and is no second break");
     }
 
     #[test]

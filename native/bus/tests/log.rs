@@ -12,7 +12,10 @@ use std::{
     task::{Wake, Waker},
 };
 
-use arcly_bus::{BusError, CHUNK_FRAMES, Frame, FrameFlags, Publisher, Read, Subscription, TrackId, WakeSlot};
+use arcly_bus::{
+    BusError, CHUNK_FRAMES, Frame, FrameFlags, LogBounds, LogObserver, LogWriter, Publisher, PublisherHooks, Read,
+    Subscription, SubscriptionOptions, TrackFilter, TrackId, TrackSet, WakeSlot,
+};
 use bytes::Bytes;
 use common::*;
 
@@ -63,7 +66,7 @@ fn a_joiner_before_the_first_key_frame_waits_for_it() {
 
 #[test]
 fn an_audio_only_stream_is_entered_at_its_newest_chunk() {
-    let mut publisher = Publisher::new(Default::default(), Box::new(()));
+    let mut publisher = empty_stream(Default::default());
     publisher.set_tracks(vec![audio_track()]).unwrap();
     let full = CHUNK_FRAMES as u64;
     for n in 0..full + 10 {
@@ -195,6 +198,153 @@ fn viewers_are_counted_and_taps_are_not() {
     assert_eq!(viewers(), 0);
 }
 
+#[derive(Default)]
+struct Heard {
+    lagged: AtomicUsize,
+    evicted: AtomicUsize,
+}
+
+impl LogObserver for Heard {
+    fn lagged(&self, missed: u64) {
+        self.lagged.fetch_add(missed as usize, Ordering::Relaxed);
+    }
+    fn evicted(&self, _: u64) {
+        self.evicted.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that keeps few frames, and who hears of its readers.
+fn observed(max_lag: Option<u64>) -> (Publisher, Arc<Heard>) {
+    let heard = Arc::new(Heard::default());
+    let bounds = LogBounds { frames: 128, bytes: 1 << 20, max_lag };
+    let mut publisher = Publisher::new(LogWriter::new(bounds, heard.clone()), Box::new(()));
+    publisher.set_tracks(vec![video_track(1280), audio_track()]).unwrap();
+    (publisher, heard)
+}
+
+fn read_all(reader: &mut Subscription) -> u64 {
+    let mut seen = 0;
+    while let Read::Frames(batch) = reader.read(usize::MAX) {
+        seen += batch.frames.len() as u64;
+    }
+    seen
+}
+
+#[test]
+fn a_reader_that_missed_more_than_it_may_is_evicted_for_good() {
+    let (mut publisher, heard) = observed(Some(1000));
+    let mut patient =
+        publisher.log().subscribe_with(SubscriptionOptions { max_lag: Some(u64::MAX), ..Default::default() });
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..3000, 10);
+    read_all(&mut reader);
+    assert!(matches!(reader.read(1), Read::Evicted));
+    publish(&mut publisher, 3000..3020, 10);
+    assert!(matches!(reader.read(1), Read::Evicted), "an eviction is final");
+    assert_eq!(heard.evicted.load(Ordering::Relaxed), 1, "and said once");
+    assert!(read_all(&mut patient) > 0, "a reader may say otherwise");
+    assert!(matches!(patient.read(1), Read::Empty));
+}
+
+#[test]
+fn exactly_max_lag_is_kept() {
+    let (mut publisher, heard) = observed(None);
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..2000, 10);
+    read_all(&mut reader);
+    let missed = reader.missed();
+    assert_eq!(heard.lagged.load(Ordering::Relaxed) as u64, missed);
+    for (max_lag, kept) in [(missed, true), (missed - 1, false)] {
+        let (mut publisher, _) = observed(Some(max_lag));
+        let mut reader = publisher.log().subscribe();
+        publish(&mut publisher, 0..2000, 10);
+        read_all(&mut reader);
+        assert_eq!(matches!(reader.read(1), Read::Empty), kept, "{max_lag} of {missed}");
+    }
+}
+
+#[test]
+fn a_filter_leaves_other_tracks_out_and_keeps_the_order() {
+    let mut publisher = stream(4096, 1 << 20);
+    let only = |id| SubscriptionOptions { tracks: TrackFilter::only([id]), ..Default::default() };
+    let mut sound = publisher.log().subscribe_with(only(AUDIO));
+    let mut pictures = publisher.log().subscribe_with(only(VIDEO));
+    for n in 0..300 {
+        let track = if n % 3 == 0 { VIDEO } else { AUDIO };
+        publisher.publish(frame(track, n, n == 30)).unwrap();
+    }
+    assert_eq!(numbers(&mut sound), (0..300).filter(|n| n % 3 != 0).collect::<Vec<_>>());
+    assert_eq!(numbers(&mut pictures), (30..300).step_by(3).collect::<Vec<_>>(), "pictures begin at a key frame");
+    assert_eq!(sound.missed() + pictures.missed(), 0, "what is not wanted is not missed");
+}
+
+#[test]
+fn a_request_for_a_key_frame_reaches_the_publisher_once() {
+    let publisher = stream(128, 1 << 20);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    publisher.wake_on_request(Waker::from(count.clone()));
+    assert!(!publisher.take_keyframe_request());
+    publisher.log().request_keyframe();
+    publisher.log().request_keyframe();
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert!(publisher.take_keyframe_request());
+    assert!(!publisher.take_keyframe_request());
+    publisher.log().close();
+    assert_eq!(count.0.load(Ordering::SeqCst), 2, "an idle publisher learns that its stream was ended");
+}
+
+/// Keeps the writer of a publisher that has gone.
+struct Keep(Arc<std::sync::Mutex<Option<LogWriter>>>, Arc<AtomicUsize>);
+
+impl PublisherHooks for Keep {
+    fn tracks_changed(&mut self, _: &Arc<TrackSet>) {}
+    fn gop_truncated(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+    fn ended(&mut self, _: &str, writer: LogWriter) {
+        *self.0.lock().unwrap() = Some(writer);
+    }
+}
+
+#[test]
+fn a_stream_survives_a_change_of_publisher_with_its_timeline_continued() {
+    let (kept, truncated) = (Arc::default(), Arc::default());
+    let keep = || Box::new(Keep(Arc::clone(&kept), Arc::clone(&truncated)));
+    let writer = LogWriter::new(LogBounds::default(), Arc::new(()));
+    let mut first = Publisher::new(writer, keep());
+    first.set_tracks(vec![video_track(1280)]).unwrap();
+    let mut reader = first.log().subscribe();
+    publish(&mut first, 1000..1010, 10);
+    drop(first);
+    assert_eq!(read_all(&mut reader), 10);
+    assert!(matches!(reader.read(1), Read::Empty), "its readers stay");
+    let mut writer = kept.lock().unwrap().take().unwrap();
+    writer.resume(std::time::Duration::from_millis(40));
+    let mut second = Publisher::new(writer, keep());
+    second.set_tracks(vec![video_track(640)]).unwrap();
+    publish(&mut second, 0..3, 10);
+    let Read::Frames(batch) = reader.read(9) else { panic!("frames were published") };
+    let times: Vec<_> = batch.frames.iter().map(|frame| (frame.dts, frame.is_discontinuity())).collect();
+    assert_eq!(times, [(104_600, true), (104_700, false), (104_800, false)], "100 900 + a frame + 40 ms of 90 kHz");
+    drop(kept);
+}
+
+#[test]
+fn a_gop_that_outgrows_the_bounds_is_reported_once() {
+    let (kept, truncated) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+    let bounds = LogBounds { frames: 128, ..LogBounds::default() };
+    let writer = LogWriter::new(bounds, Arc::new(()));
+    let mut publisher = Publisher::new(writer, Box::new(Keep(kept, truncated.clone())));
+    publisher.set_tracks(vec![video_track(1280)]).unwrap();
+    let reports = || truncated.load(Ordering::Relaxed);
+    publish(&mut publisher, 0..100, 1000);
+    assert_eq!(reports(), 0);
+    publish(&mut publisher, 100..999, 1000);
+    assert_eq!(reports(), 1);
+    publish(&mut publisher, 1000..1999, 1000);
+    assert_eq!(reports(), 2);
+}
+
 struct Count(AtomicUsize);
 
 impl Wake for Count {
@@ -244,7 +394,7 @@ fn one_writer_and_eight_readers_on_real_threads_agree() {
                             }
                         }
                         Read::Empty => std::thread::yield_now(),
-                        Read::Ended => return seen + reader.missed(),
+                        Read::Ended | Read::Evicted => return seen + reader.missed(),
                     }
                 }
             })

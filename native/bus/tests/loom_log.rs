@@ -30,7 +30,7 @@ fn read_all(mut subscription: Subscription) -> u64 {
                 }
             }
             Read::Empty => loom::thread::yield_now(),
-            Read::Ended => return seen + subscription.missed(),
+            Read::Ended | Read::Evicted => return seen + subscription.missed(),
         }
     }
 }
@@ -75,7 +75,7 @@ fn a_late_joiner_finds_a_key_frame_and_no_gap() {
                         }
                     }
                     Read::Empty => loom::thread::yield_now(),
-                    Read::Ended => return last,
+                    Read::Ended | Read::Evicted => return last,
                 }
             }
         });

@@ -1,41 +1,43 @@
 //! Which streams there are.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::Waker,
     time::Duration,
 };
 
-use arcly_bus::{Log, LogBounds, Publisher, PublisherHooks, StreamKey, TrackSet};
+use arcly_bus::{LogObserver, LogWriter, Publisher, PublisherHooks, StreamKey, TrackSet};
 
-use crate::{EventQueue, Rates, StreamEvent, StreamEventKind, events::EventHub, rates::Meter};
+use crate::{
+    AppSpec, EventQueue, PublishInfo, SecondPublisher, Stream, StreamEvent, StreamEventKind, StreamState,
+    events::EventHub, lock,
+};
 
 /// How an engine behaves. Everything is passed in: an engine has no globals.
 #[derive(Clone, Copy)]
 pub struct EngineOptions {
     /// Streams that may be published at once. Default 10 000.
     pub max_publishers: usize,
-    /// What each stream keeps.
-    pub bounds: LogBounds,
+    /// How applications behave that are not named; `None` refuses them.
+    pub default_app: Option<AppSpec>,
     /// The wall clock, in milliseconds of Unix time.
     pub clock: fn() -> u64,
-}
-
-/// Who publishes, for people and for the API.
-#[derive(Debug, Clone, Default)]
-pub struct PublishInfo {
-    /// The protocol's name: `rtmp`, `demo`, `python`.
-    pub protocol: String,
-    /// The peer's address, `192.0.2.1:51234`; `None` for a publisher in this process.
-    pub peer: Option<String>,
 }
 
 /// Why a publish was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EngineError {
+    /// There is no such application.
+    AppNotFound {
+        /// Its name.
+        app: String,
+    },
     /// Somebody publishes there already.
     AlreadyPublishing {
         /// Where.
@@ -53,6 +55,7 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AppNotFound { app } => write!(f, "there is no application {app}"),
             Self::AlreadyPublishing { key } => write!(f, "{key} is being published already"),
             Self::PublisherLimit { limit } => write!(f, "all {limit} publishers that are allowed are publishing"),
             Self::ShuttingDown => write!(f, "the engine is shutting down"),
@@ -61,48 +64,6 @@ impl fmt::Display for EngineError {
 }
 
 impl std::error::Error for EngineError {}
-
-/// A stream that is being published.
-pub struct Stream {
-    key: StreamKey,
-    log: Arc<Log>,
-    info: PublishInfo,
-    started_unix_ms: u64,
-    session: u64,
-    meter: Mutex<Meter>,
-}
-
-impl Stream {
-    /// Its name.
-    pub fn key(&self) -> &StreamKey {
-        &self.key
-    }
-
-    /// Its frames.
-    pub fn log(&self) -> &Arc<Log> {
-        &self.log
-    }
-
-    /// Who publishes it.
-    pub fn info(&self) -> &PublishInfo {
-        &self.info
-    }
-
-    /// When the publisher took the key, in milliseconds of Unix time.
-    pub fn started_unix_ms(&self) -> u64 {
-        self.started_unix_ms
-    }
-
-    /// Which publish of this engine it is, counted from 1: two publishes of one key differ in it.
-    pub fn session(&self) -> u64 {
-        self.session
-    }
-
-    /// What it carried in the last seconds, as of the last [`Engine::measure`].
-    pub fn rates(&self) -> Rates {
-        lock(&self.meter).rates
-    }
-}
 
 /// Which streams there are, and who may start one. Any number of engines may live in a process.
 pub struct Engine {
@@ -117,9 +78,21 @@ struct Shared {
 
 #[derive(Default)]
 struct Registry {
-    streams: HashMap<StreamKey, Arc<Stream>>,
+    apps: HashMap<String, AppSpec>,
+    streams: HashMap<StreamKey, Entry>,
     sessions: u64,
+    /// The last time told by [`Engine::measure`].
+    now: Duration,
     shutting_down: bool,
+}
+
+struct Entry {
+    stream: Arc<Stream>,
+    spec: AppSpec,
+    /// Which publish of this engine it is: a stream that is resumed gets a new one.
+    publish: u64,
+    /// The writer of a publisher that is gone, and since when.
+    waiting: Option<(LogWriter, Duration)>,
 }
 
 impl Engine {
@@ -128,54 +101,114 @@ impl Engine {
         Self { shared: Arc::new(Shared { options, registry: Mutex::default(), events: EventHub::default() }) }
     }
 
-    /// Takes `key` for a new publisher. The key is free again when that publisher is dropped, and by nothing else: a publisher
-    /// can never end its successor.
+    /// Names an application, or changes how a named one behaves; streams that are being published keep what they have.
+    pub fn put_app(&self, name: &str, spec: AppSpec) {
+        lock(&self.shared.registry).apps.insert(name.to_owned(), spec);
+    }
+
+    /// Forgets an application and ends its streams; false when it was not named.
+    pub fn remove_app(&self, name: &str) -> bool {
+        let mut registry = lock(&self.shared.registry);
+        let known = registry.apps.remove(name).is_some();
+        if known {
+            self.end_all(&mut registry, "its application was removed", |key| key.app() == name);
+        }
+        known
+    }
+
+    /// Takes `key` for a new publisher. The key is free again when that publisher is dropped (and the grace time of its application
+    /// has passed), and by nothing that an earlier publisher does.
     ///
     /// # Errors
     /// [`EngineError`].
     pub fn start_publish(&self, key: StreamKey, info: PublishInfo) -> Result<(Publisher, Arc<Stream>), EngineError> {
         let mut registry = lock(&self.shared.registry);
-        self.check(&registry, &key)?;
+        let spec = self.check(&registry, &key)?;
         registry.sessions += 1;
-        let session = registry.sessions;
-        let hooks = Hooks { shared: self.shared.clone(), key: key.clone(), session };
-        let publisher = Publisher::new(self.shared.options.bounds, Box::new(hooks));
-        let stream = Arc::new(Stream {
-            key: key.clone(),
-            log: publisher.log().clone(),
-            info,
-            started_unix_ms: (self.shared.options.clock)(),
-            session,
-            meter: Mutex::default(),
-        });
-        registry.streams.insert(key.clone(), stream.clone());
-        // Under the lock, so that listeners hear of starts and ends of one key in their true order.
-        self.shared.emit(&key, StreamEventKind::PublishStarted);
-        Ok((publisher, stream))
+        let publish = registry.sessions;
+        let waiting = registry.streams.get_mut(&key).and_then(|entry| entry.waiting.take());
+        match waiting {
+            Some((writer, since)) => Ok(self.resume(&mut registry, key, info, publish, writer, since)),
+            None => Ok(self.begin(&mut registry, key, info, publish, spec)),
+        }
     }
 
-    fn check(&self, registry: &Registry, key: &StreamKey) -> Result<(), EngineError> {
+    fn check(&self, registry: &Registry, key: &StreamKey) -> Result<AppSpec, EngineError> {
         let limit = self.shared.options.max_publishers;
         if registry.shutting_down {
             return Err(EngineError::ShuttingDown);
         }
-        if registry.streams.contains_key(key) {
-            return Err(EngineError::AlreadyPublishing { key: key.clone() });
+        let spec = registry.apps.get(key.app()).copied().or(self.shared.options.default_app);
+        let spec = spec.ok_or_else(|| EngineError::AppNotFound { app: key.app().to_owned() })?;
+        match registry.streams.get(key) {
+            Some(entry) if entry.waiting.is_some() => Ok(spec),
+            Some(_) if spec.second_publisher == SecondPublisher::Refuse => {
+                Err(EngineError::AlreadyPublishing { key: key.clone() })
+            }
+            Some(_) => Ok(spec),
+            None if registry.streams.len() >= limit => Err(EngineError::PublisherLimit { limit }),
+            None => Ok(spec),
         }
-        if registry.streams.len() >= limit {
-            return Err(EngineError::PublisherLimit { limit });
-        }
-        Ok(())
     }
 
-    /// The stream with that key, if it is being published.
+    fn begin(
+        &self,
+        registry: &mut MutexGuard<'_, Registry>,
+        key: StreamKey,
+        info: PublishInfo,
+        publish: u64,
+        spec: AppSpec,
+    ) -> (Publisher, Arc<Stream>) {
+        if let Some(old) = registry.streams.remove(&key) {
+            self.shared.end(&old.stream, "replaced by another publisher");
+        }
+        let observer = Arc::new(Readers { shared: self.shared.clone(), key: key.clone() });
+        let writer = LogWriter::new(spec.bounds, observer);
+        let started = (self.shared.options.clock)();
+        let stream = Arc::new(Stream::new(key.clone(), writer.log().clone(), info, started, publish));
+        registry.streams.insert(key.clone(), Entry { stream: stream.clone(), spec, publish, waiting: None });
+        // Under the lock, so that listeners hear of starts and ends of one key in their true order.
+        self.shared.emit(&key, StreamEventKind::PublishStarted);
+        (Publisher::new(writer, self.hooks(key, publish)), stream)
+    }
+
+    fn resume(
+        &self,
+        registry: &mut MutexGuard<'_, Registry>,
+        key: StreamKey,
+        info: PublishInfo,
+        publish: u64,
+        mut writer: LogWriter,
+        since: Duration,
+    ) -> (Publisher, Arc<Stream>) {
+        writer.resume(registry.now.saturating_sub(since));
+        let started = (self.shared.options.clock)();
+        let stream = match registry.streams.get_mut(&key) {
+            Some(entry) => {
+                entry.publish = publish;
+                entry.stream.set_info(info);
+                entry.stream.clone()
+            }
+            None => Arc::new(Stream::new(key.clone(), writer.log().clone(), info, started, publish)),
+        };
+        stream.enter(StreamState::Publishing);
+        self.shared.emit(&key, StreamEventKind::PublishResumed);
+        (Publisher::new(writer, self.hooks(key, publish)), stream)
+    }
+
+    fn hooks(&self, key: StreamKey, publish: u64) -> Box<Hooks> {
+        Box::new(Hooks { shared: self.shared.clone(), key, publish })
+    }
+
+    /// The stream with that key, if it is being published or its publisher may come back.
     pub fn stream(&self, key: &StreamKey) -> Option<Arc<Stream>> {
-        lock(&self.shared.registry).streams.get(key).cloned()
+        lock(&self.shared.registry).streams.get(key).map(|entry| entry.stream.clone())
     }
 
-    /// All streams that are being published, by key.
+    /// All streams, by key.
     pub fn streams(&self) -> Vec<Arc<Stream>> {
-        let mut streams: Vec<_> = lock(&self.shared.registry).streams.values().cloned().collect();
+        let registry = lock(&self.shared.registry);
+        let mut streams: Vec<_> = registry.streams.values().map(|entry| entry.stream.clone()).collect();
         streams.sort_by(|a, b| a.key.cmp(&b.key));
         streams
     }
@@ -185,18 +218,53 @@ impl Engine {
         self.shared.events.subscribe(waker)
     }
 
-    /// Samples the rates of all streams. Call about once a second with the time since any fixed origin.
+    /// Samples the rates of all streams, and ends those that have been idle or waited for too long. Call about once a second with the
+    /// time since any fixed origin.
     pub fn measure(&self, now: Duration) {
-        for stream in self.streams() {
-            lock(&stream.meter).sample(now, stream.log.counters());
+        let mut registry = lock(&self.shared.registry);
+        registry.now = now;
+        let over = |entry: &Entry| {
+            let still = entry.stream.measure(now);
+            match &entry.waiting {
+                Some((_, since)) if now.saturating_sub(*since) >= entry.spec.reconnect_grace => {
+                    Some("the publisher did not come back")
+                }
+                None if entry.spec.idle_timeout.is_some_and(|timeout| still >= timeout) => {
+                    Some("the publisher sent nothing for too long")
+                }
+                _ => None,
+            }
+        };
+        let ending: Vec<_> =
+            registry.streams.iter().filter_map(|(key, entry)| Some((key.clone(), over(entry)?))).collect();
+        for (key, reason) in ending {
+            if let Some(entry) = registry.streams.remove(&key) {
+                self.shared.end(&entry.stream, reason);
+            }
         }
     }
 
-    /// Refuses new publishers and ends all streams. Their publishers learn it at their next frame.
+    /// Refuses new publishers and ends all streams; their publishers are told.
     pub fn shutdown(&self) {
-        lock(&self.shared.registry).shutting_down = true;
-        for stream in self.streams() {
-            stream.log.close();
+        let mut registry = lock(&self.shared.registry);
+        registry.shutting_down = true;
+        self.end_all(&mut registry, "the engine is shutting down", |_| true);
+    }
+
+    /// Ends a stream from this side; its publisher is told. False when it is no longer there.
+    pub fn end(&self, stream: &Stream, reason: &str) -> bool {
+        let mut registry = lock(&self.shared.registry);
+        let is_it = registry.streams.get(&stream.key).is_some_and(|entry| entry.stream.session() == stream.session());
+        if is_it {
+            registry.streams.remove(&stream.key);
+            self.shared.end(stream, reason);
+        }
+        is_it
+    }
+
+    fn end_all(&self, registry: &mut Registry, reason: &str, which: impl Fn(&StreamKey) -> bool) {
+        for (_, entry) in registry.streams.extract_if(|key, _| which(key)) {
+            self.shared.end(&entry.stream, reason);
         }
     }
 }
@@ -206,13 +274,20 @@ impl Shared {
         let at_unix_ms = (self.options.clock)();
         self.events.emit(&StreamEvent { key: key.clone(), at_unix_ms, kind });
     }
+
+    /// Ends a stream that has left the registry.
+    fn end(&self, stream: &Stream, reason: &str) {
+        stream.enter(StreamState::Ended);
+        stream.log.close();
+        self.emit(&stream.key, StreamEventKind::PublishEnded { reason: reason.to_owned() });
+    }
 }
 
 /// Ties a publisher to its entry in the registry.
 struct Hooks {
     shared: Arc<Shared>,
     key: StreamKey,
-    session: u64,
+    publish: u64,
 }
 
 impl PublisherHooks for Hooks {
@@ -220,86 +295,40 @@ impl PublisherHooks for Hooks {
         self.shared.emit(&self.key, StreamEventKind::TracksChanged(tracks.clone()));
     }
 
-    fn ended(&mut self, reason: &str) {
+    fn gop_truncated(&mut self) {
+        self.shared.emit(&self.key, StreamEventKind::GopTruncated);
+    }
+
+    fn ended(&mut self, reason: &str, writer: LogWriter) {
         let mut registry = lock(&self.shared.registry);
-        if registry.streams.get(&self.key).is_some_and(|stream| stream.session == self.session) {
+        let now = registry.now;
+        let Some(entry) = registry.streams.get_mut(&self.key).filter(|entry| entry.publish == self.publish) else {
+            return; // Replaced, reaped or ended: that was told when it happened.
+        };
+        if entry.spec.reconnect_grace.is_zero() {
+            let stream = entry.stream.clone();
             registry.streams.remove(&self.key);
+            self.shared.end(&stream, reason);
+        } else {
+            entry.waiting = Some((writer, now));
+            entry.stream.enter(StreamState::Idle);
+            self.shared.emit(&self.key, StreamEventKind::PublishInterrupted { reason: reason.to_owned() });
         }
-        self.shared.emit(&self.key, StreamEventKind::PublishEnded { reason: reason.to_owned() });
     }
 }
 
-/// A panic elsewhere must not make the registry unusable: its data are changed by single statements that leave it whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Hears of slow readers of one stream.
+struct Readers {
+    shared: Arc<Shared>,
+    key: StreamKey,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn engine(max_publishers: usize) -> Engine {
-        Engine::new(EngineOptions { max_publishers, bounds: LogBounds::default(), clock: || 42 })
+impl LogObserver for Readers {
+    fn lagged(&self, missed: u64) {
+        self.shared.emit(&self.key, StreamEventKind::SubscriberLagged { missed });
     }
 
-    fn key(stream: &str) -> StreamKey {
-        StreamKey::new("live", stream).unwrap()
-    }
-
-    fn start(engine: &Engine, stream: &str) -> Result<Publisher, EngineError> {
-        engine.start_publish(key(stream), PublishInfo::default()).map(|(publisher, _)| publisher)
-    }
-
-    #[test]
-    fn a_key_is_taken_once_and_free_again_after_its_publisher() {
-        let engine = engine(10);
-        let first = start(&engine, "cam").unwrap();
-        assert_eq!(start(&engine, "cam").err(), Some(EngineError::AlreadyPublishing { key: key("cam") }));
-        drop(first);
-        assert!(engine.stream(&key("cam")).is_none());
-        let _second = start(&engine, "cam").unwrap();
-        assert_eq!(engine.streams().len(), 1);
-    }
-
-    #[test]
-    fn max_publishers_is_exact_under_concurrency() {
-        let engine = engine(5);
-        let engine = &engine;
-        let started: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..20).map(|n| scope.spawn(move || start(engine, &format!("s{n}")).ok())).collect();
-            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
-        });
-        assert_eq!(started.len(), 5);
-        assert_eq!(start(engine, "one-more").err(), Some(EngineError::PublisherLimit { limit: 5 }));
-        drop(started);
-        assert!(start(engine, "one-more").is_ok());
-    }
-
-    #[test]
-    fn events_tell_the_life_of_a_stream_with_time_and_reason() {
-        let engine = engine(10);
-        let events = engine.subscribe_events(Waker::noop().clone());
-        start(&engine, "cam").unwrap().end("enough");
-        let kinds: Vec<String> = std::iter::from_fn(|| events.pop())
-            .map(|event| format!("{} {} {:?}", event.at_unix_ms, event.key, event.kind))
-            .collect();
-        assert_eq!(kinds, ["42 live/cam PublishStarted", "42 live/cam PublishEnded { reason: \"enough\" }"]);
-    }
-
-    #[test]
-    fn unread_events_are_bounded_and_counted() {
-        let engine = engine(10);
-        let events = engine.subscribe_events(Waker::noop().clone());
-        (0..600).for_each(|_| drop(start(&engine, "cam").unwrap()));
-        assert_eq!(events.dropped(), 1200 - 1024);
-    }
-
-    #[test]
-    fn shutdown_ends_streams_and_refuses_new_ones() {
-        let engine = engine(10);
-        let publisher = start(&engine, "cam").unwrap();
-        engine.shutdown();
-        assert!(publisher.log().is_closed());
-        assert_eq!(start(&engine, "b").err(), Some(EngineError::ShuttingDown));
+    fn evicted(&self, missed: u64) {
+        self.shared.emit(&self.key, StreamEventKind::SubscriberEvicted { missed });
     }
 }

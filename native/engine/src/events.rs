@@ -28,13 +28,32 @@ pub struct StreamEvent {
 pub enum StreamEventKind {
     /// A publisher has taken the key. Frames and tracks may follow.
     PublishStarted,
+    /// The publisher is gone; the stream waits for it to come back.
+    PublishInterrupted {
+        /// Why, for people.
+        reason: String,
+    },
+    /// A publisher has come back within the grace time and goes on in the same stream.
+    PublishResumed,
     /// The first frame under these tracks was published.
     TracksChanged(Arc<TrackSet>),
-    /// The publisher is gone and the key is free.
+    /// The stream is over and the key is free.
     PublishEnded {
         /// Why, for people.
         reason: String,
     },
+    /// A slow reader was made to skip.
+    SubscriberLagged {
+        /// Frames skipped this time.
+        missed: u64,
+    },
+    /// A reader has missed more than it may, and reads nothing any more.
+    SubscriberEvicted {
+        /// Frames missed in all.
+        missed: u64,
+    },
+    /// The GOP has outgrown the bounds of the stream: joiners wait for the next key frame. Once in a GOP.
+    GopTruncated,
 }
 
 /// The events of an engine, as one listener sees them: oldest first, none twice.

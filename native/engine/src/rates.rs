@@ -19,12 +19,23 @@ const SAMPLES: usize = 5;
 #[derive(Default)]
 pub(crate) struct Meter {
     samples: VecDeque<(Duration, Counters)>,
+    /// When the counters were last seen to have changed.
+    changed_at: Option<Duration>,
     pub(crate) rates: Rates,
 }
 
 impl Meter {
-    /// Takes a sample; `now` is time since any fixed origin.
-    pub(crate) fn sample(&mut self, now: Duration, counters: Counters) {
+    /// Takes a sample; `now` is time since any fixed origin. Returns how long the counters have stood still.
+    pub(crate) fn sample(&mut self, now: Duration, counters: Counters) -> Duration {
+        let frames = |counters: &Counters| counters.video_frames + counters.other_frames;
+        if self.samples.back().is_none_or(|(_, last)| frames(last) != frames(&counters)) {
+            self.changed_at = Some(now);
+        }
+        self.keep(now, counters);
+        now.saturating_sub(self.changed_at.unwrap_or(now))
+    }
+
+    fn keep(&mut self, now: Duration, counters: Counters) {
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
         }
@@ -50,12 +61,13 @@ mod tests {
         let mut meter = Meter::default();
         let mut counters = Counters::default();
         for s in 0..10 {
-            meter.sample(Duration::from_secs(s), counters);
+            assert_eq!(meter.sample(Duration::from_secs(s), counters), Duration::ZERO);
             counters.bytes += 125_000;
             counters.video_frames += 25;
         }
         assert_eq!(meter.rates, Rates { bits_per_s: 1e6, frames_per_s: 25.0 });
-        (10..16).for_each(|s| meter.sample(Duration::from_secs(s), counters));
+        let still: Vec<u64> = (10..16).map(|s| meter.sample(Duration::from_secs(s), counters).as_secs()).collect();
+        assert_eq!(still, [0, 1, 2, 3, 4, 5]);
         assert_eq!(meter.rates, Rates::default());
     }
 }

@@ -8,9 +8,15 @@
 //! A panic, more than a second for one input, or more memory than the target's bound fails the run,
 //! with the line that replays the input. Input `K` of seed `S` is the same bytes on every machine.
 
+mod avc;
+mod bit_edits;
+mod checks;
+mod flv;
+mod flv_edits;
 mod mutate;
 mod options;
 mod random;
+mod shrink;
 mod sweep;
 mod targets;
 

@@ -5,9 +5,12 @@ use std::ops::Range;
 use crate::random::Random;
 
 /// No input is longer: what a parser does with a kilobyte it does with a megabyte, slower.
-const MAX_INPUT_BYTES: usize = 64 << 10;
+pub const MAX_INPUT_BYTES: usize = 64 << 10;
 /// Values at the edges of what fields can say.
 const EDGES: [u64; 10] = [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0xff_ffff, 0x7fff_ffff];
+
+/// An edit that knows what the bytes mean, and leaves what it does not break readable.
+pub type Edit = fn(&mut Random, &mut Vec<u8>);
 
 /// Bytes for a target, and where a socket would have cut them.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,14 +33,18 @@ impl Input {
     }
 }
 
-/// Input `number` of `seed`: one of the vectors, edited one to eight times, cut at random.
-pub fn make_input(vectors: &[Vec<u8>], seed: u64, number: u64) -> Input {
+/// Input `number` of `seed`: one of the vectors, edited one to eight times, cut at random. Half of the edits are those of
+/// the target, if it has any.
+pub fn make_input(vectors: &[Vec<u8>], own: Option<Edit>, seed: u64, number: u64) -> Input {
     let mut random = Random::new(seed, number);
     let mut bytes = random.pick(vectors).cloned().unwrap_or_default();
     // Few edits reach deep, many find strange combinations.
     let edits = random.pick(&[1, 1, 2, 3, 8]).copied().unwrap_or(1);
     for _ in 0..edits {
-        edit(&mut random, &mut bytes, vectors);
+        match own {
+            Some(own) if random.below(2) == 0 => own(&mut random, &mut bytes),
+            _ => edit(&mut random, &mut bytes, vectors),
+        }
         bytes.truncate(MAX_INPUT_BYTES);
     }
     let cuts = cut(&mut random, bytes.len());
@@ -107,7 +114,8 @@ fn some_range(random: &mut Random, length: usize) -> Range<usize> {
     begin..end
 }
 
-fn edge(random: &mut Random) -> u64 {
+/// A value at the edge of what some field can say.
+pub fn edge(random: &mut Random) -> u64 {
     random.pick(&EDGES).copied().unwrap_or_default()
 }
 
@@ -132,13 +140,13 @@ mod tests {
     #[test]
     fn same_seed_and_number_give_the_same_input() {
         for number in 0..1000 {
-            assert_eq!(make_input(&vectors(), 7, number), make_input(&vectors(), 7, number));
+            assert_eq!(make_input(&vectors(), None, 7, number), make_input(&vectors(), None, 7, number));
         }
     }
 
     #[test]
     fn inputs_differ_by_number_and_by_seed() {
-        let inputs = |seed| (0..1000).map(move |number| make_input(&vectors()[..1], seed, number).bytes);
+        let inputs = |seed| (0..1000).map(move |number| make_input(&vectors()[..1], None, seed, number).bytes);
         let distinct: std::collections::HashSet<_> = inputs(1).chain(inputs(2)).collect();
         assert!(distinct.len() > 1900, "{}", distinct.len());
     }
@@ -146,7 +154,7 @@ mod tests {
     #[test]
     fn pieces_are_the_bytes_in_order() {
         for number in 0..2000 {
-            let input = make_input(&vectors(), 3, number);
+            let input = make_input(&vectors(), None, 3, number);
             assert_eq!(input.pieces().collect::<Vec<_>>().concat(), input.bytes, "{number}");
             assert!(input.bytes.len() <= MAX_INPUT_BYTES);
         }

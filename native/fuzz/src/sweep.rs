@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     mutate::{Input, make_input},
+    shrink::shrink,
     targets::Target,
 };
 
@@ -45,7 +46,7 @@ pub fn sweep(target: &Target, seed: u64, inputs: u64) -> Result<Report, Failure>
     let (mut total, mut max, mut buffered_bytes) = (Duration::ZERO, Duration::ZERO, 0);
     for number in 0..inputs {
         watch.progress.store(number, Ordering::Relaxed);
-        let input = make_input(&vectors, seed, number);
+        let input = make_input(&vectors, target.edit, seed, number);
         let (time, held) = judge(target, &input, max).map_err(|what| Failure { number, what })?;
         total = total.saturating_add(time);
         max = max.max(time);
@@ -57,13 +58,23 @@ pub fn sweep(target: &Target, seed: u64, inputs: u64) -> Result<Report, Failure>
 
 /// Shows one input and runs it.
 pub fn replay(target: &Target, seed: u64, number: u64) -> Result<Report, Failure> {
-    let input = make_input(&(target.vectors)(), seed, number);
+    let input = make_input(&(target.vectors)(), target.edit, seed, number);
     let lengths: Vec<_> = input.pieces().map(<[u8]>::len).collect();
     println!("pieces: {lengths:?}");
-    println!("bytes: {}", input.bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-    let _watch = Watchdog::start(target.name, seed);
-    let (time, buffered_bytes) = judge(target, &input, MAX_TIME).map_err(|what| Failure { number, what })?;
+    println!("bytes: {}", hex(&input.bytes));
+    let watch = Watchdog::start(target.name, seed);
+    let judged = judge(target, &input, MAX_TIME);
+    drop(watch);
+    if judged.is_err() {
+        let smallest = shrink(&input.bytes, |bytes| judge(target, &Input::whole(bytes.to_vec()), MAX_TIME).is_err());
+        println!("smallest in one piece: {}", smallest.map_or("none".to_owned(), |bytes| hex(&bytes)));
+    }
+    let (time, buffered_bytes) = judged.map_err(|what| Failure { number, what })?;
     Ok(Report { inputs: 1, mean: time, max: time, buffered_bytes })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Time and memory of one input, or what is wrong with it. One that is slower than the `slowest` so
@@ -133,6 +144,7 @@ mod tests {
     const FAKE: Target = Target {
         name: "fake",
         vectors: || vec![b"0123456789".to_vec()],
+        edit: None,
         buffered_bytes_max: usize::MAX,
         run: |input| {
             assert!(input.bytes.first() != Some(&0xff), "found");

@@ -2,7 +2,9 @@
 
 #![allow(dead_code)]
 
-use arcly_bus::{Frame, FrameFlags, LogBounds, Publisher, Track, TrackId};
+use std::sync::Arc;
+
+use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Publisher, Track, TrackId};
 use arcly_codec::{
     CodecConfig,
     aac::AudioSpecificConfig,
@@ -41,8 +43,12 @@ pub fn audio_track() -> Track {
     Track::new(AUDIO, CodecConfig::Aac(config))
 }
 
+pub fn empty_stream(bounds: LogBounds) -> Publisher {
+    Publisher::new(LogWriter::new(bounds, Arc::new(())), Box::new(()))
+}
+
 pub fn stream(frames: usize, bytes: usize) -> Publisher {
-    let mut publisher = Publisher::new(LogBounds { frames, bytes }, Box::new(()));
+    let mut publisher = empty_stream(LogBounds { frames, bytes, max_lag: None });
     publisher.set_tracks(vec![video_track(1280), audio_track()]).unwrap();
     publisher
 }

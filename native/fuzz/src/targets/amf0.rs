@@ -8,7 +8,7 @@ use arcly_wire::rtmp::{
 use super::Target;
 use crate::mutate::Input;
 
-pub const TARGET: Target = Target { name: "amf0", vectors, buffered_bytes_max: 0, run };
+pub const TARGET: Target = Target { name: "amf0", vectors, edit: None, buffered_bytes_max: 0, run };
 
 fn vectors() -> Vec<Vec<u8>> {
     let property = |name: &str, value: Value| (name.to_owned(), value);

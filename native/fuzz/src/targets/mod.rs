@@ -1,13 +1,27 @@
 //! What is swept. A new target is a file here with a `TARGET`, and its two lines below.
 
+mod aac;
 mod amf0;
+mod flv_file;
+mod flv_tags;
+mod h264;
+mod names;
 mod rtmp_chunk;
 mod rtmp_conn;
 
-use crate::mutate::Input;
+use crate::mutate::{Edit, Input};
 
 /// Everything that reads a peer's bytes.
-pub const ALL: &[Target] = &[amf0::TARGET, rtmp_chunk::TARGET, rtmp_conn::TARGET];
+pub const ALL: &[Target] = &[
+    aac::TARGET,
+    amf0::TARGET,
+    flv_file::TARGET,
+    flv_tags::TARGET,
+    h264::TARGET,
+    names::TARGET,
+    rtmp_chunk::TARGET,
+    rtmp_conn::TARGET,
+];
 
 /// A parser or a state machine under test.
 pub struct Target {
@@ -15,8 +29,43 @@ pub struct Target {
     pub name: &'static str,
     /// Valid inputs, to be broken. Small ones: an edit should hit something.
     pub vectors: fn() -> Vec<Vec<u8>>,
+    /// Edits that know what the input means, for inputs of which others would break only the surface.
+    pub edit: Option<Edit>,
     /// What it may hold at a time, by its limits.
     pub buffered_bytes_max: usize,
     /// Runs it on an input, asserts what must be true of it, and says how many bytes it held at most.
     pub run: fn(&Input) -> usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
+    const REQUIRED: [&str; 8] = ["aac", "amf0", "flv_file", "flv_tags", "h264", "names", "rtmp_chunk", "rtmp_conn"];
+
+    #[test]
+    fn every_required_target_exists_and_is_named_once() {
+        let names: Vec<_> = ALL.iter().map(|target| target.name).collect();
+        assert_eq!(names, REQUIRED);
+    }
+
+    #[test]
+    fn every_file_of_targets_is_entered() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/targets");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut stems: Vec<_> = files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        stems.retain(|stem| stem != "mod");
+        stems.sort();
+        assert_eq!(stems, REQUIRED);
+    }
+
+    #[test]
+    fn every_target_has_vectors_that_fit() {
+        for target in ALL {
+            let vectors = (target.vectors)();
+            let fits = |vector: &Vec<u8>| (1..=crate::mutate::MAX_INPUT_BYTES).contains(&vector.len());
+            assert!(!vectors.is_empty() && vectors.iter().all(fits), "{}", target.name);
+        }
+    }
 }

@@ -12,6 +12,7 @@ const CHUNK_STREAMS: usize = 16;
 pub const TARGET: Target = Target {
     name: "rtmp_chunk",
     vectors,
+    edit: None,
     // With the states of the chunk streams, less than 128 bytes each.
     buffered_bytes_max: UNFINISHED_BYTES + CHUNK_STREAMS * 128,
     run,

@@ -25,6 +25,7 @@ const LIMITS_PENDING_EVENTS: usize = 1000;
 pub const TARGET: Target = Target {
     name: "rtmp_conn",
     vectors,
+    edit: None,
     // Unfinished messages, events of about 100 bytes in a ring that doubles, their bodies (which
     // are no longer than the input), output, chunk stream states.
     buffered_bytes_max: LIMITS_UNFINISHED_BYTES + LIMITS_PENDING_EVENTS * 256 + (64 << 10) + (80 << 10),

@@ -82,7 +82,7 @@ impl Task {
                 Next::Again
             }
             Read::Empty => Next::Wait,
-            Read::Ended => Next::End,
+            Read::Ended | Read::Evicted => Next::End,
         }
     }
 

@@ -1,13 +1,20 @@
 //! The RTMP listener: one task per connection, which drives the state machine of `wire` and hands frames to the bus.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Wake, Waker},
+    time::Duration,
+};
 
 use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     runtime::Handle,
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -15,7 +22,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Inbox, ListenError, Notice,
     accept::{Acceptor, bind},
-    rtmp::{PublishRequest, Refusal, request::Answer, to_bus::ToBus},
+    rtmp::{
+        PublishRequest, Refusal,
+        request::Answer,
+        to_bus::{ENDED_HERE, ToBus},
+    },
 };
 
 /// How a listener behaves.
@@ -148,6 +159,16 @@ impl From<io::Error> for End {
     }
 }
 
+/// Wakes the task of a connection from any thread.
+#[derive(Default)]
+struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
 struct Connection {
     machine: ServerConn,
     started: Instant,
@@ -162,6 +183,8 @@ struct Connection {
     publishing: HashMap<u32, ToBus>,
     /// The peer was refused, or a publish was ended from our side.
     dismissed: bool,
+    /// Rung when a stream that is published here is ended by somebody else.
+    upstream: Arc<Bell>,
 }
 
 impl Connection {
@@ -182,6 +205,7 @@ impl Connection {
             asked: HashMap::new(),
             publishing: HashMap::new(),
             dismissed: false,
+            upstream: Arc::default(),
         }
     }
 
@@ -195,6 +219,7 @@ impl Connection {
             let turn = tokio::select! {
                 read = stream.read(&mut buffer) => self.on_read(read, &buffer),
                 Some((stream_id, answer)) = self.answers.recv() => { self.on_answer(stream_id, answer); Ok(()) }
+                () = self.upstream.0.notified() => { self.end_closed(); Ok(()) }
                 () = sleep_until(deadline) => self.on_deadline(),
                 () = stop.cancelled() => Err(End::Stopped),
             };
@@ -221,6 +246,7 @@ impl Connection {
         let expected = self.asked.remove(&stream_id).is_some();
         match answer {
             Answer::Accept(publisher) if expected => {
+                publisher.wake_on_request(Waker::from(self.upstream.clone()));
                 self.publishing.insert(stream_id, ToBus::new(publisher));
                 self.machine.accept_publish(stream_id);
             }
@@ -291,6 +317,17 @@ impl Connection {
         if let Err(reason) = outcome {
             self.machine.end_publish(stream_id, &reason);
             self.unpublish(stream_id, reason);
+            self.dismissed = true;
+        }
+    }
+
+    /// Ends publishes whose stream was ended by somebody else; a sender that is silent would not notice. (A request for a key
+    /// frame rings too: RTMP has no way to pass it on.)
+    fn end_closed(&mut self) {
+        let closed = self.publishing.iter().filter(|(_, to_bus)| to_bus.is_closed());
+        for stream_id in closed.map(|(stream_id, _)| *stream_id).collect::<Vec<_>>() {
+            self.machine.end_publish(stream_id, ENDED_HERE);
+            self.unpublish(stream_id, ENDED_HERE);
             self.dismissed = true;
         }
     }

@@ -10,6 +10,9 @@ use arcly_wire::rtmp::{Media, MediaKind};
 /// a flow of them is no stream.
 const BROKEN_MAX: u32 = 100;
 
+/// What a publisher is told whose stream was ended by somebody else.
+pub(crate) const ENDED_HERE: &str = "the stream was ended by the server";
+
 pub(crate) struct ToBus {
     demuxer: FlvDemuxer,
     publisher: Publisher,
@@ -37,11 +40,16 @@ impl ToBus {
         while let Some(item) = self.demuxer.poll() {
             match publish(&mut self.publisher, item) {
                 Ok(()) => {}
-                Err(BusError::Closed) => return Err("the stream was ended by the server".into()),
+                Err(BusError::Closed) => return Err(ENDED_HERE.into()),
                 Err(error) => self.say(error.to_string()),
             }
         }
         Ok(())
+    }
+
+    /// Whether the stream was ended by somebody else.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.publisher.log().is_closed()
     }
 
     /// Problems that were not told yet.

@@ -107,10 +107,9 @@ fn write_reply(now: Duration, c1: &[u8], seed: u64, output: &mut BytesMut) {
     // Zero: anything else announces the digest handshake to clients that know it.
     output.put_u32(0);
     put_random(seed, PART_BYTES - 8, output);
-    // S2: C1's time, when it was read, C1's random bytes (RTMP §5.2.4).
-    output.put_slice(c1.get(..4).unwrap_or_default());
-    output.put_u32(time);
-    output.put_slice(c1.get(8..).unwrap_or_default());
+    // S2: C1 as it came. RTMP §5.2.4 puts the time of reading into its second word, but librtmp, and so OBS, compares all of it
+    // and complains in its log.
+    output.put_slice(c1);
 }
 
 /// Fills with SplitMix64. "Random" here tells a connection from itself; it protects nothing.

@@ -15,7 +15,7 @@
 //!
 //! | clause | state |
 //! |---|---|
-//! | RTMP §5.2 handshake | done, the simple one; a digest in C1 is answered simply (ffmpeg, OBS and GStreamer accept that). S1's echo in C2 is not checked: encoders differ |
+//! | RTMP §5.2 handshake | done, the simple one; a digest in C1 (ffmpeg sends one, OBS and GStreamer none) is answered simply, which ffmpeg accepts. S1's echo in C2 is not checked: encoders differ |
 //! | RTMP §5.3.1 chunk format | done. Tolerated: a type 1 header on a fresh chunk stream (librtmp's user control messages) |
 //! | RTMP §5.3.1.3 extended timestamp | done; taken to be repeated in type 3 chunks, as the clause says |
 //! | RTMP §5.4.1-5.4.4 protocol control | done. Tolerated: any chunk stream and message stream id |

@@ -12,17 +12,26 @@ pub struct Script {
     pub after_publish: Vec<u8>,
 }
 
-pub fn all() -> [Script; 3] {
-    [ffmpeg(), obs(), recorded_ffmpeg()]
+pub fn all() -> [Script; 4] {
+    [ffmpeg(), obs(), recorded_ffmpeg(), recorded_obs()]
 }
 
-/// The recording in `vectors/`.
+/// `vectors/ffmpeg_publish.bin`.
 pub fn recorded_ffmpeg() -> Script {
-    let bytes = include_bytes!("../vectors/ffmpeg_publish.bin");
+    recorded("ffmpeg, recorded", include_bytes!("../vectors/ffmpeg_publish.bin"))
+}
+
+/// `vectors/obs_publish.bin`.
+pub fn recorded_obs() -> Script {
+    recorded("OBS, recorded", include_bytes!("../vectors/obs_publish.bin"))
+}
+
+/// Cut behind the last value of `publish`.
+fn recorded(name: &'static str, bytes: &[u8]) -> Script {
     let publish = bytes.windows(7).position(|window| window == b"publish").unwrap();
     let end = publish + bytes[publish..].windows(7).position(|window| window == b"\x02\x00\x04live").unwrap() + 7;
     let (until_publish, after_publish) = bytes.split_at(end);
-    Script { name: "ffmpeg, recorded", until_publish: until_publish.to_vec(), after_publish: after_publish.to_vec() }
+    Script { name, until_publish: until_publish.to_vec(), after_publish: after_publish.to_vec() }
 }
 
 /// ffmpeg: audio on chunk stream 4, video on 6, chunk size as the server's, an extra sequence header at the end.

@@ -1,6 +1,6 @@
 //! Whole sessions: what comes out, and that it does not depend on how the input is cut.
 
-use arcly_wire::rtmp::{Event, MediaKind};
+use arcly_wire::rtmp::{Event, Media, MediaKind};
 
 use crate::{
     client::{media, pattern, publish_request, read_replies},
@@ -9,6 +9,19 @@ use crate::{
 
 fn whole(script: &Script) -> (Vec<Event>, Vec<u8>) {
     play(script, |_, bytes| vec![bytes.to_vec()])
+}
+
+/// The media of one kind, in order.
+fn media_of(events: &[Event], kind: MediaKind) -> Vec<&Media> {
+    let of_kind = events.iter().filter_map(|event| match event {
+        Event::Media(media) if media.kind == kind => Some(media),
+        _ => None,
+    });
+    of_kind.collect()
+}
+
+fn times(events: &[Event], kind: MediaKind) -> Vec<u32> {
+    media_of(events, kind).iter().map(|media| media.timestamp_ms).collect()
 }
 
 #[test]
@@ -61,22 +74,58 @@ fn obs_session_gives_its_events() {
 fn recorded_ffmpeg_session_gives_its_events() {
     let (events, _) = whole(&script::recorded_ffmpeg());
     assert_eq!(events[1], publish_request("live", "cam", "token=s3cret"));
-    let of = |wanted| {
-        let times = events.iter().filter_map(move |event| match event {
-            Event::Media(media) if media.kind == wanted => Some(media.timestamp_ms),
-            _ => None,
-        });
-        times.collect::<Vec<_>>()
-    };
     // Sequence header, five pictures 200 ms apart, end of sequence.
-    assert_eq!(of(MediaKind::Video), [0, 0, 200, 400, 600, 800, 800]);
+    assert_eq!(times(&events, MediaKind::Video), [0, 0, 200, 400, 600, 800, 800]);
     // A sequence header, then 1024 samples at 44.1 kHz each; the pictures began 377 ms earlier.
-    let audio = of(MediaKind::Audio);
+    let audio = times(&events, MediaKind::Audio);
     assert_eq!((audio.len(), audio[0], audio[1], audio[45]), (46, 0, 377, 1398));
     assert!(audio[1..].windows(2).all(|pair| (23..=24).contains(&(pair[1] - pair[0]))), "{audio:?}");
     let Some(Event::Media(metadata)) = events.get(2) else { panic!("{:?}", events[2]) };
     assert!(metadata.body.starts_with(b"\x02\x00\x0aonMetaData\x08"));
     assert_eq!(events.last(), Some(&Event::PublishEnded { stream_id: 1 }));
+}
+
+#[test]
+fn recorded_obs_session_gives_its_events() {
+    let (events, _) = whole(&script::recorded_obs());
+    let Event::Connected(info) = &events[0] else { panic!("{:?}", events[0]) };
+    assert_eq!((info.app.as_str(), info.query.as_str()), ("live", ""));
+    assert_eq!(info.flash_ver, "FMLE/3.0 (compatible; FMSc/1.0)");
+    assert_eq!(events[1], publish_request("live", "cam", ""));
+    // Connected, requested, onMetaData, media, ended: nothing else.
+    assert_eq!(events.len(), 2 + 1 + 19 + 26 + 1);
+    // A sequence header, then pictures at 30 Hz, in OBS's rounding: 99, not 100.
+    let pictures = times(&events, MediaKind::Video);
+    assert_eq!(pictures[..8], [0, 0, 33, 66, 99, 132, 166, 199]);
+    assert_eq!((pictures.len(), pictures[18]), (19, 566));
+    // A sequence header, then 1024 samples at 48 kHz each; the pictures began 66 ms earlier.
+    let audio = times(&events, MediaKind::Audio);
+    assert_eq!(audio[..6], [0, 66, 87, 108, 130, 151]);
+    assert_eq!((audio.len(), audio[25]), (26, 578));
+    assert_eq!(events.last(), Some(&Event::PublishEnded { stream_id: 1 }));
+}
+
+#[test]
+fn recorded_obs_bodies_are_whole() {
+    let (events, _) = whole(&script::recorded_obs());
+    let [metadata] = media_of(&events, MediaKind::Script)[..] else { panic!("one onMetaData") };
+    assert!(metadata.body.starts_with(b"\x02\x00\x0aonMetaData\x08\0\0\0\x14"));
+    assert!(metadata.body.ends_with(b"obs-output module (libobs version 29.0.2.1-1+b1)\0\0\x09"));
+    let video = media_of(&events, MediaKind::Video);
+    assert!(video[0].body.starts_with(b"\x17\x00\0\0\0\x01\x64\x00\x1e"), "avcC, High 3.0");
+    // Longer than OBS's chunk size of 4096: the one message that goes on in a type 3 chunk.
+    assert!(video[1].body.starts_with(b"\x17\x01\x00\x00\x42") && video[1].body.len() == 4700);
+    assert_eq!(video.iter().map(|media| media.body.len()).sum::<usize>(), 11_221);
+    let audio = media_of(&events, MediaKind::Audio);
+    assert_eq!(audio[0].body[..], *b"\xaf\x00\x11\x90\x56\xe5\x00");
+    assert!(audio[1..].iter().all(|media| media.body[..] == *b"\xaf\x01\x21\x10\x04\x60\x8c\x1c"), "silence");
+}
+
+#[test]
+fn recorded_c1_announces_a_digest_from_ffmpeg_and_none_from_obs() {
+    // Where RTMP §5.2.3 has zeroes, a client that wants the digest handshake puts its version.
+    assert_eq!(script::recorded_ffmpeg().until_publish[5..9], [9, 0, 124, 2]);
+    assert_eq!(script::recorded_obs().until_publish[5..9], [0, 0, 0, 0]);
 }
 
 #[test]
@@ -96,11 +145,12 @@ fn ffmpeg_session_is_answered_command_by_command() {
 
 #[test]
 fn handshake_echoes_c1_and_announces_no_digest() {
-    let (_, output) = whole(&script::ffmpeg());
+    let script = script::ffmpeg();
+    let (_, output) = whole(&script);
     assert_eq!(output[0], 3);
     assert_eq!(output[5..9], [0, 0, 0, 0]);
-    assert_eq!(output[1 + 1536..][..4], [0, 0, 0, 9], "S2 begins with C1's time");
-    assert_eq!(output[1 + 1536 + 8..][..1528], [0x5a; 1528], "S2 ends with C1's random bytes");
+    let c1 = &script.until_publish[1..][..1536];
+    assert_eq!(&output[1 + 1536..][..1536], c1, "S2 is C1 to the last bit: librtmp compares them");
 }
 
 #[test]

@@ -1,0 +1,22 @@
+"""Authenticators: who may publish and play. Give one to `arcly.Engine(authenticator=…)`.
+
+Each is a `StreamAuthenticator`. They hold nothing that has to be closed. What fails, hangs or is malformed is refused.
+"""
+
+from arcly.services.auth.combine import Action, AllOf, AnyOf, Authenticator, PermitAll
+from arcly.services.auth.external import HttpAuthenticator
+from arcly.services.auth.jwks import JwksUrl
+from arcly.services.auth.jwt import JwtAuthenticator
+from arcly.services.auth.signed_token import SignedToken
+
+__all__ = [
+    "Action",
+    "AllOf",
+    "AnyOf",
+    "Authenticator",
+    "HttpAuthenticator",
+    "JwksUrl",
+    "JwtAuthenticator",
+    "PermitAll",
+    "SignedToken",
+]

@@ -1,0 +1,206 @@
+//! What writes a log: appends frames, bounds memory, repairs times. A publisher holds it while it publishes; between two publishers
+//! of one stream it can be kept, and the log lives on.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use arcly_codec::MediaKind;
+
+use crate::{
+    BusError, Frame, Log, LogBounds, LogObserver, Track, TrackSet, chunk::ChunkWriter, log::Position,
+    timeline::Timeline,
+};
+
+/// A chunk is closed early once it holds this part of [`LogBounds::bytes`], so that memory is given back in small steps.
+const CHUNK_BYTES_PART: usize = 8;
+
+/// The writing end of a log. Dropping it ends the stream.
+pub struct LogWriter {
+    log: Arc<Log>,
+    chunk: ChunkWriter,
+    tracks: Arc<TrackSet>,
+    has_video: bool,
+    timeline: Timeline,
+    kept: Kept,
+}
+
+/// What the publishing of a frame brought about, besides the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Published {
+    /// The bounds have dropped the random access point at which joiners would begin: they wait for the next one. Said once in a GOP.
+    pub gop_truncated: bool,
+}
+
+/// What the chunks in the table hold, oldest first; the last is the one being written.
+struct Kept {
+    oldest: u64,
+    chunks: VecDeque<Size>,
+    total: Size,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Size {
+    frames: usize,
+    bytes: usize,
+}
+
+impl LogWriter {
+    /// A new log within `bounds`; `observer` hears of slow readers.
+    pub fn new(bounds: LogBounds, observer: Arc<dyn LogObserver>) -> Self {
+        let tracks = Arc::new(TrackSet::default());
+        let chunk = ChunkWriter::new(0, 0, tracks.clone());
+        let log = Arc::new(Log::new(bounds, observer, chunk.chunk().clone()));
+        let mut chunks = VecDeque::with_capacity(log.capacity_chunks() + 1);
+        chunks.push_back(Size::default());
+        let kept = Kept { oldest: 0, chunks, total: Size::default() };
+        Self { log, chunk, tracks, has_video: false, timeline: Timeline::default(), kept }
+    }
+
+    /// The log that is written to.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The present tracks.
+    pub fn tracks(&self) -> &Arc<TrackSet> {
+        &self.tracks
+    }
+
+    /// Says that a new sender goes on where another left: its clock may begin anywhere. Its first frame is put `pause` behind the
+    /// last one of the old sender, and is a [`crate::FrameFlags::DISCONTINUITY`].
+    pub fn resume(&mut self, pause: std::time::Duration) {
+        self.timeline.resume(pause);
+    }
+
+    /// Replaces the tracks. Readers see the change exactly between the frame before and the frame after this call.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`].
+    pub fn set_tracks(&mut self, mut tracks: Vec<Track>) -> Result<(), BusError> {
+        if self.log.is_closed() {
+            return Err(BusError::Closed);
+        }
+        tracks.sort_by_key(|track| track.id);
+        let revision = self.tracks.revision.wrapping_add(1);
+        self.tracks = Arc::new(TrackSet { revision, tracks });
+        self.has_video = self.tracks.first(MediaKind::Video).is_some();
+        self.timeline.keep(&self.tracks);
+        self.next_chunk();
+        Ok(())
+    }
+
+    /// Appends one frame. Its times are repaired first (see [`Frame::dts`]). Takes no lock, and allocates only once in
+    /// [`crate::CHUNK_FRAMES`] frames.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`] when the stream was ended, [`BusError::UnknownTrack`], [`BusError::FrameTooLarge`]; the frame is
+    /// then dropped and the stream goes on.
+    pub fn publish(&mut self, mut frame: Frame) -> Result<Published, BusError> {
+        let is_video = self.check(&mut frame)?;
+        let (bytes, is_key) = (frame.payload.len(), frame.is_key() && is_video);
+        if self.chunk.is_full() || self.kept.newest().bytes > self.log.bounds.bytes / CHUNK_BYTES_PART {
+            self.next_chunk();
+        }
+        let position = Position { chunk: self.chunk.chunk().number, index: self.chunk.len() };
+        // Cannot fail: a full chunk was replaced just above.
+        if self.chunk.push(frame).is_ok() {
+            self.account(bytes, is_video);
+        }
+        // Without pictures every frame will do: joiners get the newest chunk, so that players have something to start with.
+        if is_key || (!self.has_video && position.index == 0) {
+            self.log.mark_random_access(position);
+        }
+        let gop_truncated = self.keep_bounds();
+        self.log.wakes.wake();
+        Ok(Published { gop_truncated })
+    }
+
+    /// Refuses what cannot be published, repairs the times of what can, and says whether it is video.
+    fn check(&mut self, frame: &mut Frame) -> Result<bool, BusError> {
+        if self.log.is_closed() {
+            return Err(BusError::Closed);
+        }
+        let Some(track) = self.tracks.find(frame.track) else {
+            return Err(BusError::UnknownTrack { track: frame.track });
+        };
+        let (limit, seen) = (self.log.bounds.bytes, frame.payload.len());
+        if seen > limit {
+            return Err(BusError::FrameTooLarge { limit, seen });
+        }
+        if self.timeline.repair(frame, track.clock_rate_hz) {
+            self.log.totals.repaired.fetch_add(1, Relaxed);
+        }
+        Ok(track.kind() == MediaKind::Video)
+    }
+
+    fn account(&mut self, bytes: usize, is_video: bool) {
+        let totals = &self.log.totals;
+        let frames = if is_video { &totals.video_frames } else { &totals.other_frames };
+        // This thread is the only writer of these: a load and a store, not a locked addition.
+        frames.store(frames.load(Relaxed) + 1, Relaxed);
+        totals.bytes.store(totals.bytes.load(Relaxed) + bytes as u64, Relaxed);
+        self.kept.add(bytes);
+    }
+
+    /// Drops the oldest chunks until the bounds hold; whether that took the random access point away.
+    fn keep_bounds(&mut self) -> bool {
+        let mut truncated = false;
+        while self.kept.exceeds(&self.log.bounds) {
+            let number = self.kept.drop_oldest();
+            self.log.forget(number);
+            truncated |= self.log.forget_random_access(number);
+        }
+        truncated
+    }
+
+    /// Opens a new chunk, then seals the present one: a reader that sees the seal can find the next chunk or knows that it lags.
+    fn next_chunk(&mut self) {
+        let old = self.chunk.chunk().clone();
+        self.chunk = ChunkWriter::new(old.number + 1, old.first + self.chunk.len() as u64, self.tracks.clone());
+        if self.kept.chunks.len() == self.log.capacity_chunks() {
+            self.kept.drop_oldest();
+        }
+        self.log.install(self.chunk.chunk().clone());
+        self.kept.chunks.push_back(Size::default());
+        old.seal();
+    }
+}
+
+impl Kept {
+    fn newest(&self) -> Size {
+        self.chunks.back().copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, bytes: usize) {
+        if let Some(size) = self.chunks.back_mut() {
+            size.frames += 1;
+            size.bytes += bytes;
+        }
+        self.total.frames += 1;
+        self.total.bytes += bytes;
+    }
+
+    /// Whether the bounds hold without the oldest chunk (frames), or do not hold with it (bytes). The newest is never dropped.
+    fn exceeds(&self, bounds: &LogBounds) -> bool {
+        let oldest = self.chunks.front().copied().unwrap_or_default();
+        let spare_frames = self.total.frames - oldest.frames >= bounds.frames;
+        self.chunks.len() > 1 && (spare_frames || self.total.bytes > bounds.bytes)
+    }
+
+    /// Takes the oldest chunk off the account; its number.
+    fn drop_oldest(&mut self) -> u64 {
+        let size = self.chunks.pop_front().unwrap_or_default();
+        self.total.frames -= size.frames;
+        self.total.bytes -= size.bytes;
+        self.oldest += 1;
+        self.oldest - 1
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        self.log.close();
+    }
+}

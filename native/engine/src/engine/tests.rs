@@ -1,0 +1,162 @@
+use arcly_bus::LogBounds;
+
+use super::*;
+
+fn engine_with(max_publishers: usize, spec: AppSpec) -> Engine {
+    Engine::new(EngineOptions { max_publishers, default_app: Some(spec), clock: || 42 })
+}
+
+fn engine(max_publishers: usize) -> Engine {
+    engine_with(max_publishers, AppSpec::default())
+}
+
+fn key(stream: &str) -> StreamKey {
+    StreamKey::new("live", stream).unwrap()
+}
+
+fn start(engine: &Engine, stream: &str) -> Result<Publisher, EngineError> {
+    engine.start_publish(key(stream), PublishInfo::default()).map(|(publisher, _)| publisher)
+}
+
+fn told(events: &EventQueue) -> Vec<String> {
+    std::iter::from_fn(|| events.pop()).map(|event| format!("{:?}", event.kind)).collect()
+}
+
+#[test]
+fn a_key_is_taken_once_and_free_again_after_its_publisher() {
+    let engine = engine(10);
+    let first = start(&engine, "cam").unwrap();
+    assert_eq!(start(&engine, "cam").err(), Some(EngineError::AlreadyPublishing { key: key("cam") }));
+    drop(first);
+    assert!(engine.stream(&key("cam")).is_none());
+    let _second = start(&engine, "cam").unwrap();
+    assert_eq!(engine.streams().len(), 1);
+}
+
+#[test]
+fn max_publishers_is_exact_under_concurrency() {
+    let engine = engine(5);
+    let engine = &engine;
+    let started: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..20).map(|n| scope.spawn(move || start(engine, &format!("s{n}")).ok())).collect();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(started.len(), 5);
+    assert_eq!(start(engine, "one-more").err(), Some(EngineError::PublisherLimit { limit: 5 }));
+    drop(started);
+    assert!(start(engine, "one-more").is_ok());
+}
+
+#[test]
+fn events_tell_the_life_of_a_stream_with_time_and_reason() {
+    let engine = engine(10);
+    let events = engine.subscribe_events(Waker::noop().clone());
+    start(&engine, "cam").unwrap().end("enough");
+    let first = events.pop().unwrap();
+    assert_eq!((first.at_unix_ms, first.key.to_string()), (42, "live/cam".into()));
+    assert_eq!(told(&events), ["PublishEnded { reason: \"enough\" }"]);
+}
+
+#[test]
+fn unread_events_are_bounded_and_counted() {
+    let engine = engine(10);
+    let events = engine.subscribe_events(Waker::noop().clone());
+    (0..600).for_each(|_| drop(start(&engine, "cam").unwrap()));
+    assert_eq!(events.dropped(), 1200 - 1024);
+}
+
+#[test]
+fn shutdown_ends_streams_and_refuses_new_ones() {
+    let engine = engine(10);
+    let publisher = start(&engine, "cam").unwrap();
+    engine.shutdown();
+    assert!(publisher.log().is_closed());
+    assert_eq!(start(&engine, "b").err(), Some(EngineError::ShuttingDown));
+}
+
+#[test]
+fn applications_come_change_and_go_while_streams_run() {
+    let engine = Engine::new(EngineOptions { max_publishers: 10, default_app: None, clock: || 42 });
+    assert_eq!(start(&engine, "cam").err(), Some(EngineError::AppNotFound { app: "live".into() }));
+    engine.put_app("live", AppSpec::default());
+    let publisher = start(&engine, "cam").unwrap();
+    engine.put_app("live", AppSpec { second_publisher: SecondPublisher::Replace, ..AppSpec::default() });
+    let second = start(&engine, "cam").unwrap();
+    assert!(publisher.log().is_closed());
+    assert!(engine.remove_app("live"));
+    assert!(second.log().is_closed());
+    assert!(!engine.remove_app("live"));
+    assert_eq!(start(&engine, "cam").err(), Some(EngineError::AppNotFound { app: "live".into() }));
+}
+
+#[test]
+fn a_replaced_publisher_never_ends_its_successor() {
+    let engine = engine_with(10, AppSpec { second_publisher: SecondPublisher::Replace, ..AppSpec::default() });
+    let events = engine.subscribe_events(Waker::noop().clone());
+    let first = start(&engine, "cam").unwrap();
+    let second = start(&engine, "cam").unwrap();
+    first.end("late");
+    assert!(!second.log().is_closed());
+    assert_eq!(engine.stream(&key("cam")).unwrap().state(), StreamState::Publishing);
+    let replaced = "PublishEnded { reason: \"replaced by another publisher\" }";
+    assert_eq!(told(&events), ["PublishStarted", replaced, "PublishStarted"]);
+}
+
+#[test]
+fn readers_stay_while_a_publisher_may_come_back() {
+    let grace = Duration::from_secs(5);
+    let engine = engine_with(10, AppSpec { reconnect_grace: grace, ..AppSpec::default() });
+    let events = engine.subscribe_events(Waker::noop().clone());
+    drop(start(&engine, "cam").unwrap());
+    let stream = engine.stream(&key("cam")).unwrap();
+    assert_eq!(stream.state(), StreamState::Idle);
+    engine.measure(Duration::from_secs(4));
+    let back = start(&engine, "cam").unwrap();
+    assert!(Arc::ptr_eq(back.log(), stream.log()), "it is the same stream");
+    assert_eq!(stream.state(), StreamState::Publishing);
+    assert!(start(&engine, "cam").is_err(), "and taken");
+    drop(back);
+    engine.measure(Duration::from_secs(8));
+    assert!(!stream.log().is_closed());
+    engine.measure(Duration::from_secs(9));
+    assert!(stream.log().is_closed());
+    assert_eq!(stream.state(), StreamState::Ended);
+    let gone = "PublishInterrupted { reason: \"the publisher is gone\" }";
+    let over = "PublishEnded { reason: \"the publisher did not come back\" }";
+    assert_eq!(told(&events), ["PublishStarted", gone, "PublishResumed", gone, over]);
+}
+
+#[test]
+fn an_idle_publisher_is_reaped_and_told() {
+    let engine = engine_with(10, AppSpec { idle_timeout: Some(Duration::from_secs(3)), ..AppSpec::default() });
+    let publisher = start(&engine, "cam").unwrap();
+    (0..3).for_each(|s| engine.measure(Duration::from_secs(s)));
+    assert!(!publisher.log().is_closed());
+    engine.measure(Duration::from_secs(3));
+    assert!(publisher.log().is_closed());
+    assert!(start(&engine, "cam").is_ok(), "the key is free");
+}
+
+#[test]
+fn the_end_of_a_stale_stream_concerns_nobody() {
+    let engine = engine(10);
+    drop(start(&engine, "cam").unwrap());
+    let first = start(&engine, "cam").unwrap();
+    let stale = engine.stream(&key("cam")).unwrap();
+    drop(first);
+    let second = start(&engine, "cam").unwrap();
+    assert!(!engine.end(&stale, "kicked"));
+    assert!(!second.log().is_closed());
+    assert!(engine.end(&engine.stream(&key("cam")).unwrap(), "kicked"));
+    assert!(second.log().is_closed());
+}
+
+#[test]
+fn bounds_are_those_of_the_application() {
+    let engine = engine(10);
+    let bounds = LogBounds { bytes: 10, ..LogBounds::default() };
+    engine.put_app("small", AppSpec { bounds, ..AppSpec::default() });
+    let small = StreamKey::new("small", "cam").unwrap();
+    let (_publisher, stream) = engine.start_publish(small, PublishInfo::default()).unwrap();
+    assert_eq!(stream.session(), 1);
+}

@@ -1,0 +1,163 @@
+//! FLV tags as the targets have them in their inputs, and vectors of them.
+
+use crate::avc::{RECORDS, unhex};
+
+/// The demo clip: an encoder's own tags.
+const DEMO: &[u8] = include_bytes!("../../../arcly/server/demo.flv");
+/// So much of it: the first GOP nearly whole, and below the longest input.
+const DEMO_BYTES: usize = 60_000;
+/// FLV header and the first `PreviousTagSize` (FLV §E.2, §E.3).
+pub const FILE_HEADER: [u8; 13] = [b'F', b'L', b'V', 1, 5, 0, 0, 0, 9, 0, 0, 0, 0];
+/// `TagType`.
+pub const AUDIO: u8 = 8;
+/// `TagType`.
+pub const VIDEO: u8 = 9;
+
+/// AVC sequence header, key picture, other picture, end of sequence: the five bytes in front of the data (§E.4.3).
+const AVC_CONFIG: &[u8] = &[0x17, 0, 0, 0, 0];
+const AVC_KEY: &[u8] = &[0x17, 1, 0, 0, 0];
+const AVC_PICTURE: &[u8] = &[0x27, 1, 0, 0, 40];
+const AVC_END: &[u8] = &[0x17, 2, 0, 0, 0];
+/// AAC sequence header and access unit (§E.4.2).
+const AAC_CONFIG: &[u8] = &[0xaf, 0];
+const AAC_SOUND: &[u8] = &[0xaf, 1];
+
+/// NAL units behind their lengths: an IDR picture, another one, an SEI recovery point, an SPS and a PPS in-band.
+const IDR: &[u8] = &[0, 0, 0, 4, 0x65, 0x88, 0x80, 0x10];
+const SLICE: &[u8] = &[0, 0, 0, 3, 0x41, 0x9a, 0x20];
+const RECOVERY_POINT: &[u8] = &[0, 0, 0, 5, 0x06, 6, 1, 0x84, 0x80];
+const DELIMITER: &[u8] = &[0, 0, 0, 2, 0x09, 0xf0];
+const IN_BAND: &[u8] = &[0, 0, 0, 8, 0x67, 66, 0, 30, 0xda, 5, 7, 0xec, 0, 0, 0, 4, 0x68, 0xce, 0x0f, 0xc8];
+
+/// One tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// `TagType` with the bits in front of it.
+    pub kind: u8,
+    pub timestamp_ms: u32,
+    pub body: Vec<u8>,
+}
+
+impl Tag {
+    fn new(kind: u8, timestamp_ms: u32, header: &[u8], data: &[u8]) -> Self {
+        Self { kind, timestamp_ms, body: [header, data].concat() }
+    }
+}
+
+/// Tags without a file header. Any bytes are tags: where the end is missing, it is where the bytes end.
+pub fn read_tags(mut bytes: &[u8]) -> Vec<Tag> {
+    let mut tags = Vec::new();
+    while let Some((&[kind, s0, s1, s2, t0, t1, t2, t3, ..], rest)) = bytes.split_first_chunk::<11>() {
+        let body_bytes = u32::from_be_bytes([0, s0, s1, s2]) as usize;
+        let (body, rest) = rest.split_at_checked(body_bytes).unwrap_or((rest, &[]));
+        tags.push(Tag { kind, timestamp_ms: u32::from_be_bytes([t3, t0, t1, t2]), body: body.to_vec() });
+        bytes = rest.get(4..).unwrap_or_default();
+    }
+    tags
+}
+
+/// The tags as in a file (§E.4.1), each with the size behind it.
+pub fn write_tags(tags: &[Tag]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for tag in tags {
+        let begin = bytes.len();
+        let [_, s0, s1, s2] = (tag.body.len() as u32).to_be_bytes();
+        let [t3, t0, t1, t2] = tag.timestamp_ms.to_be_bytes();
+        bytes.extend([tag.kind, s0, s1, s2, t0, t1, t2, t3, 0, 0, 0]);
+        bytes.extend(&tag.body);
+        let tag_bytes = (bytes.len() - begin) as u32;
+        bytes.extend(tag_bytes.to_be_bytes());
+    }
+    bytes
+}
+
+/// Publishes, each from its sequence headers on.
+pub fn publishes() -> Vec<Vec<u8>> {
+    vec![demo(), write_tags(&camera(0)), write_tags(&camera(0xffff_f800)), write_tags(&odd()), write_tags(&apart())]
+}
+
+/// The beginning of the demo clip.
+fn demo() -> Vec<u8> {
+    DEMO.get(FILE_HEADER.len()..DEMO_BYTES).unwrap_or_default().to_vec()
+}
+
+fn configs(record: &str, asc: &str, timestamp_ms: u32) -> Vec<Tag> {
+    let video = Tag::new(VIDEO, timestamp_ms, AVC_CONFIG, &unhex(record));
+    vec![video, Tag::new(AUDIO, timestamp_ms, AAC_CONFIG, &unhex(asc))]
+}
+
+/// 60 pictures in 2.4 s and AAC of 48 kHz, a key picture each 600 ms.
+fn camera(start_ms: u32) -> Vec<Tag> {
+    let [record, ..] = RECORDS;
+    let mut tags = configs(record, "1190", start_ms);
+    for index in 0..60 {
+        let at_ms = start_ms.wrapping_add(40 * index);
+        let picture = if index % 15 == 0 { [AVC_KEY, IDR] } else { [AVC_PICTURE, SLICE] };
+        tags.push(Tag { kind: VIDEO, timestamp_ms: at_ms, body: picture.concat() });
+        let sounds = (40 * index).div_ceil(21)..(40 * index + 40).div_ceil(21);
+        tags.extend(sounds.map(|sound| Tag::new(AUDIO, start_ms.wrapping_add(21 * sound), AAC_SOUND, b"sound")));
+    }
+    tags.push(Tag::new(VIDEO, start_ms.wrapping_add(2400), AVC_END, &[]));
+    tags
+}
+
+/// What is rarer: parameter sets and delimiters in-band, recovery points, other configurations in mid-stream, two-byte
+/// lengths, Enhanced RTMP, HE-AAC, AAC-LD and a program_config_element.
+fn odd() -> Vec<Tag> {
+    let [_, high_422, .., fields, _, full_vui] = RECORDS;
+    let two_byte_lengths = full_vui.replacen("64001eff", "64001efd", 1);
+    let pce = "118004c848002008c8200d4c61766335392e33372e31303056e500";
+    let mut tags = configs(high_422, "2b920800", 0);
+    tags.push(Tag::new(VIDEO, 0, AVC_KEY, &[DELIMITER, IN_BAND, IDR].concat()));
+    tags.push(Tag::new(AUDIO, 1, AAC_SOUND, b"sound"));
+    tags.push(Tag::new(VIDEO, 400, AVC_KEY, &[RECOVERY_POINT, SLICE].concat()));
+    tags.extend(configs(&two_byte_lengths, "ba1000", 500));
+    tags.push(Tag::new(VIDEO, 800, AVC_KEY, &[0, 2, 0x65, 0x88, 0, 0, 0, 3, 0x41, 1, 1]));
+    tags.push(Tag::new(AUDIO, 801, AAC_SOUND, b"sound"));
+    tags.extend(configs(fields, pce, 900));
+    tags.push(Tag::new(VIDEO, 1200, &[0x91, b'a', b'v', b'c', b'1', 0, 0, 40], IDR));
+    tags.push(Tag::new(VIDEO, 1240, &[0xa3, b'a', b'v', b'c', b'1'], SLICE));
+    tags.push(Tag::new(AUDIO, 1250, &[0x90, b'm', b'p', b'4', b'a'], &unhex("1210")));
+    tags.push(Tag::new(AUDIO, 1260, &[0x91, b'm', b'p', b'4', b'a'], b"sound"));
+    tags.push(Tag::new(VIDEO, 1280, &[0x90, b'h', b'v', b'c', b'1'], b"record"));
+    tags.push(Tag::new(18, 1280, b"\x02\0\x0aonMetaData", b"\x08\0\0\0\0\0\0\x09"));
+    tags.push(Tag::new(VIDEO, 2400, AVC_KEY, IDR));
+    tags
+}
+
+/// Tracks whose times have nothing to do with each other.
+fn apart() -> Vec<Tag> {
+    let [record, ..] = RECORDS;
+    let mut tags = configs(record, "1210", 0);
+    for index in 0..30 {
+        tags.push(Tag::new(VIDEO, 1_000_000 + 100 * index, AVC_KEY, IDR));
+        tags.push(Tag::new(AUDIO, 23 * index, AAC_SOUND, b"sound"));
+    }
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_read_as_they_were_written() {
+        for tags in [camera(0), odd(), apart()] {
+            assert_eq!(read_tags(&write_tags(&tags)), tags);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_tags() {
+        assert_eq!(read_tags(&[9; 10]), []);
+        let cut = Tag { kind: 9, timestamp_ms: 0, body: b"body".to_vec() };
+        assert_eq!(read_tags(b"\x09\0\0\x08\0\0\0\0\0\0\0body"), [cut]);
+    }
+
+    #[test]
+    fn the_demo_begins_with_its_configurations() {
+        let tags = read_tags(&demo());
+        assert!(tags.len() > 10 && tags.iter().all(|tag| matches!(tag.kind, AUDIO | VIDEO | 18)));
+        assert!(tags.iter().any(|tag| tag.body.starts_with(&[0x17, 1])));
+    }
+}

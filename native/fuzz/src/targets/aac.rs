@@ -1,0 +1,103 @@
+//! AudioSpecificConfig and ADTS headers; what is read must be written and read the same.
+
+use arcly_codec::{
+    CodecError,
+    aac::{
+        ADTS_HEADER_BYTES, AdtsHeader, AdtsWriter, AudioSpecificConfig, MAX_ADTS_FRAME_BYTES, MAX_ASC_BYTES, parse_adts,
+    },
+};
+use bytes::Bytes;
+
+use super::Target;
+use crate::{avc::unhex, bit_edits::edit_bits, mutate::Input};
+
+pub const TARGET: Target = Target {
+    name: "aac",
+    vectors,
+    edit: Some(edit_bits),
+    // The record, as long as the stream.
+    buffered_bytes_max: MAX_ASC_BYTES,
+    run,
+};
+
+/// LC, PCE, Main, 960 samples, SBR and PS both ways, an escaped rate, seven channels, LD; ADTS without and with checksum.
+const VECTORS: [&str; 12] = [
+    "121056e500",
+    "118004c848002008c8200d4c61766335392e33372e31303056e500",
+    "0a0856e500",
+    "1214",
+    "2b920800",
+    "eb8a0800",
+    "138856e5a54880",
+    "1780546510",
+    "11d8",
+    "ba1000",
+    "fff15080021ffc2100",
+    "fff84c8001bffc12342100",
+];
+
+fn vectors() -> Vec<Vec<u8>> {
+    VECTORS.iter().map(|vector| unhex(vector)).collect()
+}
+
+fn run(input: &Input) -> usize {
+    let record = Bytes::copy_from_slice(&input.bytes);
+    let held = AudioSpecificConfig::parse(record).map_or(0, |config| check_config(&config, &input.bytes));
+    if let Ok(header) = parse_adts(&input.bytes) {
+        check_header(&header, &input.bytes);
+    }
+    held
+}
+
+fn check_config(config: &AudioSpecificConfig, bytes: &[u8]) -> usize {
+    assert_eq!(config.record, bytes, "the record is what came");
+    assert!((1_000..=192_000).contains(&config.sample_rate_hz), "{config:?}");
+    assert!((1_000..=192_000).contains(&config.output_rate_hz), "{config:?}");
+    assert!(config.channels <= 8 && matches!(config.samples_per_frame, 480 | 512 | 960 | 1024), "{config:?}");
+    assert!(config.sbr || (!config.ps && config.output_rate_hz == config.sample_rate_hz), "{config:?}");
+    assert!(config.rfc6381().starts_with("mp4a.40."), "{config:?}");
+    if let Ok(made) = AudioSpecificConfig::new(config.object_type, config.sample_rate_hz, config.channels) {
+        assert_eq!(AudioSpecificConfig::parse(made.record.clone()).as_ref(), Ok(&made), "made and parsed");
+        assert_eq!(core(&made), core(config), "made of a part of the other");
+    }
+    if let Ok(writer) = AdtsWriter::new(config) {
+        let length = bytes.len().wrapping_mul(211) % (MAX_ADTS_FRAME_BYTES + 100);
+        check_writer(&writer, config, length);
+    }
+    config.record.len()
+}
+
+/// What `AudioSpecificConfig::new` is told.
+fn core(config: &AudioSpecificConfig) -> (u8, u32, u8) {
+    (config.object_type, config.sample_rate_hz, config.channels)
+}
+
+/// The header of an access unit of `length` bytes says what the configuration does.
+fn check_writer(writer: &AdtsWriter, config: &AudioSpecificConfig, length: usize) {
+    let frame_bytes = length + ADTS_HEADER_BYTES;
+    match writer.header(length) {
+        Ok(header) => {
+            let expected = AdtsHeader {
+                object_type: config.object_type,
+                sample_rate_hz: config.sample_rate_hz,
+                channels: config.channels,
+                header_bytes: ADTS_HEADER_BYTES,
+                frame_bytes,
+            };
+            assert_eq!(parse_adts(&header), Ok(expected), "{config:?}");
+        }
+        Err(CodecError::LimitExceeded { .. }) => assert!(frame_bytes > MAX_ADTS_FRAME_BYTES, "{length} refused"),
+        Err(error) => assert_eq!(error.to_string(), "", "no such error is documented"),
+    }
+}
+
+/// A header has a configuration, and its writer makes headers that say the same.
+fn check_header(header: &AdtsHeader, bytes: &[u8]) {
+    assert!(header.header_bytes <= bytes.len() && header.header_bytes <= header.frame_bytes, "{header:?}");
+    let config = header.config();
+    let writer = config.as_ref().map_err(Clone::clone).and_then(AdtsWriter::new);
+    assert!(writer.is_ok(), "{header:?}: {writer:?}");
+    if let (Ok(config), Ok(writer)) = (config, writer) {
+        check_writer(&writer, &config, header.frame_bytes.saturating_sub(ADTS_HEADER_BYTES));
+    }
+}
