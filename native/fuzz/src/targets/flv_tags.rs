@@ -1,5 +1,7 @@
 //! The whole way of hostile tags: FLV demuxer, bus, MPEG-TS and HLS.
 
+use std::{sync::Arc, time::Duration};
+
 use arcly_bus::{BusError, Frame, LogBounds, LogWriter, Publisher, Read, Subscription, TrackSet};
 use arcly_codec::CodecConfig;
 use arcly_pack::{
@@ -9,7 +11,6 @@ use arcly_pack::{
     mpegts::TsMuxer,
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
 
 use super::Target;
 use crate::{
@@ -97,7 +98,10 @@ impl Path {
 
     fn publish(&mut self, item: FlvItem) {
         match item {
-            FlvItem::Tracks(tracks) => assert_eq!(self.publisher.set_tracks(tracks), Ok(())),
+            FlvItem::Tracks(tracks) => {
+                assert_ne!(tracks, self.publisher.tracks().tracks, "a change that changes nothing");
+                assert_eq!(self.publisher.set_tracks(tracks), Ok(()));
+            }
             FlvItem::Frame(frame) => self.publish_frame(frame),
             FlvItem::EndOfSequence => {}
         }
@@ -120,7 +124,8 @@ impl Path {
 
     /// Ends the stream; what the views held at most.
     fn end(mut self) -> usize {
-        let log = self.publisher.log().clone();
+        // Alive until its frames are counted.
+        let _log = self.publisher.log().clone();
         self.publisher.end("the end of the input");
         assert!(self.packager.read(usize::MAX), "the end of the log");
         while !self.laggard.read(8) {}
@@ -132,7 +137,6 @@ impl Path {
         let kept = self.published.iter().filter(|payload| !payload.is_unique());
         let (frames, bytes) = kept.fold((0, 0), |(frames, bytes), payload| (frames + 1, bytes + payload.len()));
         assert!(frames <= LOG_FRAMES_MAX && bytes <= LOG_BYTES_MAX, "the log holds {frames} frames of {bytes} bytes");
-        drop(log);
         held
     }
 }

@@ -17,7 +17,7 @@
 //! |---|---|
 //! | RTMP §5.2 handshake | done, the simple one; a digest in C1 (ffmpeg sends one, OBS and GStreamer none) is answered simply, which ffmpeg accepts. S1's echo in C2 is not checked: encoders differ |
 //! | RTMP §5.3.1 chunk format | done. Tolerated: a type 1 header on a fresh chunk stream (librtmp's user control messages) |
-//! | RTMP §5.3.1.3 extended timestamp | done; taken to be repeated in type 3 chunks, as the clause says |
+//! | RTMP §5.3.1.3 extended timestamp | done; repeated in type 3 chunks as the clause says, or not, as librtmp and OBS do it |
 //! | RTMP §5.4.1-5.4.4 protocol control | done. Tolerated: any chunk stream and message stream id |
 //! | RTMP §5.4.5 Set Peer Bandwidth | sent; ignored when received (the answer is a SHOULD and no encoder asks) |
 //! | RTMP §7.1.1 AMF3 commands | read as AMF0 behind their leading 0 byte; AMF3 values are refused |

@@ -85,6 +85,34 @@ fn extended_timestamps_are_read_in_every_type_and_every_continuation() {
     }
 }
 
+/// OBS, whose librtmp leaves the repetition out.
+#[test]
+fn extended_timestamps_that_type_3_does_not_repeat_are_no_part_of_the_body() {
+    let time = 0x0100_0000;
+    for length in (129..=140).chain([256, 257, 300, 500]) {
+        // A body that begins each chunk like the timestamp, but for the last byte.
+        let body: Vec<u8> = (0..length).map(|n| [1, 0, 0, 7, 9][n % 128 % 5]).collect();
+        let mut bytes = Vec::new();
+        for (index, chunk) in video(0, time, &body).chunks(128).into_iter().enumerate() {
+            bytes.extend(if index == 0 { chunk } else { [&chunk[..1], &chunk[5..]].concat() });
+        }
+        bytes.extend(video(1, 20, &[1, 2, 3]).chunks(128).concat());
+        let expected = [(9, 1, time, body), (9, 1, time + 20, vec![1, 2, 3])];
+        assert_eq!(read(&bytes).unwrap(), expected, "{length}");
+        for split in 0..bytes.len() {
+            let mut reader = ChunkReader::new(Limits::default());
+            let mut out = Vec::new();
+            read_into(&mut reader, &bytes[..split], &mut out).unwrap();
+            read_into(&mut reader, &bytes[split..], &mut out).unwrap();
+            assert_eq!(out, expected, "{length} bytes, split at {split}");
+        }
+        let mut reader = ChunkReader::new(Limits::default());
+        let mut out = Vec::new();
+        bytes.iter().for_each(|byte| read_into(&mut reader, &[*byte], &mut out).unwrap());
+        assert_eq!(out, expected, "{length} bytes, one by one");
+    }
+}
+
 #[test]
 fn chunk_stream_ids_have_one_two_or_three_bytes() {
     for chunk_stream in [3, 63, 64, 319, 320, 1000, 65_599] {

@@ -159,7 +159,8 @@ fn every_split_point_gives_the_same_events_and_answers() {
         let expected = whole(&script);
         for half in 0..2 {
             let length = [&script.until_publish, &script.after_publish][half].len();
-            for point in 0..=length {
+            // Far inside a long recording, among the bytes of pictures, every fifth point will do.
+            for point in (0..=length).filter(|point| *point < 4096 || point % 5 == 0) {
                 let halves = play(&script, |index, bytes| {
                     let (head, tail) = bytes.split_at(if index == half { point } else { 0 });
                     vec![head.to_vec(), tail.to_vec()]

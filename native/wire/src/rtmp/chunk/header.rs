@@ -12,7 +12,7 @@ pub(super) struct ChunkHeader {
     pub format: Format,
     /// The timestamp (type 0) or the delta (types 1 and 2); 0 for type 3.
     pub time: u32,
-    /// Whether an extended timestamp was there.
+    /// Whether `time` is an extended timestamp.
     pub extended: bool,
 }
 
@@ -30,9 +30,10 @@ pub(super) enum Format {
 }
 
 impl ChunkHeader {
-    /// Reads a header off the front, or nothing when it is cut. `is_extended` tells for a chunk stream
-    /// whether its last header of type 0 to 2 had an extended timestamp: type 3 repeats it then (RTMP §5.3.1.3).
-    pub(super) fn read(cursor: &mut Cursor<'_>, is_extended: impl FnOnce(u32) -> bool) -> Option<Self> {
+    /// Reads a header off the front, or nothing when it is cut. `extended_of` tells for a chunk stream the extended
+    /// timestamp of its last header of type 0 to 2: type 3 repeats it (RTMP §5.3.1.3). librtmp, and so OBS, does not
+    /// repeat it; four bytes that are not that timestamp are therefore left to the body.
+    pub(super) fn read(cursor: &mut Cursor<'_>, extended_of: impl FnOnce(u32) -> Option<u32>) -> Option<Self> {
         let first = cursor.u8()?;
         let chunk_stream = read_chunk_stream(first, cursor)?;
         let kind = first >> 6;
@@ -43,10 +44,19 @@ impl ChunkHeader {
             2 => Format::SameLength,
             _ => Format::Same,
         };
-        let extended = time == EXTENDED_TIMESTAMP || (kind == 3 && is_extended(chunk_stream));
+        let extended = time == EXTENDED_TIMESTAMP;
         let time = if extended { cursor.u32()? } else { time };
+        if let Some(repeated) = (kind == 3).then(|| extended_of(chunk_stream)).flatten() {
+            skip_repeated(cursor, repeated.to_be_bytes())?;
+        }
         Some(Self { chunk_stream, format, time, extended })
     }
+}
+
+/// Passes over the repeated timestamp, if that is what follows; nothing when that cannot be told yet.
+fn skip_repeated(cursor: &mut Cursor<'_>, repeated: [u8; 4]) -> Option<()> {
+    let is_other = cursor.rest().iter().zip(&repeated).any(|(seen, expected)| seen != expected);
+    if is_other { Some(()) } else { cursor.take(repeated.len()).map(|_| ()) }
 }
 
 /// The chunk stream id in 6, 8 or 16 bits (RTMP §5.3.1.1).

@@ -23,6 +23,8 @@ pub struct ChunkReader {
     streams: Vec<ChunkStream>,
     /// A header that the input cut.
     held: Held,
+    /// Bytes that were held to look at them and belong to what follows the header; read before any input.
+    returned: Held,
     /// The chunk that is being read.
     current: Option<Chunk>,
     /// Capacity of all bodies in `streams`.
@@ -35,6 +37,22 @@ pub struct ChunkReader {
 struct Held {
     bytes: [u8; MAX_BYTES],
     length: usize,
+}
+
+impl Held {
+    /// `front`, then `back`. Together they are never more than a header was.
+    fn joined(front: &[u8], back: &[u8]) -> Self {
+        let mut held = Self::default();
+        for (slot, byte) in held.bytes.iter_mut().zip(front.iter().chain(back)) {
+            *slot = *byte;
+            held.length = held.length.saturating_add(1);
+        }
+        held
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +68,7 @@ struct ChunkStream {
     id: u32,
     timestamp_ms: u32,
     delta_ms: u32,
+    /// Whether `delta_ms`, the time field of the last header of type 0 to 2, was an extended one.
     extended: bool,
     length: usize,
     type_id: u8,
@@ -67,6 +86,7 @@ impl ChunkReader {
             chunk_bytes: DEFAULT_CHUNK_BYTES,
             streams: Vec::new(),
             held: Held::default(),
+            returned: Held::default(),
             current: None,
             unfinished_bytes: 0,
             offset: 0,
@@ -85,20 +105,40 @@ impl ChunkReader {
     /// [`RtmpError`] of every kind but `Timeout`; the reader is of no use afterwards.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, RtmpError> {
         loop {
-            let chunk = match self.current {
-                Some(chunk) => chunk,
-                None => match self.read_header(input) {
-                    Some(header) => self.begin_chunk(header)?,
-                    None => return Ok(None),
-                },
+            let message = match self.returned.length {
+                0 => self.read_chunk(input)?,
+                _ => self.read_returned()?,
             };
-            if let Some(message) = self.read_body(chunk, input)? {
-                return Ok(Some(message));
-            }
-            if input.is_empty() {
-                return Ok(None);
+            if message.is_some() || (input.is_empty() && self.returned.length == 0) {
+                return Ok(message);
             }
         }
+    }
+
+    /// One step on the bytes that were given back.
+    fn read_returned(&mut self) -> Result<Option<Message>, RtmpError> {
+        let returned = std::mem::take(&mut self.returned);
+        let mut rest = returned.as_slice();
+        let message = self.read_chunk(&mut rest)?;
+        // What was given back in this very step comes before what is left.
+        self.returned = Held::joined(self.returned.as_slice(), rest);
+        Ok(message)
+    }
+
+    /// Reads a header or what is left of it, and as much of the body as is there.
+    fn read_chunk(&mut self, input: &mut &[u8]) -> Result<Option<Message>, RtmpError> {
+        let chunk = match self.current {
+            Some(chunk) => chunk,
+            None => match self.read_header(input) {
+                Some(header) => self.begin_chunk(header)?,
+                None => return Ok(None),
+            },
+        };
+        if self.returned.length > 0 {
+            self.current = Some(chunk);
+            return Ok(None);
+        }
+        self.read_body(chunk, input)
     }
 
     /// The peer set its chunk size (RTMP §5.4.1); valid from the next chunk.
@@ -134,11 +174,14 @@ impl ChunkReader {
 
     /// A header straight from the input, or byte by byte when the input cuts it.
     fn read_header(&mut self, input: &mut &[u8]) -> Option<ChunkHeader> {
-        let Self { streams, held, offset, .. } = self;
-        let is_extended = |id| streams.iter().any(|stream| stream.id == id && stream.extended);
+        let Self { streams, held, returned, offset, .. } = self;
+        let extended_of = |id| {
+            let stream = streams.iter().find(|stream| stream.id == id && stream.extended)?;
+            Some(stream.delta_ms)
+        };
         if held.length == 0 {
             let mut cursor = Cursor::new(input);
-            if let Some(header) = ChunkHeader::read(&mut cursor, is_extended) {
+            if let Some(header) = ChunkHeader::read(&mut cursor, extended_of) {
                 consume(input, cursor.offset(), offset);
                 return Some(header);
             }
@@ -148,7 +191,9 @@ impl ChunkReader {
             held.length = held.length.saturating_add(1);
             consume(input, 1, offset);
             let mut cursor = Cursor::new(held.bytes.get(..held.length)?);
-            if let Some(header) = ChunkHeader::read(&mut cursor, is_extended) {
+            if let Some(header) = ChunkHeader::read(&mut cursor, extended_of) {
+                *returned = Held::joined(held.bytes.get(cursor.offset()..held.length)?, &[]);
+                *offset = offset.wrapping_sub(returned.length as u64);
                 held.length = 0;
                 return Some(header);
             }
