@@ -151,6 +151,14 @@ class MediaFrame:
         """`Track.id`."""
 
     @property
+    def tracks(self) -> list[Track]:
+        """All tracks of the stream at this frame."""
+
+    @property
+    def revision(self) -> int:
+        """Counts the changes of `tracks`: as long as it is the same, they are."""
+
+    @property
     def kind(self) -> str:
         """`"video"` or `"audio"`."""
 

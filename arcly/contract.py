@@ -5,14 +5,14 @@ Handlers and packagers depend on these, never on `Engine`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from arcly._native import Engine as NativeEngine
-from arcly._native import HlsOutput, PublishSession, StreamKey
+from arcly._native import HlsOutput, StreamKey, Track
 from arcly.events import StreamEvent
-from arcly.stream import StreamHandle
+from arcly.stream import StreamStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,118 @@ class Credentials:
 
         pairs = parse_qs(self.query, keep_blank_values=True, max_num_fields=64)
         object.__setattr__(self, "params", {name: values[-1] for name, values in pairs.items()})
+
+
+class MediaFrame(Protocol):
+    """One access unit: any object with a buffer of bytes and these attributes. `arcly.MediaFrame` documents them."""
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """Export the bytes (before Python 3.12 only native classes, `bytes` and what derives from it can)."""
+
+    @property
+    def track(self) -> int:
+        """`Track.id`."""
+
+    @property
+    def tracks(self) -> Sequence[Track]:
+        """The tracks of the stream at this frame."""
+
+    @property
+    def pts(self) -> int:
+        """Presentation time in ticks of the track's clock."""
+
+    @property
+    def dts(self) -> int:
+        """Decoding time in ticks of the track's clock."""
+
+    @property
+    def duration(self) -> int:
+        """Ticks; 0 when unknown."""
+
+    @property
+    def is_key(self) -> bool:
+        """Whether the video can be decoded from here on."""
+
+    @property
+    def is_discontinuity(self) -> bool:
+        """Whether this does not continue the frame before."""
+
+
+@runtime_checkable
+class FrameSink(Protocol):
+    """What frames are published into."""
+
+    def set_tracks(self, tracks: Sequence[Track]) -> None:
+        """Replace the tracks, exactly between the frame before and the frame after this call."""
+
+    def publish(
+        self,
+        data: Any,
+        *,
+        track: int,
+        pts: int,
+        dts: int | None = None,
+        duration: int = 0,
+        key: bool = False,
+        discontinuity: bool = False,
+    ) -> None:
+        """Publish one access unit; `data` is any buffer of bytes and only good during the call.
+
+        Raises:
+            ClosedError: the stream has ended.
+        """
+
+
+@runtime_checkable
+class PublishSession(FrameSink, Protocol):
+    """The right to publish one stream. `arcly.PublishSession` is the native one."""
+
+    @property
+    def key(self) -> StreamKey:
+        """What is published."""
+
+    def end(self, reason: str = "") -> None:
+        """End the publish. Idempotent, and never ends a later session of the same key."""
+
+
+@runtime_checkable
+class StreamHandle(Protocol):
+    """A stream as its readers see it. `arcly.StreamHandle` is the native one, and documents these."""
+
+    @property
+    def key(self) -> StreamKey:
+        """Its name."""
+
+    @property
+    def tracks(self) -> Sequence[Track]:
+        """The tracks as of the newest frame."""
+
+    @property
+    def protocol(self) -> str:
+        """How it comes in."""
+
+    @property
+    def peer(self) -> str | None:
+        """The publisher's address."""
+
+    @property
+    def started_unix_ms(self) -> int:
+        """When it began."""
+
+    @property
+    def session(self) -> int:
+        """Which stream of this registry it is: two streams of one key differ in it."""
+
+    @property
+    def stats(self) -> StreamStats:
+        """What has passed, and what passes now."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+
+    def subscribe(self) -> AsyncIterable[MediaFrame]:
+        """Return a reader that begins at a key frame, as near to now as can be, and ends with the stream."""
 
 
 @runtime_checkable
@@ -70,6 +182,11 @@ class EventBus(Protocol):
 
     def events(self) -> AsyncIterator[StreamEvent]:
         """Return the events from now on."""
+
+
+@runtime_checkable
+class Registry(PublishRegistry, PlaybackRegistry, EventBus, Protocol):
+    """All that `Engine(registry=...)` needs to leave streams to a host."""
 
 
 @runtime_checkable

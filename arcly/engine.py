@@ -7,12 +7,13 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 
+from arcly import contract
 from arcly._journal import Journal
 from arcly._loop import Signal
 from arcly._native import Engine as NativeEngine
 from arcly._native import PublishSession, StreamKey
 from arcly.app import AppSpec
-from arcly.contract import Credentials, InboundProtocol, StreamAuthenticator
+from arcly.contract import Credentials, InboundProtocol, Registry, StreamAuthenticator
 from arcly.errors import MisuseError, UnauthorizedError
 from arcly.events import EventReader, StreamEvent
 from arcly.stream import StreamHandle
@@ -35,6 +36,8 @@ class Engine:
         *protocols: what listens while the engine runs, started in this order and stopped in reverse.
         authenticator: asked before every publish; without one everybody may.
         auth_deadline_s: seconds that the authenticator may take, default 5; then it has refused.
+        registry: where streams live, if not in this engine: an object of yours with the contracts `PublishRegistry`,
+            `PlaybackRegistry` and `EventBus`. Every protocol and packager works with it; frames then pass Python.
         apps: how the streams of each application behave, by its name.
         default_app: how the streams of all other applications behave; default `AppSpec()`, None refuses them.
         max_publishers: streams published at once, default 10 000.
@@ -46,6 +49,7 @@ class Engine:
         *protocols: InboundProtocol,
         authenticator: StreamAuthenticator | None = None,
         auth_deadline_s: float = 5.0,
+        registry: Registry | None = None,
         apps: Mapping[str, AppSpec] | None = None,
         default_app: AppSpec | None = DEFAULT_APP,
         max_publishers: int = 10_000,
@@ -59,6 +63,7 @@ class Engine:
         for name, spec in (apps or {}).items():
             self.put_app(name, spec)
         self._protocols = protocols
+        self._registry = registry
         self._started: list[InboundProtocol] = []
         self._authenticator = authenticator
         self._auth_deadline_s = auth_deadline_s
@@ -72,11 +77,12 @@ class Engine:
         self._used = True
         self.native.start()
         self._journal = Journal(self.native)
+        context = self if self._registry is None else HostedContext(self, self._registry)
         try:
             for protocol in self._protocols:
                 # Before, so that one which fails half-way is stopped too.
                 self._started.append(protocol)
-                await protocol.start(self)
+                await protocol.start(context)
         except BaseException:
             await self.stop()
             raise
@@ -144,9 +150,17 @@ class Engine:
             UnauthorizedError: the authenticator refused, failed or took longer than `auth_deadline_s`.
             NotFoundError, AlreadyPublishingError, LimitExceededError, ClosedError: as `start_publish`.
         """
+        await self.authorize_publish(key, credentials)
+        return await self.start_publish(key, protocol=protocol, peer=credentials.peer)
+
+    async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> None:
+        """Ask the authenticator, if there is one.
+
+        Raises:
+            UnauthorizedError: it refused, failed or took longer than `auth_deadline_s`.
+        """
         if self._authenticator is not None and not await self._allowed(self._authenticator, key, credentials):
             raise UnauthorizedError(f"may not publish to {key}")
-        return await self.start_publish(key, protocol=protocol, peer=credentials.peer)
 
     async def _allowed(self, authenticator: StreamAuthenticator, key: StreamKey, credentials: Credentials) -> bool:
         """Fail closed: an authenticator that raises or hangs has refused."""
@@ -175,6 +189,28 @@ class Engine:
         """
         signal = Signal()
         return _iterate(EventReader(self.native.subscribe_events(signal.token)), signal)
+
+
+class HostedContext:
+    """What protocols see when streams live in a registry of the host: its streams, on the threads of this engine."""
+
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self._engine = engine
+        self._registry = registry
+        self.get_stream = registry.get_stream
+        self.list_streams = registry.list_streams
+        self.events = registry.events
+        self.start_publish = registry.start_publish
+
+    @property
+    def native(self) -> NativeEngine:
+        """The native engine, whose runtime listeners run on."""
+        return self._engine.native
+
+    async def open_publish(self, key: StreamKey, credentials: Credentials, *, protocol: str) -> contract.PublishSession:
+        """Ask the engine's authenticator, then the host's registry."""
+        await self._engine.authorize_publish(key, credentials)
+        return await self._registry.start_publish(key, protocol=protocol, peer=credentials.peer)
 
 
 async def _iterate(events: EventReader, signal: Signal) -> AsyncIterator[StreamEvent]:

@@ -12,11 +12,10 @@ from arcly._address import resolve, show
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import HlsOutput, HttpListener, Origin, StreamKey
-from arcly.contract import IngestContext, Packager
+from arcly.contract import IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.packagers.hls import HlsPackager
-from arcly.stream import StreamHandle
 
 log = logging.getLogger("arcly")
 
@@ -124,7 +123,7 @@ class HttpOrigin:
                 self._native.expire()
 
     def _package(self, context: IngestContext, stream: StreamHandle) -> None:
-        session = stream.native.session
+        session = stream.session
         if self._packaged.get(stream.key) == session:
             return  # An older event led here already: the key was taken, freed and taken again meanwhile.
         with contextlib.suppress(ClosedError):  # The engine is stopping.

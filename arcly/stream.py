@@ -53,6 +53,11 @@ class StreamHandle:
         return self.native.key
 
     @property
+    def session(self) -> int:
+        """Which stream of its engine it is, from 1: two streams of one key differ in it."""
+        return self.native.session
+
+    @property
     def tracks(self) -> tuple[Track, ...]:
         """The tracks as of the newest frame; empty before the codecs are known."""
         return tuple(self.native.tracks)

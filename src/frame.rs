@@ -1,28 +1,32 @@
 //! `MediaFrame`: a frame of the log as a Python object that exports its bytes without a copy.
 
-use std::{ffi::c_int, os::raw::c_void, ptr};
+use std::{ffi::c_int, os::raw::c_void, ptr, sync::Arc};
 
 use arcly_bus::{Frame, FrameFlags, TrackSet};
 use arcly_codec::{Codec, MediaKind};
 use pyo3::{exceptions::PyBufferError, ffi, prelude::*, types::PyBytes};
 
+use crate::track::Track;
+
 /// See `_native.pyi`.
 #[pyclass(frozen, freelist = 256, module = "arcly")]
 pub struct MediaFrame {
     frame: Frame,
+    tracks: Arc<TrackSet>,
     codec: Codec,
     clock_rate_hz: u32,
 }
 
 impl MediaFrame {
     /// `None` never happens for a frame of the log: the bus refuses frames of unknown tracks.
-    pub fn new(frame: &Frame, tracks: &TrackSet, discontinuity: bool) -> Option<Self> {
+    pub fn new(frame: &Frame, tracks: &Arc<TrackSet>, discontinuity: bool) -> Option<Self> {
         let track = tracks.find(frame.track)?;
         let mut frame = frame.clone();
         if discontinuity {
             frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
         }
-        Some(Self { frame, codec: track.config.codec(), clock_rate_hz: track.clock_rate_hz })
+        let (codec, clock_rate_hz) = (track.config.codec(), track.clock_rate_hz);
+        Some(Self { frame, tracks: tracks.clone(), codec, clock_rate_hz })
     }
 
     fn seconds(&self, ticks: i64) -> f64 {
@@ -35,6 +39,16 @@ impl MediaFrame {
     #[getter]
     fn track(&self) -> u8 {
         self.frame.track.0
+    }
+
+    #[getter]
+    fn tracks(&self) -> Vec<Track> {
+        self.tracks.tracks.iter().cloned().map(Track).collect()
+    }
+
+    #[getter]
+    fn revision(&self) -> u32 {
+        self.tracks.revision
     }
 
     #[getter]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from arcly._bridge import native_stream
 from arcly._inbox import InboxReader
 from arcly._native import HlsOutput
-from arcly.contract import IngestContext
-from arcly.stream import StreamHandle
+from arcly.contract import IngestContext, StreamHandle
 
 
 class HlsPackager:
@@ -30,7 +30,7 @@ class HlsPackager:
             self._inbox = InboxReader("hls")
         return HlsOutput(
             context.native,
-            stream.native,
+            native_stream(stream),
             self._inbox.inbox,
             segment_target_s=self._segment_target_s,
             playlist_segments=self._playlist_segments,

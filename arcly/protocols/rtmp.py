@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from arcly._address import resolve, show
+from arcly._bridge import native_session
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import PublishRequest, RtmpListener, StreamKey
@@ -106,7 +107,7 @@ class RtmpHandler:
             key = StreamKey(request.app, request.stream)
             async with asyncio.timeout(self._decision_deadline_s):
                 session = await self._context.open_publish(key, credentials, protocol=self.name)
-            request.accept(session)
+            request.accept(native_session(session))
         except (AlreadyPublishingError, MalformedError) as error:
             self._refuse(request, "bad_name", str(error))
         except UnauthorizedError as error:

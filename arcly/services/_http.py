@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     import http.client
     import ssl
     from concurrent.futures import ThreadPoolExecutor
+
+    from typing_extensions import Buffer
+
+HEAD_BYTES_MAX = 64 << 10
+"""Bytes of an answer before its body, provisional answers (1xx) included."""
 
 
 class HttpFailedError(Exception):
@@ -154,7 +160,7 @@ class _Exchange:
         self._headers = dict(headers)
         self._timeout_s = timeout_s
         self._body_max = body_max
-        self._socket: socket.socket | None = None
+        self._wire: _Wire | None = None
         self._over = False
 
     def run(self) -> HttpResponse:
@@ -164,24 +170,62 @@ class _Exchange:
         connection = self._server.connection(self._timeout_s)
         try:
             connection.connect()
-            self._socket = connection.sock
+            self._wire = _Wire(connection.sock, HEAD_BYTES_MAX + self._body_max)
             if self._over:
                 raise HttpFailedError("given up")
+            connection.sock = self._wire
             connection.request(self._method, self._server.target, self._body, self._headers)
-            # Its reader has limits of its own: 64 KiB a line, 100 header fields.
             response = connection.getresponse()
             body = response.read(self._body_max) if self._body_max else b""
-            response.close()
             return HttpResponse(response.status, body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise HttpFailedError(f"{self._server.host}: {error or type(error).__name__}") from error
         finally:
+            if self._wire is not None:
+                self._wire.socket.close()
             connection.close()
 
     def cut(self) -> None:
         """End it wherever it is; nothing happens when it is over. Runs on the loop."""
         self._over = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket's own, which takes the TLS state away from under the thread that reads.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        if self._wire is not None:
+            self._wire.cut()
+
+
+class _Wire(io.RawIOBase):
+    """What the standard client sees of its socket: one that gives a bounded number of bytes, and none once it is cut.
+
+    Shutting the socket down is not enough: TCP goes on to deliver to a reader what a flooding server sends.
+    """
+
+    def __init__(self, connected: socket.socket, bytes_max: int) -> None:
+        self.socket = connected
+        self._bytes_left = bytes_max
+        self._is_cut = False
+
+    def sendall(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        if self._is_cut:
+            raise OSError("given up")
+        if self._bytes_left == 0:
+            raise OSError("the answer is too long")
+        got = self.socket.recv_into(memoryview(buffer)[: self._bytes_left])
+        self._bytes_left -= got
+        return got
+
+    def cut(self) -> None:
+        self._is_cut = True
+        with contextlib.suppress(OSError):
+            # Wakes the thread. Not SSLSocket's own, which takes the TLS state away from under the one that reads.
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Leave the socket to the exchange: the client closes it before it reads a body."""

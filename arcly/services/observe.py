@@ -1,6 +1,6 @@
 """Observers: told what happens to streams and, at intervals, how they are. Off the way of the frames.
 
-async with arcly.Engine(arcly.RtmpHandler(), Observers(LoggingObserver(), MyObserver())) as engine:
+async with arcly.Engine(arcly.RtmpHandler(), Observers(LoggingObserver(), MyObserver())):
     ...
 """
 

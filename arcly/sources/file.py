@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from arcly._bridge import native_session
 from arcly._native import FilePlayer, StreamKey
 from arcly.contract import IngestContext
 
@@ -41,7 +42,7 @@ class FileSource:
         """
         data = await asyncio.to_thread(self._read)
         session = await context.start_publish(self._key, protocol=self.name)
-        self._player = FilePlayer(context.native, session, data, looped=self._loop)
+        self._player = FilePlayer(context.native, native_session(session), data, looped=self._loop)
 
     def _read(self) -> bytes:
         if self._path.stat().st_size > FILE_BYTES_MAX:

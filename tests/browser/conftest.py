@@ -154,12 +154,6 @@ class Visit:
         if response.status >= 400:
             self.faults.append(f"status {response.status}: {response.url}")
 
-    def expect_missing(self, path: str) -> None:
-        """Forgive that `path` was not there: Chromium writes that to the console as well."""
-        url = re.escape(self.origin + path)
-        known = re.compile(rf"status 404: {url}|console: Failed to load resource: .* 404 .*\({url}\)")
-        self.faults = [fault for fault in self.faults if not known.fullmatch(fault)]
-
     def part(self, name: str) -> Locator:
         """The element with that `data-testid`."""
         return self.page.get_by_test_id(name)

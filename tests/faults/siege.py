@@ -131,6 +131,7 @@ class Siege:
         self.watch = Watch(self.engine.get_stream(HEALTHY))
         self.journal = Journal(server.engine)
         self._caplog = caplog
+        self._warned: list[str] = []
 
     async def dial(self, **options: object) -> RtmpClient:
         """A new connection to the RTMP port."""
@@ -160,7 +161,14 @@ class Siege:
         assert re.search(reason, lines[0]), lines
         assert lines[0].isprintable(), lines
         print(lines[0])
+        self._warned.append(peer)
         return lines[0]
+
+    def nothing_was_said_twice(self) -> None:
+        """Who was warned about once was not warned about again since."""
+        for peer in self._warned:
+            lines = self.lines(peer, "WARNING")
+            assert len(lines) == 1, lines
 
     async def unharmed(self) -> None:
         """The healthy stream goes on, new publishers are let in, and HTTP is answered."""
@@ -188,6 +196,7 @@ async def besieged(
             before_kib = rss_kib()
             yield siege
             await siege.unharmed()
+            siege.nothing_was_said_twice()
             assert rss_kib() - before_kib < growth_max_kib
         finally:
             await siege.watch.close()

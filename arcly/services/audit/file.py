@@ -16,7 +16,7 @@ from arcly.services.audit.record import AuditRecord
 
 
 class FileAuditSink:
-    """Appends records to a file, one JSON object a line, and rotates it: `audit.jsonl`, `audit.jsonl.1` (newer) …
+    """Appends records to a file, one JSON object a line, and rotates it; of the old ones `audit.jsonl.1` is the newest.
 
     Lines are ASCII; whatever is in a name or reason, JSON escapes it. Each batch is one write, in a thread. A line
     that a crash cut short stays as it is, and the next one begins on a line of its own. Files are made readable for

@@ -35,6 +35,8 @@ const SEGMENT_BYTES_MAX: usize = SEGMENT_BYTES + MAX_INPUT_BYTES / 16 * 18 + 2 *
 /// A window with one segment may be larger than its limit. A third of the memory of a segment may be unused.
 const VIEW_BYTES_MAX: usize = SEGMENT_BYTES_MAX / 3 * 4;
 
+/// No input has more: each of them may renew the playlist.
+const MAX_TAGS: usize = 1000;
 /// Tags between two looks of the reader that lags.
 const LAG_TAGS: u64 = 150;
 
@@ -43,7 +45,7 @@ pub const TARGET: Target =
 
 fn run(input: &Input) -> usize {
     let mut path = Path::new();
-    read_tags(&input.bytes).into_iter().for_each(|tag| path.push(tag));
+    read_tags(&input.bytes).into_iter().take(MAX_TAGS).for_each(|tag| path.push(tag));
     path.end()
 }
 

@@ -1,0 +1,216 @@
+"""For tests of what is built on arcly: a registry in plain Python, to the same contracts as the engine.
+
+It is small and slow, keeps everything on the event loop, and shows what a host's own registry must do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from arcly._native import StreamKey, Track
+from arcly.errors import AlreadyPublishingError, ClosedError, MisuseError
+from arcly.events import StreamEvent, StreamEventKind
+from arcly.stream import StreamStats
+
+FRAMES_KEPT = 1024
+"""Frames that a stream keeps for late joiners and slow readers."""
+
+EVENTS_UNREAD = 1024
+"""Events that a listener may leave unread; then the oldest are dropped."""
+
+
+class MemoryFrame(bytes):
+    """One access unit: its bytes, and what `arcly.contract.MediaFrame` asks for."""
+
+    number: int
+    track: int
+    tracks: tuple[Track, ...]
+    pts: int
+    dts: int
+    duration: int
+    is_key: bool
+    is_discontinuity: bool
+
+
+class MemoryStream:
+    """A stream in memory: the last frames, and who waits for the next."""
+
+    def __init__(self, key: StreamKey, session: int, protocol: str, peer: str | None) -> None:
+        self.key, self.session, self.protocol, self.peer = key, session, protocol, peer
+        self.started_unix_ms = time.time_ns() // 1_000_000
+        self.tracks: tuple[Track, ...] = ()
+        self.closed = False
+        self._frames: deque[MemoryFrame] = deque(maxlen=FRAMES_KEPT)
+        self._published = 0
+        self._bytes = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def stats(self) -> StreamStats:
+        """What has passed; rates are not measured here."""
+        return StreamStats(0.0, 0.0, 0, self._published, self._bytes, 0, 0, 0)
+
+    def append(self, frame: MemoryFrame) -> None:
+        """Publish one frame."""
+        frame.number = self._published
+        self._published += 1
+        self._bytes += len(frame)
+        self._frames.append(frame)
+        self._wake()
+
+    def close(self) -> None:
+        """End it for its readers, who still get what is there."""
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _begin(self) -> int:
+        """Where a new reader begins: the newest key frame; anywhere without video; the next key frame else."""
+        if not any(track.kind == "video" for track in self.tracks):
+            return self._published - len(self._frames)
+        keys = [frame.number for frame in self._frames if frame.is_key]
+        return keys[-1] if keys else self._published
+
+    def subscribe(self) -> AsyncIterator[MemoryFrame]:
+        """Return a reader."""
+        return self._read(self._begin())
+
+    async def _read(self, position: int) -> AsyncIterator[MemoryFrame]:
+        started = False
+        while True:
+            changed = self._changed
+            oldest = self._published - len(self._frames)
+            position = max(position, oldest)
+            while position < self._published:
+                frame = self._frames[position - (self._published - len(self._frames))]
+                position += 1
+                started = started or frame.is_key or all(track.kind == "audio" for track in frame.tracks)
+                if started:
+                    yield frame
+                position = max(position, self._published - len(self._frames))
+            if self.closed:
+                return
+            await changed.wait()
+
+
+class MemorySession:
+    """The right to publish one `MemoryStream`."""
+
+    def __init__(self, registry: MemoryRegistry, stream: MemoryStream) -> None:
+        self._registry = registry
+        self.handle = stream
+        self._tracks_are_news = False
+
+    @property
+    def key(self) -> StreamKey:
+        """What is published."""
+        return self.handle.key
+
+    @property
+    def active(self) -> bool:
+        """Whether this session can still publish."""
+        return not self.handle.closed
+
+    def set_tracks(self, tracks: Sequence[Track]) -> None:
+        """Replace the tracks."""
+        self._check()
+        self.handle.tracks = tuple(tracks)
+        self._tracks_are_news = True
+
+    def publish(
+        self,
+        data: Any,
+        *,
+        track: int,
+        pts: int,
+        dts: int | None = None,
+        duration: int = 0,
+        key: bool = False,
+        discontinuity: bool = False,
+    ) -> None:
+        """Publish one access unit; the bytes are copied."""
+        self._check()
+        if all(known.id != track for known in self.handle.tracks):
+            raise MisuseError(f"the stream has no track {track}")
+        frame = MemoryFrame(memoryview(data))
+        frame.track, frame.tracks = track, self.handle.tracks
+        frame.pts, frame.dts, frame.duration = pts, pts if dts is None else dts, duration
+        frame.is_key, frame.is_discontinuity = key, discontinuity
+        self.handle.append(frame)
+        if self._tracks_are_news:
+            self._tracks_are_news = False
+            self._registry.emit(StreamEventKind.TRACKS_CHANGED, self.key, tracks=self.handle.tracks)
+
+    def end(self, reason: str = "ended by the application") -> None:
+        """End the stream. Idempotent."""
+        if self.active:
+            self._registry.remove(self.handle, reason)
+
+    def _check(self) -> None:
+        if not self.active:
+            raise ClosedError("the session has ended")
+
+
+class MemoryRegistry:
+    """A `PublishRegistry`, `PlaybackRegistry` and `EventBus` in memory."""
+
+    def __init__(self) -> None:
+        self._streams: dict[StreamKey, MemoryStream] = {}
+        self._sessions = 0
+        self._listeners: list[asyncio.Queue[StreamEvent]] = []
+
+    async def start_publish(
+        self, key: StreamKey, *, protocol: str = "python", peer: str | None = None
+    ) -> MemorySession:
+        """Take `key` for a new publisher."""
+        if key in self._streams:
+            raise AlreadyPublishingError(f"{key} is being published already")
+        self._sessions += 1
+        stream = self._streams[key] = MemoryStream(key, self._sessions, protocol, peer)
+        self.emit(StreamEventKind.PUBLISH_STARTED, key)
+        return MemorySession(self, stream)
+
+    def get_stream(self, key: StreamKey) -> MemoryStream | None:
+        """Return the stream with that key."""
+        return self._streams.get(key)
+
+    def list_streams(self) -> list[MemoryStream]:
+        """Return all streams, by key."""
+        return [self._streams[key] for key in sorted(self._streams)]
+
+    def remove(self, stream: MemoryStream, reason: str) -> None:
+        """End a stream."""
+        if self._streams.get(stream.key) is stream:
+            del self._streams[stream.key]
+        stream.close()
+        self.emit(StreamEventKind.PUBLISH_ENDED, stream.key, reason)
+
+    def emit(
+        self, kind: StreamEventKind, key: StreamKey, reason: str | None = None, *, tracks: tuple[Track, ...] = ()
+    ) -> None:
+        """Tell every listener."""
+        event = StreamEvent(kind, key, time.time_ns() // 1_000_000, reason, tracks)
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+    def events(self) -> AsyncIterator[StreamEvent]:
+        """Return the events from now on."""
+        queue: asyncio.Queue[StreamEvent] = asyncio.Queue(EVENTS_UNREAD)
+        self._listeners.append(queue)
+        return self._listen(queue)
+
+    async def _listen(self, queue: asyncio.Queue[StreamEvent]) -> AsyncIterator[StreamEvent]:
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._listeners.remove(queue)
