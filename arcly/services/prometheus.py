@@ -40,12 +40,12 @@ class PrometheusObserver(Collector):
     """Reads an engine whenever its registry is scraped. An `InboundProtocol`.
 
     Labels are bounded: at most `streams_max` streams have samples of their own, the oldest ones, so that a stream
-    which has them keeps them; the others are counted in `arcly_streams_without_samples`. A scrape costs some 50 µs a
-    stream, in the thread that scrapes.
+    which has them keeps them; the others are counted in `arcly_streams_without_samples`. A scrape of 1000 streams
+    takes some 0.2 s, in the thread that scrapes.
 
     Args:
         registry: where it registers when it is started; one engine per registry, since the names are the same.
-        streams_max: streams with samples of their own, default 1000; 0 to 100 000. Each has some 16.
+        streams_max: streams with samples of their own, default 1000; 0 to 100 000. Each has 14.
         http_viewers: returns the viewers over HTTP of a stream, such as `HttpOrigin.viewers`; called in the thread
             that scrapes. Default None: only subscriptions are counted.
 

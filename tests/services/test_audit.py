@@ -14,6 +14,7 @@ from virtual_time import Bus, in_virtual_time
 import arcly
 from arcly.services.audit import AuditAction, Audited, AuditPipeline, AuditRecord, AuditSink, FileAuditSink
 from arcly.services.auth import Action, Authenticator
+from arcly.testing import MemoryRegistry
 
 KEY = arcly.StreamKey("live", "cam")
 PEER = arcly.Credentials(peer="192.0.2.1:5")
@@ -76,7 +77,7 @@ async def test_each_action_is_recorded_once_with_who_and_why() -> None:
         session.publish(b"x", track=1, pts=0)
         await eventually(lambda: sink.records)
         session.end("done")
-        await engine.start_publish(arcly.StreamKey("live", "other"))
+        _other = await engine.start_publish(arcly.StreamKey("live", "other"))
         await eventually(lambda: len(sink.records) == 3)
     seen = [(record.action, str(record.key), record.peer) for record in sink.records]
     assert seen == [
@@ -239,6 +240,18 @@ async def test_other_events_are_recorded_when_they_are_somebodys_action() -> Non
     actions = [record.action for record in sink.records]
     assert set(actions) == set(AuditAction) - {"publish_refused", "play_refused", "records_dropped"}
     assert len(actions) == len(set(actions))
+
+
+async def test_a_foreign_registry_is_audited_too() -> None:
+    sink, streams = Memory(), MemoryRegistry()
+    async with arcly.Engine(AuditPipeline(sink), registry=streams):
+        session = await streams.start_publish(KEY, protocol="test", peer="192.0.2.1:5")
+        await eventually(lambda: sink.records)
+        session.end("done")
+    assert [(r.action, r.peer) for r in sink.records] == [
+        ("publish_started", "192.0.2.1:5"),
+        ("publish_ended", "192.0.2.1:5"),
+    ]
 
 
 @pytest.mark.parametrize("action", ["", "Kicked", "a b", "a\n", "records_dropped", "x" * 65])

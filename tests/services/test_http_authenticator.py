@@ -11,7 +11,7 @@ from http_server import HttpServer, http_server, says
 
 import arcly
 from arcly.services.auth import Action, HttpAuthenticator
-from arcly.services.auth.external import ip_of
+from arcly.services.auth.external import ip_of, question
 
 KEY = arcly.StreamKey("live", "cam")
 OBS = arcly.Credentials(peer="192.0.2.1:51234", agent="FMLE/3.0", query="user=a&pass=b%20c&token=d&x=%C3%A9&user=last")
@@ -62,6 +62,14 @@ async def test_the_question_is_that_of_mediamtx() -> None:
         "userAgent": "FMLE/3.0",
     }
     assert json.loads(play)["action"] == "read"
+
+
+async def test_the_protocol_is_told_when_the_handler_says_it() -> None:
+    class Known(arcly.Credentials):
+        protocol = "rtmp"
+
+    assert question(Action.PUBLISH, KEY, Known())["protocol"] == "rtmp"
+    assert question(Action.PUBLISH, KEY, arcly.Credentials())["ip"] == ""
 
 
 async def test_playing_need_not_be_asked_for() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -377,8 +378,6 @@ async def test_what_is_no_set_refuses(clock: Clock, status: int, document: objec
 
 
 async def test_a_hanging_url_refuses_in_time_and_is_asked_by_one(clock: Clock) -> None:
-    import asyncio
-
     async def hang(head: bytes, body: bytes, writer: Any) -> None:
         await asyncio.Event().wait()
 

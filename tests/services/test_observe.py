@@ -66,7 +66,7 @@ async def test_observers_are_told_what_happens_in_an_engine() -> None:
     async with arcly.Engine(observers) as engine:
         session = await engine.start_publish(KEY)
         session.end("done")
-        await engine.start_publish(arcly.StreamKey("live", "other"))
+        _other = await engine.start_publish(arcly.StreamKey("live", "other"))
         await eventually(lambda: len(second.events) == 3)
     # The end of the other stream is the engine's own, and is told too.
     kinds = ["publish_started", "publish_ended", "publish_started", "publish_ended"]
@@ -165,7 +165,7 @@ async def test_a_slow_one_loses_the_oldest_and_they_are_counted() -> None:
     await asyncio.sleep(0.5)
     for n in range(1, 11):
         bus.emit(event(str(n)))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
     await asyncio.sleep(30)
     assert [event.reason for event in slow.events] == ["0", "7", "8", "9", "10"]
     assert len(good.events) == 11

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from virtual_time import Bus
 
 import arcly
 from arcly.services.prometheus import PrometheusObserver
+from arcly.testing import MemoryRegistry
 
 AUDIO = arcly.Track(1, "AAC", bytes([0x11, 0x90]))
 
@@ -100,7 +102,7 @@ async def test_labels_are_bounded_and_the_oldest_stream_keeps_its_samples() -> N
         sessions = [await publish(engine, "live/z")]
         started = engine.get_stream(sessions[0].key).started_unix_ms
         # So that the second is younger by the clock.
-        await eventually(lambda: __import__("time").time() * 1000 > started + 2)
+        await eventually(lambda: time.time() * 1000 > started + 2)
         sessions += [await publish(engine, f"app{n}/a") for n in range(50)]
         seen = samples(registry)
         assert seen["arcly_streams_without_samples", ()] == 49
@@ -159,6 +161,29 @@ async def test_one_engine_per_registry_and_many_engines_in_a_process() -> None:
         await observer.start(Bus())  # type: ignore[arg-type]
     await observer.stop()
     await observer.stop()
+
+
+async def test_streams_of_a_foreign_registry_are_shown_too() -> None:
+    registry, streams = CollectorRegistry(), MemoryRegistry()
+    async with arcly.Engine(PrometheusObserver(registry), registry=streams):
+        session = await streams.start_publish(arcly.StreamKey("live", "cam"), protocol="test")
+        session.set_tracks([AUDIO])
+        session.publish(bytes(10), track=1, pts=0)
+        seen = samples(registry)
+        assert seen["paths_inbound_bytes", labels(name="live/cam", state="ready")] == 10
+        assert seen["arcly_stream_state", labels(app="live", stream="cam", state="publishing")] == 1
+        session.end()
+
+
+async def test_a_stream_that_waits_for_its_publisher_is_not_ready() -> None:
+    registry = CollectorRegistry()
+    spec = arcly.AppSpec(reconnect_grace_s=30)
+    async with arcly.Engine(PrometheusObserver(registry), default_app=spec) as engine:
+        session = await publish(engine, "live/cam", 3)
+        session.end()
+        seen = samples(registry)
+        assert seen["paths", labels(name="live/cam", state="notReady")] == 1
+        assert seen["arcly_stream_state", labels(app="live", stream="cam", state="idle")] == 1
 
 
 @pytest.mark.parametrize("streams_max", [-1, 100_001])

@@ -35,7 +35,7 @@ class SignedToken(Authenticator):
 
     Args:
         *secrets: what tokens for publishing are made with, each at least 16 bytes; text is taken as UTF-8. Several,
-            up to 16, are for rotation: `issue` uses the first, all are accepted. Costs one HMAC each, some 2 µs.
+            up to 16, are for rotation: `issue` uses the first, all are accepted. Costs one HMAC each.
         play_secrets: the same for playing; default None: everybody may play.
         clock_skew_s: seconds that a token is accepted after its expiry, for clocks that disagree, default 30;
             0 to 3600.
