@@ -43,7 +43,7 @@ loom:  ## the log of the bus under a model checker
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release -p arcly-bus --test loom_log --target-dir $${CARGO_TARGET_DIR:-target}/loom
 
 fuzz:  ## mutated input for every parser; INPUTS=1000000 SEED=7 TARGET=rtmp_conn
-	$(CARGO) run --release -p arcly-fuzz -- $(TARGET) $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+	CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true $(CARGO) run --release --target-dir $${CARGO_TARGET_DIR:-target}/fuzz -p arcly-fuzz -- $(TARGET) $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 load: develop  ## 50 publishers with one viewer each for 60 s: every one plays without a gap
 	$(BIN)/python tests/load/many_publishers.py $(ARGS)

@@ -441,15 +441,15 @@ class PublishRequest:
     def agent(self) -> str:
         """What the peer calls itself."""
 
-    def accept(self, session: PublishSession) -> None:
-        """Let the peer publish into `session`, which it takes over.
+    def accept(self, session: PublishSession) -> bool:
+        """Let the peer publish into `session`, which it takes over. False when it has withdrawn or waited too long.
 
         Raises:
             ClosedError: the session or the request is used up.
         """
 
-    def refuse(self, refusal: str, text: str) -> None:
-        """Turn the peer away.
+    def refuse(self, refusal: str, text: str) -> bool:
+        """Turn the peer away. False when it no longer waited.
 
         Args:
             refusal: `"bad_name"`, `"unauthorized"` or `"failed"`.

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from arcly._native import Engine as NativeEngine
 from arcly._native import HlsOutput, StreamKey, Track
+from arcly.errors import MalformedError
 from arcly.events import StreamEvent
 from arcly.stream import StreamStats
 
@@ -28,14 +29,24 @@ class Credentials:
     query: str = ""
     """What stood behind `?` in the stream's name or URL, undecoded: `user=a&token=b`."""
 
+    protocol: str = ""
+    """How it comes: `rtmp`."""
+
     params: Mapping[str, str] = field(init=False)
     """`query`, decoded; the last one of repeated names."""
 
     def __post_init__(self) -> None:
-        """Decode the query."""
+        """Decode the query.
+
+        Raises:
+            MalformedError: it has more than 64 fields.
+        """
         from urllib.parse import parse_qs  # Only when a peer comes: it would be a tenth of the import of arcly.
 
-        pairs = parse_qs(self.query, keep_blank_values=True, max_num_fields=64)
+        try:
+            pairs = parse_qs(self.query, keep_blank_values=True, max_num_fields=64)
+        except ValueError as error:
+            raise MalformedError(f"query: {error}") from None
         object.__setattr__(self, "params", {name: values[-1] for name, values in pairs.items()})
 
 

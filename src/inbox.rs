@@ -76,20 +76,18 @@ impl PublishRequest {
 
 #[pymethods]
 impl PublishRequest {
-    fn accept(&self, session: &PublishSession) -> PyResult<()> {
+    fn accept(&self, session: &PublishSession) -> PyResult<bool> {
         let publisher = session.take()?;
-        self.take()?.accept(publisher);
-        Ok(())
+        Ok(self.take()?.accept(publisher))
     }
 
-    fn refuse(&self, refusal: &str, text: String) -> PyResult<()> {
+    fn refuse(&self, refusal: &str, text: String) -> PyResult<bool> {
         let refusal = match refusal {
             "bad_name" => Refusal::BadName,
             "unauthorized" => Refusal::Unauthorized,
             "failed" => Refusal::Failed,
             other => return Err(misuse(format!("unknown refusal {other:?}"))),
         };
-        self.take()?.refuse(refusal, text);
-        Ok(())
+        Ok(self.take()?.refuse(refusal, text))
     }
 }

@@ -34,24 +34,31 @@ impl Cursor {
 impl Cursor {
     fn drain(&self, max: usize) -> Vec<MediaFrame> {
         let mut inner = lock(&self.inner);
-        match inner.read(max) {
-            Read::Frames(batch) => batch
-                .frames
-                .iter()
-                .enumerate()
-                .filter_map(|(i, frame)| MediaFrame::new(frame, batch.tracks, i == 0 && batch.discontinuity))
-                .collect(),
-            Read::Empty => Vec::new(),
-            Read::Ended => {
-                self.ended.store(true, Ordering::Release);
-                Vec::new()
-            }
-            Read::Evicted => {
-                self.evicted.store(true, Ordering::Release);
-                self.ended.store(true, Ordering::Release);
-                Vec::new()
+        let mut frames = Vec::new();
+        while frames.len() < max {
+            match inner.read(max - frames.len()) {
+                Read::Frames(batch) => {
+                    frames.extend(
+                        batch.frames.iter().enumerate().filter_map(|(i, frame)| {
+                            MediaFrame::new(frame, batch.tracks, i == 0 && batch.discontinuity)
+                        }),
+                    )
+                }
+                Read::Empty => break,
+                // Told when there is nothing else to tell.
+                Read::Ended | Read::Evicted if !frames.is_empty() => break,
+                Read::Ended => {
+                    self.ended.store(true, Ordering::Release);
+                    break;
+                }
+                Read::Evicted => {
+                    self.evicted.store(true, Ordering::Release);
+                    self.ended.store(true, Ordering::Release);
+                    break;
+                }
             }
         }
+        frames
     }
 
     fn arm(&self) {

@@ -15,6 +15,9 @@ from arcly.errors import AlreadyPublishingError, MalformedError, StreamError, Un
 
 log = logging.getLogger("arcly")
 
+NAME_SHOWN = 40
+"""Characters of a refused name that are shown."""
+
 
 class RtmpHandler:
     """RTMP publishing: OBS, ffmpeg and every other encoder. An `InboundProtocol`.
@@ -102,14 +105,14 @@ class RtmpHandler:
 
     async def _decide(self, request: PublishRequest) -> None:
         assert self._context is not None
-        credentials = Credentials(peer=request.peer, agent=request.agent, query=request.query)
         try:
             key = StreamKey(request.app, request.stream)
+            credentials = Credentials(peer=request.peer, agent=request.agent, query=request.query, protocol=self.name)
             async with asyncio.timeout(self._decision_deadline_s):
                 session = await self._context.open_publish(key, credentials, protocol=self.name)
             request.accept(native_session(session))
         except (AlreadyPublishingError, MalformedError) as error:
-            self._refuse(request, "bad_name", str(error))
+            self._refuse(request, "bad_name", f"{error} (asked for {shorten(request.app)}/{shorten(request.stream)})")
         except UnauthorizedError as error:
             self._refuse(request, "unauthorized", str(error))
         except (StreamError, TimeoutError) as error:
@@ -119,5 +122,12 @@ class RtmpHandler:
             self._refuse(request, "failed", "an error of the server")
 
     def _refuse(self, request: PublishRequest, refusal: str, text: str) -> None:
-        log.warning("[rtmp] %s was refused as publisher: %s", request.peer, text)
-        request.refuse(refusal, text)
+        # A peer that has gone, or waited too long, was told of already.
+        if request.refuse(refusal, text):
+            log.warning("[rtmp] %s was refused as publisher: %s", request.peer, text)
+
+
+def shorten(name: str) -> str:
+    """Return a name of a stranger as it may stand in a log: escaped, and not too long."""
+    text = ascii(name)[1:-1]
+    return text if len(text) <= NAME_SHOWN else text[:NAME_SHOWN] + "…"

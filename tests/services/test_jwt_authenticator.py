@@ -377,6 +377,15 @@ async def test_what_is_no_set_refuses(clock: Clock, status: int, document: objec
         assert not await allowed(remote(server), es256())
 
 
+async def test_a_set_that_is_too_long_is_called_so(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Cut off inside the spaces it would still be JSON."""
+    published = Published()
+    published.document = json.dumps({"keys": [jwk("ES256", "a")]}).encode() + b" " * 300_000
+    async with http_server(published.answer) as server:
+        assert not await allowed(remote(server), es256())
+    assert "longer than 262144 bytes" in caplog.text
+
+
 async def test_a_hanging_url_refuses_in_time_and_is_asked_by_one(clock: Clock) -> None:
     async def hang(head: bytes, body: bytes, writer: Any) -> None:
         await asyncio.Event().wait()

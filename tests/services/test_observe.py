@@ -132,6 +132,14 @@ async def test_a_detached_one_is_logged_with_its_reason(caplog: pytest.LogCaptur
     await observers.stop()
 
 
+async def test_starting_twice_is_misuse() -> None:
+    observers = Observers(Recorder())
+    await observers.start(Bus())  # type: ignore[arg-type]
+    with pytest.raises(arcly.MisuseError, match="already"):
+        await observers.start(Bus())  # type: ignore[arg-type]
+    await observers.stop()
+
+
 async def test_one_that_blocks_the_loop_is_detached(caplog: pytest.LogCaptureFixture) -> None:
     class Blocking(Observer):
         async def on_event(self, event: arcly.StreamEvent) -> None:
@@ -196,7 +204,7 @@ async def test_stop_tells_what_is_left_for_one_deadline_at_most() -> None:
 @in_virtual_time
 async def test_many_streams_are_read_in_turns() -> None:
     class Stream:
-        key, protocol, peer, started_unix_ms, state, tracks, stats = KEY, "x", None, 0, "publishing", (), None
+        key, protocol, peer, started_unix_ms, closed, tracks, stats = KEY, "x", None, 0, False, (), None
 
     recorder, bus = Recorder(), Bus()
     bus.streams = [Stream()] * 1000

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ async def test_readers_stay_through_a_reconnect_and_the_timeline_goes_on() -> No
         frames = subscription.drain(10)
         frames += [await anext(subscription) for _ in range(10)]
         assert [frame.is_discontinuity for frame in frames] == [False] * 10 + [True] + [False] * 9
-        steps = [b.dts - a.dts for a, b in zip(frames, frames[1:], strict=False)]
+        steps = [b.dts - a.dts for a, b in pairwise(frames)]
         assert set(steps[:9] + steps[10:]) == {1024}
         assert 0 < steps[9] < 48_000 * 5
         subscription.close()

@@ -88,7 +88,7 @@ def question(action: Action, key: StreamKey, credentials: Credentials) -> dict[s
         "ip": ip_of(credentials.peer),
         "action": action.value,
         "path": str(key),
-        "protocol": getattr(credentials, "protocol", ""),
+        "protocol": credentials.protocol,
         "id": None,
         "query": credentials.query,
         "userAgent": credentials.agent,

@@ -38,8 +38,8 @@ impl StreamKey {
     /// Checks both names. An application may have several segments (`live/eu`), a stream has one.
     ///
     /// # Errors
-    /// [`NameError`] for an empty, overlong or reserved name (`.`, `..`), or one with a control character, space,
-    /// or one of `\ / ? # % " < > :` and `*`, which mean something to URLs, file systems or pages.
+    /// [`NameError`] for an empty, overlong or reserved name (`.`, `..`), or one with a control character, space, invisible
+    /// character, or one of `\ / ? # % " < > :` and `*`, which mean something to URLs, file systems or pages.
     pub fn new(app: &str, stream: &str) -> Result<Self, NameError> {
         if app.split('/').count() > APP_MAX_SEGMENTS {
             return Err(NameError { which: "app", what: "has too many segments" });
@@ -78,13 +78,22 @@ fn check(name: &str) -> Result<(), &'static str> {
     if name == "." || name == ".." {
         return Err("is reserved");
     }
-    if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err("has a space or control character");
+    if name.chars().any(|c| c.is_control() || c.is_whitespace() || is_format(c)) {
+        return Err("has a space, a control or an invisible character");
     }
     if name.contains(['\\', '/', '?', '#', '%', '"', '<', '>', ':', '*']) {
         return Err("has one of the characters \\ / ? # % \" < > : *");
     }
     Ok(())
+}
+
+/// Characters that show as nothing or turn the text around them about (general category Cf; UAX #9 §2): in a log or on a page they
+/// make one name look like another.
+fn is_format(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -116,6 +125,8 @@ mod tests {
             ("live", "a%2fb"),
             ("live", "a\\b"),
             ("live", "<img>"),
+            ("live", "a\u{202e}gpj.b"),
+            ("live", "a\u{200b}"),
             ("live", long.as_str()),
             ("a/b/c/d/e/f/g/h/i", "cam"),
         ] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Frame, FrameFlags, Track, TrackId, TrackSet};
+use crate::{Frame, FrameFlags, TrackId, TrackSet};
 
 /// A step back by less than this is jitter of the sender and is straightened; by more it is a new timeline.
 const JITTER_MAX_S: i64 = 1;
@@ -33,6 +33,15 @@ impl Last {
         Self { track: frame.track, dts: frame.dts, clock_rate_hz, step: i64::from(frame.duration).max(1) }
     }
 
+    /// Rounds up, so that what follows is never before what was.
+    fn change_clock(&mut self, clock_rate_hz: i64) {
+        let ticks = i128::from(self.dts) * i128::from(clock_rate_hz);
+        let (old, remainder) = (i128::from(self.clock_rate_hz), ticks.rem_euclid(i128::from(self.clock_rate_hz)));
+        self.dts = clamp(ticks.div_euclid(old) + i128::from(remainder != 0));
+        self.step = clamp(i128::from(self.step) * i128::from(clock_rate_hz) / old).max(1);
+        self.clock_rate_hz = clock_rate_hz;
+    }
+
     fn end_ns(&self) -> i64 {
         to_ns(self.dts.saturating_add(self.step), self.clock_rate_hz)
     }
@@ -55,10 +64,14 @@ impl Timeline {
         frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
     }
 
-    /// Forgets tracks that are gone or whose clock has changed; the others go on.
+    /// The tracks are others now: where the clock of one has changed, its last time is told by the new one. A track that is gone is
+    /// remembered for a successor of the sender, and for its own return.
     pub(crate) fn keep(&mut self, tracks: &TrackSet) {
-        let same = |last: &Last, track: &Track| i64::from(track.clock_rate_hz) == last.clock_rate_hz;
-        self.last.retain(|last| tracks.find(last.track).is_some_and(|track| same(last, track)));
+        for last in &mut self.last {
+            if let Some(track) = tracks.find(last.track) {
+                last.change_clock(i64::from(track.clock_rate_hz.max(1)));
+            }
+        }
     }
 
     /// Makes `frame` obey the contract of [`Frame::dts`]; true when its times had to be changed.
@@ -174,6 +187,33 @@ mod tests {
         timeline.repair(&mut audio, 48_000);
         assert!((audio.dts - 273_600 / 90 * 48).abs() <= 48, "the other track moves with it: {}", audio.dts);
         assert!(!audio.is_discontinuity(), "and is no second break");
+    }
+
+    #[test]
+    fn a_clock_that_changes_and_changes_back_does_not_let_time_go_back() {
+        use arcly_codec::{CodecConfig, aac::AudioSpecificConfig};
+        let tracks = |rate_hz| {
+            let config = AudioSpecificConfig::new(2, rate_hz, 2).unwrap();
+            TrackSet { revision: 1, tracks: vec![crate::Track::new(TrackId(0), CodecConfig::Aac(config))] }
+        };
+        let mut timeline = Timeline::default();
+        timeline.repair(&mut frame(441, 441), 44_100);
+        timeline.keep(&tracks(8_000));
+        timeline.keep(&tracks(44_100));
+        let mut again = frame(441, 441);
+        timeline.repair(&mut again, 44_100);
+        assert!(again.dts > 441 || again.is_discontinuity(), "{}", again.dts);
+    }
+
+    #[test]
+    fn a_successor_with_other_tracks_still_goes_on_behind() {
+        let mut timeline = Timeline::default();
+        timeline.repair(&mut frame(900_000, 900_000), CLOCK_HZ);
+        timeline.keep(&TrackSet::default());
+        timeline.resume(Duration::ZERO);
+        let mut first = Frame { track: TrackId(7), ..frame(0, 0) };
+        timeline.repair(&mut first, CLOCK_HZ);
+        assert!(first.dts > 900_000 && first.is_discontinuity(), "{}", first.dts);
     }
 
     #[test]

@@ -90,6 +90,10 @@ impl AvcConfig {
         // Copies: a slice would keep the access unit alive that it came with.
         let sps = merge(&self.sps, sps, sps_id)?;
         let pps = merge(&self.pps, pps, pps_id)?;
+        // Two sets of one id in an access unit, of which the last was known: nothing new in the end.
+        if sps == self.sps && pps == self.pps {
+            return Ok(None);
+        }
         Self::from_parameter_sets(sps, pps).map(Some)
     }
 

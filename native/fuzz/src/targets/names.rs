@@ -38,7 +38,9 @@ fn run(input: &Input) -> usize {
     let (app, stream) = (String::from_utf8_lossy(app), String::from_utf8_lossy(stream));
     let good = app.split('/').count() <= 8 && app.split('/').all(is_good) && is_good(&stream);
     let key = StreamKey::new(&app, &stream);
-    assert_eq!(key.is_ok(), good, "{app:?} {stream:?}: {key:?}");
+    // There are more invisible characters than this target lists: a refusal of a good-looking name is no fault by itself.
+    assert!(good || key.is_err(), "{app:?} {stream:?}: {key:?}");
+    assert!(key.is_ok() || !good || !(app.is_ascii() && stream.is_ascii()), "{app:?} {stream:?}: {key:?}");
     if let Ok(key) = key {
         assert_eq!((key.app(), key.stream()), (&*app, &*stream));
         let text = key.to_string();
@@ -50,6 +52,8 @@ fn run(input: &Input) -> usize {
 
 /// What the documentation of `StreamKey::new` says.
 fn is_good(name: &str) -> bool {
-    let is_bad = |c: char| c.is_control() || c.is_whitespace() || "\\/?#%\"<>:*".contains(c);
+    // The best known of general category Cf.
+    let is_format = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}');
+    let is_bad = |c: char| is_format(c) || c.is_control() || c.is_whitespace() || "\\/?#%\"<>:*".contains(c);
     (1..=255).contains(&name.len()) && name != "." && name != ".." && !name.chars().any(is_bad)
 }

@@ -1,6 +1,12 @@
 //! A publish that waits for the host's decision.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use arcly_bus::Publisher;
 use tokio::sync::mpsc;
@@ -36,40 +42,53 @@ pub(crate) enum Answer {
     Refuse(Refusal, String),
 }
 
+/// Which request of a connection is meant: message streams are used again, so their ids alone do not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestId {
+    pub(crate) stream_id: u32,
+    pub(crate) number: u64,
+}
+
 /// Where the answer goes. Sends exactly one.
 struct Reply {
-    stream_id: u32,
-    answers: Option<mpsc::Sender<(u32, Answer)>>,
+    id: RequestId,
+    answers: Option<mpsc::Sender<(RequestId, Answer)>>,
+    /// Cleared by whoever is first: the answer, or the connection when it stops waiting.
+    waiting: Arc<AtomicBool>,
 }
 
 impl PublishRequest {
     pub(crate) fn new(
         request: arcly_wire::rtmp::PublishRequest,
+        id: RequestId,
         peer: SocketAddr,
         agent: String,
-        answers: mpsc::Sender<(u32, Answer)>,
+        answers: mpsc::Sender<(RequestId, Answer)>,
+        waiting: Arc<AtomicBool>,
     ) -> Self {
-        let reply = Reply { stream_id: request.stream_id, answers: Some(answers) };
+        let reply = Reply { id, answers: Some(answers), waiting };
         Self { app: request.app, stream: request.stream, query: request.query, peer, agent, reply }
     }
 
     /// Lets the peer publish. What it sends goes to `publisher`, which is dropped (and its stream ended) when the peer is gone.
-    pub fn accept(mut self, publisher: Publisher) {
-        self.reply.send(Answer::Accept(publisher));
+    /// False when the peer has withdrawn, or waited too long: then it is dropped at once.
+    pub fn accept(mut self, publisher: Publisher) -> bool {
+        self.reply.send(Answer::Accept(publisher))
     }
 
-    /// Turns the peer away; it is told `text`.
-    pub fn refuse(mut self, refusal: Refusal, text: String) {
-        self.reply.send(Answer::Refuse(refusal, text));
+    /// Turns the peer away; it is told `text`. False when it no longer waited.
+    pub fn refuse(mut self, refusal: Refusal, text: String) -> bool {
+        self.reply.send(Answer::Refuse(refusal, text))
     }
 }
 
 impl Reply {
-    fn send(&mut self, answer: Answer) {
-        if let Some(answers) = self.answers.take() {
-            // Full or closed only when the connection is gone: then a publisher inside is dropped, and that ends its stream.
-            let _ = answers.try_send((self.stream_id, answer));
-        }
+    fn send(&mut self, answer: Answer) -> bool {
+        let Some(answers) = self.answers.take() else { return false };
+        let in_time = self.waiting.swap(false, Ordering::AcqRel);
+        // Sent even when it is late: the connection counts its open questions. It cannot be full, for they are bounded; it is
+        // closed when the connection is gone, and then a publisher inside is dropped, which ends its stream.
+        answers.try_send((self.id, answer)).is_ok() && in_time
     }
 }
 

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Wake, Waker},
     time::Duration,
 };
@@ -24,7 +27,7 @@ use crate::{
     accept::{Acceptor, bind},
     rtmp::{
         PublishRequest, Refusal,
-        request::Answer,
+        request::{Answer, RequestId},
         to_bus::{ENDED_HERE, ToBus},
     },
 };
@@ -56,8 +59,12 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 const LINGER_DEADLINE: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 4 << 20;
 
-/// Answers that may wait for a connection: one for each of its streams.
-const ANSWERS_MAX: usize = 16;
+/// Questions of one connection that the host may be working on. Stops a peer that asks and withdraws in a loop from filling the
+/// host's inbox, which is for all.
+const OPEN_QUESTIONS_MAX: usize = 8;
+
+/// Refusals after which a connection is ended, even while it asks on. Stops a peer that fills the log.
+const REFUSALS_MAX: u32 = 4;
 
 /// A listening RTMP server. Dropping it ends its connections.
 pub struct RtmpListener {
@@ -169,6 +176,14 @@ impl Wake for Bell {
     }
 }
 
+/// A request that waits for the host's decision.
+struct Asked {
+    id: RequestId,
+    until: Instant,
+    /// Shared with the request, see there.
+    waiting: Arc<AtomicBool>,
+}
+
 struct Connection {
     machine: ServerConn,
     started: Instant,
@@ -176,20 +191,24 @@ struct Connection {
     agent: String,
     inbox: Arc<Inbox>,
     decision_deadline: Duration,
-    answers: mpsc::Receiver<(u32, Answer)>,
-    reply: mpsc::Sender<(u32, Answer)>,
-    /// Streams that wait for the host's decision, and until when.
-    asked: HashMap<u32, Instant>,
+    answers: mpsc::Receiver<(RequestId, Answer)>,
+    reply: mpsc::Sender<(RequestId, Answer)>,
+    /// Requests that wait for the host's decision, by message stream.
+    asked: HashMap<u32, Asked>,
+    /// Requests made so far, and those that the host has not answered, withdrawn ones included.
+    requests: u64,
+    open_questions: usize,
     publishing: HashMap<u32, ToBus>,
     /// The peer was refused, or a publish was ended from our side.
     dismissed: bool,
+    refusals: u32,
     /// Rung when a stream that is published here is ended by somebody else.
     upstream: Arc<Bell>,
 }
 
 impl Connection {
     fn new(peer: SocketAddr, options: RtmpOptions, inbox: Arc<Inbox>) -> Self {
-        let (reply, answers) = mpsc::channel(ANSWERS_MAX);
+        let (reply, answers) = mpsc::channel(OPEN_QUESTIONS_MAX);
         let started = Instant::now();
         // The handshake's random bytes protect nothing in RTMP; they should only differ between connections.
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), peer);
@@ -203,8 +222,11 @@ impl Connection {
             answers,
             reply,
             asked: HashMap::new(),
+            requests: 0,
+            open_questions: 0,
             publishing: HashMap::new(),
             dismissed: false,
+            refusals: 0,
             upstream: Arc::default(),
         }
     }
@@ -218,7 +240,7 @@ impl Connection {
             let deadline = self.next_deadline();
             let turn = tokio::select! {
                 read = stream.read(&mut buffer) => self.on_read(read, &buffer),
-                Some((stream_id, answer)) = self.answers.recv() => { self.on_answer(stream_id, answer); Ok(()) }
+                Some((id, answer)) = self.answers.recv() => { self.on_answer(id, answer); Ok(()) }
                 () = self.upstream.0.notified() => { self.end_closed(); Ok(()) }
                 () = sleep_until(deadline) => self.on_deadline(),
                 () = stop.cancelled() => Err(End::Stopped),
@@ -228,7 +250,13 @@ impl Connection {
             if let Err(end) = turn {
                 return end;
             }
-            if self.dismissed && self.asked.is_empty() && self.publishing.is_empty() {
+            if self.open_questions > OPEN_QUESTIONS_MAX {
+                return End::Failed(format!(
+                    "asked to publish {OPEN_QUESTIONS_MAX} times and did not wait for the answers"
+                ));
+            }
+            let has_nothing = self.dismissed && self.asked.is_empty() && self.publishing.is_empty();
+            if has_nothing || self.refusals > REFUSALS_MAX {
                 return End::Dismissed;
             }
         }
@@ -237,23 +265,28 @@ impl Connection {
     fn on_read(&mut self, read: io::Result<usize>, buffer: &[u8]) -> Result<(), End> {
         let now = self.started.elapsed();
         match buffer.get(..read?).unwrap_or_default() {
+            [] if self.machine.is_mid_input() => Err(End::Failed("closed the connection in mid-message".into())),
             [] => Err(End::Closed),
             input => self.machine.handle_input(now, input).map_err(|error| End::Failed(error.to_string())),
         }
     }
 
-    fn on_answer(&mut self, stream_id: u32, answer: Answer) {
-        let expected = self.asked.remove(&stream_id).is_some();
+    fn on_answer(&mut self, id: RequestId, answer: Answer) {
+        self.open_questions = self.open_questions.saturating_sub(1);
+        let stream_id = id.stream_id;
+        // The peer may have left this stream, asked for something else on it, or waited too long: then the answer is nobody's, and a
+        // publisher in it is dropped, which frees its key.
+        if self.asked.get(&stream_id).is_none_or(|asked| asked.id != id) {
+            return;
+        }
+        self.asked.remove(&stream_id);
         match answer {
-            Answer::Accept(publisher) if expected => {
+            Answer::Accept(publisher) => {
                 publisher.wake_on_request(Waker::from(self.upstream.clone()));
                 self.publishing.insert(stream_id, ToBus::new(publisher));
                 self.machine.accept_publish(stream_id);
             }
-            // The peer has left this stream, or waited too long: the publisher is dropped, and its key is free again.
-            Answer::Accept(_) => {}
-            Answer::Refuse(refusal, text) if expected => self.refuse(stream_id, refusal, &text),
-            Answer::Refuse(..) => {}
+            Answer::Refuse(refusal, text) => self.refuse(stream_id, refusal, &text),
         }
     }
 
@@ -265,21 +298,24 @@ impl Connection {
         };
         self.machine.reject_publish(stream_id, rejection, text);
         self.dismissed = true;
+        self.refusals += 1;
     }
 
     fn next_deadline(&self) -> Instant {
         let machine = self.machine.poll_timeout().map(|at| self.started + at);
-        let decision = self.asked.values().min().copied();
+        let decision = self.asked.values().map(|asked| asked.until).min();
         let far = Instant::now() + Duration::from_secs(3600);
         machine.into_iter().chain(decision).min().unwrap_or(far)
     }
 
     fn on_deadline(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        let late: Vec<u32> = self.asked.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
-        for stream_id in late {
-            self.asked.remove(&stream_id);
-            self.inbox.warn(format!("{}: the host did not decide in time, the publish is refused", self.peer));
+        let is_late = |asked: &Asked| asked.until <= now;
+        for (stream_id, asked) in self.asked.extract_if(|_, asked| is_late(asked)).collect::<Vec<_>>() {
+            // The host may be answering in this very moment: only one of the two says it.
+            if asked.waiting.swap(false, Ordering::AcqRel) {
+                self.inbox.warn(format!("{}: the host did not decide in time, the publish is refused", self.peer));
+            }
             self.refuse(stream_id, Refusal::Failed, "the server did not decide in time");
         }
         self.machine.handle_timeout(self.started.elapsed()).map_err(|error| End::Failed(error.to_string()))
@@ -300,9 +336,17 @@ impl Connection {
     }
 
     fn ask(&mut self, request: arcly_wire::rtmp::PublishRequest) {
-        let stream_id = request.stream_id;
-        self.asked.insert(stream_id, Instant::now() + self.decision_deadline);
-        let request = PublishRequest::new(request, self.peer, self.agent.clone(), self.reply.clone());
+        self.requests += 1;
+        self.open_questions += 1;
+        if self.open_questions > OPEN_QUESTIONS_MAX {
+            return; // The connection is ended as soon as its events are taken.
+        }
+        let id = RequestId { stream_id: request.stream_id, number: self.requests };
+        let waiting = Arc::new(AtomicBool::new(true));
+        let until = Instant::now() + self.decision_deadline;
+        self.asked.insert(id.stream_id, Asked { id, until, waiting: waiting.clone() });
+        let (agent, reply) = (self.agent.clone(), self.reply.clone());
+        let request = PublishRequest::new(request, id, self.peer, agent, reply, waiting);
         // When the inbox is full the request is dropped there, and that is a refusal.
         self.inbox.push(Notice::Publish(request));
     }
@@ -333,7 +377,9 @@ impl Connection {
     }
 
     fn unpublish(&mut self, stream_id: u32, reason: impl Into<String>) {
-        self.asked.remove(&stream_id);
+        if let Some(asked) = self.asked.remove(&stream_id) {
+            asked.waiting.store(false, Ordering::Release);
+        }
         if let Some(to_bus) = self.publishing.remove(&stream_id) {
             to_bus.end(reason.into());
         }
@@ -341,13 +387,14 @@ impl Connection {
 
     /// Ends all that this connection publishes, and leaves one line when it did not end in order.
     fn end(&mut self, end: &End) {
-        let published = !self.publishing.is_empty();
         for (stream_id, to_bus) in self.publishing.drain() {
             self.machine.end_publish(stream_id, &end.reason());
             to_bus.end(end.reason());
         }
-        // The end of a publish is told by its event, with the same reason.
-        if let (End::Failed(text), false) = (end, published) {
+        for asked in self.asked.values() {
+            asked.waiting.store(false, Ordering::Release);
+        }
+        if let End::Failed(text) = end {
             self.inbox.warn(format!("{} was disconnected: {text}", self.peer));
         }
     }

@@ -6,9 +6,10 @@ use arcly_bus::{BusError, Publisher};
 use arcly_pack::flv::{FlvDemuxer, FlvError, FlvItem, TagKind};
 use arcly_wire::rtmp::{Media, MediaKind};
 
-/// Broken messages of one publish that are passed over; then it is ended. One damaged frame is no reason to lose a stream,
-/// a flow of them is no stream.
-const BROKEN_MAX: u32 = 100;
+/// A publish is ended when its faults outweigh what is good: each broken message weighs as much as ten good ones, and a hundred may be
+/// open. One damaged picture now and then is no reason to lose a stream, a flow of them is no stream.
+const BROKEN_WEIGHT: u32 = 10;
+const FAULT_MAX: u32 = 100 * BROKEN_WEIGHT;
 
 /// What a publisher is told whose stream was ended by somebody else.
 pub(crate) const ENDED_HERE: &str = "the stream was ended by the server";
@@ -16,7 +17,8 @@ pub(crate) const ENDED_HERE: &str = "the stream was ended by the server";
 pub(crate) struct ToBus {
     demuxer: FlvDemuxer,
     publisher: Publisher,
-    broken: u32,
+    /// Grows with broken messages and shrinks with good ones.
+    fault: u32,
     /// What was complained about: each problem is said once in a publish.
     said: HashSet<String>,
     news: Vec<String>,
@@ -24,7 +26,7 @@ pub(crate) struct ToBus {
 
 impl ToBus {
     pub(crate) fn new(publisher: Publisher) -> Self {
-        Self { demuxer: FlvDemuxer::new(), publisher, broken: 0, said: HashSet::new(), news: Vec::new() }
+        Self { demuxer: FlvDemuxer::new(), publisher, fault: 0, said: HashSet::new(), news: Vec::new() }
     }
 
     /// Publishes what the message holds. An error ends the publish and is its reason.
@@ -34,8 +36,9 @@ impl ToBus {
             MediaKind::Video => TagKind::Video,
             MediaKind::Script => TagKind::Script,
         };
-        if let Err(error) = self.demuxer.push(kind, media.timestamp_ms, media.body) {
-            self.complain(&error)?;
+        match self.demuxer.push(kind, media.timestamp_ms, media.body) {
+            Ok(()) => self.fault = self.fault.saturating_sub(1),
+            Err(error) => self.complain(&error)?,
         }
         while let Some(item) = self.demuxer.poll() {
             match publish(&mut self.publisher, item) {
@@ -66,12 +69,12 @@ impl ToBus {
         match error {
             FlvError::Unsupported { .. } => self.say(format!("{error}: this track is left out")),
             _ => {
-                self.broken += 1;
+                self.fault += BROKEN_WEIGHT;
                 self.say(format!("{error}: the message is left out"));
             }
         }
-        if self.broken > BROKEN_MAX {
-            return Err(format!("more than {BROKEN_MAX} broken messages, the last: {error}"));
+        if self.fault > FAULT_MAX {
+            return Err(format!("too many broken messages, the last: {error}"));
         }
         Ok(())
     }

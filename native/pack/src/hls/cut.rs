@@ -59,7 +59,10 @@ impl Timeline {
     /// The cut in front of `next`, if there must be one.
     pub(super) fn cut(&self, open: &OpenSegment, next: &Candidate<'_>, limits: &Limits) -> Option<Cut> {
         let elapsed_us = next.dts_us - open.start_us;
-        if self.breaks_at(open, next) || elapsed_us >= limits.duration_us || (limits.reconfigured && elapsed_us <= 0) {
+        // In front of the beginning nothing can be cut in order: a track that stays there would never let the segment end.
+        let is_backward = elapsed_us <= 0 && (limits.reconfigured || is_too_big(open, next, limits));
+        let is_far = elapsed_us.saturating_abs() >= limits.duration_us;
+        if self.breaks_at(open, next) || is_far || is_backward {
             return Some(Cut { end_us: self.broken_end_us(open, next, limits), discontinuity: true });
         }
         let end_us = next.dts_us;
@@ -86,8 +89,7 @@ impl Timeline {
     fn is_full(&self, open: &OpenSegment, next: &Candidate<'_>, limits: &Limits, elapsed_us: i64) -> bool {
         let is_due = next.is_entry && elapsed_us >= limits.target_us;
         let is_last_chance = elapsed_us + self.frame_us(next) >= limits.duration_us;
-        let is_too_big = open.bytes.len().saturating_add(next.frame.payload.len()) > limits.bytes;
-        is_due || is_last_chance || is_too_big
+        is_due || is_last_chance || is_too_big(open, next, limits)
     }
 
     /// How long `next` lasts, judged by the longest frame of its track so far: where frames come irregularly, the
@@ -128,6 +130,10 @@ impl Timeline {
             MediaKind::Audio => &mut self.audio,
         }
     }
+}
+
+fn is_too_big(open: &OpenSegment, next: &Candidate<'_>, limits: &Limits) -> bool {
+    open.bytes.len().saturating_add(next.frame.payload.len()) > limits.bytes
 }
 
 /// The end of a segment that no frame follows, or none of the same timeline: that of its last frame.

@@ -66,7 +66,7 @@ impl fmt::Display for RtmpError {
                 write!(f, "limit exceeded: {limit} is {max}, the peer wanted {seen}")
             }
             Self::Unsupported { what } => write!(f, "unsupported: {what}"),
-            Self::Timeout { what, after } => write!(f, "timeout: {what} within {after:?}"),
+            Self::Timeout { what, after } => write!(f, "{what} for {} s", after.as_secs_f64()),
         }
     }
 }

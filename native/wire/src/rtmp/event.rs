@@ -34,7 +34,7 @@ pub struct ConnectInfo {
     pub flash_ver: String,
 }
 
-/// A wish to publish. Names are not empty, and otherwise unchecked.
+/// A wish to publish. The names are unchecked, and empty when the peer gave none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishRequest {
     /// The message stream: the handle for the answer.

@@ -14,6 +14,10 @@ pub struct Limits {
     /// Memory of all unfinished messages together; 32 MiB. Stops a peer that begins a message on
     /// every chunk stream and ends none.
     pub unfinished_bytes: usize,
+    /// As `message_bytes`, until a publish has been accepted; 64 KiB, more than any command has. Stops strangers.
+    pub stranger_message_bytes: usize,
+    /// As `unfinished_bytes`, until a publish has been accepted; 256 KiB. Stops strangers in great number.
+    pub stranger_unfinished_bytes: usize,
     /// Chunk streams in use; 64 (encoders use 3 to 6). Each keeps its last header: stops a peer that
     /// names all 65 597 of them.
     pub chunk_streams: usize,
@@ -52,6 +56,8 @@ impl Default for Limits {
         Self {
             message_bytes: 0xff_ffff,
             unfinished_bytes: 32 << 20,
+            stranger_message_bytes: 64 << 10,
+            stranger_unfinished_bytes: 256 << 10,
             chunk_streams: 64,
             chunk_bytes: 0xff_ffff,
             amf_depth: 32,
@@ -63,6 +69,17 @@ impl Default for Limits {
             streams: 8,
             pending_events: 16_384,
             pending_output_bytes: 64 << 10,
+        }
+    }
+}
+
+impl Limits {
+    /// What holds for a peer that nobody has let publish yet.
+    pub(super) fn of_strangers(self) -> Self {
+        Self {
+            message_bytes: self.message_bytes.min(self.stranger_message_bytes),
+            unfinished_bytes: self.unfinished_bytes.min(self.stranger_unfinished_bytes),
+            ..self
         }
     }
 }

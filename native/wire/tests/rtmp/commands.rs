@@ -40,15 +40,16 @@ fn key_and_query_come_from_name_application_and_url() {
 }
 
 #[test]
-fn publish_without_a_name_is_refused_with_words_and_without_an_event() {
+fn publish_without_a_name_is_asked_for_and_play_without_one_refused() {
     for (app, name) in [("live", ""), ("", "cam"), ("", "")] {
         let mut server = Server::connected(app);
         let (events, replies) = send(&mut server, |client| {
             client.publish(1, name);
         });
-        assert_eq!(events, []);
-        assert!(replies[0].has("NetStream.Publish.BadName") && replies[0].has("rtmp://host/app/name"));
-        assert_eq!(replies[0].stream_id, 1);
+        let asked =
+            |event: &Event| matches!(event, Event::PublishRequested(it) if it.app == app && it.stream.is_empty());
+        assert!(matches!(&events[..], [event] if asked(event)), "{events:?}");
+        assert_eq!(replies.len(), 0, "the answer is the caller's");
     }
     let mut server = Server::connected("live");
     let (events, replies) = send(&mut server, |client| {

@@ -31,7 +31,7 @@ fn connect_and_create() -> Vec<u8> {
 
 #[test]
 fn silence_ends_with_the_handshakes_time() {
-    dies(conn(), 10 * SECOND, "the handshake");
+    dies(conn(), 10 * SECOND, "did not finish the handshake");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn byte_a_second_does_not_stretch_the_handshake() {
     for (second, byte) in Client::handshake().chunks(1).take(10).enumerate() {
         conn.handle_input(T0 + SECOND * second as u32, byte).unwrap();
     }
-    dies(conn, 10 * SECOND, "the handshake");
+    dies(conn, 10 * SECOND, "did not finish the handshake");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn connection_without_a_use_ends_however_busy_it_is() {
     for second in 2..11 {
         conn.handle_input(T0 + SECOND * second, &ping).unwrap();
     }
-    dies(conn, 11 * SECOND, "publish or play");
+    dies(conn, 11 * SECOND, "asked for nothing (publish or play)");
 }
 
 /// A connection that asked to publish at T0 + 3 s.
@@ -64,14 +64,14 @@ fn requested() -> ServerConn {
 
 #[test]
 fn requested_or_accepted_publish_ends_only_by_silence() {
-    dies(requested(), 33 * SECOND, "any input");
+    dies(requested(), 33 * SECOND, "sent nothing");
     let mut conn = requested();
     conn.accept_publish(1);
     for second in 4..100 {
         conn.handle_timeout(T0 + SECOND * second).unwrap();
         conn.handle_input(T0 + SECOND * second, &Client::new().full(4, 8, 1, 0, b"a").out).unwrap();
     }
-    dies(conn, 129 * SECOND, "any input");
+    dies(conn, 129 * SECOND, "sent nothing");
 }
 
 #[test]
@@ -79,13 +79,13 @@ fn time_without_a_use_begins_again_with_the_end_of_the_use() {
     let mut rejected = requested();
     rejected.handle_timeout(T0 + 5 * SECOND).unwrap();
     rejected.reject_publish(1, PublishRejection::Failed, "");
-    dies(rejected, 15 * SECOND, "publish or play");
+    dies(rejected, 15 * SECOND, "asked for nothing (publish or play)");
 
     let mut left = requested();
     left.accept_publish(1);
     let delete = Client::new().command(0, "deleteStream", 0.0, &[null(), number(1.0)]).take();
     left.handle_input(T0 + 7 * SECOND, &delete).unwrap();
-    dies(left, 17 * SECOND, "publish or play");
+    dies(left, 17 * SECOND, "asked for nothing (publish or play)");
 }
 
 #[test]
@@ -104,5 +104,5 @@ fn longest_limits_do_not_overflow() {
 #[test]
 fn timeout_reads_as_a_sentence() {
     let error = conn().handle_timeout(T0 + 10 * SECOND).unwrap_err();
-    assert_eq!(error.to_string(), "timeout: the handshake within 10s");
+    assert_eq!(error.to_string(), "did not finish the handshake for 10 s");
 }

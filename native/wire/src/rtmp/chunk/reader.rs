@@ -141,6 +141,16 @@ impl ChunkReader {
         self.read_body(chunk, input)
     }
 
+    /// From now on other limits hold.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Whether a header or a message is begun and not whole.
+    pub(crate) fn is_mid_message(&self) -> bool {
+        self.held.length > 0 || self.current.is_some() || self.streams.iter().any(|stream| stream.in_message)
+    }
+
     /// The peer set its chunk size (RTMP §5.4.1); valid from the next chunk.
     ///
     /// # Errors

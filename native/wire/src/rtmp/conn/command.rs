@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        ConnectInfo, Event, PlayRequest, PublishRejection, PublishRequest, RtmpError,
+        ConnectInfo, Event, PlayRequest, PublishRequest, RtmpError,
         amf0::{Decoder, Value},
         message::{type_id, user_control},
         name, reply,
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What to tell a user whose URL has no stream in it.
-const NO_NAME: &str = "no stream name: publish to rtmp://host/app/name";
+const NO_NAME: &str = "no stream name: use rtmp://host/app/name";
 
 /// The command's number, to be repeated in its answer. 0 wants no answer (RTMP §7.2.1.2).
 type Transaction = f64;
@@ -71,10 +71,9 @@ impl ServerConn {
     fn on_publish(&mut self, stream_id: u32, values: &mut Decoder<'_>) -> Result<(), RtmpError> {
         let name = argument_text(values)?;
         self.begin_use(stream_id, "publish")?;
-        let Some((app, stream, query)) = self.key_of(&name) else {
-            self.send_status(stream_id, Status::publish_rejected(PublishRejection::BadName, NO_NAME));
-            return Ok(());
-        };
+        // Without a name it is the caller's to refuse, like every other bad name.
+        let nameless = || (self.connection.as_ref().map(|it| it.app.clone()).unwrap_or_default(), "".into(), "".into());
+        let (app, stream, query) = self.key_of(&name).unwrap_or_else(nameless);
         self.streams.occupy(stream_id, Use::PublishRequested, &name);
         self.events.push_back(Event::PublishRequested(PublishRequest { stream_id, app, stream, query }));
         Ok(())

@@ -73,7 +73,7 @@ impl ServerConn {
         Self {
             timers: Timers::new(&limits, now),
             handshake: Some(Handshake::new(seed)),
-            reader: ChunkReader::new(limits).at_offset(Handshake::INPUT_BYTES),
+            reader: ChunkReader::new(limits.of_strangers()).at_offset(Handshake::INPUT_BYTES),
             writer: ChunkWriter::default(),
             output: BytesMut::new(),
             events: VecDeque::new(),
@@ -132,6 +132,7 @@ impl ServerConn {
     /// when the request is no longer there (the peer may have left).
     pub fn accept_publish(&mut self, stream_id: u32) {
         if self.streams.change(stream_id, Use::PublishRequested, Use::Publishing) {
+            self.reader.set_limits(self.limits);
             self.send_user_control(user_control::STREAM_BEGIN, stream_id);
             self.send_status(stream_id, Status::publish_start());
         }
@@ -172,6 +173,11 @@ impl ServerConn {
             + self.events.iter().map(media).sum::<usize>()
             + self.events.capacity() * size_of::<Event>()
             + self.output.len()
+    }
+
+    /// Whether the peer has begun something, the handshake or a message, and not ended it: a connection that closes now was cut.
+    pub fn is_mid_input(&self) -> bool {
+        self.handshake.as_ref().map_or_else(|| self.reader.is_mid_message(), |it| it.buffered_bytes() > 0)
     }
 
     fn consume(&mut self, mut input: &[u8]) -> Result<(), RtmpError> {

@@ -67,10 +67,10 @@ impl Timers {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Deadline {
-        let idle = Deadline::new("any input", self.last_input, self.idle_time);
+        let idle = Deadline::new("sent nothing", self.last_input, self.idle_time);
         let other = match self.phase {
-            Phase::Handshake => Deadline::new("the handshake", self.opened, self.handshake_time),
-            Phase::Unused { since } => Deadline::new("publish or play", since, self.unused_time),
+            Phase::Handshake => Deadline::new("did not finish the handshake", self.opened, self.handshake_time),
+            Phase::Unused { since } => Deadline::new("asked for nothing (publish or play)", since, self.unused_time),
             Phase::InUse => return idle,
         };
         if other.at < idle.at { other } else { idle }
