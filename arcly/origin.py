@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 from arcly._address import resolve, show
 from arcly._inbox import InboxReader
@@ -67,8 +68,8 @@ class HttpOrigin:
         return output.viewers if output else 0
 
     def hls_path(self, key: StreamKey) -> str | None:
-        """Return the path of the stream's playlist; None when it has none."""
-        return f"/{key}/index.m3u8" if key in self._outputs else None
+        """Return the path of the stream's playlist, percent-encoded; None when it has none."""
+        return f"/{quote(str(key))}/index.m3u8" if key in self._outputs else None
 
     async def start(self, context: IngestContext) -> None:
         """Listen, and package every stream there is and will be.

@@ -192,4 +192,5 @@ async def visit(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Visit
         visits: list[Visit] = []
         yield open_page
         for visit in visits:
+            await visit.page.unroute_all(behavior="wait")
             assert not visit.faults, visit.faults

@@ -65,10 +65,7 @@ async def test_the_question_is_that_of_mediamtx() -> None:
 
 
 async def test_the_protocol_is_told_when_the_handler_says_it() -> None:
-    class Known(arcly.Credentials):
-        protocol = "rtmp"
-
-    assert question(Action.PUBLISH, KEY, Known())["protocol"] == "rtmp"
+    assert question(Action.PUBLISH, KEY, arcly.Credentials(protocol="rtmp"))["protocol"] == "rtmp"
     assert question(Action.PUBLISH, KEY, arcly.Credentials())["ip"] == ""
 
 
