@@ -53,6 +53,18 @@ def _carry(frames: object) -> None:
     task.add_done_callback(_carrying.discard)
 
 
+def _pass_on(frame: contract.MediaFrame, sink: contract.FrameSink) -> None:
+    sink.publish(
+        frame,
+        track=frame.track,
+        pts=frame.pts,
+        dts=frame.dts,
+        duration=frame.duration,
+        key=frame.is_key,
+        discontinuity=frame.is_discontinuity,
+    )
+
+
 async def _publish_to(session: contract.PublishSession, stream: StreamHandle) -> None:
     """Carry the frames of a native publisher to the host's session."""
     revision = None
@@ -63,15 +75,7 @@ async def _publish_to(session: contract.PublishSession, stream: StreamHandle) ->
                 if frame.revision != revision:
                     revision = frame.revision
                     session.set_tracks(frame.tracks)
-                session.publish(
-                    frame,
-                    track=frame.track,
-                    pts=frame.pts,
-                    dts=frame.dts,
-                    duration=frame.duration,
-                    key=frame.is_key,
-                    discontinuity=frame.is_discontinuity,
-                )
+                _pass_on(frame, session)
     except ClosedError:
         reason = "the stream was ended by its registry"
     except Exception:
@@ -91,15 +95,7 @@ async def _read_from(stream: contract.StreamHandle, private: PublishSession) -> 
             if tracks != tuple(frame.tracks):
                 tracks = tuple(frame.tracks)
                 private.set_tracks(frame.tracks)
-            private.publish(
-                frame,
-                track=frame.track,
-                pts=frame.pts,
-                dts=frame.dts,
-                duration=frame.duration,
-                key=frame.is_key,
-                discontinuity=frame.is_discontinuity,
-            )
+            _pass_on(frame, private)
     except ClosedError:
         pass
     except StreamError as error:

@@ -187,11 +187,24 @@ class PlaybackRegistry(Protocol):
         """Return all streams that are being published, by key."""
 
 
+class EventStream(Protocol):
+    """Events, oldest first; an async generator will do."""
+
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        """Iterate."""
+
+    async def __anext__(self) -> StreamEvent:
+        """Return the next event."""
+
+    async def aclose(self) -> None:
+        """Stop listening. Idempotent."""
+
+
 @runtime_checkable
 class EventBus(Protocol):
     """Where one learns what happens to streams."""
 
-    def events(self) -> AsyncIterator[StreamEvent]:
+    def events(self) -> EventStream:
         """Return the events from now on."""
 
 
@@ -236,7 +249,7 @@ class IngestContext(Protocol):
     def list_streams(self) -> Sequence[StreamHandle]:
         """Return all streams that are being published."""
 
-    def events(self) -> AsyncIterator[StreamEvent]:
+    def events(self) -> EventStream:
         """Return the events from now on."""
 
 

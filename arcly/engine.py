@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 
 from arcly import contract
@@ -182,13 +182,9 @@ class Engine:
         """Return all streams that are being published, by key."""
         return [StreamHandle(native) for native in self.native.list_streams()]
 
-    def events(self) -> AsyncIterator[StreamEvent]:
-        """Return the events from now on; the iteration ends only when you leave it.
-
-        A listener that leaves more than 1024 unread loses the oldest.
-        """
-        signal = Signal()
-        return _iterate(EventReader(self.native.subscribe_events(signal.token)), signal)
+    def events(self) -> EventStream:
+        """Return the events from now on."""
+        return EventStream(self.native)
 
 
 class HostedContext:
@@ -213,11 +209,37 @@ class HostedContext:
         return await self._registry.start_publish(key, protocol=protocol, peer=credentials.peer)
 
 
-async def _iterate(events: EventReader, signal: Signal) -> AsyncIterator[StreamEvent]:
-    try:
-        while True:
-            while (event := events.pop()) is not None:
-                yield event
-            await signal.wait()
-    finally:
-        signal.close()
+class EventStream:
+    """The events of an engine from a moment on, oldest first: `async for event in engine.events()`.
+
+    It never ends by itself; leave it with `aclose()` when you no longer read it.
+    """
+
+    def __init__(self, native: NativeEngine) -> None:
+        self._signal = Signal()
+        self._reader = EventReader(native.subscribe_events(self._signal.token))
+        self._closed = False
+
+    @property
+    def dropped(self) -> int:
+        """Events lost because more than 1024 were unread: the oldest go."""
+        return self._reader.dropped
+
+    def __aiter__(self) -> EventStream:
+        """Iterate."""
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        """Return the next event."""
+        while not self._closed:
+            event = self._reader.pop()
+            if event is not None:
+                return event
+            await self._signal.wait()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop listening; a waiting iteration ends. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._signal.close()

@@ -62,6 +62,11 @@ class EventReader:
     def __init__(self, queue: EventQueue) -> None:
         self._queue = queue
 
+    @property
+    def dropped(self) -> int:
+        """Events lost because too many were unread."""
+        return self._queue.dropped
+
     def pop(self) -> StreamEvent | None:
         """Return the oldest unread event, or None."""
         native = self._queue.pop()

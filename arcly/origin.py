@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +12,7 @@ from arcly._address import resolve, show
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import HlsOutput, HttpListener, Origin, StreamKey
-from arcly.contract import IngestContext, Packager, StreamHandle
+from arcly.contract import EventStream, IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.packagers.hls import HlsPackager
@@ -112,16 +111,20 @@ class HttpOrigin:
             await self._inbox.close()
             self._inbox = None
 
-    async def _follow(self, context: IngestContext, events: AsyncIterator[StreamEvent]) -> None:
-        async for event in events:
-            if event.kind is StreamEventKind.PUBLISH_STARTED:
-                stream = context.get_stream(event.key)
-                if stream is not None:
-                    self._package(context, stream)
-            elif event.kind is StreamEventKind.PUBLISH_ENDED and context.get_stream(event.key) is None:
-                self._outputs.pop(event.key, None)
-                self._packaged.pop(event.key, None)
-                self._native.expire()
+    async def _follow(self, context: IngestContext, events: EventStream) -> None:
+        async with contextlib.aclosing(events):
+            async for event in events:
+                self._on_event(context, event)
+
+    def _on_event(self, context: IngestContext, event: StreamEvent) -> None:
+        if event.kind is StreamEventKind.PUBLISH_STARTED:
+            stream = context.get_stream(event.key)
+            if stream is not None:
+                self._package(context, stream)
+        elif event.kind is StreamEventKind.PUBLISH_ENDED and context.get_stream(event.key) is None:
+            self._outputs.pop(event.key, None)
+            self._packaged.pop(event.key, None)
+            self._native.expire()
 
     def _package(self, context: IngestContext, stream: StreamHandle) -> None:
         session = stream.session

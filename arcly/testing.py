@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from arcly._native import StreamKey, Track
@@ -202,13 +202,13 @@ class MemoryRegistry:
                 queue.get_nowait()
             queue.put_nowait(event)
 
-    def events(self) -> AsyncIterator[StreamEvent]:
+    def events(self) -> AsyncGenerator[StreamEvent, None]:
         """Return the events from now on."""
         queue: asyncio.Queue[StreamEvent] = asyncio.Queue(EVENTS_UNREAD)
         self._listeners.append(queue)
         return self._listen(queue)
 
-    async def _listen(self, queue: asyncio.Queue[StreamEvent]) -> AsyncIterator[StreamEvent]:
+    async def _listen(self, queue: asyncio.Queue[StreamEvent]) -> AsyncGenerator[StreamEvent, None]:
         try:
             while True:
                 yield await queue.get()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
+from arcly.contract import EventStream
 from arcly.events import StreamEvent
 
 log = logging.getLogger("arcly")
@@ -22,16 +23,17 @@ ROUNDS_MAX = 64
 class EventFollower:
     """Reads events in a task of its own, and gives each to `handle`, which must not block."""
 
-    def __init__(self, events: AsyncIterator[StreamEvent], handle: Callable[[StreamEvent], None]) -> None:
+    def __init__(self, events: EventStream, handle: Callable[[StreamEvent], None]) -> None:
         self._handle = handle
         self._seen = 0
         self._task = asyncio.create_task(self._follow(events))
 
-    async def _follow(self, events: AsyncIterator[StreamEvent]) -> None:
+    async def _follow(self, events: EventStream) -> None:
         try:
-            async for event in events:
-                self._seen += 1
-                self._handle(event)
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    self._seen += 1
+                    self._handle(event)
         except Exception:
             log.exception("events are no longer followed")
 

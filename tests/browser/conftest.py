@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import pytest_asyncio
 from conftest import eventually
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, Response, async_playwright, expect
@@ -105,6 +106,13 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Serve]]
             return await stack.enter_async_context(serving(tmp_path / "serve.log", *options))
 
         yield start
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve]:
+    """A server with the demo stream, for all tests that only look at it."""
+    async with serving(tmp_path_factory.mktemp("demo") / "serve.log", "--demo") as server:
+        yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -95,19 +95,21 @@ async def watch(visit: Visit, media_s: float) -> tuple[Look, Look]:
 
 
 async def watch_without_a_stall(visit: Visit, media_s: float) -> tuple[Look, Look]:
-    """Watch so much of the stream in real time, in one of three attempts.
+    """Watch so much of the stream in real time, in one of a few attempts.
 
-    Once a busy machine may be late; whatever is wrong with the stream comes back in each attempt.
+    A busy machine may be late; what is wrong with the stream comes back in every attempt.
     """
-    for _ in range(3):
+    attempts = []
+    for _ in range(4):
+        await visit.is_in_state("playing")
         await visit.part("player").evaluate(NOTE_STATES)
         before, after = await watch(visit, media_s)
         speed = (after.media_s - before.media_s) / (after.wall_s - before.wall_s)
         states = await visit.part("player").evaluate("player => player.states")
         if 0.9 <= speed <= 1.1 and states == ["playing"]:
             return before, after
-        await visit.is_in_state("playing")
-    raise AssertionError(f"played at {speed:.2f} of real time: {states}")
+        attempts.append(f"{speed:.2f} of real time, {states}")
+    raise AssertionError(attempts)
 
 
 async def settled(visit: Visit, key: str) -> None:
@@ -115,7 +117,9 @@ async def settled(visit: Visit, key: str) -> None:
 
     With one it plays as well, but whoever measures time then measures how busy this machine is.
     """
-    await expect(visit.row(key).get_by_test_id("stream-uptime")).to_have_text(re.compile(r"0:(0[7-9]|[1-5]\d)"))
+    await expect(visit.row(key).get_by_test_id("stream-uptime")).to_have_text(
+        re.compile(r"^(0:(0[7-9]|[1-5]\d)|[1-9].*)$")
+    )
 
 
 async def play(visit: Visit, key: str) -> None:
@@ -129,6 +133,17 @@ async def fits(visit: Visit) -> None:
     assert visit.page.viewport_size is not None
     # Not `innerWidth`: on a phone that grows with what sticks out.
     assert await visit.page.evaluate("document.documentElement.scrollWidth") <= visit.page.viewport_size["width"]
+
+
+async def in_both_schemes(visit: Visit, name: str) -> None:
+    """In the dark and in the light: nothing sticks out, the background is as asked for; two screenshots."""
+    for scheme in "light", "dark":
+        await visit.page.emulate_media(color_scheme=scheme)
+        await fits(visit)
+        background = await visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(map(int, re.findall(r"\d+", background))) / 3
+        assert (brightness > 192) if scheme == "light" else (brightness < 64), background
+        await visit.screenshot(f"{name}-{scheme}")
 
 
 def publish(ffmpeg: str, url: str) -> list[str]:
@@ -157,7 +172,6 @@ async def test_the_demo_is_listed_by_itself_and_a_click_plays_it(serve: Start, v
     await expect(row.get_by_test_id("stream-uptime")).to_have_text(re.compile(r"^0:\d\d$"))
     await page.screenshot("page-list")
 
-    await settled(page, "live/demo")
     await play(page, "live/demo")
     before, after = await watch_without_a_stall(page, 4)
     assert after.decoded - before.decoded >= 3 * 25
@@ -170,9 +184,8 @@ async def test_the_demo_is_listed_by_itself_and_a_click_plays_it(serve: Start, v
     await page.screenshot("page-playing")
 
 
-async def test_sound_comes_with_a_click(serve: Start, visit: Open) -> None:
-    server = await serve("--demo")
-    page = await visit(server.url("/live/demo/"))
+async def test_sound_comes_with_a_click(demo: Serve, visit: Open) -> None:
+    page = await visit(demo.url("/live/demo/"))
     await page.is_in_state("playing")
     video = page.part("video")
     assert await video.evaluate("video => video.muted"), "nobody is shouted at"
@@ -184,9 +197,8 @@ async def test_sound_comes_with_a_click(serve: Start, visit: Open) -> None:
     assert await video.evaluate("video => video.webkitAudioDecodedByteCount") > heard
 
 
-async def test_playback_crosses_the_seam_of_the_demo_loop_without_a_stall(serve: Start, visit: Open) -> None:
-    server = await serve("--demo")
-    page = await visit(server.url())
+async def test_playback_crosses_the_seam_of_the_demo_loop_without_a_stall(demo: Serve, visit: Open) -> None:
+    page = await visit(demo.url())
     await settled(page, "live/demo")
     await play(page, "live/demo")
     before, after = await watch_without_a_stall(page, 1.6 * DEMO_LOOP_S)
@@ -241,12 +253,11 @@ async def test_the_empty_page_leads_to_a_command_that_publishes(serve: Start, vi
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", NAME_OF_LOOPBACK])
-async def test_copy_buttons_copy_with_and_without_a_secure_context(serve: Start, visit: Open, host: str) -> None:
-    server = await serve("--demo")
-    page = await visit(server.url("/live/demo/", host))
+async def test_copy_buttons_copy_with_and_without_a_secure_context(demo: Serve, visit: Open, host: str) -> None:
+    page = await visit(demo.url("/live/demo/", host))
     assert await page.page.evaluate("isSecureContext") == (host == "127.0.0.1")
-    rtmp = server.rtmp_url("live").replace("127.0.0.1", host)
-    hls = server.url("/live/demo/index.m3u8", host)
+    rtmp = demo.rtmp_url("live").replace("127.0.0.1", host)
+    hls = demo.url("/live/demo/index.m3u8", host)
     for name, text in {"copy-obs-server": rtmp, "copy-stream": hls, "copy-ffplay": f"ffplay {hls}"}.items():
         button, field = page.part(name), page.part("publish-name")
         await button.evaluate(NOTE_TEXTS)  # it says so for a moment only
@@ -257,7 +268,9 @@ async def test_copy_buttons_copy_with_and_without_a_secure_context(serve: Start,
         await expect(field).to_have_value(text)
 
 
-async def test_a_strange_name_is_text_and_plays(serve: Start, visit: Open, ffmpeg: str) -> None:
+async def test_a_strange_name_is_text_and_plays_and_is_harmless_in_a_copied_command(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
     server = await serve()
     page = await visit(server.url())
     async with running(*publish(ffmpeg, server.rtmp_url(STRANGE))):
@@ -265,17 +278,10 @@ async def test_a_strange_name_is_text_and_plays(serve: Start, visit: Open, ffmpe
         await play(page, STRANGE)
         await expect(page.part("player-title")).to_have_text(STRANGE)
         await page.screenshot("page-strange-name")
+        command = await page.part("url-ffplay").inner_text()
         await page.page.reload()
         await page.is_in_state("playing")
         await watch(page, 1)
-
-
-async def test_a_strange_name_is_harmless_in_the_command_that_is_copied(serve: Start, visit: Open, ffmpeg: str) -> None:
-    server = await serve()
-    page = await visit(server.url())
-    async with running(*publish(ffmpeg, server.rtmp_url(STRANGE))):
-        await play(page, STRANGE)
-        command = await page.part("url-ffplay").inner_text()
     shell = await run("sh", "-c", f"set -- {command}\nprintf '%s\\n' \"$@\"")
     program, url = shell.stdout.decode().split()
     assert program == "ffplay"
@@ -283,22 +289,20 @@ async def test_a_strange_name_is_harmless_in_the_command_that_is_copied(serve: S
 
 
 async def test_names_that_could_be_markup_are_refused_and_the_server_goes_on(
-    serve: Start, visit: Open, ffmpeg: str
+    demo: Serve, visit: Open, ffmpeg: str
 ) -> None:
-    server = await serve("--demo")
-    page = await visit(server.url())
+    page = await visit(demo.url())
     for name in ["<b>bold", 'a"onclick=x', "a%2f..%2fb"]:
-        refused = await run(*publish(ffmpeg, server.rtmp_url(f"live/{name}")))
+        refused = await run(*publish(ffmpeg, demo.rtmp_url(f"live/{name}")))
         assert refused.returncode != 0
         why = rf"was refused as publisher: the stream name has one of the characters .*live/{re.escape(name)}"
-        await eventually(lambda why=why: server.logged(why), what=why)
+        await eventually(lambda why=why: demo.logged(why), what=why)
     await expect(page.part("stream-count")).to_have_text("1")
     await play(page, "live/demo")
 
 
 @pytest.mark.parametrize("name", ["<img src=/x onerror=alert(1)>", "a-long-name-" * 21])
-async def test_a_name_is_text_and_fits_whatever_the_server_lets_through(serve: Start, visit: Open, name: str) -> None:
-    server = await serve("--demo")
+async def test_a_name_is_text_and_fits_whatever_the_server_lets_through(demo: Serve, visit: Open, name: str) -> None:
 
     async def rename(route: Route) -> None:
         response = await route.fetch()
@@ -307,7 +311,7 @@ async def test_a_name_is_text_and_fits_whatever_the_server_lets_through(serve: S
             stream["stream"] = name
         await route.fulfill(response=response, json=status)
 
-    page = await visit(server.url(), prepare=lambda page: page.route("**/api/streams", rename), **PHONE)
+    page = await visit(demo.url(), prepare=lambda page: page.route("**/api/streams", rename), **PHONE)
     await expect(page.part("stream-name")).to_have_text(f"live/{name}")
     await fits(page)
     await page.part("stream-name").click()
@@ -317,33 +321,24 @@ async def test_a_name_is_text_and_fits_whatever_the_server_lets_through(serve: S
     assert await page.page.locator("main img").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-async def test_all_of_it_fits_a_phone(serve: Start, visit: Open, scheme: str) -> None:
-    server = await serve("--demo")
-    page = await visit(server.url(), color_scheme=scheme, **PHONE)
+async def test_all_of_it_fits_a_phone(demo: Serve, visit: Open) -> None:
+    page = await visit(demo.url(), **PHONE)
     await expect(page.row("live/demo")).to_be_visible()
-    await fits(page)
-    await page.screenshot(f"phone-list-{scheme}")
+    await in_both_schemes(page, "phone-list")
     await page.row("live/demo").tap()
     await page.is_in_state("playing")
     await watch(page, 1)
-    await fits(page)
-    await page.screenshot(f"phone-playing-{scheme}")
+    await in_both_schemes(page, "phone-playing")
     await page.part("publish-panel").evaluate("panel => panel.scrollIntoView({ behavior: 'instant' })")
-    await page.screenshot(f"phone-publish-{scheme}")
+    await in_both_schemes(page, "phone-publish")
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-async def test_the_page_follows_the_colour_scheme(serve: Start, visit: Open, scheme: str) -> None:
+@pytest.mark.parametrize("device", ["page", "phone"])
+async def test_the_empty_page_fits_and_follows_the_colour_scheme(serve: Start, visit: Open, device: str) -> None:
     server = await serve()
-    for size, name in ({}, "page"), (PHONE, "phone"):
-        page = await visit(server.url(), color_scheme=scheme, **size)
-        await expect(page.part("empty-state")).to_be_visible()
-        await fits(page)
-        await page.screenshot(f"{name}-empty-{scheme}")
-        background = await page.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        brightness = sum(map(int, re.findall(r"\d+", background))) / 3
-        assert (brightness < 64) if scheme == "dark" else (brightness > 192), background
+    page = await visit(server.url(), **(PHONE if device == "phone" else {}))
+    await expect(page.part("empty-state")).to_be_visible()
+    await in_both_schemes(page, f"{device}-empty")
 
 
 async def test_the_page_says_that_the_server_is_silent_and_goes_on_when_it_is_back(serve: Start, visit: Open) -> None:
