@@ -51,10 +51,13 @@ pub fn median(values: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
+/// Something that measures itself once.
+pub type Contestant<'a> = Box<dyn FnMut() -> f64 + 'a>;
+
 /// Runs all `contestants` in turn, `rounds` times; the median of each. What slows the machine for a while slows all of them.
-pub fn interleaved(rounds: usize, contestants: &mut [&mut dyn FnMut() -> f64]) -> Vec<f64> {
+pub fn interleaved(rounds: usize, mut contestants: Vec<Contestant<'_>>) -> Vec<f64> {
     let mut times = vec![Vec::with_capacity(rounds); contestants.len()];
-    for warm_up in contestants.iter_mut() {
+    for warm_up in &mut contestants {
         warm_up();
     }
     for _ in 0..rounds {

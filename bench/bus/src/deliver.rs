@@ -7,33 +7,21 @@ use arcly_stream::{MediaFrame, StreamHandle};
 use tokio::sync::broadcast;
 
 use crate::{
-    clock::{cpu_ns_of, interleaved},
+    clock::{Contestant, cpu_ns_of, interleaved},
     row::{Goal, Row},
     stream::{self, Frames, look},
 };
 
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 61;
 
-/// Deliveries timed at once: milliseconds of work for either side.
-const DELIVERIES: usize = 400_000;
+/// Deliveries timed at once: less than a millisecond of work for us, some ten for the peer.
+const DELIVERIES: usize = 200_000;
 
 pub fn rows() -> Vec<Row> {
-    let cases = [(100, 16, 15.0), (1000, 16, 15.0), (100, 1, 6.0), (1000, 1, 6.0)];
-    cases.map(|(subscribers, batch, goal)| row(subscribers, batch, goal)).into()
-}
-
-fn row(subscribers: usize, batch: usize, goal: f64) -> Row {
-    let (mut ours, mut theirs, mut floor) = (Ours::new(subscribers), Theirs::new(subscribers), Floor::new(subscribers));
-    let laps = Laps { subscribers, batch };
-    let times = interleaved(
-        ROUNDS,
-        &mut [&mut || laps.ns_per_delivery(&mut ours), &mut || laps.ns_per_delivery(&mut theirs), &mut || {
-            laps.ns_per_delivery(&mut floor)
-        }],
-    );
-    let how = if batch == 1 { "a frame at a time".to_owned() } else { format!("batches of {batch}") };
-    let name = format!("delivery to {subscribers} subscribers, {how}");
-    Row::new(name, "ns", times[0], Goal::Ratio(goal)).peer(times[1]).floor(times[2])
+    let laps = |subscribers, batch| Laps { subscribers, batch };
+    let cases = [(laps(100, 16), 15.0), (laps(1000, 16), 15.0), (laps(100, 1), 6.0), (laps(1000, 1), 6.0)];
+    let times = interleaved(ROUNDS, cases.iter().flat_map(|(laps, _)| laps.contestants()).collect());
+    cases.iter().zip(times.chunks(3)).map(|((laps, ratio), times)| laps.row(*ratio, times)).collect()
 }
 
 /// What can be measured.
@@ -52,6 +40,23 @@ struct Laps {
 }
 
 impl Laps {
+    fn contestants(self) -> [Contestant<'static>; 3] {
+        let (mut ours, mut theirs) = (Ours::new(self.subscribers), Theirs::new(self.subscribers));
+        let mut floor = Floor::new(self.subscribers);
+        [
+            Box::new(move || self.ns_per_delivery(&mut ours)),
+            Box::new(move || self.ns_per_delivery(&mut theirs)),
+            Box::new(move || self.ns_per_delivery(&mut floor)),
+        ]
+    }
+
+    fn row(self, ratio: f64, times: &[f64]) -> Row {
+        let Self { subscribers, batch } = self;
+        let how = if batch == 1 { "a frame at a time".to_owned() } else { format!("batches of {batch}") };
+        let name = format!("delivery to {subscribers} subscribers, {how}");
+        Row::new(name, "ns", times[0], Goal::Ratio(ratio)).peer(times[1]).floor(times[2])
+    }
+
     fn ns_per_delivery(self, side: &mut impl Side) -> f64 {
         let Self { subscribers, batch } = self;
         let laps = DELIVERIES / subscribers / batch;

@@ -14,7 +14,7 @@ use arcly_stream::StreamHandle;
 use tokio::{runtime, task};
 
 use crate::{
-    clock::{Stopwatch, interleaved},
+    clock::{Contestant, Stopwatch, interleaved},
     row::{Goal, Row},
     stream::{self, Frames},
 };
@@ -28,16 +28,14 @@ const PUBLISHES: usize = 40;
 pub fn rows() -> Vec<Row> {
     let (mut one, mut shared, mut separate) = (Ours::new(1, 1), Ours::new(1, MANY), Ours::new(MANY, 1));
     let (mut peer_one, mut peer_many) = (Theirs::new(1), Theirs::new(MANY));
-    let times = interleaved(
-        ROUNDS,
-        &mut [
-            &mut || one.publish_ns(),
-            &mut || shared.publish_ns(),
-            &mut || separate.publish_ns(),
-            &mut || peer_one.publish_ns(),
-            &mut || peer_many.publish_ns(),
-        ],
-    );
+    let contestants: Vec<Contestant<'_>> = vec![
+        Box::new(|| one.publish_ns()),
+        Box::new(|| shared.publish_ns()),
+        Box::new(|| separate.publish_ns()),
+        Box::new(|| peer_one.publish_ns()),
+        Box::new(|| peer_many.publish_ns()),
+    ];
+    let times = interleaved(ROUNDS, contestants);
     let [one, shared, separate, peer_one, peer_many] = times[..] else { unreachable!("five were measured") };
     let peer_times = peer_many / peer_one;
     let name = |how: &str| format!("publish, {MANY} waiting: {how}");
