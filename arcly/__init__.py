@@ -7,38 +7,44 @@
 `arcly serve` is the same engine as a command; it needs the extra `arcly[server]`.
 """
 
-from arcly._native import MediaFrame, PublishSession, StreamKey, Track, __version__
-from arcly.app import AppSpec
-from arcly.contract import (
-    Credentials,
-    EventBus,
-    InboundProtocol,
-    IngestContext,
-    Packager,
-    PlaybackRegistry,
-    PublishRegistry,
-    StreamAuthenticator,
-)
-from arcly.engine import Engine
-from arcly.errors import (
-    AlreadyPublishingError,
-    ClosedError,
-    LimitExceededError,
-    ListenError,
-    MalformedError,
-    MisuseError,
-    NotFoundError,
-    StreamError,
-    UnauthorizedError,
-    UnsupportedError,
-)
-from arcly.events import StreamEvent, StreamEventKind
-from arcly.origin import HttpOrigin
-from arcly.packagers.hls import HlsPackager
-from arcly.protocols.rtmp import RtmpHandler
-from arcly.sources.file import FileSource
-from arcly.stream import StreamHandle
-from arcly.subscription import Subscription
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from arcly._native import __version__
+
+if TYPE_CHECKING:
+    from arcly._native import MediaFrame, PublishSession, StreamKey, Track
+    from arcly.app import AppSpec
+    from arcly.contract import (
+        Credentials,
+        EventBus,
+        InboundProtocol,
+        IngestContext,
+        Packager,
+        PlaybackRegistry,
+        PublishRegistry,
+        StreamAuthenticator,
+    )
+    from arcly.engine import Engine
+    from arcly.errors import (
+        AlreadyPublishingError,
+        ClosedError,
+        LimitExceededError,
+        ListenError,
+        MalformedError,
+        MisuseError,
+        NotFoundError,
+        StreamError,
+        UnauthorizedError,
+        UnsupportedError,
+    )
+    from arcly.events import StreamEvent, StreamEventKind
+    from arcly.origin import HttpOrigin
+    from arcly.packagers.hls import HlsPackager
+    from arcly.protocols.rtmp import RtmpHandler
+    from arcly.sources.file import FileSource
+    from arcly.stream import StreamHandle
+    from arcly.subscription import Subscription
 
 __all__ = [
     "AlreadyPublishingError",
@@ -76,6 +82,45 @@ __all__ = [
     "__version__",
     "get_include",
 ]
+
+
+# Names are imported when they are first used: asyncio alone costs more than all of arcly, and who only asks for the
+# version or the header should not wait for it.
+_MODULES = {
+    "arcly._native": "MediaFrame PublishSession StreamKey Track",
+    "arcly.app": "AppSpec",
+    "arcly.contract": (
+        "Credentials EventBus InboundProtocol IngestContext Packager PlaybackRegistry PublishRegistry "
+        "StreamAuthenticator"
+    ),
+    "arcly.engine": "Engine",
+    "arcly.errors": (
+        "AlreadyPublishingError ClosedError LimitExceededError ListenError MalformedError MisuseError "
+        "NotFoundError StreamError UnauthorizedError UnsupportedError"
+    ),
+    "arcly.events": "StreamEvent StreamEventKind",
+    "arcly.origin": "HttpOrigin",
+    "arcly.packagers.hls": "HlsPackager",
+    "arcly.protocols.rtmp": "RtmpHandler",
+    "arcly.sources.file": "FileSource",
+    "arcly.stream": "StreamHandle",
+    "arcly.subscription": "Subscription",
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'arcly' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__
 
 
 def get_include() -> str:

@@ -17,13 +17,13 @@ from starlette.types import ASGIApp
 
 from arcly._address import split
 from arcly._native import StreamKey
-from arcly.contract import InboundProtocol
+from arcly.contract import Credentials, InboundProtocol
 from arcly.engine import Engine
 from arcly.errors import StreamError
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
 from arcly.server.status import status
-from arcly.server.web import create_app
+from arcly.server.web import RESERVED_APPS, create_app
 from arcly.sources.file import FileSource
 
 log = logging.getLogger("arcly")
@@ -64,7 +64,7 @@ async def serve(options: argparse.Namespace) -> None:
         demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
         protocols: list[InboundProtocol] = [protocol for protocol in (rtmp, http, demo) if protocol is not None]
         async with contextlib.AsyncExitStack() as stack:
-            engine = Engine(*protocols)
+            engine = Engine(*protocols, authenticator=Names())
             if http is not None:
                 origin = http
                 await stack.enter_async_context(answering(create_app(lambda: status(engine, rtmp, origin)), socket))
@@ -73,6 +73,18 @@ async def serve(options: argparse.Namespace) -> None:
                 log.info("open %s in a browser", page_url(options.http, http))
             await stop.wait()
             log.info("stopping")
+
+
+class Names:
+    """Everybody may publish, but not under names with which the page's own paths begin: their links lead astray."""
+
+    async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> bool:
+        """Return whether the page could show the stream."""
+        return key.app.partition("/")[0] not in RESERVED_APPS
+
+    async def authorize_play(self, key: StreamKey, credentials: Credentials) -> bool:
+        """Let everybody play."""
+        return True
 
 
 def page_url(bind: str, http: HttpOrigin) -> str:

@@ -53,6 +53,15 @@ def test_importing_arcly_imports_no_server_dependency() -> None:
     assert not set(loaded) & {"starlette", "uvicorn", "anyio", "click", "h11", "numpy", "argparse"}
 
 
+def test_every_public_name_can_be_imported_and_nothing_else() -> None:
+    code = (
+        "import arcly; print(sorted(set(dir(arcly)) - set(arcly.__all__)), *[getattr(arcly, n) for n in arcly.__all__])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", "from arcly import *; Engine, HttpOrigin"], check=True)
+    assert not hasattr(arcly, "nonsense")
+
+
 def test_the_package_is_typed_and_ships_its_headers() -> None:
     package = Path(arcly.__file__).parent
     assert (package / "py.typed").exists()

@@ -102,3 +102,14 @@ def test_the_shipped_parts_keep_the_contracts() -> None:
         assert isinstance(handler, arcly.InboundProtocol)
     assert isinstance(arcly.HlsPackager(), arcly.Packager)
     assert isinstance(Answer(True), arcly.StreamAuthenticator)
+
+
+async def test_the_server_takes_no_stream_whose_page_could_not_be_reached() -> None:
+    from arcly.server.serve import Names
+
+    async with arcly.Engine(authenticator=Names()) as engine:
+        for app in ("api", "static", "api/x"):
+            with pytest.raises(arcly.UnauthorizedError):
+                await engine.open_publish(arcly.StreamKey(app, "cam"), arcly.Credentials(), protocol="test")
+        session = await engine.open_publish(arcly.StreamKey("apix", "cam"), arcly.Credentials(), protocol="test")
+        session.end()

@@ -20,7 +20,9 @@ async def test_the_demo_clip_plays_in_real_time() -> None:
         assert [str(track) for track in stream.tracks] == ["H264 1280x720", "AAC 48000 Hz"]
 
 
-async def test_a_loop_continues_the_timestamps(tmp_path: Path, clip: Callable[..., Path], ffmpeg: str) -> None:
+async def test_a_loop_continues_the_timestamps(
+    tmp_path: Path, clip: Callable[..., Path], ffmpeg: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "short.flv"
     await run(ffmpeg, "-v", "error", "-i", clip(seconds=1, sample_rate_hz=48_000), "-c", "copy", path)
     async with arcly.Engine(arcly.FileSource(path, KEY)) as engine:
@@ -36,6 +38,7 @@ async def test_a_loop_continues_the_timestamps(tmp_path: Path, clip: Callable[..
                 keys += frame.is_key
                 if keys == 4:
                     break
+    assert not [line for line in caplog.messages if "has changed" in line], "the tracks are the same in each loop"
     assert all(step > 0 for found in steps.values() for step in found)
     assert max(steps[0]) <= 90_000 * 3 / 25, "no gap of pictures at the seam"
 

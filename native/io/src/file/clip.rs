@@ -47,6 +47,10 @@ impl Clip {
                 match item {
                     FlvItem::Tracks(now) => {
                         tracks.clone_from(&now);
+                        // A file names its tracks one after the other: only what holds for a frame counts.
+                        if matches!(items.last(), Some(Item::Tracks(_))) {
+                            items.pop();
+                        }
                         items.push(Item::Tracks(now));
                     }
                     FlvItem::Frame(frame) => {
