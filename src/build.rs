@@ -5,7 +5,9 @@
 use std::{env, fs, path::Path, process::Command};
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate has a parent");
+    // Asked when it runs, not when it is compiled: cargo uses this program again for the same crate in another folder.
+    let manifest_dir = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let root = Path::new(&manifest_dir).parent().expect("the crate has a parent");
     for input in ["setup.py", "src/capi.pyx", "arcly/capi.pxd", "arcly/include/arcly.h"] {
         println!("cargo:rerun-if-changed={}", root.join(input).display());
     }
