@@ -118,9 +118,11 @@ def main() -> int:
     os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     with tempfile.TemporaryDirectory(prefix="arcly-package-") as name:
         directory = Path(name)
+        # Files of an sdist have old dates: with a target folder of another day cargo would take them for unchanged.
+        os.environ["CARGO_TARGET_DIR"] = str(directory / "target")
         builder = fresh_python(directory / "builder")
         run(builder, "-m", "pip", "install", "--quiet", "--upgrade", "pip", "build")
-        run(builder, "-m", "build", "--outdir", directory / "dist", ROOT, stderr=subprocess.DEVNULL)
+        run(builder, "-m", "build", "--outdir", directory / "dist", ROOT)
         wheel, sdist = next((directory / "dist").glob("*.whl")), next((directory / "dist").glob("*.tar.gz"))
         check_wheel(wheel)
         for package in (wheel, sdist):
