@@ -7,7 +7,7 @@ CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python lint format develop loom fuzz load package-test demo-clip tools clean
+.PHONY: help run test test-rust test-python lint format develop loom fuzz load bench-bus package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ fuzz:  ## mutated input for every parser; INPUTS=1000000 SEED=7 TARGET=rtmp_conn
 
 load: develop  ## 50 publishers with one viewer each for 60 s: every one plays without a gap
 	$(BIN)/python tests/load/many_publishers.py $(ARGS)
+
+bench-bus:  ## the log of the bus beside arcly-stream's: deliveries, waking, memory; JSON=1 for one JSON object
+	@$(CARGO) run --quiet --release --manifest-path bench/bus/Cargo.toml -- $(if $(JSON),--json)
 
 package-test: tools  ## build wheel and sdist, install each into a fresh venv, check size and import time
 	$(PYTHON) tests/package/check.py
