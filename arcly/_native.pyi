@@ -79,9 +79,10 @@ class Track:
 
     Args:
         id: number within the stream, 0 to 255; by convention 0 is the first video and 1 the first audio track.
-        codec: `"H264"` or `"AAC"`.
-        config: the codec's record: AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1) or AudioSpecificConfig
-            (ISO/IEC 14496-3 §1.6.2.1).
+        codec: `"H264"`, `"H265"`, `"H266"`, `"AV1"`, `"VP9"`, `"VP8"`, `"AAC"`, `"Opus"`, `"MP3"`, `"MP2"`, `"AC3"`, `"EAC3"`,
+            `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`, `"ID3"`, `"SCTE35"` or `"KLV"`; any case.
+        config: the codec's record, for H.264 the AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1), for AAC
+            the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
 
     Raises:
         MalformedError: the record is broken.
@@ -96,11 +97,11 @@ class Track:
 
     @property
     def kind(self) -> str:
-        """`"video"` or `"audio"`."""
+        """`"video"`, `"audio"` or `"data"`."""
 
     @property
     def codec(self) -> str:
-        """`"H264"` or `"AAC"`."""
+        """The codec's name, as in `Track`."""
 
     @property
     def rfc6381(self) -> str:
@@ -134,6 +135,10 @@ class Track:
     def channels(self) -> int | None:
         """Audio channels, 0 when only the stream itself says it; None for video."""
 
+    @property
+    def language(self) -> str | None:
+        """ISO 639-2/T code of what is spoken, `eng`; None when the sender did not say."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
 
@@ -160,11 +165,11 @@ class MediaFrame:
 
     @property
     def kind(self) -> str:
-        """`"video"` or `"audio"`."""
+        """`"video"`, `"audio"` or `"data"`."""
 
     @property
     def codec(self) -> str:
-        """`"H264"` or `"AAC"`."""
+        """The codec's name, as in `Track`."""
 
     @property
     def clock_rate_hz(self) -> int:

@@ -3,7 +3,7 @@
 use std::{ffi::c_int, os::raw::c_void, ptr, sync::Arc};
 
 use arcly_bus::{Frame, FrameFlags, TrackSet};
-use arcly_codec::{Codec, MediaKind};
+use arcly_codec::Codec;
 use pyo3::{exceptions::PyBufferError, ffi, prelude::*, types::PyBytes};
 
 use crate::track::Track;
@@ -53,10 +53,7 @@ impl MediaFrame {
 
     #[getter]
     fn kind(&self) -> &'static str {
-        match self.codec.kind() {
-            MediaKind::Video => "video",
-            MediaKind::Audio => "audio",
-        }
+        self.codec.kind().name()
     }
 
     #[getter]

@@ -1,7 +1,7 @@
 //! `Track`.
 
 use arcly_bus::TrackId;
-use arcly_codec::{Codec, CodecConfig, MediaKind};
+use arcly_codec::{Codec, CodecConfig};
 use bytes::Bytes;
 use pyo3::{prelude::*, types::PyBytes};
 
@@ -17,11 +17,10 @@ impl Track {
     #[new]
     #[pyo3(signature = (id, codec, config))]
     fn new(id: u8, codec: &str, config: &[u8]) -> PyResult<Self> {
-        let codec = match codec.to_ascii_uppercase().as_str() {
-            "H264" => Codec::H264,
-            "AAC" => Codec::Aac,
-            other => return Err(misuse(format!("unknown codec {other:?}; known are H264 and AAC"))),
-        };
+        let codec = codec.parse().map_err(|_| {
+            let known = Codec::ALL.map(Codec::name).join(", ");
+            misuse(format!("unknown codec {codec:?}; known are {known}"))
+        })?;
         let config = CodecConfig::parse(codec, Bytes::copy_from_slice(config)).map_err(from_codec)?;
         Ok(Self(arcly_bus::Track::new(TrackId(id), config)))
     }
@@ -33,10 +32,7 @@ impl Track {
 
     #[getter]
     fn kind(&self) -> &'static str {
-        match self.0.kind() {
-            MediaKind::Video => "video",
-            MediaKind::Audio => "audio",
-        }
+        self.0.kind().name()
     }
 
     #[getter]
@@ -61,38 +57,37 @@ impl Track {
 
     #[getter]
     fn width(&self) -> Option<u32> {
-        self.picture().map(|info| info.width)
+        self.0.config.video().map(|info| info.width)
     }
 
     #[getter]
     fn height(&self) -> Option<u32> {
-        self.picture().map(|info| info.height)
+        self.0.config.video().map(|info| info.height)
     }
 
     #[getter]
     fn fps(&self) -> Option<f64> {
-        self.picture()?.frame_rate.map(|(num, den)| f64::from(num) / f64::from(den))
+        self.0.config.video()?.frame_rate.map(|(num, den)| f64::from(num) / f64::from(den))
     }
 
     #[getter]
     fn sample_rate_hz(&self) -> Option<u32> {
-        match &self.0.config {
-            CodecConfig::Aac(config) => Some(config.output_rate_hz),
-            _ => None,
-        }
+        self.0.config.audio().map(|info| info.sample_rate_hz)
     }
 
     #[getter]
     fn channels(&self) -> Option<u8> {
-        match &self.0.config {
-            CodecConfig::Aac(config) => Some(config.channels),
-            _ => None,
-        }
+        self.0.config.audio().map(|info| info.channels)
+    }
+
+    #[getter]
+    fn language(&self) -> Option<String> {
+        self.0.language.map(|language| language.as_str().to_owned())
     }
 
     fn __str__(&self) -> String {
         let codec = self.codec();
-        match (self.picture(), self.sample_rate_hz()) {
+        match (self.0.config.video(), self.sample_rate_hz()) {
             (Some(info), _) => format!("{codec} {}x{}", info.width, info.height),
             (_, Some(sample_rate_hz)) => format!("{codec} {sample_rate_hz} Hz"),
             _ => codec.to_owned(),
@@ -101,14 +96,5 @@ impl Track {
 
     fn __repr__(&self) -> String {
         format!("<Track {} {}>", self.id(), self.__str__())
-    }
-}
-
-impl Track {
-    fn picture(&self) -> Option<&arcly_codec::h264::SpsInfo> {
-        match &self.0.config {
-            CodecConfig::H264(config) => Some(&config.info),
-            _ => None,
-        }
     }
 }

@@ -7,9 +7,14 @@ use crate::TrackId;
 /// One access unit (video) or one audio frame, in the bus' canonical form.
 ///
 /// The payload holds
-/// - H.264: NAL units, each behind a 4-byte big-endian length, without parameter sets and access unit
+/// - H.264, H.265, H.266: NAL units, each behind a 4-byte big-endian length, without parameter sets and access unit
 ///   delimiters (the parameter sets live in the track's configuration);
-/// - AAC: one raw access unit, without ADTS.
+/// - AV1: a temporal unit as OBUs in the low-overhead format, each with its size, without temporal delimiters;
+/// - VP8, VP9: one frame, or one superframe;
+/// - AAC: one raw access unit, without ADTS or LATM;
+/// - Opus: one packet; MP2, MP3, AC-3, E-AC-3, FLAC: one frame with its header;
+/// - G.711, G.722, PCM: any number of samples of all channels;
+/// - ID3, SCTE-35, KLV: one or more tags, one section, one or more packets.
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// The track that this belongs to.

@@ -39,6 +39,6 @@ pub use log::{Counters, Log, LogBounds};
 pub use observer::LogObserver;
 pub use publisher::{Publisher, PublisherHooks};
 pub use subscription::{Batch, Read, Subscription, SubscriptionOptions, TrackFilter};
-pub use track::{Track, TrackId, TrackSet};
+pub use track::{Language, Track, TrackId, TrackSet};
 pub use wake::WakeSlot;
 pub use writer::{LogWriter, Published};

@@ -13,18 +13,43 @@ pub struct Track {
     pub id: TrackId,
     /// Its codec and the record that a decoder needs.
     pub config: CodecConfig,
-    /// Ticks per second of its timestamps: 90 000 for video, the sample rate for audio.
+    /// Ticks per second of its timestamps: the sample rate for audio, else 90 000.
     pub clock_rate_hz: u32,
+    /// What is spoken, when the sender said it.
+    pub language: Option<Language>,
+}
+
+/// A language by its three lower-case letters of ISO 639-2/T: `eng`, `deu`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Language([u8; 3]);
+
+impl Language {
+    /// The language with that code; `None` when it is not three letters, or `und`, which says nothing.
+    pub fn new(code: &str) -> Option<Self> {
+        let code: [u8; 3] = code.as_bytes().try_into().ok()?;
+        let is_code = code.iter().all(u8::is_ascii_alphabetic) && !code.eq_ignore_ascii_case(b"und");
+        is_code.then(|| Self(code.map(|letter| letter.to_ascii_lowercase())))
+    }
+
+    /// The three letters.
+    pub fn bytes(&self) -> [u8; 3] {
+        self.0
+    }
+
+    /// The three letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("und")
+    }
 }
 
 impl Track {
     /// A track whose clock is the usual one of its codec.
     pub fn new(id: TrackId, config: CodecConfig) -> Self {
         let clock_rate_hz = config.clock_rate_hz();
-        Self { id, config, clock_rate_hz }
+        Self { id, config, clock_rate_hz, language: None }
     }
 
-    /// Pictures or sound.
+    /// Pictures, sound or data.
     pub fn kind(&self) -> MediaKind {
         self.config.kind()
     }

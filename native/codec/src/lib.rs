@@ -4,12 +4,25 @@
 //! Every function that reads bytes of a peer returns a [`CodecError`] with the offset; none panics.
 
 pub mod aac;
+pub mod ac3;
+pub mod av1;
 pub mod bits;
 mod config;
+pub mod data;
 mod error;
+mod facts;
+pub mod flac;
 pub mod h264;
+pub mod h265;
+pub mod h266;
+pub mod mpeg_audio;
+pub mod opus;
+pub mod pcm;
 #[cfg(test)]
 mod sweep;
+pub mod vp8;
+pub mod vp9;
 
 pub use config::{Codec, CodecConfig, MediaKind};
 pub use error::CodecError;
+pub use facts::{AudioInfo, Chroma, Colour, ContentLight, Hdr, MasteringDisplay, VideoInfo};

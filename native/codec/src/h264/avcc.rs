@@ -7,7 +7,7 @@ use super::{
     sps::{SampleFormat, Sps, SpsInfo},
 };
 use crate::{
-    CodecError,
+    CodecError, VideoInfo,
     bits::{BitReader, rbsp},
 };
 
@@ -109,6 +109,20 @@ impl AvcConfig {
             self.nal_length_size = 4;
         }
         self
+    }
+
+    /// What the first SPS says about the pictures.
+    pub fn video_info(&self) -> VideoInfo {
+        let info = &self.info;
+        VideoInfo {
+            width: info.width,
+            height: info.height,
+            frame_rate: info.frame_rate,
+            profile: info.profile_idc,
+            level: info.level_idc,
+            bit_depth: info.bit_depth,
+            ..VideoInfo::default()
+        }
     }
 
     /// `avc1.PPCCLL` (RFC 6381 §3.3): profile, constraint flags and level of the first SPS in hexadecimal.

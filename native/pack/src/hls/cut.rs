@@ -120,14 +120,14 @@ impl Timeline {
     fn track(&self, kind: MediaKind) -> &TrackTime {
         match kind {
             MediaKind::Video => &self.video,
-            MediaKind::Audio => &self.audio,
+            MediaKind::Audio | MediaKind::Data => &self.audio,
         }
     }
 
     fn track_mut(&mut self, kind: MediaKind) -> &mut TrackTime {
         match kind {
             MediaKind::Video => &mut self.video,
-            MediaKind::Audio => &mut self.audio,
+            MediaKind::Audio | MediaKind::Data => &mut self.audio,
         }
     }
 }

@@ -39,7 +39,7 @@ impl Gate {
                 self.audio_is_open |= self.video_is_open;
                 self.video_is_open
             }
-            MediaKind::Audio => {
+            MediaKind::Audio | MediaKind::Data => {
                 let since_us = self.waiting_since_us.unwrap_or(dts_us).min(dts_us);
                 self.waiting_since_us = Some(since_us);
                 self.audio_is_open |= dts_us - since_us >= patience_us;

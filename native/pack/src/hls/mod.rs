@@ -213,7 +213,7 @@ impl HlsPackager {
         }
         let is_entry = match kind {
             MediaKind::Video => frame.is_key(),
-            MediaKind::Audio => !self.gate.video_is_open(),
+            MediaKind::Audio | MediaKind::Data => !self.gate.video_is_open(),
         };
         Ok(Some(Candidate { frame, kind, dts_us, duration_us, is_entry }))
     }
@@ -296,7 +296,7 @@ impl HlsPackager {
 
 /// The tracks of a stream that its segments carry: of each kind the first one that MPEG-TS has a form for.
 fn carried_tracks(tracks: &TrackSet) -> TrackSet {
-    let is_carried = |track: &Track| TsMuxer::supports(track).is_ok();
+    let is_carried = |track: &Track| track.kind() != MediaKind::Data && TsMuxer::supports(track).is_ok();
     let is_first = |track: &&Track| {
         let of_kind = |other: &&Track| other.kind() == track.kind() && is_carried(other);
         tracks.tracks.iter().find(of_kind) == Some(track)

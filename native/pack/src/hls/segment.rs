@@ -60,7 +60,7 @@ impl OpenSegment {
         self.begins_undecodable |= kind == MediaKind::Video && self.pictures == 0 && !frame.is_key();
         match kind {
             MediaKind::Video => self.pictures += 1,
-            MediaKind::Audio => self.sounds += 1,
+            MediaKind::Audio | MediaKind::Data => self.sounds += 1,
         }
     }
 
@@ -68,7 +68,7 @@ impl OpenSegment {
     pub(super) fn frames(&self, kind: MediaKind) -> u64 {
         match kind {
             MediaKind::Video => self.pictures,
-            MediaKind::Audio => self.sounds,
+            MediaKind::Audio | MediaKind::Data => self.sounds,
         }
     }
 

@@ -280,6 +280,7 @@ impl StreamIds {
         let id = match kind {
             MediaKind::Video => &mut self.video,
             MediaKind::Audio => &mut self.audio,
+            MediaKind::Data => return PRIVATE_STREAM_1,
         };
         *id += 1;
         *id - 1
@@ -291,5 +292,7 @@ const TABLES_INTERVAL_90K: i64 = 9_000;
 const FIRST_PID: u16 = 0x0100;
 const FIRST_VIDEO_STREAM_ID: u8 = 0xE0;
 const FIRST_AUDIO_STREAM_ID: u8 = 0xC0;
+/// `private_stream_1`: whatever is neither MPEG video nor MPEG audio.
+const PRIVATE_STREAM_1: u8 = 0xBD;
 /// `PCR_PID` of a program without a clock (§2.4.4.10).
 const NO_PCR_PID: u16 = 0x1FFF;
