@@ -4,9 +4,11 @@ pub mod flv;
 pub mod hls;
 pub mod mpegts;
 
+mod demux;
 mod error;
 #[cfg(test)]
 mod testing;
 mod time;
 
+pub use demux::Item;
 pub use error::PackError;

@@ -25,15 +25,7 @@ pub const AUDIO_TRACK: TrackId = TrackId(1);
 const VIDEO_CLOCK_HZ: u32 = 90_000;
 
 /// What came out of a tag.
-#[derive(Debug, Clone)]
-pub enum FlvItem {
-    /// All tracks that are known by now, in front of the first frame for which they hold. Comes at each change.
-    Tracks(Vec<Track>),
-    /// An access unit of one of them.
-    Frame(Frame),
-    /// The encoder says that it has finished a track. Not every encoder does.
-    EndOfSequence,
-}
+pub use crate::Item as FlvItem;
 
 /// Turns the tags of one publish, in their order, into frames.
 ///
