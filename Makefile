@@ -6,8 +6,13 @@ BIN := $(VENV)/bin
 CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
+	$(CARGO) run --quiet --release --target-dir $${CARGO_TARGET_DIR:-target}/fuzz -p arcly-fuzz --
+# A target is a file: the list cannot forget one.
+FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python lint format develop loom fuzz load bench-bus package-test demo-clip tools clean
+.PHONY: help run test test-rust test-python lint format develop loom fuzz fuzz-sweep fuzz-coverage load bench-bus package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +48,17 @@ loom:  ## the log of the bus under a model checker
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release -p arcly-bus --test loom_log --target-dir $${CARGO_TARGET_DIR:-target}/loom
 
 fuzz:  ## mutated input for every parser; INPUTS=1000000 SEED=7 TARGET=rtmp_conn
-	CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true $(CARGO) run --release --target-dir $${CARGO_TARGET_DIR:-target}/fuzz -p arcly-fuzz -- $(TARGET) $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+	$(FUZZ) $(TARGET) $(if $(INPUTS),--inputs $(INPUTS)) $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED))
+
+fuzz-sweep:  ## the long sweep (hours): 10^8 inputs for every parser, its lines kept in native/fuzz/sweep.log
+	@for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
+	  echo "sweeping $$target ..."; \
+	  line=$$($(FUZZ) $$target --inputs $(or $(INPUTS),100000000) --first $(or $(FIRST),0) --seed $(or $(SEED),1) | tee /dev/stderr) || exit 1; \
+	  echo "$$(date -u +%F) $$(git rev-parse --short HEAD) $$line" >> native/fuzz/sweep.log; \
+	done
+
+fuzz-coverage:  ## libFuzzer on every parser, guided by coverage; SECONDS_EACH=60 TARGET=h264 (needs a C++ compiler)
+	@SECONDS_EACH=$(or $(SECONDS_EACH),60) CARGO=$(CARGO) native/fuzz/coverage/run $(or $(TARGET),$(FUZZ_TARGETS))
 
 load: develop  ## 50 publishers with one viewer each for 60 s: every one plays without a gap
 	$(BIN)/python tests/load/many_publishers.py $(ARGS)

@@ -1,32 +1,22 @@
-//! Seeded mutation sweeps over everything that reads a peer's bytes.
+//! The command line of the sweeps.
 //!
 //! ```text
-//! cargo run --release -p arcly-fuzz -- [TARGET] [--inputs N] [--seed S] [--input K]
+//! cargo run --release -p arcly-fuzz -- [TARGET] [--inputs N] [--first K] [--seed S] [--input K]
+//! cargo run --release -p arcly-fuzz -- [TARGET] --seeds FOLDER
 //! ```
-//!
-//! Each target takes valid vectors, breaks them and runs its parser or state machine on the result.
-//! A panic, more than a second for one input, or more memory than the target's bound fails the run,
-//! with the line that replays the input. Input `K` of seed `S` is the same bytes on every machine.
 
-mod avc;
-mod bit_edits;
-mod checks;
-mod flv;
-mod flv_edits;
-mod mutate;
-mod options;
-mod random;
-mod shrink;
-mod sweep;
-mod targets;
+use std::{fs, io, path::Path, process::ExitCode};
 
-use std::process::ExitCode;
-
-use crate::{
+use arcly_fuzz::{
     options::{Options, USAGE},
-    sweep::{Report, replay, sweep},
+    sweep::{replay, sweep},
     targets::{ALL, Target},
 };
+use peak_alloc::PeakAlloc;
+
+/// What an input makes a parser allocate is part of the verdict.
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -36,6 +26,9 @@ fn main() -> ExitCode {
     let chosen: Vec<_> = ALL.iter().filter(|target| options.wants(target.name)).collect();
     if chosen.is_empty() {
         return usage("no such target");
+    }
+    if let Some(folder) = &options.seeds {
+        return write_seeds(&chosen, Path::new(folder));
     }
     let green = chosen.into_iter().map(|target| run(target, &options)).filter(|green| !green).count() == 0;
     if green { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -49,22 +42,35 @@ fn usage(message: &str) -> ExitCode {
 
 /// Runs one target and prints its line; false when it failed.
 fn run(target: &Target, options: &Options) -> bool {
+    let (name, seed) = (target.name, options.seed);
     let result = match options.input {
-        Some(number) => replay(target, options.seed, number),
-        None => sweep(target, options.seed, options.inputs),
+        Some(number) => replay(target, seed, number),
+        None => sweep(target, seed, options.first, options.inputs),
     };
     match result {
-        Ok(Report { inputs, mean, max, buffered_bytes }) => {
-            let (mean_ns, max_ns) = (mean.as_nanos(), max.as_nanos());
-            let name = target.name;
-            println!("{name:<12} {inputs} inputs, {mean_ns} ns mean, {max_ns} ns max, {buffered_bytes} B buffered max");
+        Ok(report) => {
+            println!("{name:<12} seed {seed} inputs {}+{}: {report}", options.first, report.inputs);
             true
         }
         Err(failure) => {
-            let (name, seed, number) = (target.name, options.seed, failure.number);
+            let number = failure.number;
             println!("{name:<12} FAILED: {}", failure.what);
             println!("replay: cargo run --release -p arcly-fuzz -- {name} --seed {seed} --input {number}");
             false
         }
+    }
+}
+
+/// Puts the vectors of each target into a folder of its name: where a coverage-guided fuzzer begins.
+fn write_seeds(targets: &[&Target], folder: &Path) -> ExitCode {
+    let write = |target: &&Target| -> io::Result<()> {
+        let folder = folder.join(target.name);
+        fs::create_dir_all(&folder)?;
+        let vectors = (target.vectors)().into_iter().enumerate();
+        vectors.into_iter().try_for_each(|(number, vector)| fs::write(folder.join(format!("seed-{number}")), vector))
+    };
+    match targets.iter().try_for_each(write) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => usage(&format!("{}: {error}", folder.display())),
     }
 }

@@ -15,6 +15,7 @@ pub type Edit = fn(&mut Random, &mut Vec<u8>);
 /// Bytes for a target, and where a socket would have cut them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Input {
+    /// All of them.
     pub bytes: Vec<u8>,
     cuts: Vec<usize>,
 }
@@ -23,6 +24,13 @@ impl Input {
     /// Bytes in one piece.
     pub fn whole(bytes: Vec<u8>) -> Self {
         Self { bytes, cuts: Vec::new() }
+    }
+
+    /// What a coverage-guided fuzzer came up with: the last byte says how many bytes a piece has, 0 for all in one.
+    pub fn guided(data: &[u8]) -> Self {
+        let Some((&step, bytes)) = data.split_last() else { return Self::whole(Vec::new()) };
+        let cuts = if step == 0 { Vec::new() } else { positions(usize::from(step), bytes.len()) };
+        Self { bytes: bytes.to_vec(), cuts }
     }
 
     /// The pieces in order; none is empty.
@@ -126,6 +134,11 @@ fn cut(random: &mut Random, length: usize) -> Vec<usize> {
         1 => 1 + random.below(4),
         _ => 1 + random.below(length),
     };
+    positions(step, length)
+}
+
+/// The multiples of `step` within `length`.
+fn positions(step: usize, length: usize) -> Vec<usize> {
     (1..).map(|index: usize| index.saturating_mul(step)).take_while(|position| *position < length).collect()
 }
 
@@ -149,6 +162,14 @@ mod tests {
         let inputs = |seed| (0..1000).map(move |number| make_input(&vectors()[..1], None, seed, number).bytes);
         let distinct: std::collections::HashSet<_> = inputs(1).chain(inputs(2)).collect();
         assert!(distinct.len() > 1900, "{}", distinct.len());
+    }
+
+    #[test]
+    fn guided_inputs_are_cut_as_their_last_byte_says() {
+        let pieces = |data: &[u8]| Input::guided(data).pieces().map(<[u8]>::len).collect::<Vec<_>>();
+        assert_eq!(pieces(&[1, 2, 3, 4, 5, 2]), [2, 2, 1]);
+        assert_eq!(pieces(&[1, 2, 3, 0]), [3]);
+        assert!(pieces(&[]).is_empty() && pieces(&[7]).is_empty());
     }
 
     #[test]

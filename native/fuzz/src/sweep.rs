@@ -1,6 +1,7 @@
 //! Running a target on many inputs, and judging each.
 
 use std::{
+    fmt,
     panic::catch_unwind,
     sync::{
         Arc,
@@ -8,6 +9,8 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+use peak_alloc::PeakAlloc;
 
 use crate::{
     mutate::{Input, make_input},
@@ -20,43 +23,90 @@ const MAX_TIME: Duration = Duration::from_secs(1);
 /// An input that takes this long is not coming back.
 const HANG_TIME: Duration = Duration::from_secs(10);
 
+/// Shorter inputs tell nothing of what is allocated for each byte: a parser has fixed costs.
+const MIN_TELLING_BYTES: usize = 256;
+
 /// A sweep without a failure.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Report {
+    /// Inputs that were run.
     pub inputs: u64,
-    /// Time per input.
-    pub mean: Duration,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Time of all of them.
+    pub total: Duration,
     /// Time of the slowest input.
     pub max: Duration,
-    /// The most that the target held.
+    /// The most that the target held, by its own account.
     pub buffered_bytes: usize,
+    /// The most that was allocated at a time within one input, as the allocator saw it (0 when it was not asked).
+    pub allocated_bytes: usize,
+    /// The most of that for each byte of an input of at least 256 bytes.
+    pub allocated_per_byte: usize,
+}
+
+impl Report {
+    fn add(&mut self, input: &Input, cost: &Cost) {
+        let bytes = input.bytes.len();
+        self.inputs += 1;
+        self.bytes += bytes as u64;
+        self.total = self.total.saturating_add(cost.time);
+        self.max = self.max.max(cost.time);
+        self.buffered_bytes = self.buffered_bytes.max(cost.buffered_bytes);
+        self.allocated_bytes = self.allocated_bytes.max(cost.allocated_bytes);
+        if bytes >= MIN_TELLING_BYTES {
+            self.allocated_per_byte = self.allocated_per_byte.max(cost.allocated_bytes.div_ceil(bytes));
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mean_ns = self.total.as_nanos().checked_div(u128::from(self.inputs)).unwrap_or_default();
+        let per_byte_ns = self.total.as_nanos() as f64 / (self.bytes.max(1)) as f64;
+        let Self { max, buffered_bytes, allocated_bytes, allocated_per_byte, .. } = self;
+        write!(f, "0 panics, mean {mean_ns} ns ({per_byte_ns:.2} ns/B), worst {} ns, ", max.as_nanos())?;
+        write!(f, "buffered <= {buffered_bytes} B, allocated <= {allocated_bytes} B and {allocated_per_byte} B/B")
+    }
+}
+
+/// What one input cost.
+struct Cost {
+    time: Duration,
+    buffered_bytes: usize,
+    allocated_bytes: usize,
 }
 
 /// The input that failed, and how.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// Its number.
     pub number: u64,
+    /// What went wrong, for people.
     pub what: String,
 }
 
-/// Runs inputs 0 to `inputs` of `seed`, up to the first failure.
-pub fn sweep(target: &Target, seed: u64, inputs: u64) -> Result<Report, Failure> {
+/// Runs `inputs` inputs of `seed` from number `first` on, up to the first failure.
+///
+/// # Errors
+/// The first input that failed.
+pub fn sweep(target: &Target, seed: u64, first: u64, inputs: u64) -> Result<Report, Failure> {
     let vectors = (target.vectors)();
     let watch = Watchdog::start(target.name, seed);
-    let (mut total, mut max, mut buffered_bytes) = (Duration::ZERO, Duration::ZERO, 0);
-    for number in 0..inputs {
+    let mut report = Report::default();
+    for number in first..first.saturating_add(inputs) {
         watch.progress.store(number, Ordering::Relaxed);
         let input = make_input(&vectors, target.edit, seed, number);
-        let (time, held) = judge(target, &input, max).map_err(|what| Failure { number, what })?;
-        total = total.saturating_add(time);
-        max = max.max(time);
-        buffered_bytes = buffered_bytes.max(held);
+        let cost = judge(target, &input, report.max).map_err(|what| Failure { number, what })?;
+        report.add(&input, &cost);
     }
-    let mean = total.checked_div(u32::try_from(inputs).unwrap_or(u32::MAX)).unwrap_or_default();
-    Ok(Report { inputs, mean, max, buffered_bytes })
+    Ok(report)
 }
 
 /// Shows one input and runs it.
+///
+/// # Errors
+/// The input, when it fails.
 pub fn replay(target: &Target, seed: u64, number: u64) -> Result<Report, Failure> {
     let input = make_input(&(target.vectors)(), target.edit, seed, number);
     let lengths: Vec<_> = input.pieces().map(<[u8]>::len).collect();
@@ -69,35 +119,50 @@ pub fn replay(target: &Target, seed: u64, number: u64) -> Result<Report, Failure
         let smallest = shrink(&input.bytes, |bytes| judge(target, &Input::whole(bytes.to_vec()), MAX_TIME).is_err());
         println!("smallest in one piece: {}", smallest.map_or("none".to_owned(), |bytes| hex(&bytes)));
     }
-    let (time, buffered_bytes) = judged.map_err(|what| Failure { number, what })?;
-    Ok(Report { inputs: 1, mean: time, max: time, buffered_bytes })
+    let mut report = Report::default();
+    report.add(&input, &judged.map_err(|what| Failure { number, what })?);
+    Ok(report)
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Runs a target on what a coverage-guided fuzzer came up with. Panics when it panics, or holds too much.
+///
+/// # Panics
+/// That is the verdict.
+pub fn guided(target: &Target, data: &[u8]) {
+    let held = (target.run)(&Input::guided(data));
+    assert!(held <= target.buffered_bytes_max, "{held} bytes held, over {}", target.buffered_bytes_max);
+}
+
 /// Time and memory of one input, or what is wrong with it. One that is slower than the `slowest` so
 /// far runs again, and the shorter time counts: a busy machine is not the input's fault.
-fn judge(target: &Target, input: &Input, slowest: Duration) -> Result<(Duration, usize), String> {
-    let (mut time, buffered_bytes) = timed(target, input)?;
-    if time > slowest {
-        time = time.min(timed(target, input)?.0);
+fn judge(target: &Target, input: &Input, slowest: Duration) -> Result<Cost, String> {
+    let mut cost = run(target, input)?;
+    if cost.time > slowest {
+        cost.time = cost.time.min(run(target, input)?.time);
     }
+    let Cost { time, buffered_bytes, .. } = cost;
     if time > MAX_TIME {
         return Err(format!("{time:?} for one input of {} bytes", input.bytes.len()));
     }
     if buffered_bytes > target.buffered_bytes_max {
         return Err(format!("{buffered_bytes} bytes held, over {}", target.buffered_bytes_max));
     }
-    Ok((time, buffered_bytes))
+    Ok(cost)
 }
 
-fn timed(target: &Target, input: &Input) -> Result<(Duration, usize), String> {
+fn run(target: &Target, input: &Input) -> Result<Cost, String> {
+    let allocated_before = PeakAlloc.current_usage();
+    PeakAlloc.reset_peak_usage();
     let began = Instant::now();
     // The panic itself was printed by the hook.
     let buffered_bytes = catch_unwind(|| (target.run)(input)).map_err(|_| "a panic".to_owned())?;
-    Ok((began.elapsed(), buffered_bytes))
+    let time = began.elapsed();
+    let allocated_bytes = PeakAlloc.peak_usage().saturating_sub(allocated_before);
+    Ok(Cost { time, buffered_bytes, allocated_bytes })
 }
 
 /// Ends the process when an input does not come back.
@@ -152,9 +217,21 @@ mod tests {
         },
     };
 
+    /// What coverage-guided fuzzing has found reaches every branch that it found, for ever.
+    #[test]
+    fn every_target_survives_its_corpus() {
+        for target in ALL {
+            let folder = format!("{}/corpus/{}", env!("CARGO_MANIFEST_DIR"), target.name);
+            let Ok(files) = std::fs::read_dir(&folder) else { panic!("no corpus in {folder}: run make fuzz-coverage") };
+            for file in files {
+                guided(target, &std::fs::read(file.unwrap().path()).unwrap());
+            }
+        }
+    }
+
     #[test]
     fn panic_is_reported_with_the_number_that_replays_it() {
-        let failure = sweep(&FAKE, 1, 100_000).unwrap_err();
+        let failure = sweep(&FAKE, 1, 0, 100_000).unwrap_err();
         assert_eq!(failure.what, "a panic");
         assert_eq!(replay(&FAKE, 1, failure.number).unwrap_err(), failure);
     }
@@ -162,7 +239,7 @@ mod tests {
     #[test]
     fn memory_over_the_bound_is_a_failure() {
         let greedy = Target { run: |_| 101, buffered_bytes_max: 100, ..FAKE };
-        assert!(sweep(&greedy, 1, 1000).unwrap_err().what.ends_with("over 100"));
+        assert!(sweep(&greedy, 1, 0, 1000).unwrap_err().what.ends_with("over 100"));
     }
 
     #[test]
@@ -175,7 +252,7 @@ mod tests {
             },
             ..FAKE
         };
-        assert!(sweep(&slow, 1, 1).unwrap_err().what.contains("for one input of"));
+        assert!(sweep(&slow, 1, 0, 1).unwrap_err().what.contains("for one input of"));
     }
 
     #[test]
@@ -184,7 +261,7 @@ mod tests {
             for vector in (target.vectors)() {
                 assert!((target.run)(&Input::whole(vector)) <= target.buffered_bytes_max, "{}", target.name);
             }
-            assert_eq!(sweep(target, 99, 700).map_err(|failure| (target.name, failure)).err(), None);
+            assert_eq!(sweep(target, 99, 0, 700).map_err(|failure| (target.name, failure)).err(), None);
         }
     }
 }
