@@ -5,9 +5,11 @@
 
 pub mod aac;
 pub mod ac3;
+pub mod amf;
 pub mod av1;
 pub mod bits;
 mod config;
+pub mod cursor;
 pub mod data;
 mod error;
 mod facts;

@@ -1,14 +1,11 @@
 //! AMF0 values; whatever decodes must encode and decode to the same.
 
-use arcly_wire::rtmp::{
-    Limits,
-    amf0::{Decoder, Value, encode},
-};
+use arcly_codec::amf::{Decoder, Limits, Value, encode};
 
 use super::Target;
 use crate::mutate::Input;
 
-pub const TARGET: Target = Target { name: "amf0", vectors, edit: None, buffered_bytes_max: 0, run };
+pub const TARGET: Target = Target { name: "amf0", vectors, edit: None, buffered_bytes_max: 0, run: round_trip };
 
 fn vectors() -> Vec<Vec<u8>> {
     let property = |name: &str, value: Value| (name.to_owned(), value);
@@ -31,7 +28,7 @@ fn vectors() -> Vec<Vec<u8>> {
     vectors
 }
 
-fn run(input: &Input) -> usize {
+pub fn round_trip(input: &Input) -> usize {
     let values = decoded(&input.bytes);
     let bytes = encoded(&values);
     // Bytes, not values: a number may be a NaN. Text that was not UTF-8 grows and may reach the limit.
@@ -42,8 +39,7 @@ fn run(input: &Input) -> usize {
 
 /// The values up to the first error.
 fn decoded(bytes: &[u8]) -> Vec<Value> {
-    let limits = Limits::default();
-    let mut decoder = Decoder::new(bytes, &limits);
+    let mut decoder = Decoder::new(bytes, Limits::default());
     std::iter::from_fn(|| decoder.next_value().ok().flatten()).collect()
 }
 

@@ -2,6 +2,7 @@
 
 mod aac;
 mod amf0;
+mod amf3;
 mod flv_file;
 mod flv_tags;
 mod h264;
@@ -15,6 +16,7 @@ use crate::mutate::{Edit, Input};
 pub const ALL: &[Target] = &[
     aac::TARGET,
     amf0::TARGET,
+    amf3::TARGET,
     flv_file::TARGET,
     flv_tags::TARGET,
     h264::TARGET,
@@ -42,7 +44,8 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 8] = ["aac", "amf0", "flv_file", "flv_tags", "h264", "names", "rtmp_chunk", "rtmp_conn"];
+    const REQUIRED: [&str; 9] =
+        ["aac", "amf0", "amf3", "flv_file", "flv_tags", "h264", "names", "rtmp_chunk", "rtmp_conn"];
 
     #[test]
     fn every_required_target_exists_and_is_named_once() {

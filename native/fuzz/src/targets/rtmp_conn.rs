@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arcly_wire::rtmp::{
     Event, Limits, PublishRejection, ServerConn,
-    amf0::{Value, encode},
+    amf::{Value, encode},
     chunk::ChunkWriter,
 };
 use bytes::BytesMut;

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use arcly_codec::CodecError;
+
 /// Why a connection cannot go on. The machine is dead behind any of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -54,6 +56,18 @@ impl RtmpError {
     /// [`RtmpError::Malformed`] at an offset in a message.
     pub(super) fn malformed(what: &'static str, offset: usize) -> Self {
         Self::Malformed { what, offset: offset as u64 }
+    }
+}
+
+/// What AMF says about the body of a message.
+impl From<CodecError> for RtmpError {
+    fn from(error: CodecError) -> Self {
+        match error {
+            CodecError::Malformed { what, offset } => Self::malformed(what, offset),
+            CodecError::LimitExceeded { limit, max, seen } => Self::limit(limit, max, seen),
+            CodecError::Unsupported { what } => Self::Unsupported { what },
+            _ => Self::Unsupported { what: "AMF" },
+        }
     }
 }
 

@@ -24,13 +24,13 @@ pub struct Limits {
     /// The chunk size that the peer may set; 16 777 215, where the specification says that all
     /// greater ones are equal. One chunk blocks the others for so long.
     pub chunk_bytes: usize,
-    /// Nesting of AMF0 objects and arrays; 32. Stops a message of nested objects from exhausting
+    /// Nesting of AMF objects and arrays; 32. Stops a message of nested objects from exhausting
     /// the stack of a reader that recurses.
     pub amf_depth: usize,
-    /// AMF0 values in one command; 1024 (`connect` has about 15). Stops one-byte values that each
+    /// AMF values in one command; 1024 (`connect` has about 15). Stops one-byte values that each
     /// cost us tens.
     pub amf_values: usize,
-    /// Length of one AMF0 string; 16 KiB (names with tokens are the longest real ones). Stops names
+    /// Length of one AMF string; 16 KiB (names with tokens are the longest real ones). Stops names
     /// that are copied into replies and logs.
     pub amf_string_bytes: usize,
     /// From the beginning to the end of the handshake; 10 s. Stops a peer that connects and says nothing, or
@@ -74,6 +74,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What one body of AMF values may cost.
+    pub fn amf(&self) -> arcly_codec::amf::Limits {
+        arcly_codec::amf::Limits { depth: self.amf_depth, values: self.amf_values, string_bytes: self.amf_string_bytes }
+    }
+
     /// What holds for a peer that nobody has let publish yet.
     pub(super) fn of_strangers(self) -> Self {
         Self {

@@ -1,8 +1,9 @@
 //! Messages, and the protocol control messages among them (RTMP §5.4, §6.1, §7.1).
 
+use arcly_codec::cursor::Cursor;
 use bytes::Bytes;
 
-use super::{RtmpError, cursor::Cursor};
+use super::RtmpError;
 
 /// Message type ids (RTMP §5.4, §7.1).
 pub(super) mod type_id {

@@ -26,12 +26,10 @@
 //! | RTMP §7.1.7 user control | StreamBegin sent, PingRequest answered, the rest ignored |
 //! | RTMP §7.2.1.2 call | unknown commands are skipped in silence: ffmpeg gives up on an `_error` it did not expect |
 //! | RTMP §7.2.2.1 play | requested and rejected; playing itself is not done yet |
-//! | AMF0 §2.2-2.18 | done; references are not resolved, `avmplus-object-marker` is refused |
+//! | AMF0 §2.2-2.18, AMF3 §3 | [`arcly_codec::amf`]: read; references to objects are not resolved; only AMF0 is written |
 
-pub mod amf0;
 pub mod chunk;
 mod conn;
-mod cursor;
 mod error;
 mod event;
 mod handshake;
@@ -40,6 +38,7 @@ mod message;
 mod name;
 mod reply;
 
+pub use arcly_codec::amf;
 pub use conn::ServerConn;
 pub use error::RtmpError;
 pub use event::{ConnectInfo, Event, Media, MediaKind, PlayRequest, PublishRejection, PublishRequest};

@@ -5,7 +5,7 @@
 
 use super::{
     PublishRejection,
-    amf0::{self, Value},
+    amf::{self, Value},
 };
 
 /// A description is a line for a person; a longer one is cut.
@@ -87,6 +87,6 @@ fn object<const N: usize>(properties: [(&str, Value); N]) -> Value {
 
 fn body<const N: usize>(values: [Value; N]) -> Vec<u8> {
     let mut body = Vec::new();
-    values.iter().for_each(|value| amf0::encode(value, &mut body));
+    values.iter().for_each(|value| amf::encode(value, &mut body));
     body
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use arcly_wire::rtmp::{Event, Limits, ServerConn, amf0::Decoder, chunk::ChunkReader};
+use arcly_wire::rtmp::{Event, Limits, ServerConn, amf::Decoder, chunk::ChunkReader};
 
 use crate::{
     client::{Client, T0, command, object, text},
@@ -59,7 +59,7 @@ fn mutated_amf0_never_panics() {
     let seeds = [script::metadata(), command("connect", 1.0, &[object(&[("app", text("live"))])])];
     let limits = Limits::default();
     sweep(120_000, &seeds, |_, input| {
-        let mut decoder = Decoder::new(input, &limits);
+        let mut decoder = Decoder::new(input, limits.amf());
         while let Ok(Some(_)) = decoder.next_value() {}
     });
 }

@@ -1,6 +1,8 @@
 //! One chunk header: basic header, message header, extended timestamp (RTMP §5.3.1).
 
-use super::{super::cursor::Cursor, EXTENDED_TIMESTAMP};
+use arcly_codec::cursor::Cursor;
+
+use super::EXTENDED_TIMESTAMP;
 
 /// 3 (basic) + 11 (type 0) + 4 (extended timestamp).
 pub(super) const MAX_BYTES: usize = 18;

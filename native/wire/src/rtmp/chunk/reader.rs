@@ -1,9 +1,10 @@
 //! From chunks to messages.
 
+use arcly_codec::cursor::Cursor;
 use bytes::Bytes;
 
 use super::{
-    super::{Limits, Message, RtmpError, cursor::Cursor},
+    super::{Limits, Message, RtmpError},
     DEFAULT_CHUNK_BYTES,
     header::{ChunkHeader, Format, MAX_BYTES},
 };

@@ -3,7 +3,7 @@
 use super::{
     super::{
         ConnectInfo, Event, PlayRequest, PublishRequest, RtmpError,
-        amf0::{Decoder, Value},
+        amf::{Decoder, Value},
         message::{type_id, user_control},
         name, reply,
         reply::Status,
@@ -20,9 +20,7 @@ type Transaction = f64;
 
 impl ServerConn {
     pub(super) fn on_command(&mut self, stream_id: u32, body: &[u8]) -> Result<(), RtmpError> {
-        // By copy: the arguments are read while the connection changes.
-        let limits = self.limits;
-        let mut values = Decoder::new(body, &limits);
+        let mut values = Decoder::new(body, self.limits.amf());
         let Some(Value::String(name)) = values.next_value()? else {
             return Err(RtmpError::malformed("command name", 0));
         };

@@ -1,9 +1,10 @@
 //! Audio, video and data messages, alone and in aggregates (RTMP §7.1.2-7.1.6).
 
+use arcly_codec::cursor::Cursor;
 use bytes::Bytes;
 
 use super::{
-    super::{Event, Media, MediaKind, Message, RtmpError, cursor::Cursor, message::type_id},
+    super::{Event, Media, MediaKind, Message, RtmpError, message::type_id},
     ServerConn,
     streams::Use,
 };

@@ -1,9 +1,7 @@
 //! AMF0 values: decoding under limits, encoding.
-//!
-//! A message body is a sequence of values without a count. [`Decoder`] reads them one at a time, so
-//! that a command's name can be judged before its arguments are read.
 
-use super::{Limits, RtmpError, cursor::Cursor};
+use super::{Limits, Properties, Value, amf3::Amf3};
+use crate::{CodecError, cursor::Cursor};
 
 /// Type markers (AMF0 §2.1).
 mod marker {
@@ -25,108 +23,30 @@ mod marker {
     pub const AVMPLUS_OBJECT: u8 = 0x11;
 }
 
-/// The properties of an object, in the order of the wire; a name may come twice.
-pub type Properties = Vec<(String, Value)>;
-
-/// One AMF0 value. Text that is not UTF-8 is read with U+FFFD in the place of what is wrong:
-/// some encoders write names in their locale's encoding.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// §2.2.
-    Number(f64),
-    /// §2.3.
-    Boolean(bool),
-    /// §2.4 and, above 65 535 bytes, §2.14.
-    String(String),
-    /// §2.5.
-    Object(Properties),
-    /// §2.7.
-    Null,
-    /// §2.8.
-    Undefined,
-    /// §2.9: the number of an object earlier in the message; not resolved.
-    Reference(u16),
-    /// §2.10. The count on the wire is only a hint; it is written as the number of properties.
-    EcmaArray(Properties),
-    /// §2.12.
-    StrictArray(Vec<Value>),
-    /// §2.13.
-    Date {
-        /// Milliseconds since 1970-01-01 00:00 UTC.
-        unix_ms: f64,
-        /// Reserved by the specification, should be 0.
-        zone_min: i16,
-    },
-    /// §2.15.
-    Unsupported,
-    /// §2.17.
-    XmlDocument(String),
-    /// §2.18.
-    TypedObject {
-        /// The name of the class.
-        class: String,
-        /// As of an object.
-        properties: Properties,
-    },
-}
-
-impl Value {
-    /// The text of a string.
-    pub fn as_str(&self) -> Option<&str> {
-        if let Self::String(text) = self { Some(text) } else { None }
-    }
-
-    /// The number of a number.
-    pub fn as_number(&self) -> Option<f64> {
-        if let Self::Number(number) = self { Some(*number) } else { None }
-    }
-
-    /// The first property called `name`, of whatever has properties.
-    pub fn property(&self, name: &str) -> Option<&Value> {
-        let (Self::Object(properties) | Self::EcmaArray(properties) | Self::TypedObject { properties, .. }) = self
-        else {
-            return None;
-        };
-        properties.iter().find(|(key, _)| key == name).map(|(_, value)| value)
-    }
-}
-
-impl From<f64> for Value {
-    fn from(number: f64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::String(text.to_owned())
-    }
-}
-
 /// Reads the values of one message body.
 #[derive(Debug)]
 pub struct Decoder<'a> {
-    body: Cursor<'a>,
-    limits: &'a Limits,
+    pub(super) body: Cursor<'a>,
+    pub(super) limits: Limits,
     values: usize,
 }
 
 impl<'a> Decoder<'a> {
     /// A decoder in front of the first value of `body`.
-    pub fn new(body: &'a [u8], limits: &'a Limits) -> Self {
+    pub fn new(body: &'a [u8], limits: Limits) -> Self {
         Self { body: Cursor::new(body), limits, values: 0 }
     }
 
     /// The next value, or `None` at the end of the body.
     ///
     /// # Errors
-    /// [`RtmpError::Malformed`] with the offset in the body, [`RtmpError::LimitExceeded`] for
-    /// `amf_depth`, `amf_values` and `amf_string_bytes`, [`RtmpError::Unsupported`] for AMF3 and reserved types.
-    pub fn next_value(&mut self) -> Result<Option<Value>, RtmpError> {
+    /// [`CodecError::Malformed`] with the offset in the body, also for reserved types; [`CodecError::LimitExceeded`] for
+    /// `amf_depth`, `amf_values` and `amf_string_bytes`; [`CodecError::Unsupported`] for AMF3 classes that encode themselves.
+    pub fn next_value(&mut self) -> Result<Option<Value>, CodecError> {
         if self.body.is_empty() { Ok(None) } else { self.value(0).map(Some) }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, RtmpError> {
+    fn value(&mut self, depth: usize) -> Result<Value, CodecError> {
         self.count_value(depth)?;
         match self.field("AMF0 marker", Cursor::u8)? {
             marker::NUMBER => self.field("AMF0 number", Cursor::f64).map(Value::Number),
@@ -143,52 +63,52 @@ impl<'a> Decoder<'a> {
             marker::UNSUPPORTED => Ok(Value::Unsupported),
             marker::XML_DOCUMENT => self.long_string().map(Value::XmlDocument),
             marker::TYPED_OBJECT => self.typed_object(depth),
-            marker::AVMPLUS_OBJECT => Err(RtmpError::Unsupported { what: "AMF3 value; the peer must use AMF0" }),
+            marker::AVMPLUS_OBJECT => Amf3::new(self).value(depth),
             // movieclip and recordset are reserved (§2.6, §2.16); an object's end has no place here.
-            _ => Err(RtmpError::malformed("AMF0 marker", self.body.offset().saturating_sub(1))),
+            _ => Err(CodecError::Malformed { what: "AMF0 marker", offset: self.body.offset().saturating_sub(1) }),
         }
     }
 
-    fn count_value(&mut self, depth: usize) -> Result<(), RtmpError> {
-        if depth > self.limits.amf_depth {
-            return Err(RtmpError::limit("amf_depth", self.limits.amf_depth, depth));
+    pub(super) fn count_value(&mut self, depth: usize) -> Result<(), CodecError> {
+        if depth > self.limits.depth {
+            return Err(limit("amf_depth", self.limits.depth, depth));
         }
         self.values = self.values.saturating_add(1);
-        if self.values > self.limits.amf_values {
-            return Err(RtmpError::limit("amf_values", self.limits.amf_values, self.values));
+        if self.values > self.limits.values {
+            return Err(limit("amf_values", self.limits.values, self.values));
         }
         Ok(())
     }
 
-    fn field<T>(
+    pub(super) fn field<T>(
         &mut self,
         what: &'static str,
         read: impl FnOnce(&mut Cursor<'a>) -> Option<T>,
-    ) -> Result<T, RtmpError> {
+    ) -> Result<T, CodecError> {
         let offset = self.body.offset();
-        read(&mut self.body).ok_or(RtmpError::malformed(what, offset))
+        read(&mut self.body).ok_or(CodecError::Malformed { what, offset })
     }
 
-    fn short_string(&mut self) -> Result<String, RtmpError> {
+    fn short_string(&mut self) -> Result<String, CodecError> {
         let length = self.field("AMF0 string", Cursor::u16)?;
         self.text(usize::from(length))
     }
 
-    fn long_string(&mut self) -> Result<String, RtmpError> {
+    fn long_string(&mut self) -> Result<String, CodecError> {
         let length = self.field("AMF0 long string", Cursor::u32)?;
         self.text(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    fn text(&mut self, length: usize) -> Result<String, RtmpError> {
-        if length > self.limits.amf_string_bytes {
-            return Err(RtmpError::limit("amf_string_bytes", self.limits.amf_string_bytes, length));
+    pub(super) fn text(&mut self, length: usize) -> Result<String, CodecError> {
+        if length > self.limits.string_bytes {
+            return Err(limit("amf_string_bytes", self.limits.string_bytes, length));
         }
         let bytes = self.field("AMF0 string", |body| body.take(length))?;
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
     /// Name and value pairs up to an empty name and the end marker (§2.5, §2.11).
-    fn properties(&mut self, depth: usize) -> Result<Properties, RtmpError> {
+    fn properties(&mut self, depth: usize) -> Result<Properties, CodecError> {
         let mut properties = Properties::new();
         loop {
             let name = self.short_string()?;
@@ -209,13 +129,13 @@ impl<'a> Decoder<'a> {
     }
 
     /// The count is not trusted for anything (§2.10): encoders write 0 and are right to.
-    fn ecma_array(&mut self, depth: usize) -> Result<Value, RtmpError> {
+    fn ecma_array(&mut self, depth: usize) -> Result<Value, CodecError> {
         self.field("AMF0 ECMA array", Cursor::u32)?;
         self.properties(depth).map(Value::EcmaArray)
     }
 
     /// Nothing is reserved for the announced count: it may be 2^32 - 1.
-    fn strict_array(&mut self, depth: usize) -> Result<Value, RtmpError> {
+    fn strict_array(&mut self, depth: usize) -> Result<Value, CodecError> {
         let count = self.field("AMF0 strict array", Cursor::u32)?;
         let mut values = Vec::new();
         for _ in 0..count {
@@ -224,17 +144,21 @@ impl<'a> Decoder<'a> {
         Ok(Value::StrictArray(values))
     }
 
-    fn date(&mut self) -> Result<Value, RtmpError> {
+    fn date(&mut self) -> Result<Value, CodecError> {
         let unix_ms = self.field("AMF0 date", Cursor::f64)?;
         let zone_min = self.field("AMF0 date", Cursor::u16)?.cast_signed();
         Ok(Value::Date { unix_ms, zone_min })
     }
 
-    fn typed_object(&mut self, depth: usize) -> Result<Value, RtmpError> {
+    fn typed_object(&mut self, depth: usize) -> Result<Value, CodecError> {
         let class = self.short_string()?;
         let properties = self.properties(depth)?;
         Ok(Value::TypedObject { class, properties })
     }
+}
+
+pub(super) fn limit(limit: &'static str, max: usize, seen: usize) -> CodecError {
+    CodecError::LimitExceeded { limit, max, seen }
 }
 
 /// Appends `value` to `out`. Property and class names are cut to 65 535 bytes, strings to 2^32 - 1, arrays likewise: AMF0 has no longer ones.
@@ -313,6 +237,3 @@ fn put_long_text(out: &mut Vec<u8>, marker: u8, text: &str) {
 fn clamp_u32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
-
-#[cfg(test)]
-mod tests;
