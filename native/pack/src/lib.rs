@@ -2,6 +2,7 @@
 
 pub mod flv;
 pub mod hls;
+pub mod mp4;
 pub mod mpegts;
 
 mod demux;
