@@ -101,6 +101,15 @@ impl<'a> BitReader<'a> {
         if value > max { Err(start.malformed(what)) } else { Ok(value) }
     }
 
+    /// `ue(v)` that the standard bounds by a number of one byte.
+    ///
+    /// # Errors
+    /// As [`Self::ue_max`].
+    pub fn ue8_max(&mut self, max: u8, what: &'static str) -> Result<u8, CodecError> {
+        let start = self.clone();
+        u8::try_from(self.ue_max(u32::from(max), what)?).map_err(|_| start.malformed(what))
+    }
+
     /// `se(v)` (H.264 §9.1.1).
     ///
     /// # Errors

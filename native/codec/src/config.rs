@@ -329,7 +329,7 @@ impl CodecConfig {
     /// Facts of a video configuration; `None` for others.
     pub fn video(&self) -> Option<VideoInfo> {
         match self {
-            Self::H264(config) => Some(config.video_info()),
+            Self::H264(config) => Some(config.info.clone()),
             Self::H265(config) => Some(config.info.clone()),
             Self::H266(config) => Some(config.info.clone()),
             Self::Av1(config) => Some(config.info.clone()),

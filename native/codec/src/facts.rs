@@ -23,6 +23,9 @@ pub struct VideoInfo {
     pub chroma: Chroma,
     /// How samples become light.
     pub colour: Colour,
+    /// Frames that may come before another in decoding order and after it in output order, when the stream says it: 0 means
+    /// that DTS equals PTS.
+    pub max_reorder_frames: Option<u8>,
 }
 
 /// How chroma is sampled.

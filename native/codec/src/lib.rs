@@ -6,7 +6,10 @@
 pub mod aac;
 pub mod ac3;
 pub mod amf;
+pub mod annex_b;
 pub mod av1;
+#[cfg(test)]
+mod bit_writer;
 pub mod bits;
 mod config;
 pub mod cursor;
@@ -18,8 +21,10 @@ pub mod h264;
 pub mod h265;
 pub mod h266;
 pub mod mpeg_audio;
+pub mod nal;
 pub mod opus;
 pub mod pcm;
+pub mod sei;
 #[cfg(test)]
 mod sweep;
 pub mod vp8;

@@ -8,12 +8,10 @@ use std::{
 
 use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
 use arcly_codec::{
-    CodecConfig,
+    CodecConfig, VideoInfo,
     aac::{AudioSpecificConfig, parse_adts},
-    h264::{
-        AvcConfig, NAL_IDR, NAL_PPS, NAL_SLICE, NAL_SPS, SpsInfo, annex_b_to_canonical, annex_b_units, has_idr,
-        nal_type,
-    },
+    annex_b,
+    h264::{AvcConfig, NAL_IDR, NAL_PPS, NAL_SLICE, NAL_SPS, annex_b_to_canonical, has_idr, nal_type},
 };
 use bytes::Bytes;
 
@@ -65,17 +63,15 @@ impl Drop for Seed {
 pub(crate) fn video_track() -> Track {
     let sps = Bytes::from_static(&[0x67, 0x64, 0, 0x1F, 0xAC, 1, 2, 3]);
     let pps = Bytes::from_static(&[0x68, 0xEB, 0xE3, 0xCB]);
-    let (profile_idc, constraint_flags, level_idc) = (100, 0, 31);
-    let info = SpsInfo {
-        profile_idc,
-        constraint_flags,
-        level_idc,
+    let info = VideoInfo {
+        profile: 100,
+        level: 31,
         width: 1280,
         height: 720,
-        bit_depth: 8,
         frame_rate: Some((30_000, 1_001)),
+        ..VideoInfo::default()
     };
-    let config = AvcConfig { record: Bytes::new(), nal_length_size: 4, sps: vec![sps], pps: vec![pps], info };
+    let config = AvcConfig { nal_length_size: 4, sps: vec![sps], pps: vec![pps], info, ..AvcConfig::default() };
     Track::new(VIDEO, CodecConfig::H264(config))
 }
 
@@ -243,7 +239,7 @@ impl Clip {
 /// Access units of a stream whose pictures have one slice each. The times of mp4 are in its own time base; only their
 /// distances in pictures are used.
 fn split_h264(stream: &[u8], times: &str) -> (Track, Vec<Frame>) {
-    let nals: Vec<&[u8]> = annex_b_units(stream).collect();
+    let nals: Vec<&[u8]> = annex_b::units(stream).collect();
     let of_type = |wanted| nals.iter().find(|nal| nal_type(nal) == wanted).map(|nal| Bytes::copy_from_slice(nal));
     let config =
         AvcConfig::from_parameter_sets(vec![of_type(NAL_SPS).unwrap()], vec![of_type(NAL_PPS).unwrap()]).unwrap();

@@ -5,27 +5,15 @@
 use std::sync::Arc;
 
 use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Publisher, Track, TrackId};
-use arcly_codec::{
-    CodecConfig,
-    aac::AudioSpecificConfig,
-    h264::{AvcConfig, SpsInfo},
-};
+use arcly_codec::{CodecConfig, VideoInfo, aac::AudioSpecificConfig, h264::AvcConfig};
 use bytes::Bytes;
 
 pub const VIDEO: TrackId = TrackId(0);
 pub const AUDIO: TrackId = TrackId(1);
 
 pub fn video_track(width: u32) -> Track {
-    let info = SpsInfo {
-        profile_idc: 100,
-        constraint_flags: 0,
-        level_idc: 31,
-        width,
-        height: 720,
-        bit_depth: 8,
-        frame_rate: None,
-    };
-    let config = AvcConfig { record: Bytes::new(), nal_length_size: 4, sps: vec![], pps: vec![], info };
+    let info = VideoInfo { profile: 100, level: 31, width, height: 720, ..VideoInfo::default() };
+    let config = AvcConfig { nal_length_size: 4, info, ..AvcConfig::default() };
     Track::new(VIDEO, CodecConfig::H264(config))
 }
 

@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    CodecError,
+    CodecError, VideoInfo,
+    bit_writer::BitWriter,
     bits::BitReader,
-    sweep::{Rng, mutations, truncations, unhex},
+    sweep::{mutations, truncations, unhex},
 };
 
 /// Record and what it says: profile, width, height, bit depth, frame rate, RFC 6381.
@@ -55,47 +56,6 @@ fn config(hex: &str) -> AvcConfig {
     AvcConfig::parse(Bytes::from(unhex(hex))).unwrap_or_else(|error| panic!("{hex}: {error}"))
 }
 
-/// Writes bits, for parameter sets that no encoder makes.
-#[derive(Default)]
-struct BitWriter(Vec<bool>);
-
-impl BitWriter {
-    fn u(mut self, count: u32, value: u64) -> Self {
-        self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
-        self
-    }
-
-    fn ue(self, value: u32) -> Self {
-        let code = u64::from(value) + 1;
-        self.u(2 * code.ilog2() + 1, code)
-    }
-
-    fn ues(self, values: &[u32]) -> Self {
-        values.iter().fold(self, |bits, &value| bits.ue(value))
-    }
-
-    fn se(self, value: i32) -> Self {
-        let code = if value > 0 { 2 * value - 1 } else { -2 * value };
-        self.ue(u32::try_from(code).unwrap())
-    }
-
-    /// The NAL unit: trailing bits, and emulation prevention.
-    fn nal(self) -> Vec<u8> {
-        let bits = self.u(1, 1).0;
-        let rbsp = bits
-            .chunks(8)
-            .map(|byte| byte.iter().rev().rfold(0_u8, |byte, &bit| byte << 1 | u8::from(bit)) << (8 - byte.len()));
-        let mut nal = Vec::new();
-        for byte in rbsp {
-            if nal.ends_with(&[0, 0]) && byte <= 3 {
-                nal.push(3);
-            }
-            nal.push(byte);
-        }
-        nal
-    }
-}
-
 /// Header, profile, flags, level and id of an SPS.
 fn sps(profile_idc: u64) -> BitWriter {
     BitWriter::default().u(8, 0x67).u(8, profile_idc).u(8, 0).u(8, 31).ue(0)
@@ -107,7 +67,7 @@ fn records_of_every_profile_say_what_the_encoder_was_told() {
         let config = config(hex);
         let info = &config.info;
         assert_eq!((info.width, info.height, info.bit_depth), (width, height, bit_depth), "{hex}");
-        assert_eq!((info.profile_idc, info.frame_rate), (profile_idc, frame_rate), "{hex}");
+        assert_eq!((info.profile, info.frame_rate), (profile_idc, frame_rate), "{hex}");
         assert_eq!(config.rfc6381(), rfc6381);
         assert_eq!((config.nal_length_size, config.sps.len(), config.pps.len()), (4, 1, 1));
     }
@@ -221,7 +181,7 @@ fn cropping_counts_in_the_units_of_the_chroma_format() {
         let bits = bits.ues(&[0, 0]).u(2, 0).ues(&[0, 0, 0, 4]).u(1, 0).ues(&[19, 14]).u(1, u64::from(frame_mbs_only));
         let bits = if frame_mbs_only { bits } else { bits.u(1, 1) };
         let nal = bits.u(2, 0b11).ues(&[1, 2, 3, 1]).u(1, 0).nal();
-        let info = SpsInfo::parse(&nal).unwrap();
+        let info = SpsInfo::parse(&nal).unwrap().video;
         let height = if frame_mbs_only { 240 } else { 480 };
         assert_eq!((info.width, info.height), (320 - crop_x, height - crop_y), "chroma format {chroma}");
         assert_eq!(info.frame_rate, None);
@@ -229,9 +189,9 @@ fn cropping_counts_in_the_units_of_the_chroma_format() {
 }
 
 /// A Baseline SPS of this size in macroblocks and with these cropping offsets.
-fn cropped_sps(width_minus1: u32, height_minus1: u32, crop: [u32; 4]) -> Result<SpsInfo, CodecError> {
+fn cropped_sps(width_minus1: u32, height_minus1: u32, crop: [u32; 4]) -> Result<VideoInfo, CodecError> {
     let bits = sps(66).ues(&[0, 0, 0, 1]).u(1, 0).ues(&[width_minus1, height_minus1]).u(3, 0b111);
-    SpsInfo::parse(&bits.ues(&crop).u(1, 0).nal())
+    SpsInfo::parse(&bits.ues(&crop).u(1, 0).nal()).map(|info| info.video)
 }
 
 #[test]
@@ -254,7 +214,7 @@ fn scaling_lists_end_where_a_delta_leads_to_zero() {
     let bits = (0..16).fold(bits.u(1, 1), |bits, _| bits.se(-128));
     let bits = bits.u(1, 1).se(4).se(-12).u(4, 0).u(1, 1).se(-8).u(1, 0);
     let tail = |bits: BitWriter| bits.ues(&[0, 0, 0, 4]).u(1, 0).ues(&[79, 44]).u(3, 0b110).u(1, 0).nal();
-    let info = SpsInfo::parse(&tail(bits)).unwrap();
+    let info = SpsInfo::parse(&tail(bits)).unwrap().video;
     assert_eq!((info.width, info.height), (1280, 720));
     let bits = sps(100).ues(&[1, 0, 0]).u(1, 0).u(1, 1).u(1, 1).se(128);
     assert!(matches!(SpsInfo::parse(&tail(bits)), Err(CodecError::Malformed { what: "delta_scale", .. })));
@@ -265,7 +225,7 @@ fn picture_order_count_type_1_has_a_cycle_of_offsets() {
     let cycle = |frames: u32| {
         let bits = sps(77).ues(&[0, 1]).u(1, 0).se(-5).se(7).ue(frames);
         let bits = (0..frames).fold(bits, |bits, frame| bits.se(i32::try_from(frame).unwrap() - 100));
-        SpsInfo::parse(&bits.ue(4).u(1, 0).ues(&[39, 29]).u(3, 0b110).u(1, 0).nal())
+        SpsInfo::parse(&bits.ue(4).u(1, 0).ues(&[39, 29]).u(3, 0b110).u(1, 0).nal()).map(|info| info.video)
     };
     for frames in [0, 3, 255] {
         assert_eq!(cycle(frames).map(|info| (info.width, info.height)), Ok((640, 480)));
@@ -278,7 +238,7 @@ fn timing_without_sense_is_no_frame_rate() {
     let timing = |num_units_in_tick: u32, time_scale: u32| {
         let bits = sps(66).ues(&[0, 0, 0, 1]).u(1, 0).ues(&[19, 14]).u(3, 0b110).u(1, 1).u(4, 0).u(1, 1);
         let bits = bits.u(32, u64::from(num_units_in_tick)).u(32, u64::from(time_scale)).u(1, 1).u(4, 0);
-        SpsInfo::parse(&bits.nal()).unwrap().frame_rate
+        SpsInfo::parse(&bits.nal()).unwrap().video.frame_rate
     };
     assert_eq!(timing(1, 50), Some((25, 1)));
     assert_eq!(timing(2, 119), Some((119, 4)));
@@ -328,46 +288,10 @@ fn nal_units_cut_off_are_an_error_once_at_their_length() {
     assert!(nal_units(&[0xff, 0xff, 0xff, 0xff, 0x65], 4).all(|nal| nal.is_err()));
 }
 
+/// A million lengths of nothing: neither recursion nor time that grows with the square.
 #[test]
-fn annex_b_units_end_at_start_codes_and_lose_the_zeros() {
-    let units = |stream: &[u8]| annex_b_units(stream).map(<[u8]>::to_vec).collect::<Vec<_>>();
-    assert_eq!(
-        units(&[0, 0, 0, 1, 9, 0xf0, 0, 0, 1, 0x65, 1, 0, 0, 0, 0, 1, 0x41, 2, 0, 0]),
-        [&[9, 0xf0][..], &[0x65, 1], &[0x41, 2]]
-    );
-    assert_eq!(units(&[0, 0, 1, 0, 0, 1, 0, 0, 0, 1]), Vec::<Vec<u8>>::new());
-    assert_eq!(units(&[7, 7, 0, 0, 1, 5]), [[5]], "what is in front of the first start code belongs to no unit");
-    assert!(units(&[]).is_empty() && units(&[0, 0]).is_empty() && units(&[5, 6, 7]).is_empty());
-    assert_eq!(units(&[0, 0, 1, 5, 0, 1, 0, 2, 0, 0]), [[5, 0, 1, 0, 2]]);
-}
-
-/// A million start codes with nothing between them: neither recursion nor time that grows with the square.
-#[test]
-fn annex_b_of_empty_units_only_is_iterated() {
-    let stream = [0, 0, 1].repeat(1_000_000);
-    assert_eq!(annex_b_units(&stream).count(), 0);
+fn empty_nal_units_in_a_row_are_iterated() {
     assert_eq!(nal_units(&vec![0; 4_000_000], 4).count(), 0);
-}
-
-#[test]
-fn annex_b_units_of_random_streams_equal_a_naive_search() {
-    let mut rng = Rng::new(0xb);
-    for round in 0..20_000 {
-        // Of some streams nearly every byte is part of a start code, of others few blocks have one.
-        let alphabet = if round % 2 == 0 { &[0, 0, 0, 1, 1, 3, 0x65][..] } else { &[0, 0, 1, 3, 4, 5, 6, 7, 8, 9] };
-        let stream: Vec<u8> = (0..rng.below(100)).map(|_| alphabet[rng.below(alphabet.len())]).collect();
-        let codes: Vec<usize> = (0..stream.len()).filter(|&at| stream[at..].starts_with(&[0, 0, 1])).collect();
-        let ends = codes.iter().skip(1).copied().chain([stream.len()]);
-        let naive = codes.iter().zip(ends).map(|(&start, end)| {
-            let mut unit = stream[start + 3..end].to_vec();
-            while unit.last() == Some(&0) {
-                unit.pop();
-            }
-            unit
-        });
-        let naive: Vec<Vec<u8>> = naive.filter(|unit| !unit.is_empty()).collect();
-        assert_eq!(annex_b_units(&stream).map(<[u8]>::to_vec).collect::<Vec<_>>(), naive, "round {round}: {stream:?}");
-    }
 }
 
 #[test]
@@ -386,7 +310,7 @@ fn canonical_input_is_not_copied() {
     let payload = with_lengths(&[RECOVERY_POINT, IDR, SLICE], 4);
     let canonical = to_canonical(payload.clone(), 4).unwrap();
     assert_eq!(canonical.payload.as_ptr(), payload.as_ptr());
-    assert_eq!(canonical, Canonical { payload, sps: vec![], pps: vec![] });
+    assert_eq!(canonical, Canonical { payload, ..Canonical::default() });
 }
 
 #[test]

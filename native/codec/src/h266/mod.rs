@@ -1,35 +1,29 @@
 //! ITU-T H.266 (VVC): parameter sets, the vvcC record, and the NAL units of an access unit.
+//!
+//! - `vvcc`: `VvcDecoderConfigurationRecord` (ISO/IEC 14496-15 §11.2.4.2), read and made.
+//! - `ptl`: profile, tier and level (§7.3.3), and how they are written in a codec string.
+//! - `sps`, `subpictures`: what a sequence parameter set says (§7.3.2.4).
+//! - `nal`: what the NAL units are.
+//! - `canonical`: any form of an access unit to the one form of the bus.
+//!
+//! Clauses without another name are of ITU-T H.266. No state: each function reads what it is given.
 
-use bytes::Bytes;
+mod canonical;
+mod nal;
+mod ptl;
+mod sps;
+mod subpictures;
+#[cfg(test)]
+mod tests;
+mod vvcc;
 
-use crate::{CodecError, VideoInfo};
+pub use canonical::{annex_b_to_canonical, to_canonical};
+pub use nal::{
+    NAL_AUD, NAL_CRA, NAL_GDR, NAL_HEADER_BYTES, NAL_IDR_N_LP, NAL_IDR_W_RADL, NAL_PH, NAL_PPS, NAL_PREFIX_SEI,
+    NAL_SPS, NAL_SUFFIX_SEI, NAL_VPS, is_random_access, is_reference, nal_type, temporal_id,
+};
+pub use ptl::ProfileTierLevel;
+pub use sps::SpsInfo;
+pub use vvcc::VvcConfig;
 
-/// `VvcDecoderConfigurationRecord` (ISO/IEC 14496-15 §11.2.4.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VvcConfig {
-    /// The record itself.
-    pub record: Bytes,
-    /// Video parameter sets.
-    pub vps: Vec<Bytes>,
-    /// Sequence parameter sets.
-    pub sps: Vec<Bytes>,
-    /// Picture parameter sets.
-    pub pps: Vec<Bytes>,
-    /// What the record says about the pictures.
-    pub info: VideoInfo,
-}
-
-impl VvcConfig {
-    /// Reads the record.
-    ///
-    /// # Errors
-    /// [`CodecError`].
-    pub fn parse(_record: Bytes) -> Result<Self, CodecError> {
-        Err(CodecError::Unsupported { what: "H266" })
-    }
-
-    /// The `codecs` parameter of RFC 6381.
-    pub fn rfc6381(&self) -> String {
-        String::new()
-    }
-}
+pub use crate::nal::{Canonical, NalUnits, nal_units};

@@ -1,10 +1,10 @@
 //! avcC records, parameter sets and access units; what is read must be written and read the same.
 
 use arcly_codec::{
-    CodecError,
+    CodecError, VideoInfo, annex_b,
     h264::{
-        self, AvcConfig, Canonical, MAX_DIMENSION, MAX_RECORD_BYTES, SpsInfo, annex_b_to_canonical, annex_b_units,
-        nal_type, nal_units, to_canonical,
+        self, AvcConfig, Canonical, MAX_DIMENSION, MAX_RECORD_BYTES, SpsInfo, annex_b_to_canonical, nal_type,
+        nal_units, to_canonical,
     },
 };
 use bytes::Bytes;
@@ -40,7 +40,7 @@ fn vectors() -> Vec<Vec<u8>> {
 
 fn behind_lengths(annex_b: &[u8], length_size: usize) -> Vec<u8> {
     let length = |nal: &[u8]| (nal.len() as u32).to_be_bytes().into_iter().skip(4 - length_size);
-    annex_b_units(annex_b).flat_map(|nal| length(nal).chain(nal.iter().copied())).collect()
+    annex_b::units(annex_b).flat_map(|nal| length(nal).chain(nal.iter().copied())).collect()
 }
 
 fn edit(random: &mut Random, bytes: &mut Vec<u8>) {
@@ -50,7 +50,7 @@ fn edit(random: &mut Random, bytes: &mut Vec<u8>) {
 fn run(input: &Input) -> usize {
     let bytes = Bytes::copy_from_slice(&input.bytes);
     if let Ok(info) = SpsInfo::parse(&bytes) {
-        check_info(&info);
+        check_info(&info.video);
     }
     for length_size in [0, 1, 2, 3, 4] {
         check_access_unit(&bytes, length_size);
@@ -59,7 +59,7 @@ fn run(input: &Input) -> usize {
     AvcConfig::parse(bytes).map_or(0, |config| check_config(&config))
 }
 
-fn check_info(info: &SpsInfo) {
+fn check_info(info: &VideoInfo) {
     assert!((1..=MAX_DIMENSION).contains(&info.width) && (1..=MAX_DIMENSION).contains(&info.height), "{info:?}");
     assert!((8..=14).contains(&info.bit_depth), "{info:?}");
     assert!(info.frame_rate.is_none_or(|(num, den)| num > 0 && den > 0), "{info:?}");
@@ -118,7 +118,7 @@ fn check_canonical(canonical: &Canonical, nals: &[&[u8]]) {
     let kept = nals.iter().copied().filter(|nal| !is_taken_out(nal)).map(Ok);
     assert!(nal_units(&canonical.payload, 4).eq(kept), "the units that stay");
     let again = to_canonical(canonical.payload.clone(), 4);
-    let expected = Canonical { payload: canonical.payload.clone(), sps: Vec::new(), pps: Vec::new() };
+    let expected = Canonical { payload: canonical.payload.clone(), ..Canonical::default() };
     assert_eq!(again, Ok(expected), "the form of the bus is the form of the bus");
     // Nothing to compare with; it must end.
     h264::is_random_access(nal_units(&canonical.payload, 4).flatten());
@@ -131,7 +131,7 @@ fn is_taken_out(nal: &[u8]) -> bool {
 /// The same for start codes; what came of them can be written behind start codes again.
 fn check_stream(bytes: &Bytes) {
     let Ok(canonical) = annex_b_to_canonical(bytes.clone()) else { return };
-    check_canonical(&canonical, &annex_b_units(bytes).collect::<Vec<_>>());
+    check_canonical(&canonical, &annex_b::units(bytes).collect::<Vec<_>>());
     let written: Vec<u8> =
         nal_units(&canonical.payload, 4).flatten().flat_map(|nal| [&[0, 0, 0, 1], nal].concat()).collect();
     let again = annex_b_to_canonical(written.into()).map(|again| again.payload);

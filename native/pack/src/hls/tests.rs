@@ -378,7 +378,7 @@ fn change_of_tracks_begins_a_segment_behind_a_discontinuity() {
 fn other_video_track() -> Track {
     let mut video = video_track();
     if let CodecConfig::H264(avc) = &mut video.config {
-        avc.info.level_idc = 40;
+        avc.info.level = 40;
         avc.info.frame_rate = None;
     }
     video

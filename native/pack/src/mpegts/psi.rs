@@ -78,7 +78,7 @@ impl Entry<'_> {
     fn descriptors(&self) -> Vec<u8> {
         match self.config {
             CodecConfig::H264(avc) => {
-                vec![0x28, 4, avc.info.profile_idc, avc.info.constraint_flags, avc.info.level_idc, 0x3F]
+                vec![0x28, 4, avc.info.profile, avc.constraint_flags, avc.info.level, 0x3F]
             }
             _ => Vec::new(),
         }

@@ -1,0 +1,105 @@
+//! Any form of an access unit to the one form of the bus: NAL units behind 4-byte lengths, parameter sets and access unit
+//! delimiters taken out.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Role, nal_units};
+use crate::{CodecError, annex_b};
+
+/// An access unit in the form of the bus, and what was taken out of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Canonical {
+    /// NAL units behind 4-byte lengths; empty when there were only parameter sets and delimiters.
+    pub payload: Bytes,
+    /// Video parameter sets that were in-band; H.264 has none. These three are for `with_parameter_sets` of the configuration.
+    pub vps: Vec<Bytes>,
+    /// Sequence parameter sets that were in-band.
+    pub sps: Vec<Bytes>,
+    /// Picture parameter sets that were in-band.
+    pub pps: Vec<Bytes>,
+}
+
+impl Canonical {
+    /// Whether parameter sets were in-band.
+    pub fn has_parameter_sets(&self) -> bool {
+        !(self.vps.is_empty() && self.sps.is_empty() && self.pps.is_empty())
+    }
+}
+
+/// Parameter sets that one access unit may bring: as many as an avcC record can hold (ISO/IEC 14496-15 §5.3.3.1), and more
+/// than H.265 (16 + 16 + 64) and H.266 (16 + 16 + 64) have ids for.
+/// Stops an access unit of 16 MiB that is three million parameter sets of a byte.
+pub const MAX_PARAMETER_SETS: usize = 31 + 255;
+
+/// Brings an access unit of `nal_length_size`-byte lengths into the form of the bus. One that is in that form already,
+/// which is what encoders send nearly always, comes back as it is: no copy.
+pub(crate) fn to_canonical(
+    payload: Bytes,
+    nal_length_size: u8,
+    role: fn(&[u8]) -> Role,
+) -> Result<Canonical, CodecError> {
+    let rebuilt_bytes = measure(nal_units(&payload, nal_length_size), role)?;
+    // Same length of lengths, and nothing is left out (an empty unit would be): the same bytes.
+    if nal_length_size == 4 && rebuilt_bytes == payload.len() {
+        return Ok(Canonical { payload, ..Canonical::default() });
+    }
+    Ok(rebuild(&payload, nal_units(&payload, nal_length_size).flatten(), rebuilt_bytes, role))
+}
+
+/// Brings an access unit in the byte stream form (Annex B) into the form of the bus.
+pub(crate) fn annex_b_to_canonical(stream: Bytes, role: fn(&[u8]) -> Role) -> Result<Canonical, CodecError> {
+    annex_b::check_first_start_code(&stream)?;
+    let rebuilt_bytes = measure(annex_b::units(&stream).map(Ok), role)?;
+    Ok(rebuild(&stream, annex_b::units(&stream), rebuilt_bytes, role))
+}
+
+/// Bytes that the access unit has in the form of the bus.
+fn measure<'a>(
+    nals: impl Iterator<Item = Result<&'a [u8], CodecError>>,
+    role: fn(&[u8]) -> Role,
+) -> Result<usize, CodecError> {
+    let (mut rebuilt_bytes, mut parameter_sets) = (0, 0);
+    for nal in nals {
+        let nal = nal?;
+        match role(nal) {
+            Role::Payload => rebuilt_bytes += 4 + nal.len(),
+            role => parameter_sets += usize::from(role.is_parameter_set()),
+        }
+    }
+    check_parameter_sets(parameter_sets)?;
+    Ok(rebuilt_bytes)
+}
+
+/// Copies what stays into one buffer of exactly the right size. The parameter sets are slices of `source`.
+fn rebuild<'a>(
+    source: &Bytes,
+    nals: impl Iterator<Item = &'a [u8]>,
+    rebuilt_bytes: usize,
+    role: fn(&[u8]) -> Role,
+) -> Canonical {
+    let mut payload = BytesMut::with_capacity(rebuilt_bytes);
+    let mut canonical = Canonical::default();
+    for nal in nals {
+        match role(nal) {
+            Role::Vps => canonical.vps.push(source.slice_ref(nal)),
+            Role::Sps => canonical.sps.push(source.slice_ref(nal)),
+            Role::Pps => canonical.pps.push(source.slice_ref(nal)),
+            Role::Delimiter => {}
+            Role::Payload => put_nal(&mut payload, nal),
+        }
+    }
+    Canonical { payload: payload.freeze(), ..canonical }
+}
+
+fn put_nal(payload: &mut BytesMut, nal: &[u8]) {
+    // A unit of 4 GiB and more cannot come: `Bytes` of one message, far below. Saturation keeps that from being a panic.
+    payload.put_u32(u32::try_from(nal.len()).unwrap_or(u32::MAX));
+    payload.put_slice(nal);
+}
+
+fn check_parameter_sets(seen: usize) -> Result<(), CodecError> {
+    if seen <= MAX_PARAMETER_SETS {
+        return Ok(());
+    }
+    Err(CodecError::LimitExceeded { limit: "parameter sets in an access unit", max: MAX_PARAMETER_SETS, seen })
+}

@@ -1,0 +1,37 @@
+//! What H.264, H.265 and H.266 share: NAL units behind lengths, parameter sets, the form of an access unit on the bus.
+//!
+//! - `lengths`: the NAL units of an access unit behind lengths (ISO/IEC 14496-15 §4.3.2).
+//! - `canonical`: any form of an access unit to the one form of the bus.
+//! - `record`: the fields of a decoder configuration record, and lists of parameter sets.
+//! - `picture`: sizes and cropping; `vui`: what the VUI of several standards writes in the same way.
+
+mod canonical;
+mod lengths;
+pub(crate) mod picture;
+pub(crate) mod record;
+pub(crate) mod vui;
+
+pub use canonical::{Canonical, MAX_PARAMETER_SETS};
+pub(crate) use canonical::{annex_b_to_canonical, to_canonical};
+pub use lengths::{NalUnits, nal_units};
+
+/// What a NAL unit is to the form of the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A video parameter set.
+    Vps,
+    /// A sequence parameter set.
+    Sps,
+    /// A picture parameter set.
+    Pps,
+    /// An access unit delimiter: says nothing that the bus does not say.
+    Delimiter,
+    /// Everything that stays: slices, SEI, what is not known.
+    Payload,
+}
+
+impl Role {
+    pub(crate) fn is_parameter_set(self) -> bool {
+        matches!(self, Self::Vps | Self::Sps | Self::Pps)
+    }
+}
