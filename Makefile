@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SOURCES := $(shell find native src arcly -name '*.rs' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.py' -o -name '*.js' -o -name '*.toml' | grep -v '/target/')
+BENCH := target/bench-venv
 CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -12,7 +14,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python lint format develop loom fuzz fuzz-sweep fuzz-coverage load bench-bus package-test demo-clip tools clean
+.PHONY: help run test test-rust test-python lint format develop loom fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +68,9 @@ load: develop  ## 50 publishers with one viewer each for 60 s: every one plays w
 bench-bus:  ## the log of the bus beside arcly-stream's: deliveries, waking, memory; JSON=1 for one JSON object
 	@$(CARGO) run --quiet --release --manifest-path bench/bus/Cargo.toml -- $(if $(JSON),--json)
 
+bench-python: $(BENCH)/stamp  ## calls over the Python border, the C API, asyncio: what they cost; JSON=1 for one JSON object
+	@$(BENCH)/bin/python bench/python/bench_border.py $(if $(JSON),--json)
+
 package-test: tools  ## build wheel and sdist, install each into a fresh venv, check size and import time
 	$(PYTHON) tests/package/check.py
 
@@ -85,7 +90,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # What the server needs, built for speed. Again whenever a source has changed.
-$(VENV)/serve.stamp: $(BIN)/python $(shell find native src arcly -name '*.rs' -o -name '*.pyx' -o -name '*.py' -o -name '*.js' -o -name '*.toml' | grep -v '/target/') pyproject.toml
+$(VENV)/serve.stamp: $(BIN)/python $(SOURCES) pyproject.toml
 	@echo "Building arcly (the first time some minutes: Rust is compiled with all optimisations) ..."
 	$(BIN)/pip install --quiet '.[server]'
 	@touch $@
@@ -94,4 +99,12 @@ $(VENV)/test.stamp: $(BIN)/python pyproject.toml
 	@echo "Installing what the tests need ..."
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/python tests/requirements.py | $(BIN)/pip install --quiet -r /dev/stdin
+	@touch $@
+
+# arcly as users have it, built for speed. Again whenever a source has changed.
+$(BENCH)/stamp: $(SOURCES) pyproject.toml
+	@$(MAKE) --no-print-directory tools
+	@echo "Building arcly for the bench ..." >&2
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/pip install --quiet . pytest pytest-benchmark cython setuptools uvloop >&2
 	@touch $@

@@ -53,29 +53,13 @@ def _carry(frames: object) -> None:
     task.add_done_callback(_carrying.discard)
 
 
-def _pass_on(frame: contract.MediaFrame, sink: contract.FrameSink) -> None:
-    sink.publish(
-        frame,
-        track=frame.track,
-        pts=frame.pts,
-        dts=frame.dts,
-        duration=frame.duration,
-        key=frame.is_key,
-        discontinuity=frame.is_discontinuity,
-    )
-
-
 async def _publish_to(session: contract.PublishSession, stream: StreamHandle) -> None:
     """Carry the frames of a native publisher to the host's session."""
-    revision = None
     reason = "the publisher is gone"
     try:
-        async with stream.subscribe() as subscription:
+        async with stream.subscribe(protocol="bridge") as subscription:
             async for frame in subscription:
-                if frame.revision != revision:
-                    revision = frame.revision
-                    session.set_tracks(frame.tracks)
-                _pass_on(frame, session)
+                session.send(frame)
     except ClosedError:
         reason = "the stream was ended by its registry"
     except Exception:
@@ -89,13 +73,9 @@ async def _publish_to(session: contract.PublishSession, stream: StreamHandle) ->
 
 async def _read_from(stream: contract.StreamHandle, private: PublishSession) -> None:
     """Carry the frames of the host's stream to a native log."""
-    tracks: tuple[object, ...] | None = None
     try:
         async for frame in stream.subscribe():
-            if tracks != tuple(frame.tracks):
-                tracks = tuple(frame.tracks)
-                private.set_tracks(frame.tracks)
-            _pass_on(frame, private)
+            private.send(frame)
     except ClosedError:
         pass
     except StreamError as error:

@@ -56,15 +56,29 @@ class Signal:
 
     def __init__(self) -> None:
         self._hub = LoopHub.current()
-        self._event = asyncio.Event()
-        self.token = self._hub.token(self._event.set)
+        self._loop = asyncio.get_running_loop()
+        self._woken = False
+        # An asyncio.Event would do the same for any number of waiters, and take twice as long for one.
+        self._waiter: asyncio.Future[None] | None = None
+        self.token = self._hub.token(self._wake)
+
+    def _wake(self) -> None:
+        self._woken = True
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     async def wait(self) -> None:
-        """Wait for a wake-up since the last `wait`."""
-        await self._event.wait()
-        self._event.clear()
+        """Wait for a wake-up since the last `wait`. One coroutine at a time."""
+        while not self._woken:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._woken = False
 
     def close(self) -> None:
         """Forget the token, and wake whoever waits."""
         self._hub.release(self.token)
-        self._event.set()
+        self._wake()

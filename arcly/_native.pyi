@@ -6,6 +6,8 @@ from typing import ClassVar, final
 
 from typing_extensions import Buffer
 
+from arcly import contract
+
 __version__: str
 _C_API: object
 
@@ -79,8 +81,8 @@ class Track:
 
     Args:
         id: number within the stream, 0 to 255; by convention 0 is the first video and 1 the first audio track.
-        codec: `"H264"`, `"H265"`, `"H266"`, `"AV1"`, `"VP9"`, `"VP8"`, `"AAC"`, `"Opus"`, `"MP3"`, `"MP2"`, `"AC3"`, `"EAC3"`,
-            `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`, `"ID3"`, `"SCTE35"` or `"KLV"`; any case.
+        codec: `"H264"`, `"H265"`, `"H266"`, `"AV1"`, `"VP9"`, `"VP8"`, `"AAC"`, `"Opus"`, `"MP3"`, `"MP2"`, `"AC3"`,
+            `"EAC3"`, `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`, `"ID3"`, `"SCTE35"` or `"KLV"`; any case.
         config: the codec's record, for H.264 the AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1), for AAC
             the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
 
@@ -149,8 +151,30 @@ class MediaFrame:
 
     Format of the bytes: H.264 as NAL units, each behind a 4-byte big-endian length, without parameter sets (these
     are in `Track.config`); AAC as one raw access unit, without ADTS.
+
+    Frames come out of a subscription. Make one of your own for a `MediaSource` or a test:
+
+    Args:
+        data: any contiguous buffer of bytes; it is copied.
+        tracks: all tracks of its stream.
+        track, pts, dts, duration, key, discontinuity: as in `PublishSession.publish`.
+
+    Raises:
+        MisuseError: `track` is none of the tracks, or two of them have one id.
     """
 
+    def __new__(
+        cls,
+        data: Buffer,
+        tracks: Sequence[Track],
+        *,
+        track: int,
+        pts: int,
+        dts: int | None = None,
+        duration: int = 0,
+        key: bool = False,
+        discontinuity: bool = False,
+    ) -> MediaFrame: ...
     @property
     def track(self) -> int:
         """`Track.id`."""
@@ -248,7 +272,8 @@ class PublishSession:
         """Publish one access unit. Costs one copy of `data` and no work per reader.
 
         Args:
-            data: any contiguous buffer of bytes, in the format of `MediaFrame`.
+            data: any contiguous buffer of bytes, in the format of `MediaFrame`. One that is a `MediaFrame` is not
+                copied.
             track: `Track.id`.
             pts: presentation time in ticks of the track's clock.
             dts: decoding time in ticks; default `pts`. A step back of up to 1 s is straightened; a larger one, or
@@ -261,6 +286,40 @@ class PublishSession:
             ClosedError: the session or stream has ended.
             MisuseError: the stream has no such track.
             LimitExceededError: larger than all that the stream may keep (`ring_bytes`).
+        """
+
+    def publish_many(
+        self,
+        data: Sequence[Buffer],
+        *,
+        track: int,
+        pts: Sequence[int],
+        dts: Sequence[int] | None = None,
+        duration: int = 0,
+        keys: Sequence[bool] | None = None,
+    ) -> None:
+        """Publish many access units of one track in one call.
+
+        Args:
+            data: their buffers, as for `publish`.
+            track: `Track.id` of all.
+            pts: a presentation time for each.
+            dts: a decoding time for each; default `pts`.
+            duration: ticks of each; default 0, unknown.
+            keys: for each whether the video can be decoded from there on; default none of them.
+
+        Raises:
+            MisuseError: the sequences are not of one length; nothing was published then. Or as `publish`: what stands
+                before the offending frame was published.
+            ClosedError, LimitExceededError: as `publish`.
+        """
+
+    def send(self, frame: contract.MediaFrame | MediaFrame) -> None:
+        """Publish a frame of another stream: its times, its flags, and its tracks where they have changed. The bytes of
+        an `arcly.MediaFrame` are shared, not copied.
+
+        Raises:
+            ClosedError, MisuseError, LimitExceededError: as `publish`.
         """
 
     def take_keyframe_request(self) -> bool:
@@ -306,7 +365,7 @@ class StreamHandle:
     @property
     def state(self) -> str: ...
     def subscribe(
-        self, token: WakeToken | None = None, *, tracks: Sequence[int] | None = None, max_lag: int | None = None
+        self, *, tracks: Sequence[int] | None = None, max_lag: int | None = None, protocol: str = "python"
     ) -> Cursor: ...
     def request_keyframe(self) -> None: ...
     def close(self) -> None: ...
@@ -318,8 +377,18 @@ class Cursor:
     def drain(self, max: int) -> list[MediaFrame]:
         """Return what is waiting: up to `max` frames, perhaps none."""
 
-    def arm(self) -> None:
-        """Ask for one wake-up of the token at the next frame or at the end. Look again before you wait."""
+    def take(self, max: int, token: WakeToken) -> list[MediaFrame] | None:
+        """Return what is waiting, up to `max` frames. None at the end; an empty list when nothing waits, and then
+        `token` is woken once when there is something. It is the token of the first call, whatever later ones say.
+        """
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait on this thread, with the GIL released, until there is something to drain or the end; False when
+        `timeout_s` seconds came first.
+        """
+
+    def close(self) -> None:
+        """Read no more, and wake whoever waits. Idempotent."""
 
     @property
     def ended(self) -> bool:
@@ -332,6 +401,57 @@ class Cursor:
     @property
     def missed(self) -> int:
         """Frames skipped because this reader was too slow."""
+
+@final
+class Demuxer:
+    """A container format on its way into a stream: bytes in, tracks and frames out, in the form of the bus.
+
+    It is the receive buffer of an `asyncio.BufferedProtocol` at the same time: `get_buffer` gives native memory, and
+    `buffer_updated` reads what a socket has put there.
+
+    Args:
+        format: `"flv"`.
+
+    Raises:
+        MisuseError: the format is unknown.
+    """
+
+    def __new__(cls, format: str) -> Demuxer: ...
+    def get_buffer(self, sizehint: int | None = None) -> Demuxer:
+        """Return the receive buffer: 64 KiB, writable. It is always the same, and is this object itself."""
+
+    def buffer_updated(self, count: int) -> None:
+        """Take the first `count` bytes of the receive buffer.
+
+        Raises:
+            MalformedError: this is not the format; what follows cannot be understood either.
+            LimitExceededError: 65 536 items wait to be taken.
+            MisuseError: `count` is more than the buffer holds.
+        """
+
+    def feed(self, data: Buffer) -> None:
+        """Take the next bytes from somewhere else. Raises as `buffer_updated`."""
+
+    def poll(self) -> list[Track] | MediaFrame | None:
+        """Return the next item: all tracks, in front of the first frame for which they hold and at each change, or a
+        frame; None when more bytes are needed."""
+
+    def send_to(self, sink: contract.FrameSink | PublishSession) -> int:
+        """Hand all items to `sink`; return how many frames that were. Into an `arcly.PublishSession` no Python runs.
+
+        Raises:
+            ClosedError: the stream has ended.
+        """
+
+    @property
+    def broken(self) -> int:
+        """Parts that were left out because they are broken or nothing that arcly can carry."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last of them was left out."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class LoopHub:
@@ -406,6 +526,9 @@ class Engine:
 
     def list_streams(self) -> list[StreamHandle]:
         """See `arcly.Engine.list_streams`."""
+
+    def emit(self, key: StreamKey, kind: str, detail: str) -> None:
+        """See `arcly.Engine.emit`."""
 
     def subscribe_events(self, token: WakeToken) -> EventQueue:
         """Return a queue of the events from now on; each wakes `token`."""

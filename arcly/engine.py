@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 
 from arcly import contract
@@ -15,12 +15,14 @@ from arcly._native import PublishSession, StreamKey
 from arcly.app import AppSpec
 from arcly.contract import Credentials, InboundProtocol, Registry, StreamAuthenticator
 from arcly.errors import MisuseError, UnauthorizedError
-from arcly.events import EventReader, StreamEvent
+from arcly.events import EventReader, StreamEvent, StreamEventKind
 from arcly.stream import StreamHandle
 
 log = logging.getLogger("arcly")
 
 DEFAULT_APP = AppSpec()
+
+Authorize = Callable[[StreamKey, Credentials], Awaitable[bool]]
 
 
 class Engine:
@@ -34,7 +36,7 @@ class Engine:
 
     Args:
         *protocols: what listens while the engine runs, started in this order and stopped in reverse.
-        authenticator: asked before every publish; without one everybody may.
+        authenticator: asked before every publish and play; without one everybody may.
         auth_deadline_s: seconds that the authenticator may take, default 5; then it has refused.
         registry: where streams live, if not in this engine: an object of yours with the contracts `PublishRegistry`,
             `PlaybackRegistry` and `EventBus`. Every protocol and packager works with it; frames then pass Python.
@@ -159,19 +161,41 @@ class Engine:
         Raises:
             UnauthorizedError: it refused, failed or took longer than `auth_deadline_s`.
         """
-        if self._authenticator is not None and not await self._allowed(self._authenticator, key, credentials):
+        if self._authenticator is not None and not await self._allowed(
+            self._authenticator.authorize_publish, key, credentials
+        ):
             raise UnauthorizedError(f"may not publish to {key}")
 
-    async def _allowed(self, authenticator: StreamAuthenticator, key: StreamKey, credentials: Credentials) -> bool:
+    async def _allowed(self, authorize: Authorize, key: StreamKey, credentials: Credentials) -> bool:
         """Fail closed: an authenticator that raises or hangs has refused."""
         try:
             async with asyncio.timeout(self._auth_deadline_s):
-                return await authenticator.authorize_publish(key, credentials)
+                return await authorize(key, credentials)
         except TimeoutError:
             log.error("the authenticator took longer than %g s: %s is refused", self._auth_deadline_s, key)
         except Exception:
             log.exception("the authenticator failed: %s is refused", key)
         return False
+
+    async def authorize_play(self, key: StreamKey, credentials: Credentials) -> None:
+        """Ask the authenticator, if there is one, whether the peer may play `key`.
+
+        Raises:
+            UnauthorizedError: it refused, failed or took longer than `auth_deadline_s`.
+        """
+        if self._authenticator is not None and not await self._allowed(
+            self._authenticator.authorize_play, key, credentials
+        ):
+            raise UnauthorizedError(f"may not play {key}")
+
+    def emit(self, kind: StreamEventKind, key: StreamKey, reason: str = "") -> None:
+        """Tell all listeners of something that you have done to a stream: `RECORDING_STARTED`, `RECORDING_ENDED`,
+        `TRANSCODING_STARTED`, `TRANSCODING_ENDED` or `FAILED`.
+
+        Raises:
+            MisuseError: another kind, of which only the engine tells.
+        """
+        self.native.emit(key, kind.value, reason)
 
     def get_stream(self, key: StreamKey) -> StreamHandle | None:
         """Return the stream with that key, or None when nobody publishes it."""
@@ -197,6 +221,7 @@ class HostedContext:
         self.list_streams = registry.list_streams
         self.events = registry.events
         self.start_publish = registry.start_publish
+        self.authorize_play = engine.authorize_play
 
     @property
     def native(self) -> NativeEngine:

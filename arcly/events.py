@@ -26,6 +26,12 @@ class StreamEventKind(StrEnum):
     PUBLISH_ENDED = "publish_ended"
     """The stream is over and the key is free again; `reason` says why."""
 
+    SUBSCRIBER_JOINED = "subscriber_joined"
+    """Somebody watches from now on; `reason` says how: `hls`, `python`."""
+
+    SUBSCRIBER_LEFT = "subscriber_left"
+    """Somebody does not watch any more; `reason` says how it did. It may come after the end of the stream."""
+
     SUBSCRIBER_LAGGED = "subscriber_lagged"
     """A slow reader was made to skip; `reason` says how many frames."""
 
@@ -34,6 +40,21 @@ class StreamEventKind(StrEnum):
 
     GOP_TRUNCATED = "gop_truncated"
     """A GOP has outgrown what the stream may keep: joiners wait for the next key frame. Once in a GOP."""
+
+    RECORDING_STARTED = "recording_started"
+    """A recording has begun; `reason` says where it goes."""
+
+    RECORDING_ENDED = "recording_ended"
+    """A recording is complete or was given up; `reason` says what came of it."""
+
+    TRANSCODING_STARTED = "transcoding_started"
+    """A transcoder has begun; `reason` names its renditions."""
+
+    TRANSCODING_ENDED = "transcoding_ended"
+    """A transcoder has ended; `reason` says why."""
+
+    FAILED = "failed"
+    """Something that belongs to the stream has failed, and the stream goes on; `reason` says what."""
 
 
 @dataclass(frozen=True, slots=True)

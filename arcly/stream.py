@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from arcly._native import StreamHandle as NativeStream
 from arcly._native import StreamKey, Track
 from arcly.subscription import Subscription
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from arcly.contract import MediaSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +108,25 @@ class StreamHandle:
         """`"publishing"`, `"idle"` (waiting for its publisher to come back) or `"ended"`."""
         return self.native.state
 
-    def subscribe(self, *, tracks: Sequence[int] | None = None, max_lag: int | None = None) -> Subscription:
-        """Return a new reader, for the running event loop.
+    def subscribe(
+        self, *, tracks: Sequence[int] | None = None, max_lag: int | None = None, protocol: str = "python"
+    ) -> Subscription:
+        """Return a new reader, for an event loop or for a thread.
 
         Args:
             tracks: ids of the tracks to read; default all.
             max_lag: frames that it may miss in all before it is evicted; default what `AppSpec.max_lag` says.
+            protocol: what its events say of how it reads; default `python`.
         """
-        return Subscription(self.native, tracks=tracks, max_lag=max_lag)
+        return Subscription(self.native, tracks=tracks, max_lag=max_lag, protocol=protocol)
+
+    async def drive_to(self, sink: MediaSink, shutdown: asyncio.Event | None = None) -> int:
+        """Hand every frame to `sink` until the stream ends, the sink has enough or `shutdown` is set. See
+        `arcly.drive.drive_to`.
+        """
+        from arcly.drive import drive_to
+
+        return await drive_to(self, sink, shutdown)
 
     def request_keyframe(self) -> None:
         """Ask the publisher for a key frame. Whether one comes is up to it: RTMP has no way to ask."""

@@ -1,11 +1,11 @@
-"""Reading a stream from asyncio."""
+"""Reading a stream."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
 
+from arcly._callback import FrameCallback
 from arcly._loop import Signal
 from arcly._native import MediaFrame
 from arcly._native import StreamHandle as NativeStream
@@ -22,16 +22,24 @@ class Subscription:
     next goes on at the newest random access point; that frame has `is_discontinuity`, and `missed` has counted the gap.
     The iteration ends with the stream.
 
-    One task may read a subscription at a time. Leave it with `close()` or by `async with`.
+    Read it in one of five ways: frame by frame, in `batches()`, by `drain()` without waiting, in a thread by
+    `blocking()`, or by a function given to `on_frames()`. All share the one cursor, so use one of them at a time,
+    from one task or thread at a time. Leave it with `close()` or by `async with`.
     """
 
     def __init__(
-        self, stream: NativeStream, *, tracks: Sequence[int] | None = None, max_lag: int | None = None
+        self,
+        stream: NativeStream,
+        *,
+        tracks: Sequence[int] | None = None,
+        max_lag: int | None = None,
+        protocol: str = "python",
     ) -> None:
-        self._signal = Signal()
-        self.cursor = stream.subscribe(self._signal.token, tracks=tracks, max_lag=max_lag)
-        self._waiting: deque[MediaFrame] = deque()
-        self._closed = False
+        self.cursor = stream.subscribe(tracks=tracks, max_lag=max_lag, protocol=protocol)
+        # Made when a coroutine waits for the first time: threads need none, and the loop is known only then.
+        self._signal: Signal | None = None
+        # Taken out of the log and not handed on yet, newest first.
+        self._waiting: list[MediaFrame] = []
 
     @property
     def missed(self) -> int:
@@ -46,12 +54,12 @@ class Subscription:
     def drain(self, max_frames: int = BATCH_FRAMES) -> list[MediaFrame]:
         """Return what is waiting, without waiting: up to `max_frames` frames, perhaps none."""
         if self._waiting:
-            return [self._waiting.popleft() for _ in range(min(max_frames, len(self._waiting)))]
+            return [self._waiting.pop() for _ in range(min(max_frames, len(self._waiting)))]
         return self.cursor.drain(max_frames)
 
     async def batches(self, max_frames: int = BATCH_FRAMES) -> AsyncIterator[list[MediaFrame]]:
         """Iterate over lists of 1 to `max_frames` frames: what has come since the last one."""
-        while frames := await self._read(max_frames):
+        while frames := (self.drain(max_frames) if self._waiting else await self._read(max_frames)):
             yield frames
 
     def __aiter__(self) -> Subscription:
@@ -61,29 +69,63 @@ class Subscription:
     async def __anext__(self) -> MediaFrame:
         """Return the next frame."""
         if not self._waiting:
-            self._waiting.extend(await self._read(BATCH_FRAMES))
-        if not self._waiting:
-            raise StopAsyncIteration
-        return self._waiting.popleft()
+            frames = await self._read(BATCH_FRAMES)
+            if not frames:
+                raise StopAsyncIteration
+            frames.reverse()
+            self._waiting = frames
+        return self._waiting.pop()
 
     async def _read(self, max_frames: int) -> list[MediaFrame]:
         """Return at least one frame; an empty list at the end of the stream."""
-        while not self._closed:
-            frames = self.drain(max_frames)
-            if frames or self.cursor.ended:
+        signal = self._signal
+        if signal is None:
+            signal = self._signal = Signal()
+        while (frames := self.cursor.take(max_frames, signal.token)) is not None:
+            if frames:
                 return frames
-            self.cursor.arm()
-            # What was published between the last look and the arming wakes nobody.
-            frames = self.cursor.drain(max_frames)
-            if frames or self.cursor.ended:
-                return frames
-            await self._signal.wait()
+            await signal.wait()
         return []
 
+    def blocking(self, *, timeout_s: float | None = None) -> Iterator[MediaFrame]:
+        """Iterate over frames in a thread: `for frame in subscription.blocking()`. Needs no event loop.
+
+        The GIL is released while it waits. `close()` from another thread ends it, as the end of the stream does.
+
+        Args:
+            timeout_s: seconds that one frame may be waited for; default None, for ever.
+
+        Raises:
+            TimeoutError: no frame came for so long. The subscription is as it was.
+        """
+        while True:
+            yield from (frames := self.drain())
+            if frames:
+                continue
+            if self.cursor.ended:
+                return
+            if not self.cursor.wait(timeout_s):
+                raise TimeoutError(f"no frame within {timeout_s:g} s")
+
+    def on_frames(
+        self,
+        callback: Callable[[list[MediaFrame]], object],
+        *,
+        max_frames: int = BATCH_FRAMES,
+        deadline_s: float = 1.0,
+    ) -> FrameCallback:
+        """Call `callback` on the running event loop with lists of 1 to `max_frames` frames, as they come.
+
+        A callback that raises, or takes longer than `deadline_s`, is logged and called no more: the loop and the stream
+        go on. The subscription is closed then, and at the end of the stream.
+        """
+        return FrameCallback(self, callback, max_frames, deadline_s)
+
     def close(self) -> None:
-        """Stop reading; a waiting iteration ends. Idempotent."""
-        if not self._closed:
-            self._closed = True
+        """Stop reading; a waiting iteration ends. Idempotent. Another thread may call it when no coroutine reads."""
+        self.cursor.close()
+        self._waiting.clear()
+        if self._signal is not None:
             self._signal.close()
 
     async def __aenter__(self) -> Subscription:
@@ -91,6 +133,16 @@ class Subscription:
         return self
 
     async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __enter__(self) -> Subscription:
+        """Return the subscription, for threads."""
+        return self
+
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it."""

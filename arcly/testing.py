@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
+from arcly import contract
 from arcly._native import StreamKey, Track
 from arcly.errors import AlreadyPublishingError, ClosedError, MisuseError
 from arcly.events import StreamEvent, StreamEventKind
@@ -147,6 +148,20 @@ class MemorySession:
         if self._tracks_are_news:
             self._tracks_are_news = False
             self._registry.emit(StreamEventKind.TRACKS_CHANGED, self.key, tracks=self.handle.tracks)
+
+    def send(self, frame: contract.MediaFrame) -> None:
+        """Publish a frame of another stream."""
+        if self.handle.tracks != tuple(frame.tracks):
+            self.set_tracks(frame.tracks)
+        self.publish(
+            frame,
+            track=frame.track,
+            pts=frame.pts,
+            dts=frame.dts,
+            duration=frame.duration,
+            key=frame.is_key,
+            discontinuity=frame.is_discontinuity,
+        )
 
     def end(self, reason: str = "ended by the application") -> None:
         """End the stream. Idempotent."""

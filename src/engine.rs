@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use crate::{
     error::{ClosedError, from_engine},
-    event::EventQueue,
+    event::{EventQueue, from_host},
     hub::WakeToken,
     key::StreamKey,
     lock,
@@ -46,6 +46,11 @@ fn unix_ms() -> u64 {
 }
 
 impl Engine {
+    /// The registry itself, for the C API.
+    pub fn registry(&self) -> &arcly_engine::Engine {
+        &self.inner
+    }
+
     /// Where native tasks are spawned.
     pub fn runtime_handle(&self) -> PyResult<Handle> {
         let runtime = lock(&self.runtime);
@@ -111,6 +116,11 @@ impl Engine {
 
     fn list_streams(&self) -> Vec<StreamHandle> {
         self.inner.streams().into_iter().map(StreamHandle).collect()
+    }
+
+    fn emit(&self, key: &StreamKey, kind: &str, detail: String) -> PyResult<()> {
+        self.inner.emit(&key.0, from_host(kind, detail)?);
+        Ok(())
     }
 
     fn subscribe_events(&self, token: &WakeToken) -> EventQueue {

@@ -1,32 +1,44 @@
 //! `MediaFrame`: a frame of the log as a Python object that exports its bytes without a copy.
 
-use std::{ffi::c_int, os::raw::c_void, ptr, sync::Arc};
+use std::{ffi::c_int, sync::Arc};
 
-use arcly_bus::{Frame, FrameFlags, TrackSet};
+use arcly_bus::{Frame, FrameFlags, TrackId, TrackSet};
 use arcly_codec::Codec;
-use pyo3::{exceptions::PyBufferError, ffi, prelude::*, types::PyBytes};
+use bytes::Bytes;
+use pyo3::{
+    ffi,
+    prelude::*,
+    types::{PyBytes, PyString},
+};
 
-use crate::track::Track;
+use crate::{
+    buffer::{Lent, export, with_bytes},
+    error::misuse,
+    name,
+    session::{Header, check_ids, flags},
+    track::Track,
+};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, freelist = 256, module = "arcly")]
 pub struct MediaFrame {
-    frame: Frame,
-    tracks: Arc<TrackSet>,
+    pub(crate) frame: Frame,
+    pub(crate) tracks: Arc<TrackSet>,
     codec: Codec,
     clock_rate_hz: u32,
 }
 
 impl MediaFrame {
-    /// `None` never happens for a frame of the log: the bus refuses frames of unknown tracks.
-    pub fn new(frame: &Frame, tracks: &Arc<TrackSet>, discontinuity: bool) -> Option<Self> {
-        let track = tracks.find(frame.track)?;
-        let mut frame = frame.clone();
-        if discontinuity {
-            frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
-        }
-        let (codec, clock_rate_hz) = (track.config.codec(), track.clock_rate_hz);
-        Some(Self { frame, tracks: tracks.clone(), codec, clock_rate_hz })
+    /// A frame under `tracks`. One of an unknown track, which the bus refuses, would count as data without a clock.
+    pub fn new(frame: Frame, tracks: &Arc<TrackSet>) -> Self {
+        let track = tracks.find(frame.track);
+        let (codec, clock_rate_hz) = track.map_or((Codec::Id3, 1), |track| (track.config.codec(), track.clock_rate_hz));
+        Self { frame, tracks: tracks.clone(), codec, clock_rate_hz }
+    }
+
+    /// Says that this does not continue the frame before.
+    pub fn break_before(&mut self) {
+        self.frame.flags = self.frame.flags.with(FrameFlags::DISCONTINUITY);
     }
 
     fn seconds(&self, ticks: i64) -> f64 {
@@ -36,6 +48,30 @@ impl MediaFrame {
 
 #[pymethods]
 impl MediaFrame {
+    #[new]
+    #[pyo3(signature = (data, tracks, *, track, pts, dts=None, duration=0, key=false, discontinuity=false))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
+    fn make(
+        data: &Bound<'_, PyAny>,
+        tracks: Vec<PyRef<'_, Track>>,
+        track: u8,
+        pts: i64,
+        dts: Option<i64>,
+        duration: u32,
+        key: bool,
+        discontinuity: bool,
+    ) -> PyResult<Self> {
+        let tracks: Vec<_> = tracks.iter().map(|track| track.0.clone()).collect();
+        check_ids(&tracks)?;
+        let tracks = TrackSet { revision: 0, tracks };
+        if tracks.find(TrackId(track)).is_none() {
+            return Err(misuse(format!("none of the tracks has the id {track}")));
+        }
+        let header = Header { track, flags: flags(key, discontinuity), pts, dts: dts.unwrap_or(pts), duration };
+        let payload = with_bytes(data, Bytes::copy_from_slice)?;
+        Ok(Self::new(header.with(payload), &Arc::new(tracks)))
+    }
+
     #[getter]
     fn track(&self) -> u8 {
         self.frame.track.0
@@ -52,13 +88,13 @@ impl MediaFrame {
     }
 
     #[getter]
-    fn kind(&self) -> &'static str {
-        self.codec.kind().name()
+    fn kind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        name::of_kind(py, self.codec.kind())
     }
 
     #[getter]
-    fn codec(&self) -> &'static str {
-        self.codec.name()
+    fn codec<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        name::of_codec(py, self.codec)
     }
 
     #[getter]
@@ -110,8 +146,8 @@ impl MediaFrame {
     }
 
     fn __repr__(&self) -> String {
-        let key = if self.is_key() { ", key" } else { "" };
-        format!("<MediaFrame {} pts={:.3}s{key}, {} bytes>", self.codec(), self.pts_s(), self.__len__())
+        let (key, bytes) = (if self.is_key() { ", key" } else { "" }, self.frame.payload.len());
+        format!("<MediaFrame {} pts={:.3}s{key}, {bytes} bytes>", self.codec.name(), self.pts_s())
     }
 
     /// Exports the payload, read-only, without a copy.
@@ -119,27 +155,10 @@ impl MediaFrame {
     /// # Safety
     /// Called by the interpreter with a `view` that it owns.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        if view.is_null() {
-            return Err(PyBufferError::new_err("the view is null"));
-        }
         let payload = &slf.get().frame.payload;
-        // SAFETY: `view` is not null and the interpreter's. The payload is immutable (`readonly` = 1) and lives as long as this
-        // object, of which FillInfo puts a strong reference into the view; the class is frozen, so the payload never moves.
-        let result = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                payload.as_ptr().cast::<c_void>().cast_mut(),
-                payload.len() as isize,
-                1,
-                flags,
-            )
-        };
-        if result == 0 {
-            return Ok(());
-        }
-        // SAFETY: as above; a failed export must leave no object behind (PEP 3118).
-        unsafe { (*view).obj = ptr::null_mut() };
-        Err(PyErr::fetch(slf.py()))
+        let lent = Lent { data: payload.as_ptr(), len: payload.len(), read_only: true };
+        // SAFETY: `view` is the interpreter's. The payload is immutable and lives as long as this object; the class is frozen, so
+        // the payload never moves.
+        unsafe { export(&slf, &lent, view, flags) }
     }
 }

@@ -6,6 +6,7 @@
 //! - No lock in here is held while the GIL is taken or given back.
 //! - Classes are frozen; what changes inside them sits behind a lock or an atomic.
 
+mod buffer;
 mod capi;
 mod engine;
 mod error;
@@ -17,6 +18,10 @@ mod http;
 mod hub;
 mod inbox;
 mod key;
+mod media;
+mod name;
+mod park;
+mod payload;
 mod rtmp;
 mod session;
 mod stream;
@@ -41,6 +46,7 @@ mod _native {
         hub::{LoopHub, WakeToken},
         inbox::{Inbox, PublishRequest},
         key::StreamKey,
+        media::Demuxer,
         rtmp::RtmpListener,
         session::PublishSession,
         stream::StreamHandle,

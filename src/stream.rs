@@ -6,7 +6,7 @@ use arcly_bus::{SubscriptionOptions, TrackFilter, TrackId};
 use arcly_engine::{Stream, StreamState};
 use pyo3::prelude::*;
 
-use crate::{hub::WakeToken, key::StreamKey, subscription::Cursor, track::Track};
+use crate::{key::StreamKey, subscription::Cursor, track::Track};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -98,11 +98,10 @@ impl StreamHandle {
         self.0.log().is_closed()
     }
 
-    #[pyo3(signature = (token=None, *, tracks=None, max_lag=None))]
-    fn subscribe(&self, token: Option<&WakeToken>, tracks: Option<Vec<u8>>, max_lag: Option<u64>) -> Cursor {
+    #[pyo3(signature = (*, tracks=None, max_lag=None, protocol="python"))]
+    fn subscribe(&self, tracks: Option<Vec<u8>>, max_lag: Option<u64>, protocol: &str) -> Cursor {
         let tracks = tracks.map_or(TrackFilter::ALL, |ids| TrackFilter::only(ids.into_iter().map(TrackId)));
-        let options = SubscriptionOptions { max_lag, tracks, ..SubscriptionOptions::default() };
-        Cursor::new(self.0.log(), options, token)
+        Cursor::new(self.0.log(), SubscriptionOptions { max_lag, tracks, is_viewer: false }, protocol)
     }
 
     fn request_keyframe(&self) {

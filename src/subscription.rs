@@ -1,70 +1,179 @@
 //! `Cursor`: the native half of a subscription.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use arcly_bus::{Log, Read, SubscriptionOptions, WakeSlot};
-use pyo3::prelude::*;
+use arcly_bus::{Log, Read, Subscription, SubscriptionOptions, Viewer, WakeSlot};
+use pyo3::{prelude::*, types::PyList};
 
-use crate::{frame::MediaFrame, hub::WakeToken, lock};
+use crate::{frame::MediaFrame, hub::WakeToken, lock, park::Parker, rtmp::seconds};
+
+/// A thread that waits looks for signals so often: Ctrl-C must reach it.
+const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
 pub struct Cursor {
-    pub(crate) inner: Mutex<arcly_bus::Subscription>,
-    slot: Option<WakeSlot>,
+    /// Gone once it is closed.
+    inner: Mutex<Option<Subscription>>,
+    log: Arc<Log>,
+    /// Counts as long as it reads.
+    viewer: Mutex<Option<Viewer>>,
+    /// Wakes an event loop; registered at the first `arm`.
+    looped: Mutex<Option<WakeSlot>>,
+    /// Wakes a thread; registered when one waits for the first time.
+    parked: Mutex<Option<WakeSlot>>,
+    parker: Arc<Parker>,
     ended: AtomicBool,
     evicted: AtomicBool,
+    /// As of the end.
+    missed: AtomicU64,
+}
+
+/// What a look at the log gave, its frames passed on already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    Frames(usize),
+    Empty,
+    Ended,
 }
 
 impl Cursor {
-    pub fn new(log: &std::sync::Arc<Log>, options: SubscriptionOptions, token: Option<&WakeToken>) -> Self {
+    /// `options.is_viewer` is false: the events of a reader that counts must say by which protocol it reads.
+    pub fn new(log: &Arc<Log>, options: SubscriptionOptions, protocol: &str) -> Self {
         Self {
-            inner: Mutex::new(log.subscribe_with(options)),
-            slot: token.map(|token| WakeSlot::new(log, token.waker())),
+            inner: Mutex::new(Some(log.subscribe_with(options))),
+            log: log.clone(),
+            viewer: Mutex::new(Some(log.viewer(protocol.to_owned()))),
+            looped: Mutex::default(),
+            parked: Mutex::default(),
+            parker: Arc::default(),
             ended: AtomicBool::new(false),
             evicted: AtomicBool::new(false),
+            missed: AtomicU64::new(0),
+        }
+    }
+
+    /// Passes up to `max` waiting frames to `take`, batch by batch. Needs no GIL.
+    pub fn look(&self, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
+        let mut inner = lock(&self.inner);
+        let Some(inner) = inner.as_mut() else { return Look::Ended };
+        let mut count = 0;
+        while count < max {
+            match self.read(inner, max - count, &mut take) {
+                Look::Frames(frames) => count += frames,
+                // Told when there is nothing else to tell.
+                look if count == 0 => return look,
+                _ => break,
+            }
+        }
+        Look::Frames(count)
+    }
+
+    /// The same, but only frames that have the same tracks.
+    pub fn look_once(&self, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
+        let mut inner = lock(&self.inner);
+        inner.as_mut().map_or(Look::Ended, |inner| self.read(inner, max, &mut take))
+    }
+
+    fn read(&self, inner: &mut Subscription, max: usize, take: &mut impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
+        let evicted = match inner.read(max) {
+            Read::Frames(batch) => {
+                take(&batch);
+                return Look::Frames(batch.frames.len());
+            }
+            Read::Empty => return Look::Empty,
+            Read::Ended => false,
+            Read::Evicted => true,
+        };
+        self.end(inner, evicted)
+    }
+
+    fn end(&self, inner: &Subscription, evicted: bool) -> Look {
+        self.missed.store(inner.missed(), Ordering::Release);
+        self.evicted.store(evicted, Ordering::Release);
+        self.ended.store(true, Ordering::Release);
+        Look::Ended
+    }
+
+    fn collect(&self, max: usize, frames: &mut Vec<MediaFrame>) -> Look {
+        self.look(max, |batch| {
+            let first = frames.len();
+            frames.extend(batch.frames.iter().map(|frame| MediaFrame::new(frame.clone(), batch.tracks)));
+            if let Some(frame) = frames.get_mut(first).filter(|_| batch.discontinuity) {
+                frame.break_before();
+            }
+        })
+    }
+
+    /// Frames skipped because this reader was too slow.
+    pub fn frames_missed(&self) -> u64 {
+        lock(&self.inner).as_ref().map_or_else(|| self.missed.load(Ordering::Acquire), Subscription::missed)
+    }
+
+    /// Waits on this thread until there is something to read; false when `deadline` came first. Not with the GIL held.
+    pub fn wait_until(&self, deadline: Option<Instant>) -> bool {
+        loop {
+            lock(&self.parked).get_or_insert_with(|| WakeSlot::new(&self.log, self.parker.waker())).arm();
+            // What was published between the last look and the arming wakes nobody.
+            if lock(&self.inner).as_mut().is_none_or(Subscription::is_ready) {
+                return true;
+            }
+            if !self.parker.park(deadline) {
+                return false;
+            }
         }
     }
 }
 
 #[pymethods]
 impl Cursor {
-    fn drain(&self, max: usize) -> Vec<MediaFrame> {
-        let mut inner = lock(&self.inner);
+    fn drain<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyList>> {
         let mut frames = Vec::new();
-        while frames.len() < max {
-            match inner.read(max - frames.len()) {
-                Read::Frames(batch) => {
-                    frames.extend(
-                        batch.frames.iter().enumerate().filter_map(|(i, frame)| {
-                            MediaFrame::new(frame, batch.tracks, i == 0 && batch.discontinuity)
-                        }),
-                    )
-                }
-                Read::Empty => break,
-                // Told when there is nothing else to tell.
-                Read::Ended | Read::Evicted if !frames.is_empty() => break,
-                Read::Ended => {
-                    self.ended.store(true, Ordering::Release);
-                    break;
-                }
-                Read::Evicted => {
-                    self.evicted.store(true, Ordering::Release);
-                    self.ended.store(true, Ordering::Release);
-                    break;
-                }
-            }
-        }
-        frames
+        self.collect(max, &mut frames);
+        PyList::new(py, frames)
     }
 
-    fn arm(&self) {
-        if let Some(slot) = &self.slot {
-            slot.arm();
+    fn take<'py>(&self, py: Python<'py>, max: usize, token: &WakeToken) -> PyResult<Option<Bound<'py, PyList>>> {
+        let mut frames = Vec::new();
+        let mut look = self.collect(max, &mut frames);
+        if look == Look::Empty {
+            lock(&self.looped).get_or_insert_with(|| WakeSlot::new(&self.log, token.waker())).arm();
+            // What was published between the first look and the arming wakes nobody.
+            look = self.collect(max, &mut frames);
         }
+        if look == Look::Ended { Ok(None) } else { PyList::new(py, frames).map(Some) }
+    }
+
+    #[pyo3(signature = (timeout_s=None))]
+    fn wait(&self, py: Python<'_>, timeout_s: Option<f64>) -> PyResult<bool> {
+        let deadline = timeout_s.map(seconds).transpose()?.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let turn = Instant::now() + SIGNALS_EVERY;
+            let until = deadline.map_or(turn, |deadline| deadline.min(turn));
+            if py.detach(|| self.wait_until(Some(until))) {
+                return Ok(true);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(false);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    fn close(&self) {
+        let inner = lock(&self.inner).take();
+        if let Some(inner) = &inner {
+            self.missed.store(inner.missed(), Ordering::Release);
+        }
+        self.ended.store(true, Ordering::Release);
+        drop((inner, lock(&self.viewer).take(), lock(&self.looped).take(), lock(&self.parked).take()));
+        self.parker.waker().wake();
     }
 
     #[getter]
@@ -79,6 +188,6 @@ impl Cursor {
 
     #[getter]
     fn missed(&self) -> u64 {
-        lock(&self.inner).missed()
+        self.frames_missed()
     }
 }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from arcly.contract import IngestContext, PlaybackRegistry
+from arcly.contract import HealthCheck, IngestContext, PlaybackRegistry
 from arcly.errors import MisuseError
 from arcly.services._limits import require_between, require_name
 
@@ -44,10 +43,6 @@ class CheckResult:
 
     detail: str = ""
     """Why, for people. Whoever may read the report reads it: nothing secret."""
-
-
-HealthCheck = Callable[[], Awaitable[CheckResult]]
-"""A check: called without arguments, it returns what it found. One that raises has found UNHEALTHY."""
 
 
 @dataclass(frozen=True, slots=True)

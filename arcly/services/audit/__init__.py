@@ -8,9 +8,10 @@
 Give the pipeline to the engine first: it is then stopped last, and records how everything ended.
 """
 
+from arcly.contract import AuditSink
 from arcly.services.audit.file import FileAuditSink
 from arcly.services.audit.pipeline import AuditPipeline
-from arcly.services.audit.record import AuditAction, AuditRecord, AuditSink
+from arcly.services.audit.record import AuditAction, AuditRecord
 from arcly.services.audit.refusals import Audited
 
 __all__ = ["AuditAction", "AuditPipeline", "AuditRecord", "AuditSink", "Audited", "FileAuditSink"]

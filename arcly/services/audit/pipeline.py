@@ -7,20 +7,22 @@ import logging
 from collections import deque
 
 from arcly._native import StreamKey
-from arcly.contract import IngestContext
+from arcly.contract import AuditSink, IngestContext
 from arcly.errors import MisuseError
 from arcly.events import StreamEvent
 from arcly.services._deadline import abandon
 from arcly.services._follow import EventFollower
 from arcly.services._limits import require_between, require_name
-from arcly.services.audit.record import REASON_CHARS_MAX, AuditAction, AuditRecord, AuditSink, now_ms
+from arcly.services.audit.record import REASON_CHARS_MAX, AuditAction, AuditRecord, now_ms
 
 log = logging.getLogger("arcly")
 
 PEERS_MAX = 100_000
 """Streams whose publisher is remembered until they end; an end that was lost with other events forgets none."""
 
-NOT_RECORDED = frozenset(("tracks_changed", "subscriber_lagged", "gop_truncated"))
+NOT_RECORDED = frozenset(
+    ("tracks_changed", "subscriber_lagged", "gop_truncated", "transcoding_started", "transcoding_ended", "failed")
+)
 """Events that are nobody's action; the second comes as often as a reader is slow."""
 
 NEW_PEER = frozenset((AuditAction.PUBLISH_STARTED, AuditAction.PUBLISH_RESUMED))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from arcly._native import StreamKey
 from arcly.services.observe import utc
@@ -29,6 +28,18 @@ class AuditAction(StrEnum):
 
     PUBLISH_ENDED = "publish_ended"
     """The stream is over."""
+
+    SUBSCRIBER_JOINED = "subscriber_joined"
+    """Somebody began to watch; the reason says how."""
+
+    SUBSCRIBER_LEFT = "subscriber_left"
+    """Somebody watches no more."""
+
+    RECORDING_STARTED = "recording_started"
+    """A recording was begun."""
+
+    RECORDING_ENDED = "recording_ended"
+    """A recording is complete or was given up."""
 
     SUBSCRIBER_EVICTED = "subscriber_evicted"
     """A reader was too slow and is out."""
@@ -73,17 +84,6 @@ class AuditRecord:
             "peer": self.peer,
             "reason": self.reason,
         }
-
-
-@runtime_checkable
-class AuditSink(Protocol):
-    """Where records go."""
-
-    async def write(self, records: Sequence[AuditRecord]) -> None:
-        """Keep `records`, at least one, in this order. Not called again before it returns; raising loses them."""
-
-    async def close(self) -> None:
-        """Keep safe what was written. Idempotent; a `write` may come after it and opens anew."""
 
 
 def now_ms() -> int:

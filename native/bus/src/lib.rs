@@ -28,6 +28,7 @@ mod sync;
 mod timeline;
 mod track;
 mod upstream;
+mod viewer;
 mod wake;
 mod writer;
 
@@ -40,5 +41,6 @@ pub use observer::LogObserver;
 pub use publisher::{Publisher, PublisherHooks};
 pub use subscription::{Batch, Read, Subscription, SubscriptionOptions, TrackFilter};
 pub use track::{Language, Track, TrackId, TrackSet};
+pub use viewer::Viewer;
 pub use wake::WakeSlot;
 pub use writer::{LogWriter, Published};

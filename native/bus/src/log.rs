@@ -116,6 +116,11 @@ impl Log {
         self.subscribe_with(SubscriptionOptions::default())
     }
 
+    /// Counts a viewer who watches by `protocol` (`hls`, `python`) until what this returns is dropped.
+    pub fn viewer(self: &Arc<Self>, protocol: impl Into<std::borrow::Cow<'static, str>>) -> crate::Viewer {
+        crate::Viewer::new(self.clone(), protocol.into())
+    }
+
     /// The same, with options.
     pub fn subscribe_with(self: &Arc<Self>, options: SubscriptionOptions) -> Subscription {
         Subscription::new(self.clone(), options)

@@ -127,6 +127,11 @@ impl Subscription {
         }
     }
 
+    /// Whether [`read`](Self::read) would give anything but [`Read::Empty`]. Nothing counts as read.
+    pub fn is_ready(&mut self) -> bool {
+        !matches!(self.seek(), Sought::Empty)
+    }
+
     /// The stream that is read.
     pub fn log(&self) -> &Arc<Log> {
         &self.log

@@ -218,6 +218,11 @@ impl Engine {
         self.shared.events.subscribe(waker)
     }
 
+    /// Tells listeners of something that a part outside of the engine has done to a stream: a recorder, a transcoder.
+    pub fn emit(&self, key: &StreamKey, kind: StreamEventKind) {
+        self.shared.emit(key, kind);
+    }
+
     /// Samples the rates of all streams, and ends those that have been idle or waited for too long. Call about once a second with the
     /// time since any fixed origin.
     pub fn measure(&self, now: Duration) {
@@ -317,7 +322,7 @@ impl PublisherHooks for Hooks {
     }
 }
 
-/// Hears of slow readers of one stream.
+/// Hears of the readers of one stream.
 struct Readers {
     shared: Arc<Shared>,
     key: StreamKey,
@@ -330,5 +335,13 @@ impl LogObserver for Readers {
 
     fn evicted(&self, missed: u64) {
         self.shared.emit(&self.key, StreamEventKind::SubscriberEvicted { missed });
+    }
+
+    fn joined(&self, protocol: &str) {
+        self.shared.emit(&self.key, StreamEventKind::SubscriberJoined { protocol: protocol.to_owned() });
+    }
+
+    fn left(&self, protocol: &str) {
+        self.shared.emit(&self.key, StreamEventKind::SubscriberLeft { protocol: protocol.to_owned() });
     }
 }

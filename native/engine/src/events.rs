@@ -54,6 +54,41 @@ pub enum StreamEventKind {
     },
     /// The GOP has outgrown the bounds of the stream: joiners wait for the next key frame. Once in a GOP.
     GopTruncated,
+    /// Somebody watches from now on.
+    SubscriberJoined {
+        /// How: `hls`, `python`.
+        protocol: String,
+    },
+    /// Somebody does not watch any more.
+    SubscriberLeft {
+        /// How: `hls`, `python`.
+        protocol: String,
+    },
+    /// A recording of the stream has begun.
+    RecordingStarted {
+        /// Where it goes, for people.
+        detail: String,
+    },
+    /// A recording is complete, or was given up.
+    RecordingEnded {
+        /// What came of it, for people.
+        detail: String,
+    },
+    /// A transcoder has begun to make renditions of the stream.
+    TranscodingStarted {
+        /// Which, for people.
+        detail: String,
+    },
+    /// A transcoder has ended its renditions.
+    TranscodingEnded {
+        /// Why, for people.
+        detail: String,
+    },
+    /// Something that belongs to the stream has failed; the stream itself goes on.
+    Failed {
+        /// What and why, for people.
+        detail: String,
+    },
 }
 
 /// The events of an engine, as one listener sees them: oldest first, none twice.

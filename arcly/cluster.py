@@ -1,0 +1,142 @@
+"""Streams of other nodes, mirrored here when somebody asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable
+
+from arcly._native import StreamKey
+from arcly.contract import ClusterRelay, MediaFrame, MediaSource, PublishSession, Registry, StreamHandle
+from arcly.drive import pump_into
+from arcly.errors import NotFoundError, StreamError
+from arcly.events import StreamEventKind
+
+log = logging.getLogger("arcly")
+
+
+class InProcessCluster:
+    """Nodes of one process: who publishes what. Give each node `relay(name, registry)`."""
+
+    def __init__(self) -> None:
+        self.registries: dict[str, Registry] = {}
+        self.homes: dict[StreamKey, str] = {}
+
+    def relay(self, node: str, registry: Registry) -> InProcessRelay:
+        """Return the `ClusterRelay` of a node that is called `node` and has its streams in `registry`."""
+        self.registries[node] = registry
+        return InProcessRelay(self, node)
+
+
+class InProcessRelay:
+    """A `ClusterRelay` between the nodes of an `InProcessCluster`. It shows what one over a network must do."""
+
+    def __init__(self, cluster: InProcessCluster, node: str) -> None:
+        self._cluster = cluster
+        self._node = node
+
+    async def announce(self, key: StreamKey) -> None:
+        """Tell the others that `key` is published here."""
+        self._cluster.homes.setdefault(key, self._node)
+
+    async def withdraw(self, key: StreamKey) -> None:
+        """Tell the others that it no longer is. What another node has announced stays."""
+        if self._cluster.homes.get(key) == self._node:
+            del self._cluster.homes[key]
+
+    async def locate(self, key: StreamKey) -> str | None:
+        """Return the name of the node where `key` is published."""
+        return self._cluster.homes.get(key)
+
+    async def pull(self, key: StreamKey, node: str) -> StreamSource:
+        """Return the frames of `key` from `node`."""
+        registry = self._cluster.registries.get(node)
+        stream = registry.get_stream(key) if registry is not None else None
+        if stream is None:
+            raise NotFoundError(f"{key} is not published on {node}")
+        return StreamSource(stream)
+
+
+class StreamSource:
+    """A `MediaSource` of the frames of a stream."""
+
+    def __init__(self, stream: StreamHandle) -> None:
+        self._frames = stream.subscribe()
+
+    def frames(self) -> AsyncIterable[MediaFrame]:
+        """Return the frames."""
+        return self._frames
+
+
+class Mirrors:
+    """The streams of other nodes that are published here as long as they are published there.
+
+    Args:
+        relay: finds and brings them.
+        registry: where they are published here.
+    """
+
+    def __init__(self, relay: ClusterRelay, registry: Registry) -> None:
+        self._relay = relay
+        self._registry = registry
+        self._opening: dict[StreamKey, asyncio.Task[StreamHandle | None]] = {}
+        self._pumping: dict[StreamKey, asyncio.Task[None]] = {}
+
+    async def get_stream(self, key: StreamKey) -> StreamHandle | None:
+        """Return the stream `key`, from here or mirrored from the node that has it; None when no node has it. Callers
+        who come at once share one mirror.
+        """
+        stream = self._registry.get_stream(key)
+        if stream is not None:
+            return stream
+        opening = self._opening.get(key)
+        if opening is None:
+            opening = self._opening[key] = asyncio.create_task(self._open(key))
+            opening.add_done_callback(lambda _: self._opening.pop(key, None))
+        # One who is cancelled does not cancel the others.
+        return await asyncio.shield(opening)
+
+    async def _open(self, key: StreamKey) -> StreamHandle | None:
+        node = await self._relay.locate(key)
+        if node is None:
+            return None
+        try:
+            source = await self._relay.pull(key, node)
+        except NotFoundError:
+            return None
+        # Whoever is refused here has lost a race: somebody publishes that name on this node now.
+        session = await self._registry.start_publish(key, protocol="cluster")
+        pump = self._pumping[key] = asyncio.create_task(self._pump(session, node, source))
+        pump.add_done_callback(lambda _: self._pumping.pop(key, None))
+        return self._registry.get_stream(key)
+
+    async def _pump(self, session: PublishSession, node: str, source: MediaSource) -> None:
+        try:
+            await pump_into(session, source)
+        except StreamError as error:
+            log.warning("the mirror of %s from %s has ended: %s", session.key, node, error)
+        except Exception:
+            log.warning("the mirror of %s from %s has failed", session.key, node, exc_info=True)
+
+    async def close(self) -> None:
+        """End all mirrors."""
+        for task in [*self._opening.values(), *self._pumping.values()]:
+            task.cancel()
+        await asyncio.gather(*self._opening.values(), *self._pumping.values(), return_exceptions=True)
+
+
+async def announce_streams(relay: ClusterRelay, registry: Registry) -> None:
+    """Tell the others of every stream that is published here and not a mirror, until it is cancelled."""
+    events = registry.events()
+    try:
+        for stream in registry.list_streams():
+            if stream.protocol != "cluster":
+                await relay.announce(stream.key)
+        async for event in events:
+            found = registry.get_stream(event.key)
+            if found is None:
+                await relay.withdraw(event.key)
+            elif event.kind is StreamEventKind.PUBLISH_STARTED and found.protocol != "cluster":
+                await relay.announce(event.key)
+    finally:
+        await events.aclose()

@@ -1,0 +1,55 @@
+"""Who may publish and play."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from arcly._native import StreamKey
+from arcly.errors import MalformedError
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a peer brings to show that it may do what it asks for."""
+
+    peer: str | None = None
+    """Its address, `192.0.2.1:51234`; None inside this process."""
+
+    agent: str = ""
+    """What it calls itself; do not trust it."""
+
+    query: str = ""
+    """What stood behind `?` in the stream's name or URL, undecoded: `user=a&token=b`."""
+
+    protocol: str = ""
+    """How it comes: `rtmp`."""
+
+    params: Mapping[str, str] = field(init=False)
+    """`query`, decoded; the last one of repeated names."""
+
+    def __post_init__(self) -> None:
+        """Decode the query.
+
+        Raises:
+            MalformedError: it has more than 64 fields.
+        """
+        from urllib.parse import parse_qs  # Only when a peer comes: it would be a tenth of the import of arcly.
+
+        try:
+            pairs = parse_qs(self.query, keep_blank_values=True, max_num_fields=64)
+        except ValueError as error:
+            raise MalformedError(f"query: {error}") from None
+        object.__setattr__(self, "params", {name: values[-1] for name, values in pairs.items()})
+
+
+@runtime_checkable
+class StreamAuthenticator(Protocol):
+    """Who may publish and play. A call that raises or takes too long refuses."""
+
+    async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> bool:
+        """Return whether the peer may publish to `key`."""
+
+    async def authorize_play(self, key: StreamKey, credentials: Credentials) -> bool:
+        """Return whether the peer may play `key`."""

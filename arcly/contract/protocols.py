@@ -1,0 +1,77 @@
+"""What listens and what packages while an engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from arcly._native import Engine as NativeEngine
+from arcly._native import HlsOutput, StreamKey
+from arcly.contract.access import Credentials
+from arcly.contract.streams import EventStream, PublishSession, StreamHandle
+
+
+@runtime_checkable
+class IngestContext(Protocol):
+    """What a handler needs to bring streams in."""
+
+    @property
+    def native(self) -> NativeEngine:
+        """The native engine, whose runtime listeners run on."""
+
+    async def start_publish(self, key: StreamKey, *, protocol: str, peer: str | None = None) -> PublishSession:
+        """Take `key` without asking the authenticator: for sources of the host itself. See `PublishRegistry`."""
+
+    async def open_publish(self, key: StreamKey, credentials: Credentials, *, protocol: str) -> PublishSession:
+        """Ask the authenticator, then the registry.
+
+        Raises:
+            UnauthorizedError: the authenticator refused, failed or took too long.
+            AlreadyPublishingError, LimitExceededError, ClosedError: the registry refused.
+        """
+
+    async def authorize_play(self, key: StreamKey, credentials: Credentials) -> None:
+        """Ask the authenticator whether the peer may play `key`. Every way out asks before the first byte of media.
+
+        Raises:
+            UnauthorizedError: the authenticator refused, failed or took too long.
+        """
+
+    def get_stream(self, key: StreamKey) -> StreamHandle | None:
+        """Return the stream with that key, or None when nobody publishes it."""
+
+    def list_streams(self) -> Sequence[StreamHandle]:
+        """Return all streams that are being published."""
+
+    def events(self) -> EventStream:
+        """Return the events from now on."""
+
+
+@runtime_checkable
+class InboundProtocol(Protocol):
+    """Something that listens while an engine runs: an ingest protocol, an origin."""
+
+    @property
+    def name(self) -> str:
+        """A short lower-case name for logs and metadata: `rtmp`."""
+
+    async def start(self, context: IngestContext) -> None:
+        """Listen. Returns when connections are accepted.
+
+        Raises:
+            ListenError: the address cannot be had.
+        """
+
+    async def stop(self) -> None:
+        """Stop listening and end what was accepted. Idempotent."""
+
+
+@runtime_checkable
+class Packager(Protocol):
+    """Makes files for HTTP out of streams."""
+
+    def package(self, context: IngestContext, stream: StreamHandle) -> HlsOutput:
+        """Begin to package `stream` and return where viewers find it."""
+
+    async def stop(self) -> None:
+        """Let go of what belongs to the packager itself; what is being packaged ends with its stream."""

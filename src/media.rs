@@ -1,0 +1,220 @@
+//! `Demuxer`: a container format on its way into a stream, its bytes received in native memory.
+
+use std::{
+    cell::UnsafeCell,
+    collections::VecDeque,
+    ffi::c_int,
+    slice,
+    sync::{Arc, Mutex},
+};
+
+use arcly_bus::{Frame, Track, TrackSet};
+use arcly_pack::{
+    Item,
+    flv::{FlvDemuxer, FlvError, FlvReader},
+};
+use pyo3::{IntoPyObjectExt, ffi, intern, prelude::*, types::PyList};
+
+use crate::{
+    buffer::{Lent, export, with_bytes},
+    error::{LimitExceededError, MalformedError, from_bus, misuse},
+    frame::MediaFrame,
+    lock,
+    session::PublishSession,
+    track,
+};
+
+/// Bytes that one receive may bring.
+const RECEIVE_BYTES: usize = 64 << 10;
+
+/// Items that may wait to be taken: a caller that never takes any must not fill the memory.
+const ITEMS_MAX: usize = 64 << 10;
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Demuxer {
+    receive: Receive,
+    state: Mutex<State>,
+}
+
+/// Memory into which sockets receive. It never moves.
+struct Receive(Box<[UnsafeCell<u8>]>);
+
+// SAFETY: Rust reads it only in `Demuxer::buffer_updated`, with the GIL held; whoever writes does so through an exported buffer
+// before it calls that, as asyncio.BufferedProtocol demands.
+unsafe impl Sync for Receive {}
+
+struct State {
+    reader: FlvReader,
+    demuxer: FlvDemuxer,
+    tracks: Arc<TrackSet>,
+    waiting: VecDeque<Item>,
+    /// Parts that were left out, and why the last one was.
+    broken: u64,
+    problem: Option<String>,
+}
+
+impl State {
+    fn new() -> Self {
+        let (reader, demuxer) = (FlvReader::new(), FlvDemuxer::new());
+        Self { reader, demuxer, tracks: Arc::default(), waiting: VecDeque::new(), broken: 0, problem: None }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> PyResult<()> {
+        self.reader.feed(bytes);
+        while let Some(tag) = self.next_tag()? {
+            if let Err(error) = self.demuxer.push(tag.kind, tag.timestamp_ms, tag.body) {
+                self.leave_out(&error);
+            }
+            self.waiting.extend(std::iter::from_fn(|| self.demuxer.poll()));
+            if self.waiting.len() > ITEMS_MAX {
+                return Err(LimitExceededError::new_err(format!("{ITEMS_MAX} items wait to be taken")));
+            }
+        }
+        Ok(())
+    }
+
+    fn next_tag(&mut self) -> PyResult<Option<arcly_pack::flv::Tag>> {
+        loop {
+            match self.reader.next_tag() {
+                Ok(tag) => return Ok(tag),
+                Err(error @ FlvError::Unsupported { .. }) => self.leave_out(&error),
+                Err(error) => return Err(MalformedError::new_err(error.to_string())),
+            }
+        }
+    }
+
+    fn leave_out(&mut self, error: &FlvError) {
+        self.broken += 1;
+        self.problem = Some(error.to_string());
+    }
+
+    /// The next item; tracks become the ones of the frames that follow.
+    fn pop(&mut self) -> Option<Popped> {
+        loop {
+            match self.waiting.pop_front()? {
+                Item::Tracks(tracks) => {
+                    let revision = self.tracks.revision.wrapping_add(1);
+                    self.tracks = Arc::new(TrackSet { revision, tracks: tracks.clone() });
+                    return Some(Popped::Tracks(tracks));
+                }
+                Item::Frame(frame) => return Some(Popped::Frame(frame)),
+                Item::EndOfSequence => {}
+            }
+        }
+    }
+}
+
+enum Popped {
+    Tracks(Vec<Track>),
+    Frame(Frame),
+}
+
+impl Demuxer {
+    fn pop(&self) -> Option<(Popped, Arc<TrackSet>)> {
+        let mut state = lock(&self.state);
+        let popped = state.pop()?;
+        Some((popped, state.tracks.clone()))
+    }
+
+    fn send_to_native(&self, session: &PublishSession) -> PyResult<usize> {
+        let mut frames = 0;
+        while let Some((popped, _)) = self.pop() {
+            match popped {
+                Popped::Tracks(tracks) => session.replace_tracks(tracks).map_err(from_bus)?,
+                Popped::Frame(frame) => {
+                    session.publish_shared(frame).map_err(from_bus)?;
+                    frames += 1;
+                }
+            }
+        }
+        Ok(frames)
+    }
+
+    fn send_to_foreign(&self, sink: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let (py, mut frames) = (sink.py(), 0);
+        while let Some((popped, tracks)) = self.pop() {
+            match popped {
+                Popped::Tracks(tracks) => drop(sink.call_method1(intern!(py, "set_tracks"), (list(py, tracks)?,))?),
+                Popped::Frame(frame) => {
+                    sink.call_method1(intern!(py, "send"), (MediaFrame::new(frame, &tracks),))?;
+                    frames += 1;
+                }
+            }
+        }
+        Ok(frames)
+    }
+}
+
+fn list(py: Python<'_>, tracks: Vec<Track>) -> PyResult<Bound<'_, PyList>> {
+    PyList::new(py, tracks.into_iter().map(track::Track))
+}
+
+#[pymethods]
+impl Demuxer {
+    #[new]
+    fn new(format: &str) -> PyResult<Self> {
+        if format != "flv" {
+            return Err(misuse(format!("unknown format {format:?}; known is flv")));
+        }
+        let receive = Receive((0..RECEIVE_BYTES).map(|_| UnsafeCell::new(0)).collect());
+        Ok(Self { receive, state: Mutex::new(State::new()) })
+    }
+
+    #[pyo3(signature = (sizehint=None))]
+    fn get_buffer(slf: Py<Self>, sizehint: Option<isize>) -> Py<Self> {
+        let _ = sizehint;
+        slf
+    }
+
+    fn buffer_updated(&self, count: usize) -> PyResult<()> {
+        if count > RECEIVE_BYTES {
+            return Err(misuse(format!("{count} bytes do not fit into the buffer")));
+        }
+        let start = self.receive.0.as_ptr().cast::<u8>();
+        // SAFETY: `count` is within the memory, which is initialised. The GIL is held, so no Python thread writes to it now; see
+        // `Receive` for others.
+        let bytes = unsafe { slice::from_raw_parts(start, count) };
+        lock(&self.state).feed(bytes)
+    }
+
+    fn feed(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        with_bytes(data, |bytes| lock(&self.state).feed(bytes))?
+    }
+
+    fn poll(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.pop() {
+            Some((Popped::Tracks(tracks), _)) => list(py, tracks)?.into_py_any(py).map(Some),
+            Some((Popped::Frame(frame), tracks)) => MediaFrame::new(frame, &tracks).into_py_any(py).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn send_to(&self, sink: &Bound<'_, PyAny>) -> PyResult<usize> {
+        match sink.cast::<PublishSession>() {
+            Ok(session) => self.send_to_native(session.get()),
+            Err(_) => self.send_to_foreign(sink),
+        }
+    }
+
+    #[getter]
+    fn broken(&self) -> u64 {
+        lock(&self.state).broken
+    }
+
+    #[getter]
+    fn problem(&self) -> Option<String> {
+        lock(&self.state).problem.clone()
+    }
+
+    /// Exports the receive buffer, writable.
+    ///
+    /// # Safety
+    /// Called by the interpreter with a `view` that it owns.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let memory = &slf.get().receive.0;
+        let lent = Lent { data: memory.as_ptr().cast(), len: memory.len(), read_only: false };
+        // SAFETY: `view` is the interpreter's. The memory lives as long as this object and never moves; its cells may be written to.
+        unsafe { export(&slf, &lent, view, flags) }
+    }
+}

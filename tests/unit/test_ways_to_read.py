@@ -1,0 +1,268 @@
+"""The five ways to read a subscription, under asyncio and under uvloop."""
+
+import asyncio
+import gc
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+import uvloop
+from conftest import eventually
+
+import arcly
+
+AUDIO = arcly.Track(1, "AAC", bytes([0x11, 0x90]))
+KEY = arcly.StreamKey("live", "cam")
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+async def publish(engine: arcly.Engine) -> arcly.PublishSession:
+    session = await engine.start_publish(KEY)
+    session.set_tracks([AUDIO])
+    return session
+
+
+def send(session: arcly.PublishSession, start: int, stop: int) -> None:
+    for n in range(start, stop):
+        session.publish(n.to_bytes(4, "big"), track=1, pts=n * 1024)
+
+
+def number(frame: arcly.MediaFrame) -> int:
+    return int.from_bytes(bytes(frame), "big")
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Run a coroutine on each kind of loop."""
+
+    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
+            return runner.run(coroutine)
+
+    return run
+
+
+def test_all_ways_give_every_frame_in_order(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        async with arcly.Engine() as engine:
+            session = await publish(engine)
+            stream = engine.get_stream(KEY)
+            assert stream
+            subscriptions = [stream.subscribe() for _ in range(5)]
+            called: list[int] = []
+            callback = subscriptions[0].on_frames(lambda frames: called.extend(map(number, frames)))
+            drained: list[int] = []
+
+            async def one_by_one() -> list[int]:
+                return [number(frame) async for frame in subscriptions[1]]
+
+            async def in_batches() -> list[int]:
+                return [number(frame) async for batch in subscriptions[2].batches(7) for frame in batch]
+
+            def in_a_thread() -> list[int]:
+                return [number(frame) for frame in subscriptions[3].blocking(timeout_s=30)]
+
+            async def without_waiting() -> list[int]:
+                while not subscriptions[4].cursor.ended:
+                    drained.extend(map(number, subscriptions[4].drain(5)))
+                    await asyncio.sleep(0)
+                return drained
+
+            reading = [asyncio.create_task(way()) for way in (one_by_one, in_batches, without_waiting)]
+            thread = asyncio.create_task(asyncio.to_thread(in_a_thread))
+            for n in range(0, 500, 10):
+                await asyncio.to_thread(send, session, n, n + 10)
+            session.end()
+            results = [*await asyncio.gather(*reading, thread), called]
+            await callback.wait()
+            assert results == [list(range(500))] * 5
+            assert (callback.frames, callback.fault) == (500, None)
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["end", "close"])
+def test_a_thread_needs_no_loop_and_is_woken_by_frames_end_and_close(end: str) -> None:
+    session = arcly.Engine().native.start_publish(KEY, "python", None)
+    session.set_tracks([AUDIO])
+    with arcly.StreamHandle(session.handle).subscribe() as subscription:
+        seen: list[int] = []
+        thread = threading.Thread(target=lambda: seen.extend(map(number, subscription.blocking(timeout_s=30))))
+        thread.start()
+        send(session, 0, 3)
+        while len(seen) < 3:
+            time.sleep(0.001)
+        # It waits now, or will: either way it must learn of the end.
+        if end == "end":
+            session.end()
+        else:
+            subscription.close()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert seen == [0, 1, 2]
+
+
+async def test_waiting_in_a_thread_holds_no_gil_and_ends_in_time() -> None:
+    async with arcly.Engine() as engine:
+        session = await publish(engine)
+        stream = engine.get_stream(KEY)
+        assert stream
+        with stream.subscribe() as subscription, pytest.raises(TimeoutError, match="no frame within"):
+            for _ in subscription.blocking(timeout_s=0.01):
+                pass
+        # This thread runs on while the other waits: with the GIL held it would never publish.
+        with stream.subscribe() as subscription:
+            waiting = asyncio.create_task(asyncio.to_thread(next, subscription.blocking()))
+            await asyncio.sleep(0)
+            send(session, 5, 6)
+            assert number(await asyncio.wait_for(waiting, 10)) == 5
+
+
+def test_a_signal_reaches_a_thread_that_waits() -> None:
+    session = arcly.Engine().native.start_publish(KEY, "python", None)
+    subscription = arcly.StreamHandle(session.handle).subscribe()
+    old = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(subscription.blocking(timeout_s=30))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+@pytest.mark.parametrize("fault", ["raises", "overruns"])
+async def test_a_callback_that_misbehaves_is_detached(fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with arcly.Engine() as engine:
+        session = await publish(engine)
+        stream = engine.get_stream(KEY)
+        assert stream
+        calls = 0
+
+        def misbehave(_: list[arcly.MediaFrame]) -> None:
+            nonlocal calls
+            calls += 1
+            if fault == "raises":
+                raise ZeroDivisionError
+            time.sleep(0.02)
+
+        callback = stream.subscribe().on_frames(misbehave, deadline_s=0.01)
+        send(session, 0, 3)
+        await asyncio.wait_for(callback.wait(), 10)
+        send(session, 3, 6)
+        assert calls == 1
+        assert callback.fault
+        assert ("ZeroDivisionError" if fault == "raises" else "took") in callback.fault
+        assert "gets no more frames" in caplog.text
+        await eventually(lambda: stream.stats.viewers == 0)
+
+
+async def test_a_callback_that_is_closed_is_called_no_more() -> None:
+    async with arcly.Engine() as engine:
+        session = await publish(engine)
+        stream = engine.get_stream(KEY)
+        assert stream
+        got: list[arcly.MediaFrame] = []
+        callback = stream.subscribe().on_frames(got.extend)
+        send(session, 0, 1)
+        await eventually(lambda: len(got) == 1)
+        callback.close()
+        await asyncio.wait_for(callback.wait(), 10)
+        send(session, 1, 2)
+        assert len(got) == 1
+
+
+async def test_publish_many() -> None:
+    async with arcly.Engine() as engine:
+        session = await publish(engine)
+        subscription = session.handle.subscribe()
+        data = [b"a", bytearray(b"bc"), memoryview(b"def"), np.arange(4, dtype=np.int16)]
+        session.publish_many(data, track=1, pts=[0, 1024, 2048, 3072], duration=1024)
+        frames = subscription.drain(9)
+        assert [bytes(frame) for frame in frames] == [bytes(memoryview(one)) for one in data]
+        assert [(frame.pts, frame.dts, frame.duration) for frame in frames] == [
+            (n * 1024,) * 2 + (1024,) for n in range(4)
+        ]
+        with pytest.raises(arcly.MisuseError, match="2 buffers need as many"):
+            session.publish_many([b"", b""], track=1, pts=[0])
+        with pytest.raises(arcly.MisuseError, match="no track 7"):
+            session.publish_many([b""], track=7, pts=[0])
+        with pytest.raises((BufferError, TypeError)):
+            session.publish_many([object()], track=1, pts=[9999])  # type: ignore[list-item]
+
+
+async def test_frames_are_sent_on_without_a_copy_and_with_their_tracks() -> None:
+    async with arcly.Engine() as engine:
+        source = await publish(engine)
+        reader = source.handle.subscribe()
+        target = await engine.start_publish(arcly.StreamKey("live", "copy"))
+        copies = target.handle.subscribe()
+        source.publish(b"payload", track=1, pts=1024, duration=1024)
+        (frame,) = reader.drain(9)
+        target.send(frame)
+        target.publish(frame, track=1, pts=4096)
+        first, second = copies.drain(9)
+        assert (first.tracks, first.pts, first.duration, second.pts) == ([AUDIO], 1024, 1024, 4096)
+
+        def address(frame: arcly.MediaFrame) -> int:
+            return int(np.frombuffer(frame, np.uint8).__array_interface__["data"][0])
+
+        assert address(first) == address(frame) == address(second)
+        source.set_tracks([AUDIO, arcly.Track(2, "AAC", bytes([0x12, 0x10]))])
+        source.publish(b"", track=2, pts=9000)
+        target.send(reader.drain(9)[0])
+        assert [track.id for track in copies.drain(9)[0].tracks] == [1, 2]
+
+
+async def test_frames_can_be_made_by_hand() -> None:
+    frame = arcly.MediaFrame(b"abc", [AUDIO], track=1, pts=48_000, duration=1024)
+    assert (frame.kind, frame.codec, frame.pts_s, frame.dts, bytes(frame)) == ("audio", "AAC", 1.0, 48_000, b"abc")
+    assert not frame.is_key
+    for wrong in (
+        lambda: arcly.MediaFrame(b"", [AUDIO], track=0, pts=0),
+        lambda: arcly.MediaFrame(b"", [AUDIO, AUDIO], track=1, pts=0),
+    ):
+        with pytest.raises(arcly.MisuseError):
+            wrong()
+
+
+async def test_small_frames_that_share_memory_outlive_stream_and_neighbours() -> None:
+    async with arcly.Engine(default_app=arcly.AppSpec(ring_frames=64)) as engine:
+        session = await publish(engine)
+        subscription = session.handle.subscribe()
+        kept = []
+        for n in range(2000):
+            session.publish(n.to_bytes(4, "big") * 50, track=1, pts=n * 1024)
+            kept += [np.frombuffer(frame, np.uint8) for frame in subscription.drain(64) if n % 97 == 0]
+        session.end()
+        del session, subscription
+        gc.collect()
+        assert [int.from_bytes(bytes(array[:4]), "big") for array in kept] == list(range(0, 2000, 97))
+
+
+async def test_joining_and_leaving_is_told() -> None:
+    async with arcly.Engine() as engine:
+        session = await publish(engine)
+        stream = engine.get_stream(KEY)
+        assert stream
+        events = engine.events()
+        subscription = stream.subscribe(protocol="mine")
+        assert stream.stats.viewers == 1
+        subscription.close()
+        assert stream.stats.viewers == 0
+        seen = [await anext(events) for _ in range(2)]
+        kinds = arcly.StreamEventKind
+        assert [(event.kind, event.reason) for event in seen] == [
+            (kinds.SUBSCRIBER_JOINED, "mine"),
+            (kinds.SUBSCRIBER_LEFT, "mine"),
+        ]
+        engine.emit(kinds.RECORDING_STARTED, KEY, "to nowhere")
+        assert ((await anext(events)).kind, session.active) == (kinds.RECORDING_STARTED, True)
+        with pytest.raises(arcly.MisuseError):
+            engine.emit(kinds.PUBLISH_ENDED, KEY)
+        await events.aclose()
