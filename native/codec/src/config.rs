@@ -15,7 +15,7 @@ use crate::{
     h265::HevcConfig,
     h266::VvcConfig,
     mpeg_audio::MpegAudioConfig,
-    opus::OpusConfig,
+    opus::{self, OpusConfig},
     pcm::PcmConfig,
     vp8::Vp8Config,
     vp9::Vp9Config,
@@ -231,8 +231,8 @@ impl CodecConfig {
             Codec::Vp8 => Vp8Config::parse(record).map(Self::Vp8),
             Codec::Aac => AudioSpecificConfig::parse(record).map(Self::Aac),
             Codec::Opus => OpusConfig::parse(record).map(Self::Opus),
-            Codec::Mp3 => MpegAudioConfig::parse(record).map(Self::Mp3),
-            Codec::Mp2 => MpegAudioConfig::parse(record).map(Self::Mp2),
+            Codec::Mp3 => MpegAudioConfig::parse(record)?.of_layers(3..=3).map(Self::Mp3),
+            Codec::Mp2 => MpegAudioConfig::parse(record)?.of_layers(1..=2).map(Self::Mp2),
             Codec::Ac3 => Ac3Config::parse(record).map(Self::Ac3),
             Codec::Eac3 => Eac3Config::parse(record).map(Self::Eac3),
             Codec::Flac => FlacConfig::parse(record).map(Self::Flac),
@@ -302,7 +302,7 @@ impl CodecConfig {
         match self {
             Self::Aac(config) => config.sample_rate_hz,
             // RFC 7845 §4: whatever the encoder was fed with.
-            Self::Opus(_) => 48_000,
+            Self::Opus(_) => opus::CLOCK_RATE_HZ,
             _ => self.audio().map_or(90_000, |info| info.sample_rate_hz.max(1)),
         }
     }
@@ -344,7 +344,8 @@ impl CodecConfig {
         match self {
             Self::Aac(config) => Some(AudioInfo {
                 sample_rate_hz: config.output_rate_hz,
-                channels: config.channels,
+                // Parametric stereo makes two of one.
+                channels: if config.ps { config.channels.max(2) } else { config.channels },
                 samples_per_frame: config.samples_per_frame,
                 bits_per_sample: 0,
             }),
@@ -353,7 +354,11 @@ impl CodecConfig {
             Self::Ac3(config) => Some(config.info),
             Self::Eac3(config) => Some(config.info),
             Self::Flac(config) => Some(config.info),
-            Self::G711A(config) | Self::G711U(config) | Self::G722(config) | Self::Pcm(config) => Some(config.info),
+            Self::Pcm(config) => Some(config.info),
+            // The bits are those of the code.
+            Self::G711A(config) | Self::G711U(config) | Self::G722(config) => {
+                Some(AudioInfo { bits_per_sample: 0, ..config.info })
+            }
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ pub mod ac3;
 pub mod amf;
 pub mod annex_b;
 pub mod av1;
+mod bit_packer;
 #[cfg(test)]
 mod bit_writer;
 pub mod bits;
@@ -29,6 +30,7 @@ pub mod sei;
 mod sweep;
 pub mod vp8;
 pub mod vp9;
+mod vpcc;
 
 pub use config::{Codec, CodecConfig, MediaKind};
 pub use error::CodecError;

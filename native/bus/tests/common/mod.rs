@@ -24,6 +24,7 @@ pub fn audio_track() -> Track {
         sample_rate_hz: 48_000,
         output_rate_hz: 48_000,
         channels: 2,
+        channel_configuration: 2,
         samples_per_frame: 1024,
         sbr: false,
         ps: false,

@@ -1,6 +1,6 @@
 //! The ADTS header (ISO/IEC 14496-3 §1.A.2.2): seven bytes in front of an access unit, nine with a checksum.
 
-use super::{AudioSpecificConfig, SAMPLE_RATES_HZ, channel_configuration, sampling_frequency_index};
+use super::{AudioSpecificConfig, SAMPLE_RATES_HZ, sampling_frequency_index};
 use crate::{CodecError, bits::BitReader};
 
 /// Bytes of the header that [`AdtsWriter`] makes: without a checksum.
@@ -28,7 +28,7 @@ impl AdtsWriter {
         let profile = profile.ok_or(unsupported("audio object type in ADTS: not 1 to 4"))?;
         let index = sampling_frequency_index(config.sample_rate_hz);
         let index = index.ok_or(unsupported("sampling rate in ADTS: not one of the table"))?;
-        let channels = channel_configuration(config.channels).filter(|&configuration| configuration > 0);
+        let channels = Some(config.channel_configuration).filter(|configuration| (1..=7).contains(configuration));
         let channels = channels.ok_or(unsupported("channels in ADTS: not 1 to 6, nor 8"))?;
         if config.samples_per_frame != 1024 {
             return Err(unsupported("frame length in ADTS: not 1024 samples"));

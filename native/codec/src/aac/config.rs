@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{SAMPLE_RATES_HZ, channel_configuration, sampling_frequency_index};
-use crate::{CodecError, bits::BitReader};
+use super::{SAMPLE_RATES_HZ, channel_configuration, sampling_frequency_index, specific::Specific};
+use crate::{CodecError, bit_packer::BitPacker, bits::BitReader};
 
 /// Largest AudioSpecificConfig. Real ones have 2 to 30 bytes; the longest program_config_element, with its comment of 255
 /// bytes, stays below 400. Stops a peer from pinning megabytes with its configuration.
@@ -12,8 +12,8 @@ pub const MAX_ASC_BYTES: usize = 1_024;
 /// `audioObjectType` of the objects whose meaning is special here (Table 1.17).
 const SBR: u8 = 5;
 const ER_BSAC: u8 = 22;
-const ER_AAC_LD: u8 = 23;
 const PS: u8 = 29;
+pub(super) const ER_AAC_ELD: u8 = 39;
 
 /// Sampling rates that an escape can say. Below 1 kHz a tick would be longer than the milliseconds of most containers.
 const ESCAPED_RATES_HZ: std::ops::RangeInclusive<u32> = 1_000..=192_000;
@@ -29,9 +29,12 @@ pub struct AudioSpecificConfig {
     pub sample_rate_hz: u32,
     /// Output sampling rate in Hz: twice the core's with SBR, else the same.
     pub output_rate_hz: u32,
-    /// Channels: 1 to 8; 0 when a program_config_element says it.
+    /// Channels of the core coder: 1 to 8, or 24; with a program_config_element as many as that counts, 1 to 93. With
+    /// parametric stereo two come out of one.
     pub channels: u8,
-    /// PCM frames of one access unit at `sample_rate_hz`: 1024, or 960 (AAC-LD: 512, or 480).
+    /// `channelConfiguration` (Table 1.19): which loudspeakers these are for; 0 when a program_config_element says it.
+    pub channel_configuration: u8,
+    /// PCM frames of one access unit at `sample_rate_hz`: 1024, or 960 (AAC-LD and AAC-ELD: 512, or 480).
     pub samples_per_frame: u32,
     /// Spectral band replication is signalled.
     pub sbr: bool,
@@ -49,20 +52,52 @@ impl AudioSpecificConfig {
             let (max, seen) = (MAX_ASC_BYTES, record.len());
             return Err(CodecError::LimitExceeded { limit: "bytes of an AudioSpecificConfig", max, seen });
         }
-        let mut bits = BitReader::new(&record);
-        let head = Head::read(&mut bits)?;
-        let frame_length_flag = skip_ga_specific_config(&mut bits, &head)?;
-        let extension =
-            if head.extension.sbr { head.extension } else { read_sync_extension(&mut bits, head.sample_rate_hz)? };
+        let mut config = Self::read(&mut BitReader::new(&record), Extent::Record)?;
+        config.record = record;
+        Ok(config)
+    }
+
+    /// Reads an AudioSpecificConfig that begins where `bits` stands, which moves behind it. The record is a copy of its
+    /// bits from the first bit of a byte on, as everywhere else.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(super) fn read_embedded(bits: &mut BitReader<'_>) -> Result<Self, CodecError> {
+        let begin = bits.offset();
+        let mut copy = BitPacker::new();
+        let count = bits.remaining_bits().min(8 * MAX_ASC_BYTES);
+        copy.copy(&mut bits.clone(), count, "AudioSpecificConfig")?;
+        let aligned = copy.finish();
+        let mut reader = BitReader::new(&aligned);
+        let mut config = Self::read(&mut reader, Extent::Unknown).map_err(|error| error.shifted(begin))?;
+        let mut record = BitPacker::new();
+        record.copy(bits, reader.position_bits(), "AudioSpecificConfig")?;
+        config.record = record.finish();
+        Ok(config)
+    }
+
+    fn read(bits: &mut BitReader<'_>, extent: Extent) -> Result<Self, CodecError> {
+        let head = Head::read(bits)?;
+        let specific = Specific::read(bits, head.object_type, head.channel_configuration)?;
+        let extension = match extent {
+            _ if head.extension.sbr => head.extension,
+            _ if specific.sbr => {
+                let output_rate_hz = head.sample_rate_hz.saturating_mul(if specific.is_dual_rate { 2 } else { 1 });
+                Extension { sbr: true, ps: false, output_rate_hz }
+            }
+            Extent::Record => read_sync_extension(bits, head.sample_rate_hz)?,
+            Extent::Unknown => head.extension,
+        };
         Ok(Self {
+            record: Bytes::new(),
             object_type: head.object_type,
             sample_rate_hz: head.sample_rate_hz,
             output_rate_hz: extension.output_rate_hz,
-            channels: head.channels,
-            samples_per_frame: samples_per_frame(head.object_type, frame_length_flag),
+            channels: specific.channels.unwrap_or(head.channels),
+            channel_configuration: head.channel_configuration,
+            samples_per_frame: specific.samples_per_frame,
             sbr: extension.sbr,
             ps: extension.ps,
-            record,
         })
     }
 
@@ -74,20 +109,31 @@ impl AudioSpecificConfig {
         if !(1..=4).contains(&object_type) {
             return Err(CodecError::Unsupported { what: "audio object type to write: not AAC Main, LC, SSR or LTP" });
         }
-        let channels = channel_configuration(channels).filter(|&configuration| configuration > 0);
+        let channels = channel_configuration(channels);
         let channels = channels.ok_or(CodecError::Unsupported { what: "number of AAC channels to write" })?;
         Self::parse(build_record(object_type, sample_rate_hz, channels))
     }
 
-    /// `mp4a.40.N` (RFC 6381 §3.3), N being the object type that a player must support: 2, 5 (SBR) or 29 (PS).
+    /// `mp4a.40.N` (RFC 6381 §3.3), N being the object type that a player must support: 2, 5 (SBR) or 29 (PS). AAC-ELD has
+    /// an SBR of its own, which is a part of it.
     pub fn rfc6381(&self) -> String {
         let object_type = match (self.ps, self.sbr) {
-            (true, _) => 29,
-            (false, true) => 5,
+            _ if self.object_type == ER_AAC_ELD => ER_AAC_ELD,
+            (true, _) => PS,
+            (false, true) => SBR,
             (false, false) => self.object_type,
         };
         format!("mp4a.40.{object_type}")
     }
+}
+
+/// Where an AudioSpecificConfig ends.
+#[derive(Clone, Copy)]
+enum Extent {
+    /// With its bytes: what is left may be a backward compatible extension.
+    Record,
+    /// Nobody said: what follows is something else (LATM of version 0, §1.7.3.1).
+    Unknown,
 }
 
 /// What stands in front of the configuration of the core coder.
@@ -148,61 +194,13 @@ fn channels(bits: &mut BitReader<'_>) -> Result<(u8, u8), CodecError> {
         0..=6 => configuration,
         7 => 8,
         11 => 7,
-        // The elements of 7 in the same order, for other loudspeakers.
-        12 => 8,
-        13 | 14 => return Err(CodecError::Unsupported { what: "AAC channel configuration 13 or 14" }),
+        // The elements of 7 in the same order, for other loudspeakers; two of them above.
+        12 | 14 => 8,
+        // 22.2.
+        13 => 24,
         _ => return Err(start.malformed("channelConfiguration")),
     };
     Ok((configuration, channels))
-}
-
-/// `GASpecificConfig()` (§4.4.1) and `epConfig`. Returns `frameLengthFlag`.
-fn skip_ga_specific_config(bits: &mut BitReader<'_>, head: &Head) -> Result<bool, CodecError> {
-    let error_resilient = match head.object_type {
-        1..=4 => false,
-        17 | 19 | ER_AAC_LD => true,
-        _ => return Err(CodecError::Unsupported { what: "audio object type: not AAC Main, LC, SSR, LTP or LD" }),
-    };
-    let frame_length_flag = bits.flag("frameLengthFlag")?;
-    if bits.flag("dependsOnCoreCoder")? {
-        bits.skip(14, "coreCoderDelay")?;
-    }
-    let extension_flag = bits.flag("extensionFlag")?;
-    if head.channel_configuration == 0 {
-        skip_program_config_element(bits)?;
-    }
-    if extension_flag {
-        let resilience_flags = if error_resilient { 3 } else { 0 };
-        bits.skip(resilience_flags + 1, "extensionFlag3")?;
-    }
-    if error_resilient && bits.u(2, "epConfig")? > 1 {
-        return Err(CodecError::Unsupported { what: "AAC error protection (epConfig 2 or 3)" });
-    }
-    Ok(frame_length_flag)
-}
-
-/// `program_config_element()` (§4.4.1.1). Within an AudioSpecificConfig its alignment counts from the beginning of the
-/// record, as the reader's does.
-fn skip_program_config_element(bits: &mut BitReader<'_>) -> Result<(), CodecError> {
-    bits.skip(4 + 2 + 4, "element_instance_tag, object_type and sampling_frequency_index")?;
-    let front = bits.u8(4, "num_front_channel_elements")?;
-    let side = bits.u8(4, "num_side_channel_elements")?;
-    let back = bits.u8(4, "num_back_channel_elements")?;
-    let lfe = bits.u8(2, "num_lfe_channel_elements")?;
-    let assoc_data = bits.u8(3, "num_assoc_data_elements")?;
-    let coupling = bits.u8(4, "num_valid_cc_elements")?;
-    for (mixdown_bits, what) in [(4, "mono_mixdown"), (4, "stereo_mixdown"), (3, "matrix_mixdown")] {
-        if bits.flag(what)? {
-            bits.skip(mixdown_bits, what)?;
-        }
-    }
-    // Five bits: is_cpe or cc_element_is_ind_sw, and a tag. Four bits: a tag.
-    let element_bits = 5 * (usize::from(front) + usize::from(side) + usize::from(back) + usize::from(coupling))
-        + 4 * (usize::from(lfe) + usize::from(assoc_data));
-    bits.skip(element_bits, "elements of program_config_element")?;
-    bits.align();
-    let comment_bytes = bits.u8(8, "comment_field_bytes")?;
-    bits.skip(8 * usize::from(comment_bytes), "comment_field_data")
 }
 
 /// Backward compatible signalling (§1.6.5.3): SBR, and PS behind it, where an older reader sees bits to spare.
@@ -224,15 +222,6 @@ fn read_sync_extension(bits: &mut BitReader<'_>, sample_rate_hz: u32) -> Result<
         extension.ps = has_ps && bits.flag("psPresentFlag")?;
     }
     Ok(extension)
-}
-
-fn samples_per_frame(object_type: u8, frame_length_flag: bool) -> u32 {
-    match (object_type, frame_length_flag) {
-        (ER_AAC_LD, false) => 512,
-        (ER_AAC_LD, true) => 480,
-        (_, false) => 1024,
-        (_, true) => 960,
-    }
 }
 
 /// Object type, rate, channels, and a GASpecificConfig of three zero bits: 1024 samples, nothing else.

@@ -24,7 +24,7 @@ const ROWS: [Row; 19] = [
     ("11b056e500", 2, 48_000, 48_000, 6, 1024, false, false, "mp4a.40.2"),
     ("11b856e500", 2, 48_000, 48_000, 8, 1024, false, false, "mp4a.40.2"),
     // octagonal: a program_config_element with the comment "Lavc59.37.100"
-    (PCE, 2, 48_000, 48_000, 0, 1024, false, false, "mp4a.40.2"),
+    (PCE, 2, 48_000, 48_000, 8, 1024, false, false, "mp4a.40.2"),
     // aac_main
     ("0a0856e500", 1, 44_100, 44_100, 1, 1024, false, false, "mp4a.40.1"),
     // Two bytes only, and 960 samples.
@@ -62,6 +62,7 @@ fn asc_vectors_say_what_the_encoder_was_told() {
             sample_rate_hz,
             output_rate_hz,
             channels,
+            channel_configuration: if hex == PCE { 0 } else { config.channel_configuration },
             samples_per_frame,
             sbr,
             ps,
@@ -86,8 +87,8 @@ fn asc_that_contradicts_the_standard_is_refused_with_its_place() {
 
 #[test]
 fn asc_of_other_codecs_is_unsupported() {
-    // ELD (39: escape 31 + 7), CELP (8), SBR in SBR, 22.2 channels, ER LC with epConfig 2.
-    for hex in ["f8 e8 50 00", "42 10 00", "2b 92 14 00", "12 68", "8a 10 80"] {
+    // USAC (42: escape 31 + 10), CELP (8), SBR in SBR, ER LC with epConfig 2.
+    for hex in ["f9 48 50 00", "42 10 00", "2b 92 14 00", "8a 10 80"] {
         assert!(matches!(parse(hex), Err(CodecError::Unsupported { .. })), "{hex}: {:?}", parse(hex));
     }
 }
@@ -193,7 +194,7 @@ fn mutated_records_and_headers_never_panic() {
     mutations(0xaac, 200_000, &records, |record| {
         if let Ok(config) = AudioSpecificConfig::parse(Bytes::copy_from_slice(record)) {
             accepted += 1;
-            assert!(config.sample_rate_hz > 0 && config.output_rate_hz > 0 && config.channels <= 8);
+            assert!(config.sample_rate_hz > 0 && config.output_rate_hz > 0 && config.channels <= 93);
             assert!(!config.rfc6381().is_empty());
             drop(AdtsWriter::new(&config));
         }

@@ -1,29 +1,29 @@
-//! AOM AV1: the sequence header, the av1C record, and the open bitstream units of a temporal unit.
+//! AOM AV1: the sequence header, the av1C record, and the open bitstream units (OBUs) of a temporal unit.
+//!
+//! - `obu`: OBUs one behind the other, with and without sizes (§5.3), and in the length-delimited form (Annex B).
+//! - `sequence`: what a sequence header says (§5.5).
+//! - `frame`: what is known of a frame without decoding it (§5.9.2).
+//! - `metadata`: HDR and ITU-T T.35 messages (§5.8).
+//! - `record`: `AV1CodecConfigurationRecord` (AV1-ISOBMFF §2.3), read and made, and the `codecs` parameter (§5).
+//! - `canonical`: any form of a temporal unit to the one form of the bus.
+//!
+//! Clauses without another name are of the AV1 bitstream specification.
 
-use bytes::Bytes;
+mod canonical;
+mod frame;
+mod metadata;
+mod obu;
+mod record;
+mod sequence;
+#[cfg(test)]
+mod tests;
 
-use crate::{CodecError, VideoInfo};
-
-/// `AV1CodecConfigurationRecord` (AV1 Codec ISO Media File Format Binding §2.3).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Av1Config {
-    /// The record itself.
-    pub record: Bytes,
-    /// What the record says about the pictures.
-    pub info: VideoInfo,
-}
-
-impl Av1Config {
-    /// Reads the record.
-    ///
-    /// # Errors
-    /// [`CodecError`].
-    pub fn parse(_record: Bytes) -> Result<Self, CodecError> {
-        Err(CodecError::Unsupported { what: "AV1" })
-    }
-
-    /// The `codecs` parameter of RFC 6381.
-    pub fn rfc6381(&self) -> String {
-        String::new()
-    }
-}
+pub use canonical::{Canonical, annex_b_to_canonical, to_canonical};
+pub use frame::{FrameHeader, FrameType, is_random_access, is_reference};
+pub use metadata::{ItuT35, Metadata, hdr, metadata};
+pub use obu::{
+    MAX_OBUS, OBU_FRAME, OBU_FRAME_HEADER, OBU_METADATA, OBU_PADDING, OBU_REDUNDANT_FRAME_HEADER, OBU_SEQUENCE_HEADER,
+    OBU_TEMPORAL_DELIMITER, OBU_TILE_GROUP, OBU_TILE_LIST, Obu, annex_b_obus, obus,
+};
+pub use record::{Av1Config, MAX_RECORD_BYTES};
+pub use sequence::{DecoderModel, OperatingPoint, SequenceHeader};

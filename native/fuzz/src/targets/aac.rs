@@ -52,8 +52,11 @@ fn run(input: &Input) -> usize {
 fn check_config(config: &AudioSpecificConfig, bytes: &[u8]) -> usize {
     assert_eq!(config.record, bytes, "the record is what came");
     assert!((1_000..=192_000).contains(&config.sample_rate_hz), "{config:?}");
-    assert!((1_000..=192_000).contains(&config.output_rate_hz), "{config:?}");
-    assert!(config.channels <= 8 && matches!(config.samples_per_frame, 480 | 512 | 960 | 1024), "{config:?}");
+    assert!((1_000..=384_000).contains(&config.output_rate_hz), "{config:?}");
+    assert!(
+        (1..=93).contains(&config.channels) && matches!(config.samples_per_frame, 480 | 512 | 960 | 1024),
+        "{config:?}"
+    );
     assert!(config.sbr || (!config.ps && config.output_rate_hz == config.sample_rate_hz), "{config:?}");
     assert!(config.rfc6381().starts_with("mp4a.40."), "{config:?}");
     if let Ok(made) = AudioSpecificConfig::new(config.object_type, config.sample_rate_hz, config.channels) {

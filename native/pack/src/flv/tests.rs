@@ -206,8 +206,8 @@ fn foreign_codecs_have_names() {
     assert_eq!(named(TagKind::Audio, b"\x90Opus"), "unsupported Enhanced RTMP FourCC Opus");
     assert_eq!(named(TagKind::Video, b"\x90\n\x1b[2"), r"unsupported Enhanced RTMP FourCC \n\x1b[2");
     assert_eq!(named(TagKind::Video, b"\x96\x00avc1"), "unsupported Enhanced RTMP multitrack video");
-    // AAC-ELD: the codec's own refusal.
-    assert!(named(TagKind::Audio, &[0xaf, 0, 0xf8, 0xe8, 0x50, 0x00]).contains("audio object type"));
+    // USAC: the codec's own refusal.
+    assert!(named(TagKind::Audio, &[0xaf, 0, 0xf9, 0x48, 0x50, 0x00]).contains("audio object type"));
     let mut demuxer = configured();
     assert!(demuxer.push(TagKind::Audio, 0, vec![0x2f, 0].into()).is_err());
     assert_eq!(push(&mut demuxer, TagKind::Video, 0, avc_frame(1, 0, &[IDR])).len(), 1, "the other track goes on");

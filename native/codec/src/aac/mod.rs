@@ -1,11 +1,15 @@
-//! MPEG-4 AAC: the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1) and the ADTS header (§1.A.2).
+//! MPEG-4 AAC: the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1), the ADTS header (§1.A.2), and LATM with LOAS (§1.7).
 //!
-//! - `config`: AudioSpecificConfig, with GASpecificConfig (§4.4.1), program_config_element (§4.4.1.1) and both ways in
-//!   which SBR and PS are signalled (§1.6.5, §1.6.6).
+//! - `config`: AudioSpecificConfig, and both ways in which SBR and PS are signalled (§1.6.5, §1.6.6).
+//! - `specific`: what the core coders say of themselves: GASpecificConfig (§4.4.1) with program_config_element (§4.4.1.1),
+//!   and ELDSpecificConfig (§4.6.20).
 //! - `adts`: the header that MPEG-TS and `.aac` files put in front of each access unit.
+//! - `latm`: several access units and their configuration in one element, and the sync layer of MPEG-TS around it.
 
 mod adts;
 mod config;
+pub mod latm;
+mod specific;
 #[cfg(test)]
 mod tests;
 
@@ -22,10 +26,10 @@ fn sampling_frequency_index(sample_rate_hz: u32) -> Option<u8> {
     u8::try_from(index).ok()
 }
 
-/// `channelConfiguration` (Table 1.19) of a number of channels; 0 stays 0: a program_config_element says it.
+/// `channelConfiguration` (Table 1.19) of a number of channels: the usual order of loudspeakers.
 fn channel_configuration(channels: u8) -> Option<u8> {
     match channels {
-        0..=6 => Some(channels),
+        1..=6 => Some(channels),
         8 => Some(7),
         _ => None,
     }

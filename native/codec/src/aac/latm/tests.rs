@@ -1,0 +1,1 @@
+//! LATM and LOAS.
