@@ -122,11 +122,6 @@ impl Descriptors {
         self.find(0x05)?.first_chunk().copied()
     }
 
-    /// The body of the first DVB `extension_descriptor` with this `descriptor_tag_extension` (ETSI EN 300 468 §6.2.18).
-    pub(super) fn extension(&self, tag: u8) -> Option<&[u8]> {
-        self.iter().filter(|(found, _)| *found == 0x7F).find_map(|(_, body)| body.strip_prefix(&[tag]))
-    }
-
     /// The first language of the `ISO_639_language_descriptor` (§2.6.18).
     pub(super) fn language(&self) -> Option<Language> {
         let code = self.find(0x0A)?.get(..3)?;

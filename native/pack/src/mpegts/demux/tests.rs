@@ -57,16 +57,16 @@ impl Read {
     }
 
     /// All that a reader could tell.
-    fn facts(&self) -> Vec<(u8, i64, i64, u32, u8, &[u8])> {
-        let facts = |frame: &'_ Frame| (frame.track.0, frame.pts, frame.dts, frame.duration, frame.flags.bits());
-        self.frames
-            .iter()
-            .map(|frame| {
-                let (track, pts, dts, duration, flags) = facts(frame);
-                (track, pts, dts, duration, flags, &frame.payload[..])
-            })
-            .collect()
+    fn facts(&self) -> Vec<Facts<'_>> {
+        self.frames.iter().map(facts).collect()
     }
+}
+
+/// Track, PTS, DTS, duration, flags, payload.
+type Facts<'a> = (u8, i64, i64, u32, u8, &'a [u8]);
+
+fn facts(frame: &Frame) -> Facts<'_> {
+    (frame.track.0, frame.pts, frame.dts, frame.duration, frame.flags.bits(), &frame.payload)
 }
 
 /// An avcC record written by libx264: 320x240, baseline.

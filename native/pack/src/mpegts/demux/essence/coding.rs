@@ -9,6 +9,8 @@ use crate::mpegts::demux::psi::{Descriptors, MappedStream};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mpegts::demux) enum Coding {
     H264,
+    H265,
+    H266,
     AacAdts,
     Id3,
     /// `is_sync`: in metadata access units (MISB ST 1402).
@@ -24,6 +26,8 @@ impl Coding {
         let descriptors = &stream.descriptors;
         match stream.stream_type {
             0x1B => Some(Self::H264),
+            0x24 => Some(Self::H265),
+            0x33 => Some(Self::H266),
             0x0F => Some(Self::AacAdts),
             0x15 => metadata(descriptors),
             0x06 => private(descriptors),
@@ -37,6 +41,8 @@ impl Coding {
     pub(in crate::mpegts::demux) fn codec(self) -> Codec {
         match self {
             Self::H264 => Codec::H264,
+            Self::H265 => Codec::H265,
+            Self::H266 => Codec::H266,
             Self::AacAdts => Codec::Aac,
             Self::Id3 => Codec::Id3,
             Self::Klv { .. } => Codec::Klv,
@@ -48,6 +54,8 @@ impl Coding {
     pub(in crate::mpegts::demux) fn essence(self) -> Option<Box<dyn Essence>> {
         match self {
             Self::H264 => Some(Box::new(video::Video::<video::Avc>::default())),
+            Self::H265 => Some(Box::new(video::Video::<video::Hevc>::default())),
+            Self::H266 => Some(Box::new(video::Video::<video::Vvc>::default())),
             Self::AacAdts => Some(Box::new(frames::Frames::new(frames::Adts))),
             Self::Id3 => Some(Box::new(data::Id3)),
             Self::Klv { is_sync } => Some(Box::new(data::Klv { is_sync })),
