@@ -497,10 +497,10 @@ class Engine:
         cls,
         *,
         max_publishers: int,
-        default_app: tuple[int, int, int | None, bool, float, float | None] | None,
+        default_app: tuple[int, int, int | None, int | None, int | None, bool, float, float | None] | None,
         workers: int,
     ) -> Engine: ...
-    def put_app(self, name: str, app: tuple[int, int, int | None, bool, float, float | None]) -> None:
+    def put_app(self, name: str, app: tuple[int, int, int | None, int | None, int | None, bool, float, float | None]) -> None:
         """See `arcly.Engine.put_app`; the fields are those of `arcly.AppSpec`."""
 
     def remove_app(self, name: str) -> bool:
