@@ -105,7 +105,7 @@ impl Engine {
     }
 
     fn start_publish(&self, key: &StreamKey, protocol: &str, peer: Option<String>) -> PyResult<PublishSession> {
-        let info = PublishInfo { protocol: protocol.to_owned(), peer };
+        let info = PublishInfo { protocol: protocol.to_owned(), peer, agent: None };
         let (publisher, stream) = self.inner.start_publish(key.0.clone(), info).map_err(from_engine)?;
         Ok(PublishSession::new(publisher, stream))
     }

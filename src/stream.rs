@@ -55,12 +55,12 @@ impl StreamHandle {
 
     #[getter]
     fn bits_per_s(&self) -> f64 {
-        self.0.rates().bits_per_s
+        self.0.qos().bits_per_s
     }
 
     #[getter]
     fn frames_per_s(&self) -> f64 {
-        self.0.rates().frames_per_s
+        self.0.qos().frames_per_s
     }
 
     #[getter]

@@ -91,7 +91,7 @@ pub unsafe extern "C" fn start_publish(
     *out = ptr::null_mut();
     // SAFETY: null or C strings, as the header demands.
     let (Some(key), protocol) = (unsafe { key(app, stream) }, unsafe { text(protocol) }) else { return INVALID };
-    let info = PublishInfo { protocol: protocol.unwrap_or("c").to_owned(), peer: None };
+    let info = PublishInfo { protocol: protocol.unwrap_or("c").to_owned(), ..PublishInfo::default() };
     match engine.registry().start_publish(key, info) {
         Ok((publisher, stream)) => {
             *out = Box::into_raw(Box::new(PublishSession::new(publisher, stream)));

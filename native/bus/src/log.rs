@@ -99,6 +99,8 @@ pub struct Counters {
     pub other_frames: u64,
     /// Payload bytes published.
     pub bytes: u64,
+    /// Those of them that are video.
+    pub video_bytes: u64,
     /// Frames whose timestamps had to be repaired.
     pub repaired: u64,
     /// Frames that lagging subscribers were made to skip.
@@ -112,6 +114,7 @@ pub(crate) struct Totals {
     pub(crate) video_frames: std::sync::atomic::AtomicU64,
     pub(crate) other_frames: std::sync::atomic::AtomicU64,
     pub(crate) bytes: std::sync::atomic::AtomicU64,
+    pub(crate) video_bytes: std::sync::atomic::AtomicU64,
     pub(crate) repaired: std::sync::atomic::AtomicU64,
     pub(crate) missed: std::sync::atomic::AtomicU64,
     pub(crate) viewers: std::sync::atomic::AtomicU64,
@@ -207,6 +210,7 @@ impl Log {
             video_frames: totals.video_frames.load(Relaxed),
             other_frames: totals.other_frames.load(Relaxed),
             bytes: totals.bytes.load(Relaxed),
+            video_bytes: totals.video_bytes.load(Relaxed),
             repaired: totals.repaired.load(Relaxed),
             missed: totals.missed.load(Relaxed),
             viewers: totals.viewers.load(Relaxed),

@@ -3,7 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use arcly_codec::MediaKind;
@@ -140,10 +143,15 @@ impl LogWriter {
 
     fn account(&mut self, bytes: usize, is_video: bool) {
         let totals = &self.log.totals;
-        let frames = if is_video { &totals.video_frames } else { &totals.other_frames };
         // This thread is the only writer of these: a load and a store, not a locked addition.
-        frames.store(frames.load(Relaxed) + 1, Relaxed);
-        totals.bytes.store(totals.bytes.load(Relaxed) + bytes as u64, Relaxed);
+        let add = |total: &AtomicU64, more: u64| total.store(total.load(Relaxed) + more, Relaxed);
+        add(&totals.bytes, bytes as u64);
+        if is_video {
+            add(&totals.video_frames, 1);
+            add(&totals.video_bytes, bytes as u64);
+        } else {
+            add(&totals.other_frames, 1);
+        }
         self.kept.add(bytes);
         self.gop.add(bytes);
     }

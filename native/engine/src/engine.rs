@@ -282,9 +282,10 @@ impl Shared {
 
     /// Ends a stream that has left the registry.
     fn end(&self, stream: &Stream, reason: &str) {
-        stream.enter(StreamState::Ended);
-        stream.log.close();
-        self.emit(&stream.key, StreamEventKind::PublishEnded { reason: reason.to_owned() });
+        if stream.enter(StreamState::Ended) {
+            stream.log.close();
+            self.emit(&stream.key, StreamEventKind::PublishEnded { reason: reason.to_owned() });
+        }
     }
 }
 

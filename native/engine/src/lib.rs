@@ -6,14 +6,14 @@
 mod app;
 mod engine;
 mod events;
-mod rates;
+mod qos;
 mod stream;
 
 pub use app::{AppSpec, SecondPublisher};
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use events::{EventQueue, StreamEvent, StreamEventKind};
-pub use rates::Rates;
-pub use stream::{PublishInfo, Stream, StreamState};
+pub use qos::Qos;
+pub use stream::{PublishInfo, Stream, StreamMetadata, StreamState};
 
 /// A panic elsewhere must not make a registry unusable: its data are changed by single statements that leave it whole.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -9,8 +9,9 @@ use std::{
 };
 
 use arcly_bus::{Log, StreamKey};
+use arcly_codec::MediaKind;
 
-use crate::{Rates, lock, rates::Meter};
+use crate::{Qos, lock, qos::Meter};
 
 /// Who publishes, for people and for the API.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,24 @@ pub struct PublishInfo {
     pub protocol: String,
     /// The peer's address, `192.0.2.1:51234`; `None` for a publisher in this process.
     pub peer: Option<String>,
+    /// What the sender calls itself: `FMLE/3.0 (compatible; Lavf59.27.100)`. The peer's words: for people, never for decisions.
+    pub agent: Option<String>,
+}
+
+/// All that is known of a stream, for people and for the API.
+#[derive(Debug, Clone, Default)]
+pub struct StreamMetadata {
+    /// Who publishes.
+    pub info: PublishInfo,
+    /// When it began, in milliseconds of Unix time.
+    pub started_unix_ms: u64,
+    /// Picture size of the first video track in luma samples, when it is known.
+    pub size: Option<(u32, u32)>,
+    /// Frames per second of the first video track as numerator and denominator, when the stream says it; what was measured is in
+    /// [`Qos::frames_per_s`].
+    pub frame_rate: Option<(u32, u32)>,
+    /// The codec of each track as RFC 6381 writes it: `avc1.64001f`, `mp4a.40.2`.
+    pub codecs: Vec<String>,
 }
 
 /// Where a stream is in its life.
@@ -36,6 +55,22 @@ pub enum StreamState {
     Idle = 1,
     /// It is over.
     Ended = 2,
+}
+
+impl StreamState {
+    /// Whether a stream may go from this state to `next`: see the picture above. To stay is no change.
+    pub fn may_become(self, next: Self) -> bool {
+        use StreamState::{Ended, Idle, Publishing};
+        matches!((self, next), (Publishing, Idle | Ended) | (Idle, Publishing | Ended))
+    }
+
+    fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Publishing,
+            1 => Self::Idle,
+            _ => Self::Ended,
+        }
+    }
 }
 
 /// A stream that is being published, or was.
@@ -83,30 +118,72 @@ impl Stream {
 
     /// Where it is in its life.
     pub fn state(&self) -> StreamState {
-        match self.state.load(Ordering::Acquire) {
-            0 => StreamState::Publishing,
-            1 => StreamState::Idle,
-            _ => StreamState::Ended,
-        }
+        StreamState::from_number(self.state.load(Ordering::Acquire))
     }
 
     /// What it carried in the last seconds, as of the last [`crate::Engine::measure`].
-    pub fn rates(&self) -> Rates {
-        lock(&self.meter).rates
+    pub fn qos(&self) -> Qos {
+        lock(&self.meter).qos
+    }
+
+    /// What is known of it now.
+    pub fn metadata(&self) -> StreamMetadata {
+        let tracks = self.log.tracks();
+        let video = tracks.first(MediaKind::Video).and_then(|track| track.config.video());
+        StreamMetadata {
+            info: self.info(),
+            started_unix_ms: self.started_unix_ms,
+            size: video
+                .as_ref()
+                .map(|video| (video.width, video.height))
+                .filter(|&(width, height)| width > 0 && height > 0),
+            frame_rate: video.and_then(|video| video.frame_rate),
+            codecs: tracks.tracks.iter().map(|track| track.config.rfc6381()).collect(),
+        }
     }
 
     pub(crate) fn set_info(&self, info: PublishInfo) {
         *lock(&self.info) = info;
     }
 
-    /// An end is final: whoever comes later changes nothing.
-    pub(crate) fn enter(&self, state: StreamState) {
-        let change = |now| (now != StreamState::Ended as u8).then_some(state as u8);
-        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+    /// Changes the state; false, and nothing is changed, where [`StreamState::may_become`] says so: an end is final, whoever comes later.
+    pub(crate) fn enter(&self, state: StreamState) -> bool {
+        let change = |now| StreamState::from_number(now).may_become(state).then_some(state as u8);
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok()
     }
 
     /// Samples the counters; how long no frame has come.
     pub(crate) fn measure(&self, now: Duration) -> Duration {
         lock(&self.meter).sample(now, self.log.counters())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arcly_bus::{LogBounds, LogWriter};
+
+    use super::*;
+
+    #[test]
+    fn every_change_of_state_that_is_not_in_the_picture_is_refused() {
+        use StreamState::{Ended, Idle, Publishing};
+        let ways = [(Publishing, &[][..]), (Idle, &[Idle][..]), (Ended, &[Ended][..])];
+        let allowed = [(Publishing, Idle), (Publishing, Ended), (Idle, Publishing), (Idle, Ended)];
+        for (from, way) in ways {
+            for to in [Publishing, Idle, Ended] {
+                let writer = LogWriter::new(LogBounds::default(), Arc::new(()));
+                let key = StreamKey::new("live", "cam").unwrap();
+                let stream = Stream::new(key, writer.log().clone(), PublishInfo::default(), 0, 1);
+                assert!(way.iter().all(|&state| stream.enter(state)));
+                let may = allowed.contains(&(from, to));
+                assert_eq!(
+                    (stream.enter(to), stream.state()),
+                    (may, if may { to } else { from }),
+                    "{from:?} to {to:?}"
+                );
+            }
+        }
     }
 }

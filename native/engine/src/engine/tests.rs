@@ -1,4 +1,6 @@
-use arcly_bus::LogBounds;
+use arcly_bus::{LogBounds, Track, TrackId};
+use arcly_codec::{Codec, CodecConfig};
+use bytes::Bytes;
 
 use super::*;
 
@@ -159,4 +161,26 @@ fn bounds_are_those_of_the_application() {
     let small = StreamKey::new("small", "cam").unwrap();
     let (_publisher, stream) = engine.start_publish(small, PublishInfo::default()).unwrap();
     assert_eq!(stream.session(), 1);
+}
+
+/// An avcC record written by libx264: 320x240, baseline.
+const AVCC: [u8; 37] = [
+    0x01, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0x00, 0x16, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0x00,
+    0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x07, 0x83, 0xc5, 0x0a, 0xa8, 0x01, 0x00, 0x04, 0x68, 0xce, 0x0f, 0xc8,
+];
+
+#[test]
+fn metadata_tell_who_publishes_and_what() {
+    let engine = engine(1);
+    let (peer, agent) = (Some("192.0.2.1:5000".to_owned()), Some("FMLE/3.0".to_owned()));
+    let info = PublishInfo { protocol: "rtmp".into(), peer, agent };
+    let (mut publisher, stream) = engine.start_publish(key("cam"), info.clone()).unwrap();
+    assert_eq!((stream.metadata().size, stream.metadata().codecs), (None, vec![]));
+    let video = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+    let audio = CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x12, 0x10])).unwrap();
+    publisher.set_tracks(vec![Track::new(TrackId(0), video), Track::new(TrackId(1), audio)]).unwrap();
+    let metadata = stream.metadata();
+    assert_eq!((metadata.info.agent, metadata.info.peer), (info.agent, info.peer));
+    assert_eq!((metadata.size, metadata.frame_rate, metadata.started_unix_ms), (Some((320, 240)), Some((15, 1)), 42));
+    assert_eq!(metadata.codecs, ["avc1.42c00c", "mp4a.40.2"]);
 }

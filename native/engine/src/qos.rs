@@ -6,9 +6,11 @@ use arcly_bus::Counters;
 
 /// Measured rates of a stream. They fall to zero a few seconds after its last frame.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Rates {
+pub struct Qos {
     /// Payload bits per second, all tracks.
     pub bits_per_s: f64,
+    /// Those of them that are video.
+    pub video_bits_per_s: f64,
     /// Video frames per second.
     pub frames_per_s: f64,
 }
@@ -21,7 +23,7 @@ pub(crate) struct Meter {
     samples: VecDeque<(Duration, Counters)>,
     /// When the counters were last seen to have changed.
     changed_at: Option<Duration>,
-    pub(crate) rates: Rates,
+    pub(crate) qos: Qos,
 }
 
 impl Meter {
@@ -44,8 +46,9 @@ impl Meter {
         let elapsed_s = now.saturating_sub(then).as_secs_f64();
         if elapsed_s > 0.0 {
             let per_s = |new: u64, old: u64| (new - old) as f64 / elapsed_s;
-            self.rates = Rates {
+            self.qos = Qos {
                 bits_per_s: per_s(counters.bytes, old.bytes) * 8.0,
+                video_bits_per_s: per_s(counters.video_bytes, old.video_bytes) * 8.0,
                 frames_per_s: per_s(counters.video_frames, old.video_frames),
             };
         }
@@ -63,11 +66,12 @@ mod tests {
         for s in 0..10 {
             assert_eq!(meter.sample(Duration::from_secs(s), counters), Duration::ZERO);
             counters.bytes += 125_000;
+            counters.video_bytes += 100_000;
             counters.video_frames += 25;
         }
-        assert_eq!(meter.rates, Rates { bits_per_s: 1e6, frames_per_s: 25.0 });
+        assert_eq!(meter.qos, Qos { bits_per_s: 1e6, video_bits_per_s: 8e5, frames_per_s: 25.0 });
         let still: Vec<u64> = (10..16).map(|s| meter.sample(Duration::from_secs(s), counters).as_secs()).collect();
         assert_eq!(still, [0, 1, 2, 3, 4, 5]);
-        assert_eq!(meter.rates, Rates::default());
+        assert_eq!(meter.qos, Qos::default());
     }
 }
