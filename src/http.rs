@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 
 use crate::{
     engine::Engine, error::from_listen, hls::HlsOutput, hub::WakeToken, inbox::Inbox, key::StreamKey, rtmp::parse_addr,
-    tls::TlsIdentity,
 };
 
 /// See `_native.pyi`.
@@ -40,7 +39,7 @@ pub struct HttpListener {
 #[pymethods]
 impl HttpListener {
     #[new]
-    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None, tls=None))]
+    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None))]
     fn new(
         engine: &Engine,
         origin: &Origin,
@@ -48,10 +47,9 @@ impl HttpListener {
         addr: &str,
         connections_max: usize,
         app_socket: Option<PathBuf>,
-        tls: Option<&TlsIdentity>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let options = HttpOptions { connections_max, app_socket, tls: tls.map(|tls| tls.0.clone()) };
+        let options = HttpOptions { connections_max, app_socket };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::http::HttpListener::bind(&runtime, addr, options, origin.0.clone(), inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })

@@ -26,7 +26,6 @@ mod rtmp;
 mod session;
 mod stream;
 mod subscription;
-mod tls;
 mod track;
 
 use pyo3::prelude::*;
@@ -52,7 +51,6 @@ mod _native {
         session::PublishSession,
         stream::StreamHandle,
         subscription::Cursor,
-        tls::TlsIdentity,
         track::Track,
     };
 

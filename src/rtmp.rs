@@ -10,7 +10,6 @@ use crate::{
     error::{from_listen, misuse},
     hub::WakeToken,
     inbox::Inbox,
-    tls::TlsIdentity,
 };
 
 /// See `_native.pyi`.
@@ -23,8 +22,7 @@ pub struct RtmpListener {
 #[pymethods]
 impl RtmpListener {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, handshake_timeout_s, idle_timeout_s, tls=None))]
-    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, handshake_timeout_s, idle_timeout_s))]
     fn new(
         engine: &Engine,
         inbox: &Inbox,
@@ -33,13 +31,11 @@ impl RtmpListener {
         decision_deadline_s: f64,
         handshake_timeout_s: f64,
         idle_timeout_s: f64,
-        tls: Option<&TlsIdentity>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
         let (handshake_time, idle_time) = (seconds(handshake_timeout_s)?, seconds(idle_timeout_s)?);
         let limits = Limits { handshake_time, unused_time: handshake_time, idle_time, ..Limits::default() };
-        let (decision_deadline, tls) = (seconds(decision_deadline_s)?, tls.map(|tls| tls.0.clone()));
-        let options = RtmpOptions { connections_max, decision_deadline, limits, tls };
+        let options = RtmpOptions { connections_max, decision_deadline: seconds(decision_deadline_s)?, limits };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::rtmp::RtmpListener::bind(&runtime, addr, options, inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })

@@ -12,21 +12,16 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::Semaphore,
-    time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Inbox, tls::Connection};
+use crate::Inbox;
 
 /// Connections that the kernel may hold for us before they are accepted.
 const BACKLOG: i32 = 1024;
 
 /// After a failed `accept` (no descriptors left, say): long enough not to spin, short enough not to be felt.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// How long a peer may take for a TLS handshake: stops one that opens connections and says nothing.
-const TLS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long connections may take to end after the listener was told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
@@ -79,25 +74,22 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Serves each connection of `listener` by `serve` in a task of its own, at most `connections_max` at a time; behind TLS when there
-    /// is a `tls`.
+    /// Serves each connection of `listener` by `serve` in a task of its own, at most `connections_max` at a time.
     pub(crate) fn spawn<S, F>(
         runtime: &Handle,
         listener: StdListener,
-        tls: Option<TlsAcceptor>,
         connections_max: usize,
         inbox: Arc<Inbox>,
         serve: S,
     ) -> std::io::Result<Self>
     where
-        S: Fn(Connection, SocketAddr, CancellationToken) -> F + Clone + Send + 'static,
+        S: Fn(TcpStream, SocketAddr, CancellationToken) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let _context = runtime.enter();
         let listener = TcpListener::from_std(listener)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let door = Door { tls, serve };
-        let accepting = accept(listener, connections_max, inbox, door, stop.clone(), tasks.clone());
+        let accepting = accept(listener, connections_max, inbox, serve, stop.clone(), tasks.clone());
         tasks.spawn(accepting);
         Ok(Self { stop, tasks })
     }
@@ -106,7 +98,7 @@ impl Acceptor {
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
-        let _ = timeout(DRAIN_DEADLINE, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(DRAIN_DEADLINE, self.tasks.wait()).await;
     }
 }
 
@@ -116,41 +108,15 @@ impl Drop for Acceptor {
     }
 }
 
-/// What a connection passes through.
-#[derive(Clone)]
-struct Door<S> {
-    tls: Option<TlsAcceptor>,
-    serve: S,
-}
-
-impl<S> Door<S> {
-    async fn enter<F: Future<Output = ()>>(
-        self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        stop: CancellationToken,
-        inbox: Arc<Inbox>,
-    ) where
-        S: Fn(Connection, SocketAddr, CancellationToken) -> F,
-    {
-        let Some(tls) = self.tls else { return (self.serve)(Connection::Plain(stream), peer, stop).await };
-        match timeout(TLS_DEADLINE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => (self.serve)(Connection::Tls(Box::new(stream)), peer, stop).await,
-            Ok(Err(error)) => inbox.warn(format!("{peer}: no TLS with this peer: {error}")),
-            Err(_) => inbox.warn(format!("{peer}: no TLS handshake within {} s", TLS_DEADLINE.as_secs())),
-        }
-    }
-}
-
 async fn accept<S, F>(
     listener: TcpListener,
     connections_max: usize,
     inbox: Arc<Inbox>,
-    door: Door<S>,
+    serve: S,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) where
-    S: Fn(Connection, SocketAddr, CancellationToken) -> F + Clone + Send + 'static,
+    S: Fn(TcpStream, SocketAddr, CancellationToken) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(connections_max));
@@ -175,7 +141,7 @@ async fn accept<S, F>(
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         // Media is sent in whole frames: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        let serving = tokio::spawn(door.clone().enter(stream, peer, stop.clone(), inbox.clone()));
+        let serving = tokio::spawn(serve(stream, peer, stop.clone()));
         let inbox = inbox.clone();
         tasks.spawn(async move {
             // A task of its own, so that a panic ends one connection and is told.

@@ -12,10 +12,8 @@ pub mod http;
 mod inbox;
 pub mod rtmp;
 mod runtime;
-mod tls;
 
 pub use accept::ListenError;
 pub use inbox::{Inbox, Notice};
 pub use runtime::Runtime;
-pub use tls::{TlsError, TlsIdentity};
 pub use tokio::runtime::Handle;

@@ -7,7 +7,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::runtime::Handle;
+use tokio::{net::TcpStream, runtime::Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,7 +20,6 @@ use crate::{
         origin::media_path,
         response::{Body, error, method_not_allowed, options},
     },
-    tls::{Connection, TlsIdentity},
 };
 
 /// How a listener behaves.
@@ -30,18 +29,13 @@ pub struct HttpOptions {
     pub connections_max: usize,
     /// The Unix socket of the application that answers what is no media; none answers 404.
     pub app_socket: Option<PathBuf>,
-    /// HTTPS: who we are. Default none: HTTP.
-    pub tls: Option<Arc<TlsIdentity>>,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { connections_max: 10_000, app_socket: None, tls: None }
+        Self { connections_max: 10_000, app_socket: None }
     }
 }
-
-/// Browsers speak HTTP/2 only where it was agreed upon (RFC 9113 §3.2).
-const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// How long a client may take to send the head of a request: stops one that sends a byte a minute.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
@@ -76,12 +70,9 @@ impl HttpListener {
         let failed = |source| ListenError { addr, source };
         let listener = bind(addr)?;
         let local = listener.local_addr().map_err(failed)?;
-        let tls = options.tls.as_ref().map(|identity| identity.acceptor(&ALPN)).transpose();
-        let tls = tls.map_err(|error| failed(std::io::Error::other(error)))?;
         let site = Arc::new(Site { origin, app: options.app_socket.map(App::new) });
         let serve = move |stream, peer, stop| serve(stream, peer, stop, site.clone());
-        let acceptor =
-            Acceptor::spawn(runtime, listener, tls, options.connections_max, inbox, serve).map_err(failed)?;
+        let acceptor = Acceptor::spawn(runtime, listener, options.connections_max, inbox, serve).map_err(failed)?;
         Ok(Self { acceptor, addr: local })
     }
 
@@ -101,7 +92,7 @@ struct Site {
     app: Option<App>,
 }
 
-async fn serve(stream: Connection, peer: SocketAddr, stop: CancellationToken, site: Arc<Site>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, stop: CancellationToken, site: Arc<Site>) {
     let service = service_fn(move |request| {
         let site = site.clone();
         async move { Ok::<_, Infallible>(site.answer(request, peer).await) }

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::PackError;
 
-/// Ticks per second of `mvhd`, `tkhd` and the durations of edits.
-pub(super) const MOVIE_CLOCK_HZ: u32 = 1_000;
+/// Ticks per second of `mvhd`, `tkhd` and the durations of edits. Fine enough for a pause in front of a track to be off by less than
+/// a sample of 48 kHz.
+pub(super) const MOVIE_CLOCK_HZ: u32 = 90_000;
 
 /// No rotation, no scaling, as 16.16, the last column as 2.30 (§8.2.2.2).
 const UNITY_MATRIX: [u32; 9] = [0x0001_0000, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000];

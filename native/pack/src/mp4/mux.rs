@@ -5,7 +5,7 @@ use arcly_codec::{Codec, CodecConfig, Hdr, MediaKind};
 use bytes::{BufMut, Bytes};
 
 use super::{
-    entry::{self, BitRate, Extras, opus_pre_skip},
+    entry::{self, BitRate, Extras},
     fragment::{Head, Run, Written},
     movie::{self, Edit, Trak, put_empty_tables, put_movie_extends, put_movie_header, put_trak},
     write::put_box,
@@ -175,7 +175,7 @@ fn check_count(seen: usize) -> Result<(), PackError> {
 pub(super) fn delay(track: &Track, options: &TrackOptions) -> u32 {
     options.delay.unwrap_or_else(|| match &track.config {
         // Opus-ISOBMFF §4.4: an edit list says what a player throws away.
-        CodecConfig::Opus(config) => opus_pre_skip(&config.record),
+        CodecConfig::Opus(config) => u32::from(config.pre_skip),
         _ => 0,
     })
 }

@@ -4,17 +4,14 @@ use arcly_codec::{AudioInfo, CodecConfig};
 use bytes::BufMut;
 
 use super::{
-    Extras,
-    esds::{OBJECT_AAC, OBJECT_MPEG1_AUDIO, OBJECT_MPEG2_AUDIO, put_esds},
-    put_bit_rate, put_sample_entry, without_record,
+    Extras, NO_ENTRY,
+    esds::{OBJECT_AAC, put_esds},
+    put_bit_rate, put_sample_entry,
 };
 use crate::{
     PackError,
     mp4::write::{put_full_record, put_record},
 };
-
-/// The lowest sampling rate of MPEG-1 audio; below it is MPEG-2's half (ISO/IEC 13818-3).
-const MPEG1_LOWEST_HZ: u32 = 32_000;
 
 pub(super) fn put_entry(out: &mut Vec<u8>, config: &CodecConfig, extras: &Extras) -> Result<(), PackError> {
     let info = config.audio().unwrap_or_default();
@@ -23,16 +20,14 @@ pub(super) fn put_entry(out: &mut Vec<u8>, config: &CodecConfig, extras: &Extras
             let core = AudioInfo { sample_rate_hz: aac.sample_rate_hz, ..info };
             put(out, b"mp4a", core, extras, |out| put_esds(out, OBJECT_AAC, config.record(), extras.bit_rate));
         }
-        CodecConfig::Mp3(_) | CodecConfig::Mp2(_) => {
-            let is_mpeg1 = info.sample_rate_hz >= MPEG1_LOWEST_HZ;
-            let object = if is_mpeg1 { OBJECT_MPEG1_AUDIO } else { OBJECT_MPEG2_AUDIO };
+        CodecConfig::Mp3(mpeg) | CodecConfig::Mp2(mpeg) => {
+            let object = mpeg.object_type_indication();
             put(out, b"mp4a", info, extras, |out| put_esds(out, object, &[], extras.bit_rate));
         }
-        CodecConfig::Opus(_) => {
-            let record = dops(config.record())?;
+        CodecConfig::Opus(opus) => {
             // Whatever the encoder was fed with (Opus-ISOBMFF §4.3.1).
             let info = AudioInfo { sample_rate_hz: 48_000, ..info };
-            put(out, b"Opus", info, extras, |out| put_record(out, b"dOps", &record));
+            put(out, b"Opus", info, extras, |out| put_record(out, b"dOps", &opus.dops()));
         }
         CodecConfig::Flac(_) => {
             put(out, b"fLaC", info, extras, |out| put_full_record(out, b"dfLa", 0, config.record()));
@@ -42,7 +37,7 @@ pub(super) fn put_entry(out: &mut Vec<u8>, config: &CodecConfig, extras: &Extras
         CodecConfig::Pcm(_) => put_pcm(out, info, extras)?,
         CodecConfig::G711A(_) => put(out, b"alaw", AudioInfo { bits_per_sample: 16, ..info }, extras, |_| {}),
         CodecConfig::G711U(_) => put(out, b"ulaw", AudioInfo { bits_per_sample: 16, ..info }, extras, |_| {}),
-        other => return Err(without_record(other)),
+        _ => return Err(NO_ENTRY),
     }
     Ok(())
 }
@@ -70,24 +65,4 @@ fn put_pcm(out: &mut Vec<u8>, info: AudioInfo, extras: &Extras) -> Result<(), Pa
         _ => return Err(PackError::Unsupported { what: "bits per PCM sample in MP4" }),
     }
     Ok(())
-}
-
-/// `OpusSpecificBox` (Opus-ISOBMFF §4.3.2): an `OpusHead` (RFC 7845 §5.1) without its magic, in the other byte order.
-fn dops(head: &[u8]) -> Result<Vec<u8>, PackError> {
-    let malformed = PackError::Malformed { what: "OpusHead", offset: 0 };
-    let (fields, mapping) = head.split_first_chunk::<19>().ok_or(malformed)?;
-    let [_, _, _, _, _, _, _, _, _, channels, skip_low, skip_high, rate @ .., gain_low, gain_high, family] = *fields;
-    let mut record = vec![0, channels, skip_high, skip_low];
-    record.put_u32(u32::from_le_bytes(rate));
-    record.put_slice(&[gain_high, gain_low, family]);
-    // Family 0 has no table, whatever stands behind it.
-    if family != 0 {
-        record.put_slice(mapping.get(..2 + usize::from(channels)).unwrap_or(mapping));
-    }
-    Ok(record)
-}
-
-/// Pre-skip of an `OpusHead`, in samples of 48 kHz.
-pub(in crate::mp4) fn opus_pre_skip(head: &[u8]) -> u32 {
-    head.get(10..12).and_then(|field| field.first_chunk()).map_or(0, |field| u32::from(u16::from_le_bytes(*field)))
 }

@@ -6,11 +6,7 @@ use super::BitRate;
 use crate::mp4::write::put_full_box;
 
 /// `objectTypeIndication` of MPEG-4 audio, that is AAC (ISO/IEC 14496-1 Table 5).
-pub(in crate::mp4) const OBJECT_AAC: u8 = 0x40;
-/// Of MPEG-2 audio at half rates, layers I to III (ISO/IEC 13818-3).
-pub(in crate::mp4) const OBJECT_MPEG2_AUDIO: u8 = 0x69;
-/// Of MPEG-1 audio, layers I to III (ISO/IEC 11172-3).
-pub(in crate::mp4) const OBJECT_MPEG1_AUDIO: u8 = 0x6b;
+pub(super) const OBJECT_AAC: u8 = 0x40;
 
 /// Tags of descriptors (§7.2.2.1).
 const ES_DESCRIPTOR: u8 = 3;

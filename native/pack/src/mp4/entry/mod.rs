@@ -7,11 +7,11 @@
 //! | H.266 | `vvc1`, read also `vvi1` | `vvcC` | ISO/IEC 14496-15 §11.3 |
 //! | AV1 | `av01` | `av1C` | AV1-ISOBMFF §2.2 |
 //! | VP9, VP8 | `vp09`, `vp08` | `vpcC` | VP-ISOBMFF |
-//! | AAC, MP3, MP2 | `mp4a`, read also `.mp3`, `ms U` | `esds` | ISO/IEC 14496-14 §5.6 |
+//! | AAC, MP3, MP2 | `mp4a`, read also `.mp3`, `ms U` (and AC-3 in `mp4a`) | `esds` | ISO/IEC 14496-14 §5.6 |
 //! | Opus | `Opus` | `dOps` | Opus-ISOBMFF §4.3 |
 //! | FLAC | `fLaC` | `dfLa` | FLAC-ISOBMFF §3.3 |
 //! | AC-3, E-AC-3 | `ac-3`, `ec-3` | `dac3`, `dec3` | ETSI TS 102 366 Annex F |
-//! | PCM | `ipcm`, read also `twos`, `sowt`, `in24`, `in32`, `lpcm` and `fpcm` refused | `pcmC` | ISO/IEC 23003-5 §5; QTFF |
+//! | PCM | `ipcm` (8 bits: `twos`), read also `sowt`, `in24`, `in32`, `lpcm`, `raw ` | `pcmC` | ISO/IEC 23003-5 §5; QTFF |
 //! | G.711 | `alaw`, `ulaw` | – | QTFF |
 //!
 //! Encrypted entries (`encv`, `enca`: ISO/IEC 14496-12 §8.12) are refused when they are read. To write them, `entry` would put the
@@ -22,13 +22,11 @@ mod esds;
 mod video;
 
 use arcly_bus::Track;
-use arcly_codec::{CodecConfig, Hdr, MediaKind};
+use arcly_codec::{Hdr, MediaKind};
 use bytes::BufMut;
 
 use super::write::put_box;
 use crate::PackError;
-
-pub(super) use audio::opus_pre_skip;
 
 /// Bit rates of a track for `btrt` (ISO/IEC 14496-12 §8.5.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,8 +79,5 @@ fn put_bit_rate(out: &mut Vec<u8>, bit_rate: Option<BitRate>) {
     });
 }
 
-/// A configuration for which there is no record to write.
-fn without_record(config: &CodecConfig) -> PackError {
-    let _ = config;
-    PackError::Unsupported { what: "codec in MP4" }
-}
+/// For a configuration that has no entry.
+const NO_ENTRY: PackError = PackError::Unsupported { what: "codec in MP4" };

@@ -3,7 +3,7 @@
 use arcly_codec::{CodecConfig, Colour, Hdr, VideoInfo};
 use bytes::BufMut;
 
-use super::{Extras, put_bit_rate, put_sample_entry, without_record};
+use super::{Extras, NO_ENTRY, put_bit_rate, put_sample_entry};
 use crate::{
     PackError,
     mp4::write::{put_box, put_full_record, put_record},
@@ -23,7 +23,7 @@ pub(super) fn put_entry(out: &mut Vec<u8>, config: &CodecConfig, extras: &Extras
         CodecConfig::Av1(_) => (b"av01", b"av1C", None),
         CodecConfig::Vp9(_) => (b"vp09", b"vpcC", Some(1)),
         CodecConfig::Vp8(_) => (b"vp08", b"vpcC", Some(1)),
-        other => return Err(without_record(other)),
+        _ => return Err(NO_ENTRY),
     };
     let info = config.video().unwrap_or_default();
     put_sample_entry(out, kind, |out| {
