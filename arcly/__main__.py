@@ -63,6 +63,13 @@ def parser() -> argparse.ArgumentParser:
     listeners.add_argument("--http", metavar="ADDR", default=":8888", help="page and HLS (default: %(default)s)")
     serve.add_argument("--demo", action="store_true", help="publish an endless test stream as live/demo")
     serve.add_argument(
+        "--drain",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="how long publishers may go on after Ctrl-C or SIGTERM; a second one ends that (default: %(default)g)",
+    )
+    serve.add_argument(
         "--log-level",
         choices=["debug", "info", "warning", "error"],
         default="info",

@@ -8,17 +8,25 @@ import logging
 from collections.abc import Callable
 
 from arcly._loop import Signal
-from arcly._native import Inbox, PublishRequest
+from arcly._native import Inbox, PlayRequest, PublishRequest
 
 log = logging.getLogger("arcly")
 
 
 class InboxReader:
-    """Reads one inbox: warnings go to the log, requests to `decide`."""
+    """Reads one inbox: warnings go to the log, requests to publish to `publish`, to play to `play`. Without these they
+    are refused.
+    """
 
-    def __init__(self, name: str, decide: Callable[[PublishRequest], None] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        publish: Callable[[PublishRequest], None] | None = None,
+        play: Callable[[PlayRequest], None] | None = None,
+    ) -> None:
         self._name = name
-        self._decide = decide
+        self._publish = publish
+        self._play = play
         self._signal = Signal()
         self.inbox = Inbox(self._signal.token)
         self._task = asyncio.create_task(self._read())
@@ -36,8 +44,12 @@ class InboxReader:
         """Handle what is waiting."""
         while (notice := self.inbox.pop()) is not None:
             if isinstance(notice, PublishRequest):
-                if self._decide is not None:
-                    self._decide(notice)
+                if self._publish is not None:
+                    self._publish(notice)
+                continue
+            if isinstance(notice, PlayRequest):
+                if self._play is not None:
+                    self._play(notice)
                 continue
             level, text = notice
             log.log(logging.ERROR if level == "error" else logging.WARNING, "[%s] %s", self._name, text)

@@ -512,6 +512,9 @@ class Engine:
     def start(self) -> None:
         """Start the native threads. Idempotent."""
 
+    def drain(self) -> None:
+        """Refuse new publishers; those there are go on."""
+
     def shutdown(self) -> None:
         """Refuse new publishers and end all streams."""
 
@@ -538,7 +541,7 @@ class Inbox:
     """What native tasks have to say: requests to decide, warnings to log."""
 
     def __new__(cls, token: WakeToken) -> Inbox: ...
-    def pop(self) -> PublishRequest | tuple[str, str] | None:
+    def pop(self) -> PublishRequest | PlayRequest | tuple[str, str] | None:
         """Return the oldest notice: a request, or the level (`"warning"`, `"error"`) and text of a line for the log."""
 
     @property
@@ -582,6 +585,48 @@ class PublishRequest:
         Args:
             refusal: `"bad_name"`, `"unauthorized"` or `"failed"`.
             text: what the peer is told.
+        """
+
+@final
+class PlayRequest:
+    """Somebody asks to play. One that is never answered is refused."""
+
+    @property
+    def key(self) -> StreamKey:
+        """What."""
+
+    @property
+    def protocol(self) -> str:
+        """How: `hls`."""
+
+    @property
+    def query(self) -> str:
+        """What stood behind `?`, undecoded."""
+
+    @property
+    def authorization(self) -> str:
+        """The `Authorization` header of HTTP, or an empty string."""
+
+    @property
+    def agent(self) -> str:
+        """What the peer calls itself."""
+
+    @property
+    def peer(self) -> str:
+        """The peer's address and port."""
+
+    def accept(self) -> bool:
+        """Let the peer play. False when it no longer waited.
+
+        Raises:
+            ClosedError: the request was answered already.
+        """
+
+    def refuse(self, denial: str) -> bool:
+        """Turn the peer away. False when it no longer waited.
+
+        Args:
+            denial: `"unauthenticated"` (it brought no credentials), `"forbidden"` or `"failed"`.
         """
 
 @final
@@ -630,6 +675,7 @@ class HttpListener:
         *,
         connections_max: int,
         app_socket: str | os.PathLike[str] | None = None,
+        asks: bool = False,
     ) -> HttpListener: ...
     @property
     def addr(self) -> tuple[str, int]:

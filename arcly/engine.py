@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 
 from arcly import contract
+from arcly._deadline import within
 from arcly._journal import Journal
 from arcly._loop import Signal
 from arcly._native import Engine as NativeEngine
 from arcly._native import PublishSession, StreamKey
+from arcly._signals import STOP_SIGNALS, heard, wait_any
 from arcly.app import AppSpec
 from arcly.contract import Credentials, InboundProtocol, Registry, StreamAuthenticator
 from arcly.errors import MisuseError, UnauthorizedError
@@ -44,6 +47,7 @@ class Engine:
         default_app: how the streams of all other applications behave; default `AppSpec()`, None refuses them.
         max_publishers: streams published at once, default 10 000.
         workers: native threads, default 0: one per core.
+        stop_deadline_s: seconds that each protocol may take to stop, default 10.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Engine:
         default_app: AppSpec | None = DEFAULT_APP,
         max_publishers: int = 10_000,
         workers: int = 0,
+        stop_deadline_s: float = 10.0,
     ) -> None:
         self.native = NativeEngine(
             max_publishers=max_publishers,
@@ -69,8 +74,11 @@ class Engine:
         self._started: list[InboundProtocol] = []
         self._authenticator = authenticator
         self._auth_deadline_s = auth_deadline_s
+        self._stop_deadline_s = stop_deadline_s
         self._journal: Journal | None = None
         self._used = False
+        self._draining = False
+        self._running = False
 
     async def __aenter__(self) -> Engine:
         """Start the native threads, then every protocol."""
@@ -88,6 +96,7 @@ class Engine:
         except BaseException:
             await self.stop()
             raise
+        self._running = True
         return self
 
     async def __aexit__(
@@ -96,13 +105,77 @@ class Engine:
         """Stop."""
         await self.stop()
 
+    async def serve(
+        self,
+        until: asyncio.Event | None = None,
+        *,
+        drain_s: float = 0.0,
+        signals: Sequence[signal.Signals] = STOP_SIGNALS,
+    ) -> None:
+        """Run until a signal comes or `until` is set: all that a program needs which is nothing but a server. See
+        `until_signal`.
+        """
+        async with self:
+            await self.until_signal(until, drain_s=drain_s, signals=signals)
+
+    async def until_signal(
+        self,
+        until: asyncio.Event | None = None,
+        *,
+        drain_s: float = 0.0,
+        signals: Sequence[signal.Signals] = STOP_SIGNALS,
+    ) -> None:
+        """Wait for a signal or for `until`, then `drain`. A second signal cuts the draining short.
+
+        Args:
+            until: set it to end the waiting.
+            drain_s: seconds that publishers may go on after the signal, default 0.
+            signals: which; default SIGINT and SIGTERM. Only the main thread can hear them; elsewhere there is `until`.
+        """
+        with heard(signals) as first:
+            await wait_any(first, until)
+            log.info("stopping")
+            with heard(signals) as second:
+                if not await self.drain(drain_s, second):
+                    log.info(
+                        "ending what is still being published: %s", ", ".join(str(s.key) for s in self.list_streams())
+                    )
+
+    async def drain(self, deadline_s: float, cut: asyncio.Event | None = None) -> bool:
+        """Refuse new publishers and wait until those there are have ended by themselves; False when `deadline_s`
+        seconds came first, or `cut` was set.
+        """
+        self._draining = True
+        self.native.drain()
+        events = self.events()
+        waiting = asyncio.create_task(self._until_empty(events))
+        try:
+            async with asyncio.timeout(deadline_s):
+                await wait_any(waiting, cut)
+        except TimeoutError:
+            pass
+        finally:
+            waiting.cancel()
+            await events.aclose()
+        return not self.list_streams()
+
+    async def _until_empty(self, events: EventStream) -> None:
+        while self.list_streams():
+            await anext(events)
+
     async def stop(self) -> None:
-        """Refuse new publishers, end all streams, stop every protocol and the native threads. Idempotent."""
+        """Refuse new publishers, end all streams, stop every protocol and the native threads. Idempotent.
+
+        A protocol that takes longer than `stop_deadline_s` is left behind.
+        """
+        self._running = False
         self.native.shutdown()
         while self._started:
             protocol = self._started.pop()
             try:
-                await protocol.stop()
+                await within(self._stop_deadline_s, protocol.stop())
+            except TimeoutError as error:
+                log.error("%s did not stop: it %s", protocol.name, error)
             except Exception:
                 log.exception("%s did not stop in order", protocol.name)
         # Off the loop: it waits for native tasks.
@@ -110,6 +183,16 @@ class Engine:
         if self._journal is not None:
             await self._journal.close()
             self._journal = None
+
+    @property
+    def running(self) -> bool:
+        """Whether everything listens: from the beginning of `async with` to its end."""
+        return self._running
+
+    @property
+    def draining(self) -> bool:
+        """Whether new publishers are refused because the engine is about to stop."""
+        return self._draining
 
     def put_app(self, name: str, spec: AppSpec) -> None:
         """Name an application, or change how a named one behaves.
@@ -177,6 +260,11 @@ class Engine:
             log.exception("the authenticator failed: %s is refused", key)
         return False
 
+    @property
+    def has_authenticator(self) -> bool:
+        """Whether there is somebody to ask; otherwise everybody may publish and play."""
+        return self._authenticator is not None
+
     async def authorize_play(self, key: StreamKey, credentials: Credentials) -> None:
         """Ask the authenticator, if there is one, whether the peer may play `key`.
 
@@ -227,6 +315,11 @@ class HostedContext:
     def native(self) -> NativeEngine:
         """The native engine, whose runtime listeners run on."""
         return self._engine.native
+
+    @property
+    def has_authenticator(self) -> bool:
+        """Whether there is somebody to ask."""
+        return self._engine.has_authenticator
 
     async def open_publish(self, key: StreamKey, credentials: Credentials, *, protocol: str) -> contract.PublishSession:
         """Ask the engine's authenticator, then the host's registry."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from arcly._address import resolve, show
+from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import HlsOutput, HttpListener, Origin, StreamKey
@@ -24,7 +25,9 @@ class HttpOrigin:
     """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: prior knowledge) at `/<app>/<stream>/index.m3u8`. An
     `InboundProtocol`.
 
-    Media never passes through Python. Every other path is passed on to `app_socket`, or is 404.
+    Media never passes through Python. Where the engine has an authenticator, it is asked once for each viewer, when
+    that asks for the first playlist: with `?token=` or an `Authorization` header. Every other path is passed on to
+    `app_socket`, or is 404.
 
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
@@ -55,6 +58,7 @@ class HttpOrigin:
         self._listener: HttpListener | None = None
         self._inbox: InboxReader | None = None
         self._following: asyncio.Task[None] | None = None
+        self._gate: PlayGate | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -78,7 +82,8 @@ class HttpOrigin:
             MisuseError: `bind` is no address.
         """
         address = await resolve(self._bind)
-        self._inbox = InboxReader(self.name)
+        self._gate = PlayGate(context)
+        self._inbox = InboxReader(self.name, play=self._gate.decide)
         self._listener = HttpListener(
             context.native,
             self._native,
@@ -86,6 +91,7 @@ class HttpOrigin:
             address,
             connections_max=self._connections_max,
             app_socket=None if self._app_socket is None else str(self._app_socket),
+            asks=context.has_authenticator,
         )
         events = context.events()
         for stream in context.list_streams():
@@ -106,6 +112,9 @@ class HttpOrigin:
             await stopped.wait()
             stopped.close()
             self._listener = None
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
         await self._packager.stop()
         if self._inbox is not None:
             await self._inbox.close()

@@ -93,6 +93,10 @@ impl Engine {
         Ok(())
     }
 
+    fn drain(&self) {
+        self.inner.drain();
+    }
+
     fn shutdown(&self) {
         self.inner.shutdown();
     }

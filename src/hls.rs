@@ -1,6 +1,9 @@
 //! `HlsOutput`.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
 
 use arcly_io::hls::{HlsConfig, package};
 use pyo3::prelude::*;
@@ -26,8 +29,10 @@ impl HlsOutput {
         let segment_target = seconds(segment_target_s)?;
         let config = HlsConfig { segment_target, playlist_segments, ..HlsConfig::default() };
         let stream = &stream.0;
-        // Unique among the publishes of this engine and, by the time, of those before a restart.
-        let session = format!("{:x}{:x}", stream.started_unix_ms(), stream.session());
+        // Unique among the publishes of this engine and, by the time, of those before a restart. Nobody can guess it: segments are
+        // for those who were told of them.
+        let secret = RandomState::new().hash_one(stream.session());
+        let session = format!("{:x}{:x}{secret:016x}", stream.started_unix_ms(), stream.session());
         let name = stream.key().to_string();
         Ok(Self(package(&runtime, stream.log(), config, name, &session, inbox.0.clone())))
     }

@@ -39,7 +39,7 @@ pub struct HttpListener {
 #[pymethods]
 impl HttpListener {
     #[new]
-    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None))]
+    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None, asks=false))]
     fn new(
         engine: &Engine,
         origin: &Origin,
@@ -47,9 +47,10 @@ impl HttpListener {
         addr: &str,
         connections_max: usize,
         app_socket: Option<PathBuf>,
+        asks: bool,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let options = HttpOptions { connections_max, app_socket };
+        let options = HttpOptions { connections_max, app_socket, asks };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::http::HttpListener::bind(&runtime, addr, options, origin.0.clone(), inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })

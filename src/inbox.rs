@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use arcly_io::{
-    Notice,
+    Notice, PlayAsk, PlayDenial,
     rtmp::{self, Refusal},
 };
 use pyo3::{IntoPyObjectExt, prelude::*};
@@ -11,6 +11,7 @@ use pyo3::{IntoPyObjectExt, prelude::*};
 use crate::{
     error::{ClosedError, misuse},
     hub::WakeToken,
+    key::StreamKey,
     lock,
     session::PublishSession,
 };
@@ -29,6 +30,7 @@ impl Inbox {
     fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match self.0.pop() {
             Some(Notice::Publish(request)) => PublishRequest::new(request).into_py_any(py).map(Some),
+            Some(Notice::Play(request)) => PlayRequest::new(request).into_py_any(py).map(Some),
             Some(Notice::Warning(text)) => ("warning", text).into_py_any(py).map(Some),
             Some(Notice::Bug(text)) => ("error", text).into_py_any(py).map(Some),
             None => Ok(None),
@@ -89,5 +91,69 @@ impl PublishRequest {
             other => return Err(misuse(format!("unknown refusal {other:?}"))),
         };
         Ok(self.take()?.refuse(refusal, text))
+    }
+}
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct PlayRequest {
+    ask: PlayAsk,
+    request: Mutex<Option<arcly_io::PlayRequest>>,
+}
+
+impl PlayRequest {
+    fn new(request: arcly_io::PlayRequest) -> Self {
+        Self { ask: request.ask.clone(), request: Mutex::new(Some(request)) }
+    }
+
+    fn take(&self) -> PyResult<arcly_io::PlayRequest> {
+        lock(&self.request).take().ok_or_else(|| ClosedError::new_err("the request was answered already"))
+    }
+}
+
+#[pymethods]
+impl PlayRequest {
+    #[getter]
+    fn key(&self) -> StreamKey {
+        StreamKey(self.ask.key.clone())
+    }
+
+    #[getter]
+    fn protocol(&self) -> &'static str {
+        self.ask.protocol
+    }
+
+    #[getter]
+    fn query(&self) -> &str {
+        &self.ask.query
+    }
+
+    #[getter]
+    fn authorization(&self) -> &str {
+        &self.ask.authorization
+    }
+
+    #[getter]
+    fn agent(&self) -> &str {
+        &self.ask.agent
+    }
+
+    #[getter]
+    fn peer(&self) -> String {
+        self.ask.peer.to_string()
+    }
+
+    fn accept(&self) -> PyResult<bool> {
+        Ok(self.take()?.accept())
+    }
+
+    fn refuse(&self, denial: &str) -> PyResult<bool> {
+        let denial = match denial {
+            "unauthenticated" => PlayDenial::Unauthenticated,
+            "forbidden" => PlayDenial::Forbidden,
+            "failed" => PlayDenial::Failed,
+            other => return Err(misuse(format!("unknown denial {other:?}"))),
+        };
+        Ok(self.take()?.refuse(denial))
     }
 }

@@ -44,7 +44,7 @@ mod _native {
         hls::HlsOutput,
         http::{HttpListener, Origin},
         hub::{LoopHub, WakeToken},
-        inbox::{Inbox, PublishRequest},
+        inbox::{Inbox, PlayRequest, PublishRequest},
         key::StreamKey,
         media::Demuxer,
         rtmp::RtmpListener,

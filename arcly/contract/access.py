@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -24,10 +25,15 @@ class Credentials:
     """What stood behind `?` in the stream's name or URL, undecoded: `user=a&token=b`."""
 
     protocol: str = ""
-    """How it comes: `rtmp`."""
+    """How it comes: `rtmp`, `hls`."""
+
+    authorization: str = field(default="", repr=False)
+    """The `Authorization` header of HTTP; empty where there is none."""
 
     params: Mapping[str, str] = field(init=False)
-    """`query`, decoded; the last one of repeated names."""
+    """`query`, decoded; the last one of repeated names. `authorization` adds what the query does not say: `token` from
+    the scheme Bearer, `user` and `pass` from the scheme Basic.
+    """
 
     def __post_init__(self) -> None:
         """Decode the query.
@@ -41,7 +47,22 @@ class Credentials:
             pairs = parse_qs(self.query, keep_blank_values=True, max_num_fields=64)
         except ValueError as error:
             raise MalformedError(f"query: {error}") from None
-        object.__setattr__(self, "params", {name: values[-1] for name, values in pairs.items()})
+        params = {name: values[-1] for name, values in pairs.items()}
+        object.__setattr__(self, "params", _from_header(self.authorization) | params)
+
+
+def _from_header(authorization: str) -> dict[str, str]:
+    """Return what an `Authorization` header says (RFC 6750 §2.1, RFC 7617 §2); nothing when it is broken."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return {"token": value.strip()}
+    if scheme.lower() == "basic":
+        try:
+            user, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
+        except ValueError:
+            return {}
+        return {"user": user, "pass": password} if colon else {}
+    return {}
 
 
 @runtime_checkable

@@ -30,6 +30,10 @@ class IngestContext(Protocol):
             AlreadyPublishingError, LimitExceededError, ClosedError: the registry refused.
         """
 
+    @property
+    def has_authenticator(self) -> bool:
+        """Whether there is somebody to ask; otherwise everybody may publish and play."""
+
     async def authorize_play(self, key: StreamKey, credentials: Credentials) -> None:
         """Ask the authenticator whether the peer may play `key`. Every way out asks before the first byte of media.
 

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -53,10 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    """Serve until SIGINT or SIGTERM; a second one cuts the draining short."""
     with tempfile.TemporaryDirectory(prefix="arcly-") as directory:
         socket = Path(directory) / "app.sock"
         rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp)
@@ -71,8 +67,7 @@ async def serve(options: argparse.Namespace) -> None:
             await stack.enter_async_context(engine)
             if http is not None:
                 log.info("open %s in a browser", page_url(options.http, http))
-            await stop.wait()
-            log.info("stopping")
+            await engine.until_signal(drain_s=options.drain)
 
 
 class Names:

@@ -188,3 +188,15 @@ def bench_nogil_read(
         before=lambda: publisher.publish(CALLS),
         name="Cython, nogil: read, 188 bytes",
     )
+
+
+def bench_nogil_read_batches(
+    benchmark: BenchmarkFixture, nogil: ModuleType, session: arcly.PublishSession, subscription: arcly.Subscription
+) -> None:
+    publisher = nogil.Publisher(session, AUDIO.id, 188)
+    measure(
+        benchmark,
+        lambda: nogil.read_batches(subscription, CALLS),
+        before=lambda: publisher.publish(CALLS),
+        name="Cython, nogil: read in batches of 64, 188 bytes",
+    )

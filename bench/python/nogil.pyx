@@ -6,18 +6,9 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, nanosleep, timespec
 
-from arcly.capi cimport (
-    ARCLY_OK,
-    arcly_cursor,
-    arcly_frame,
-    arcly_session,
-    cursor_of,
-    publish_from,
-    read_into,
-    release,
-    session_of,
-)
+from arcly.capi cimport ARCLY_OK, api, arcly_batch, arcly_c_api, arcly_cursor, arcly_frame, arcly_session
 
+cdef const arcly_c_api *arcly = api()
 cdef int64_t TICKS = 480  # of 48 kHz: 100 frames a second
 
 
@@ -30,7 +21,7 @@ cdef class Publisher:
     cdef bytes payload
 
     def __init__(self, session, int track, size_t size):
-        self.session, self.native = session, session_of(session)
+        self.session, self.native = session, arcly.session(session)
         self.payload = bytes(size)
         self.frame.data = <const uint8_t *>self.payload
         self.frame.size = size
@@ -39,7 +30,7 @@ cdef class Publisher:
     cdef int next(self) noexcept nogil:
         self.frame.pts += TICKS
         self.frame.dts = self.frame.pts
-        return publish_from(self.native, &self.frame)
+        return arcly.publish(self.native, &self.frame)
 
     def publish(self, int frames):
         """Publish so many frames."""
@@ -51,14 +42,14 @@ cdef class Publisher:
 
     def publish_and_read(self, subscription, int frames):
         """Publish one and read it, so many times."""
-        cdef arcly_cursor *cursor = api().cursor(subscription)
+        cdef arcly_cursor *cursor = arcly.cursor(subscription)
         cdef arcly_frame out
         cdef int n, failed = 0
         with nogil:
             for n in range(frames):
                 failed += self.next() != ARCLY_OK
-                failed += read_into(cursor, &out) != ARCLY_OK
-                release(&out)
+                failed += arcly.read(cursor, &out) != ARCLY_OK
+                arcly.release(&out)
         assert not failed
 
     def copy(self, int frames):
@@ -78,14 +69,26 @@ cdef class Publisher:
 
 def read(subscription, int frames):
     """Read so many frames that are waiting."""
-    cdef arcly_cursor *cursor = api().cursor(subscription)
+    cdef arcly_cursor *cursor = arcly.cursor(subscription)
     cdef arcly_frame out
     cdef int n, failed = 0
     with nogil:
         for n in range(frames):
-            failed += read_into(cursor, &out) != ARCLY_OK
-            release(&out)
+            failed += arcly.read(cursor, &out) != ARCLY_OK
+            arcly.release(&out)
     assert not failed
+
+
+def read_batches(subscription, int frames):
+    """Read so many frames that are waiting, 64 at a time."""
+    cdef arcly_cursor *cursor = arcly.cursor(subscription)
+    cdef arcly_batch *batch = arcly.new_batch()
+    cdef size_t seen = 0
+    with nogil:
+        while arcly.read_batch(cursor, batch, 64) == ARCLY_OK:
+            seen += batch.frames_count
+        arcly.free_batch(batch)
+    assert seen == <size_t>frames
 
 
 cdef int64_t now_ns() noexcept nogil:
@@ -125,7 +128,7 @@ def publish_paced(list publishers, int rounds, int64_t period_ns, int64_t tick_n
                 due = count * (tick + 1) // ticks
                 while n < due:
                     published_ns[round * count + n] = now_ns()
-                    failed += publish_from(<arcly_session *>natives[n], &frame) != ARCLY_OK
+                    failed += arcly.publish(<arcly_session *>natives[n], &frame) != ARCLY_OK
                     n += 1
     free(natives)
     assert not failed

@@ -249,6 +249,11 @@ impl Engine {
         }
     }
 
+    /// Refuses new publishers; those there are go on.
+    pub fn drain(&self) {
+        lock(&self.shared.registry).shutting_down = true;
+    }
+
     /// Refuses new publishers and ends all streams; their publishers are told.
     pub fn shutdown(&self) {
         let mut registry = lock(&self.shared.registry);

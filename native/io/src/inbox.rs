@@ -6,12 +6,14 @@ use std::{
     task::Waker,
 };
 
-use crate::rtmp::PublishRequest;
+use crate::{play::PlayRequest, rtmp::PublishRequest};
 
 /// Something for the host to decide or to log.
 pub enum Notice {
     /// Somebody asks to publish.
     Publish(PublishRequest),
+    /// Somebody asks to play.
+    Play(PlayRequest),
     /// Something a person may want to know: one line, without the time.
     Warning(String),
     /// A bug of ours showed: one line.

@@ -10,10 +10,12 @@ pub mod file;
 pub mod hls;
 pub mod http;
 mod inbox;
+mod play;
 pub mod rtmp;
 mod runtime;
 
 pub use accept::ListenError;
 pub use inbox::{Inbox, Notice};
+pub use play::{PlayAsk, PlayDenial, PlayRequest};
 pub use runtime::Runtime;
 pub use tokio::runtime::Handle;

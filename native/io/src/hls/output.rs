@@ -77,6 +77,18 @@ impl HlsOutput {
         self.sessions(Sessions::open)
     }
 
+    /// A session for a viewer who was let in.
+    pub(crate) fn admit_session(&self) -> Option<String> {
+        let expiry = self.session_expiry();
+        self.sessions(|sessions| sessions.admit(Instant::now(), expiry))
+    }
+
+    /// Whether a viewer of that session was let in.
+    pub(crate) fn knows_session(&self, id: &str) -> bool {
+        let expiry = self.session_expiry();
+        self.sessions(|sessions| sessions.knows(id, Instant::now(), expiry))
+    }
+
     pub(crate) fn touch_session(&self, id: &str) {
         let expiry = self.session_expiry();
         self.sessions(|sessions| sessions.touch(id, Instant::now(), expiry));

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode};
 
 use crate::{
+    Inbox,
     hls::HlsOutput,
-    http::response::{Body, error, full},
+    http::response::{Body, denied, error, full},
+    play::{PlayAsk, ask},
 };
 
 /// How long the first viewer of a new stream is held while its first segment is being made.
@@ -46,11 +48,29 @@ impl File {
     }
 }
 
+/// Who must be asked before somebody plays, and who asks; none when everybody may.
+pub(crate) type Gate<'a> = Option<(&'a Inbox, PlayAsk)>;
+
 /// Answers a GET or HEAD for `file`; `query` is the raw text behind `?`.
-pub(crate) async fn serve(output: Arc<HlsOutput>, file: File, query: &str) -> Response<Body> {
+///
+/// With a gate a viewer is judged once, when it asks for the multivariant playlist. The session that it is given there opens the
+/// media playlist; segments have names that only a media playlist tells.
+pub(crate) async fn serve(output: Arc<HlsOutput>, file: File, query: &str, gate: Gate<'_>) -> Response<Body> {
+    let gated = gate.is_some();
+    match (&file, gate) {
+        (File::Multivariant, Some((inbox, asked))) => {
+            if let Err(denial) = ask(inbox, asked).await {
+                return denied(denial);
+            }
+        }
+        (File::Media, Some(_)) if !session(query).is_some_and(|session| output.knows_session(session)) => {
+            return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8");
+        }
+        _ => {}
+    }
     match file {
         File::Multivariant => match output.first_view(FIRST_SEGMENT_DEADLINE).await {
-            Some(view) => multivariant(&output, &view),
+            Some(view) => multivariant(&output, &view, gated),
             None => error(StatusCode::NOT_FOUND, "the stream has no complete segment yet"),
         },
         File::Media => match output.first_view(FIRST_SEGMENT_DEADLINE).await {
@@ -64,16 +84,24 @@ pub(crate) async fn serve(output: Arc<HlsOutput>, file: File, query: &str) -> Re
     }
 }
 
-fn multivariant(output: &HlsOutput, view: &HlsView) -> Response<Body> {
-    let media_uri = format!("media.m3u8?session={}", output.open_session());
+fn multivariant(output: &HlsOutput, view: &HlsView, gated: bool) -> Response<Body> {
+    let session = if gated { output.admit_session() } else { Some(output.open_session()) };
+    let Some(session) = session else {
+        return error(StatusCode::SERVICE_UNAVAILABLE, "too many viewers");
+    };
+    let media_uri = format!("media.m3u8?session={session}");
     counted(output, view.multivariant(&media_uri).into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
 }
 
 fn media(output: &HlsOutput, view: &HlsView, query: &str) -> Response<Body> {
-    if let Some(session) = query.split('&').find_map(|pair| pair.strip_prefix("session=")) {
+    if let Some(session) = session(query) {
         output.touch_session(session);
     }
     counted(output, view.media_playlist().clone(), PLAYLIST_TYPE, CACHE_PLAYLIST)
+}
+
+fn session(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("session="))
 }
 
 fn counted(output: &HlsOutput, body: Bytes, content_type: &'static str, cache: &'static str) -> Response<Body> {

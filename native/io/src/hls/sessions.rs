@@ -28,6 +28,20 @@ impl Sessions {
         format!("{:016x}", self.hasher.hash_one(self.opened))
     }
 
+    /// A name for a viewer who was let in, kept until it has not been used for `expiry`; none when there are too many.
+    pub(crate) fn admit(&mut self, now: Instant, expiry: Duration) -> Option<String> {
+        let name = self.open();
+        self.touch(&name, now, expiry);
+        self.knows(&name, now, expiry).then_some(name)
+    }
+
+    /// Whether a viewer of that name was let in and is still there.
+    pub(crate) fn knows(&self, name: &str, now: Instant, expiry: Duration) -> bool {
+        let id = (name.len() == NAME_BYTES).then(|| u64::from_str_radix(name, 16).ok()).flatten();
+        let seen = id.and_then(|id| self.seen.get(&id));
+        seen.is_some_and(|seen| now.duration_since(*seen) < expiry)
+    }
+
     pub(crate) fn touch(&mut self, name: &str, now: Instant, expiry: Duration) {
         if name.len() != NAME_BYTES {
             return;
@@ -70,6 +84,22 @@ mod tests {
         assert_eq!(sessions.count(start + Duration::from_secs(3), EXPIRY), 2);
         sessions.touch(&b, start + Duration::from_secs(7), EXPIRY);
         assert_eq!(sessions.count(start + Duration::from_secs(9), EXPIRY), 1);
+    }
+
+    #[test]
+    fn only_who_was_let_in_is_known_and_not_for_ever() {
+        let (mut sessions, start) = (Sessions::default(), Instant::now());
+        let name = sessions.admit(start, EXPIRY).unwrap();
+        let later = |s| start + Duration::from_secs(s);
+        assert!(sessions.knows(&name, later(5), EXPIRY));
+        assert!(!sessions.knows(&name, later(6), EXPIRY));
+        sessions.touch(&name, later(5), EXPIRY);
+        assert!(sessions.knows(&name, later(10), EXPIRY));
+        for other in ["", "0000000000000000", &name[1..], "zzzzzzzzzzzzzzzz"] {
+            assert!(!sessions.knows(other, start, EXPIRY), "{other}");
+        }
+        (0..SESSIONS_MAX).for_each(|_| drop(sessions.admit(later(5), EXPIRY)));
+        assert!(sessions.admit(later(5), EXPIRY).is_none(), "bounded");
     }
 
     #[test]

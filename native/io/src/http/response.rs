@@ -10,6 +10,8 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
+use crate::play::PlayDenial;
+
 pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
 
 /// Media may be played from any page: that is what a media origin is for.
@@ -37,6 +39,20 @@ pub(crate) fn error(status: StatusCode, text: &'static str) -> Response<Body> {
     full(status, format!("{text}\n"), "text/plain; charset=utf-8", "no-store")
 }
 
+/// What a viewer is told who may not play.
+pub(crate) fn denied(denial: PlayDenial) -> Response<Body> {
+    match denial {
+        PlayDenial::Unauthenticated => {
+            let mut response = error(StatusCode::UNAUTHORIZED, "this stream needs a token");
+            // A 401 must name a scheme (RFC 9110 §11.6.1).
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+        PlayDenial::Forbidden => error(StatusCode::FORBIDDEN, "you may not play this stream"),
+        PlayDenial::Failed => error(StatusCode::SERVICE_UNAVAILABLE, "nobody decided whether you may play this stream"),
+    }
+}
+
 /// The answer to a CORS preflight (Fetch §3.3.5) or to a plain OPTIONS.
 pub(crate) fn options() -> Response<Body> {
     let mut response = full(StatusCode::NO_CONTENT, Bytes::new(), "text/plain; charset=utf-8", "no-store");
@@ -44,7 +60,8 @@ pub(crate) fn options() -> Response<Body> {
     headers.remove(header::CONTENT_TYPE);
     headers.insert(header::ALLOW, METHODS);
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Range, If-None-Match"));
+    headers
+        .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Range, If-None-Match, Authorization"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
 }

@@ -2,7 +2,8 @@
 
 use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::service_fn};
+use arcly_bus::StreamKey;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -11,9 +12,9 @@ use tokio::{net::TcpStream, runtime::Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Inbox, ListenError,
+    Inbox, ListenError, PlayAsk,
     accept::{Acceptor, bind},
-    hls,
+    hls::{self, HlsOutput, server::File},
     http::{
         Origin,
         app::App,
@@ -29,11 +30,13 @@ pub struct HttpOptions {
     pub connections_max: usize,
     /// The Unix socket of the application that answers what is no media; none answers 404.
     pub app_socket: Option<PathBuf>,
+    /// Whether the host is asked who may play. Default false: everybody may.
+    pub asks: bool,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { connections_max: 10_000, app_socket: None }
+        Self { connections_max: 10_000, app_socket: None, asks: false }
     }
 }
 
@@ -70,7 +73,8 @@ impl HttpListener {
         let failed = |source| ListenError { addr, source };
         let listener = bind(addr)?;
         let local = listener.local_addr().map_err(failed)?;
-        let site = Arc::new(Site { origin, app: options.app_socket.map(App::new) });
+        let gate = options.asks.then(|| inbox.clone());
+        let site = Arc::new(Site { origin, app: options.app_socket.map(App::new), gate });
         let serve = move |stream, peer, stop| serve(stream, peer, stop, site.clone());
         let acceptor = Acceptor::spawn(runtime, listener, options.connections_max, inbox, serve).map_err(failed)?;
         Ok(Self { acceptor, addr: local })
@@ -90,6 +94,7 @@ impl HttpListener {
 struct Site {
     origin: Arc<Origin>,
     app: Option<App>,
+    gate: Option<Arc<Inbox>>,
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, stop: CancellationToken, site: Arc<Site>) {
@@ -117,11 +122,28 @@ async fn serve(stream: TcpStream, peer: SocketAddr, stop: CancellationToken, sit
 }
 
 impl Site {
+    async fn hls(
+        &self,
+        output: Arc<HlsOutput>,
+        file: File,
+        key: StreamKey,
+        request: &Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Body> {
+        let query = request.uri().query().unwrap_or_default();
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let gate = self.gate.as_deref().map(|inbox| {
+            let (authorization, agent) = (text(header::AUTHORIZATION).to_owned(), text(header::USER_AGENT).to_owned());
+            (inbox, PlayAsk { key, protocol: "hls", query: query.to_owned(), authorization, agent, peer })
+        });
+        hls::server::serve(output, file, query, gate).await
+    }
+
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         match (media_path(request.uri().path()), &self.app) {
             (Some((key, file)), _) => match *request.method() {
                 Method::GET | Method::HEAD => match self.origin.hls(&key) {
-                    Some(output) => hls::server::serve(output, file, request.uri().query().unwrap_or_default()).await,
+                    Some(output) => self.hls(output, file, key, &request, peer).await,
                     None => error(StatusCode::NOT_FOUND, "no such stream is live"),
                 },
                 Method::OPTIONS => options(),

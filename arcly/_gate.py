@@ -1,0 +1,57 @@
+"""Who may play: the decisions of every way out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from arcly._native import PlayRequest
+from arcly.contract import Credentials, IngestContext
+from arcly.errors import StreamError, UnauthorizedError
+
+log = logging.getLogger("arcly")
+
+
+class PlayGate:
+    """Answers the requests to play that come into an inbox, each in a task of its own.
+
+    Give `decide` to the `InboxReader` of whatever serves viewers.
+    """
+
+    def __init__(self, context: IngestContext) -> None:
+        self._context = context
+        self._deciding: set[asyncio.Task[None]] = set()
+
+    def decide(self, request: PlayRequest) -> None:
+        """Begin to decide on a request."""
+        task = asyncio.create_task(self._decide(request))
+        self._deciding.add(task)
+        task.add_done_callback(self._deciding.discard)
+
+    async def _decide(self, request: PlayRequest) -> None:
+        try:
+            credentials = Credentials(
+                peer=request.peer,
+                agent=request.agent,
+                query=request.query,
+                protocol=request.protocol,
+                authorization=request.authorization,
+            )
+            await self._context.authorize_play(request.key, credentials)
+        except UnauthorizedError:
+            # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
+            brought = bool(credentials.params)
+            if request.refuse("forbidden" if brought else "unauthenticated"):
+                log.info("[%s] %s may not play %s", request.protocol, request.peer, request.key)
+        except StreamError:
+            request.refuse("forbidden")
+        except Exception:
+            log.exception("[%s] deciding on a play failed", request.protocol)
+            request.refuse("failed")
+        else:
+            request.accept()
+
+    def close(self) -> None:
+        """Decide nothing more; who still waits is refused."""
+        for task in self._deciding:
+            task.cancel()

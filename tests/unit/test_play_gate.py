@@ -1,0 +1,134 @@
+"""Who may play HLS: asked once for each viewer, by token in the query or in the Authorization header."""
+
+import asyncio
+import base64
+import re
+from collections.abc import AsyncIterator
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from conftest import Server, eventually, serving
+
+import arcly
+from arcly.server.serve import DEMO_CLIP
+
+KEY = arcly.StreamKey("live", "cam")
+
+
+class Doorman:
+    """Lets those in who say the word."""
+
+    def __init__(self) -> None:
+        self.asked: list[arcly.Credentials] = []
+        self.hangs = False
+
+    async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        return True
+
+    async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        self.asked.append(credentials)
+        if self.hangs:
+            await asyncio.Event().wait()
+        return credentials.params.get("token") == "word" or credentials.params.get("pass") == "word"
+
+
+@pytest.fixture
+def doorman() -> Doorman:
+    return Doorman()
+
+
+@pytest.fixture
+async def server(doorman: Doorman) -> AsyncIterator[Server]:
+    async with serving(authenticator=doorman, auth_deadline_s=0.5) as server:
+        source = arcly.FileSource(DEMO_CLIP, KEY)
+        await source.start(server.engine)
+        await eventually(lambda: server.http.hls_path(KEY))
+        yield server
+        await source.stop()
+
+
+async def get(server: Server, path: str, **headers: str) -> tuple[int, str, str]:
+    """Status, body and the header WWW-Authenticate of an answer."""
+
+    def fetch() -> tuple[int, str, str]:
+        try:
+            with urlopen(Request(server.url(path), headers=headers), timeout=30) as answer:
+                return answer.status, answer.read().decode("utf-8", "replace"), ""
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode(), error.headers.get("WWW-Authenticate", "")
+
+    return await asyncio.to_thread(fetch)
+
+
+def basic(text: str) -> str:
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+async def test_a_viewer_without_the_word_stays_outside(server: Server, doorman: Doorman) -> None:
+    assert (await get(server, "/live/cam/index.m3u8"))[::2] == (401, "Bearer")
+    assert (await get(server, "/live/cam/index.m3u8?token=wrong"))[0] == 403
+    assert (await get(server, "/live/cam/index.m3u8", Authorization="Bearer wrong"))[0] == 403
+    assert (await get(server, "/live/cam/index.m3u8", Authorization=basic("me:wrong")))[0] == 403
+    assert len(doorman.asked) == 4
+    # Only the first playlist asks; what comes after needs its session.
+    for path in ("media.m3u8", "media.m3u8?session=0000000000000000", "media.m3u8?session=&token=word"):
+        assert (await get(server, f"/live/cam/{path}"))[0] == 403
+    assert len(doorman.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("?token=word", {}),
+        ("", {"Authorization": "Bearer word"}),
+        ("", {"Authorization": basic("me:word")}),
+    ],
+)
+async def test_a_viewer_with_the_word_is_asked_once(
+    server: Server, doorman: Doorman, query: str, headers: dict[str, str]
+) -> None:
+    status, multivariant, _ = await get(server, f"/live/cam/index.m3u8{query}", **headers)
+    assert status == 200
+    media = next(line for line in multivariant.splitlines() if line.startswith("media.m3u8"))
+    status, playlist, _ = await get(server, f"/live/cam/{media}")
+    assert status == 200
+    segment = next(line for line in playlist.splitlines() if line.endswith(".ts"))
+    assert (await get(server, f"/live/cam/{segment}"))[0] == 200
+    assert (await get(server, f"/live/cam/{media}"))[0] == 200
+    (asked,) = doorman.asked
+    assert (asked.protocol, asked.query) == ("hls", query[1:])
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", asked.peer or "")
+
+
+async def test_an_authenticator_that_hangs_has_refused(
+    server: Server, doorman: Doorman, caplog: pytest.LogCaptureFixture
+) -> None:
+    doorman.hangs = True
+    assert (await get(server, "/live/cam/index.m3u8?token=word"))[0] == 403
+    assert "took longer" in caplog.text
+    caplog.clear()
+
+
+async def test_without_an_authenticator_everybody_may_play() -> None:
+    async with serving() as server:
+        source = arcly.FileSource(DEMO_CLIP, KEY)
+        await source.start(server.engine)
+        await eventually(lambda: server.http.hls_path(KEY))
+        assert (await get(server, "/live/cam/media.m3u8"))[0] == 200
+        await source.stop()
+
+
+def test_broken_authorization_headers_say_nothing() -> None:
+    for header in (
+        "",
+        "Bearer",
+        "Bearer  ",
+        "Basic",
+        "Basic !!",
+        "Basic " + base64.b64encode(b"\xff:\xff").decode(),
+        "Digest x",
+    ):
+        assert not arcly.Credentials(authorization=header).params
+    assert arcly.Credentials(authorization="bearer a", query="token=b").params == {"token": "b"}
