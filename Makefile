@@ -14,7 +14,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python lint format develop loom fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ develop: tools $(VENV)/test.stamp  ## build both native halves in place, for wor
 
 loom:  ## the log of the bus under a model checker
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release -p arcly-bus --test loom_log --target-dir $${CARGO_TARGET_DIR:-target}/loom
+
+miri:  ## the unsafe code of the bus under Miri; needs: rustup +nightly component add miri
+	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test -p arcly-bus --test log --target-dir $${CARGO_TARGET_DIR:-target}/miri
 
 fuzz:  ## mutated input for every parser; INPUTS=1000000 SEED=7 TARGET=rtmp_conn
 	$(FUZZ) $(TARGET) $(if $(INPUTS),--inputs $(INPUTS)) $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED))

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from arcly.sources.file import FileSource
     from arcly.stream import StreamHandle
     from arcly.subscription import Subscription
+    from arcly.tls import Tls
 
 __all__ = [
     "AlreadyPublishingError",
@@ -76,6 +77,7 @@ __all__ = [
     "StreamHandle",
     "StreamKey",
     "Subscription",
+    "Tls",
     "Track",
     "UnauthorizedError",
     "UnsupportedError",
@@ -105,6 +107,7 @@ _MODULES = {
     "arcly.sources.file": "FileSource",
     "arcly.stream": "StreamHandle",
     "arcly.subscription": "Subscription",
+    "arcly.tls": "Tls",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 

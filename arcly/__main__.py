@@ -20,6 +20,7 @@ EXAMPLES = """\
 examples:
   arcly serve --demo                      a server with a stream to look at; open http://localhost:8888/
   arcly serve --rtmp :1936 --http :80     other ports
+  arcly serve --rtmps :1936 --tls-cert fullchain.pem --tls-key privkey.pem
   arcly serve --rtmp 127.0.0.1:1935       publishers from this machine only
   arcly serve --rtmp off --demo           no RTMP at all
 
@@ -60,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
     )
     listeners = serve.add_argument_group("listeners", "HOST:PORT, :PORT for all addresses of this machine, or off")
     listeners.add_argument("--rtmp", metavar="ADDR", default=":1935", help="RTMP, for encoders (default: %(default)s)")
+    listeners.add_argument("--rtmps", metavar="ADDR", default="off", help="RTMP over TLS (default: off; usual: :1936)")
     listeners.add_argument("--http", metavar="ADDR", default=":8888", help="page and HLS (default: %(default)s)")
+    tls = serve.add_argument_group("TLS", "PEM files; when they change, new connections get the new certificate")
+    tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
+    tls.add_argument("--tls-key", metavar="FILE", help="private key")
     serve.add_argument("--demo", action="store_true", help="publish an endless test stream as live/demo")
     serve.add_argument(
         "--drain",

@@ -83,6 +83,9 @@ class Track:
         id: number within the stream, 0 to 255; by convention 0 is the first video and 1 the first audio track.
         codec: `"H264"`, `"H265"`, `"H266"`, `"AV1"`, `"VP9"`, `"VP8"`, `"AAC"`, `"Opus"`, `"MP3"`, `"MP2"`, `"AC3"`,
             `"EAC3"`, `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`, `"ID3"`, `"SCTE35"` or `"KLV"`; any case.
+
+        codec: `"H264"`, `"H265"`, `"H266"`, `"AV1"`, `"VP9"`, `"VP8"`; `"AAC"`, `"Opus"`, `"MP3"`, `"MP2"`, `"AC3"`,
+            `"EAC3"`, `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`; `"ID3"`, `"SCTE35"` or `"KLV"`; in any case.
         config: the codec's record, for H.264 the AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1), for AAC
             the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
 
@@ -497,10 +500,10 @@ class Engine:
         cls,
         *,
         max_publishers: int,
-        default_app: tuple[int, int, int | None, bool, float, float | None] | None,
+        default_app: tuple[int, int, int | None, int | None, int | None, bool, float, float | None] | None,
         workers: int,
     ) -> Engine: ...
-    def put_app(self, name: str, app: tuple[int, int, int | None, bool, float, float | None]) -> None:
+    def put_app(self, name: str, app: tuple[int, int, int | None, int | None, int | None, bool, float, float | None]) -> None:
         """See `arcly.Engine.put_app`; the fields are those of `arcly.AppSpec`."""
 
     def remove_app(self, name: str) -> bool:
@@ -643,6 +646,7 @@ class RtmpListener:
         decision_deadline_s: float,
         handshake_timeout_s: float,
         idle_timeout_s: float,
+        tls: TlsIdentity | None = None,
     ) -> RtmpListener: ...
     @property
     def addr(self) -> tuple[str, int]:
@@ -676,6 +680,7 @@ class HttpListener:
         connections_max: int,
         app_socket: str | os.PathLike[str] | None = None,
         asks: bool = False,
+        tls: TlsIdentity | None = None,
     ) -> HttpListener: ...
     @property
     def addr(self) -> tuple[str, int]:
@@ -712,3 +717,11 @@ class FilePlayer:
     def __new__(cls, engine: Engine, session: PublishSession, data: bytes, *, looped: bool) -> FilePlayer: ...
     def stop(self) -> None:
         """Stop, and end the stream."""
+
+@final
+class TlsIdentity:
+    """Native half of `arcly.Tls`."""
+
+    def __new__(cls, chain: bytes, key: bytes) -> TlsIdentity: ...
+    def replace(self, chain: bytes, key: bytes) -> None:
+        """Take another certificate for the connections to come."""

@@ -17,12 +17,13 @@ from arcly.contract import EventStream, IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.packagers.hls import HlsPackager
+from arcly.tls import Tls
 
 log = logging.getLogger("arcly")
 
 
 class HttpOrigin:
-    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: prior knowledge) at `/<app>/<stream>/index.m3u8`. An
+    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: by prior knowledge) at `/<app>/<stream>/index.m3u8`. An
     `InboundProtocol`.
 
     Media never passes through Python. Where the engine has an authenticator, it is asked once for each viewer, when
@@ -36,6 +37,7 @@ class HttpOrigin:
         app_socket: path of a Unix socket on which an HTTP/1.1 server, for instance uvicorn with your ASGI
             application, answers what is no media.
         connections_max: connections at a time, default 10 000. More are closed at once.
+        tls: speak HTTPS, under this certificate.
     """
 
     name = "http"
@@ -47,7 +49,9 @@ class HttpOrigin:
         packager: Packager | None = None,
         app_socket: str | Path | None = None,
         connections_max: int = 10_000,
+        tls: Tls | None = None,
     ) -> None:
+        self._tls = tls
         self._bind = bind
         self._packager: Packager = packager or HlsPackager()
         self._app_socket = app_socket
@@ -92,12 +96,13 @@ class HttpOrigin:
             connections_max=self._connections_max,
             app_socket=None if self._app_socket is None else str(self._app_socket),
             asks=context.has_authenticator,
+            tls=None if self._tls is None else self._tls.native,
         )
         events = context.events()
         for stream in context.list_streams():
             self._package(context, stream)
         self._following = asyncio.create_task(self._follow(context, events))
-        log.info("[http] listening on %s", show(self._listener.addr))
+        log.info("[%s] listening on %s", "https" if self._tls else "http", show(self._listener.addr))
 
     async def stop(self) -> None:
         """Stop listening; answers that have begun are finished."""

@@ -29,12 +29,12 @@ pub struct Engine {
     workers: usize,
 }
 
-/// Frames, bytes, max_lag, replace, reconnect_grace_s, idle_timeout_s: `arcly.AppSpec`, field by field.
-type SpecTuple = (usize, usize, Option<u64>, bool, f64, Option<f64>);
+/// Frames, bytes, GOP frames, GOP bytes, max_lag, replace, reconnect_grace_s, idle_timeout_s: `arcly.AppSpec`, field by field.
+type SpecTuple = (usize, usize, Option<usize>, Option<usize>, Option<u64>, bool, f64, Option<f64>);
 
-fn spec((frames, bytes, max_lag, replace, grace_s, idle_s): SpecTuple) -> PyResult<AppSpec> {
+fn spec((frames, bytes, gop_frames, gop_bytes, max_lag, replace, grace_s, idle_s): SpecTuple) -> PyResult<AppSpec> {
     Ok(AppSpec {
-        bounds: LogBounds { frames, bytes, max_lag },
+        bounds: LogBounds { frames, bytes, gop_frames, gop_bytes, max_lag },
         second_publisher: if replace { SecondPublisher::Replace } else { SecondPublisher::Refuse },
         reconnect_grace: seconds(grace_s)?,
         idle_timeout: idle_s.map(seconds).transpose()?,

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use crate::{
     engine::Engine, error::from_listen, hls::HlsOutput, hub::WakeToken, inbox::Inbox, key::StreamKey, rtmp::parse_addr,
+    tls::TlsIdentity,
 };
 
 /// See `_native.pyi`.
@@ -39,7 +40,8 @@ pub struct HttpListener {
 #[pymethods]
 impl HttpListener {
     #[new]
-    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None, asks=false))]
+    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None, asks=false, tls=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are the keyword arguments of Python")]
     fn new(
         engine: &Engine,
         origin: &Origin,
@@ -48,9 +50,10 @@ impl HttpListener {
         connections_max: usize,
         app_socket: Option<PathBuf>,
         asks: bool,
+        tls: Option<&TlsIdentity>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let options = HttpOptions { connections_max, app_socket, asks };
+        let options = HttpOptions { connections_max, app_socket, asks, tls: tls.map(|tls| tls.0.clone()) };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::http::HttpListener::bind(&runtime, addr, options, origin.0.clone(), inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })

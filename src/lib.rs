@@ -26,6 +26,7 @@ mod rtmp;
 mod session;
 mod stream;
 mod subscription;
+mod tls;
 mod track;
 
 use pyo3::prelude::*;
@@ -51,6 +52,7 @@ mod _native {
         session::PublishSession,
         stream::StreamHandle,
         subscription::Cursor,
+        tls::TlsIdentity,
         track::Track,
     };
 

@@ -10,6 +10,7 @@ use crate::{
     error::{from_listen, misuse},
     hub::WakeToken,
     inbox::Inbox,
+    tls::TlsIdentity,
 };
 
 /// See `_native.pyi`.
@@ -22,7 +23,8 @@ pub struct RtmpListener {
 #[pymethods]
 impl RtmpListener {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, handshake_timeout_s, idle_timeout_s))]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, handshake_timeout_s, idle_timeout_s, tls=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
         inbox: &Inbox,
@@ -31,11 +33,13 @@ impl RtmpListener {
         decision_deadline_s: f64,
         handshake_timeout_s: f64,
         idle_timeout_s: f64,
+        tls: Option<&TlsIdentity>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
         let (handshake_time, idle_time) = (seconds(handshake_timeout_s)?, seconds(idle_timeout_s)?);
         let limits = Limits { handshake_time, unused_time: handshake_time, idle_time, ..Limits::default() };
-        let options = RtmpOptions { connections_max, decision_deadline: seconds(decision_deadline_s)?, limits };
+        let (decision_deadline, tls) = (seconds(decision_deadline_s)?, tls.map(|tls| tls.0.clone()));
+        let options = RtmpOptions { connections_max, decision_deadline, limits, tls };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::rtmp::RtmpListener::bind(&runtime, addr, options, inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })

@@ -12,6 +12,7 @@ from arcly._loop import Signal
 from arcly._native import PublishRequest, RtmpListener, StreamKey
 from arcly.contract import Credentials, IngestContext
 from arcly.errors import AlreadyPublishingError, MalformedError, StreamError, UnauthorizedError
+from arcly.tls import Tls
 
 log = logging.getLogger("arcly")
 
@@ -35,6 +36,7 @@ class RtmpHandler:
         handshake_timeout_s: seconds that a peer may take for the handshake, and again until it asks for something,
             default 10.
         idle_timeout_s: seconds without a byte after which a connection is ended, default 30.
+        tls: speak RTMPS, under this certificate.
     """
 
     name = "rtmp"
@@ -47,7 +49,9 @@ class RtmpHandler:
         decision_deadline_s: float = 10.0,
         handshake_timeout_s: float = 10.0,
         idle_timeout_s: float = 30.0,
+        tls: Tls | None = None,
     ) -> None:
+        self._tls = tls
         self._bind = bind
         self._connections_max = connections_max
         self._decision_deadline_s = decision_deadline_s
@@ -81,8 +85,9 @@ class RtmpHandler:
             decision_deadline_s=self._decision_deadline_s,
             handshake_timeout_s=self._handshake_timeout_s,
             idle_timeout_s=self._idle_timeout_s,
+            tls=None if self._tls is None else self._tls.native,
         )
-        log.info("[rtmp] listening on %s", show(self._listener.addr))
+        log.info("[%s] listening on %s", "rtmps" if self._tls else "rtmp", show(self._listener.addr))
 
     async def stop(self) -> None:
         """Stop listening and disconnect every publisher."""

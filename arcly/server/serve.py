@@ -18,12 +18,13 @@ from arcly._address import split
 from arcly._native import StreamKey
 from arcly.contract import Credentials, InboundProtocol
 from arcly.engine import Engine
-from arcly.errors import StreamError
+from arcly.errors import MisuseError, StreamError
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
 from arcly.server.status import status
 from arcly.server.web import RESERVED_APPS, create_app
 from arcly.sources.file import FileSource
+from arcly.tls import Tls
 
 log = logging.getLogger("arcly")
 
@@ -31,6 +32,9 @@ DEMO_CLIP = Path(__file__).with_name("demo.flv")
 DEMO_KEY = StreamKey("live", "demo")
 
 OFF = "off"
+
+CERTIFICATE_LOOK_S = 30.0
+"""How often the files of the certificate are looked at."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,10 +59,12 @@ async def serve(options: argparse.Namespace) -> None:
     """Serve until SIGINT or SIGTERM; a second one cuts the draining short."""
     with tempfile.TemporaryDirectory(prefix="arcly-") as directory:
         socket = Path(directory) / "app.sock"
+        tls = certificate(options)
         rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp)
+        rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls)
         http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket)
         demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
-        protocols: list[InboundProtocol] = [protocol for protocol in (rtmp, http, demo) if protocol is not None]
+        protocols: list[InboundProtocol] = [protocol for protocol in (rtmp, rtmps, http, demo) if protocol is not None]
         async with contextlib.AsyncExitStack() as stack:
             engine = Engine(*protocols, authenticator=Names())
             if http is not None:
@@ -67,7 +73,35 @@ async def serve(options: argparse.Namespace) -> None:
             await stack.enter_async_context(engine)
             if http is not None:
                 log.info("open %s in a browser", page_url(options.http, http))
+            renewing = asyncio.create_task(renew(tls)) if tls else None
             await engine.until_signal(drain_s=options.drain)
+            if renewing:
+                renewing.cancel()
+
+
+def certificate(options: argparse.Namespace) -> Tls | None:
+    """Return what `--tls-cert` and `--tls-key` name.
+
+    Raises:
+        MisuseError: one is missing that is needed.
+    """
+    given = [options.tls_cert, options.tls_key]
+    if all(given):
+        return Tls(options.tls_cert, options.tls_key)
+    if any(given) or options.rtmps != OFF:
+        raise MisuseError("TLS needs both --tls-cert and --tls-key")
+    return None
+
+
+async def renew(tls: Tls) -> None:
+    """Take over a renewed certificate soon after it was written."""
+    while True:
+        await asyncio.sleep(CERTIFICATE_LOOK_S)
+        try:
+            if tls.reload_if_changed():
+                log.info("[tls] the certificate was renewed")
+        except (StreamError, OSError) as error:
+            log.error("[tls] the certificate is not renewed: %s", error)
 
 
 class Names:

@@ -13,7 +13,7 @@ use crate::{
 
 /// Frames in a full chunk.
 #[cfg(not(loom))]
-pub const CHUNK_FRAMES: usize = 64;
+pub const CHUNK_FRAMES: usize = 128;
 /// Frames in a full chunk, few enough for a model checker.
 #[cfg(loom)]
 pub const CHUNK_FRAMES: usize = 2;
@@ -38,14 +38,6 @@ pub(crate) struct Chunk {
 #[repr(transparent)]
 struct Slot(UnsafeCell<MaybeUninit<Frame>>);
 
-/// What a reader finds at one moment.
-#[derive(Clone, Copy)]
-pub(crate) struct Published {
-    pub(crate) len: usize,
-    /// No frame will be added, and the next chunk is in the table or has been and was dropped.
-    pub(crate) sealed: bool,
-}
-
 // SAFETY: `Frame` is Send and Sync; the slots are shared under the rule in the module's first lines, which makes every
 // access to a slot either the writer's alone or a read of what never changes.
 unsafe impl Sync for Chunk {}
@@ -62,25 +54,96 @@ impl Chunk {
         }
     }
 
-    /// What is published by now. Everything below `len` may be read from here on.
-    pub(crate) fn published(&self) -> Published {
+    /// How many frames are published by now, and whether no more will be. What is below the length may be read from here on.
+    #[inline]
+    fn published(&self) -> (usize, bool) {
         let state = self.state.load(Ordering::Acquire);
-        Published { len: (state & !SEALED) as usize, sealed: state & SEALED != 0 }
-    }
-
-    /// The published frames from `start` on; empty when `start` is beyond them.
-    pub(crate) fn frames_from(&self, start: usize) -> &[Frame] {
-        let len = self.published().len;
-        let slots = self.slots.get(start..len).unwrap_or_default();
-        self.access.iter().take(len).skip(start).for_each(Access::read);
-        // SAFETY: the slots below `len` were initialised before `len` was stored with Release, which the Acquire load in
-        // `published` has seen; no one writes them again while `self` lives; `Slot` is transparent over `Frame`.
-        unsafe { std::slice::from_raw_parts(slots.as_ptr().cast::<Frame>(), slots.len()) }
+        ((state & !SEALED) as usize, state & SEALED != 0)
     }
 
     /// Declares that nothing will be added. Call after the next chunk was put in the table.
     pub(crate) fn seal(&self) {
         self.state.fetch_or(SEALED, Ordering::Release);
+    }
+}
+
+/// A place in a chunk, and how far the chunk was seen to be published: `index <= len`, and `len` never exceeds the published length.
+pub(crate) struct Cursor {
+    chunk: Counted<Chunk>,
+    index: usize,
+    len: usize,
+}
+
+/// What a look ahead of a cursor finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// Frames.
+    Frames,
+    /// None yet.
+    Nothing,
+    /// No frame will be added: the next chunk is in the table, or was and has been dropped.
+    End,
+}
+
+impl Cursor {
+    /// In front of frame `index` of `chunk`, or behind the last one when there are fewer.
+    pub(crate) fn new(chunk: Counted<Chunk>, index: usize) -> Self {
+        let (len, _) = chunk.published();
+        Self { chunk, index: index.min(len), len }
+    }
+
+    /// Behind what `chunk` has by now.
+    pub(crate) fn behind(chunk: Counted<Chunk>) -> Self {
+        Self::new(chunk, usize::MAX)
+    }
+
+    #[inline]
+    pub(crate) fn chunk(&self) -> &Chunk {
+        &self.chunk
+    }
+
+    /// Frames that the log has published before this place.
+    pub(crate) fn position(&self) -> u64 {
+        self.chunk.first + self.index as u64
+    }
+
+    /// Looks how far the chunk is published by now.
+    #[inline]
+    pub(crate) fn look(&mut self) -> Ahead {
+        let (len, sealed) = self.chunk.published();
+        self.len = len;
+        match (self.index < len, sealed) {
+            (true, _) => Ahead::Frames,
+            (false, false) => Ahead::Nothing,
+            (false, true) => Ahead::End,
+        }
+    }
+
+    /// The frames that the last look has seen.
+    pub(crate) fn ahead(&self) -> &[Frame] {
+        // SAFETY: `index <= len`, see `Cursor`.
+        unsafe { self.frames(self.index, self.len) }
+    }
+
+    /// At most `max` of them, and their tracks. The cursor is behind them then.
+    #[inline]
+    pub(crate) fn take(&mut self, max: usize) -> (&[Frame], &Arc<TrackSet>) {
+        let start = self.index;
+        self.index += max.min(self.len - start);
+        // SAFETY: `start <= index <= len`, see `Cursor`: at most what was between them was added.
+        let frames = unsafe { self.frames(start, self.index) };
+        (frames, &self.chunk.tracks)
+    }
+
+    /// # Safety
+    /// `start <= end <= self.len`.
+    #[inline]
+    unsafe fn frames(&self, start: usize, end: usize) -> &[Frame] {
+        self.chunk.access.iter().take(end).skip(start).for_each(Access::read);
+        // SAFETY: the slots below `len` were initialised before their number was stored with Release, which the Acquire load of
+        // the look that saw it has seen, and there are at least `len` slots; no one writes them again while `chunk` lives, which
+        // the result cannot outlive; `Slot` is transparent over `Frame`.
+        unsafe { std::slice::from_raw_parts(self.chunk.slots.as_ptr().add(start).cast::<Frame>(), end - start) }
     }
 }
 
@@ -124,7 +187,7 @@ impl ChunkWriter {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        let len = self.published().len;
+        let (len, _) = self.published();
         for (slot, access) in self.slots.iter_mut().zip(&self.access).take(len) {
             access.write();
             // SAFETY: `&mut self`: no reader is left. The slots below `len` are initialised and dropped once, here.

@@ -10,27 +10,73 @@ use crate::{
     wake::WakeList,
 };
 
-/// How much of a stream is kept for late joiners and slow readers. Memory per stream is bounded by `bytes` plus an eighth of
-/// it, plus one frame.
+/// How much of a stream is kept for late joiners and slow readers. Memory per stream is bounded by the larger of `bytes` and `gop_bytes`
+/// plus an eighth of it, plus one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogBounds {
     /// Frames kept. Default 1024: some 13 s of 30 pictures and 47 audio frames a second.
     pub frames: usize,
     /// Payload bytes kept. Default 32 MiB: 10 s at 25 Mbit/s.
     pub bytes: usize,
+    /// Frames, audio among them, up to which the present GOP is kept whole for joiners, whatever `frames` says. One that outgrows this
+    /// is truncated: nobody enters the stream before the next key frame. Default none: `frames`.
+    pub gop_frames: Option<usize>,
+    /// The same in payload bytes. Default none: `bytes`.
+    pub gop_bytes: Option<usize>,
     /// Frames that a reader may miss in all before it is evicted, unless it says otherwise. Default none: it never is.
     pub max_lag: Option<u64>,
 }
 
 impl Default for LogBounds {
     fn default() -> Self {
-        Self { frames: 1024, bytes: 32 << 20, max_lag: None }
+        Self { frames: 1024, bytes: 32 << 20, gop_frames: None, gop_bytes: None, max_lag: None }
+    }
+}
+
+impl LogBounds {
+    pub(crate) fn gop(&self) -> Size {
+        Size { frames: self.gop_frames.unwrap_or(self.frames), bytes: self.gop_bytes.unwrap_or(self.bytes) }
+    }
+
+    /// Slots in the table of a log: chunks can be closed early (a change of tracks, many bytes), so there is room for more of them than
+    /// full ones need. A power of two.
+    fn chunks(&self) -> usize {
+        let frames = self.frames.max(self.gop().frames).min(FRAMES_MAX);
+        (frames.div_ceil(CHUNK_FRAMES) * 2 + SPARE_CHUNKS).next_power_of_two()
+    }
+}
+
+/// More than anybody means to keep of one stream: bounds the table of its log to some megabytes.
+const FRAMES_MAX: usize = 1 << 24;
+
+/// Chunks that are closed by bytes hold an eighth of the bound each; some more for changes of tracks.
+#[cfg(not(loom))]
+const SPARE_CHUNKS: usize = 16;
+/// Few, so that a model checker sees the table go round.
+#[cfg(loom)]
+const SPARE_CHUNKS: usize = 0;
+
+/// Frames and their payload bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Size {
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.frames += 1;
+        self.bytes += bytes;
+    }
+
+    pub(crate) fn fits(self, bound: Self) -> bool {
+        self.frames <= bound.frames && self.bytes <= bound.bytes
     }
 }
 
 /// A stream as readers and writers share it.
 pub struct Log {
-    /// Chunk `n` is at `n % table.len()` until it is dropped or written over.
+    /// Chunk `n` is at `n % table.len()`, a power of two, until it is dropped or written over.
     table: Box<[Shared<Chunk>]>,
     /// Number of the newest chunk in the table.
     head: AtomicU64,
@@ -97,10 +143,8 @@ impl Position {
 
 impl Log {
     pub(crate) fn new(bounds: LogBounds, observer: Arc<dyn LogObserver>, first: Counted<Chunk>) -> Self {
-        // Chunks can be closed early (a change of tracks, many bytes): room for twice as many as full ones need.
-        let chunks = bounds.frames.div_ceil(CHUNK_FRAMES).max(2) * 2;
         let log = Self {
-            table: (0..chunks).map(|_| Shared::empty()).collect(),
+            table: (0..bounds.chunks()).map(|_| Shared::empty()).collect(),
             head: AtomicU64::new(first.number),
             random_access: AtomicU64::new(NO_POSITION),
             closed: AtomicBool::new(false),
@@ -178,7 +222,7 @@ impl Log {
     }
 
     fn slot(&self, number: u64) -> Option<&Shared<Chunk>> {
-        self.table.get((number % self.table.len().max(1) as u64) as usize)
+        self.table.get(number as usize & (self.table.len() - 1))
     }
 
     /// The chunk with that number, if it is still kept.
@@ -211,15 +255,13 @@ impl Log {
         }
     }
 
-    /// Whether chunk `number`, just dropped, held the newest random access point. There is none then.
-    pub(crate) fn forget_random_access(&self, number: u64) -> bool {
-        // Only the writer stores positions, and this is the writer.
-        let position = Position::unpack(self.random_access.load(Ordering::Relaxed));
-        let held = position.is_some_and(|position| position.chunk == number);
-        if held {
-            self.random_access.store(NO_POSITION, Ordering::Release);
-        }
-        held
+    /// The chunk of the newest random access point. Only for the writer, the only one who moves that point.
+    pub(crate) fn random_access_chunk(&self) -> Option<u64> {
+        Position::unpack(self.random_access.load(Ordering::Relaxed)).map(|position| position.chunk)
+    }
+
+    pub(crate) fn forget_random_access(&self) {
+        self.random_access.store(NO_POSITION, Ordering::Release);
     }
 
     pub(crate) fn mark_random_access(&self, position: Position) {

@@ -4,15 +4,20 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use arcly_codec::MediaKind;
 
-use crate::{Frame, Log, TrackId, TrackSet, chunk::Chunk, sync::Counted};
+use crate::{
+    Frame, Log, TrackId, TrackSet,
+    chunk::{Ahead, Chunk, Cursor},
+    sync::Counted,
+};
 
 /// A reader of one stream: a chunk and an index in it. Costs no memory of the stream beyond the chunk it stands in, however
 /// long it sleeps.
 pub struct Subscription {
     log: Arc<Log>,
-    chunk: Counted<Chunk>,
-    index: usize,
+    cursor: Cursor,
     options: SubscriptionOptions,
+    /// Some tracks are not read.
+    filters: bool,
     /// Skip everything up to the next random access point of the video.
     awaits_key: bool,
     /// The next frame handed out does not follow the one before.
@@ -91,13 +96,12 @@ impl Subscription {
         if options.is_viewer {
             log.totals.viewers.fetch_add(1, Relaxed);
         }
-        let empty = Counted::new(Chunk::new(0, 0, Arc::default()));
         let options = SubscriptionOptions { max_lag: options.max_lag.or(log.bounds.max_lag), ..options };
         let mut subscription = Self {
             log,
-            chunk: empty,
-            index: 0,
+            cursor: Cursor::new(Counted::new(Chunk::new(0, 0, Arc::default())), 0),
             options,
+            filters: options.tracks != TrackFilter::ALL,
             awaits_key: false,
             discontinuity: false,
             missed: 0,
@@ -111,20 +115,39 @@ impl Subscription {
     ///
     /// A reader that the log has overtaken goes on at the newest random access point, or at the next one if that is no longer
     /// kept; the batch then says [`Batch::discontinuity`].
+    #[inline]
     pub fn read(&mut self, max: usize) -> Read<'_> {
+        if self.is_plain() && self.cursor.look() == Ahead::Frames {
+            return Read::Frames(self.take(max));
+        }
+        self.seek_and_read(max)
+    }
+
+    /// Whether frames are handed out as they are: so they are in nearly all reads.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        !(self.filters | self.awaits_key | self.discontinuity | self.evicted)
+    }
+
+    #[inline(never)]
+    fn seek_and_read(&mut self, max: usize) -> Read<'_> {
         match self.seek() {
             Sought::Empty => Read::Empty,
             Sought::Ended => Read::Ended,
             Sought::Evicted => Read::Evicted,
             Sought::Found => {
-                let waiting = self.chunk.frames_from(self.index);
-                let run = self.wanted_run(waiting).min(max.max(1));
-                let frames = waiting.get(..run).unwrap_or(waiting);
-                self.index += frames.len();
                 let discontinuity = std::mem::take(&mut self.discontinuity);
-                Read::Frames(Batch { frames, tracks: &self.chunk.tracks, discontinuity })
+                let run = self.wanted_run();
+                Read::Frames(Batch { discontinuity, ..self.take(max.min(run)) })
             }
         }
+    }
+
+    /// Frames that the cursor has in front; at least one, as a look has just shown.
+    #[inline]
+    fn take(&mut self, max: usize) -> Batch<'_> {
+        let (frames, tracks) = self.cursor.take(max.max(1));
+        Batch { frames, tracks, discontinuity: false }
     }
 
     /// Whether [`read`](Self::read) would give anything but [`Read::Empty`]. Nothing counts as read.
@@ -143,13 +166,12 @@ impl Subscription {
     }
 
     /// How many of the frames in front belong to tracks that are read.
-    fn wanted_run(&self, waiting: &[Frame]) -> usize {
-        let TrackFilter(words) = self.options.tracks;
-        if words == TrackFilter::ALL.0 {
-            return waiting.len();
+    fn wanted_run(&self) -> usize {
+        if !self.filters {
+            return usize::MAX;
         }
-        let unwanted = |frame: &Frame| !self.options.tracks.contains(frame.track);
-        waiting.iter().position(unwanted).unwrap_or(waiting.len())
+        let ahead = self.cursor.ahead();
+        ahead.iter().position(|frame| !self.options.tracks.contains(frame.track)).unwrap_or(ahead.len())
     }
 
     /// Moves to the first frame that may be handed out.
@@ -158,43 +180,30 @@ impl Subscription {
             if self.evicted {
                 return Sought::Evicted;
             }
-            let published = self.chunk.published();
-            if self.index < published.len {
-                if (!self.awaits_key || self.find_key()) && self.find_wanted() {
-                    return Sought::Found;
-                }
-                continue;
-            }
-            if published.sealed {
-                self.step();
-                continue;
-            }
-            if !self.log.is_closed() {
-                return Sought::Empty;
-            }
-            // The last frames may have been published between the two looks.
-            let published = self.chunk.published();
-            if self.index >= published.len && !published.sealed {
-                return Sought::Ended;
+            match self.cursor.look() {
+                Ahead::Frames if (!self.awaits_key || self.find_key()) && self.find_wanted() => return Sought::Found,
+                Ahead::Frames => {}
+                Ahead::End => self.step(),
+                Ahead::Nothing if !self.log.is_closed() => return Sought::Empty,
+                // The last frames may have been published between the two looks.
+                Ahead::Nothing if self.cursor.look() == Ahead::Nothing => return Sought::Ended,
+                Ahead::Nothing => {}
             }
         }
     }
 
     /// Goes to the next chunk, or jumps when the log has dropped it.
     fn step(&mut self) {
-        match self.log.find(self.chunk.number + 1) {
-            Some(next) => {
-                self.chunk = next;
-                self.index = 0;
-            }
+        match self.log.find(self.cursor.chunk().number + 1) {
+            Some(next) => self.cursor = Cursor::new(next, 0),
             None => self.jump(),
         }
     }
 
     fn jump(&mut self) {
-        let from = self.position();
+        let from = self.cursor.position();
         self.join();
-        let missed = self.position().saturating_sub(from);
+        let missed = self.cursor.position().saturating_sub(from);
         self.discontinuity = true;
         self.log.observer.lagged(missed);
         self.count_missed(missed);
@@ -204,45 +213,43 @@ impl Subscription {
     fn join(&mut self) {
         if let Some((chunk, index)) = self.log.random_access() {
             // Never backwards: that point may lie before what was read already.
-            if chunk.first + index as u64 >= self.position() {
-                (self.chunk, self.index, self.awaits_key) = (chunk, index, false);
+            if chunk.first + index as u64 >= self.cursor.position() {
+                // It is one of the first video track: who does not read that one may have to wait for a key frame of another.
+                (self.cursor, self.awaits_key) = (Cursor::new(chunk, index), self.filters);
                 return;
             }
         }
         if let Some(newest) = self.log.newest() {
-            self.index = newest.published().len;
-            self.chunk = newest;
+            self.cursor = Cursor::behind(newest);
         }
         self.awaits_key = true;
     }
 
-    /// Frames published before the cursor.
-    fn position(&self) -> u64 {
-        self.chunk.first + self.index as u64
-    }
-
     /// Skips frames of tracks that are not read.
     fn find_wanted(&mut self) -> bool {
-        let waiting = self.chunk.frames_from(self.index);
-        let skip = waiting.iter().position(|frame| self.options.tracks.contains(frame.track));
-        self.index += skip.unwrap_or(waiting.len());
-        skip.is_some()
+        if !self.filters {
+            return true;
+        }
+        let found = self.cursor.ahead().iter().position(|frame| self.options.tracks.contains(frame.track));
+        self.cursor.take(found.unwrap_or(usize::MAX));
+        found.is_some()
     }
 
     /// Skips to the first frame with which a decoder can begin; a stream of which no video is read can be entered anywhere.
     fn find_key(&mut self) -> bool {
         let is_read = |id| self.options.tracks.contains(id);
-        let has_video =
-            self.chunk.tracks.tracks.iter().any(|track| track.kind() == MediaKind::Video && is_read(track.id));
-        let waiting = self.chunk.frames_from(self.index);
-        let skip = if has_video { waiting.iter().position(Frame::is_key) } else { Some(0) };
-        let skipped = skip.unwrap_or(waiting.len());
-        self.index += skipped;
-        self.awaits_key = skip.is_none();
+        let tracks = &self.cursor.chunk().tracks;
+        let is_video = |id| tracks.find(id).is_some_and(|track| track.kind() == MediaKind::Video);
+        let has_video = tracks.tracks.iter().any(|track| is_video(track.id) && is_read(track.id));
+        let begins = |frame: &Frame| frame.is_key() && is_read(frame.track) && is_video(frame.track);
+        let found = if has_video { self.cursor.ahead().iter().position(begins) } else { Some(0) };
+        let (skipped, _) = self.cursor.take(found.unwrap_or(usize::MAX));
+        let skipped = skipped.len() as u64;
+        self.awaits_key = found.is_none();
         if self.discontinuity {
-            self.count_missed(skipped as u64);
+            self.count_missed(skipped);
         }
-        skip.is_some()
+        found.is_some() && !self.evicted
     }
 
     fn count_missed(&mut self, frames: u64) {

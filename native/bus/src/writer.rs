@@ -12,21 +12,30 @@ use std::{
 use arcly_codec::MediaKind;
 
 use crate::{
-    BusError, Frame, Log, LogBounds, LogObserver, Track, TrackSet, chunk::ChunkWriter, log::Position,
+    BusError, Frame, Log, LogBounds, LogObserver, Track, TrackId, TrackSet,
+    chunk::ChunkWriter,
+    log::{Position, Size},
     timeline::Timeline,
 };
 
 /// A chunk is closed early once it holds this part of [`LogBounds::bytes`], so that memory is given back in small steps.
 const CHUNK_BYTES_PART: usize = 8;
 
+/// Without pictures every frame will do to begin with, but players want some to start from: joiners get up to so many that have passed,
+/// 0.7 s of AAC at 48 kHz.
+const SOUND_RUN_FRAMES: usize = 32;
+
 /// The writing end of a log. Dropping it ends the stream.
 pub struct LogWriter {
     log: Arc<Log>,
     chunk: ChunkWriter,
     tracks: Arc<TrackSet>,
-    has_video: bool,
+    /// The track whose key frames are where readers enter; none without video.
+    first_video: Option<TrackId>,
     timeline: Timeline,
     kept: Kept,
+    /// From the newest key frame on.
+    gop: Size,
 }
 
 /// What the publishing of a frame brought about, besides the frame.
@@ -43,12 +52,6 @@ struct Kept {
     total: Size,
 }
 
-#[derive(Default, Clone, Copy)]
-struct Size {
-    frames: usize,
-    bytes: usize,
-}
-
 impl LogWriter {
     /// A new log within `bounds`; `observer` hears of slow readers.
     pub fn new(bounds: LogBounds, observer: Arc<dyn LogObserver>) -> Self {
@@ -58,7 +61,7 @@ impl LogWriter {
         let mut chunks = VecDeque::with_capacity(log.capacity_chunks() + 1);
         chunks.push_back(Size::default());
         let kept = Kept { oldest: 0, chunks, total: Size::default() };
-        Self { log, chunk, tracks, has_video: false, timeline: Timeline::default(), kept }
+        Self { log, chunk, tracks, first_video: None, timeline: Timeline::default(), kept, gop: Size::default() }
     }
 
     /// The log that is written to.
@@ -88,7 +91,7 @@ impl LogWriter {
         tracks.sort_by_key(|track| track.id);
         let revision = self.tracks.revision.wrapping_add(1);
         self.tracks = Arc::new(TrackSet { revision, tracks });
-        self.has_video = self.tracks.first(MediaKind::Video).is_some();
+        self.first_video = self.tracks.first(MediaKind::Video).map(|track| track.id);
         self.timeline.keep(&self.tracks);
         self.next_chunk();
         Ok(())
@@ -102,7 +105,7 @@ impl LogWriter {
     /// then dropped and the stream goes on.
     pub fn publish(&mut self, mut frame: Frame) -> Result<Published, BusError> {
         let is_video = self.check(&mut frame)?;
-        let (bytes, is_key) = (frame.payload.len(), frame.is_key() && is_video);
+        let (bytes, is_key) = (frame.payload.len(), frame.is_key() && self.first_video == Some(frame.track));
         if self.chunk.is_full() || self.kept.newest().bytes > self.log.bounds.bytes / CHUNK_BYTES_PART {
             self.next_chunk();
         }
@@ -111,8 +114,8 @@ impl LogWriter {
         if self.chunk.push(frame).is_ok() {
             self.account(bytes, is_video);
         }
-        // Without pictures every frame will do: joiners get the newest chunk, so that players have something to start with.
-        if is_key || (!self.has_video && position.index == 0) {
+        if is_key || (self.first_video.is_none() && position.index.is_multiple_of(SOUND_RUN_FRAMES)) {
+            self.gop = Size { frames: 1, bytes };
             self.log.mark_random_access(position);
         }
         let gop_truncated = self.keep_bounds();
@@ -150,15 +153,22 @@ impl LogWriter {
             add(&totals.other_frames, 1);
         }
         self.kept.add(bytes);
+        self.gop.add(bytes);
     }
 
-    /// Drops the oldest chunks until the bounds hold; whether that took the random access point away.
+    /// Drops the oldest chunks until the bounds hold, but none of a GOP that is within its own; whether that or its size has taken the
+    /// random access point away.
     fn keep_bounds(&mut self) -> bool {
-        let mut truncated = false;
-        while self.kept.exceeds(&self.log.bounds) {
-            let number = self.kept.drop_oldest();
-            self.log.forget(number);
-            truncated |= self.log.forget_random_access(number);
+        let bounds = self.log.bounds;
+        let entry = self.log.random_access_chunk();
+        let fits = self.gop.fits(bounds.gop());
+        let needed = entry.filter(|_| fits).unwrap_or(u64::MAX);
+        while self.kept.exceeds(&bounds) && self.kept.oldest < needed {
+            self.log.forget(self.kept.drop_oldest());
+        }
+        let truncated = entry.is_some_and(|chunk| !fits || chunk < self.kept.oldest);
+        if truncated {
+            self.log.forget_random_access();
         }
         truncated
     }
@@ -182,12 +192,10 @@ impl Kept {
     }
 
     fn add(&mut self, bytes: usize) {
-        if let Some(size) = self.chunks.back_mut() {
-            size.frames += 1;
-            size.bytes += bytes;
+        if let Some(newest) = self.chunks.back_mut() {
+            newest.add(bytes);
         }
-        self.total.frames += 1;
-        self.total.bytes += bytes;
+        self.total.add(bytes);
     }
 
     /// Whether the bounds hold without the oldest chunk (frames), or do not hold with it (bytes). The newest is never dropped.

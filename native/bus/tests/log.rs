@@ -14,7 +14,7 @@ use std::{
 
 use arcly_bus::{
     BusError, CHUNK_FRAMES, Frame, FrameFlags, LogBounds, LogObserver, LogWriter, Publisher, PublisherHooks, Read,
-    Subscription, SubscriptionOptions, TrackFilter, TrackId, TrackSet, WakeSlot,
+    Subscription, SubscriptionOptions, Track, TrackFilter, TrackId, TrackSet, WakeSlot,
 };
 use bytes::Bytes;
 use common::*;
@@ -65,16 +65,15 @@ fn a_joiner_before_the_first_key_frame_waits_for_it() {
 }
 
 #[test]
-fn an_audio_only_stream_is_entered_at_its_newest_chunk() {
+fn an_audio_only_stream_is_entered_a_little_before_its_end() {
     let mut publisher = empty_stream(Default::default());
     publisher.set_tracks(vec![audio_track()]).unwrap();
-    let full = CHUNK_FRAMES as u64;
-    for n in 0..full + 10 {
+    for n in 0..200 {
         publisher.publish(frame(AUDIO, n, false)).unwrap();
     }
     let mut reader = publisher.log().subscribe();
-    publisher.publish(frame(AUDIO, full + 10, false)).unwrap();
-    assert_eq!(numbers(&mut reader), (full..=full + 10).collect::<Vec<_>>());
+    publisher.publish(frame(AUDIO, 200, false)).unwrap();
+    assert_eq!(numbers(&mut reader), (192..=200).collect::<Vec<_>>(), "at every 32nd frame");
 }
 
 #[test]
@@ -139,7 +138,7 @@ fn memory_is_bounded_in_bytes_and_a_sleeping_reader_pins_one_chunk() {
     }
     let mut publisher = stream(100_000, limit);
     let asleep = publisher.log().subscribe();
-    let total = 1000;
+    let total = if cfg!(miri) { 300 } else { 1000 };
     for n in 0..total {
         let payload = Bytes::from_owner(Counted(vec![0; frame_bytes], freed.clone()));
         publisher.publish(Frame { payload, ..frame(VIDEO, n, n % 10 == 0) }).unwrap();
@@ -216,7 +215,7 @@ impl LogObserver for Heard {
 /// A stream that keeps few frames, and who hears of its readers.
 fn observed(max_lag: Option<u64>) -> (Publisher, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
-    let bounds = LogBounds { frames: 128, bytes: 1 << 20, max_lag };
+    let bounds = LogBounds { frames: 128, bytes: 1 << 20, max_lag, ..LogBounds::default() };
     let mut publisher = Publisher::new(LogWriter::new(bounds, heard.clone()), Box::new(()));
     publisher.set_tracks(vec![video_track(1280), audio_track()]).unwrap();
     (publisher, heard)
@@ -244,6 +243,95 @@ fn a_reader_that_missed_more_than_it_may_is_evicted_for_good() {
     assert_eq!(heard.evicted.load(Ordering::Relaxed), 1, "and said once");
     assert!(read_all(&mut patient) > 0, "a reader may say otherwise");
     assert!(matches!(patient.read(1), Read::Empty));
+}
+
+#[test]
+fn a_reader_evicted_while_it_waits_for_a_key_frame_gets_nothing_more() {
+    // The GOP is truncated, so the reader jumps to where there is no key frame, and waits for one.
+    let jumped = |max_lag| {
+        let (mut publisher, heard) = observed(max_lag);
+        let mut reader = publisher.log().subscribe();
+        publish(&mut publisher, 0..1900, 10_000);
+        read_all(&mut reader);
+        (publisher, heard, reader)
+    };
+    let missed = jumped(None).2.missed();
+    let (mut publisher, heard, mut reader) = jumped(Some(missed + 5));
+    publish(&mut publisher, 1900..1910, 10_000);
+    publisher.publish(frame(VIDEO, 1910, true)).unwrap();
+    assert!(matches!(reader.read(1), Read::Evicted), "it comes five frames too late");
+    assert_eq!(heard.evicted.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn the_present_gop_is_kept_whole_up_to_its_own_bounds() {
+    for (gop_frames, gop_bytes, kept) in [(1000, 1 << 20, true), (999, 1 << 20, false), (1000, 7_999, false)] {
+        let (gop_frames, gop_bytes) = (Some(gop_frames), Some(gop_bytes));
+        let bounds = LogBounds { frames: 128, bytes: 4000, gop_frames, gop_bytes, max_lag: None };
+        let mut publisher = empty_stream(bounds);
+        publisher.set_tracks(vec![video_track(1280)]).unwrap();
+        publish(&mut publisher, 0..1000, 10_000);
+        let seen = numbers(&mut publisher.log().subscribe());
+        assert_eq!(seen.len(), if kept { 1000 } else { 0 }, "{bounds:?}: eight bytes a frame");
+    }
+}
+
+#[test]
+fn a_gop_bound_below_the_ring_truncates_earlier_and_is_told_once() {
+    let truncated = Arc::new(AtomicUsize::new(0));
+    let bounds = LogBounds { gop_frames: Some(30), ..LogBounds::default() };
+    let writer = LogWriter::new(bounds, Arc::new(()));
+    let mut publisher = Publisher::new(writer, Box::new(Keep(Arc::default(), truncated.clone())));
+    publisher.set_tracks(vec![video_track(1280)]).unwrap();
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..30, 100);
+    assert_eq!((truncated.load(Ordering::Relaxed), numbers(&mut publisher.log().subscribe()).len()), (0, 30));
+    publish(&mut publisher, 30..100, 100);
+    assert_eq!((truncated.load(Ordering::Relaxed), numbers(&mut publisher.log().subscribe()).len()), (1, 0));
+    assert_eq!(numbers(&mut reader).len(), 100, "who reads along loses nothing");
+}
+
+#[test]
+fn many_changes_of_tracks_truncate_a_gop_and_say_so() {
+    let truncated = Arc::new(AtomicUsize::new(0));
+    let writer = LogWriter::new(LogBounds { frames: 128, ..LogBounds::default() }, Arc::new(()));
+    let mut publisher = Publisher::new(writer, Box::new(Keep(Arc::default(), truncated.clone())));
+    publisher.set_tracks(vec![video_track(1280)]).unwrap();
+    publish(&mut publisher, 0..1, 10);
+    // Each takes a place in the table, though the frames are few.
+    (0..100).for_each(|n| publisher.set_tracks(vec![video_track(n)]).unwrap());
+    publisher.publish(frame(VIDEO, 1, false)).unwrap();
+    assert_eq!(truncated.load(Ordering::Relaxed), 1);
+    assert!(matches!(publisher.log().subscribe().read(1), Read::Empty));
+}
+
+#[test]
+fn readers_enter_at_key_frames_of_the_first_video_and_each_reads_its_own_from_one() {
+    let second = TrackId(2);
+    let mut publisher = empty_stream(LogBounds::default());
+    publisher.set_tracks(vec![video_track(1280), Track { id: second, ..video_track(640) }]).unwrap();
+    let mut publish = |track, n, key| publisher.publish(frame(track, n, key)).unwrap();
+    publish(VIDEO, 0, true);
+    publish(second, 1, true);
+    publish(VIDEO, 2, false);
+    publish(second, 3, false);
+    publish(VIDEO, 4, true);
+    publish(second, 5, false);
+    publish(second, 6, true);
+    let only = |id| SubscriptionOptions { tracks: TrackFilter::only([id]), ..Default::default() };
+    assert_eq!(numbers(&mut publisher.log().subscribe()), [4, 5, 6]);
+    assert_eq!(numbers(&mut publisher.log().subscribe_with(only(VIDEO))), [4]);
+    assert_eq!(numbers(&mut publisher.log().subscribe_with(only(second))), [6]);
+}
+
+#[test]
+fn a_close_wakes_all_who_wait() {
+    let publisher = stream(128, 1 << 20);
+    let counts: Vec<_> = (0..10).map(|_| Arc::new(Count(AtomicUsize::new(0)))).collect();
+    let slots: Vec<_> = counts.iter().map(|count| WakeSlot::new(publisher.log(), Waker::from(count.clone()))).collect();
+    slots.iter().for_each(WakeSlot::arm);
+    publisher.log().close();
+    assert!(counts.iter().all(|count| count.0.load(Ordering::SeqCst) == 1));
 }
 
 #[test]
@@ -375,9 +463,9 @@ fn an_armed_slot_is_woken_once_and_at_the_end() {
 }
 
 #[test]
-fn one_writer_and_eight_readers_on_real_threads_agree() {
+fn one_writer_and_readers_on_real_threads_agree() {
     let mut publisher = stream(256, 1 << 20);
-    let readers: Vec<_> = (0..8)
+    let readers: Vec<_> = (0..if cfg!(miri) { 2 } else { 8 })
         .map(|_| {
             let mut reader = publisher.log().subscribe();
             std::thread::spawn(move || {
@@ -400,9 +488,10 @@ fn one_writer_and_eight_readers_on_real_threads_agree() {
             })
         })
         .collect();
-    publish(&mut publisher, 0..200_000, 30);
+    let frames = if cfg!(miri) { 2_000 } else { 200_000 };
+    publish(&mut publisher, 0..frames, 30);
     drop(publisher);
     for reader in readers {
-        assert_eq!(reader.join().unwrap(), 200_000, "received + missed = published");
+        assert_eq!(reader.join().unwrap(), frames, "received + missed = published");
     }
 }

@@ -124,3 +124,18 @@ fn an_armed_reader_sees_the_frame_or_is_woken() {
         assert!(seen || flag.0.load(Ordering::SeqCst) == 1, "the frame was neither seen nor announced");
     });
 }
+
+#[test]
+fn an_armed_reader_sees_the_end_or_is_woken() {
+    model(3, || {
+        let publisher = stream(8, 1 << 20);
+        let mut reader = publisher.log().subscribe();
+        let flag = Arc::new(Flag(AtomicUsize::new(0)));
+        let slot = WakeSlot::new(publisher.log(), Waker::from(flag.clone()));
+        let closing = loom::thread::spawn(move || publisher.log().close());
+        slot.arm();
+        let seen = matches!(reader.read(1), Read::Ended);
+        closing.join().unwrap();
+        assert!(seen || flag.0.load(Ordering::SeqCst) == 1, "the end was neither seen nor announced");
+    });
+}

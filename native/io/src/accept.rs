@@ -12,16 +12,21 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::Semaphore,
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::Inbox;
+use crate::{Inbox, tls::Connection};
 
 /// Connections that the kernel may hold for us before they are accepted.
 const BACKLOG: i32 = 1024;
 
 /// After a failed `accept` (no descriptors left, say): long enough not to spin, short enough not to be felt.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How long a peer may take for a TLS handshake: stops one that opens connections and says nothing.
+const TLS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long connections may take to end after the listener was told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
@@ -74,22 +79,25 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Serves each connection of `listener` by `serve` in a task of its own, at most `connections_max` at a time.
+    /// Serves each connection of `listener` by `serve` in a task of its own, at most `connections_max` at a time; behind TLS when there
+    /// is a `tls`.
     pub(crate) fn spawn<S, F>(
         runtime: &Handle,
         listener: StdListener,
+        tls: Option<TlsAcceptor>,
         connections_max: usize,
         inbox: Arc<Inbox>,
         serve: S,
     ) -> std::io::Result<Self>
     where
-        S: Fn(TcpStream, SocketAddr, CancellationToken) -> F + Send + 'static,
+        S: Fn(Connection, SocketAddr, CancellationToken) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let _context = runtime.enter();
         let listener = TcpListener::from_std(listener)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let accepting = accept(listener, connections_max, inbox, serve, stop.clone(), tasks.clone());
+        let door = Door { tls, serve };
+        let accepting = accept(listener, connections_max, inbox, door, stop.clone(), tasks.clone());
         tasks.spawn(accepting);
         Ok(Self { stop, tasks })
     }
@@ -98,7 +106,7 @@ impl Acceptor {
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
-        let _ = tokio::time::timeout(DRAIN_DEADLINE, self.tasks.wait()).await;
+        let _ = timeout(DRAIN_DEADLINE, self.tasks.wait()).await;
     }
 }
 
@@ -108,15 +116,41 @@ impl Drop for Acceptor {
     }
 }
 
+/// What a connection passes through.
+#[derive(Clone)]
+struct Door<S> {
+    tls: Option<TlsAcceptor>,
+    serve: S,
+}
+
+impl<S> Door<S> {
+    async fn enter<F: Future<Output = ()>>(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: CancellationToken,
+        inbox: Arc<Inbox>,
+    ) where
+        S: Fn(Connection, SocketAddr, CancellationToken) -> F,
+    {
+        let Some(tls) = self.tls else { return (self.serve)(Connection::Plain(stream), peer, stop).await };
+        match timeout(TLS_DEADLINE, tls.accept(stream)).await {
+            Ok(Ok(stream)) => (self.serve)(Connection::Tls(Box::new(stream)), peer, stop).await,
+            Ok(Err(error)) => inbox.warn(format!("{peer}: no TLS with this peer: {error}")),
+            Err(_) => inbox.warn(format!("{peer}: no TLS handshake within {} s", TLS_DEADLINE.as_secs())),
+        }
+    }
+}
+
 async fn accept<S, F>(
     listener: TcpListener,
     connections_max: usize,
     inbox: Arc<Inbox>,
-    serve: S,
+    door: Door<S>,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) where
-    S: Fn(TcpStream, SocketAddr, CancellationToken) -> F,
+    S: Fn(Connection, SocketAddr, CancellationToken) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(connections_max));
@@ -141,7 +175,7 @@ async fn accept<S, F>(
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         // Media is sent in whole frames: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        let serving = tokio::spawn(serve(stream, peer, stop.clone()));
+        let serving = tokio::spawn(door.clone().enter(stream, peer, stop.clone(), inbox.clone()));
         let inbox = inbox.clone();
         tasks.spawn(async move {
             // A task of its own, so that a panic ends one connection and is told.

@@ -13,9 +13,11 @@ mod inbox;
 mod play;
 pub mod rtmp;
 mod runtime;
+mod tls;
 
 pub use accept::ListenError;
 pub use inbox::{Inbox, Notice};
 pub use play::{PlayAsk, PlayDenial, PlayRequest};
 pub use runtime::Runtime;
+pub use tls::{TlsError, TlsIdentity};
 pub use tokio::runtime::Handle;

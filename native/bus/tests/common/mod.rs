@@ -37,7 +37,7 @@ pub fn empty_stream(bounds: LogBounds) -> Publisher {
 }
 
 pub fn stream(frames: usize, bytes: usize) -> Publisher {
-    let mut publisher = empty_stream(LogBounds { frames, bytes, max_lag: None });
+    let mut publisher = empty_stream(LogBounds { frames, bytes, max_lag: None, ..LogBounds::default() });
     publisher.set_tracks(vec![video_track(1280), audio_track()]).unwrap();
     publisher
 }

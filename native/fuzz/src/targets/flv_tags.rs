@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// Small limits, so that they are reached; a key picture of the demo clip just passes.
-const LOG_BOUNDS: LogBounds = LogBounds { frames: 128, bytes: 40 << 10, max_lag: None };
+const LOG_BOUNDS: LogBounds =
+    LogBounds { frames: 128, bytes: 40 << 10, gop_frames: None, gop_bytes: None, max_lag: None };
 /// What `LogBounds` promises: an eighth more, and a frame.
 const LOG_BYTES_MAX: usize = LOG_BOUNDS.bytes + LOG_BOUNDS.bytes / 8 + LOG_BOUNDS.bytes;
 /// Frames beyond the bound: dropped a chunk at a time.

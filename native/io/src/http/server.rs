@@ -8,7 +8,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::{net::TcpStream, runtime::Handle};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         origin::media_path,
         response::{Body, error, method_not_allowed, options},
     },
+    tls::{Connection, TlsIdentity},
 };
 
 /// How a listener behaves.
@@ -32,13 +33,18 @@ pub struct HttpOptions {
     pub app_socket: Option<PathBuf>,
     /// Whether the host is asked who may play. Default false: everybody may.
     pub asks: bool,
+    /// HTTPS: who we are. Default none: HTTP.
+    pub tls: Option<Arc<TlsIdentity>>,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { connections_max: 10_000, app_socket: None, asks: false }
+        Self { connections_max: 10_000, app_socket: None, asks: false, tls: None }
     }
 }
+
+/// Browsers speak HTTP/2 only where it was agreed upon (RFC 9113 §3.2).
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// How long a client may take to send the head of a request: stops one that sends a byte a minute.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
@@ -75,8 +81,11 @@ impl HttpListener {
         let local = listener.local_addr().map_err(failed)?;
         let gate = options.asks.then(|| inbox.clone());
         let site = Arc::new(Site { origin, app: options.app_socket.map(App::new), gate });
+        let tls = options.tls.as_ref().map(|identity| identity.acceptor(&ALPN)).transpose();
+        let tls = tls.map_err(|error| failed(std::io::Error::other(error)))?;
         let serve = move |stream, peer, stop| serve(stream, peer, stop, site.clone());
-        let acceptor = Acceptor::spawn(runtime, listener, options.connections_max, inbox, serve).map_err(failed)?;
+        let acceptor =
+            Acceptor::spawn(runtime, listener, tls, options.connections_max, inbox, serve).map_err(failed)?;
         Ok(Self { acceptor, addr: local })
     }
 
@@ -97,7 +106,7 @@ struct Site {
     gate: Option<Arc<Inbox>>,
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, stop: CancellationToken, site: Arc<Site>) {
+async fn serve(stream: Connection, peer: SocketAddr, stop: CancellationToken, site: Arc<Site>) {
     let service = service_fn(move |request| {
         let site = site.clone();
         async move { Ok::<_, Infallible>(site.answer(request, peer).await) }

@@ -15,7 +15,6 @@ use std::{
 use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     runtime::Handle,
     sync::{Notify, mpsc},
     time::{Instant, sleep_until, timeout},
@@ -30,6 +29,7 @@ use crate::{
         request::{Answer, RequestId},
         to_bus::{ENDED_HERE, ToBus},
     },
+    tls::{Connection as Stream, TlsIdentity},
 };
 
 /// How a listener behaves.
@@ -41,11 +41,13 @@ pub struct RtmpOptions {
     pub decision_deadline: Duration,
     /// What one connection may make us hold.
     pub limits: Limits,
+    /// RTMPS: who we are. Default none: RTMP.
+    pub tls: Option<Arc<TlsIdentity>>,
 }
 
 impl Default for RtmpOptions {
     fn default() -> Self {
-        Self { connections_max: 4096, decision_deadline: Duration::from_secs(10), limits: Limits::default() }
+        Self { connections_max: 4096, decision_deadline: Duration::from_secs(10), limits: Limits::default(), tls: None }
     }
 }
 
@@ -87,8 +89,10 @@ impl RtmpListener {
         let listener = bind(addr)?;
         let local = listener.local_addr().map_err(failed)?;
         let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
+        let tls = options.tls.as_ref().map(|identity| identity.acceptor(&[])).transpose();
+        let tls = tls.map_err(|error| failed(io::Error::other(error)))?;
         let serve = move |stream, peer, stop| serve(stream, peer, stop, options.clone(), shared_inbox.clone());
-        let acceptor = Acceptor::spawn(runtime, listener, connections_max, inbox, serve).map_err(failed)?;
+        let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
         Ok(Self { acceptor, addr: local })
     }
 
@@ -103,13 +107,7 @@ impl RtmpListener {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    stop: CancellationToken,
-    options: RtmpOptions,
-    inbox: Arc<Inbox>,
-) {
+async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, options: RtmpOptions, inbox: Arc<Inbox>) {
     let mut connection = Connection::new(peer, options, inbox);
     let end = connection.run(&mut stream, &stop).await;
     connection.end(&end);
@@ -120,7 +118,7 @@ async fn serve(
 
 /// Lets the peer read why it is sent away: a socket closed with unread input is reset, and a reset takes back what the peer has
 /// not read yet (RFC 1122 §4.2.2.13).
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut Stream) {
     let mut left = LINGER_BYTES_MAX;
     let mut scratch = [0; 4096];
     let draining = async {
@@ -231,7 +229,7 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self, stream: &mut TcpStream, stop: &CancellationToken) -> End {
+    async fn run(&mut self, stream: &mut Stream, stop: &CancellationToken) -> End {
         let mut buffer = vec![0; READ_BUFFER_BYTES];
         loop {
             if let Err(end) = self.flush(stream).await {
@@ -399,7 +397,7 @@ impl Connection {
         }
     }
 
-    async fn flush(&mut self, stream: &mut TcpStream) -> Result<(), End> {
+    async fn flush(&mut self, stream: &mut Stream) -> Result<(), End> {
         while let Some(bytes) = self.machine.poll_output() {
             let written = timeout(WRITE_DEADLINE, stream.write_all(&bytes)).await;
             written.map_err(|_| End::Failed("the peer does not read our answers".into()))??;

@@ -1,7 +1,7 @@
 //! The transport packet (ISO/IEC 13818-1 §2.4.3.2) and its adaptation field (§2.4.3.4).
 
-/// Bytes of a transport packet.
-pub(super) const PACKET_BYTES: usize = 188;
+use super::super::PACKET_BYTES;
+
 /// Bytes of a packet behind its header.
 const BODY_BYTES: usize = PACKET_BYTES - HEADER_BYTES;
 const HEADER_BYTES: usize = 4;

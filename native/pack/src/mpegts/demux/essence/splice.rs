@@ -1,0 +1,98 @@
+//! When a splice is (ANSI/SCTE 35 §9.6): the section itself stays as it is.
+
+use arcly_codec::bits::BitReader;
+
+use crate::mpegts::crc::crc_32;
+
+/// `table_id` of a `splice_info_section`.
+const TABLE_SPLICE_INFO: u8 = 0xFC;
+const SPLICE_INSERT: u32 = 5;
+const TIME_SIGNAL: u32 = 6;
+
+/// What a `splice_info_section` says of its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::mpegts) struct Splice {
+    /// `pts_adjustment`: 33 bits of 90 kHz.
+    pub(in crate::mpegts) pts_adjustment: i64,
+    /// `pts_time` of the command, without the adjustment, when it has one for the whole program.
+    pub(in crate::mpegts) pts_time: Option<i64>,
+}
+
+/// Reads a section; `None` when it is none of SCTE 35, or its CRC is wrong.
+pub(in crate::mpegts) fn splice(section: &[u8]) -> Option<Splice> {
+    let is_whole = section.first() == Some(&TABLE_SPLICE_INFO) && crc_32(section) == 0;
+    let mut bits = BitReader::new(section);
+    if !is_whole || bits.skip(32, "splice_info_section").is_err() {
+        return None;
+    }
+    let is_encrypted = bits.flag("encrypted_packet").ok()?;
+    bits.skip(6, "encryption_algorithm").ok()?;
+    let pts_adjustment = time(&mut bits)?;
+    bits.skip(8 + 12 + 12, "cw_index, tier, splice_command_length").ok()?;
+    let pts_time = if is_encrypted { None } else { command_time(&mut bits) };
+    Some(Splice { pts_adjustment, pts_time })
+}
+
+fn command_time(bits: &mut BitReader<'_>) -> Option<i64> {
+    match bits.u(8, "splice_command_type").ok()? {
+        TIME_SIGNAL => splice_time(bits),
+        SPLICE_INSERT => {
+            bits.skip(32, "splice_event_id").ok()?;
+            let is_cancelled = bits.flag("splice_event_cancel_indicator").ok()?;
+            bits.skip(7 + 1, "out_of_network_indicator").ok()?;
+            let is_of_program = bits.flag("program_splice_flag").ok()?;
+            bits.skip(1, "duration_flag").ok()?;
+            let is_immediate = bits.flag("splice_immediate_flag").ok()?;
+            bits.skip(4, "event_id_compliance_flag").ok()?;
+            (!is_cancelled && is_of_program && !is_immediate).then(|| splice_time(bits)).flatten()
+        }
+        _ => None,
+    }
+}
+
+fn splice_time(bits: &mut BitReader<'_>) -> Option<i64> {
+    if !bits.flag("time_specified_flag").ok()? {
+        return None;
+    }
+    bits.skip(6, "reserved").ok()?;
+    time(bits)
+}
+
+fn time(bits: &mut BitReader<'_>) -> Option<i64> {
+    let high = bits.u(1, "highest bit of a time").ok()?;
+    let low = bits.u(32, "time").ok()?;
+    Some(i64::from(high) << 32 | i64::from(low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first sample of SCTE 35 §14: `time_signal` at 0x072BD0050.
+    const TIME_SIGNAL_SAMPLE: &str = "FC3034000000000000FFFFF00506FE72BD0050001E021C435545494800008E7FCF0001A599B00808000000002CA0A18A3402009AC9D17E";
+    /// The second one: `splice_insert` at 0x07369C02E.
+    const SPLICE_INSERT_SAMPLE: &str =
+        "FC302F000000000000FFFFF014054800008F7FEFFE7369C02EFE0052CCF500000000000A0008435545490000013562DBA30A";
+
+    fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..][..2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn samples_of_the_standard_say_their_times() {
+        for (sample, pts_time) in [(TIME_SIGNAL_SAMPLE, 0x0_72BD_0050), (SPLICE_INSERT_SAMPLE, 0x0_7369_C02E)] {
+            assert_eq!(splice(&unhex(sample)), Some(Splice { pts_adjustment: 0, pts_time: Some(pts_time) }));
+        }
+    }
+
+    #[test]
+    fn truncated_and_broken_sections_are_none() {
+        let sample = unhex(SPLICE_INSERT_SAMPLE);
+        (0..sample.len()).for_each(|bytes| assert_eq!(splice(&sample[..bytes]), None));
+        for at in 0..sample.len() {
+            let mut broken = sample.clone();
+            broken[at] ^= 0x10;
+            assert_eq!(splice(&broken), None);
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! Transport streams, read: bytes in pieces of any size, however damaged, to frames of the bus.
+//!
+//! | what | where | clause |
+//! |---|---|---|
+//! | packets of 188, 192 or 204 bytes, found again behind garbage | `sync` | §2.4.3.3 |
+//! | header, adaptation field, continuity | `packet` | §2.4.3.2 to §2.4.3.5 |
+//! | sections over many packets, CRC | `section` | §2.4.4 |
+//! | PAT, PMT, descriptors | `psi` | §2.4.4, §2.6 |
+//! | PES packets, unbounded or not | `pes` | §2.4.3.6 |
+//! | 33-bit times to one timeline | `timeline` | §2.4.3.7 |
+//! | which coding, and its frames | `essence` | Table 2-34 and others |
+//! | a stream, a program | `stream`, `program` | |
+//!
+//! Tolerated: marker bits that are not set, programs that are not registered for what they carry, sync bytes and
+//! continuity of whatever passes by. Not done: descrambling; buffer models; PIDs that the Program Map does not name.
+
+mod essence;
+mod packet;
+mod pes;
+mod program;
+mod psi;
+mod section;
+mod stream;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+use std::collections::BTreeMap;
+
+use arcly_bus::{Language, TrackId};
+use arcly_codec::Codec;
+
+use self::{
+    essence::Coding,
+    packet::Packet,
+    program::{Program, Sink},
+    psi::{LongSection, MAX_PROGRAMS, ProgramMap},
+    section::Sections,
+    sync::Sync,
+};
+use super::PACKET_BYTES;
+use crate::{Item, PackError};
+
+/// Which program is read, and what a sender may make the demuxer hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TsOptions {
+    /// The `program_number`; `None`: the first whose map comes and names something that can be read.
+    pub program: Option<u16>,
+    /// Limits of memory.
+    pub limits: TsLimits,
+}
+
+/// What a sender may make a demuxer hold, for each stream of the chosen program (64 of them at most).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TsLimits {
+    /// Bytes of a PES packet of video. Stops a picture that never ends. Default: 16 MiB.
+    pub video_pes_bytes: usize,
+    /// Bytes of any other PES packet. Default: 1 MiB.
+    pub other_pes_bytes: usize,
+}
+
+impl Default for TsLimits {
+    fn default() -> Self {
+        Self { video_pes_bytes: 16 << 20, other_pes_bytes: 1 << 20 }
+    }
+}
+
+/// What a demuxer has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TsStats {
+    /// Packets, null packets and broken ones included.
+    pub packets: u64,
+    /// Frames given out.
+    pub frames: u64,
+    /// Bytes that belong to no packet.
+    pub skipped_bytes: u64,
+    /// Packets with `transport_error_indicator`, or with an adaptation field that does not fit.
+    pub broken_packets: u64,
+    /// Packets and PES packets that are scrambled.
+    pub scrambled_packets: u64,
+    /// Packets that came twice (§2.4.3.3 allows it).
+    pub duplicate_packets: u64,
+    /// Gaps in the continuity counters of what is read.
+    pub continuity_errors: u64,
+    /// Sections with a wrong CRC, or none of what their PID should have.
+    pub broken_sections: u64,
+    /// PES packets that were cut off, or larger than their limit, or none.
+    pub dropped_pes: u64,
+    /// Access units that were malformed, or had no time, or came before their configuration.
+    pub dropped_frames: u64,
+}
+
+/// A program of a transport stream, as its map says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramInfo {
+    /// `program_number`.
+    pub number: u16,
+    /// Where its map is.
+    pub map_pid: u16,
+    /// Whether this is the one that is read.
+    pub is_chosen: bool,
+    /// Its streams; none while its map has not come.
+    pub streams: Vec<StreamInfo>,
+}
+
+/// An elementary stream of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Where its packets are.
+    pub pid: u16,
+    /// `stream_type` (Table 2-34).
+    pub stream_type: u8,
+    /// What it is; `None` when it cannot be read.
+    pub codec: Option<Codec>,
+    /// What is spoken, if that is said.
+    pub language: Option<Language>,
+    /// Its track, if its program is chosen.
+    pub track: Option<TrackId>,
+}
+
+/// Reads one program of a transport stream.
+///
+/// After each [`push`](Self::push), [`poll`](Self::poll) until it is empty. Nothing is an error: what is damaged is dropped and
+/// counted, and the next frame of its track is a discontinuity.
+///
+/// - The first video track is 0, the first audio track 1, others follow. A track is announced when its configuration is known:
+///   for most codecs with its first frame. Frames before that are dropped.
+/// - Times are those of the stream, on a timeline on which 33 bits never wrap; a new time base (`discontinuity_indicator`) or a
+///   jump goes on with the nearest times, and the former marks the next frame.
+/// - A PES packet that says its length is given out when it is complete, another one when the next begins.
+#[derive(Debug)]
+pub struct TsDemuxer {
+    sync: Sync,
+    core: Core,
+}
+
+/// All but the finding of packets.
+#[derive(Debug)]
+struct Core {
+    options: TsOptions,
+    /// What each PID is; 8192 of them.
+    routes: Vec<Route>,
+    association: Sections,
+    /// Version and sections of the Program Association that is on its way.
+    pending: PendingAssociation,
+    /// The PIDs of the maps.
+    maps: BTreeMap<u16, Sections>,
+    /// By number.
+    programs: BTreeMap<u16, Listed>,
+    chosen: Option<Program>,
+    sink: Sink,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Nowhere,
+    Association,
+    Map,
+    /// The index of a stream of the chosen program.
+    Stream(u8),
+    /// Carries the clock and nothing that is read.
+    Clock,
+}
+
+#[derive(Debug)]
+struct Listed {
+    map_pid: u16,
+    map: Option<ProgramMap>,
+}
+
+#[derive(Debug, Default)]
+struct PendingAssociation {
+    version: u8,
+    sections: BTreeMap<u8, Vec<(u16, u16)>>,
+}
+
+const PID_COUNT: usize = 0x2000;
+const ASSOCIATION_PID: u16 = 0;
+
+impl Default for TsDemuxer {
+    fn default() -> Self {
+        Self::new(TsOptions::default())
+    }
+}
+
+impl TsDemuxer {
+    /// A demuxer that has seen nothing.
+    pub fn new(options: TsOptions) -> Self {
+        let mut core = Core {
+            options,
+            routes: vec![Route::Nowhere; PID_COUNT],
+            association: Sections::default(),
+            pending: PendingAssociation::default(),
+            maps: BTreeMap::new(),
+            programs: BTreeMap::new(),
+            chosen: None,
+            sink: Sink::default(),
+        };
+        core.route_all();
+        Self { sync: Sync::default(), core }
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.sync.push(bytes, &mut |packet| self.core.packet(packet));
+    }
+
+    /// The next item.
+    pub fn poll(&mut self) -> Option<Item> {
+        self.core.sink.items.pop_front()
+    }
+
+    /// Nothing more comes: gives out what is complete now. Poll once more.
+    ///
+    /// # Errors
+    /// Why there never was a frame: [`PackError::Malformed`] when this is no transport stream, [`PackError::Unsupported`] when
+    /// it has nothing that can be read.
+    pub fn finish(&mut self) -> Result<(), PackError> {
+        self.sync.finish(&mut |packet| self.core.packet(packet));
+        if let Some(program) = &mut self.core.chosen {
+            program.finish(&mut self.core.sink);
+        }
+        if self.core.sink.stats.frames > 0 { Ok(()) } else { Err(self.obstacle()) }
+    }
+
+    /// The programs that the stream has, by number.
+    pub fn programs(&self) -> Vec<ProgramInfo> {
+        self.core.programs.iter().map(|(number, listed)| self.core.info(*number, listed)).collect()
+    }
+
+    /// What was seen so far.
+    pub fn stats(&self) -> TsStats {
+        TsStats { skipped_bytes: self.sync.skipped_bytes(), ..self.core.sink.stats }
+    }
+
+    /// Bytes that have come and of which nothing was given out yet.
+    pub fn buffered_bytes(&self) -> usize {
+        let sections = self.core.maps.values().chain([&self.core.association]).map(Sections::buffered_bytes);
+        let streams = self.core.chosen.as_ref().map_or(0, Program::buffered_bytes);
+        self.sync.buffered_bytes() + sections.sum::<usize>() + streams
+    }
+
+    fn obstacle(&self) -> PackError {
+        let Core { programs, options, chosen, sink, .. } = &self.core;
+        let is_wanted = |number: &u16| options.program.is_none_or(|wanted| wanted == *number);
+        match chosen {
+            _ if !self.sync.has_found() => PackError::Malformed { what: "transport stream: no packets", offset: 0 },
+            _ if programs.is_empty() => PackError::Malformed { what: "transport stream: no programs", offset: 0 },
+            None if !programs.keys().any(is_wanted) => PackError::Unsupported { what: "program: not in this stream" },
+            None => PackError::Unsupported { what: "codecs of all elementary streams" },
+            Some(_) if sink.stats.scrambled_packets > 0 => PackError::Unsupported { what: "scrambled program" },
+            Some(_) => PackError::Malformed { what: "elementary streams: no frames", offset: 0 },
+        }
+    }
+}
+
+impl Core {
+    #[inline]
+    fn packet(&mut self, bytes: &[u8; PACKET_BYTES]) {
+        self.sink.stats.packets += 1;
+        let Some(packet) = Packet::parse(bytes).filter(|packet| !packet.is_broken) else {
+            return self.broken_packet(bytes);
+        };
+        let route = self.routes.get(usize::from(packet.pid)).copied().unwrap_or(Route::Nowhere);
+        if packet.is_scrambled && route != Route::Nowhere {
+            self.sink.stats.scrambled_packets += 1;
+            return self.lose(route);
+        }
+        match route {
+            Route::Nowhere => {}
+            Route::Stream(index) => {
+                if let Some(program) = &mut self.chosen {
+                    program.push(usize::from(index), &packet, &mut self.sink);
+                }
+            }
+            Route::Association => self.push_association(&packet),
+            Route::Map => self.push_map(&packet),
+            Route::Clock => self.chosen.iter_mut().for_each(|program| program.push_clock(&packet)),
+        }
+    }
+
+    /// Its PID may be wrong too, but nearly always it is not.
+    fn broken_packet(&mut self, &[_, high, low, ..]: &[u8; PACKET_BYTES]) {
+        self.sink.stats.broken_packets += 1;
+        let pid = u16::from_be_bytes([high & 0x1F, low]);
+        self.lose(self.routes.get(usize::from(pid)).copied().unwrap_or(Route::Nowhere));
+    }
+
+    fn lose(&mut self, route: Route) {
+        if let (Route::Stream(index), Some(program)) = (route, &mut self.chosen) {
+            program.lose(usize::from(index), &mut self.sink.stats);
+        }
+    }
+
+    fn push_association(&mut self, packet: &Packet<'_>) {
+        let mut sections = std::mem::take(&mut self.association);
+        sections.push(packet, |section| self.associate(section));
+        self.association = sections;
+    }
+
+    fn push_map(&mut self, packet: &Packet<'_>) {
+        let Some(at) = self.maps.get_mut(&packet.pid) else { return };
+        let mut sections = std::mem::take(at);
+        sections.push(packet, |section| self.map(packet.pid, section));
+        self.maps.insert(packet.pid, sections);
+    }
+
+    /// A section of the Program Association: it holds when all of its version have come.
+    fn associate(&mut self, section: &[u8]) {
+        let Ok(section) = LongSection::parse(section) else {
+            self.sink.stats.broken_sections += 1;
+            return;
+        };
+        let Some((section, entries)) = section.and_then(|section| Some((section, section.associations()?))) else {
+            return;
+        };
+        if self.pending.version != section.version {
+            self.pending = PendingAssociation { version: section.version, ..PendingAssociation::default() };
+        }
+        self.pending.sections.insert(section.number, entries.take(MAX_PROGRAMS).collect());
+        if (0..=section.last_number).all(|number| self.pending.sections.contains_key(&number)) {
+            let entries = self.pending.sections.range(..=section.last_number).flat_map(|(_, entries)| entries);
+            let programs: BTreeMap<u16, u16> = entries.take(MAX_PROGRAMS).copied().collect();
+            self.list(&programs);
+        }
+    }
+
+    /// Takes over which programs there are, and where their maps are.
+    fn list(&mut self, programs: &BTreeMap<u16, u16>) {
+        let is_known = self.programs.len() == programs.len()
+            && self.programs.iter().all(|(number, listed)| programs.get(number) == Some(&listed.map_pid));
+        if is_known {
+            return;
+        }
+        self.programs.retain(|number, _| programs.contains_key(number));
+        for (&number, &map_pid) in programs {
+            self.programs.entry(number).or_insert(Listed { map_pid, map: None }).map_pid = map_pid;
+        }
+        let is_map = |pid: &u16| programs.values().any(|map_pid| map_pid == pid);
+        self.maps.retain(|pid, _| is_map(pid));
+        for pid in programs.values() {
+            self.maps.entry(*pid).or_default();
+        }
+        if self.chosen.as_ref().is_some_and(|chosen| !programs.contains_key(&chosen.map.number)) {
+            if let Some(mut gone) = self.chosen.take() {
+                gone.finish(&mut self.sink);
+            }
+            self.choose();
+        }
+        self.route_all();
+    }
+
+    fn map(&mut self, pid: u16, section: &[u8]) {
+        let Ok(section) = LongSection::parse(section) else {
+            self.sink.stats.broken_sections += 1;
+            return;
+        };
+        let Some(map) = section.and_then(|section| section.program_map()) else { return };
+        let listed = self.programs.get_mut(&map.number).filter(|listed| listed.map_pid == pid);
+        let Some(listed) = listed.filter(|listed| listed.map.as_ref() != Some(&map)) else { return };
+        listed.map = Some(map.clone());
+        match &mut self.chosen {
+            Some(chosen) if chosen.map.number == map.number => chosen.follow(map, &mut self.sink),
+            Some(_) => return,
+            None => self.choose(),
+        }
+        self.route_all();
+    }
+
+    /// Chooses a program among those whose maps have come.
+    fn choose(&mut self) {
+        let wanted = self.options.program;
+        let is_wanted = |number: u16| wanted.is_none_or(|wanted| wanted == number);
+        let maps = self.programs.iter().filter(|(number, _)| is_wanted(**number)).filter_map(|(_, at)| at.map.as_ref());
+        if let Some(map) = maps.clone().find(|map| Program::can_read(map)).cloned() {
+            self.chosen = Some(Program::new(map, self.options.limits, &mut self.sink));
+        }
+    }
+
+    /// Says for each PID what it is. Tables come first: no map can take them away.
+    fn route_all(&mut self) {
+        self.routes.fill(Route::Nowhere);
+        let mut route = |pid: u16, to: Route| self.routes.get_mut(usize::from(pid)).into_iter().for_each(|at| *at = to);
+        if let Some(program) = &self.chosen {
+            route(program.map.pcr_pid, Route::Clock);
+            for (index, stream) in (0..=u8::MAX).zip(&program.streams) {
+                route(stream.mapped.pid, Route::Stream(index));
+            }
+        }
+        self.maps.keys().for_each(|pid| route(*pid, Route::Map));
+        route(ASSOCIATION_PID, Route::Association);
+        // What fills the stream up says nothing (§2.4.1).
+        route(0x1FFF, Route::Nowhere);
+    }
+
+    fn info(&self, number: u16, listed: &Listed) -> ProgramInfo {
+        let chosen = self.chosen.as_ref().filter(|chosen| chosen.map.number == number);
+        let track =
+            |pid: u16| chosen?.streams.iter().find(|stream| stream.mapped.pid == pid).map(|stream| stream.track);
+        let map = listed.map.iter();
+        let streams = map.flat_map(|map| map.streams.iter().map(move |stream| (map, stream)));
+        let info = |(map, stream): (&ProgramMap, &psi::MappedStream)| StreamInfo {
+            pid: stream.pid,
+            stream_type: stream.stream_type,
+            codec: Coding::of(stream, &map.descriptors).map(Coding::codec),
+            language: stream.descriptors.language(),
+            track: track(stream.pid),
+        };
+        let (map_pid, is_chosen) = (listed.map_pid, chosen.is_some());
+        ProgramInfo { number, map_pid, is_chosen, streams: streams.map(info).collect() }
+    }
+}

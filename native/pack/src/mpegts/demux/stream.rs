@@ -1,0 +1,184 @@
+//! One elementary stream: its packets to frames of its track.
+
+use arcly_bus::{Frame, FrameFlags, Track, TrackId};
+use arcly_codec::CodecConfig;
+
+use super::{
+    TsLimits, TsStats,
+    essence::{Coding, Essence, Outlet, Output, Unit, splice},
+    packet::{Continuity, Packet, Step},
+    pes::{Added, Assembler, PesPacket},
+    psi::MappedStream,
+    section::Sections,
+    timeline::Timeline,
+};
+
+/// A stream of the chosen program that can be read.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) mapped: MappedStream,
+    pub(super) coding: Coding,
+    pub(super) track: TrackId,
+    pub(super) config: Option<CodecConfig>,
+    body: Body,
+    outlet: Outlet,
+    /// Something was lost in front of the next frame.
+    is_broken: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Pes { continuity: Continuity, assembler: Assembler, essence: Box<dyn Essence> },
+    Sections(Sections),
+}
+
+/// What of a program all its streams share.
+#[derive(Debug)]
+pub(super) struct Shared<'a> {
+    pub(super) timeline: &'a mut Timeline,
+    pub(super) stats: &'a mut TsStats,
+}
+
+impl Stream {
+    pub(super) fn new(mapped: MappedStream, coding: Coding, track: TrackId, limits: &TsLimits) -> Self {
+        let is_video = coding.codec().kind() == arcly_codec::MediaKind::Video;
+        let max_bytes = if is_video { limits.video_pes_bytes } else { limits.other_pes_bytes };
+        let body = match coding.essence() {
+            Some(essence) => {
+                Body::Pes { continuity: Continuity::default(), assembler: Assembler::new(max_bytes), essence }
+            }
+            None => Body::Sections(Sections::default()),
+        };
+        let config = coding.config();
+        Self { mapped, coding, track, config, body, outlet: Outlet::default(), is_broken: false }
+    }
+
+    /// The track, once its configuration is known.
+    pub(super) fn track(&self) -> Option<Track> {
+        let config = self.config.clone()?;
+        Some(Track { language: self.mapped.descriptors.language(), ..Track::new(self.track, config) })
+    }
+
+    /// Takes the next packet of its PID. What came of it is then in [`Self::next_output`].
+    pub(super) fn push(&mut self, packet: &Packet<'_>, shared: &mut Shared<'_>) {
+        match &mut self.body {
+            Body::Sections(sections) => {
+                let outlet = &mut self.outlet;
+                sections.push(packet, |section| push_section(section, outlet, shared));
+            }
+            Body::Pes { .. } => self.push_pes(packet, shared),
+        }
+    }
+
+    fn push_pes(&mut self, packet: &Packet<'_>, shared: &mut Shared<'_>) {
+        let Body::Pes { continuity, assembler, .. } = &mut self.body else { return };
+        let Some(payload) = packet.payload else { return };
+        match continuity.step(packet.counter, packet.discontinuity) {
+            Step::Next => {}
+            Step::Same if assembler.ends_with(payload) => {
+                shared.stats.duplicate_packets += 1;
+                return;
+            }
+            Step::Same | Step::Gap => {
+                shared.stats.continuity_errors += 1;
+                self.lose(shared.stats);
+            }
+        }
+        let Body::Pes { assembler, .. } = &mut self.body else { return };
+        if !packet.unit_start {
+            let added = assembler.append(payload);
+            return self.take(added, shared);
+        }
+        let closed = assembler.close();
+        let begun = assembler.begin(payload);
+        self.take(closed, shared);
+        self.take(begun, shared);
+    }
+
+    /// Packets are missing or broken: what has begun is dropped, and the next frame says so.
+    pub(super) fn lose(&mut self, stats: &mut TsStats) {
+        self.is_broken = true;
+        match &mut self.body {
+            Body::Sections(sections) => sections.reset(),
+            Body::Pes { assembler, essence, .. } => {
+                stats.dropped_pes += u64::from(assembler.drop_open());
+                essence.lose();
+            }
+        }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn finish(&mut self, shared: &mut Shared<'_>) {
+        self.close(shared);
+        if let Body::Pes { essence, .. } = &mut self.body {
+            essence.finish(&mut self.outlet);
+        }
+    }
+
+    /// The next PES packet is about to begin.
+    pub(super) fn close(&mut self, shared: &mut Shared<'_>) {
+        if let Body::Pes { assembler, .. } = &mut self.body {
+            let added = assembler.close();
+            self.take(added, shared);
+        }
+    }
+
+    fn take(&mut self, added: Added, shared: &mut Shared<'_>) {
+        match added {
+            Added::Nothing => {}
+            Added::Packet(packet) if packet.is_scrambled => shared.stats.scrambled_packets += 1,
+            Added::Packet(packet) => self.take_packet(packet, shared),
+            Added::Dropped => {
+                shared.stats.dropped_pes += 1;
+                self.lose(shared.stats);
+            }
+        }
+    }
+
+    fn take_packet(&mut self, packet: PesPacket, shared: &mut Shared<'_>) {
+        let times = packet.pts.map(|pts| shared.timeline.unroll(pts, packet.dts));
+        let unit = Unit { content: packet.content, times, now_90k: shared.timeline.newest_90k() };
+        if let Body::Pes { essence, .. } = &mut self.body {
+            essence.unit(unit, &mut self.outlet);
+        }
+    }
+
+    /// What came, oldest first; taken at once. A configuration is to be announced, a frame goes out.
+    pub(super) fn outputs(&mut self, stats: &mut TsStats) -> Vec<Output> {
+        stats.dropped_frames += std::mem::take(&mut self.outlet.dropped_frames);
+        let mut outputs = std::mem::take(&mut self.outlet.outputs);
+        outputs.iter_mut().for_each(|output| self.label(output));
+        outputs
+    }
+
+    pub(super) fn has_outputs(&self) -> bool {
+        !self.outlet.outputs.is_empty() || self.outlet.dropped_frames > 0
+    }
+
+    fn label(&mut self, output: &mut Output) {
+        let Output::Frame(Frame { track, flags, .. }) = output else { return };
+        *track = self.track;
+        if std::mem::take(&mut self.is_broken) {
+            *flags = flags.with(FrameFlags::DISCONTINUITY);
+        }
+    }
+
+    pub(super) fn buffered_bytes(&self) -> usize {
+        match &self.body {
+            Body::Sections(sections) => sections.buffered_bytes(),
+            Body::Pes { assembler, essence, .. } => assembler.buffered_bytes() + essence.buffered_bytes(),
+        }
+    }
+}
+
+/// A section of SCTE 35 is a frame: decoded now, presented when the splice is.
+fn push_section(section: &[u8], outlet: &mut Outlet, shared: &mut Shared<'_>) {
+    let Some(found) = splice(section) else {
+        shared.stats.broken_sections += 1;
+        return;
+    };
+    let at_90k = found.pts_time.map(|time| shared.timeline.nearest(time + found.pts_adjustment));
+    let Some(now_90k) = shared.timeline.newest_90k() else { return outlet.drop_frame() };
+    let times = (at_90k.unwrap_or(now_90k).max(now_90k), now_90k);
+    outlet.frame(times, 0, FrameFlags::NONE, bytes::Bytes::copy_from_slice(section));
+}

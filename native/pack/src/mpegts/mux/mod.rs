@@ -1,0 +1,294 @@
+//! Transport streams, written: one program.
+//!
+//! | what | where | clause |
+//! |---|---|---|
+//! | packet, adaptation field, stuffing, continuity | `packet` | §2.4.3.2 to §2.4.3.5 |
+//! | PES packet, PTS and DTS, H.264 and AAC in it | `pes` | §2.4.3.6, §2.14.1; ADTS: ISO/IEC 13818-7 §6.2 |
+//! | PCR, time base, discontinuities | `clock` | §2.4.2.2, §2.4.3.5, §2.7.2 |
+//! | PAT and PMT | `psi` | §2.4.4 |
+//!
+//! One PES packet an access unit. A frame is measured first and then written once, straight into the output: nothing is
+//! buffered, nothing but the output grows, and an error leaves both as they were.
+//!
+//! Deviations: buffer levels of the T-STD (§2.4.2) are not modelled, since the rate is that of the source; the 27 MHz
+//! extension of the PCR is always 0, since times come in 90 kHz.
+
+mod clock;
+mod packet;
+mod pes;
+mod psi;
+
+use std::collections::BTreeMap;
+
+use arcly_bus::{Frame, Track, TrackId, TrackSet};
+use arcly_codec::MediaKind;
+
+use self::{
+    clock::{Clock, PCR_INTERVAL_90K},
+    packet::{Adaptation, COUNTER_START, Pcr, Pid, write_pcr_packet},
+    pes::{Form, Pes, Times},
+    psi::{Entry, Tables},
+};
+use crate::PackError;
+
+/// Added to every PTS and DTS, in 90 kHz: a stream that begins at 0 has a PCR of 0.3 s, not a negative one, and there is
+/// room for pictures that are decoded a little before 0.
+pub const TS_EPOCH_90K: i64 = 90_000;
+
+/// Elementary streams in a program. Keeps the PMT within one packet.
+pub const MAX_TRACKS: usize = 8;
+
+/// Writes the frames of a stream as one program of a transport stream.
+///
+/// Track `n` has the PID 0x100 + `n`. Clock references travel with the first video track, else with the first one, at
+/// most 40 ms apart; PAT and PMT come at most 100 ms apart (both in stream time). Where frames are further apart,
+/// packets are put in between. A frame that is more than 10 s off the others, or not behind its predecessor in the same
+/// track, begins a new time base with `discontinuity_indicator` set.
+#[derive(Debug)]
+pub struct TsMuxer {
+    streams: Vec<Elementary>,
+    /// Index into `streams` of the one whose PID carries the clock.
+    pcr_stream: usize,
+    tables: Tables,
+    tables_state: TablesState,
+    version: u8,
+    clock: Clock,
+    /// Continuity counters of the PIDs of earlier configurations; at most one a track id.
+    retired: BTreeMap<u16, u8>,
+}
+
+/// One elementary stream.
+#[derive(Debug)]
+struct Elementary {
+    track: TrackId,
+    clock_rate_hz: u32,
+    form: Form,
+    pid: Pid,
+    stream_id: u8,
+    /// Decoding time of the newest access unit of the present time base.
+    newest_dts_90k: Option<i64>,
+}
+
+/// How old PAT and PMT are, in the time of the clock references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TablesState {
+    /// To be written before anything else.
+    Due,
+    /// In front of the reference that comes next.
+    JustWritten,
+    /// In front of this reference.
+    WrittenAt { pcr_90k: i64 },
+}
+
+impl TsMuxer {
+    /// A muxer for these tracks, with version 0 of the PMT.
+    ///
+    /// # Errors
+    /// As [`Self::reconfigure`].
+    pub fn new(tracks: &TrackSet) -> Result<Self, PackError> {
+        Self::new_with_version(tracks, 0)
+    }
+
+    /// A muxer whose PMT has this version (modulo 32): for a stream that goes on from another muxer.
+    ///
+    /// # Errors
+    /// As [`Self::reconfigure`].
+    pub fn new_with_version(tracks: &TrackSet, version: u8) -> Result<Self, PackError> {
+        let mut muxer = Self {
+            streams: Vec::new(),
+            pcr_stream: 0,
+            tables: Tables::new(),
+            tables_state: TablesState::Due,
+            version: version.wrapping_sub(1),
+            clock: Clock::default(),
+            retired: BTreeMap::new(),
+        };
+        muxer.reconfigure(tracks)?;
+        Ok(muxer)
+    }
+
+    /// Whether a transport stream can carry this track.
+    ///
+    /// # Errors
+    /// [`PackError::Unsupported`] naming what it cannot carry.
+    pub fn supports(track: &Track) -> Result<(), PackError> {
+        Form::of(track).map(drop)
+    }
+
+    /// Goes on with other tracks: a PMT of the next version and a clock reference come next; continuity counters and the
+    /// clock go on.
+    ///
+    /// # Errors
+    /// [`PackError::Misuse`] when there is no track, [`PackError::LimitExceeded`] when there are more than
+    /// [`MAX_TRACKS`], [`PackError::Unsupported`] for a codec that cannot be carried. Nothing has changed then.
+    pub fn reconfigure(&mut self, tracks: &TrackSet) -> Result<(), PackError> {
+        let mut streams = elementary_streams(tracks)?;
+        self.retired.extend(self.streams.iter().map(|stream| (stream.pid.number(), stream.pid.counter())));
+        for stream in &mut streams {
+            let counter = self.retired.get(&stream.pid.number()).copied().unwrap_or(COUNTER_START);
+            stream.pid = Pid::new(stream.pid.number(), counter);
+            let previous = self.streams.iter().find(|previous| previous.track == stream.track);
+            stream.newest_dts_90k = previous.and_then(|previous| previous.newest_dts_90k);
+        }
+        self.pcr_stream = streams.iter().position(|stream| stream.form.kind() == MediaKind::Video).unwrap_or(0);
+        self.version = self.version.wrapping_add(1);
+        let entries = streams.iter().zip(&tracks.tracks);
+        self.tables.describe(
+            self.version,
+            streams.get(self.pcr_stream).map_or(NO_PCR_PID, |stream| stream.pid.number()),
+            entries.map(|(stream, track)| Entry { pid: stream.pid.number(), config: &track.config }),
+        );
+        self.tables_state = TablesState::Due;
+        self.clock.make_due();
+        self.streams = streams;
+        Ok(())
+    }
+
+    /// Writes PAT and PMT now and makes the next frame come with a clock reference: what is written from here can be
+    /// read without anything before it.
+    pub fn start_segment(&mut self, out: &mut Vec<u8>) {
+        self.clock.make_due();
+        self.write_tables(out);
+    }
+
+    /// Appends the packets of one frame. A frame without bytes is no frame: nothing is written.
+    ///
+    /// # Errors
+    /// [`PackError::Misuse`] for a track that is not in the set, [`PackError::Malformed`] for a payload that is not in
+    /// the form of the bus, [`PackError::LimitExceeded`] for an AAC access unit that is too long for ADTS. Nothing
+    /// has been written then.
+    pub fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+        let (index, stream) = self.find(frame.track)?;
+        let Some(content) = stream.form.measure(frame)? else { return Ok(()) };
+        let times = Times::of(frame, stream.clock_rate_hz);
+        let random_access = self.is_random_access(frame);
+        let pcr = self.keep_time(index, times.dts_90k, out);
+        if let Some(Elementary { stream_id, form, pid, .. }) = self.streams.get_mut(index) {
+            Pes::new(*stream_id, form, frame, times, content).write(pid, Adaptation { random_access, pcr }, out);
+        }
+        Ok(())
+    }
+
+    /// Whether [`Self::write`] would write something for this frame, or fail.
+    pub(crate) fn accepts(&self, frame: &Frame) -> Result<bool, PackError> {
+        let (_, stream) = self.find(frame.track)?;
+        Ok(stream.form.measure(frame)?.is_some())
+    }
+
+    /// The stream of a track and its index.
+    fn find(&self, track: TrackId) -> Result<(usize, &Elementary), PackError> {
+        let found = self.streams.iter().enumerate().find(|(_, stream)| stream.track == track);
+        found.ok_or(PackError::Misuse { what: "frame of a track that is not in the set" })
+    }
+
+    /// Where decoding of the program can begin: at key pictures, or anywhere if it has no pictures.
+    fn is_random_access(&self, frame: &Frame) -> bool {
+        let audio_only = self.streams.iter().all(|stream| stream.form.kind() == MediaKind::Audio);
+        audio_only || frame.is_key()
+    }
+
+    /// Moves the clock to an access unit of the stream at `index`: writes the tables and clock references that are due
+    /// before it. Returns the reference that the access unit itself carries.
+    fn keep_time(&mut self, index: usize, dts_90k: i64, out: &mut Vec<u8>) -> Option<Pcr> {
+        self.restart_time_if_broken(index, dts_90k);
+        self.clock.advance(dts_90k);
+        if self.tables_state == TablesState::Due {
+            self.write_tables(out);
+        }
+        let carried = index == self.pcr_stream;
+        while let Some(pcr) = self.clock.next_filler(carried) {
+            self.refresh_tables(pcr, out);
+            if let Some(stream) = self.streams.get_mut(self.pcr_stream) {
+                write_pcr_packet(&mut stream.pid, pcr, out);
+            }
+        }
+        let pcr = if carried { self.clock.next_carried()? } else { return None };
+        self.refresh_tables(pcr, out);
+        Some(pcr)
+    }
+
+    fn restart_time_if_broken(&mut self, index: usize, dts_90k: i64) {
+        let previous = self.streams.get(index).and_then(|stream| stream.newest_dts_90k);
+        if self.clock.breaks_at(dts_90k, previous) {
+            self.clock.restart();
+            if self.tables_state != TablesState::JustWritten {
+                self.tables_state = TablesState::Due;
+            }
+            self.streams.iter_mut().for_each(|stream| stream.newest_dts_90k = None);
+        }
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.newest_dts_90k = Some(dts_90k);
+        }
+    }
+
+    /// Writes the tables in front of `pcr` if they would be too old at the reference after it.
+    fn refresh_tables(&mut self, pcr: Pcr, out: &mut Vec<u8>) {
+        let pcr_90k = pcr.base_90k;
+        match self.tables_state {
+            TablesState::WrittenAt { pcr_90k: written }
+                if pcr_90k - written + PCR_INTERVAL_90K <= TABLES_INTERVAL_90K =>
+            {
+                return;
+            }
+            TablesState::JustWritten => {}
+            _ => self.write_tables(out),
+        }
+        self.tables_state = TablesState::WrittenAt { pcr_90k };
+    }
+
+    fn write_tables(&mut self, out: &mut Vec<u8>) {
+        self.tables.write(out);
+        self.tables_state = TablesState::JustWritten;
+    }
+}
+
+/// The elementary streams of `tracks`, with fresh continuity counters.
+fn elementary_streams(tracks: &TrackSet) -> Result<Vec<Elementary>, PackError> {
+    let seen = tracks.tracks.len();
+    match seen {
+        0 => return Err(PackError::Misuse { what: "transport stream without tracks" }),
+        1..=MAX_TRACKS => {}
+        _ => return Err(PackError::LimitExceeded { limit: "tracks in a transport stream", max: MAX_TRACKS, seen }),
+    }
+    let mut stream_ids = StreamIds { video: FIRST_VIDEO_STREAM_ID, audio: FIRST_AUDIO_STREAM_ID };
+    tracks.tracks.iter().map(|track| elementary_stream(track, &mut stream_ids)).collect()
+}
+
+fn elementary_stream(track: &Track, stream_ids: &mut StreamIds) -> Result<Elementary, PackError> {
+    Ok(Elementary {
+        track: track.id,
+        clock_rate_hz: track.clock_rate_hz,
+        form: Form::of(track)?,
+        pid: Pid::new(FIRST_PID + u16::from(track.id.0), COUNTER_START),
+        stream_id: stream_ids.next(track.kind()),
+        newest_dts_90k: None,
+    })
+}
+
+/// The next free `stream_id` of each kind (Table 2-22).
+struct StreamIds {
+    video: u8,
+    audio: u8,
+}
+
+impl StreamIds {
+    fn next(&mut self, kind: MediaKind) -> u8 {
+        let id = match kind {
+            MediaKind::Video => &mut self.video,
+            MediaKind::Audio => &mut self.audio,
+            MediaKind::Data => return PRIVATE_STREAM_1,
+        };
+        *id += 1;
+        *id - 1
+    }
+}
+
+/// The most between two PATs, and between two PMTs: what DVB recommends (ETSI TS 101 154).
+const TABLES_INTERVAL_90K: i64 = 9_000;
+const FIRST_PID: u16 = 0x0100;
+const FIRST_VIDEO_STREAM_ID: u8 = 0xE0;
+const FIRST_AUDIO_STREAM_ID: u8 = 0xC0;
+/// `private_stream_1`: whatever is neither MPEG video nor MPEG audio.
+const PRIVATE_STREAM_1: u8 = 0xBD;
+/// `PCR_PID` of a program without a clock (§2.4.4.10).
+const NO_PCR_PID: u16 = 0x1FFF;
