@@ -2,7 +2,7 @@
 //!
 //! - `mux`: frames of the bus to packets; one program.
 //! - `demux`: packets, in pieces of any size and however damaged, to frames of the bus.
-//! - `crc`: what closes a section, for both.
+//! - `crc`, `splice`: sections, for both.
 //!
 //! Clauses without another name are of ISO/IEC 13818-1.
 
@@ -11,6 +11,7 @@ mod demux;
 mod mux;
 #[cfg(test)]
 pub(crate) mod probe;
+mod splice;
 #[cfg(test)]
 mod tests;
 

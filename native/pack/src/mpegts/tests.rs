@@ -5,7 +5,7 @@ use arcly_codec::{CodecConfig, aac::AudioSpecificConfig};
 
 use super::{
     MAX_TRACKS, TsMuxer,
-    probe::{Probe, Unit, WRAP, assert_carries},
+    probe::{Finding, Probe, Unit, WRAP, assert_carries},
 };
 use crate::{
     PackError,
@@ -163,7 +163,7 @@ fn tracks_that_cannot_be_carried_are_refused() {
     let error = |tracks: &[Track]| TsMuxer::new(&track_set(tracks)).unwrap_err();
     assert!(matches!(error(&[]), PackError::Misuse { .. }));
     let many: Vec<Track> = (0..=MAX_TRACKS).map(|id| Track { id: TrackId(id as u8), ..video_track() }).collect();
-    assert!(matches!(error(&many), PackError::LimitExceeded { max: MAX_TRACKS, seen: 9, .. }));
+    assert!(matches!(error(&many), PackError::LimitExceeded { max: MAX_TRACKS, seen: 17, .. }));
     let asc = AudioSpecificConfig { object_type: 42, ..AudioSpecificConfig::new(2, 48_000, 2).unwrap() };
     let xhe = Track::new(AUDIO, CodecConfig::Aac(asc));
     assert!(matches!(error(&[video_track(), xhe.clone()]), PackError::Unsupported { .. }));
@@ -172,7 +172,7 @@ fn tracks_that_cannot_be_carried_are_refused() {
 
 #[test]
 fn as_many_tracks_as_are_allowed_fit() {
-    let tracks: Vec<Track> = (0..MAX_TRACKS).map(|id| Track { id: TrackId(31 * id as u8), ..video_track() }).collect();
+    let tracks: Vec<Track> = (0..MAX_TRACKS).map(|id| Track { id: TrackId(15 * id as u8), ..video_track() }).collect();
     let frame = |track: &Track| Frame { track: track.id, ..picture(&mut Rng(7), 0, 0, true, 10) };
     let frames: Vec<Frame> = tracks.iter().map(frame).collect();
     let probe = Probe::read(&mux(&track_set(&tracks), &frames));
@@ -397,4 +397,103 @@ fn marked_frame_of_a_continuous_timeline_does_not_restart_the_clock() {
     frames[40].flags = frames[40].flags.with(FrameFlags::DISCONTINUITY);
     let probe = Probe::read(&mux(&PLAIN.tracks(), &frames));
     assert!(probe.pcrs.iter().all(|(_, discontinuity)| !discontinuity));
+}
+
+/// One thing broken in a good stream, and what must be found.
+type Damage = (Finding, fn(&mut Vec<u8>));
+
+/// Where the packets of a PID begin.
+fn of_pid(stream: &[u8], pid: u16) -> Vec<usize> {
+    let is_wanted = |packet: &[u8]| u16::from_be_bytes([packet[1] & 0x1F, packet[2]]) == pid;
+    (0..stream.len()).step_by(188).filter(|at| is_wanted(&stream[*at..])).collect()
+}
+
+/// Where packets with a clock reference begin.
+fn with_pcr(stream: &[u8]) -> Vec<usize> {
+    let has_pcr = |packet: &[u8]| packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x10 != 0;
+    (0..stream.len()).step_by(188).filter(|at| has_pcr(&stream[*at..])).collect()
+}
+
+/// Where PES packets of a PID begin.
+fn pes_starts(stream: &[u8], pid: u16) -> Vec<usize> {
+    of_pid(stream, pid).into_iter().filter(|at| stream[at + 1] & 0x40 != 0).collect()
+}
+
+/// Where the PES header begins in the packet at `at`.
+fn pes_at(stream: &[u8], at: usize) -> usize {
+    at + 4 + if stream[at + 3] & 0x20 != 0 { 1 + usize::from(stream[at + 4]) } else { 0 }
+}
+
+const DAMAGES: [Damage; 16] = [
+    (Finding::SyncByte, |stream| stream[188 * 9] = 0x46),
+    (Finding::TransportError, |stream| stream[188 * 9 + 1] |= 0x80),
+    (Finding::Syntax, |stream| stream[188 * 9 + 3] |= 0x80),
+    (Finding::Continuity, |stream| drop(stream.drain(188 * 9..188 * 10))),
+    (Finding::Pid, |stream| {
+        let at = of_pid(stream, 0x100)[9];
+        stream[at + 2] = 0x77;
+    }),
+    (Finding::Crc, |stream| {
+        let at = of_pid(stream, 0x1000)[2];
+        stream[at + 18] ^= 1;
+    }),
+    // All tables but the first are gone.
+    (Finding::Tables, |stream| {
+        for pid in [0, 0x1000] {
+            of_pid(stream, pid).into_iter().skip(1).rev().for_each(|at| drop(stream.drain(at..at + 188)));
+        }
+    }),
+    (Finding::Tables, |stream| drop(stream.drain(..2 * 188))),
+    (Finding::ClockJump, |stream| {
+        let at = with_pcr(stream)[3];
+        stream[at + 6] ^= 0x40;
+    }),
+    (Finding::ClockInterval, |stream| {
+        let at = with_pcr(stream)[3];
+        // The flag is gone; its bytes are no stuffing either.
+        stream[at + 5] &= !0x10;
+    }),
+    (Finding::Map, |stream| {
+        let at = with_pcr(stream)[3];
+        stream[at + 2] ^= 1;
+    }),
+    (Finding::Times, |stream| {
+        let at = pes_starts(stream, 0x101)[3];
+        let time = pes_at(stream, at) + 9;
+        let earlier = pes_at(stream, pes_starts(stream, 0x101)[1]) + 9;
+        stream.copy_within(earlier..earlier + 5, time);
+    }),
+    (Finding::Buffer, |stream| {
+        let at = pes_starts(stream, 0x101)[3];
+        let time = pes_at(stream, at) + 9;
+        stream[time + 1] ^= 0x40;
+    }),
+    (Finding::Pes, |stream| {
+        let at = pes_starts(stream, 0x101)[3];
+        let length = pes_at(stream, at) + 5;
+        stream[length] ^= 1;
+    }),
+    (Finding::Pes, |stream| {
+        let at = pes_starts(stream, 0x100)[3];
+        let prefix = pes_at(stream, at) + 2;
+        stream[prefix] = 2;
+    }),
+    (Finding::ClockJump, |stream| {
+        let at = with_pcr(stream)[0];
+        stream[at + 5] |= 0x80;
+    }),
+];
+
+#[test]
+fn probe_finds_each_damage() {
+    let good = mux(&PLAIN.tracks(), &PLAIN.frames(&mut Rng(20)));
+    assert!(Probe::default().judge(&good).is_empty());
+    for (index, (finding, damage)) in DAMAGES.iter().enumerate() {
+        let mut bad = good.clone();
+        damage(&mut bad);
+        let found = Probe::default().judge(&bad);
+        assert!(found.contains(finding), "damage {index}: {finding:?} is not among {found:?}");
+    }
+    let found = Probe::for_constant_rate(5_000_000).judge(&good);
+    assert!(found.contains(&Finding::ClockAccuracy), "a stream of a varying rate is none of a constant one");
 }

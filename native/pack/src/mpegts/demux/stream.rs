@@ -3,9 +3,10 @@
 use arcly_bus::{Frame, FrameFlags, Track, TrackId};
 use arcly_codec::CodecConfig;
 
+use super::super::splice::Splice;
 use super::{
     TsLimits, TsStats,
-    essence::{Coding, Essence, Outlet, Output, Unit, splice},
+    essence::{Coding, Essence, Outlet, Output, Unit},
     packet::{Continuity, Packet, Step},
     pes::{Added, Assembler, PesPacket},
     psi::MappedStream,
@@ -173,7 +174,7 @@ impl Stream {
 
 /// A section of SCTE 35 is a frame: decoded now, presented when the splice is.
 fn push_section(section: &[u8], outlet: &mut Outlet, shared: &mut Shared<'_>) {
-    let Some(found) = splice(section) else {
+    let Some(found) = Splice::parse(section) else {
         shared.stats.broken_sections += 1;
         return;
     };

@@ -122,7 +122,7 @@ fn mux(tracks: &TrackSet, frames: &[Frame]) -> Vec<u8> {
 }
 
 fn stream() -> Vec<u8> {
-    mux(&tracks(), &frames(12, 0, 300))
+    mux(&tracks(), &frames(6, 0, 150))
 }
 
 /// `frames` as they are read: a second later, which is what the muxer adds.

@@ -3,9 +3,11 @@
 //! | what | where | clause |
 //! |---|---|---|
 //! | packet, adaptation field, stuffing, continuity | `packet` | §2.4.3.2 to §2.4.3.5 |
-//! | PES packet, PTS and DTS, H.264 and AAC in it | `pes` | §2.4.3.6, §2.14.1; ADTS: ISO/IEC 13818-7 §6.2 |
+//! | PES packet, PTS and DTS | `pes` | §2.4.3.6 |
+//! | what each codec looks like in it | `form` | §2.14.1 and on; ADTS: ISO/IEC 13818-7 §6.2 |
 //! | PCR, time base, discontinuities | `clock` | §2.4.2.2, §2.4.3.5, §2.7.2 |
-//! | PAT and PMT | `psi` | §2.4.4 |
+//! | PAT and PMT, descriptors | `psi`, `descriptor` | §2.4.4, §2.6 |
+//! | SCTE 35 | `splice` | ANSI/SCTE 35 §8, §9.6 |
 //!
 //! One PES packet an access unit. A frame is measured first and then written once, straight into the output: nothing is
 //! buffered, nothing but the output grows, and an error leaves both as they were.
@@ -14,19 +16,23 @@
 //! extension of the PCR is always 0, since times come in 90 kHz.
 
 mod clock;
+mod descriptor;
+mod form;
 mod packet;
 mod pes;
 mod psi;
+mod splice;
 
 use std::collections::BTreeMap;
 
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
-use arcly_codec::MediaKind;
+use arcly_codec::{CodecConfig, MediaKind};
 
 use self::{
     clock::{Clock, PCR_INTERVAL_90K},
-    packet::{Adaptation, COUNTER_START, Pcr, Pid, write_pcr_packet},
-    pes::{Form, Pes, Times},
+    form::{Content, Form},
+    packet::{Adaptation, COUNTER_START, Pcr, Pid, write_pcr_packet, write_section},
+    pes::{Pes, Times},
     psi::{Entry, Tables},
 };
 use crate::PackError;
@@ -35,8 +41,8 @@ use crate::PackError;
 /// room for pictures that are decoded a little before 0.
 pub const TS_EPOCH_90K: i64 = 90_000;
 
-/// Elementary streams in a program. Keeps the PMT within one packet.
-pub const MAX_TRACKS: usize = 8;
+/// Elementary streams in a program. Keeps the PMT within the 1 021 bytes that a section may have (§2.4.4.9).
+pub const MAX_TRACKS: usize = 16;
 
 /// Writes the frames of a stream as one program of a transport stream.
 ///
@@ -130,14 +136,14 @@ impl TsMuxer {
             let previous = self.streams.iter().find(|previous| previous.track == stream.track);
             stream.newest_dts_90k = previous.and_then(|previous| previous.newest_dts_90k);
         }
-        self.pcr_stream = streams.iter().position(|stream| stream.form.kind() == MediaKind::Video).unwrap_or(0);
+        let first = |kind| streams.iter().position(|stream| stream.form.kind() == kind);
+        self.pcr_stream = first(MediaKind::Video).or(first(MediaKind::Audio)).unwrap_or(0);
         self.version = self.version.wrapping_add(1);
+        let pcr_pid = streams.get(self.pcr_stream).map_or(NO_PCR_PID, |stream| stream.pid.number());
         let entries = streams.iter().zip(&tracks.tracks);
-        self.tables.describe(
-            self.version,
-            streams.get(self.pcr_stream).map_or(NO_PCR_PID, |stream| stream.pid.number()),
-            entries.map(|(stream, track)| Entry { pid: stream.pid.number(), config: &track.config }),
-        );
+        let entries: Vec<Entry<'_>> =
+            entries.map(|(stream, track)| Entry { pid: stream.pid.number(), track }).collect();
+        self.tables.describe(self.version, pcr_pid, &entries);
         self.tables_state = TablesState::Due;
         self.clock.make_due();
         self.streams = streams;
@@ -159,12 +165,16 @@ impl TsMuxer {
     /// has been written then.
     pub fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
         let (index, stream) = self.find(frame.track)?;
-        let Some(content) = stream.form.measure(frame)? else { return Ok(()) };
         let times = Times::of(frame, stream.clock_rate_hz);
-        let random_access = self.is_random_access(frame);
+        let Some(content) = stream.form.measure(frame, times.pts_90k)? else { return Ok(()) };
+        let random_access = self.is_random_access(index, frame);
         let pcr = self.keep_time(index, times.dts_90k, out);
-        if let Some(Elementary { stream_id, form, pid, .. }) = self.streams.get_mut(index) {
-            Pes::new(*stream_id, form, frame, times, content).write(pid, Adaptation { random_access, pcr }, out);
+        let Some(Elementary { stream_id, form, pid, .. }) = self.streams.get_mut(index) else { return Ok(()) };
+        match content {
+            Content::Section(section) => write_section(pid, &section, out),
+            content => {
+                Pes::new(*stream_id, form, frame, times, content).write(pid, Adaptation { random_access, pcr }, out);
+            }
         }
         Ok(())
     }
@@ -172,7 +182,7 @@ impl TsMuxer {
     /// Whether [`Self::write`] would write something for this frame, or fail.
     pub(crate) fn accepts(&self, frame: &Frame) -> Result<bool, PackError> {
         let (_, stream) = self.find(frame.track)?;
-        Ok(stream.form.measure(frame)?.is_some())
+        Ok(stream.form.measure(frame, Times::of(frame, stream.clock_rate_hz).pts_90k)?.is_some())
     }
 
     /// The stream of a track and its index.
@@ -182,9 +192,9 @@ impl TsMuxer {
     }
 
     /// Where decoding of the program can begin: at key pictures, or anywhere if it has no pictures.
-    fn is_random_access(&self, frame: &Frame) -> bool {
-        let audio_only = self.streams.iter().all(|stream| stream.form.kind() == MediaKind::Audio);
-        audio_only || frame.is_key()
+    fn is_random_access(&self, index: usize, frame: &Frame) -> bool {
+        let has_video = self.streams.iter().any(|stream| stream.form.kind() == MediaKind::Video);
+        frame.is_key() || !has_video && index == self.pcr_stream
     }
 
     /// Moves the clock to an access unit of the stream at `index`: writes the tables and clock references that are due
@@ -195,7 +205,7 @@ impl TsMuxer {
         if self.tables_state == TablesState::Due {
             self.write_tables(out);
         }
-        let carried = index == self.pcr_stream;
+        let carried = index == self.pcr_stream && self.carries_clock(index);
         while let Some(pcr) = self.clock.next_filler(carried) {
             self.refresh_tables(pcr, out);
             if let Some(stream) = self.streams.get_mut(self.pcr_stream) {
@@ -205,6 +215,11 @@ impl TsMuxer {
         let pcr = if carried { self.clock.next_carried()? } else { return None };
         self.refresh_tables(pcr, out);
         Some(pcr)
+    }
+
+    /// Whether access units of the stream at `index` can carry references: sections have no adaptation field.
+    fn carries_clock(&self, index: usize) -> bool {
+        self.streams.get(index).is_some_and(|stream| !matches!(stream.form, Form::Splice))
     }
 
     fn restart_time_if_broken(&mut self, index: usize, dts_90k: i64) {
@@ -260,7 +275,7 @@ fn elementary_stream(track: &Track, stream_ids: &mut StreamIds) -> Result<Elemen
         clock_rate_hz: track.clock_rate_hz,
         form: Form::of(track)?,
         pid: Pid::new(FIRST_PID + u16::from(track.id.0), COUNTER_START),
-        stream_id: stream_ids.next(track.kind()),
+        stream_id: stream_ids.next(&track.config),
         newest_dts_90k: None,
     })
 }
@@ -272,11 +287,11 @@ struct StreamIds {
 }
 
 impl StreamIds {
-    fn next(&mut self, kind: MediaKind) -> u8 {
-        let id = match kind {
-            MediaKind::Video => &mut self.video,
-            MediaKind::Audio => &mut self.audio,
-            MediaKind::Data => return PRIVATE_STREAM_1,
+    fn next(&mut self, config: &CodecConfig) -> u8 {
+        let id = match config {
+            CodecConfig::H264(_) | CodecConfig::H265(_) | CodecConfig::H266(_) => &mut self.video,
+            CodecConfig::Aac(_) | CodecConfig::Mp2(_) | CodecConfig::Mp3(_) => &mut self.audio,
+            _ => return PRIVATE_STREAM_1,
         };
         *id += 1;
         *id - 1

@@ -167,12 +167,18 @@ pub(super) fn write_pcr_packet(pid: &mut Pid, pcr: Pcr, out: &mut Vec<u8>) {
     Adaptation { random_access: false, pcr: Some(pcr) }.write(BODY_BYTES, out);
 }
 
-/// Appends a packet whose body is `section` behind a zero `pointer_field`, filled up with 0xFF (§2.4.4).
-pub(super) fn write_section_packet(pid: &mut Pid, section: &[u8], out: &mut Vec<u8>) {
+/// Appends the packets of a section: it begins behind a zero `pointer_field`, and 0xFF fills the last one up (§2.4.4).
+pub(super) fn write_section(pid: &mut Pid, section: &[u8], out: &mut Vec<u8>) {
+    let (head, rest) = section.split_at_checked(BODY_BYTES - 1).unwrap_or((section, &[]));
+    write_section_packet(pid, &[0], head, out);
+    rest.chunks(BODY_BYTES).for_each(|part| write_section_packet(pid, &[], part, out));
+}
+
+fn write_section_packet(pid: &mut Pid, pointer_field: &[u8], part: &[u8], out: &mut Vec<u8>) {
     let end = out.len() + PACKET_BYTES;
-    let header = pid.header(true, false, true);
+    let header = pid.header(!pointer_field.is_empty(), false, true);
     out.extend_from_slice(&header);
-    out.push(0);
-    out.extend_from_slice(section);
+    out.extend_from_slice(pointer_field);
+    out.extend_from_slice(part);
     out.resize(end, 0xFF);
 }

@@ -1,82 +1,14 @@
-//! The PES packet (ISO/IEC 13818-1 §2.4.3.6) of one access unit, and the form of its bytes in a transport stream.
+//! The PES packet (§2.4.3.6) of one access unit.
 
-use arcly_bus::{Frame, Track};
-use arcly_codec::{
-    CodecConfig, MediaKind,
-    aac::{ADTS_HEADER_BYTES, AdtsWriter},
-    h264,
-};
+use arcly_bus::Frame;
 
+use super::super::TIME_BITS;
 use super::{
     TS_EPOCH_90K,
+    form::{Content, Form},
     packet::{Adaptation, Packetizer, Pid},
 };
-use crate::{PackError, time::rescale};
-
-/// How access units of a track are written.
-#[derive(Debug)]
-pub(super) enum Form {
-    /// Annex B: a delimiter in front of every access unit, the parameter sets in front of every key picture.
-    H264 {
-        /// Access unit delimiter, SPS, PPS.
-        key_prefix: Vec<u8>,
-    },
-    /// ADTS.
-    Aac(AdtsWriter),
-}
-
-/// The bytes of an access unit as a transport stream has them: measured, so that writing them cannot fail.
-pub(super) enum Content {
-    /// NAL units behind start codes: so many bytes.
-    AnnexB { bytes: usize },
-    /// The payload behind this header.
-    Adts { header: [u8; ADTS_HEADER_BYTES] },
-}
-
-impl Form {
-    /// # Errors
-    /// [`PackError::Unsupported`] when a transport stream cannot carry the codec.
-    pub(super) fn of(track: &Track) -> Result<Self, PackError> {
-        match &track.config {
-            CodecConfig::H264(avc) => Ok(Self::H264 { key_prefix: key_prefix(avc) }),
-            CodecConfig::Aac(aac) => Ok(Self::Aac(AdtsWriter::new(aac)?)),
-            _ => Err(PackError::Unsupported { what: "codec in MPEG-TS" }),
-        }
-    }
-
-    pub(super) fn kind(&self) -> MediaKind {
-        match self {
-            Self::H264 { .. } => MediaKind::Video,
-            Self::Aac(_) => MediaKind::Audio,
-        }
-    }
-
-    /// What `frame` becomes; `None` when it has no bytes to carry.
-    ///
-    /// # Errors
-    /// [`PackError::Malformed`] when the payload is not in the form of the bus.
-    pub(super) fn measure(&self, frame: &Frame) -> Result<Option<Content>, PackError> {
-        if frame.payload.is_empty() {
-            return Ok(None);
-        }
-        match self {
-            Self::H264 { .. } => {
-                let bytes = annex_b_bytes(&frame.payload)?;
-                Ok((bytes > 0).then_some(Content::AnnexB { bytes }))
-            }
-            Self::Aac(adts) => Ok(Some(Content::Adts { header: adts.header(frame.payload.len())? })),
-        }
-    }
-
-    /// What stands in front of the NAL units.
-    fn prefix(&self, is_key: bool) -> &[u8] {
-        match self {
-            Self::H264 { key_prefix } if is_key => key_prefix,
-            Self::H264 { .. } => &DELIMITER,
-            Self::Aac(_) => &[],
-        }
-    }
-}
+use crate::time::rescale;
 
 /// The PES packet of one access unit.
 pub(super) struct Pes<'a> {
@@ -109,10 +41,7 @@ impl<'a> Pes<'a> {
 
     /// `PES_packet_length`: the bytes behind that field; 0, unbounded, is for video only (§2.4.3.7).
     fn packet_length(&self, bytes: usize) -> u16 {
-        match self.content {
-            Content::AnnexB { .. } => 0,
-            Content::Adts { .. } => u16::try_from(3 + bytes).unwrap_or(0),
-        }
+        if self.content.is_unbounded() { 0 } else { u16::try_from(3 + bytes).unwrap_or(0) }
     }
 
     /// Everything in front of the content; '10', `data_alignment_indicator`: it begins with a delimiter or a sync word.
@@ -127,27 +56,12 @@ impl<'a> Pes<'a> {
     }
 
     fn content_bytes(&self) -> usize {
-        self.prefix.len()
-            + match &self.content {
-                Content::AnnexB { bytes } => *bytes,
-                Content::Adts { header } => header.len() + self.payload.len(),
-            }
+        self.prefix.len() + self.content.bytes(self.payload)
     }
 
     fn write_content(&self, packets: &mut Packetizer<'_>) {
         packets.put(self.prefix);
-        match &self.content {
-            Content::AnnexB { .. } => {
-                for nal in h264::nal_units(self.payload, 4).flatten() {
-                    packets.put(&START_CODE);
-                    packets.put(nal);
-                }
-            }
-            Content::Adts { header } => {
-                packets.put(header);
-                packets.put(self.payload);
-            }
-        }
+        self.content.write(self.payload, packets);
     }
 }
 
@@ -168,22 +82,6 @@ impl Times {
     }
 }
 
-/// Bytes of the NAL units of `payload` with a start code in front of each.
-fn annex_b_bytes(payload: &[u8]) -> Result<usize, PackError> {
-    h264::nal_units(payload, 4)
-        .try_fold(0, |bytes, nal| nal.map(|nal| bytes + START_CODE.len() + nal.len()).map_err(PackError::from))
-}
-
-/// Delimiter, SPS and PPS: the order of H.264 §7.4.1.2.3.
-fn key_prefix(avc: &h264::AvcConfig) -> Vec<u8> {
-    let mut prefix = DELIMITER.to_vec();
-    for set in avc.sps.iter().chain(&avc.pps) {
-        prefix.extend_from_slice(&START_CODE);
-        prefix.extend_from_slice(set);
-    }
-    prefix
-}
-
 /// PTS or DTS: 33 bits in three groups, each closed by a marker bit (§2.4.3.6).
 fn timestamp(prefix: u8, time_90k: i64) -> [u8; 5] {
     let time = (time_90k & TIME_MASK).cast_unsigned();
@@ -193,9 +91,6 @@ fn timestamp(prefix: u8, time_90k: i64) -> [u8; 5] {
 }
 
 /// PTS and DTS are counted modulo 2^33.
-const TIME_MASK: i64 = 0x1_FFFF_FFFF;
+const TIME_MASK: i64 = (1 << TIME_BITS) - 1;
 /// Up to and with `PES_header_data_length`.
 const FIXED_HEADER_BYTES: usize = 9;
-const START_CODE: [u8; 4] = [0, 0, 0, 1];
-/// An access unit delimiter for any kind of slices (H.264 §7.3.2.4), which a transport stream needs (§2.14.1).
-const DELIMITER: [u8; 6] = [0, 0, 0, 1, 0x09, 0xF0];

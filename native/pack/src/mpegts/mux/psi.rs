@@ -1,9 +1,10 @@
-//! Program Association Table and Program Map Table (ISO/IEC 13818-1 §2.4.4.4 and §2.4.4.9), one packet each.
+//! Program Association Table and Program Map Table (§2.4.4.4 and §2.4.4.9).
 
-use arcly_codec::CodecConfig;
+use arcly_bus::Track;
 
 use super::super::crc::crc_32;
-use super::packet::{COUNTER_START, Pid, write_section_packet};
+use super::descriptor::{program_descriptors, stream_descriptors, stream_type};
+use super::packet::{COUNTER_START, Pid, write_section};
 
 /// The two tables of a program, built once: only the continuity counters of their packets change.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(super) struct Tables {
 /// A line of the PMT.
 pub(super) struct Entry<'a> {
     pub(super) pid: u16,
-    pub(super) config: &'a CodecConfig,
+    pub(super) track: &'a Track,
 }
 
 impl Tables {
@@ -32,14 +33,14 @@ impl Tables {
     }
 
     /// Replaces the program map.
-    pub(super) fn describe<'a>(&mut self, version: u8, pcr_pid: u16, entries: impl Iterator<Item = Entry<'a>>) {
+    pub(super) fn describe(&mut self, version: u8, pcr_pid: u16, entries: &[Entry<'_>]) {
         self.pmt = map_section(version, pcr_pid, entries);
     }
 
     /// Appends both.
     pub(super) fn write(&mut self, out: &mut Vec<u8>) {
-        write_section_packet(&mut self.pat_pid, &self.pat, out);
-        write_section_packet(&mut self.pmt_pid, &self.pmt, out);
+        write_section(&mut self.pat_pid, &self.pat, out);
+        write_section(&mut self.pmt_pid, &self.pmt, out);
     }
 }
 
@@ -49,41 +50,22 @@ fn association_section() -> Vec<u8> {
     section(TABLE_PAT, TRANSPORT_STREAM_ID, 0, &[number_high, number_low, 0xE0 | high, low])
 }
 
-fn map_section<'a>(version: u8, pcr_pid: u16, entries: impl Iterator<Item = Entry<'a>>) -> Vec<u8> {
-    let [high, low] = pcr_pid.to_be_bytes();
-    let mut body = vec![0xE0 | high, low, 0xF0, 0]; // program_info_length 0
-    entries.for_each(|entry| entry.write(&mut body));
+fn map_section(version: u8, pcr_pid: u16, entries: &[Entry<'_>]) -> Vec<u8> {
+    let mut body = (0xE000 | pcr_pid).to_be_bytes().to_vec();
+    put_loop(&mut body, &program_descriptors(entries.iter().map(|entry| &entry.track.config), PROGRAM_NUMBER));
+    for Entry { pid, track } in entries {
+        body.push(stream_type(&track.config));
+        body.extend_from_slice(&(0xE000 | pid).to_be_bytes());
+        put_loop(&mut body, &stream_descriptors(track));
+    }
     section(TABLE_PMT, PROGRAM_NUMBER, version, &body)
 }
 
-impl Entry<'_> {
-    fn write(&self, body: &mut Vec<u8>) {
-        let [high, low] = self.pid.to_be_bytes();
-        let descriptors = self.descriptors();
-        let length = u8::try_from(descriptors.len()).unwrap_or(u8::MAX);
-        body.extend_from_slice(&[self.stream_type(), 0xE0 | high, low, 0xF0, length]);
-        body.extend_from_slice(&descriptors);
-    }
-
-    /// `stream_type` (Table 2-34).
-    fn stream_type(&self) -> u8 {
-        match self.config {
-            CodecConfig::H264(_) => 0x1B,
-            CodecConfig::Aac(_) => 0x0F, // ISO/IEC 13818-7 audio with ADTS
-            _ => 0x06,
-        }
-    }
-
-    /// `AVC_video_descriptor` (§2.6.64): profile and level before the first parameter set, no still pictures, no
-    /// 24-hour pictures, no statement on frame packing. ADTS says everything itself, so AAC has none.
-    fn descriptors(&self) -> Vec<u8> {
-        match self.config {
-            CodecConfig::H264(avc) => {
-                vec![0x28, 4, avc.info.profile, avc.constraint_flags, avc.info.level, 0x3F]
-            }
-            _ => Vec::new(),
-        }
-    }
+/// Descriptors behind their length: 12 bits, of which `MAX_TRACKS` needs less than a quarter.
+fn put_loop(body: &mut Vec<u8>, descriptors: &[u8]) {
+    let length = u16::try_from(descriptors.len()).unwrap_or(u16::MAX) & 0x0FFF;
+    body.extend_from_slice(&(0xF000 | length).to_be_bytes());
+    body.extend_from_slice(descriptors);
 }
 
 /// A section in the long syntax (§2.4.4.11), current, the only one of its table.

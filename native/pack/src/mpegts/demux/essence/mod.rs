@@ -1,20 +1,18 @@
 //! From PES packets of one stream to access units in the form of the bus.
 //!
 //! - `coding`: which coding a line of the Program Map means.
-//! - `video`: pictures behind start codes. `frames`: sound whose frames begin with a sync word.
-//! - `data`: timed data in PES packets. `splice`: SCTE 35 in sections.
+//! - `video`: pictures behind start codes. `frames`: sound whose frames begin with a sync word. `data`: timed data.
 
 mod coding;
 mod data;
 mod frames;
-mod splice;
 mod video;
 
 use arcly_bus::{Frame, FrameFlags, TrackId};
 use arcly_codec::CodecConfig;
 use bytes::Bytes;
 
-pub(super) use self::{coding::Coding, splice::splice};
+pub(super) use self::coding::Coding;
 use super::timeline::Times;
 
 /// A PES packet as a coding sees it.

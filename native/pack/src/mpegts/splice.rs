@@ -1,8 +1,8 @@
-//! When a splice is (ANSI/SCTE 35 §9.6): the section itself stays as it is.
+//! When a splice is (ANSI/SCTE 35 §9.6).
 
 use arcly_codec::bits::BitReader;
 
-use crate::mpegts::crc::crc_32;
+use super::crc::crc_32;
 
 /// `table_id` of a `splice_info_section`.
 const TABLE_SPLICE_INFO: u8 = 0xFC;
@@ -11,26 +11,28 @@ const TIME_SIGNAL: u32 = 6;
 
 /// What a `splice_info_section` says of its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mpegts) struct Splice {
+pub(super) struct Splice {
     /// `pts_adjustment`: 33 bits of 90 kHz.
-    pub(in crate::mpegts) pts_adjustment: i64,
+    pub(super) pts_adjustment: i64,
     /// `pts_time` of the command, without the adjustment, when it has one for the whole program.
-    pub(in crate::mpegts) pts_time: Option<i64>,
+    pub(super) pts_time: Option<i64>,
 }
 
-/// Reads a section; `None` when it is none of SCTE 35, or its CRC is wrong.
-pub(in crate::mpegts) fn splice(section: &[u8]) -> Option<Splice> {
-    let is_whole = section.first() == Some(&TABLE_SPLICE_INFO) && crc_32(section) == 0;
-    let mut bits = BitReader::new(section);
-    if !is_whole || bits.skip(32, "splice_info_section").is_err() {
-        return None;
+impl Splice {
+    /// Reads a section; `None` when it is none of SCTE 35, or its CRC is wrong.
+    pub(super) fn parse(section: &[u8]) -> Option<Self> {
+        let is_whole = section.first() == Some(&TABLE_SPLICE_INFO) && crc_32(section) == 0;
+        let mut bits = BitReader::new(section);
+        if !is_whole || bits.skip(32, "splice_info_section").is_err() {
+            return None;
+        }
+        let is_encrypted = bits.flag("encrypted_packet").ok()?;
+        bits.skip(6, "encryption_algorithm").ok()?;
+        let pts_adjustment = time(&mut bits)?;
+        bits.skip(8 + 12 + 12, "cw_index, tier, splice_command_length").ok()?;
+        let pts_time = if is_encrypted { None } else { command_time(&mut bits) };
+        Some(Self { pts_adjustment, pts_time })
     }
-    let is_encrypted = bits.flag("encrypted_packet").ok()?;
-    bits.skip(6, "encryption_algorithm").ok()?;
-    let pts_adjustment = time(&mut bits)?;
-    bits.skip(8 + 12 + 12, "cw_index, tier, splice_command_length").ok()?;
-    let pts_time = if is_encrypted { None } else { command_time(&mut bits) };
-    Some(Splice { pts_adjustment, pts_time })
 }
 
 fn command_time(bits: &mut BitReader<'_>) -> Option<i64> {
@@ -81,18 +83,18 @@ mod tests {
     #[test]
     fn samples_of_the_standard_say_their_times() {
         for (sample, pts_time) in [(TIME_SIGNAL_SAMPLE, 0x0_72BD_0050), (SPLICE_INSERT_SAMPLE, 0x0_7369_C02E)] {
-            assert_eq!(splice(&unhex(sample)), Some(Splice { pts_adjustment: 0, pts_time: Some(pts_time) }));
+            assert_eq!(Splice::parse(&unhex(sample)), Some(Splice { pts_adjustment: 0, pts_time: Some(pts_time) }));
         }
     }
 
     #[test]
     fn truncated_and_broken_sections_are_none() {
         let sample = unhex(SPLICE_INSERT_SAMPLE);
-        (0..sample.len()).for_each(|bytes| assert_eq!(splice(&sample[..bytes]), None));
+        (0..sample.len()).for_each(|bytes| assert_eq!(Splice::parse(&sample[..bytes]), None));
         for at in 0..sample.len() {
             let mut broken = sample.clone();
             broken[at] ^= 0x10;
-            assert_eq!(splice(&broken), None);
+            assert_eq!(Splice::parse(&broken), None);
         }
     }
 }

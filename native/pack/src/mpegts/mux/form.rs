@@ -1,0 +1,177 @@
+//! The form that the access units of each codec have in a transport stream.
+
+use arcly_bus::{Frame, Track};
+use arcly_codec::{
+    CodecConfig, MediaKind,
+    aac::{ADTS_HEADER_BYTES, AdtsWriter},
+    h264,
+};
+use bytes::Bytes;
+
+use super::{packet::Packetizer, splice::moved_splice};
+use crate::PackError;
+
+/// How access units of a track are written.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// Annex B: a delimiter in front of every access unit, the parameter sets in front of every key picture.
+    AnnexB {
+        /// Delimiter and parameter sets.
+        key_prefix: Vec<u8>,
+        /// Delimiter.
+        prefix: &'static [u8],
+    },
+    /// ADTS.
+    Aac(AdtsWriter),
+    /// As it is on the bus.
+    Plain(MediaKind),
+    /// A section and no PES packet.
+    Splice,
+}
+
+/// The bytes of an access unit as a transport stream has them: measured, so that writing them cannot fail.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// NAL units behind start codes: so many bytes.
+    AnnexB { bytes: usize },
+    /// The payload behind this header.
+    Adts { header: [u8; ADTS_HEADER_BYTES] },
+    /// The payload.
+    Plain,
+    /// A whole section.
+    Section(Bytes),
+}
+
+impl Form {
+    /// # Errors
+    /// [`PackError::Unsupported`] when a transport stream cannot carry the codec.
+    pub(super) fn of(track: &Track) -> Result<Self, PackError> {
+        let unsupported = |what| Err(PackError::Unsupported { what });
+        match &track.config {
+            CodecConfig::H264(avc) => Ok(Self::annex_b(&H264_DELIMITER, &H264_DELIMITER, [&[], &avc.sps, &avc.pps])),
+            CodecConfig::H265(hevc) => {
+                Ok(Self::annex_b(&H265_DELIMITER, &H265_DELIMITER, [&hevc.vps, &hevc.sps, &hevc.pps]))
+            }
+            CodecConfig::H266(vvc) => {
+                Ok(Self::annex_b(&H266_DELIMITER, &H266_KEY_DELIMITER, [&vvc.vps, &vvc.sps, &vvc.pps]))
+            }
+            CodecConfig::Aac(aac) => Ok(Self::Aac(AdtsWriter::new(aac)?)),
+            CodecConfig::Mp2(_) | CodecConfig::Mp3(_) | CodecConfig::Ac3(_) | CodecConfig::Eac3(_) => {
+                Ok(Self::Plain(MediaKind::Audio))
+            }
+            CodecConfig::Id3(_) | CodecConfig::Klv(_) => Ok(Self::Plain(MediaKind::Data)),
+            CodecConfig::Scte35(_) => Ok(Self::Splice),
+            CodecConfig::Vp8(_) | CodecConfig::Vp9(_) => unsupported("VP8 and VP9 in MPEG-TS: no stream type"),
+            CodecConfig::Flac(_) => unsupported("FLAC in MPEG-TS: no stream type"),
+            CodecConfig::G711A(_) | CodecConfig::G711U(_) | CodecConfig::G722(_) => {
+                unsupported("G.711 and G.722 in MPEG-TS: no stream type")
+            }
+            CodecConfig::Pcm(_) => unsupported("PCM in MPEG-TS"),
+            _ => unsupported("codec in MPEG-TS"),
+        }
+    }
+
+    /// Delimiter, VPS, SPS, PPS: the order of H.264 §7.4.1.2.3, H.265 §7.4.2.4.4 and H.266 §7.4.2.4.3.
+    fn annex_b(prefix: &'static [u8], key_delimiter: &[u8], sets: [&[Bytes]; 3]) -> Self {
+        let mut key_prefix = key_delimiter.to_vec();
+        for set in sets.into_iter().flatten() {
+            key_prefix.extend_from_slice(&START_CODE);
+            key_prefix.extend_from_slice(set);
+        }
+        Self::AnnexB { key_prefix, prefix }
+    }
+
+    pub(super) fn kind(&self) -> MediaKind {
+        match self {
+            Self::AnnexB { .. } => MediaKind::Video,
+            Self::Aac(_) => MediaKind::Audio,
+            Self::Plain(kind) => *kind,
+            Self::Splice => MediaKind::Data,
+        }
+    }
+
+    /// What `frame`, presented at `pts_90k` of the transport stream, becomes; `None` when it has no bytes to carry.
+    ///
+    /// # Errors
+    /// [`PackError::Malformed`] when the payload is not in the form of the bus; [`PackError::LimitExceeded`] when a PES packet
+    /// cannot hold it.
+    pub(super) fn measure(&self, frame: &Frame, pts_90k: i64) -> Result<Option<Content>, PackError> {
+        if frame.payload.is_empty() {
+            return Ok(None);
+        }
+        match self {
+            Self::AnnexB { .. } => {
+                let bytes = annex_b_bytes(&frame.payload)?;
+                Ok((bytes > 0).then_some(Content::AnnexB { bytes }))
+            }
+            Self::Aac(adts) => Ok(Some(Content::Adts { header: adts.header(frame.payload.len())? })),
+            Self::Plain(_) => match frame.payload.len() {
+                seen if seen > MAX_PLAIN_BYTES => {
+                    Err(PackError::LimitExceeded { limit: "bytes of a PES packet", max: MAX_PLAIN_BYTES, seen })
+                }
+                _ => Ok(Some(Content::Plain)),
+            },
+            Self::Splice => Ok(Some(Content::Section(moved_splice(&frame.payload, pts_90k)?))),
+        }
+    }
+
+    /// What stands in front of the NAL units.
+    pub(super) fn prefix(&self, is_key: bool) -> &[u8] {
+        match self {
+            Self::AnnexB { key_prefix, .. } if is_key => key_prefix,
+            Self::AnnexB { prefix, .. } => prefix,
+            _ => &[],
+        }
+    }
+}
+
+impl Content {
+    /// Bytes of the content, of which `payload` is what the bus has.
+    pub(super) fn bytes(&self, payload: &[u8]) -> usize {
+        match self {
+            Self::AnnexB { bytes } => *bytes,
+            Self::Adts { header } => header.len() + payload.len(),
+            Self::Plain => payload.len(),
+            Self::Section(section) => section.len(),
+        }
+    }
+
+    /// Whether its PES packets may be unbounded, which is for video only (§2.4.3.7).
+    pub(super) fn is_unbounded(&self) -> bool {
+        matches!(self, Self::AnnexB { .. })
+    }
+
+    pub(super) fn write(&self, payload: &[u8], packets: &mut Packetizer<'_>) {
+        match self {
+            Self::AnnexB { .. } => {
+                for nal in h264::nal_units(payload, 4).flatten() {
+                    packets.put(&START_CODE);
+                    packets.put(nal);
+                }
+            }
+            Self::Adts { header } => {
+                packets.put(header);
+                packets.put(payload);
+            }
+            Self::Plain => packets.put(payload),
+            Self::Section(section) => packets.put(section),
+        }
+    }
+}
+
+/// Bytes of the NAL units of `payload` with a start code in front of each.
+fn annex_b_bytes(payload: &[u8]) -> Result<usize, PackError> {
+    h264::nal_units(payload, 4)
+        .try_fold(0, |bytes, nal| nal.map(|nal| bytes + START_CODE.len() + nal.len()).map_err(PackError::from))
+}
+
+/// What fits behind the header of a PES packet with PTS and DTS whose length has 16 bits.
+const MAX_PLAIN_BYTES: usize = 0xFFFF - 3 - 10;
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
+/// An access unit delimiter for any kind of slices (H.264 §7.3.2.4), which a transport stream needs (§2.14.1).
+const H264_DELIMITER: [u8; 6] = [0, 0, 0, 1, 0x09, 0xF0];
+/// The same of H.265 (§7.3.2.5), which a transport stream needs too (§2.17.1).
+const H265_DELIMITER: [u8; 7] = [0, 0, 0, 1, 0x46, 0x01, 0x50];
+/// The same of H.266 (§7.3.2.10); it says whether all pictures of the access unit are random access points.
+const H266_DELIMITER: [u8; 7] = [0, 0, 0, 1, 0x00, 0xA1, 0x28];
+const H266_KEY_DELIMITER: [u8; 7] = [0, 0, 0, 1, 0x00, 0xA1, 0xA8];
