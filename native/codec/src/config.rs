@@ -5,7 +5,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use crate::{
-    AudioInfo, CodecError, VideoInfo,
+    AudioInfo, CodecError, Hdr, VideoInfo,
     aac::AudioSpecificConfig,
     ac3::{Ac3Config, Eac3Config},
     av1::Av1Config,
@@ -336,6 +336,15 @@ impl CodecConfig {
             Self::Vp9(config) => Some(config.info.clone()),
             Self::Vp8(config) => Some(config.info.clone()),
             _ => None,
+        }
+    }
+
+    /// What the record itself says about HDR; other streams say it in-band.
+    pub fn hdr(&self) -> Hdr {
+        match self {
+            Self::H265(config) => config.hdr(),
+            Self::H266(config) => config.hdr(),
+            _ => Hdr::default(),
         }
     }
 

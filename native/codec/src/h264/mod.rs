@@ -2,6 +2,7 @@
 //!
 //! - `avcc`: `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3.3.1), read and made.
 //! - `sps`, `vui`: what a sequence parameter set says (§7.3.2.1.1, Annex E).
+//! - `picture_timing`: the clock time that a message carries.
 //! - `nal`: what the NAL units are.
 //! - `canonical`: any form of an access unit to the one form of the bus.
 //!
@@ -10,6 +11,7 @@
 mod avcc;
 mod canonical;
 mod nal;
+mod picture_timing;
 mod sps;
 #[cfg(test)]
 mod tests;
@@ -18,10 +20,13 @@ mod vui;
 pub use avcc::AvcConfig;
 pub use canonical::{annex_b_to_canonical, to_canonical};
 pub use nal::{
-    NAL_AUD, NAL_HEADER_BYTES, NAL_IDR, NAL_PPS, NAL_SEI, NAL_SLICE, NAL_SPS, NAL_SPS_EXTENSION, has_idr,
-    is_random_access, is_reference, nal_type,
+    NAL_AUD, NAL_HEADER_BYTES, NAL_IDR, NAL_PPS, NAL_SEI, NAL_SLICE, NAL_SPS, NAL_SPS_EXTENSION, access_units, has_idr,
+    hdr, is_random_access, is_reference, nal_type,
 };
+pub use picture_timing::timecode;
 pub use sps::SpsInfo;
 pub use vui::{PictureTiming, Vui};
 
-pub use crate::nal::{Canonical, NalUnits, nal_units, picture::MAX_DIMENSION, record::MAX_RECORD_BYTES};
+pub use crate::nal::{
+    AccessUnit, AccessUnits, Canonical, NalUnits, nal_units, picture::MAX_DIMENSION, record::MAX_RECORD_BYTES,
+};

@@ -1,6 +1,10 @@
 //! What the NAL units are (§7.4.1).
 
-use crate::{nal::Role, sei};
+use crate::{
+    Hdr,
+    nal::{AccessUnits, Place, Role},
+    sei,
+};
 
 /// `nal_unit_type` of a slice of a picture that is not an IDR picture (Table 7-1).
 pub const NAL_SLICE: u8 = 1;
@@ -58,4 +62,28 @@ pub(super) fn role(nal: &[u8]) -> Role {
         NAL_AUD => Role::Delimiter,
         _ => Role::Payload,
     }
+}
+
+/// What the SEI messages among these NAL units say about HDR.
+pub fn hdr<'a>(nals: impl IntoIterator<Item = &'a [u8]>) -> Hdr {
+    sei::hdr(nals.into_iter().filter(|nal| nal_type(nal) == NAL_SEI), NAL_HEADER_BYTES)
+}
+
+/// Where a NAL unit stands in its access unit (§7.4.1.2.3). A picture begins with the slice of its first macroblock: slices
+/// in another order (`arbitrary slice order`, Baseline) and redundant ones are not known here. Each field of a frame is an
+/// access unit of its own.
+fn place(nal: &[u8]) -> Place {
+    match nal_type(nal) {
+        // first_mb_in_slice is ue(v): a set bit is 0.
+        NAL_SLICE | 2 | NAL_IDR if nal.get(1).is_some_and(|byte| byte & 0x80 != 0) => Place::FirstSlice,
+        NAL_SLICE..=NAL_IDR => Place::Slice,
+        NAL_SEI..=NAL_AUD | 15..=18 => Place::Head,
+        14 => Place::SlicePrefix,
+        _ => Place::Tail,
+    }
+}
+
+/// Cuts a byte stream into access units of at most `max_bytes`.
+pub fn access_units(max_bytes: usize) -> AccessUnits {
+    AccessUnits::new(place, max_bytes)
 }

@@ -10,7 +10,7 @@ use super::{
     vps::vps_picture_rate,
 };
 use crate::{
-    CodecError, VideoInfo,
+    CodecError, Hdr, VideoInfo,
     bits::{BitReader, rbsp},
     nal::record::{Fields, all_known, check_record_bytes, check_sets, merge, nal_length_size, put_sets},
 };
@@ -136,6 +136,11 @@ impl HevcConfig {
     /// `hev1`, is for its writer to put in front.
     pub fn rfc6381(&self) -> String {
         self.ptl.codec_string()
+    }
+
+    /// What the SEI messages of the record say about HDR. Others may come in-band: [`super::hdr`].
+    pub fn hdr(&self) -> Hdr {
+        super::hdr(self.sei.iter().map(Bytes::as_ref))
     }
 
     fn build(mut self) -> Result<Self, CodecError> {

@@ -1,6 +1,10 @@
 //! What the NAL units are (§7.4.2.2).
 
-use crate::{nal::Role, sei};
+use crate::{
+    Hdr,
+    nal::{AccessUnits, Place, Role},
+    sei,
+};
 
 /// `nal_unit_type` of the first IRAP pictures, those of a broken link (Table 7-1).
 const NAL_BLA_W_LP: u8 = 16;
@@ -74,4 +78,28 @@ pub(super) fn role(nal: &[u8]) -> Role {
         NAL_AUD => Role::Delimiter,
         _ => Role::Payload,
     }
+}
+
+/// What the SEI messages among these NAL units say about HDR.
+pub fn hdr<'a>(nals: impl IntoIterator<Item = &'a [u8]>) -> Hdr {
+    sei::hdr(nals.into_iter().filter(|nal| nal_type(nal) == NAL_PREFIX_SEI), NAL_HEADER_BYTES)
+}
+
+/// Where a NAL unit stands in its access unit (§7.4.2.4.4); those of higher layers never begin one.
+fn place(nal: &[u8]) -> Place {
+    let is_base_layer = layer_id(nal) == 0;
+    match nal_type(nal) {
+        0..=NAL_VCL_MAX => {
+            // first_slice_segment_in_pic_flag.
+            let is_first = nal.get(NAL_HEADER_BYTES).is_some_and(|byte| byte & 0x80 != 0);
+            if is_first && is_base_layer { Place::FirstSlice } else { Place::Slice }
+        }
+        NAL_VPS..=NAL_AUD | NAL_PREFIX_SEI | 41..=44 | 48..=55 if is_base_layer => Place::Head,
+        _ => Place::Tail,
+    }
+}
+
+/// Cuts a byte stream into access units of at most `max_bytes`.
+pub fn access_units(max_bytes: usize) -> AccessUnits {
+    AccessUnits::new(place, max_bytes)
 }

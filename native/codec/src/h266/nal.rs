@@ -1,6 +1,10 @@
 //! What the NAL units are (§7.4.2.2).
 
-use crate::nal::Role;
+use crate::{
+    Hdr,
+    nal::{AccessUnits, Place, Role},
+    sei,
+};
 
 /// `nal_unit_type` of an IDR picture that may have leading pictures (Table 5).
 pub const NAL_IDR_W_RADL: u8 = 7;
@@ -78,4 +82,29 @@ pub(super) fn role(nal: &[u8]) -> Role {
         NAL_AUD => Role::Delimiter,
         _ => Role::Payload,
     }
+}
+
+/// What the SEI messages among these NAL units say about HDR.
+pub fn hdr<'a>(nals: impl IntoIterator<Item = &'a [u8]>) -> Hdr {
+    sei::hdr(nals.into_iter().filter(|nal| nal_type(nal) == NAL_PREFIX_SEI), NAL_HEADER_BYTES)
+}
+
+/// Where a NAL unit stands in its access unit (§7.4.2.4.3); those of higher layers never begin one. A picture begins with
+/// its header, in a NAL unit of its own or in its only slice.
+fn place(nal: &[u8]) -> Place {
+    let is_base_layer = layer_id(nal) == 0;
+    match nal_type(nal) {
+        0..=NAL_VCL_MAX => {
+            // sh_picture_header_in_slice_header_flag.
+            let has_header = nal.get(NAL_HEADER_BYTES).is_some_and(|byte| byte & 0x80 != 0);
+            if has_header && is_base_layer { Place::FirstSlice } else { Place::Slice }
+        }
+        NAL_OPI..=NAL_PREFIX_APS | NAL_PH | NAL_AUD | NAL_PREFIX_SEI | 26 | 28 | 29 if is_base_layer => Place::Head,
+        _ => Place::Tail,
+    }
+}
+
+/// Cuts a byte stream into access units of at most `max_bytes`.
+pub fn access_units(max_bytes: usize) -> AccessUnits {
+    AccessUnits::new(place, max_bytes)
 }

@@ -1,9 +1,12 @@
 //! The sequence parameter set (§7.3.2.4).
 
 use super::{
+    coding_tools::ToolsForm,
     nal::{NAL_HEADER_BYTES, NAL_SPS, layer_id, nal_type},
     ptl::{MAX_SUB_LAYERS, ProfileTierLevel},
     subpictures::skip_subpictures,
+    timing::{read_picture_rate, read_reorder},
+    vui::read_vui,
 };
 use crate::{
     Chroma, CodecError, VideoInfo,
@@ -30,11 +33,13 @@ pub struct SpsInfo {
     pub coded_width: u32,
     /// `sps_pic_height_max_in_luma_samples`, before cropping.
     pub coded_height: u32,
+    /// `sps_field_seq_flag`: whether each picture is a field.
+    pub field_seq: bool,
     /// `CtbLog2SizeY`: a coding tree unit has 2 to the power of this luma samples on each side.
     pub(super) ctu_bits: u8,
     /// `sps_ptl_dpb_hrd_params_present_flag`.
     pub(super) has_ptl: bool,
-    /// Size, rate, colour.
+    /// Size, rate, colour. The height and the rate are those of pictures, even when these are fields.
     pub video: VideoInfo,
 }
 
@@ -56,6 +61,8 @@ impl SpsInfo {
         let mut info = Self::default();
         info.read_head(&mut bits)?;
         info.read_picture(&mut bits)?;
+        // What stands behind is read as far as it goes: a server can do without.
+        let _ = info.read_rest(&mut bits);
         Ok(info)
     }
 
@@ -95,6 +102,32 @@ impl SpsInfo {
         self.video.height = cropped(self.coded_height, crop_y, unit_y)?;
         skip_subpictures(bits, self.coded_width, self.coded_height, self.ctu_bits)?;
         self.video.bit_depth = 8 + bits.ue8_max(8, "sps_bitdepth_minus8")?;
+        Ok(())
+    }
+
+    /// From `sps_entropy_coding_sync_enabled_flag` to the VUI.
+    fn read_rest(&mut self, bits: &mut BitReader<'_>) -> Result<(), CodecError> {
+        bits.skip(2, "sps_entropy_coding_sync_enabled_flag and sps_entry_point_offsets_present_flag")?;
+        let poc_lsb_bits = 4 + bits.u8(4, "sps_log2_max_pic_order_cnt_lsb_minus4")?;
+        if bits.flag("sps_poc_msb_cycle_flag")? {
+            bits.ue("sps_poc_msb_cycle_len_minus1")?;
+        }
+        for what in ["sps_num_extra_ph_bytes", "sps_num_extra_sh_bytes"] {
+            let extra_bytes = bits.u(2, what)? as usize;
+            bits.skip(8 * extra_bytes, what)?;
+        }
+        if self.has_ptl {
+            self.video.max_reorder_frames = Some(read_reorder(bits, self.sub_layers)?);
+        }
+        let (chroma, ctu_bits, has_vps) = (self.video.chroma, self.ctu_bits, self.vps_id > 0);
+        ToolsForm { chroma, ctu_bits, poc_lsb_bits, has_vps }.skip_tools(bits)?;
+        if self.has_ptl && bits.flag("sps_timing_hrd_params_present_flag")? {
+            self.video.frame_rate = read_picture_rate(bits, self.sub_layers)?;
+        }
+        self.field_seq = bits.flag("sps_field_seq_flag")?;
+        if bits.flag("sps_vui_parameters_present_flag")? {
+            read_vui(bits, &mut self.video)?;
+        }
         Ok(())
     }
 }

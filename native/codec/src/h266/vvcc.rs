@@ -12,7 +12,7 @@ use super::{
     sps::SpsInfo,
 };
 use crate::{
-    CodecError, VideoInfo,
+    CodecError, Hdr, VideoInfo,
     bits::{BitReader, rbsp},
     nal::record::{Fields, all_known, check_record_bytes, check_sets, merge, nal_length_size, put_sets},
 };
@@ -133,6 +133,11 @@ impl VvcConfig {
     /// `vvi1`, is for its writer to put in front.
     pub fn rfc6381(&self) -> String {
         self.ptl.codec_string()
+    }
+
+    /// What the SEI messages of the record say about HDR. Others may come in-band: [`super::hdr`].
+    pub fn hdr(&self) -> Hdr {
+        super::hdr(self.others.iter().map(Bytes::as_ref))
     }
 
     fn build(mut self) -> Result<Self, CodecError> {

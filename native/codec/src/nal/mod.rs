@@ -2,15 +2,19 @@
 //!
 //! - `lengths`: the NAL units of an access unit behind lengths (ISO/IEC 14496-15 §4.3.2).
 //! - `canonical`: any form of an access unit to the one form of the bus.
+//! - `access_units`: a byte stream cut into access units.
 //! - `record`: the fields of a decoder configuration record, and lists of parameter sets.
 //! - `picture`: sizes and cropping; `vui`: what the VUI of several standards writes in the same way.
 
+mod access_units;
 mod canonical;
 mod lengths;
 pub(crate) mod picture;
 pub(crate) mod record;
 pub(crate) mod vui;
 
+pub(crate) use access_units::Place;
+pub use access_units::{AccessUnit, AccessUnits};
 pub use canonical::{Canonical, MAX_PARAMETER_SETS};
 pub(crate) use canonical::{annex_b_to_canonical, to_canonical};
 pub use lengths::{NalUnits, nal_units};
