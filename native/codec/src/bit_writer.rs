@@ -24,6 +24,12 @@ impl BitWriter {
         self.ue(u32::try_from(code).unwrap())
     }
 
+    /// Zeros to the next byte boundary.
+    pub(crate) fn align(mut self) -> Self {
+        self.0.resize(self.0.len().next_multiple_of(8), false);
+        self
+    }
+
     /// The NAL unit: trailing bits, and emulation prevention.
     pub(crate) fn nal(self) -> Vec<u8> {
         let bits = self.u(1, 1).0;

@@ -143,7 +143,7 @@ impl HevcConfig {
         super::hdr(self.sei.iter().map(Bytes::as_ref))
     }
 
-    fn build(mut self) -> Result<Self, CodecError> {
+    pub(super) fn build(mut self) -> Result<Self, CodecError> {
         check_sets(&self.vps, |set| nal_type(set) == NAL_VPS, MAX_SETS, "video parameter set")?;
         check_sets(&self.sps, |set| nal_type(set) == NAL_SPS, MAX_SETS, "sequence parameter set")?;
         check_sets(&self.pps, |set| nal_type(set) == NAL_PPS, MAX_SETS, "picture parameter set")?;

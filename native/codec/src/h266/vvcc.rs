@@ -140,37 +140,37 @@ impl VvcConfig {
         super::hdr(self.others.iter().map(Bytes::as_ref))
     }
 
-    fn build(mut self) -> Result<Self, CodecError> {
+    pub(super) fn build(mut self) -> Result<Self, CodecError> {
         check_sets(&self.vps, |set| nal_type(set) == NAL_VPS, MAX_SETS, "video parameter set")?;
         check_sets(&self.sps, |set| nal_type(set) == NAL_SPS, MAX_SETS, "sequence parameter set")?;
         check_sets(&self.pps, |set| nal_type(set) == NAL_PPS, MAX_SETS, "picture parameter set")?;
-        let sub_layers = self.read_facts(None)?;
+        let first = self.read_facts(None)?;
         self.nal_length_size = 4;
-        self.record = self.build_record(sub_layers);
+        self.record = self.build_record(&first);
         check_record_bytes(self.record.len())?;
         Ok(self)
     }
 
-    /// Sets `ptl` and `info`; returns the temporal sub-layers.
-    fn read_facts(&mut self, record_ptl: Option<ProfileTierLevel>) -> Result<u8, CodecError> {
+    /// Sets `ptl` and `info` by the first sequence parameter set of the base layer, and returns it.
+    fn read_facts(&mut self, record_ptl: Option<ProfileTierLevel>) -> Result<SpsInfo, CodecError> {
         let first = self.sps.iter().find(|set| layer_id(set) == 0);
         let first = first.ok_or(CodecError::Malformed { what: "no sequence parameter set", offset: 0 })?;
         let first = SpsInfo::parse(first)?;
-        self.ptl = if first.has_ptl { first.ptl } else { record_ptl.unwrap_or_default() };
-        self.info = first.video;
-        Ok(first.sub_layers)
+        self.ptl = if first.has_ptl { first.ptl.clone() } else { record_ptl.unwrap_or_default() };
+        self.info = first.video.clone();
+        Ok(first)
     }
 
-    fn build_record(&self, sub_layers: u8) -> Bytes {
+    fn build_record(&self, first: &SpsInfo) -> Bytes {
         let mut record = BytesMut::new();
         record.put_u8(0b1111_1000 | 3 << 1 | 1);
         // ols_idx 0, num_sublayers, constant_frame_rate 0 (unknown), chroma_format_idc.
-        record.put_u16(u16::from(sub_layers) << 4 | u16::from(self.info.chroma.idc()));
+        record.put_u16(u16::from(first.sub_layers) << 4 | u16::from(self.info.chroma.idc()));
         record.put_u8((self.info.bit_depth - 8) << 5 | 0b1_1111);
         self.ptl.put_record(&mut record);
         // Sides have been checked.
-        record.put_u16(u16::try_from(self.info.width).unwrap_or(0));
-        record.put_u16(u16::try_from(self.info.height).unwrap_or(0));
+        record.put_u16(u16::try_from(first.coded_width).unwrap_or(0));
+        record.put_u16(u16::try_from(first.coded_height).unwrap_or(0));
         // avg_frame_rate: unspecified.
         record.put_u16(0);
         self.put_arrays(&mut record);

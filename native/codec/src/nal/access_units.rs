@@ -83,6 +83,11 @@ impl AccessUnits {
         self.is_finished = true;
     }
 
+    /// Bytes that are held.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next access unit that is whole.
     ///
     /// # Errors
@@ -93,10 +98,12 @@ impl AccessUnits {
                 return Some(unit);
             }
         }
+        // The byte in front of a start code may be its zero_byte.
+        let unseen = self.scanned.saturating_sub(1);
         if self.is_outside {
-            self.advance(self.scanned);
+            self.advance(unseen);
         } else if self.buffer.len() > self.max_bytes {
-            return Some(Err(self.drop_long(self.scanned)));
+            return Some(Err(self.drop_long(unseen)));
         }
         if self.is_finished { self.rest().map(Ok) } else { None }
     }

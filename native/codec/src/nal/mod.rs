@@ -11,6 +11,8 @@ mod canonical;
 mod lengths;
 pub(crate) mod picture;
 pub(crate) mod record;
+#[cfg(test)]
+mod tests;
 pub(crate) mod vui;
 
 pub(crate) use access_units::Place;
