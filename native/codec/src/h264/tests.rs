@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    CodecError, VideoInfo,
+    Chroma, CodecConfig, CodecError, Colour, VideoInfo,
     bit_writer::BitWriter,
     bits::BitReader,
     sweep::{mutations, truncations, unhex},
@@ -71,6 +71,76 @@ fn records_of_every_profile_say_what_the_encoder_was_told() {
         assert_eq!(config.rfc6381(), rfc6381);
         assert_eq!((config.nal_length_size, config.sps.len(), config.pps.len()), (4, 1, 1));
     }
+}
+
+/// What ffprobe 5.1 prints of such streams: `sample_aspect_ratio`, `color_*`, `pix_fmt`, `has_b_frames`.
+#[test]
+fn records_say_what_a_container_asks() {
+    let video = |hex| config(hex).info;
+    assert_eq!(video(FULL_VUI).sample_aspect_ratio, Some((16, 11)));
+    assert_eq!(video(FULL_VUI).colour, Colour { primaries: 5, transfer: 5, matrix: 5, full_range: false });
+    assert_eq!((video(MAIN).sample_aspect_ratio, video(MAIN).colour), (Some((1, 1)), Colour::default()));
+    let chroma = [GRAY, MAIN, HIGH_422, HIGH_444].map(|hex| video(hex).chroma);
+    assert_eq!(chroma, [Chroma::Monochrome, Chroma::Yuv420, Chroma::Yuv422, Chroma::Yuv444]);
+    assert_eq!([BASELINE, MAIN].map(|hex| video(hex).max_reorder_frames), [Some(0), Some(2)]);
+    let sps = |hex| SpsInfo::parse(&config(hex).sps[0]).unwrap();
+    assert!(!sps(INTERLACED).frame_mbs_only && sps(MAIN).frame_mbs_only);
+    assert_eq!([MAIN, HIGH_422].map(|hex| sps(hex).bit_depth_chroma), [8, 10]);
+    assert_eq!(sps(MAIN).vui.max_dec_frame_buffering, Some(4));
+    assert!(sps(FULL_VUI).vui.picture_timing.delay_bits.is_some() && sps(MAIN).vui.picture_timing.delay_bits.is_none());
+    assert_eq!(CodecConfig::H264(config(MAIN)).video(), Some(video(MAIN)));
+}
+
+#[test]
+fn pictures_of_order_type_2_are_not_reordered() {
+    let bits = sps(66).ues(&[0, 2, 1]).u(1, 0).ues(&[19, 14]).u(3, 0b110).u(1, 0);
+    assert_eq!(SpsInfo::parse(&bits.nal()).unwrap().video.max_reorder_frames, Some(0));
+}
+
+/// Both kinds of HRD, and a restriction behind them; each cut of it takes nothing away but itself.
+#[test]
+fn a_vui_that_breaks_behind_the_timing_loses_only_what_is_broken() {
+    let hrd = |bits: BitWriter| {
+        bits.ue(1).u(8, 0).ues(&[9, 9]).u(1, 0).ues(&[9, 9]).u(1, 1).u(5, 23).u(5, 15).u(5, 7).u(5, 24)
+    };
+    let start = || {
+        sps(66).ues(&[0, 0, 0, 1]).u(1, 0).ues(&[19, 14]).u(3, 0b110).u(1, 1).u(4, 0).u(1, 1).u(32, 1).u(32, 50).u(1, 1)
+    };
+    let timed = hrd(hrd(start().u(1, 1)).u(1, 1)).u(1, 0).u(1, 1);
+    let whole = SpsInfo::parse(&timed.u(2, 0b11).ues(&[2, 1, 10, 10, 1, 3]).nal()).unwrap();
+    let timing = PictureTiming { delay_bits: Some((16, 8)), time_offset_bits: 24, has_pic_struct: true };
+    assert_eq!(whole.vui.picture_timing, timing);
+    assert_eq!((whole.vui.max_reorder_frames, whole.vui.max_dec_frame_buffering), (Some(1), Some(3)));
+    assert!(whole.vui.fixed_frame_rate);
+    let broken = SpsInfo::parse(&start().u(1, 1).ue(32).nal()).unwrap();
+    assert_eq!((broken.video.frame_rate, broken.vui.max_reorder_frames), (Some((25, 1)), None));
+    let broken = SpsInfo::parse(&start().u(2, 0).u(1, 1).u(2, 0b11).ues(&[2, 1, 10, 10, 17, 17]).nal()).unwrap();
+    assert_eq!((broken.vui.picture_timing.has_pic_struct, broken.vui.max_reorder_frames), (true, None));
+}
+
+#[test]
+fn parameter_set_extensions_stay_in_the_record() {
+    let mut record = unhex(HIGH_1080);
+    *record.last_mut().unwrap() = 1;
+    record.extend([0, 3, 0x6d, 0x80, 0x80]);
+    let with = AvcConfig::parse(record.clone().into()).unwrap();
+    assert_eq!(with.sps_extensions, [Bytes::from_static(&[0x6d, 0x80, 0x80])]);
+    let pps = Bytes::from_static(&[0x68, 0b0100_1000]);
+    let changed = with.with_parameter_sets(&[], &[pps]).unwrap().unwrap();
+    assert_eq!(changed.sps_extensions, with.sps_extensions);
+    assert_eq!(AvcConfig::parse(changed.record.clone()), Ok(changed));
+    // Main has no place for them.
+    let main = with.with_parameter_sets(&config(MAIN).sps, &[]).unwrap().unwrap();
+    assert!(main.sps_extensions.is_empty());
+    // Cut off, they are none, and the record is still good.
+    record.pop();
+    assert!(AvcConfig::parse(record.into()).unwrap().sps_extensions.is_empty());
+}
+
+#[test]
+fn references_have_a_nal_ref_idc() {
+    assert!(is_reference([AUD, IDR]) && is_reference([SLICE, &[0x01, 0x9a][..]]));
+    assert!(!is_reference([AUD, &[0x01, 0x9a][..]]) && !is_reference([&[0x67, 0x42][..]]) && !is_reference([&[][..]]));
 }
 
 #[test]

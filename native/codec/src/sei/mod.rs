@@ -22,7 +22,7 @@ pub use messages::{Message, Messages, Sei, has_message};
 pub use recovery::RecoveryPoint;
 pub use timecode::Timecode;
 pub(crate) use timecode::{ClockForm, read_clock};
-pub use user_data::{CaptionKind, CaptionPair, Captions, RegisteredUserData};
+pub use user_data::{CaptionKind, CaptionPair, Captions, RegisteredUserData, unregistered_user_data};
 
 /// `payloadType` of picture timing.
 pub const PICTURE_TIMING: u32 = 1;

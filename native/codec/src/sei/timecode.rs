@@ -64,9 +64,11 @@ pub(crate) fn read_clock(bits: &mut BitReader<'_>, form: ClockForm) -> Result<Op
         ClockForm::H265 => 9,
     };
     bits.skip(1, "units_field_based_flag")?;
-    let drop_frame = bits.u8(5, "counting_type")? == COUNTING_DROPS_0_AND_1;
+    let counts_drop = bits.u8(5, "counting_type")? == COUNTING_DROPS_0_AND_1;
     let is_full = bits.flag("full_timestamp_flag")?;
-    bits.skip(2, "discontinuity_flag and cnt_dropped_flag")?;
+    bits.skip(1, "discontinuity_flag")?;
+    // Some encoders say only this, and say it of every picture.
+    let drop_frame = bits.flag("cnt_dropped_flag")? || counts_drop;
     let start = bits.clone();
     let frames = u16::try_from(bits.u(frame_bits, "n_frames")?).map_err(|_| start.malformed("n_frames"))?;
     let mut part = |count, max, what| -> Result<Option<u8>, CodecError> {

@@ -39,6 +39,11 @@ impl<'a> RegisteredUserData<'a> {
     }
 }
 
+/// The UUID and the bytes behind it of an unregistered message (H.264 §D.1.7); `None` when it is shorter than a UUID.
+pub fn unregistered_user_data(payload: &[u8]) -> Option<(&[u8; 16], &[u8])> {
+    payload.split_first_chunk()
+}
+
 /// `afd_data()`: a flag, and the format in the four lowest bits of the next byte.
 fn active_format(data: &[u8]) -> Option<Option<u8>> {
     match data {
