@@ -9,7 +9,7 @@ use bytes::BufMut;
 use super::{
     fragment::SegmentType,
     mux::EventTrack,
-    write::{put_box, put_full_box},
+    write::{FULL_BOX_HEADER_BYTES, put_box, put_full_box},
 };
 use crate::time::rescale;
 
@@ -85,9 +85,10 @@ fn scheme(codec: Codec) -> &'static str {
     if codec == Codec::Scte35 { SCTE35_SCHEME } else { ID3_SCHEME }
 }
 
-/// At most so many bytes are written for an event.
-pub(super) fn event_bytes(frame: &Frame) -> usize {
-    64 + frame.payload.len()
+/// Bytes of an event's box.
+pub(super) fn event_bytes(track: &EventTrack, frame: &Frame) -> usize {
+    let fields_bytes = 4 + 8 + 4 + 4;
+    FULL_BOX_HEADER_BYTES + fields_bytes + scheme(track.codec).len() + 2 + frame.payload.len()
 }
 
 /// `emsg` of version 1 (ISO/IEC 23009-1 §5.10.3.3), whose time is on the presentation timeline.

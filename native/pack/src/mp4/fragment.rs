@@ -113,7 +113,8 @@ impl Written<'_> {
         let data_bytes: u64 = self.tracks.iter().map(|track| track.run.bytes).sum();
         let fragment_bytes = check_bytes(data_bytes + (moof_bytes + BOX_HEADER_BYTES) as u64)?;
         let has_samples = self.tracks.iter().any(|track| track.run.samples > 0);
-        let events_bytes: usize = self.event_frames(frames).map(|(_, frame)| event::event_bytes(frame)).sum();
+        let events_bytes: usize =
+            self.event_frames(frames).map(|(track, frame)| event::event_bytes(track, frame)).sum();
         out.reserve(fragment_bytes + events_bytes + event::HEAD_BYTES_MAX);
         if let Some(segment_type) = head.segment_type {
             put_segment_type(out, segment_type);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     MAX_MOOF_BYTES, MAX_MOOV_BYTES, Sample,
     fragment::parse_moof,
-    movie::Movie,
+    movie::{Movie, MovieTrack},
     track::{Output, Tracks, is_readable},
 };
 use crate::{
@@ -158,6 +158,17 @@ impl Mp4Index {
             }
         }
         Ok(())
+    }
+
+    /// Whether `moov` has been read: the tracks have come or will be the next item, and [`Self::seek`] can be used.
+    pub fn is_open(&self) -> bool {
+        self.movie.is_some()
+    }
+
+    /// How long the tracks are, by their tables; `None` for fragments, whose number is not known.
+    pub fn duration(&self) -> Option<Duration> {
+        let movie = self.movie.as_ref().filter(|movie| !movie.is_fragmented)?;
+        movie.tracks.iter().map(MovieTrack::duration).max()
     }
 
     /// Samples that were left out: they lie outside of the file, or their configuration is not known.

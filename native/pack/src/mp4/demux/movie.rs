@@ -1,5 +1,7 @@
 //! `moov` (ISO/IEC 14496-12 §8.2.1), read.
 
+use std::time::Duration;
+
 use arcly_bus::{Language, TrackId};
 use arcly_codec::MediaKind;
 
@@ -32,6 +34,8 @@ pub(super) struct MovieTrack {
     pub id: TrackId,
     /// Ticks per second of its times.
     pub timescale: u32,
+    /// In those ticks, as the file says it.
+    pub duration: u64,
     pub language: Option<Language>,
     pub edit: Edit,
     pub descriptions: Vec<Description>,
@@ -103,6 +107,13 @@ impl Movie {
 }
 
 impl MovieTrack {
+    /// How long its media is.
+    pub fn duration(&self) -> Duration {
+        let timescale = u64::from(self.timescale.max(1));
+        let nanos = u128::from(self.duration % timescale) * 1_000_000_000 / u128::from(timescale);
+        Duration::new(self.duration / timescale, u32::try_from(nanos).unwrap_or(0))
+    }
+
     /// Pictures or sound.
     pub fn kind(&self) -> MediaKind {
         self.descriptions.iter().find_map(Description::kind).unwrap_or(MediaKind::Data)
@@ -153,7 +164,7 @@ fn parse_trak(trak: &Body, movie_timescale: u32, file_bytes: u64) -> Result<Trak
     if !matches!(&fields.array("hdlr handler_type")?, b"vide" | b"soun") {
         return Ok(Trak::NotMedia);
     }
-    let (timescale, language) = parse_mdhd(&mdia)?;
+    let (timescale, duration, language) = parse_mdhd(&mdia)?;
     let stbl = mdia.require(b"minf", "mdia without minf")?.require(b"stbl", "minf without stbl")?;
     let descriptions = match parse_descriptions(&stbl) {
         Ok(descriptions) => descriptions,
@@ -165,6 +176,7 @@ fn parse_trak(trak: &Body, movie_timescale: u32, file_bytes: u64) -> Result<Trak
         number,
         id: TrackId(0),
         timescale,
+        duration,
         language,
         edit: parse_edits(trak, movie_timescale)?,
         table: SampleTable::parse(&stbl, waveform_bytes, file_bytes)?,
@@ -173,7 +185,7 @@ fn parse_trak(trak: &Body, movie_timescale: u32, file_bytes: u64) -> Result<Trak
     })))
 }
 
-fn parse_mdhd(mdia: &Body) -> Result<(u32, Option<Language>), PackError> {
+fn parse_mdhd(mdia: &Body) -> Result<(u32, u64, Option<Language>), PackError> {
     let (version, _, body) = mdia.require(b"mdhd", "mdia without mdhd")?.full("mdhd")?;
     let mut fields = body.fields();
     fields.skip(if version == 1 { 16 } else { 8 }, "mdhd")?;
@@ -181,12 +193,12 @@ fn parse_mdhd(mdia: &Body) -> Result<(u32, Option<Language>), PackError> {
     if timescale == 0 {
         return Err(malformed("mdhd timescale", body.offset));
     }
-    fields.skip(if version == 1 { 8 } else { 4 }, "mdhd")?;
+    let duration = fields.versioned(version, "mdhd duration")?;
     let packed = fields.u16("mdhd language")?;
     let letters = [packed >> 10 & 0x1f, packed >> 5 & 0x1f, packed & 0x1f].map(|letter| 0x60 | letter as u8);
     // QuickTime has numbers of the Macintosh here, which are no letters.
     let language = std::str::from_utf8(&letters).ok().and_then(Language::new);
-    Ok((timescale, language))
+    Ok((timescale, duration, language))
 }
 
 fn parse_edits(trak: &Body, movie_timescale: u32) -> Result<Edit, PackError> {

@@ -75,7 +75,7 @@ fn assert_stream(read: &Read, kind: MediaKind, packets: &[Packet], base_hz: i64,
 }
 
 /// Encodes a second of pictures or sound.
-fn encode(scratch: &Scratch, name: &str, codec: &[&str]) {
+pub(super) fn encode(scratch: &Scratch, name: &str, codec: &[&str]) {
     let video = "testsrc2=size=160x120:rate=30000/1001:duration=1.2";
     let audio = "sine=frequency=440:sample_rate=48000:duration=1.2";
     let source = if codec[0] == "-c:v" { video } else { audio };
@@ -83,14 +83,14 @@ fn encode(scratch: &Scratch, name: &str, codec: &[&str]) {
     run("ffmpeg", &[&input[..], codec, &[name]].concat(), &scratch.path("."));
 }
 
-const VIDEO: [(&str, &[&str]); 5] = [
+pub(super) const VIDEO: [(&str, &[&str]); 5] = [
     ("h264", &["-c:v", "libx264", "-preset", "ultrafast", "-g", "12", "-bf", "0"]),
     ("h264b", &["-c:v", "libx264", "-preset", "veryfast", "-g", "12", "-bf", "2", "-pix_fmt", "yuv420p"]),
     ("h265", &["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=12:bframes=2"]),
     ("av1", &["-c:v", "libaom-av1", "-cpu-used", "8", "-g", "12", "-usage", "realtime", "-pix_fmt", "yuv420p"]),
     ("vp9", &["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "12", "-pix_fmt", "yuv420p"]),
 ];
-const AUDIO: [(&str, &[&str]); 4] = [
+pub(super) const AUDIO: [(&str, &[&str]); 4] = [
     ("aac", &["-c:a", "aac"]),
     ("opus", &["-c:a", "libopus"]),
     ("mp3", &["-c:a", "libmp3lame"]),
