@@ -36,36 +36,53 @@ fn check_bounds(ms: i64) -> Result<(), FlvError> {
     Err(FlvError::LimitExceeded { limit: "milliseconds of the timeline", max, seen })
 }
 
-/// Milliseconds to ticks of `rate_hz`, rounded.
-pub(super) fn ticks(ms: i64, rate_hz: u32) -> i64 {
-    (ms * i64::from(rate_hz) + 500).div_euclid(1_000)
+/// A time on the timeline: milliseconds, and what the sender said below them (`TimestampOffsetNano`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub ms: i64,
+    pub offset_ns: u32,
+}
+
+impl Moment {
+    /// In ticks of `rate_hz`, rounded to the nearest.
+    pub fn ticks(self, rate_hz: u32) -> i64 {
+        let ns = i128::from(self.ms) * 1_000_000 + i128::from(self.offset_ns);
+        let ticks = (ns * i128::from(rate_hz) + 500_000_000).div_euclid(1_000_000_000);
+        // 2^41 ms of the fastest clock are far from the end of 64 bits.
+        i64::try_from(ticks).unwrap_or(i64::MAX)
+    }
 }
 
 /// How far the wire may be from the grid: its milliseconds are rounded, up or down, and so was the one at which the grid
 /// began.
-const TOLERANCE_MS: u32 = 2;
+const TOLERANCE_MS: i64 = 2;
 
 /// Puts the rounded timestamps of audio back where its samples are: each access unit begins where the one before ended.
 /// Only a gap, or a clock that has drifted off by more than [`TOLERANCE_MS`], begins a new grid.
 #[derive(Debug)]
 pub(super) struct AudioGrid {
     rate_hz: u32,
-    samples_per_frame: u32,
     expected: Option<i64>,
 }
 
 impl AudioGrid {
-    pub fn new(rate_hz: u32, samples_per_frame: u32) -> Self {
-        Self { rate_hz, samples_per_frame, expected: None }
+    pub fn new(rate_hz: u32) -> Self {
+        Self { rate_hz, expected: None }
     }
 
-    /// The tick at which the access unit that the wire puts at `ms` begins.
-    pub fn snap(&mut self, ms: i64) -> i64 {
-        let wire = ticks(ms, self.rate_hz);
-        let tolerance = ticks(i64::from(TOLERANCE_MS), self.rate_hz);
+    /// Samples per second.
+    pub fn rate_hz(&self) -> u32 {
+        self.rate_hz
+    }
+
+    /// The tick at which the access unit of `samples` begins that the wire puts at `moment`.
+    pub fn snap(&mut self, moment: Moment, samples: u32) -> i64 {
+        let wire = moment.ticks(self.rate_hz);
+        let tolerance = Moment { ms: TOLERANCE_MS, offset_ns: 0 }.ticks(self.rate_hz);
         let on_grid = self.expected.filter(|expected| (wire - expected).abs() <= tolerance);
         let start = on_grid.unwrap_or(wire);
-        self.expected = Some(start + i64::from(self.samples_per_frame));
+        // A length that is not known gives no grid.
+        self.expected = (samples > 0).then(|| start + i64::from(samples));
         start
     }
 }
@@ -76,10 +93,24 @@ mod tests {
 
     const DAY_MS: i64 = 24 * 3600 * 1000;
 
+    /// A grid of 1024 samples.
+    struct Grid(AudioGrid);
+
+    impl Grid {
+        fn new(rate_hz: u32) -> Self {
+            Self(AudioGrid::new(rate_hz))
+        }
+
+        fn snap(&mut self, ms: i64) -> i64 {
+            self.0.snap(Moment { ms, offset_ns: 0 }, 1024)
+        }
+    }
+
     /// A day of access units whose times were rounded down, or to the nearest, to milliseconds, from a start that is
     /// `phase` samples off a millisecond.
-    fn drift_free_day(rate_hz: i64, samples: i64, phase: i64, round: fn(i64, i64) -> i64) {
-        let mut grid = AudioGrid::new(rate_hz as u32, samples as u32);
+    fn drift_free_day(rate_hz: i64, phase: i64, round: fn(i64, i64) -> i64) {
+        let samples = 1024;
+        let mut grid = Grid::new(rate_hz as u32);
         let first = grid.snap(round(phase * 1000, rate_hz));
         for index in 1..DAY_MS * rate_hz / 1000 / samples {
             let wire_ms = round((phase + index * samples) * 1000, rate_hz);
@@ -99,20 +130,20 @@ mod tests {
 
     #[test]
     fn a_day_of_44100_hz_stays_on_its_samples() {
-        drift_free_day(44_100, 1024, 0, floor);
-        drift_free_day(44_100, 1024, 43, floor);
-        drift_free_day(44_100, 1024, 21, nearest);
+        drift_free_day(44_100, 0, floor);
+        drift_free_day(44_100, 43, floor);
+        drift_free_day(44_100, 21, nearest);
     }
 
     #[test]
     fn a_day_of_48000_and_22050_hz_stays_on_its_samples() {
-        drift_free_day(48_000, 1024, 47, floor);
-        drift_free_day(22_050, 1024, 11, nearest);
+        drift_free_day(48_000, 47, floor);
+        drift_free_day(22_050, 11, nearest);
     }
 
     #[test]
     fn a_gap_begins_a_new_grid_where_the_wire_says() {
-        let mut grid = AudioGrid::new(44_100, 1024);
+        let mut grid = Grid::new(44_100);
         assert_eq!([0, 23, 46].map(|ms| grid.snap(ms)), [0, 1024, 2048]);
         // 70 ms would be next; 500 ms are missing.
         assert_eq!([570, 593, 616].map(|ms| grid.snap(ms)), [25_137, 25_137 + 1024, 25_137 + 2048]);
@@ -123,10 +154,29 @@ mod tests {
     #[test]
     fn the_wire_wins_beyond_two_milliseconds() {
         for (ms, start) in [(23, 1024), (25, 1024), (22, 1024), (26, 1147), (20, 882)] {
-            let mut grid = AudioGrid::new(44_100, 1024);
+            let mut grid = Grid::new(44_100);
             grid.snap(0);
             assert_eq!(grid.snap(ms), start, "{ms} ms for 23.2 ms");
         }
+    }
+
+    #[test]
+    fn frames_of_different_lengths_follow_each_other() {
+        let mut grid = AudioGrid::new(48_000);
+        let starts = [(0, 120), (3, 960), (23, 2_880), (82, 0), (200, 960)];
+        let starts = starts.map(|(ms, samples)| grid.snap(Moment { ms, offset_ns: 0 }, samples));
+        assert_eq!(starts, [0, 120, 1_080, 3_960, 9_600], "a length that is not known ends the grid");
+    }
+
+    #[test]
+    fn nanoseconds_reach_the_tick() {
+        // 30000/1001 frames a second: 3003 ticks are 33.3666... ms.
+        for frame in 0..1_000_i64 {
+            let ns = (frame * 3_003 * 1_000_000_000).div_euclid(90_000);
+            let moment = Moment { ms: ns / 1_000_000, offset_ns: (ns % 1_000_000) as u32 };
+            assert_eq!(moment.ticks(90_000), frame * 3_003);
+        }
+        assert_eq!(Moment { ms: -1, offset_ns: 500_000 }.ticks(90_000), -45);
     }
 
     #[test]
@@ -153,7 +203,7 @@ mod tests {
             let last = times.last().unwrap();
             assert!(last.unsigned_abs() <= MAX_TIMELINE_MS);
             // Every clock has room left for the composition offset and a frame.
-            ticks(last * 2, 192_000);
+            assert!(Moment { ms: last * 2, offset_ns: 0 }.ticks(768_000) < i64::MAX);
         }
     }
 }

@@ -3,61 +3,51 @@
 use std::collections::VecDeque;
 
 use arcly_bus::{Frame, FrameFlags, Track, TrackId};
-use arcly_codec::{
-    CodecConfig, CodecError,
-    aac::AudioSpecificConfig,
-    h264::{self, AvcConfig},
-};
+use arcly_codec::{Codec, MediaKind};
 use bytes::Bytes;
 
 use super::{
-    clock::{AudioGrid, Timeline, ticks},
+    clock::{Moment, Timeline},
+    colour::ColourInfo,
     error::FlvError,
-    tag::{Coded, Packet, TagKind, parse_audio, parse_video},
+    gate::Gate,
+    script::Declared,
+    tag::{Coded, Content, Packet, Packets, TagKind},
+    track::DemuxTrack,
+    unit::Unit,
 };
+pub use crate::Item as FlvItem;
 
-/// The track that video of FLV becomes.
+/// The track that video of FLV becomes: the only one, or that of `videoTrackId` 0. Track n of multitrack video is 2 n.
 pub const VIDEO_TRACK: TrackId = TrackId(0);
-/// The track that audio of FLV becomes.
+/// The track that audio of FLV becomes: the only one, or that of `audioTrackId` 0. Track n of multitrack audio is 2 n + 1.
 pub const AUDIO_TRACK: TrackId = TrackId(1);
+/// Tracks of a publish. Stops a sender that names all 256 ids, each with a configuration that lives as long as the stream.
+pub const MAX_TRACKS: usize = 16;
 
 /// Ticks per second of a video track.
 const VIDEO_CLOCK_HZ: u32 = 90_000;
 
-/// What came out of a tag.
-pub use crate::Item as FlvItem;
-
 /// Turns the tags of one publish, in their order, into frames.
 ///
-/// After each [`push`](Self::push), [`poll`](Self::poll) until it is empty: a tag gives up to two items. An error concerns
-/// one tag; what follows can be pushed.
+/// After each [`push`](Self::push), [`poll`](Self::poll) until it is empty. An error concerns one track of one tag; what
+/// follows can be pushed.
 ///
 /// - A repeated sequence header says nothing; a different one is a new configuration.
 /// - Parameter sets that an access unit brings along are taken out of it; where they differ, they are a new configuration.
-/// - A frame is a key frame when it has an IDR picture, whatever the tag says; or, for encoders which never send another
+/// - A frame is a key frame when what is in it says so, whatever the tag says; or, for encoders which never send another
 ///   IDR picture (open GOPs, intra refresh), when the tag claims it and the access unit has a recovery point.
 /// - Video times are the wire's; audio times are put back onto the grid of the samples.
+/// - Where script data announces pictures and sound, nothing comes out until both are there, or for about a second: so
+///   readers see one set of tracks and not one after the other.
 #[derive(Debug, Default)]
 pub struct FlvDemuxer {
     timeline: Timeline,
-    video: Option<Video>,
-    audio: Option<Audio>,
+    /// By ascending id.
+    tracks: Vec<DemuxTrack>,
     items: VecDeque<FlvItem>,
+    gate: Gate,
     dropped_frames: u64,
-}
-
-#[derive(Debug)]
-struct Video {
-    /// As the sender wrote it: by this its repetition is known, even when in-band parameter sets have replaced it.
-    sequence_header: Bytes,
-    nal_length_size: u8,
-    config: AvcConfig,
-}
-
-#[derive(Debug)]
-struct Audio {
-    config: AudioSpecificConfig,
-    grid: AudioGrid,
 }
 
 impl FlvDemuxer {
@@ -66,21 +56,38 @@ impl FlvDemuxer {
         Self::default()
     }
 
-    /// Takes the next tag. `body` is kept, not copied, when it is in the form of the bus. Script tags are passed over.
+    /// Takes the next tag. `body` is kept, not copied, when it is in the form of the bus.
     ///
     /// # Errors
-    /// [`FlvError`]: nothing came of this tag. `Unsupported` is said again for each tag of such a track.
+    /// [`FlvError`]: nothing came of this tag, or of one of its tracks. `Unsupported` is said again for each tag of such
+    /// a track.
     pub fn push(&mut self, kind: TagKind, timestamp_ms: u32, body: Bytes) -> Result<(), FlvError> {
-        match kind {
-            TagKind::Video => self.push_video(timestamp_ms, body),
-            TagKind::Audio => self.push_audio(timestamp_ms, body),
-            TagKind::Script => Ok(()),
+        if kind == TagKind::Script {
+            // In mid-stream an announcement would come too late.
+            if self.tracks.is_empty() {
+                self.gate.expect(Declared::of(&body));
+            }
+            return Ok(());
         }
+        let is_video = kind == TagKind::Video;
+        let mut packets = Packets::of(body, is_video)?;
+        let mut result = Ok(());
+        while let Some(packet) = packets.next() {
+            let outcome = packet.and_then(|packet| self.push_packet(is_video, timestamp_ms, packet));
+            // The first fault is told; the other tracks of the tag are not concerned.
+            result = result.and(outcome);
+        }
+        result
     }
 
     /// The next item.
     pub fn poll(&mut self) -> Option<FlvItem> {
-        self.items.pop_front()
+        if self.gate.is_open() { self.items.pop_front() } else { None }
+    }
+
+    /// Nothing more will be pushed: what waits for a track that never came can be polled.
+    pub fn finish(&mut self) {
+        self.gate.open();
     }
 
     /// Frames that were dropped because they came before the sequence header of their track.
@@ -88,86 +95,131 @@ impl FlvDemuxer {
         self.dropped_frames
     }
 
-    fn push_video(&mut self, timestamp_ms: u32, body: Bytes) -> Result<(), FlvError> {
-        let body_bytes = body.len();
-        match parse_video(body)? {
-            Packet::SequenceHeader(record) => {
-                let offset = body_bytes - record.len();
-                if configure_video(&mut self.video, &record).map_err(FlvError::at(offset))? {
-                    self.announce();
+    /// What the sender said about the colour of a video track beside its configuration (`colorInfo`), if it did.
+    pub fn colour_info(&self, track: TrackId) -> Option<ColourInfo> {
+        let colour = self.tracks.iter().find(|known| known.id == track)?.colour;
+        (colour != ColourInfo::default()).then_some(colour)
+    }
+
+    fn push_packet(&mut self, is_video: bool, timestamp_ms: u32, packet: Packet) -> Result<(), FlvError> {
+        let Packet { track, codec, offset_ns, at, content } = packet;
+        match content {
+            Content::SequenceHeader(record) => {
+                let track = self.track(is_video, track, codec)?;
+                track.change_codec(codec);
+                let is_new = track.config.is_none();
+                if track.configure(&record).map_err(FlvError::at(at))? {
+                    let id = track.id;
+                    self.announce(id, is_new);
                 }
             }
-            Packet::Coded(coded) => {
-                let offset = body_bytes - coded.payload.len();
-                self.push_picture(timestamp_ms, coded, offset)?;
+            Content::Coded(coded) => {
+                let id = self.track(is_video, track, codec)?.id;
+                self.push_coded(id, codec, (timestamp_ms, offset_ns), coded).map_err(|error| error.shifted(at))?;
             }
-            Packet::EndOfSequence => self.items.push_back(FlvItem::EndOfSequence),
-            Packet::Nothing => {}
+            Content::Metadata(body) => {
+                let colour = ColourInfo::parse(&body).map_err(|error| error.shifted(at))?;
+                let track = self.track(is_video, track, codec)?;
+                track.colour = colour.unwrap_or(track.colour);
+            }
+            Content::EndOfSequence => self.put(FlvItem::EndOfSequence, None),
+            Content::Nothing => {}
         }
         Ok(())
     }
 
-    fn push_audio(&mut self, timestamp_ms: u32, body: Bytes) -> Result<(), FlvError> {
-        let body_bytes = body.len();
-        match parse_audio(body)? {
-            Packet::SequenceHeader(record) => {
-                let offset = body_bytes - record.len();
-                if configure_audio(&mut self.audio, &record).map_err(FlvError::at(offset))? {
-                    self.announce();
-                }
-            }
-            Packet::Coded(coded) => self.push_sound(timestamp_ms, coded.payload)?,
-            Packet::EndOfSequence => self.items.push_back(FlvItem::EndOfSequence),
-            Packet::Nothing => {}
+    /// The track with this id of the wire, which is made when it is new.
+    fn track(&mut self, is_video: bool, number: u8, codec: Codec) -> Result<&mut DemuxTrack, FlvError> {
+        let too_many = |limit, max, seen| FlvError::LimitExceeded { limit, max, seen };
+        if number > 127 {
+            return Err(too_many("track id of Enhanced RTMP", 127, usize::from(number)));
         }
-        Ok(())
+        let id = TrackId(2 * number + u8::from(!is_video));
+        let index = match self.tracks.binary_search_by_key(&id, |track| track.id) {
+            Ok(index) => index,
+            Err(_) if self.tracks.len() >= MAX_TRACKS => {
+                return Err(too_many("tracks", MAX_TRACKS, MAX_TRACKS + 1));
+            }
+            Err(index) => {
+                self.tracks.insert(index, DemuxTrack::new(id, codec));
+                index
+            }
+        };
+        // It is there: found, or put there.
+        self.tracks.get_mut(index).ok_or(too_many("tracks", MAX_TRACKS, index))
     }
 
-    fn announce(&mut self) {
-        let video = self.video.iter().map(|video| (VIDEO_TRACK, CodecConfig::H264(video.config.clone())));
-        let audio = self.audio.iter().map(|audio| (AUDIO_TRACK, CodecConfig::Aac(audio.config.clone())));
-        let tracks = video.chain(audio).map(|(id, config)| Track::new(id, config)).collect();
-        self.items.push_back(FlvItem::Tracks(tracks));
-    }
-
-    /// `offset`: where in the tag's body the access unit begins.
-    fn push_picture(&mut self, timestamp_ms: u32, coded: Coded, offset: usize) -> Result<(), FlvError> {
-        let Some(video) = &mut self.video else { return self.drop_frame() };
+    /// `time`: the timestamp in milliseconds, and nanoseconds on top of it. Offsets of errors count from the payload.
+    fn push_coded(&mut self, id: TrackId, codec: Codec, time: (u32, u32), coded: Coded) -> Result<(), FlvError> {
+        let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else { return Ok(()) };
+        if !track.takes(codec) {
+            return self.drop_frame();
+        }
         // Only frames move the timeline: encoders put sequence headers and script data at 0 in mid-stream.
-        let dts_ms = self.timeline.unroll(timestamp_ms)?;
-        let canonical = h264::to_canonical(coded.payload, video.nal_length_size).map_err(FlvError::at(offset))?;
-        let changed = video.config.with_parameter_sets(&canonical.sps, &canonical.pps).map_err(FlvError::at(offset))?;
-        if let Some(config) = changed {
-            video.config = config;
-            self.announce();
+        let moment = Moment { ms: self.timeline.unroll(time.0)?, offset_ns: time.1 };
+        let is_new = track.config.is_none();
+        let composition_ms = coded.composition_ms;
+        let unit = track.unit(coded)?;
+        if unit.as_ref().is_some_and(|unit| unit.is_reconfigured) {
+            self.announce(id, is_new);
         }
-        if canonical.payload.is_empty() {
-            return Ok(());
+        match unit {
+            None => self.drop_frame(),
+            Some(unit) if unit.payload.is_empty() => Ok(()),
+            Some(unit) => {
+                self.put_frame(id, moment, composition_ms, unit);
+                Ok(())
+            }
         }
-        let is_key = is_key(&canonical.payload, coded.claims_key);
-        self.items.push_back(FlvItem::Frame(Frame {
-            track: VIDEO_TRACK,
-            flags: if is_key { FrameFlags::KEY } else { FrameFlags::NONE },
-            pts: ticks(dts_ms + i64::from(coded.composition_ms), VIDEO_CLOCK_HZ),
-            dts: ticks(dts_ms, VIDEO_CLOCK_HZ),
-            duration: 0,
-            payload: canonical.payload,
-        }));
-        Ok(())
     }
 
-    fn push_sound(&mut self, timestamp_ms: u32, payload: Bytes) -> Result<(), FlvError> {
-        let Some(audio) = &mut self.audio else { return self.drop_frame() };
-        let start = audio.grid.snap(self.timeline.unroll(timestamp_ms)?);
-        self.items.push_back(FlvItem::Frame(Frame {
-            track: AUDIO_TRACK,
-            flags: FrameFlags::NONE,
-            pts: start,
-            dts: start,
-            duration: audio.config.samples_per_frame,
-            payload,
-        }));
-        Ok(())
+    fn put_frame(&mut self, id: TrackId, moment: Moment, composition_ms: i32, unit: Unit) {
+        let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else { return };
+        let (dts, pts, duration) = match track.codec.kind() {
+            MediaKind::Audio => {
+                let start = track.grid.snap(moment, unit.samples);
+                (start, start, unit.samples)
+            }
+            _ => {
+                let (dts, pts) = picture_times(moment, composition_ms);
+                (dts, pts, 0)
+            }
+        };
+        let flags = if unit.is_key { FrameFlags::KEY } else { FrameFlags::NONE };
+        let bytes = unit.payload.len();
+        let frame = Frame { track: id, flags, pts, dts, duration, payload: unit.payload };
+        self.put(FlvItem::Frame(frame), Some((bytes, moment.ms)));
+    }
+
+    /// The tracks are others: `id` was configured, for the first time when it `is_new`.
+    fn announce(&mut self, id: TrackId, is_new: bool) {
+        let tracks: Vec<Track> = self.tracks.iter().filter_map(DemuxTrack::track).collect();
+        if self.gate.is_open() || !is_new {
+            return self.put(FlvItem::Tracks(tracks), None);
+        }
+        // Nothing of it waits yet, so that it can have been there from the beginning.
+        let is_complete = [MediaKind::Video, MediaKind::Audio].iter().all(|kind| has_kind(&tracks, *kind));
+        let mut was_announced = false;
+        if let Some(new) = tracks.iter().find(|track| track.id == id) {
+            for item in &mut self.items {
+                if let FlvItem::Tracks(waiting) = item {
+                    let at = waiting.partition_point(|track| track.id < id);
+                    waiting.insert(at, new.clone());
+                    was_announced = true;
+                }
+            }
+        }
+        if !was_announced {
+            self.put(FlvItem::Tracks(tracks), None);
+        }
+        if is_complete {
+            self.gate.open();
+        }
+    }
+
+    fn put(&mut self, item: FlvItem, frame: Option<(usize, i64)>) {
+        self.items.push_back(item);
+        self.gate.count(frame);
     }
 
     fn drop_frame(&mut self) -> Result<(), FlvError> {
@@ -176,33 +228,14 @@ impl FlvDemuxer {
     }
 }
 
-/// Whether the configuration changed. The record is copied: a slice would keep the whole message, or a buffer of many,
-/// alive for as long as the stream.
-fn configure_video(video: &mut Option<Video>, record: &Bytes) -> Result<bool, CodecError> {
-    if video.as_ref().is_some_and(|video| video.sequence_header == record) {
-        return Ok(false);
-    }
-    let config = AvcConfig::parse(Bytes::copy_from_slice(record))?;
-    let (sequence_header, nal_length_size) = (config.record.clone(), config.nal_length_size);
-    // On the bus lengths have four bytes, and the record that goes with them must say so.
-    let config = config.into_canonical();
-    let changed = video.as_ref().is_none_or(|video| video.config != config);
-    *video = Some(Video { sequence_header, nal_length_size, config });
-    Ok(changed)
+fn has_kind(tracks: &[Track], kind: MediaKind) -> bool {
+    tracks.iter().any(|track| track.kind() == kind)
 }
 
-/// Whether the configuration changed.
-fn configure_audio(audio: &mut Option<Audio>, record: &Bytes) -> Result<bool, CodecError> {
-    if audio.as_ref().is_some_and(|audio| audio.config.record == record) {
-        return Ok(false);
-    }
-    let config = AudioSpecificConfig::parse(Bytes::copy_from_slice(record))?;
-    let grid = AudioGrid::new(config.sample_rate_hz, config.samples_per_frame);
-    *audio = Some(Audio { config, grid });
-    Ok(true)
-}
-
-fn is_key(payload: &[u8], claims_key: bool) -> bool {
-    let nals = || h264::nal_units(payload, 4).flatten();
-    h264::has_idr(nals()) || claims_key && h264::is_random_access(nals())
+/// Decoding and presentation time. The nanoseconds are said of the presentation; where pictures are not reordered, both
+/// are the same time.
+fn picture_times(moment: Moment, composition_ms: i32) -> (i64, i64) {
+    let shown = Moment { ms: moment.ms + i64::from(composition_ms), ..moment };
+    let decoded = if composition_ms == 0 { moment } else { Moment { offset_ns: 0, ..moment } };
+    (decoded.ticks(VIDEO_CLOCK_HZ), shown.ticks(VIDEO_CLOCK_HZ))
 }

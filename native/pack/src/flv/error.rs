@@ -46,6 +46,14 @@ impl FlvError {
     pub(super) fn at(offset: usize) -> impl Fn(CodecError) -> Self {
         move |error| Self::from(error.shifted(offset))
     }
+
+    /// The same error about a structure that begins `bytes` into a larger one.
+    pub(super) fn shifted(self, bytes: usize) -> Self {
+        match self {
+            Self::Malformed { what, offset } => Self::Malformed { what, offset: offset.saturating_add(bytes) },
+            other => other,
+        }
+    }
 }
 
 impl From<CodecError> for FlvError {

@@ -1,11 +1,16 @@
-//! The header of a tag's body: AUDIODATA (FLV §E.4.2), VIDEODATA (§E.4.3), and their Enhanced RTMP v2 forms
-//! (ExAudioTagHeader, ExVideoTagHeader).
+//! The header of a tag's body: AUDIODATA (FLV §E.4.2), VIDEODATA (§E.4.3), and the forms of Enhanced RTMP v2
+//! (ExAudioTagHeader, ExVideoTagHeader), whose body may hold several tracks.
 
-use std::mem::take;
-
+use arcly_codec::Codec;
 use bytes::Bytes;
 
-use super::error::{FlvError, Foreign};
+use super::{
+    codecs::{
+        CODEC_ID_AVC, CODEC_ID_HEVC, codec_of, has_composition_time, sound_format, sound_format_name, video_codec_name,
+    },
+    error::{FlvError, Foreign},
+    fields::Fields,
+};
 
 /// `TagType` (§E.4.1), or the type of an RTMP message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,16 +23,30 @@ pub enum TagKind {
     Script,
 }
 
-/// What the body of a tag holds.
+/// What the body of a tag holds of one track.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Packet {
+pub(super) struct Packet {
+    /// `audioTrackId`, `videoTrackId`; 0 is the default.
+    pub track: u8,
+    pub codec: Codec,
+    /// `TimestampOffsetNano`: below a millisecond when the sender is right.
+    pub offset_ns: u32,
+    /// Where in the tag's body the content begins, for error messages.
+    pub at: usize,
+    pub content: Content,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Content {
     /// The codec's configuration record.
     SequenceHeader(Bytes),
     /// An access unit.
     Coded(Coded),
     /// Nothing more will come in this sequence.
     EndOfSequence,
-    /// Nothing for us: an empty body, a command, metadata.
+    /// AMF0: `colorInfo` for one.
+    Metadata(Bytes),
+    /// Nothing for us: no bytes, a command, a layout of channels.
     Nothing,
 }
 
@@ -38,10 +57,291 @@ pub(super) struct Coded {
     pub claims_key: bool,
     /// Presentation minus decoding time. Audio: 0.
     pub composition_ms: i32,
+    /// What the header says of the sound, for codecs whose data does not say it.
+    pub sound: Option<Sound>,
     pub payload: Bytes,
 }
 
-impl Packet {
+/// `SoundRate`, `SoundSize`, `SoundType` and the byte order (§E.4.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sound {
+    pub rate_hz: u32,
+    pub bits: u8,
+    pub channels: u8,
+}
+
+/// `FrameType` (§E.4.3.1).
+const KEY_FRAME: u8 = 1;
+/// `FrameType` of a tag that holds a command to the player.
+const COMMAND_FRAME: u8 = 5;
+/// `IsExHeader`, the top bit of a video body; `FrameType` has the next three.
+const EX_HEADER: u8 = 0x80;
+
+/// `VideoPacketType` and `AudioPacketType`, where they are the same, and those of one kind.
+pub(super) mod packet_type {
+    pub const SEQUENCE_START: u8 = 0;
+    pub const CODED_FRAMES: u8 = 1;
+    pub const SEQUENCE_END: u8 = 2;
+    pub const VIDEO_CODED_FRAMES_X: u8 = 3;
+    pub const VIDEO_METADATA: u8 = 4;
+    pub const VIDEO_MPEG2_TS_SEQUENCE_START: u8 = 5;
+    pub const VIDEO_MULTITRACK: u8 = 6;
+    pub const AUDIO_MULTICHANNEL_CONFIG: u8 = 4;
+    pub const AUDIO_MULTITRACK: u8 = 5;
+    pub const MOD_EX: u8 = 7;
+}
+
+/// `AvMultitrackType`.
+pub(super) mod multitrack_type {
+    pub const ONE_TRACK: u8 = 0;
+    pub const MANY_TRACKS: u8 = 1;
+    pub const MANY_TRACKS_MANY_CODECS: u8 = 2;
+}
+
+/// `TimestampOffsetNano`, a `VideoPacketModExType` and `AudioPacketModExType`.
+pub(super) const TIMESTAMP_OFFSET_NANO: u8 = 0;
+
+/// The tracks of a body, one after the other. An error in what one of them holds leaves the others readable.
+#[derive(Debug)]
+pub(super) struct Packets {
+    rest: Fields,
+    head: Head,
+    layout: Layout,
+}
+
+/// What is said once for all tracks of a body.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    is_video: bool,
+    claims_key: bool,
+    packet_type: u8,
+    offset_ns: u32,
+}
+
+/// How the tracks lie in the rest of the body.
+#[derive(Debug)]
+enum Layout {
+    /// Read already: the only track, in the form from before Enhanced RTMP.
+    Ready(Option<Packet>),
+    /// The rest is the default track.
+    Single([u8; 4]),
+    /// A track id, and the rest is that track.
+    OneTrack([u8; 4]),
+    /// Track id, size, track, and so on. `None`: each has its FourCC in front.
+    Many(Option<[u8; 4]>),
+}
+
+impl Packets {
+    /// Reads VIDEODATA or AUDIODATA up to the first track.
+    pub fn of(body: Bytes, is_video: bool) -> Result<Self, FlvError> {
+        let mut rest = Fields::new(body);
+        let Some(first) = rest.peek() else { return Ok(Self::ready(rest, None)) };
+        if is_video { Self::of_video(rest, first) } else { Self::of_audio(rest, first) }
+    }
+
+    fn ready(rest: Fields, packet: Option<Packet>) -> Self {
+        let head = Head { is_video: false, claims_key: false, packet_type: 0, offset_ns: 0 };
+        Self { rest, head, layout: Layout::Ready(packet) }
+    }
+
+    fn of_video(mut rest: Fields, first: u8) -> Result<Self, FlvError> {
+        let frame_type = first >> 4 & 0b111;
+        let claims_key = frame_type == KEY_FRAME;
+        if first & EX_HEADER == 0 {
+            if frame_type == COMMAND_FRAME {
+                return Ok(Self::ready(rest, None));
+            }
+            let packet = plain_video(&mut rest, first & 0x0f, claims_key)?;
+            return Ok(Self::ready(rest, Some(packet)));
+        }
+        rest.u8("FrameType")?;
+        let head = Head { is_video: true, claims_key, packet_type: first & 0x0f, offset_ns: 0 };
+        let head = read_mod_ex(&mut rest, head)?;
+        if frame_type == COMMAND_FRAME && head.packet_type != packet_type::VIDEO_METADATA {
+            return Ok(Self::ready(rest, None));
+        }
+        Self::of_tracks(rest, head, packet_type::VIDEO_MULTITRACK)
+    }
+
+    fn of_audio(mut rest: Fields, first: u8) -> Result<Self, FlvError> {
+        if first >> 4 != sound_format::EX_HEADER {
+            let packet = plain_audio(&mut rest, first)?;
+            return Ok(Self::ready(rest, Some(packet)));
+        }
+        rest.u8("SoundFormat")?;
+        let head = Head { is_video: false, claims_key: false, packet_type: first & 0x0f, offset_ns: 0 };
+        let head = read_mod_ex(&mut rest, head)?;
+        Self::of_tracks(rest, head, packet_type::AUDIO_MULTITRACK)
+    }
+
+    fn of_tracks(mut rest: Fields, mut head: Head, multitrack: u8) -> Result<Self, FlvError> {
+        if head.packet_type != multitrack {
+            let layout = Layout::Single(rest.array("FourCC")?);
+            return Ok(Self { rest, head, layout });
+        }
+        let types = rest.u8("AvMultitrackType")?;
+        head.packet_type = types & 0x0f;
+        if head.packet_type == multitrack || head.packet_type == packet_type::MOD_EX {
+            return Err(FlvError::Malformed { what: "packet type within multitrack", offset: rest.offset() - 1 });
+        }
+        let layout = match types >> 4 {
+            multitrack_type::ONE_TRACK => Layout::OneTrack(rest.array("FourCC")?),
+            multitrack_type::MANY_TRACKS => Layout::Many(Some(rest.array("FourCC")?)),
+            multitrack_type::MANY_TRACKS_MANY_CODECS => Layout::Many(None),
+            _ => return Err(unsupported("Enhanced RTMP multitrack type")),
+        };
+        Ok(Self { rest, head, layout })
+    }
+
+    /// The next track; `None` behind the last. A body whose framing breaks has no next one.
+    pub fn next(&mut self) -> Option<Result<Packet, FlvError>> {
+        match &mut self.layout {
+            Layout::Ready(packet) => packet.take().map(Ok),
+            Layout::Single(four_cc) => {
+                let four_cc = *four_cc;
+                Some(self.last_track(four_cc, 0))
+            }
+            Layout::OneTrack(four_cc) => {
+                let four_cc = *four_cc;
+                Some(self.rest.u8("track id").and_then(|track| self.last_track(four_cc, track)))
+            }
+            Layout::Many(_) if self.rest.is_empty() => None,
+            Layout::Many(shared) => {
+                let shared = *shared;
+                let split = split_track(&mut self.rest, shared);
+                let track = split.map(|(four_cc, track, data)| read_track(self.head, four_cc, track, data));
+                Some(track.unwrap_or_else(|error| self.end_with(error)))
+            }
+        }
+    }
+
+    fn last_track(&mut self, four_cc: [u8; 4], track: u8) -> Result<Packet, FlvError> {
+        self.layout = Layout::Ready(None);
+        read_track(self.head, four_cc, track, self.rest.rest())
+    }
+
+    fn end_with(&mut self, error: FlvError) -> Result<Packet, FlvError> {
+        self.layout = Layout::Ready(None);
+        Err(error)
+    }
+}
+
+/// Takes ModEx packets off the front: each changes what follows, and the last names the packet type.
+fn read_mod_ex(rest: &mut Fields, mut head: Head) -> Result<Head, FlvError> {
+    while head.packet_type == packet_type::MOD_EX {
+        let mut size = usize::from(rest.u8("modExDataSize")?) + 1;
+        if size == 256 {
+            size = usize::from(u16::from_be_bytes(rest.array("modExDataSize")?)) + 1;
+        }
+        let data = rest.take(size, "modExData")?;
+        let types = rest.u8("ModExType")?;
+        head.packet_type = types & 0x0f;
+        // Of other types nothing is known but that they may be passed over.
+        if let (TIMESTAMP_OFFSET_NANO, Some(&[high, middle, low])) = (types >> 4, data.first_chunk()) {
+            head.offset_ns = u32::from_be_bytes([0, high, middle, low]);
+        }
+    }
+    Ok(head)
+}
+
+/// One track off the front of many: FourCC, id, size, data.
+fn split_track(rest: &mut Fields, shared: Option<[u8; 4]>) -> Result<([u8; 4], u8, Fields), FlvError> {
+    let four_cc = match shared {
+        Some(four_cc) => four_cc,
+        None => rest.array("FourCC")?,
+    };
+    let track = rest.u8("track id")?;
+    let [high, middle, low] = rest.array("sizeOfTrack")?;
+    let size = u32::from_be_bytes([0, high, middle, low]) as usize;
+    Ok((four_cc, track, rest.split(size, "sizeOfTrack")?))
+}
+
+/// A track of Enhanced RTMP: `data` begins behind FourCC, id and size.
+fn read_track(head: Head, four_cc: [u8; 4], track: u8, mut data: Fields) -> Result<Packet, FlvError> {
+    let codec = codec_of(four_cc, head.is_video)?;
+    let content = if head.is_video { ex_video(head, codec, &mut data)? } else { ex_audio(head, &mut data)? };
+    Ok(Packet { track, codec, offset_ns: head.offset_ns, at: data.offset(), content: content.unless_empty() })
+}
+
+fn ex_video(head: Head, codec: Codec, data: &mut Fields) -> Result<Content, FlvError> {
+    let claims_key = head.claims_key;
+    match head.packet_type {
+        packet_type::SEQUENCE_START => Ok(Content::SequenceHeader(data.take_rest())),
+        packet_type::CODED_FRAMES if has_composition_time(codec) => {
+            let composition = data.array("compositionTimeOffset")?;
+            Ok(coded_video(claims_key, composition, data.take_rest()))
+        }
+        // CodedFramesX: presentation and decoding time are the same.
+        packet_type::CODED_FRAMES | packet_type::VIDEO_CODED_FRAMES_X => {
+            Ok(coded_video(claims_key, [0; 3], data.take_rest()))
+        }
+        packet_type::SEQUENCE_END => Ok(Content::EndOfSequence),
+        packet_type::VIDEO_METADATA => Ok(Content::Metadata(data.take_rest())),
+        packet_type::VIDEO_MPEG2_TS_SEQUENCE_START => {
+            Err(unsupported("AV1 configured by an MPEG-2 TS descriptor (MPEG2TSSequenceStart); send SequenceStart"))
+        }
+        _ => Err(unsupported("Enhanced RTMP video packet type 8 to 15")),
+    }
+}
+
+fn ex_audio(head: Head, data: &mut Fields) -> Result<Content, FlvError> {
+    match head.packet_type {
+        packet_type::SEQUENCE_START => Ok(Content::SequenceHeader(data.take_rest())),
+        packet_type::CODED_FRAMES => Ok(coded_audio(None, data.take_rest())),
+        packet_type::SEQUENCE_END => Ok(Content::EndOfSequence),
+        // The codec's own data says it too.
+        packet_type::AUDIO_MULTICHANNEL_CONFIG => Ok(Content::Nothing),
+        _ => Err(unsupported("Enhanced RTMP audio packet type 3, 6 or 8 to 15")),
+    }
+}
+
+/// VIDEODATA from before Enhanced RTMP: AVCVIDEOPACKET (§E.4.3.2), also for H.265.
+fn plain_video(rest: &mut Fields, codec_id: u8, claims_key: bool) -> Result<Packet, FlvError> {
+    let codec = match codec_id {
+        CODEC_ID_AVC => Codec::H264,
+        CODEC_ID_HEVC => Codec::H265,
+        _ => return Err(unsupported(video_codec_name(codec_id))),
+    };
+    let [_, packet_type, composition @ ..]: [u8; 5] = rest.array("AVCPacketType and CompositionTime")?;
+    let at = rest.offset();
+    let content = match packet_type {
+        0 => Content::SequenceHeader(rest.take_rest()),
+        1 => coded_video(claims_key, composition, rest.take_rest()),
+        2 => Content::EndOfSequence,
+        _ => return Err(FlvError::Malformed { what: "AVCPacketType", offset: 1 }),
+    };
+    Ok(Packet { track: 0, codec, offset_ns: 0, at, content: content.unless_empty() })
+}
+
+/// AUDIODATA from before Enhanced RTMP.
+fn plain_audio(rest: &mut Fields, first: u8) -> Result<Packet, FlvError> {
+    let sound = Sound::of(first);
+    rest.u8("SoundFormat")?;
+    let (codec, content) = match first >> 4 {
+        sound_format::AAC => (Codec::Aac, aac(rest)?),
+        sound_format::MP3 | sound_format::MP3_8_KHZ => (Codec::Mp3, coded_audio(None, rest.take_rest())),
+        sound_format::G711_A => (Codec::G711A, coded_audio(Some(sound.of_g711()), rest.take_rest())),
+        sound_format::G711_U => (Codec::G711U, coded_audio(Some(sound.of_g711()), rest.take_rest())),
+        // "Platform endian" was the sender's: all that are left are little-endian.
+        sound_format::PCM_PLATFORM | sound_format::PCM_LITTLE_ENDIAN => {
+            (Codec::Pcm, coded_audio(Some(sound), rest.take_rest()))
+        }
+        sound_format => return Err(unsupported(sound_format_name(sound_format))),
+    };
+    let at = if codec == Codec::Aac { 2 } else { 1 };
+    Ok(Packet { track: 0, codec, offset_ns: 0, at, content: content.unless_empty() })
+}
+
+/// AACAUDIODATA (§E.4.2.2). What the first byte says of rate and channels is not meant for AAC.
+fn aac(rest: &mut Fields) -> Result<Content, FlvError> {
+    match rest.u8("AACPacketType")? {
+        0 => Ok(Content::SequenceHeader(rest.take_rest())),
+        1 => Ok(coded_audio(None, rest.take_rest())),
+        _ => Err(FlvError::Malformed { what: "AACPacketType", offset: 1 }),
+    }
+}
+
+impl Content {
     /// A record or an access unit of no bytes is nothing: some encoders send these when they have nothing to say.
     fn unless_empty(self) -> Self {
         match &self {
@@ -53,152 +353,34 @@ impl Packet {
     }
 }
 
-/// `IsExHeader`, the top bit of a video body; `FrameType` has the next three.
-const EX_HEADER: u8 = 0x80;
-/// `FrameType`.
-const KEY_FRAME: u8 = 1;
-/// `FrameType` of a tag that holds a command to the player.
-const COMMAND_FRAME: u8 = 5;
-/// `CodecID` of AVC.
-const AVC: u8 = 7;
-/// `SoundFormat` of AAC, and the value by which Enhanced RTMP says that a FourCC follows.
-const AAC: u8 = 10;
-const EX_AUDIO: u8 = 9;
-
-/// Reads VIDEODATA.
-pub(super) fn parse_video(mut body: Bytes) -> Result<Packet, FlvError> {
-    let Some(&first) = body.first() else { return Ok(Packet::Nothing) };
-    let frame_type = first >> 4 & 0b111;
-    if frame_type == COMMAND_FRAME {
-        return Ok(Packet::Nothing);
+impl Sound {
+    fn of(first: u8) -> Self {
+        let rate_hz = match first >> 2 & 0b11 {
+            0 => 5_512,
+            1 => 11_025,
+            2 => 22_050,
+            _ => 44_100,
+        };
+        Self { rate_hz, bits: if first & 0b10 == 0 { 8 } else { 16 }, channels: 1 + (first & 1) }
     }
-    let claims_key = frame_type == KEY_FRAME;
-    let packet = match first & 0x0f {
-        packet_type if first & EX_HEADER != 0 => parse_ex_video(&mut body, packet_type, claims_key)?,
-        AVC => parse_avc(&mut body, claims_key)?,
-        codec_id => return Err(unsupported(video_codec_name(codec_id))),
-    };
-    Ok(packet.unless_empty())
-}
 
-/// AVCVIDEOPACKET (§E.4.3.2).
-fn parse_avc(body: &mut Bytes, claims_key: bool) -> Result<Packet, FlvError> {
-    let [_, packet_type, composition @ ..]: [u8; 5] = split_header(body, "AVCPacketType and CompositionTime")?;
-    match packet_type {
-        0 => Ok(Packet::SequenceHeader(take(body))),
-        1 => Ok(coded_video(claims_key, composition, take(body))),
-        2 => Ok(Packet::EndOfSequence),
-        _ => Err(FlvError::Malformed { what: "AVCPacketType", offset: 1 }),
+    /// G.711 has always 8 bits at 8 kHz: `SoundRate` cannot say that, and is ignored.
+    fn of_g711(self) -> Self {
+        Self { rate_hz: 8_000, bits: 8, ..self }
     }
 }
 
-/// ExVideoTagHeader with `VideoPacketType` 0 to 3, and the FourCC `avc1`.
-fn parse_ex_video(body: &mut Bytes, packet_type: u8, claims_key: bool) -> Result<Packet, FlvError> {
-    match packet_type {
-        0..=3 => expect_four_cc(body, *b"avc1")?,
-        4 => return Ok(Packet::Nothing),
-        5 => return Err(unsupported("Enhanced RTMP MPEG-2 TS sequence start")),
-        6 => return Err(unsupported("Enhanced RTMP multitrack video")),
-        7 => return Err(unsupported("Enhanced RTMP ModEx video")),
-        _ => return Err(unsupported("Enhanced RTMP video packet type 8 to 15")),
-    }
-    match packet_type {
-        0 => Ok(Packet::SequenceHeader(take(body))),
-        1 => Ok(coded_video(claims_key, split_header(body, "compositionTimeOffset")?, take(body))),
-        2 => Ok(Packet::EndOfSequence),
-        // CodedFramesX: presentation and decoding time are the same.
-        _ => Ok(coded_video(claims_key, [0; 3], take(body))),
-    }
-}
-
-fn coded_video(claims_key: bool, composition: [u8; 3], payload: Bytes) -> Packet {
+fn coded_video(claims_key: bool, composition: [u8; 3], payload: Bytes) -> Content {
     // SI24: a signed number of 24 bits.
     let [high, middle, low] = composition;
     let composition_ms = i32::from_be_bytes([high, middle, low, 0]) >> 8;
-    Packet::Coded(Coded { claims_key, composition_ms, payload })
+    Content::Coded(Coded { claims_key, composition_ms, sound: None, payload })
 }
 
-/// Reads AUDIODATA.
-pub(super) fn parse_audio(mut body: Bytes) -> Result<Packet, FlvError> {
-    let Some(&first) = body.first() else { return Ok(Packet::Nothing) };
-    let packet = match first >> 4 {
-        AAC => parse_aac(&mut body)?,
-        EX_AUDIO => parse_ex_audio(&mut body, first & 0x0f)?,
-        sound_format => return Err(unsupported(sound_format_name(sound_format))),
-    };
-    Ok(packet.unless_empty())
-}
-
-/// AACAUDIODATA (§E.4.2.2). What the first byte says of rate and channels is not meant for AAC.
-fn parse_aac(body: &mut Bytes) -> Result<Packet, FlvError> {
-    let [_, packet_type]: [u8; 2] = split_header(body, "AACPacketType")?;
-    match packet_type {
-        0 => Ok(Packet::SequenceHeader(take(body))),
-        1 => Ok(coded_audio(take(body))),
-        _ => Err(FlvError::Malformed { what: "AACPacketType", offset: 1 }),
-    }
-}
-
-/// ExAudioTagHeader with `AudioPacketType` 0 to 2, and the FourCC `mp4a`.
-fn parse_ex_audio(body: &mut Bytes, packet_type: u8) -> Result<Packet, FlvError> {
-    match packet_type {
-        0..=2 => expect_four_cc(body, *b"mp4a")?,
-        4 => return Ok(Packet::Nothing),
-        5 => return Err(unsupported("Enhanced RTMP multitrack audio")),
-        7 => return Err(unsupported("Enhanced RTMP ModEx audio")),
-        _ => return Err(unsupported("Enhanced RTMP audio packet type 3, 6 or 8 to 15")),
-    }
-    match packet_type {
-        0 => Ok(Packet::SequenceHeader(take(body))),
-        1 => Ok(coded_audio(take(body))),
-        _ => Ok(Packet::EndOfSequence),
-    }
-}
-
-fn coded_audio(payload: Bytes) -> Packet {
-    Packet::Coded(Coded { claims_key: false, composition_ms: 0, payload })
-}
-
-/// Takes the first `N` bytes off.
-fn split_header<const N: usize>(body: &mut Bytes, what: &'static str) -> Result<[u8; N], FlvError> {
-    let header = *body.first_chunk().ok_or(FlvError::Malformed { what, offset: body.len() })?;
-    drop(body.split_to(N));
-    Ok(header)
-}
-
-/// Takes the first byte and the FourCC off.
-fn expect_four_cc(body: &mut Bytes, expected: [u8; 4]) -> Result<(), FlvError> {
-    let [_, four_cc @ ..]: [u8; 5] = split_header(body, "FourCC")?;
-    if four_cc == expected { Ok(()) } else { Err(FlvError::Unsupported { what: Foreign::FourCc(four_cc) }) }
+fn coded_audio(sound: Option<Sound>, payload: Bytes) -> Content {
+    Content::Coded(Coded { claims_key: false, composition_ms: 0, sound, payload })
 }
 
 fn unsupported(name: &'static str) -> FlvError {
     FlvError::Unsupported { what: Foreign::Named(name) }
-}
-
-/// `CodecID` (§E.4.3.1), and 12, by which some encoders said H.265 before there was Enhanced RTMP.
-fn video_codec_name(codec_id: u8) -> &'static str {
-    match codec_id {
-        2 => "Sorenson H.263",
-        3 => "Screen video",
-        4 => "On2 VP6",
-        5 => "On2 VP6 with alpha",
-        6 => "Screen video 2",
-        12 => "H.265 as video codec 12 (Enhanced RTMP has the FourCC hvc1)",
-        _ => "video codec with a reserved id",
-    }
-}
-
-/// `SoundFormat` (§E.4.2.1).
-fn sound_format_name(sound_format: u8) -> &'static str {
-    match sound_format {
-        0 | 3 => "linear PCM",
-        1 => "ADPCM",
-        2 | 14 => "MP3",
-        4..=6 => "Nellymoser",
-        7 => "G.711 A-law",
-        8 => "G.711 mu-law",
-        11 => "Speex",
-        _ => "sound format with a reserved number",
-    }
 }
