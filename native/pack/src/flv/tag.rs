@@ -134,7 +134,7 @@ enum Layout {
 impl Packets {
     /// Reads VIDEODATA or AUDIODATA up to the first track.
     pub fn of(body: Bytes, is_video: bool) -> Result<Self, FlvError> {
-        let mut rest = Fields::new(body);
+        let rest = Fields::new(body);
         let Some(first) = rest.peek() else { return Ok(Self::ready(rest, None)) };
         if is_video { Self::of_video(rest, first) } else { Self::of_audio(rest, first) }
     }
@@ -203,7 +203,10 @@ impl Packets {
             }
             Layout::OneTrack(four_cc) => {
                 let four_cc = *four_cc;
-                Some(self.rest.u8("track id").and_then(|track| self.last_track(four_cc, track)))
+                Some(match self.rest.u8("track id") {
+                    Ok(track) => self.last_track(four_cc, track),
+                    Err(error) => self.end_with(error),
+                })
             }
             Layout::Many(_) if self.rest.is_empty() => None,
             Layout::Many(shared) => {

@@ -36,6 +36,11 @@ impl DemuxTrack {
         self.config.clone().map(|config| Track::new(self.id, config))
     }
 
+    /// The last sequence header, as the sender wrote it.
+    pub fn sequence_header(&self) -> &Bytes {
+        &self.sequence_header
+    }
+
     /// Another codec begins: nothing of the old one holds.
     pub fn change_codec(&mut self, codec: Codec) {
         if self.codec != codec {

@@ -1,7 +1,7 @@
 //! Coded frames in the form of the bus, and the configuration that they bring along.
 
 use arcly_codec::{
-    Codec, CodecConfig, CodecError,
+    Codec, CodecConfig, CodecError, VideoInfo,
     ac3::{Ac3Config, Eac3Config, SyncFrame},
     av1, flac, h264, h265, h266,
     mpeg_audio::{FrameHeader, MpegAudioConfig},
@@ -97,25 +97,23 @@ impl DemuxTrack {
         let unit = av1::to_canonical(payload)?;
         let mut is_reconfigured = false;
         if let Some(header) = unit.sequence_header {
-            let known = matches!(&self.config, Some(CodecConfig::Av1(config)) if config.has_sequence_header(&header));
-            if !known {
-                let config = av1::Av1Config::from_sequence_header(&header)?;
-                is_reconfigured = self.set_config(CodecConfig::Av1(config));
-            }
+            let config = match &self.config {
+                Some(CodecConfig::Av1(config)) => config.with_sequence_header(&header)?,
+                _ => Some(av1::Av1Config::from_sequence_header(&header)?),
+            };
+            is_reconfigured = config.is_some_and(|config| self.set_config(CodecConfig::Av1(config)));
         }
         Ok(Unit { payload: unit.payload, is_key: unit.is_key, samples: 0, is_reconfigured })
     }
 
-    /// The pictures say more than the record, their size for one: a key frame configures.
+    /// A record does not say the size, and need not be there: a key frame configures.
     fn vpx(&mut self, payload: Bytes) -> Result<Option<Unit>, CodecError> {
         let is_vp9 = self.codec == Codec::Vp9;
         let is_key = if is_vp9 { vp9::is_key(&payload) } else { vp8::is_key(&payload) };
         let mut is_reconfigured = false;
         if is_key {
-            let config = match is_vp9 {
-                true => CodecConfig::Vp9(vp9::Vp9Config::from_frame(&payload)?),
-                false => CodecConfig::Vp8(vp8::Vp8Config::from_frame(&payload)?),
-            };
+            let record = vp_record(self.sequence_header());
+            let config = if is_vp9 { vp9_config(&payload, record)? } else { vp8_config(&payload, record)? };
             is_reconfigured = self.set_config(config);
         }
         let is_configured = self.config.as_ref().is_some_and(|config| config.codec() == self.codec);
@@ -160,6 +158,33 @@ impl DemuxTrack {
             None => Ok(0),
         }
     }
+}
+
+/// The body of `vpcC`: some send the whole box's body, with version and flags in front.
+fn vp_record(record: &Bytes) -> Bytes {
+    match record.strip_prefix(&[1, 0, 0, 0]) {
+        Some(body) => record.slice_ref(body),
+        None => record.clone(),
+    }
+}
+
+/// What the key frame says, or what the record says where they agree: it knows more of the colour, and the level.
+fn vp9_config(frame: &[u8], record: Bytes) -> Result<CodecConfig, CodecError> {
+    let said = vp9::Vp9Config::from_frame(frame, None)?;
+    let agreed = vp9::Vp9Config::parse(record).ok().filter(|config| agree(&config.info, &said.info));
+    let config = agreed.map(|config| config.with_size(said.info.width, said.info.height));
+    Ok(CodecConfig::Vp9(config.unwrap_or(said)))
+}
+
+fn vp8_config(frame: &[u8], record: Bytes) -> Result<CodecConfig, CodecError> {
+    let said = vp8::Vp8Config::from_frame(frame)?;
+    let agreed = vp8::Vp8Config::parse(record).ok().filter(|config| agree(&config.info, &said.info));
+    let config = agreed.map(|config| config.with_size(said.info.width, said.info.height));
+    Ok(CodecConfig::Vp8(config.unwrap_or(said)))
+}
+
+fn agree(record: &VideoInfo, frame: &VideoInfo) -> bool {
+    (record.profile, record.bit_depth, record.chroma) == (frame.profile, frame.bit_depth, frame.chroma)
 }
 
 fn is_same_sound(known: &CodecConfig, new: &CodecConfig) -> bool {
