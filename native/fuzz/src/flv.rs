@@ -27,7 +27,20 @@ const IDR: &[u8] = &[0, 0, 0, 4, 0x65, 0x88, 0x80, 0x10];
 const SLICE: &[u8] = &[0, 0, 0, 3, 0x41, 0x9a, 0x20];
 const RECOVERY_POINT: &[u8] = &[0, 0, 0, 5, 0x06, 6, 1, 0x84, 0x80];
 const DELIMITER: &[u8] = &[0, 0, 0, 2, 0x09, 0xf0];
+const OPUS_HEAD: &[u8] = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0";
 const IN_BAND: &[u8] = &[0, 0, 0, 8, 0x67, 66, 0, 30, 0xda, 5, 7, 0xec, 0, 0, 0, 4, 0x68, 0xce, 0x0f, 0xc8];
+
+/// Files of FFmpeg with Enhanced RTMP, and what is rarer in the old form.
+const FFMPEG: [&[u8]; 8] = [
+    include_bytes!("../../pack/tests/vectors/flv/hevc_opus.flv"),
+    include_bytes!("../../pack/tests/vectors/flv/av1_ac3.flv"),
+    include_bytes!("../../pack/tests/vectors/flv/vp9_eac3.flv"),
+    include_bytes!("../../pack/tests/vectors/flv/vvc_aac.flv"),
+    include_bytes!("../../pack/tests/vectors/flv/avc_flac.flv"),
+    include_bytes!("../../pack/tests/vectors/flv/avc_mp3.flv"),
+    include_bytes!("../../pack/tests/vectors/flv/multitrack.flv"),
+    include_bytes!("../../pack/tests/vectors/flv/pcm8.flv"),
+];
 
 /// One tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +86,9 @@ pub fn write_tags(tags: &[Tag]) -> Vec<u8> {
 
 /// Publishes, each from its sequence headers on.
 pub fn publishes() -> Vec<Vec<u8>> {
-    vec![demo(), write_tags(&camera(0)), write_tags(&camera(0xffff_f800)), write_tags(&odd()), write_tags(&apart())]
+    let made = [camera(0), camera(0xffff_f800), odd(), apart(), many_tracks()];
+    let files = FFMPEG.iter().map(|file| file.get(FILE_HEADER.len()..).unwrap_or_default().to_vec());
+    [demo()].into_iter().chain(made.iter().map(|tags| write_tags(tags))).chain(files).collect()
 }
 
 /// The beginning of the demo clip.
@@ -125,6 +140,40 @@ fn odd() -> Vec<Tag> {
     tags
 }
 
+/// Two tracks of each kind in one tag, an announcement in front, and times with nanoseconds.
+fn many_tracks() -> Vec<Tag> {
+    let [record, ..] = RECORDS.map(unhex);
+    let sized = |id: u8, data: &[u8]| [&[id], &(data.len() as u32).to_be_bytes()[1..], data].concat();
+    let both = |data: &[u8]| [sized(0, data), sized(1, data)].concat();
+    let announcement = b"\x02\0\x0aonMetaData\x08\0\0\0\x02\0\x0cvideocodecid\0\x40\x1c\0\0\0\0\0\0\0\x0caudiocodecid\0\x40\x24\0\0\0\0\0\0\0\0\x09";
+    let mut tags = vec![Tag::new(18, 0, announcement, &[])];
+    tags.push(Tag::new(VIDEO, 0, b"\x96\x10avc1", &both(&record)));
+    tags.push(Tag::new(
+        AUDIO,
+        0,
+        b"\x95\x20",
+        &[&b"mp4a"[..], &sized(0, &[0x11, 0x90]), b"Opus", &sized(1, OPUS_HEAD)].concat(),
+    ));
+    tags.push(Tag::new(VIDEO, 0, b"\x94avc1", b"\x02\0\x09colorInfo\x03\0\x07hdrCll\x03\0\0\x09\0\0\x09"));
+    for index in 0..40 {
+        let picture = [&[0, 0, 40][..], if index % 10 == 0 { IDR } else { SLICE }].concat();
+        let first = if index % 10 == 0 { 0x90 } else { 0xa0 };
+        tags.push(Tag::new(
+            VIDEO,
+            33 * index,
+            &[first | 7, 2, 5, 0x98, 0x4a, 6, 0x11, b'a', b'v', b'c', b'1'],
+            &both(&picture),
+        ));
+        tags.push(Tag::new(
+            AUDIO,
+            33 * index,
+            b"\x95\x21",
+            &[&b"mp4a"[..], &sized(0, b"sound"), b"Opus", &sized(1, &[0x80, 1])].concat(),
+        ));
+    }
+    tags
+}
+
 /// Tracks whose times have nothing to do with each other.
 fn apart() -> Vec<Tag> {
     let [record, ..] = RECORDS;
@@ -142,7 +191,7 @@ mod tests {
 
     #[test]
     fn tags_are_read_as_they_were_written() {
-        for tags in [camera(0), odd(), apart()] {
+        for tags in [camera(0), odd(), apart(), many_tracks()] {
             assert_eq!(read_tags(&write_tags(&tags)), tags);
         }
     }

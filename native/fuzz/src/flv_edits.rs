@@ -11,7 +11,7 @@ use crate::{
 /// Between repeated tags: none, a sample, a frame, what jitter, gaps and wraps are judged by, and a step back.
 const STEPS_MS: [u32; 9] = [0, 1, 21, 40, 999, 2_500, 9_900, 0x7fff_ffff, u32::MAX];
 /// In front of a video body: the types of frame and packet in the old form, and in that of Enhanced RTMP.
-const VIDEO_HEADERS: [[u8; 2]; 10] = [
+const VIDEO_HEADERS: [[u8; 2]; 17] = [
     [0x17, 0],
     [0x17, 1],
     [0x27, 1],
@@ -22,9 +22,29 @@ const VIDEO_HEADERS: [[u8; 2]; 10] = [
     [0x90, b'a'],
     [0x91, b'a'],
     [0x94, b'a'],
+    [0x96, 0x00],
+    [0x96, 0x11],
+    [0x96, 0x21],
+    [0x97, 2],
+    [0x93, b'h'],
+    [0x1c, 0],
+    [0x1c, 1],
 ];
 /// The same for audio.
-const AUDIO_HEADERS: [[u8; 2]; 6] = [[0xaf, 0], [0xaf, 1], [0x2f, 1], [0x90, b'm'], [0x91, b'm'], [0x92, b'm']];
+const AUDIO_HEADERS: [[u8; 2]; 12] = [
+    [0xaf, 0],
+    [0xaf, 1],
+    [0x2f, 0xff],
+    [0xe2, 0xff],
+    [0x3f, 1],
+    [0x72, 1],
+    [0x90, b'm'],
+    [0x91, b'm'],
+    [0x92, b'm'],
+    [0x95, 0x00],
+    [0x95, 0x11],
+    [0x97, 2],
+];
 
 /// Edits one of the tags of an input that has nothing else.
 pub fn edit_tags(random: &mut Random, bytes: &mut Vec<u8>) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arcly_bus::{Frame, TrackId, TrackSet};
-use arcly_codec::{CodecConfig, h264};
+use arcly_codec::{CodecConfig, av1, h264, h265};
 
 /// Follows the frames that a reader is given.
 #[derive(Default)]
@@ -39,6 +39,15 @@ pub fn check_payload(config: &CodecConfig, frame: &Frame) {
             assert!(again.is_ok_and(|again| again.payload == frame.payload && again.sps.is_empty()), "not canonical");
             let nals = h264::nal_units(&frame.payload, 4).flatten();
             assert!(!frame.is_key() || h264::is_random_access(nals), "decoding cannot begin at this key frame");
+        }
+        CodecConfig::H265(_) => {
+            let again = h265::to_canonical(frame.payload.clone(), 4);
+            let is_same = again.is_ok_and(|again| again.payload == frame.payload && !again.has_parameter_sets());
+            assert!(is_same, "not canonical");
+        }
+        CodecConfig::Av1(_) => {
+            let again = av1::to_canonical(frame.payload.clone());
+            assert!(again.is_ok_and(|again| again.payload == frame.payload), "not canonical");
         }
         CodecConfig::Aac(aac) => assert_eq!(frame.duration, aac.samples_per_frame, "the length of an access unit"),
         _ => assert!(frame.payload.len() < usize::MAX, "a codec that is not known here"),

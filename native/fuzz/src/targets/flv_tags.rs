@@ -6,7 +6,7 @@ use arcly_bus::{BusError, Frame, LogBounds, LogWriter, Publisher, Read, Subscrip
 use arcly_codec::CodecConfig;
 use arcly_pack::{
     PackError,
-    flv::{FlvDemuxer, FlvItem, TagKind},
+    flv::{Dialect, FlvDemuxer, FlvError, FlvItem, FlvMuxOptions, FlvMuxer, FlvTag, TagKind},
     hls::{HlsConfig, HlsPackager},
     mpegts::TsMuxer,
 };
@@ -38,6 +38,8 @@ const VIEW_BYTES_MAX: usize = SEGMENT_BYTES_MAX / 3 * 4;
 
 /// No input has more: each of them may renew the playlist.
 const MAX_TAGS: usize = 1000;
+/// No tag gives more: a hundred that waited, and two for each track of its own, of which none is shorter than 4 bytes.
+const MAX_ITEMS: usize = 100 + 2 * MAX_INPUT_BYTES / 4;
 /// Tags between two looks of the reader that lags.
 const LAG_TAGS: u64 = 150;
 
@@ -90,7 +92,8 @@ impl Path {
         };
         let result = self.demuxer.push(kind, tag.timestamp_ms, tag.body.into());
         let items: Vec<_> = std::iter::from_fn(|| self.demuxer.poll()).collect();
-        assert!(items.len() <= 2 && (result.is_ok() || items.is_empty()), "{} items and {result:?}", items.len());
+        // A tag may hold many tracks, and let out what waited.
+        assert!(items.len() <= MAX_ITEMS, "{} items and {result:?}", items.len());
         items.into_iter().for_each(|item| self.publish(item));
         self.packager.read(usize::MAX);
         self.tags += 1;
@@ -127,6 +130,10 @@ impl Path {
 
     /// Ends the stream; what the views held at most.
     fn end(mut self) -> usize {
+        self.demuxer.finish();
+        while let Some(item) = self.demuxer.poll() {
+            self.publish(item);
+        }
         // Alive until its frames are counted.
         let _log = self.publisher.log().clone();
         self.publisher.end("the end of the input");
@@ -185,6 +192,7 @@ impl<T: Sink> Reader<T> {
 struct Packagers {
     tracks: Arc<TrackSet>,
     muxer: Option<TsMuxer>,
+    flv: [Remux; 2],
     packets: PacketChecks,
     out: Vec<u8>,
     hls: HlsPackager,
@@ -205,6 +213,7 @@ impl Packagers {
         Self {
             tracks: Arc::default(),
             muxer: None,
+            flv: [Remux::new(Dialect::Classic, false), Remux::new(Dialect::Enhanced, true)],
             packets: PacketChecks::default(),
             out: Vec::new(),
             hls: HlsPackager::new(config, "session"),
@@ -253,12 +262,45 @@ impl Sink for Packagers {
     fn take(&mut self, tracks: &Arc<TrackSet>, frame: &Frame) {
         if !Arc::ptr_eq(&self.tracks, tracks) {
             self.follow(tracks);
+            self.flv.iter_mut().for_each(|flv| flv.muxer.reconfigure(tracks));
         }
+        self.flv.iter_mut().for_each(|flv| flv.push(frame));
         self.mux(frame);
         let result = self.hls.push(tracks, frame);
         check_pack_result(&result);
         if result == Ok(true) {
             self.show();
+        }
+    }
+}
+
+/// FLV again, and what is read of it.
+struct Remux {
+    muxer: FlvMuxer,
+    demuxer: FlvDemuxer,
+    tags: Vec<FlvTag>,
+}
+
+impl Remux {
+    fn new(dialect: Dialect, nanosecond_offsets: bool) -> Self {
+        let muxer = FlvMuxer::new(FlvMuxOptions { dialect, nanosecond_offsets, ..FlvMuxOptions::default() });
+        Self { muxer, demuxer: FlvDemuxer::new(), tags: Vec::new() }
+    }
+
+    /// What is read is what was written, unless it waits or has lost the key frame that it needs.
+    fn push(&mut self, frame: &Frame) {
+        self.tags.clear();
+        check_pack_result(&self.muxer.write(frame, &mut self.tags));
+        for tag in &self.tags {
+            let result = self.demuxer.push(tag.kind, tag.timestamp_ms, tag.body());
+            let is_documented = matches!(result, Ok(()) | Err(FlvError::LimitExceeded { .. }));
+            assert!(is_documented, "{result:?} of {:?}", tag.header());
+        }
+        while let Some(item) = self.demuxer.poll() {
+            if let (FlvItem::Frame(read), true) = (item, !self.tags.is_empty()) {
+                let is_same = read.payload.len() == frame.payload.len() || read.track != frame.track;
+                assert!(is_same, "a payload of {} bytes was {}", read.payload.len(), frame.payload.len());
+            }
         }
     }
 }

@@ -38,19 +38,20 @@ impl Clip {
         let (mut reader, mut demuxer) = (FlvReader::new(), FlvDemuxer::new());
         let (mut items, mut spans, mut tracks) = (Vec::new(), Vec::<Span>::new(), Vec::new());
         reader.feed(&file);
-        while let Some(tag) = reader.next_tag()? {
-            match demuxer.push(tag.kind, tag.timestamp_ms, tag.body) {
-                Ok(()) | Err(FlvError::Unsupported { .. }) => {}
-                Err(error) => return Err(error),
+        let mut at_end = false;
+        while !at_end {
+            match reader.next_tag()?.map(|tag| demuxer.push(tag.kind, tag.timestamp_ms, tag.body)) {
+                Some(Ok(()) | Err(FlvError::Unsupported { .. })) => {}
+                Some(Err(error)) => return Err(error),
+                None => {
+                    demuxer.finish();
+                    at_end = true;
+                }
             }
             while let Some(item) = demuxer.poll() {
                 match item {
                     FlvItem::Tracks(now) => {
                         tracks.clone_from(&now);
-                        // A file names its tracks one after the other: only what holds for a frame counts.
-                        if matches!(items.last(), Some(Item::Tracks(_))) {
-                            items.pop();
-                        }
                         items.push(Item::Tracks(now));
                     }
                     FlvItem::Frame(frame) => {

@@ -40,6 +40,10 @@ impl ToBus {
             Ok(()) => self.fault = self.fault.saturating_sub(1),
             Err(error) => self.complain(&error)?,
         }
+        self.publish_items()
+    }
+
+    fn publish_items(&mut self) -> Result<(), String> {
         while let Some(item) = self.demuxer.poll() {
             match publish(&mut self.publisher, item) {
                 Ok(()) => {}
@@ -61,7 +65,10 @@ impl ToBus {
     }
 
     /// Ends the stream.
-    pub(crate) fn end(self, reason: String) {
+    pub(crate) fn end(mut self, reason: String) {
+        // What still waited for a track; if that fails, the stream has ended already.
+        self.demuxer.finish();
+        drop(self.publish_items());
         self.publisher.end(reason);
     }
 

@@ -38,6 +38,7 @@ const VIDEO_CLOCK_HZ: u32 = 90_000;
 /// - A frame is a key frame when what is in it says so, whatever the tag says; or, for encoders which never send another
 ///   IDR picture (open GOPs, intra refresh), when the tag claims it and the access unit has a recovery point.
 /// - Video times are the wire's; audio times are put back onto the grid of the samples.
+/// - Tracks come out in front of the next frame, however many sequence headers there were.
 /// - Where script data announces pictures and sound, nothing comes out until both are there, or for about a second: so
 ///   readers see one set of tracks and not one after the other.
 #[derive(Debug, Default)]
@@ -46,6 +47,10 @@ pub struct FlvDemuxer {
     /// By ascending id.
     tracks: Vec<DemuxTrack>,
     items: VecDeque<FlvItem>,
+    /// The tracks of the last announcement in `items`, given out or not.
+    announced: Vec<Track>,
+    /// They may be others now.
+    tracks_changed: bool,
     gate: Gate,
     dropped_frames: u64,
 }
@@ -70,9 +75,11 @@ impl FlvDemuxer {
             return Ok(());
         }
         let is_video = kind == TagKind::Video;
+        let body_bytes = body.len();
         let mut packets = Packets::of(body, is_video)?;
         let mut result = Ok(());
         while let Some(packet) = packets.next() {
+            let packet = packet.map(|packet| packet.without_ballast(body_bytes));
             let outcome = packet.and_then(|packet| self.push_packet(is_video, timestamp_ms, packet));
             // The first fault is told; the other tracks of the tag are not concerned.
             result = result.and(outcome);
@@ -110,7 +117,7 @@ impl FlvDemuxer {
                 let is_new = track.config.is_none();
                 if track.configure(&record).map_err(FlvError::at(at))? {
                     let id = track.id;
-                    self.announce(id, is_new);
+                    self.on_change(id, is_new);
                 }
             }
             Content::Coded(coded) => {
@@ -161,7 +168,7 @@ impl FlvDemuxer {
         let composition_ms = coded.composition_ms;
         let unit = track.unit(coded)?;
         if unit.as_ref().is_some_and(|unit| unit.is_reconfigured) {
-            self.announce(id, is_new);
+            self.on_change(id, is_new);
         }
         match unit {
             None => self.drop_frame(),
@@ -187,33 +194,41 @@ impl FlvDemuxer {
         };
         let flags = if unit.is_key { FrameFlags::KEY } else { FrameFlags::NONE };
         let bytes = unit.payload.len();
+        self.announce();
         let frame = Frame { track: id, flags, pts, dts, duration, payload: unit.payload };
         self.put(FlvItem::Frame(frame), Some((bytes, moment.ms)));
     }
 
     /// The tracks are others: `id` was configured, for the first time when it `is_new`.
-    fn announce(&mut self, id: TrackId, is_new: bool) {
-        let tracks: Vec<Track> = self.tracks.iter().filter_map(DemuxTrack::track).collect();
+    fn on_change(&mut self, id: TrackId, is_new: bool) {
+        self.tracks_changed = true;
         if self.gate.is_open() || !is_new {
-            return self.put(FlvItem::Tracks(tracks), None);
+            return;
         }
-        // Nothing of it waits yet, so that it can have been there from the beginning.
-        let is_complete = [MediaKind::Video, MediaKind::Audio].iter().all(|kind| has_kind(&tracks, *kind));
-        let mut was_announced = false;
-        if let Some(new) = tracks.iter().find(|track| track.id == id) {
-            for item in &mut self.items {
-                if let FlvItem::Tracks(waiting) = item {
-                    let at = waiting.partition_point(|track| track.id < id);
-                    waiting.insert(at, new.clone());
-                    was_announced = true;
-                }
+        // None of its frames waits yet, so that it can have been there from the beginning.
+        let Some(track) = self.tracks.iter().find(|track| track.id == id).and_then(DemuxTrack::track) else { return };
+        for item in &mut self.items {
+            if let FlvItem::Tracks(tracks) = item {
+                insert(tracks, &track);
+                self.announced.clone_from(tracks);
             }
         }
-        if !was_announced {
-            self.put(FlvItem::Tracks(tracks), None);
-        }
-        if is_complete {
+        let has =
+            |kind| self.tracks.iter().any(|track| track.config.as_ref().is_some_and(|config| config.kind() == kind));
+        if has(MediaKind::Video) && has(MediaKind::Audio) {
             self.gate.open();
+        }
+    }
+
+    /// Announces the tracks in front of a frame, if they are others than before.
+    pub(super) fn announce(&mut self) {
+        if !std::mem::take(&mut self.tracks_changed) {
+            return;
+        }
+        let tracks: Vec<Track> = self.tracks.iter().filter_map(DemuxTrack::track).collect();
+        if tracks != self.announced {
+            self.announced.clone_from(&tracks);
+            self.put(FlvItem::Tracks(tracks), None);
         }
     }
 
@@ -228,8 +243,10 @@ impl FlvDemuxer {
     }
 }
 
-fn has_kind(tracks: &[Track], kind: MediaKind) -> bool {
-    tracks.iter().any(|track| track.kind() == kind)
+/// By ascending id.
+fn insert(tracks: &mut Vec<Track>, track: &Track) {
+    let at = tracks.partition_point(|known| known.id < track.id);
+    tracks.insert(at, track.clone());
 }
 
 /// Decoding and presentation time. The nanoseconds are said of the presentation; where pictures are not reordered, both

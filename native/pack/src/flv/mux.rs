@@ -104,7 +104,8 @@ impl FlvMuxer {
                 continue;
             };
             let known = before.iter().find(|known| known.track.id == track.id);
-            let same = known.is_some_and(|known| known.track == *track && (known.form, known.number) == (form, *number));
+            let same =
+                known.is_some_and(|known| known.track == *track && (known.form, known.number) == (form, *number));
             self.tracks.push(MuxTrack {
                 track: track.clone(),
                 form,
@@ -310,7 +311,9 @@ fn plain_form(config: &CodecConfig) -> Option<Form> {
         Codec::Aac => Some(Form::Sound(number << 4 | 0x0f)),
         Codec::Mp3 if info.sample_rate_hz == 8_000 => Some(first(sound_format::MP3_8_KHZ, 0, 1)),
         Codec::Mp3 => Some(first(number, nearest_rate(info.sample_rate_hz), 1)),
-        Codec::G711A | Codec::G711U => (info.sample_rate_hz == 8_000 && info.channels <= 2).then(|| first(number, 0, 1)),
+        Codec::G711A | Codec::G711U => {
+            (info.sample_rate_hz == 8_000 && info.channels <= 2).then(|| first(number, 0, 1))
+        }
         Codec::Pcm if info.channels <= 2 => {
             let rate = [5_512, 11_025, 22_050, 44_100].iter().position(|rate| *rate == info.sample_rate_hz)?;
             let size = [8, 16].iter().position(|bits| *bits == info.bits_per_sample)?;

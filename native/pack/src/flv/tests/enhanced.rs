@@ -113,22 +113,40 @@ fn every_kind_of_multitrack_becomes_tracks_of_the_bus() {
     // ManyTracks: one FourCC, ids and sizes.
     let many = multitrack(0x95, 0x10, &[b"mp4a", &sized(0, ASC), &sized(1, &[0x11, 0x90])]);
     let items = push(&mut demuxer, TagKind::Audio, 0, many);
-    assert_eq!(codecs(&items[1..]), [(1, Codec::Aac), (3, Codec::Aac), (6, Codec::H264)]);
+    assert_eq!(codecs(&items), [(1, Codec::Aac), (3, Codec::Aac), (6, Codec::H264)]);
     // ManyTracksManyCodecs.
     let many = multitrack(0x96, 0x20, &[b"avc1", &sized(0, AVCC), b"hvc1", &sized(2, &hvcc())]);
     let items = push(&mut demuxer, TagKind::Video, 0, many);
     let all = [(0, Codec::H264), (1, Codec::Aac), (3, Codec::Aac), (4, Codec::H265), (6, Codec::H264)];
-    assert_eq!(codecs(&items[1..]), all);
+    assert_eq!(codecs(&items), all);
     // Frames of all of them in one tag, each with its composition time.
     let data = |payload: &[u8]| [&[0, 0, 0x28], &with_lengths(&[payload])[..]].concat();
-    let frames =
-        multitrack(0x96, 0x21, &[b"avc1", &sized(0, &data(IDR)), b"hvc1", &sized(2, &data(HEVC_IDR)), b"avc1", &sized(3, &data(SLICE))]);
+    let frames = multitrack(
+        0x96,
+        0x21,
+        &[b"avc1", &sized(0, &data(IDR)), b"hvc1", &sized(2, &data(HEVC_IDR)), b"avc1", &sized(3, &data(SLICE))],
+    );
     let items = push(&mut demuxer, TagKind::Video, 100, frames);
     let seen: Vec<_> = items.iter().map(|item| frame(std::slice::from_ref(item))).collect();
     let facts: Vec<_> = seen.iter().map(|frame| (frame.track.0, frame.pts, frame.is_key())).collect();
     assert_eq!(facts, [(0, 12_600, true), (4, 12_600, true), (6, 12_600, false)]);
-    let ends = push(&mut demuxer, TagKind::Video, 140, multitrack(0x96, 0x12, &[b"avc1", &sized(0, &[]), &sized(3, &[])]));
+    let ends =
+        push(&mut demuxer, TagKind::Video, 140, multitrack(0x96, 0x12, &[b"avc1", &sized(0, &[]), &sized(3, &[])]));
     assert!(matches!(ends[..], [FlvItem::EndOfSequence, FlvItem::EndOfSequence]));
+}
+
+#[test]
+fn a_small_frame_does_not_keep_a_large_tag_alive() {
+    let mut demuxer = FlvDemuxer::new();
+    push(&mut demuxer, TagKind::Audio, 0, body(b"\x90mp4a", ASC));
+    let ballast = [&b"none"[..], &sized(1, &[0; 1 << 20])].concat();
+    let padding = [&[0x97, 0xff, 0xff, 0xff][..], &[0; 1 << 16], &[0x11]].concat();
+    for tag in [multitrack(0x95, 0x21, &[b"mp4a", &sized(0, &[1]), &ballast]), body(&padding, b"mp4a\x01")] {
+        drop(demuxer.push(TagKind::Audio, 0, tag.clone()));
+        let items: Vec<_> = std::iter::from_fn(|| demuxer.poll()).collect();
+        assert_eq!(frame(&items).payload[..], [1]);
+        assert!(tag.is_unique(), "the tag is free");
+    }
 }
 
 #[test]
@@ -137,6 +155,7 @@ fn a_broken_track_does_not_concern_the_others_of_its_tag() {
     let tag = multitrack(0x96, 0x20, &[b"h263", &sized(0, &[1]), b"avc1", &sized(1, AVCC), b"avc1", &sized(2, &[0])]);
     let error = demuxer.push(TagKind::Video, 0, tag).unwrap_err();
     assert_eq!(error, FlvError::Unsupported { what: Foreign::FourCc(*b"h263") }, "the first fault is told");
+    demuxer.announce();
     let items: Vec<_> = std::iter::from_fn(|| demuxer.poll()).collect();
     assert_eq!(codecs(&items), [(2, Codec::H264)]);
 }
@@ -204,9 +223,9 @@ fn waveforms_are_what_their_headers_say() {
         (info, frame(&items).payload.to_vec(), frame(&items).duration)
     };
     let (info, payload, duration) = audio(&mut demuxer, 0x72, &[1, 2, 3]);
-    assert_eq!((info, &payload[..], duration), (Some((Codec::G711A, 8_000, 1, 8)), &[1, 2, 3][..], 3));
+    assert_eq!((info, &payload[..], duration), (Some((Codec::G711A, 8_000, 1, 0)), &[1, 2, 3][..], 3));
     let (info, _, duration) = audio(&mut demuxer, 0x83, &[1, 2]);
-    assert_eq!((info, duration), (Some((Codec::G711U, 8_000, 2, 8)), 1));
+    assert_eq!((info, duration), (Some((Codec::G711U, 8_000, 2, 0)), 1));
     let (info, payload, duration) = audio(&mut demuxer, 0x3f, &[1, 2, 3, 4]);
     assert_eq!((info, &payload[..], duration), (Some((Codec::Pcm, 44_100, 2, 16)), &[2, 1, 4, 3][..], 1));
     let (info, payload, _) = audio(&mut demuxer, 0x04, &[0x80, 0]);
@@ -256,6 +275,18 @@ fn announced_tracks_come_out_together() {
 }
 
 #[test]
+fn tracks_come_out_once_in_front_of_the_first_frame() {
+    let mut demuxer = FlvDemuxer::new();
+    for (kind, header) in [(TagKind::Video, avc_header(AVCC)), (TagKind::Audio, aac_header(ASC))] {
+        demuxer.push(kind, 0, header).unwrap();
+        assert!(demuxer.poll().is_none());
+    }
+    demuxer.push(TagKind::Audio, 0, aac_frame(&[1])).unwrap();
+    let items: Vec<_> = std::iter::from_fn(|| demuxer.poll()).collect();
+    assert_eq!((codecs(&items).len(), items.len()), (2, 2), "{items:?}");
+}
+
+#[test]
 fn a_track_that_never_comes_is_not_waited_for_long() {
     let waiting = || {
         let mut demuxer = FlvDemuxer::new();
@@ -264,7 +295,8 @@ fn a_track_that_never_comes_is_not_waited_for_long() {
         demuxer
     };
     let mut demuxer = waiting();
-    let came: Vec<_> = (0..50).map(|n| push(&mut demuxer, TagKind::Video, 40 * n, avc_frame(1, 0, &[IDR])).len()).collect();
+    let came: Vec<_> =
+        (0..50).map(|n| push(&mut demuxer, TagKind::Video, 40 * n, avc_frame(1, 0, &[IDR])).len()).collect();
     assert_eq!(came.iter().position(|items| *items > 0), Some(25), "a second");
     assert_eq!((came[25], came[26]), (27, 1), "all that waited, the tracks in front");
     let mut demuxer = waiting();
@@ -290,7 +322,8 @@ fn a_change_while_waiting_keeps_its_place() {
     sps[3] = 0x1f;
     push(&mut demuxer, TagKind::Video, 40, avc_frame(1, 0, &[&sps, &AVCC[PPS], IDR]));
     let items = push(&mut demuxer, TagKind::Audio, 40, aac_header(ASC));
-    let shape: Vec<_> = items.iter().map(|item| if let FlvItem::Tracks(tracks) = item { tracks.len() } else { 0 }).collect();
+    let shape: Vec<_> =
+        items.iter().map(|item| if let FlvItem::Tracks(tracks) = item { tracks.len() } else { 0 }).collect();
     assert_eq!(shape, [2, 0, 2, 0], "both sets have the sound");
     assert_eq!(tracks(&items[2..])[0].config.rfc6381(), "avc1.4d401f");
 }

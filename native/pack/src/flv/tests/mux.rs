@@ -116,7 +116,8 @@ fn a_file_has_the_bytes_of_the_specification() {
     let tag = write(&mut muxer, &frame).pop().unwrap();
     let mut file = file_header(false, true).to_vec();
     tag.write(&mut file);
-    let expected = [&b"FLV\x01\x04\0\0\0\x09\0\0\0\0"[..], &[8, 0, 0, 7, 2, 3, 4, 1, 0, 0, 0, 0xaf, 1], b"sound\0\0\0\x12"];
+    let expected =
+        [&b"FLV\x01\x04\0\0\0\x09\0\0\0\0"[..], &[8, 0, 0, 7, 2, 3, 4, 1, 0, 0, 0, 0xaf, 1], b"sound\0\0\0\x12"];
     assert_eq!(file, expected.concat());
     assert_eq!(file_header(true, true)[4], 5);
 }
@@ -225,7 +226,9 @@ fn nanosecond_offsets_make_times_exact() {
     let mut demuxer = FlvDemuxer::new();
     for index in 0..2_000_i64 {
         let delay = [0, 2, 1, 0][index as usize % 4] * 3_003;
-        let frames = [picture(0, index * 3_003, index * 3_003 + delay, index == 0), sound(1, index * 120)];
+        // A packet of 2.5 ms.
+        let packet = Frame { payload: Bytes::from_static(&[0x80, 1, 2]), ..sound(1, index * 120) };
+        let frames = [picture(0, index * 3_003, index * 3_003 + delay, index == 0), packet];
         for before in frames {
             for tag in write(&mut muxer, &before) {
                 demuxer.push(tag.kind, tag.timestamp_ms, tag.body()).unwrap();

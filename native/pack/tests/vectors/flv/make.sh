@@ -11,7 +11,7 @@ audio() { sound=(-f lavfi -i "sine=sample_rate=$1:duration=0.5"); }
 make() {
   local name=$1; shift
   "$ffmpeg" -v error -y "$@" -bitexact "$name.flv"
-  "$ffmpeg" -v error -y -i "$name.flv" -map 0 -c copy -f framehash -hash CRC32 "$name.packets"
+  "$ffmpeg" -v error -y -copyts -i "$name.flv" -map 0 -c copy -f framehash -hash CRC32 "$name.packets"
   sed -i '/^#\(format\|version\|hash\|software\)/d' "$name.packets"
 }
 
@@ -32,5 +32,5 @@ make pcm8 -f lavfi -i "sine=sample_rate=11025:duration=0.3" -c:a pcm_u8
 audio 48000
 make multitrack "${video[@]}" "${video[@]}" "${sound[@]}" "${sound[@]}" -map 0 -map 1 -map 2 -map 3 \
   -c:v:0 libx264 -crf:v:0 40 -bf:v:0 0 -c:v:1 libx265 -x265-params "$x265:bframes=0" -crf:v:1 40 -c:a:0 aac -b:a:0 16k -c:a:1 libopus -b:a:1 16k
-make hdr10 "${video[@]}" -c:v libx265 -crf 40 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc \
+make hdr10 "${video[@]}" -c:v libx265 -crf 40 -pix_fmt yuv420p10le -vf setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc \
   -x265-params "$x265:bframes=0:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
