@@ -1,0 +1,15 @@
+//! What is measured.
+
+mod idle;
+mod ladder;
+mod memory;
+mod publishers;
+mod stage;
+mod stalled;
+
+pub use idle::idle;
+pub use ladder::{climb, first_frames};
+pub use memory::rss_per_viewer;
+pub use publishers::{STREAMS, one_viewer_each};
+pub use stage::Sample;
+pub use stalled::stalled_viewer;
