@@ -14,7 +14,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python bench-load docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,7 @@ test: tools lint test-rust test-python  ## everything quick: lint, Rust and Pyth
 
 test-rust: tools  ## the tests of the native core
 	$(CARGO) test --workspace --exclude arcly-python --no-fail-fast
+	$(CARGO) test --manifest-path bench/load/Cargo.toml
 
 test-python: develop  ## the tests of the package, with real ffmpeg and Chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -74,6 +75,11 @@ bench-bus:  ## the log of the bus beside arcly-stream's: deliveries, waking, mem
 bench-python: $(BENCH)/stamp  ## calls over the Python border, the C API, asyncio: what they cost; JSON=1 for one JSON object
 	@$(BENCH)/bin/python bench/python/bench_border.py $(if $(JSON),--json)
 
+# QUICK=1: two minutes. SECONDS=10: each measurement longer. ONLY=viewers|many|streams|idle|memory|stalled.
+bench-load: $(BENCH)/stamp  ## hundreds of viewers, CPU per Gbit beside nginx-rtmp and bare writes; QUICK=1 JSON=1
+	@$(CARGO) run --quiet --release --manifest-path bench/load/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
+	  $(if $(JSON),--json) $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY))
+
 package-test: tools  ## build wheel and sdist, install each into a fresh venv, check size and import time
 	$(PYTHON) tests/package/check.py
 
@@ -109,5 +115,5 @@ $(BENCH)/stamp: $(SOURCES) pyproject.toml
 	@$(MAKE) --no-print-directory tools
 	@echo "Building arcly for the bench ..." >&2
 	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
-	@$(BENCH)/bin/pip install --quiet . pytest pytest-benchmark cython setuptools uvloop >&2
+	@$(BENCH)/bin/pip install --quiet '.[server]' pytest pytest-benchmark cython setuptools uvloop >&2
 	@touch $@

@@ -131,13 +131,11 @@ impl Media<'_> {
         }
         let is_whole = track.filled == kind.head_bytes();
         match kind {
-            Kind::Video => match stream::read_video_head(head, track.bytes).filter(|_| is_whole) {
+            Kind::Video => match is_whole.then(|| stream::read_video_head(head, track.bytes)).flatten() {
                 Some(head) => self.take_picture(head),
                 None => self.tally.altered += 1,
             },
-            Kind::Audio => match stream::read_audio_head(head[..AUDIO_HEAD_BYTES].first_chunk().unwrap_or(&[0; _]))
-                .filter(|_| is_whole)
-            {
+            Kind::Audio => match head.first_chunk().filter(|_| is_whole).and_then(stream::read_audio_head) {
                 Some(number) => self.inspector.audio.frame = Some(number),
                 None => self.tally.altered += 1,
             },

@@ -99,7 +99,7 @@ impl Shape {
 
 /// Reads what [`Shape::video_body`] wrote; `None` when it is anything else. `bytes` is the size of the whole body.
 pub fn read_video_head(head: &[u8; VIDEO_HEAD_BYTES], bytes: usize) -> Option<VideoHead> {
-    let number = decoded(head[28..38].first_chunk()?)?;
+    let number = decoded(head[28..38].first_chunk()?).filter(|number| *number <= NUMBER_MAX)?;
     let sent_ns = decoded(head[38..48].first_chunk()?)?;
     let is_key = number.is_multiple_of(FRAMES_PER_GOP);
     let begin = [if is_key { 0x17 } else { 0x27 }, 1, 0, 0, 0, 0, 0, 0, SEI_NAL_BYTES as u8, 0x06, 0x05, 36];
@@ -114,7 +114,7 @@ pub fn read_video_head(head: &[u8; VIDEO_HEAD_BYTES], bytes: usize) -> Option<Vi
 
 /// Reads the number of an audio frame; `None` when it is not ours.
 pub fn read_audio_head(head: &[u8; AUDIO_HEAD_BYTES]) -> Option<u64> {
-    (head[..2] == [0xaf, 1]).then(|| decoded(head[2..].first_chunk()?)).flatten()
+    (head[..2] == [0xaf, 1]).then(|| decoded(head[2..].first_chunk()?)).flatten().filter(|number| *number <= NUMBER_MAX)
 }
 
 /// When picture `number` is due, in milliseconds of the stream.
@@ -182,6 +182,9 @@ fn scrambled(value: u64) -> u64 {
 fn encoded(number: u64) -> [u8; NUMBER_BYTES] {
     std::array::from_fn(|byte| (number >> (7 * byte)) as u8 | 0x80)
 }
+
+/// No stream lasts as long as that many frames: a larger number is none of ours.
+const NUMBER_MAX: u64 = 1 << 40;
 
 fn decoded(bytes: &[u8; NUMBER_BYTES]) -> Option<u64> {
     bytes.iter().all(|byte| byte & 0x80 != 0).then(|| {

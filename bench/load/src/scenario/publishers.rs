@@ -23,7 +23,8 @@ pub fn one_viewer_each(
         .map_err(|fault| format!("publishing: {fault}"))?;
     let players = Players::new().map_err(|error| error.to_string())?;
     let source = contestant.source(&server, &names[0]);
-    let mut stage = Stage { server, players, publishers: Some(publishers), source };
+    let is_strict = matches!(contestant, Contestant::Arcly(..));
+    let mut stage = Stage { server, players, publishers: Some(publishers), source, is_strict };
     // So that each has a key frame to begin with.
     stage.players.run_for(Duration::from_millis(500));
     for name in &names {
