@@ -23,6 +23,13 @@ pub enum Source {
     Flv(SocketAddr, String),
 }
 
+impl Source {
+    pub fn address(&self) -> SocketAddr {
+        let (Self::Rtmp(address, _) | Self::Flv(address, _)) = self;
+        *address
+    }
+}
+
 /// The players, and what they have seen.
 pub struct Players {
     epoll: OwnedFd,
@@ -153,8 +160,7 @@ impl Players {
 
 impl Viewer {
     fn dial(source: &Source) -> Result<Self, Fault> {
-        let (Source::Rtmp(address, _) | Source::Flv(address, _)) = source;
-        let socket = TcpStream::connect_timeout(address, CONNECT_DEADLINE)?;
+        let socket = TcpStream::connect_timeout(&source.address(), CONNECT_DEADLINE)?;
         socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
         let mut inspector = Inspector::default();

@@ -10,6 +10,8 @@ use crate::stream::Shape;
 const BITS_PER_S: u64 = 200_000;
 /// In which what it keeps fills up: 1024 frames are 14 seconds, and an HLS window as much.
 const WARM_UP: Duration = Duration::from_secs(16);
+/// In which the one viewer of each is served meanwhile.
+const TURNS: u32 = 50;
 const VIEWERS: usize = 1000;
 
 /// KiB of resident memory for each of 1000 viewers, of all contestants at the same time: only one of them may be measured in CPU time,
@@ -24,13 +26,9 @@ pub fn rss_per_viewer(starter: &Starter, contestants: &[Contestant]) -> Vec<Resu
             *stage = Err(reason);
         }
     }
-    let share = WARM_UP / 40;
-    for _ in 0..40 {
-        let mut others = false;
-        for stage in stages.iter_mut().flatten() {
-            stage.players.run_for(if others { Duration::from_millis(1) } else { share });
-            others = true;
-        }
+    let turn = WARM_UP / TURNS / contestants.len() as u32;
+    for _ in 0..TURNS {
+        stages.iter_mut().flatten().for_each(|stage| stage.players.run_for(turn));
     }
     stages.into_iter().map(|stage| stage.and_then(grow)).collect()
 }

@@ -19,9 +19,7 @@ pub fn stalled_viewer(starter: &Starter, contestant: Contestant) -> Result<f64, 
     let port = stage.players.local_port(viewer).ok_or("the viewer has no port")?;
     stage.players.run_until(Instant::now() + Duration::from_secs(5), |players| players.has_key_frame(viewer));
     stage.players.stop_reading(viewer);
-    let server = match contestant.source(&stage.server, "") {
-        crate::players::Source::Rtmp(address, _) | crate::players::Source::Flv(address, _) => address,
-    };
+    let server = stage.source.address();
     let (deadline, mut most) = (Instant::now() + DURATION, 0);
     while Instant::now() < deadline {
         stage.players.run_for(LOOK_EVERY);
