@@ -13,17 +13,23 @@ from typing import TYPE_CHECKING
 from arcly._native import __version__
 
 if TYPE_CHECKING:
-    from arcly._native import MediaFrame, PublishSession, StreamKey, Track
+    from arcly._native import Demuxer, MediaFrame, PublishSession, StreamKey, Track
     from arcly.app import AppSpec
     from arcly.contract import (
         Credentials,
         EventBus,
+        FrameSink,
         InboundProtocol,
         IngestContext,
+        MediaSink,
+        MediaSource,
+        Muxer,
         Packager,
         PlaybackRegistry,
         PublishRegistry,
+        StorageBackend,
         StreamAuthenticator,
+        Transcoder,
     )
     from arcly.engine import Engine
     from arcly.errors import (
@@ -52,9 +58,11 @@ __all__ = [
     "AppSpec",
     "ClosedError",
     "Credentials",
+    "Demuxer",
     "Engine",
     "EventBus",
     "FileSource",
+    "FrameSink",
     "HlsPackager",
     "HttpOrigin",
     "InboundProtocol",
@@ -63,13 +71,17 @@ __all__ = [
     "ListenError",
     "MalformedError",
     "MediaFrame",
+    "MediaSink",
+    "MediaSource",
     "MisuseError",
+    "Muxer",
     "NotFoundError",
     "Packager",
     "PlaybackRegistry",
     "PublishRegistry",
     "PublishSession",
     "RtmpHandler",
+    "StorageBackend",
     "StreamAuthenticator",
     "StreamError",
     "StreamEvent",
@@ -79,6 +91,7 @@ __all__ = [
     "Subscription",
     "Tls",
     "Track",
+    "Transcoder",
     "UnauthorizedError",
     "UnsupportedError",
     "__version__",
@@ -89,11 +102,11 @@ __all__ = [
 # Names are imported when they are first used: asyncio alone costs more than all of arcly, and who only asks for the
 # version or the header should not wait for it.
 _MODULES = {
-    "arcly._native": "MediaFrame PublishSession StreamKey Track",
+    "arcly._native": "Demuxer MediaFrame PublishSession StreamKey Track",
     "arcly.app": "AppSpec",
     "arcly.contract": (
-        "Credentials EventBus InboundProtocol IngestContext Packager PlaybackRegistry PublishRegistry "
-        "StreamAuthenticator"
+        "Credentials EventBus FrameSink InboundProtocol IngestContext MediaSink MediaSource Muxer Packager "
+        "PlaybackRegistry PublishRegistry StorageBackend StreamAuthenticator Transcoder"
     ),
     "arcly.engine": "Engine",
     "arcly.errors": (

@@ -420,8 +420,8 @@ class Demuxer:
     """
 
     def __new__(cls, format: str) -> Demuxer: ...
-    def get_buffer(self, sizehint: int | None = None) -> Demuxer:
-        """Return the receive buffer: 64 KiB, writable. It is always the same, and is this object itself."""
+    def get_buffer(self, sizehint: int | None = None) -> memoryview:
+        """Return the receive buffer: 64 KiB, writable, always the same."""
 
     def buffer_updated(self, count: int) -> None:
         """Take the first `count` bytes of the receive buffer.

@@ -1,5 +1,5 @@
-# The C API for Cython: `from arcly.capi cimport api, arcly_frame, ...`; see include/arcly.h for what each name means.
-# `api()` is the table of functions: call it once, it needs no GIL.
+# The C API for Cython: `from arcly.capi cimport arcly_import, arcly_frame, ...`; see include/arcly.h for what each name means.
+# `arcly_import()` gives the table of functions: keep it. `examples/frame_meter` is a whole extension.
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -83,6 +83,3 @@ cdef extern from "arcly.h" nogil:
         uint64_t (*missed)(const arcly_cursor *) noexcept nogil
 
     const arcly_c_api *arcly_import() except NULL
-
-
-cdef const arcly_c_api *api() noexcept nogil

@@ -1,15 +1,11 @@
 # cython: language_level=3, freethreading_compatible=True
 """First client of the C API: publish and read frames without the GIL.
 
-`cimport` this module (`from arcly.capi cimport api`) to do the same from an extension of your own. The Python functions
+`cimport` its declarations (`from arcly.capi cimport arcly_import, arcly_frame`) to do the same from an extension of your own. The Python functions
 below run the same calls and are what the tests use to prove them.
 """
 
 cdef const arcly_c_api *_api = arcly_import()
-
-
-cdef const arcly_c_api *api() noexcept nogil:
-    return _api
 
 
 def publish(session, const uint8_t[::1] data not None, *, int track, int64_t pts, dts=None, bint key=False):

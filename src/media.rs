@@ -13,7 +13,11 @@ use arcly_pack::{
     Item,
     flv::{FlvDemuxer, FlvError, FlvReader},
 };
-use pyo3::{IntoPyObjectExt, ffi, intern, prelude::*, types::PyList};
+use pyo3::{
+    IntoPyObjectExt, ffi, intern,
+    prelude::*,
+    types::{PyList, PyMemoryView},
+};
 
 use crate::{
     buffer::{Lent, export, with_bytes},
@@ -162,9 +166,9 @@ impl Demuxer {
     }
 
     #[pyo3(signature = (sizehint=None))]
-    fn get_buffer(slf: Py<Self>, sizehint: Option<isize>) -> Py<Self> {
+    fn get_buffer(slf: Bound<'_, Self>, sizehint: Option<isize>) -> PyResult<Bound<'_, PyMemoryView>> {
         let _ = sizehint;
-        slf
+        PyMemoryView::from(&slf)
     }
 
     fn buffer_updated(&self, count: usize) -> PyResult<()> {

@@ -6,9 +6,9 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, nanosleep, timespec
 
-from arcly.capi cimport ARCLY_OK, api, arcly_batch, arcly_c_api, arcly_cursor, arcly_frame, arcly_session
+from arcly.capi cimport ARCLY_OK, arcly_batch, arcly_c_api, arcly_cursor, arcly_frame, arcly_import, arcly_session
 
-cdef const arcly_c_api *arcly = api()
+cdef const arcly_c_api *arcly = arcly_import()
 cdef int64_t TICKS = 480  # of 48 kHz: 100 frames a second
 
 

@@ -1,0 +1,116 @@
+"""Streams of other nodes: two engines and a registry in plain Python as nodes of one process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from conftest import eventually
+
+import arcly
+from arcly.cluster import InProcessCluster, Mirrors, announce_streams
+from arcly.contract import Registry
+from arcly.testing import MemoryRegistry
+
+KEY = arcly.StreamKey("live", "cam")
+AUDIO = arcly.Track(1, "AAC", bytes([0x11, 0x90]))
+
+
+class Node:
+    def __init__(self, cluster: InProcessCluster, name: str, registry: Registry) -> None:
+        self.registry = registry
+        self.relay = cluster.relay(name, registry)
+        self.mirrors = Mirrors(self.relay, registry)
+        self.announcing = asyncio.create_task(announce_streams(self.relay, registry))
+
+    async def close(self) -> None:
+        self.announcing.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.announcing
+        await self.mirrors.close()
+
+
+@asynccontextmanager
+async def nodes(home: Registry, edge: Registry) -> AsyncIterator[tuple[Node, Node]]:
+    cluster = InProcessCluster()
+    both = Node(cluster, "home", home), Node(cluster, "edge", edge)
+    try:
+        yield both
+    finally:
+        for node in both:
+            await node.close()
+
+
+@pytest.fixture(params=["engine", "python"])
+async def pair(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Node, Node]]:
+    async with arcly.Engine() as edge, arcly.Engine() as engine:
+        home = engine if request.param == "engine" else MemoryRegistry()
+        async with nodes(home, edge) as both:
+            yield both
+
+
+async def publish(node: Node) -> arcly.contract.PublishSession:
+    session = await node.registry.start_publish(KEY, protocol="test")
+    session.set_tracks([AUDIO])
+    return session
+
+
+async def test_a_stream_of_another_node_is_mirrored_while_it_lasts(pair: tuple[Node, Node]) -> None:
+    home, edge = pair
+    assert await edge.mirrors.get_stream(KEY) is None
+    session = await publish(home)
+    await eventually(lambda: edge.relay.locate(KEY))
+    stream = await edge.mirrors.get_stream(KEY)
+    assert stream
+    assert stream.protocol == "cluster"
+    reader = stream.subscribe()
+    for n in range(10):
+        session.publish(bytes([n]), track=1, pts=n * 1024)
+    session.end()
+    frames = [frame async for frame in reader]
+    assert [bytes(memoryview(frame)) for frame in frames] == [bytes([n]) for n in range(10)]
+    assert tuple(frames[0].tracks) == (AUDIO,)
+    await eventually(lambda: edge.registry.get_stream(KEY) is None)
+    await eventually(lambda: _is_none(edge.relay.locate(KEY)))
+
+
+async def _is_none(found: object) -> bool:
+    return await found is None  # type: ignore[misc]
+
+
+async def test_those_who_ask_at_once_share_one_mirror(pair: tuple[Node, Node]) -> None:
+    home, edge = pair
+    session = await publish(home)
+    await eventually(lambda: edge.relay.locate(KEY))
+    asking = [asyncio.create_task(edge.mirrors.get_stream(KEY)) for _ in range(20)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    found = await asyncio.gather(*asking[1:])
+    assert {stream.session for stream in found if stream} == {found[0].session if found[0] else None}
+    origin = home.registry.get_stream(KEY)
+    assert origin
+    if isinstance(home.registry, arcly.Engine):
+        assert origin.stats.viewers == 1
+    # What is here already is not brought again.
+    assert await home.mirrors.get_stream(KEY) is not None
+    session.end()
+
+
+async def test_a_mirror_is_no_home(pair: tuple[Node, Node]) -> None:
+    home, edge = pair
+    session = await publish(home)
+    await eventually(lambda: edge.relay.locate(KEY))
+    assert await edge.mirrors.get_stream(KEY)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert await edge.relay.locate(KEY) == "home"
+    session.end()
+    await eventually(lambda: _is_none(edge.relay.locate(KEY)))
+
+
+async def test_a_node_that_has_lost_the_stream_is_no_error(pair: tuple[Node, Node]) -> None:
+    home, edge = pair
+    await home.relay.announce(KEY)
+    assert await edge.mirrors.get_stream(KEY) is None
+    await home.relay.withdraw(KEY)
+    await home.relay.withdraw(KEY)

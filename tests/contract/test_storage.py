@@ -1,0 +1,149 @@
+"""What every `StorageBackend` does, and what only files can do wrong."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import arcly
+from arcly.contract import StorageBackend
+from arcly.storage import FileStorage, MemoryStorage, check_key
+
+
+@pytest.fixture(params=["files", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageBackend:
+    return FileStorage(tmp_path / "root", fsync=False) if request.param == "files" else MemoryStorage()
+
+
+async def test_what_is_put_is_found(storage: StorageBackend, tmp_path: Path) -> None:
+    assert await storage.keys() == []
+    await storage.put("live/cam/1.ts", b"one")
+    await storage.put("live/cam/2.ts", memoryview(b"two"))
+    (tmp_path / "three").write_bytes(b"three")
+    await storage.put_file("live/cam2/3.ts", tmp_path / "three")
+    assert await storage.get("live/cam/1.ts") == b"one"
+    assert await storage.get("live/cam2/3.ts") == b"three"
+    assert await storage.keys() == ["live/cam/1.ts", "live/cam/2.ts", "live/cam2/3.ts"]
+    assert await storage.keys("live/cam/") == ["live/cam/1.ts", "live/cam/2.ts"]
+    assert await storage.keys("live/cam") == ["live/cam/1.ts", "live/cam/2.ts", "live/cam2/3.ts"]
+    assert await storage.keys("live/cam/2") == ["live/cam/2.ts"]
+    assert await storage.keys("nothing/") == []
+
+
+async def test_what_is_put_again_is_replaced_and_what_is_deleted_is_gone(storage: StorageBackend) -> None:
+    await storage.put("a/b", b"old")
+    await storage.put("a/b", b"new")
+    assert await storage.get("a/b") == b"new"
+    assert [await storage.exists(key) for key in ("a/b", "a", "b")] == [True, False, False]
+    assert [await storage.delete("a/b"), await storage.delete("a/b"), await storage.delete("a")] == [True, False, False]
+    assert not await storage.exists("a/b")
+    for key in ("a/b", "a", "a/b/c"):
+        with pytest.raises(arcly.NotFoundError):
+            await storage.get(key)
+
+
+BAD = [
+    "",
+    "/etc/passwd",
+    "..",
+    "../a",
+    "a/../b",
+    "a/./b",
+    "a//b",
+    "a/",
+    "a\\b",
+    "a\0b",
+    "a\nb",
+    "C:x",
+    "\ud800",
+    "x" * 256,
+    "a/" * 600 + "a",
+    ".arcly-temporary",
+]
+
+
+@pytest.mark.parametrize("key", BAD)
+async def test_no_key_leads_anywhere_else(storage: StorageBackend, tmp_path: Path, key: str) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"")
+    for call in (
+        storage.put(key, b""),
+        storage.put_file(key, source),
+        storage.get(key),
+        storage.exists(key),
+        storage.delete(key),
+    ):
+        with pytest.raises(arcly.MalformedError):
+            await call
+    with pytest.raises(arcly.MalformedError):
+        await storage.keys(f"../{key}")
+
+
+@given(st.text(st.characters(), min_size=1, max_size=40) | st.text("./\\a~ ", min_size=1, max_size=12))
+@settings(max_examples=500)
+def test_a_key_that_is_allowed_stays_below_every_root(key: str) -> None:
+    try:
+        check_key(key)
+    except arcly.MalformedError:
+        return
+    root = Path("/srv/media")
+    path = Path(os.path.normpath(root.joinpath(*key.split("/"))))
+    assert path.is_relative_to(root)
+    assert path != root
+    assert path.relative_to(root).as_posix() == key
+
+
+async def test_a_symbolic_link_does_not_lead_out_of_the_root(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"secret")
+    (root / "link").symlink_to(outside)
+    storage = FileStorage(root)
+    for call in (storage.get("link/secret"), storage.put("link/new", b""), storage.delete("link/secret")):
+        with pytest.raises(OSError, match="leads out"):
+            await call
+    assert [path.name for path in outside.iterdir()] == ["secret"]
+
+
+async def test_a_reader_never_sees_a_part_and_a_failed_put_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FileStorage(tmp_path)
+    await storage.put("a", b"old")
+
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        await storage.put("a", b"new and longer")
+    assert await storage.get("a") == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+    monkeypatch.undo()
+    sizes = [0, 100_000]
+
+    async def write() -> None:
+        for n in range(40):
+            await storage.put("b", bytes(sizes[n % 2]))
+
+    await storage.put("b", b"")
+    writing = asyncio.create_task(write())
+    while not writing.done():
+        assert len(await storage.get("b")) in sizes
+        assert await storage.keys() == ["a", "b"]
+    await writing
+
+
+async def test_memory_is_bounded() -> None:
+    storage = MemoryStorage(max_bytes=10)
+    await storage.put("a", bytes(10))
+    with pytest.raises(arcly.LimitExceededError):
+        await storage.put("b", b"1")
+    await storage.put("a", bytes(9))
+    await storage.put("b", b"1")
+    await storage.delete("a")
+    await storage.put("c", bytes(9))
