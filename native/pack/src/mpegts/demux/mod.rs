@@ -15,6 +15,8 @@
 //! continuity of whatever passes by. Not done: descrambling; buffer models; PIDs that the Program Map does not name.
 
 mod essence;
+#[cfg(test)]
+mod foreign;
 mod packet;
 mod pes;
 mod program;

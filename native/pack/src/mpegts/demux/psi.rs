@@ -118,8 +118,13 @@ impl Descriptors {
     }
 
     /// `format_identifier` of the `registration_descriptor` (§2.6.8).
-    pub(super) fn registration(&self) -> Option<[u8; 4]> {
-        self.find(0x05)?.first_chunk().copied()
+    pub(super) fn registration(&self) -> Option<&[u8; 4]> {
+        self.find(0x05)?.first_chunk()
+    }
+
+    /// The body of the first `extension_descriptor` (ETSI EN 300 468 §6.2.18) with this `descriptor_tag_extension`.
+    pub(super) fn extension(&self, tag: u8) -> Option<&[u8]> {
+        self.iter().filter(|(found, _)| *found == 0x7F).find_map(|(_, body)| body.strip_prefix(&[tag]))
     }
 
     /// The first language of the `ISO_639_language_descriptor` (§2.6.18).

@@ -1,12 +1,13 @@
 //! The demuxer against the muxer, against ffmpeg, and against damage.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
 use arcly_codec::{Codec, CodecConfig};
 use bytes::Bytes;
 
 use super::super::{PACKET_BYTES, TsDemuxer, TsMuxer, TsOptions, TsStats, crc::crc_32};
+use super::foreign::ffprobe;
 use crate::{
     Item, PackError,
     testing::{AUDIO, Clip, Rng, Scratch, VIDEO, audio_track, run, track_set},
@@ -14,15 +15,15 @@ use crate::{
 
 /// What came out.
 #[derive(Debug, Default)]
-struct Read {
-    tracks: Vec<Vec<Track>>,
-    frames: Vec<Frame>,
+pub(super) struct Read {
+    pub(super) tracks: Vec<Vec<Track>>,
+    pub(super) frames: Vec<Frame>,
     stats: TsStats,
     result: Option<PackError>,
 }
 
 impl Read {
-    fn all(stream: &[u8]) -> Self {
+    pub(super) fn all(stream: &[u8]) -> Self {
         Self::pieces(stream, stream.len().max(1), TsOptions::default())
     }
 
@@ -52,7 +53,7 @@ impl Read {
         }
     }
 
-    fn of(&self, track: TrackId) -> Vec<&Frame> {
+    pub(super) fn of(&self, track: TrackId) -> Vec<&Frame> {
         self.frames.iter().filter(|frame| frame.track == track).collect()
     }
 
@@ -558,21 +559,6 @@ fn far_jumps_of_the_dts_end_and_lose_nothing() {
     read.of(VIDEO).iter().zip(&times).for_each(|(frame, time)| assert_eq!(wrap(frame.dts), wrap(time + 90_000)));
 }
 
-/// Fields of `packet=` of every stream, as ffprobe tells them: stream index, PTS, DTS, size, flags.
-fn ffprobe(scratch: &Scratch, file: &str) -> BTreeMap<usize, Vec<(i64, i64, usize, bool)>> {
-    let entries = "packet=stream_index,pts,dts,size,flags";
-    let args = ["-v", "error", "-show_entries", entries, "-of", "csv=p=0", file];
-    let text = String::from_utf8(run("ffprobe", &args, &scratch.path(""))).unwrap();
-    let mut packets: BTreeMap<usize, Vec<_>> = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        let fields: Vec<&str> = line.split(',').collect();
-        let number = |index: usize| fields[index].trim().parse::<i64>().unwrap();
-        let packet = (number(1), number(2), number(3) as usize, fields[4].contains('K'));
-        packets.entry(number(0) as usize).or_default().push(packet);
-    }
-    packets
-}
-
 #[test]
 fn what_ffmpeg_muxed_is_read_as_ffprobe_reads_it() {
     let scratch = Scratch::new("mpegts-demux");
@@ -582,16 +568,88 @@ fn what_ffmpeg_muxed_is_read_as_ffprobe_reads_it() {
     let packets = ffprobe(&scratch, "clip.ts");
     let (seen, expected) = (read.of(VIDEO), &packets[&0]);
     assert_eq!(seen.len(), expected.len());
-    for (frame, (pts, dts, _, is_key)) in seen.iter().zip(expected) {
-        assert_eq!((frame.pts, frame.dts, frame.is_key()), (*pts, *dts, *is_key));
+    for (frame, packet) in seen.iter().zip(expected) {
+        assert_eq!((frame.pts, frame.dts, frame.is_key()), (packet.pts, packet.dts, packet.is_key));
     }
     let (seen, expected) = (read.of(AUDIO), &packets[&1]);
     assert_eq!(seen.len(), expected.len());
-    for (frame, (pts, _, size, _)) in seen.iter().zip(expected) {
-        assert!((frame.pts * 90_000 / 44_100 - pts).abs() <= 1, "{} at {pts}", frame.pts);
-        assert_eq!(frame.payload.len() + 7, *size);
+    for (frame, packet) in seen.iter().zip(expected) {
+        assert!((frame.pts * 90_000 / 44_100 - packet.pts).abs() <= 1, "{} at {}", frame.pts, packet.pts);
+        assert_eq!(frame.payload.len() + 7, packet.size);
     }
     let payloads = |track| clip.of(track).map(|frame| frame.payload.clone()).collect::<Vec<_>>();
     assert!(read.of(AUDIO).iter().map(|frame| frame.payload.clone()).eq(payloads(AUDIO)), "sound bit for bit");
     assert!(read.of(VIDEO).iter().map(|frame| frame.payload.clone()).eq(payloads(VIDEO)), "pictures bit for bit");
+}
+
+/// A sequence header written by SVT-AV1 (320x184), and a key frame that is full of what looks like start codes.
+fn temporal_unit() -> Vec<u8> {
+    let sequence_header = [0x0A, 0x0B, 0x02, 0, 0, 0x05, 0x21, 0xE7, 0xF6, 0x62, 0x57, 0xC8, 0x02];
+    let frame = [0x10, 0, 0, 1, 0, 0, 0, 0, 0, 3, 0, 0, 2, 0x80, 0, 0];
+    [&sequence_header[..], &[0x32, frame.len() as u8], &frame].concat()
+}
+
+#[test]
+fn av1_is_read_back_and_so_is_the_form_without_start_codes() {
+    let payload = Bytes::from(temporal_unit());
+    let config = arcly_codec::av1::Av1Config::from_sequence_header(&payload[..13]).unwrap();
+    let tracks = track_set(&[Track::new(VIDEO, CodecConfig::Av1(config))]);
+    let frame = |index: i64, payload: &Bytes| {
+        let (pts, flags) = (index * 3_600, FrameFlags::KEY);
+        Frame { track: VIDEO, flags, pts, dts: pts, duration: 0, payload: payload.clone() }
+    };
+    // The third one has no sequence header of its own: that of the track goes in front.
+    let frames: Vec<Frame> =
+        (0..4).map(|index| frame(index, &payload.slice(if index == 2 { 13.. } else { 0.. }))).collect();
+    let stream = mux(&tracks, &frames);
+    let read = Read::all(&stream);
+    assert_eq!(read.tracks, std::slice::from_ref(&tracks.tracks));
+    assert_eq!(read.of(VIDEO).len(), 4);
+    assert!(read.of(VIDEO).iter().all(|frame| frame.payload == payload && frame.is_key()));
+    let raw =
+        pes_packets(0x100, 1 + stream_counter(&stream), 0xBD, &[&[0x12, 0], &payload[..]].concat(), Some(200_000));
+    let read = Read::all(&[stream, raw].concat());
+    assert_eq!(read.of(VIDEO).last().map(|frame| (frame.dts, &frame.payload)), Some((200_000, &payload)));
+}
+
+/// `time_signal` of SCTE 35 §14 at 0x072BD0050.
+const CUE: [u8; 55] = [
+    0xFC, 0x30, 0x34, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xF0, 0x05, 0x06, 0xFE, 0x72, 0xBD, 0x00, 0x50, 0x00, 0x1E, 0x02,
+    0x1C, 0x43, 0x55, 0x45, 0x49, 0x48, 0x00, 0x00, 0x8E, 0x7F, 0xCF, 0x00, 0x01, 0xA5, 0x99, 0xB0, 0x08, 0x08, 0, 0,
+    0, 0, 0x2C, 0xA0, 0xA1, 0x8A, 0x34, 0x02, 0x00, 0x9A, 0xC9, 0xD1, 0x7E,
+];
+
+#[test]
+fn timed_data_of_every_kind_is_read_back_at_its_time() {
+    use arcly_codec::data::DataConfig;
+    let data = [
+        CodecConfig::Id3(DataConfig::default()),
+        CodecConfig::Klv(DataConfig::default()),
+        CodecConfig::Scte35(DataConfig::default()),
+    ];
+    let data = (2..).zip(data).map(|(id, config)| Track::new(TrackId(id), config));
+    let tracks = track_set(&tracks().tracks.iter().cloned().chain(data).collect::<Vec<_>>());
+    let mut all = frames(40, 0, 300);
+    let timed = |track: u8, dts: i64, pts: i64, payload: &[u8]| {
+        let payload = Bytes::copy_from_slice(payload);
+        Frame { track: TrackId(track), flags: FrameFlags::NONE, pts, dts, duration: 0, payload }
+    };
+    all.insert(60, timed(2, 80_000, 80_000, b"ID3\x04\0\0\0\0\0\0"));
+    all.insert(62, timed(3, 83_000, 83_000, &[0x06, 0x0E, 0x2B, 0x34, 1, 2]));
+    // The cue is for four seconds later.
+    all.insert(64, timed(4, 86_000, 446_000, &CUE));
+    let stream = mux(&tracks, &all);
+    super::super::probe::Probe::read(&stream);
+    let read = Read::all(&stream);
+    assert_eq!(read.tracks.last(), Some(&tracks.tracks));
+    let only = |track: u8| {
+        let [frame] = read.of(TrackId(track))[..] else { panic!("one frame of track {track}") };
+        (frame.pts - 90_000, frame.payload.clone())
+    };
+    assert_eq!(only(2), (80_000, Bytes::from_static(b"ID3\x04\0\0\0\0\0\0")));
+    assert_eq!(only(3), (83_000, Bytes::from_static(&[0x06, 0x0E, 0x2B, 0x34, 1, 2])));
+    let (pts, cue) = only(4);
+    assert_eq!(pts, 446_000);
+    assert_ne!(cue, CUE[..], "the cue has the time of the stream that it is in");
+    assert_eq!((cue.len(), &cue[9..cue.len() - 4]), (CUE.len(), &CUE[9..CUE.len() - 4]));
 }

@@ -49,6 +49,17 @@ fn describe(config: &CodecConfig, to: &mut Vec<u8>) {
                 put(to, HEVC_VIDEO, &[facts, &[0x1F]]);
             }
         }
+        // "Carriage of AV1 in MPEG-2 TS" §2: the registration first; then what the record begins with, and no statement on HDR.
+        CodecConfig::Av1(av1) => {
+            put(to, REGISTRATION, &[b"AV01"]);
+            if let Some(facts) = av1.record.get(..3) {
+                put(to, AV1_VIDEO, &[facts, &[0xC0]]);
+            }
+        }
+        CodecConfig::Opus(opus) => {
+            put(to, REGISTRATION, &[b"Opus"]);
+            put(to, EXTENSION, &[&[OPUS_EXTENSION, opus.channel_config_code().unwrap_or_default()]]);
+        }
         CodecConfig::Ac3(_) => put(to, REGISTRATION, &[b"AC-3"]),
         CodecConfig::Eac3(_) => put(to, REGISTRATION, &[b"EAC3"]),
         // §2.6.60, as Apple's "Timed Metadata for HTTP Live Streaming" fills it.
@@ -92,6 +103,10 @@ const METADATA_POINTER: u8 = 0x25;
 const METADATA: u8 = 0x26;
 const AVC_VIDEO: u8 = 0x28;
 const HEVC_VIDEO: u8 = 0x38;
+/// ETSI EN 300 468 §6.2.18.
+const EXTENSION: u8 = 0x7F;
+const OPUS_EXTENSION: u8 = 0x80;
+const AV1_VIDEO: u8 = 0x80;
 const CUE_IDENTIFIER: u8 = 0x8A;
 /// Application and format, each by an identifier: `ID3 `.
 const ID3_FORMAT: [u8; 11] = *b"\xFF\xFFID3 \xFFID3 ";

@@ -5,10 +5,11 @@ use arcly_codec::{
     CodecConfig, MediaKind,
     aac::{ADTS_HEADER_BYTES, AdtsWriter},
     h264,
+    opus::ControlHeader,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use super::{packet::Packetizer, splice::moved_splice};
+use super::{av1::behind_start_codes, packet::Packetizer, splice::moved_splice};
 use crate::PackError;
 
 /// How access units of a track are written.
@@ -23,6 +24,13 @@ pub(super) enum Form {
     },
     /// ADTS.
     Aac(AdtsWriter),
+    /// Behind a control header.
+    Opus,
+    /// OBUs behind start codes.
+    Av1 {
+        /// For key pictures that come without.
+        sequence_header: Bytes,
+    },
     /// As it is on the bus.
     Plain(MediaKind),
     /// A section and no PES packet.
@@ -36,8 +44,12 @@ pub(super) enum Content {
     AnnexB { bytes: usize },
     /// The payload behind this header.
     Adts { header: [u8; ADTS_HEADER_BYTES] },
+    /// The payload behind a header of any length.
+    Opus { header: Bytes },
     /// The payload.
     Plain,
+    /// Other bytes than the payload.
+    Made(Vec<u8>),
     /// A whole section.
     Section(Bytes),
 }
@@ -56,6 +68,9 @@ impl Form {
                 Ok(Self::annex_b(&H266_DELIMITER, &H266_KEY_DELIMITER, [&vvc.vps, &vvc.sps, &vvc.pps]))
             }
             CodecConfig::Aac(aac) => Ok(Self::Aac(AdtsWriter::new(aac)?)),
+            CodecConfig::Opus(opus) if opus.channel_config_code().is_some() => Ok(Self::Opus),
+            CodecConfig::Opus(_) => unsupported("Opus channel mapping in MPEG-TS"),
+            CodecConfig::Av1(av1) => Ok(Self::Av1 { sequence_header: av1.sequence_header.clone().unwrap_or_default() }),
             CodecConfig::Mp2(_) | CodecConfig::Mp3(_) | CodecConfig::Ac3(_) | CodecConfig::Eac3(_) => {
                 Ok(Self::Plain(MediaKind::Audio))
             }
@@ -83,8 +98,8 @@ impl Form {
 
     pub(super) fn kind(&self) -> MediaKind {
         match self {
-            Self::AnnexB { .. } => MediaKind::Video,
-            Self::Aac(_) => MediaKind::Audio,
+            Self::AnnexB { .. } | Self::Av1 { .. } => MediaKind::Video,
+            Self::Aac(_) | Self::Opus => MediaKind::Audio,
             Self::Plain(kind) => *kind,
             Self::Splice => MediaKind::Data,
         }
@@ -105,12 +120,17 @@ impl Form {
                 Ok((bytes > 0).then_some(Content::AnnexB { bytes }))
             }
             Self::Aac(adts) => Ok(Some(Content::Adts { header: adts.header(frame.payload.len())? })),
-            Self::Plain(_) => match frame.payload.len() {
-                seen if seen > MAX_PLAIN_BYTES => {
-                    Err(PackError::LimitExceeded { limit: "bytes of a PES packet", max: MAX_PLAIN_BYTES, seen })
-                }
-                _ => Ok(Some(Content::Plain)),
-            },
+            Self::Opus => {
+                let mut header = BytesMut::new();
+                ControlHeader::write(&mut header, frame.payload.len(), 0, 0);
+                check_pes_bytes(header.len() + frame.payload.len())?;
+                Ok(Some(Content::Opus { header: header.freeze() }))
+            }
+            Self::Av1 { sequence_header } => {
+                let made = behind_start_codes(&frame.payload, frame.is_key().then_some(sequence_header))?;
+                Ok((!made.is_empty()).then_some(Content::Made(made)))
+            }
+            Self::Plain(_) => check_pes_bytes(frame.payload.len()).map(|()| Some(Content::Plain)),
             Self::Splice => Ok(Some(Content::Section(moved_splice(&frame.payload, pts_90k)?))),
         }
     }
@@ -131,14 +151,16 @@ impl Content {
         match self {
             Self::AnnexB { bytes } => *bytes,
             Self::Adts { header } => header.len() + payload.len(),
+            Self::Opus { header } => header.len() + payload.len(),
             Self::Plain => payload.len(),
+            Self::Made(bytes) => bytes.len(),
             Self::Section(section) => section.len(),
         }
     }
 
     /// Whether its PES packets may be unbounded, which is for video only (§2.4.3.7).
     pub(super) fn is_unbounded(&self) -> bool {
-        matches!(self, Self::AnnexB { .. })
+        matches!(self, Self::AnnexB { .. } | Self::Made(_))
     }
 
     pub(super) fn write(&self, payload: &[u8], packets: &mut Packetizer<'_>) {
@@ -153,7 +175,12 @@ impl Content {
                 packets.put(header);
                 packets.put(payload);
             }
+            Self::Opus { header } => {
+                packets.put(header);
+                packets.put(payload);
+            }
             Self::Plain => packets.put(payload),
+            Self::Made(bytes) => packets.put(bytes),
             Self::Section(section) => packets.put(section),
         }
     }
@@ -163,6 +190,13 @@ impl Content {
 fn annex_b_bytes(payload: &[u8]) -> Result<usize, PackError> {
     h264::nal_units(payload, 4)
         .try_fold(0, |bytes, nal| nal.map(|nal| bytes + START_CODE.len() + nal.len()).map_err(PackError::from))
+}
+
+fn check_pes_bytes(seen: usize) -> Result<(), PackError> {
+    if seen <= MAX_PLAIN_BYTES {
+        return Ok(());
+    }
+    Err(PackError::LimitExceeded { limit: "bytes of a PES packet", max: MAX_PLAIN_BYTES, seen })
 }
 
 /// What fits behind the header of a PES packet with PTS and DTS whose length has 16 bits.

@@ -15,6 +15,7 @@
 //! Deviations: buffer levels of the T-STD (§2.4.2) are not modelled, since the rate is that of the source; the 27 MHz
 //! extension of the PCR is always 0, since times come in 90 kHz.
 
+mod av1;
 mod clock;
 mod descriptor;
 mod form;

@@ -1,59 +1,23 @@
 //! Sound whose frames begin with a sync word: several in a PES packet, or one over many.
 
 use arcly_bus::FrameFlags;
-use arcly_codec::{CodecConfig, aac::parse_adts};
 use bytes::Bytes;
 
-use super::{Essence, Outlet, Unit};
-use crate::time::rescale;
-
-/// What tells frames apart.
-pub(super) trait Framing: std::fmt::Debug + Send + Sync {
-    /// The first byte of every frame.
-    const SYNC_BYTE: u8;
-
-    /// What begins at the first of `bytes`, of which there is at least one.
-    fn parse(&self, bytes: &[u8]) -> Parsed;
-
-    /// The configuration of a whole frame.
-    fn config(&self, frame: &[u8]) -> Option<CodecConfig>;
-}
-
-/// What begins where a frame is looked for.
-#[derive(Debug)]
-pub(super) enum Parsed {
-    Frame(FrameFacts),
-    /// Perhaps a frame: more bytes are needed to tell.
-    Incomplete,
-    Nothing,
-}
-
-/// A frame that may not be whole yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FrameFacts {
-    /// Bytes in front of what the bus carries.
-    pub(super) header_bytes: usize,
-    /// All bytes, header included; at least one.
-    pub(super) bytes: usize,
-    pub(super) samples: u32,
-    pub(super) rate_hz: u32,
-    /// Frames of one configuration have the same one.
-    pub(super) signature: u64,
-}
-
-/// How far the wire may be from the grid of the samples: the times of some encoders are whole milliseconds.
-const TOLERANCE_MS: i64 = 2;
+use super::{
+    Essence, Outlet, Unit,
+    framing::{FrameFacts, Framing, Parsed},
+    grid::Grid,
+};
 
 /// Frames of one stream. Holds less than one frame.
 #[derive(Debug)]
 pub(super) struct Frames<F> {
     framing: F,
+    grid: Grid,
     /// The beginning of a frame whose rest is in the next PES packet.
     carry: Vec<u8>,
     /// The PTS that goes with the frame in `carry`.
     carry_pts_90k: Option<i64>,
-    /// The sample behind the newest frame, and the rate it is counted in.
-    expected: Option<(i64, u32)>,
     /// Where a frame was expected there was none: the next one counts only if another one follows it.
     is_lost: bool,
     signature: Option<u64>,
@@ -61,29 +25,22 @@ pub(super) struct Frames<F> {
 
 impl<F: Framing> Frames<F> {
     pub(super) fn new(framing: F) -> Self {
-        let (carry_pts_90k, expected, signature) = (None, None, None);
-        Self { framing, carry: Vec::new(), carry_pts_90k, expected, is_lost: true, signature }
+        let (carry, carry_pts_90k, signature) = (Vec::new(), None, None);
+        Self { framing, grid: Grid::default(), carry, carry_pts_90k, is_lost: true, signature }
     }
 
-    /// The time of a frame that begins in a PES packet at `pts_90k`: on the grid of the samples, unless the wire is off it.
-    fn start(&self, pts_90k: Option<i64>, rate_hz: u32) -> Option<i64> {
-        let expected = self.expected.filter(|(_, rate)| *rate == rate_hz).map(|(expected, _)| expected);
-        let Some(pts_90k) = pts_90k else { return expected };
-        let wire = rescale(pts_90k, 90_000, rate_hz);
-        let tolerance = i64::from(rate_hz) * TOLERANCE_MS / 1_000;
-        Some(expected.filter(|expected| (wire - expected).abs() <= tolerance).unwrap_or(wire))
-    }
-
-    fn emit(&mut self, facts: FrameFacts, pts_90k: Option<i64>, frame: &[u8], outlet: &mut Outlet) {
-        let Some(start) = self.start(pts_90k, facts.rate_hz) else { return outlet.drop_frame() };
+    fn emit(&mut self, facts: &FrameFacts, pts_90k: Option<i64>, frame: &[u8], outlet: &mut Outlet) {
         if self.signature != Some(facts.signature) {
             let Some(config) = self.framing.config(frame) else { return outlet.drop_frame() };
             outlet.config(config);
             self.signature = Some(facts.signature);
         }
+        let Some(start) = self.grid.place(pts_90k, facts.rate_hz, facts.samples) else { return outlet.drop_frame() };
         let payload = Bytes::copy_from_slice(frame.get(facts.header_bytes..).unwrap_or_default());
+        if payload.is_empty() {
+            return outlet.drop_frame();
+        }
         outlet.frame((start, start), facts.samples, FrameFlags::NONE, payload);
-        self.expected = Some((start.saturating_add(i64::from(facts.samples)), facts.rate_hz));
     }
 
     /// Cuts `bytes` into frames. `pts_90k` belongs to the first frame that begins behind `old_bytes`, which are of an earlier
@@ -98,7 +55,7 @@ impl<F: Framing> Frames<F> {
                     let wire = if at >= old_bytes { pts_90k.take() } else { carry_pts_90k.take() };
                     at += facts.bytes;
                     self.is_lost = false;
-                    self.emit(facts, wire, frame, outlet);
+                    self.emit(&facts, wire, frame, outlet);
                 }
                 Parsed::Incomplete => break,
                 Parsed::Nothing => {
@@ -155,38 +112,5 @@ impl<F: Framing> Essence for Frames<F> {
 
     fn buffered_bytes(&self) -> usize {
         self.carry.len()
-    }
-}
-
-/// AAC in ADTS (ISO/IEC 14496-3 §1.A.2).
-#[derive(Debug)]
-pub(super) struct Adts;
-
-/// Bytes of the longer header.
-const ADTS_HEADER_BYTES: usize = 9;
-
-impl Framing for Adts {
-    const SYNC_BYTE: u8 = 0xFF;
-
-    fn parse(&self, bytes: &[u8]) -> Parsed {
-        let is_sync = matches!(bytes, [0xFF] | [0xFF, 0xF0 | 0xF1 | 0xF8 | 0xF9, ..]);
-        match parse_adts(bytes) {
-            _ if !is_sync => Parsed::Nothing,
-            Err(_) if bytes.len() < ADTS_HEADER_BYTES => Parsed::Incomplete,
-            Err(_) => Parsed::Nothing,
-            Ok(header) => Parsed::Frame(FrameFacts {
-                header_bytes: header.header_bytes,
-                bytes: header.frame_bytes,
-                samples: 1024,
-                rate_hz: header.sample_rate_hz,
-                signature: u64::from(header.sample_rate_hz) << 16
-                    | u64::from(header.object_type) << 8
-                    | u64::from(header.channels),
-            }),
-        }
-    }
-
-    fn config(&self, frame: &[u8]) -> Option<CodecConfig> {
-        parse_adts(frame).ok()?.config().ok().map(CodecConfig::Aac)
     }
 }

@@ -1,11 +1,18 @@
 //! From PES packets of one stream to access units in the form of the bus.
 //!
 //! - `coding`: which coding a line of the Program Map means.
-//! - `video`: pictures behind start codes. `frames`: sound whose frames begin with a sync word. `data`: timed data.
+//! - `video`: pictures behind start codes. `av1`: temporal units.
+//! - `frames`, `framing`: sound whose frames begin with a sync word. `latm`, `opus`: other sound. `grid`: its times.
+//! - `data`: timed data.
 
+mod av1;
 mod coding;
 mod data;
 mod frames;
+mod framing;
+mod grid;
+mod latm;
+mod opus;
 mod video;
 
 use arcly_bus::{Frame, FrameFlags, TrackId};
