@@ -41,6 +41,11 @@ impl BitPacker {
         self.taken_bits = (self.taken_bits + 1) % 8;
     }
 
+    /// Fills the last byte up with zeros.
+    pub(crate) fn align(&mut self) {
+        self.taken_bits = 0;
+    }
+
     /// Whole bytes, from wherever the writer stands.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         if self.taken_bits == 0 {

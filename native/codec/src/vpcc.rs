@@ -55,10 +55,10 @@ pub(crate) fn build(info: &VideoInfo) -> Bytes {
     record.freeze()
 }
 
-/// `vp09.PP.LL.DD`, and `.CC.cp.tc.mc.FF` behind it when one of these is not the default: all or none.
-pub(crate) fn rfc6381(name: &str, record: &[u8], info: &VideoInfo) -> String {
+/// The `codecs` parameter: `vp09.PP.LL.DD`, and `.CC.cp.tc.mc.FF` behind it when one of these is not the default: all or none.
+pub(crate) fn rfc6381(record: &[u8], info: &VideoInfo) -> String {
     let VideoInfo { profile, level, bit_depth, colour, .. } = info;
-    let main = format!("{name}.{profile:02}.{level:02}.{bit_depth:02}");
+    let main = format!("vp09.{profile:02}.{level:02}.{bit_depth:02}");
     let chroma = record.get(2).map_or(CHROMA_420_COLOCATED, |format| format >> 1 & 0b111);
     let Colour { primaries, transfer, matrix, full_range } = *colour;
     let full_range = u8::from(full_range);

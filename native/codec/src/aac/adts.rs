@@ -1,7 +1,7 @@
 //! The ADTS header (ISO/IEC 14496-3 §1.A.2.2): seven bytes in front of an access unit, nine with a checksum.
 
-use super::{AudioSpecificConfig, SAMPLE_RATES_HZ, sampling_frequency_index};
-use crate::{CodecError, bits::BitReader};
+use super::{AudioSpecificConfig, SAMPLE_RATES_HZ, sampling_frequency_index, specific::copy_program_config_element};
+use crate::{CodecError, bit_packer::BitPacker, bits::BitReader};
 
 /// Bytes of the header that [`AdtsWriter`] makes: without a checksum.
 pub const ADTS_HEADER_BYTES: usize = 7;
@@ -68,7 +68,7 @@ pub struct AdtsHeader {
     pub object_type: u8,
     /// Sampling rate of the core coder, in Hz.
     pub sample_rate_hz: u32,
-    /// Channels: 1 to 6, or 8.
+    /// Channels: 1 to 6, or 8; 0 when a program_config_element in the access unit says it.
     pub channels: u8,
     /// Bytes of the header: 7, or 9 with a checksum. The access unit begins here.
     pub header_bytes: usize,
@@ -80,9 +80,37 @@ impl AdtsHeader {
     /// The configuration that the access units behind such headers have.
     ///
     /// # Errors
-    /// None for a header that [`parse_adts`] returned.
+    /// [`CodecError::Unsupported`] when a program_config_element says the channels: see [`Self::config_of`].
     pub fn config(&self) -> Result<AudioSpecificConfig, CodecError> {
         AudioSpecificConfig::new(self.object_type, self.sample_rate_hz, self.channels)
+    }
+
+    /// The configuration of this access unit, whose program_config_element is taken when the header says no channels. It
+    /// must come first in the access unit (ISO/IEC 14496-3 §4.5.2.1.1); encoders send it with some access units only.
+    ///
+    /// # Errors
+    /// [`CodecError::Unsupported`] when another element comes first; [`CodecError::Malformed`].
+    pub fn config_of(&self, access_unit: &[u8]) -> Result<AudioSpecificConfig, CodecError> {
+        /// `ID_PCE`.
+        const ID_PCE: u32 = 5;
+        if self.channels > 0 {
+            return self.config();
+        }
+        let mut bits = BitReader::new(access_unit);
+        if bits.u(3, "id_syn_ele")? != ID_PCE {
+            return Err(CodecError::Unsupported {
+                what: "AAC without channels: no program_config_element comes first",
+            });
+        }
+        let index = sampling_frequency_index(self.sample_rate_hz);
+        let index = index.ok_or(CodecError::Malformed { what: "sampling_frequency_index", offset: 0 })?;
+        let mut record = BitPacker::new();
+        record.u(5, self.object_type.into());
+        record.u(4, index.into());
+        // No channel configuration; 1024 samples, nothing else in GASpecificConfig.
+        record.u(4 + 3, 0);
+        copy_program_config_element(&mut bits, &mut record)?;
+        AudioSpecificConfig::parse(record.finish())
     }
 }
 
@@ -90,7 +118,7 @@ impl AdtsHeader {
 ///
 /// # Errors
 /// [`CodecError::Malformed`] when this is no whole header; [`CodecError::Unsupported`] for several access units in one
-/// frame (nothing says where the second one begins) and for channels that a program_config_element describes.
+/// frame (nothing says where the second one begins).
 pub fn parse_adts(bytes: &[u8]) -> Result<AdtsHeader, CodecError> {
     let mut bits = BitReader::new(bytes);
     if bits.u(12, "ADTS syncword")? != 0xfff {
@@ -105,7 +133,10 @@ pub fn parse_adts(bytes: &[u8]) -> Result<AdtsHeader, CodecError> {
     let sample_rate_hz = SAMPLE_RATES_HZ.get(usize::from(bits.u8(4, "sampling_frequency_index")?)).copied();
     let sample_rate_hz = sample_rate_hz.ok_or(CodecError::Malformed { what: "sampling_frequency_index", offset: 2 })?;
     bits.skip(1, "private_bit")?;
-    let channels = channels(bits.u8(3, "channel_configuration")?)?;
+    let channels = match bits.u8(3, "channel_configuration")? {
+        7 => 8,
+        channels => channels,
+    };
     bits.skip(4, "original_copy, home and copyright")?;
     let frame_bytes = bits.u(13, "aac_frame_length")? as usize;
     bits.skip(11, "adts_buffer_fullness")?;
@@ -119,12 +150,4 @@ pub fn parse_adts(bytes: &[u8]) -> Result<AdtsHeader, CodecError> {
         return Err(CodecError::Malformed { what: "aac_frame_length", offset: 3 });
     }
     Ok(AdtsHeader { object_type, sample_rate_hz, channels, header_bytes, frame_bytes })
-}
-
-fn channels(configuration: u8) -> Result<u8, CodecError> {
-    match configuration {
-        0 => Err(CodecError::Unsupported { what: "ADTS channels described by a program_config_element" }),
-        7 => Ok(8),
-        channels => Ok(channels),
-    }
 }

@@ -1,7 +1,7 @@
 //! What the core coders say of themselves: GASpecificConfig (ISO/IEC 14496-3 §4.4.1) and ELDSpecificConfig (§4.6.20).
 
 use super::config::ER_AAC_ELD;
-use crate::{CodecError, bits::BitReader};
+use crate::{CodecError, bit_packer::BitPacker, bits::BitReader};
 
 /// `audioObjectType` of AAC-LD.
 const ER_AAC_LD: u8 = 23;
@@ -86,6 +86,27 @@ impl Specific {
 /// `program_config_element()` (§4.4.1.1). Within an AudioSpecificConfig its alignment counts from the beginning of the
 /// record, as the reader's does. Returns the number of channels.
 fn program_config_element(bits: &mut BitReader<'_>) -> Result<u8, CodecError> {
+    let channels = elements(bits)?;
+    bits.align();
+    let comment_bytes = bits.u8(8, "comment_field_bytes")?;
+    bits.skip(8 * usize::from(comment_bytes), "comment_field_data")?;
+    Ok(channels)
+}
+
+/// Copies a `program_config_element()` to another place, where its alignment may be another.
+pub(super) fn copy_program_config_element(bits: &mut BitReader<'_>, into: &mut BitPacker) -> Result<(), CodecError> {
+    let mut end = bits.clone();
+    elements(&mut end)?;
+    into.copy(bits, end.position_bits() - bits.position_bits(), "program_config_element")?;
+    bits.align();
+    into.align();
+    let comment_bytes = bits.u8(8, "comment_field_bytes")?;
+    into.u(8, comment_bytes.into());
+    into.copy(bits, 8 * usize::from(comment_bytes), "comment_field_data")
+}
+
+/// A `program_config_element()` up to its alignment. Returns the number of channels.
+fn elements(bits: &mut BitReader<'_>) -> Result<u8, CodecError> {
     let start = bits.clone();
     bits.skip(4 + 2 + 4, "element_instance_tag, object_type and sampling_frequency_index")?;
     let front = bits.u8(4, "num_front_channel_elements")?;
@@ -106,9 +127,6 @@ fn program_config_element(bits: &mut BitReader<'_>) -> Result<u8, CodecError> {
     }
     // Four bits: a tag. Five bits: cc_element_is_ind_sw, and a tag.
     bits.skip(4 * usize::from(lfe + assoc_data) + 5 * usize::from(coupling), "elements of program_config_element")?;
-    bits.align();
-    let comment_bytes = bits.u8(8, "comment_field_bytes")?;
-    bits.skip(8 * usize::from(comment_bytes), "comment_field_data")?;
     if channels == 0 { Err(start.malformed("channels of program_config_element")) } else { Ok(channels) }
 }
 

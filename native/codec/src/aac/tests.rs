@@ -15,7 +15,7 @@ type Row = (&'static str, u8, u32, u32, u8, u32, bool, bool, &'static str);
 /// -t 0.2 -c:a aac -ac N -ar RATE -f flv`, the body of the first audio tag without its two bytes; `-profile:a aac_main`,
 /// `anullsrc=channel_layout=octagonal` where noted. The others were written by hand after §1.6.6 and agree with what
 /// HE-AAC encoders are known to write.
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 24] = [
     ("121056e500", 2, 44_100, 44_100, 2, 1024, false, false, "mp4a.40.2"),
     ("119056e500", 2, 48_000, 48_000, 2, 1024, false, false, "mp4a.40.2"),
     ("161056e500", 2, 7_350, 7_350, 2, 1024, false, false, "mp4a.40.2"),
@@ -42,6 +42,13 @@ const ROWS: [Row; 19] = [
     // Seven channels; AAC-LD.
     ("11d8", 2, 48_000, 48_000, 7, 1024, false, false, "mp4a.40.2"),
     ("ba1000", 23, 44_100, 44_100, 2, 512, false, false, "mp4a.40.23"),
+    // Channel configurations 12, 13 (22.2) and 14.
+    ("1260", 2, 44_100, 44_100, 8, 1024, false, false, "mp4a.40.2"),
+    ("1268", 2, 44_100, 44_100, 24, 1024, false, false, "mp4a.40.2"),
+    ("1270", 2, 44_100, 44_100, 8, 1024, false, false, "mp4a.40.2"),
+    // AAC-ELD: 480 samples; 512 with the SBR of its own.
+    ("f8e85000", 39, 44_100, 44_100, 2, 480, false, false, "mp4a.40.39"),
+    ("f8ee21800000", 39, 22_050, 44_100, 1, 512, true, false, "mp4a.40.39"),
 ];
 
 const PCE: &str = "118004c848002008c8200d4c61766335392e33372e31303056e500";
@@ -62,7 +69,14 @@ fn asc_vectors_say_what_the_encoder_was_told() {
             sample_rate_hz,
             output_rate_hz,
             channels,
-            channel_configuration: if hex == PCE { 0 } else { config.channel_configuration },
+            channel_configuration: match hex {
+                PCE => 0,
+                "11d8" => 11,
+                "1260" => 12,
+                "1268" => 13,
+                "1270" => 14,
+                _ => channel_configuration(channels).unwrap(),
+            },
             samples_per_frame,
             sbr,
             ps,
@@ -165,7 +179,8 @@ fn adts_headers_that_lie_are_refused() {
     assert!(matches!(with(1, 0x01), Err(CodecError::Malformed { what: "ADTS syncword", .. })));
     assert!(matches!(with(1, 0xf3), Err(CodecError::Malformed { what: "ADTS layer", .. })));
     assert!(matches!(with(2, 0x74), Err(CodecError::Malformed { what: "sampling_frequency_index", .. })));
-    assert!(matches!(with(3, 0x00), Err(CodecError::Unsupported { .. })), "channel configuration 0");
+    let without_channels = with(3, 0x00).unwrap();
+    assert!(matches!(without_channels.config(), Err(CodecError::Unsupported { .. })), "channel configuration 0");
     assert!(matches!(with(6, 0xfd), Err(CodecError::Unsupported { .. })), "two access units");
     assert!(matches!(with(4, 0x00), Err(CodecError::Malformed { what: "aac_frame_length", .. })));
     assert_eq!(with(1, 0xf0).unwrap().header_bytes, 9, "with a checksum");
@@ -203,7 +218,35 @@ fn mutated_records_and_headers_never_panic() {
     mutations(0xad75, 200_000, &[&unhex(FFMPEG_ADTS)], |bytes| {
         if let Ok(header) = parse_adts(bytes) {
             assert!(header.frame_bytes >= header.header_bytes);
-            header.config().unwrap();
+            assert_eq!(header.config().is_ok(), header.channels > 0);
+            drop(header.config_of(bytes.get(header.header_bytes..).unwrap_or_default()));
         }
     });
+    let octagon = unhex(OCTAGON_ADTS);
+    let header = parse_adts(&octagon).unwrap();
+    mutations(0xadce, 100_000, &[&octagon[7..]], |unit| {
+        if let Ok(config) = header.config_of(unit) {
+            assert_eq!(AudioSpecificConfig::parse(config.record.clone()), Ok(config));
+        }
+    });
+}
+
+/// `ffmpeg -f lavfi -i anullsrc=r=48000:cl=octagonal -c:a aac -f adts`, ffmpeg 5.1: a program_config_element comes first, and
+/// in the next access unit it does not.
+const OCTAGON_ADTS: &str = "fff14c0008dffca0990900040119040d4c61766335392e33372e313030de02004c61766335392e33372e3130300042200\
+                            8c11800460800462008c11809440118230018c10038";
+
+#[test]
+fn channels_of_adts_may_be_in_the_access_unit() {
+    let frame = unhex(OCTAGON_ADTS);
+    let header = parse_adts(&frame).unwrap();
+    assert_eq!((header.channels, header.frame_bytes), (0, frame.len()));
+    let config = header.config_of(&frame[header.header_bytes..]).unwrap();
+    assert_eq!(config.record, unhex(&PCE[..PCE.len() - 6]), "as in the record of the same encoder");
+    assert_eq!((config.channels, config.sample_rate_hz), (8, 48_000));
+    assert!(matches!(header.config_of(&unhex("211004608c")), Err(CodecError::Unsupported { .. })));
+    assert!(matches!(header.config_of(&frame[7..20]), Err(CodecError::Malformed { .. })));
+    assert!(AdtsWriter::new(&config).is_err());
+    let stereo = parse_adts(&unhex(FFMPEG_ADTS)).unwrap();
+    assert_eq!(stereo.config_of(&[]), stereo.config());
 }

@@ -42,7 +42,7 @@ pub(super) fn parse(bits: &mut BitReader<'_>) -> Result<SyncFrame, CodecError> {
     let acmod = bits.u8(3, "acmod")?;
     let lfe = bits.flag("lfeon")?;
     let bsid = bits.u8(5, "bsid")?;
-    // Nothing that says it is 14 bytes long; a parser that followed its length would not get on.
+    // A frame that ends within its own header: whoever followed its length would find the same frame again.
     if frame_bytes <= bits.offset() {
         return Err(start.malformed("frmsiz"));
     }

@@ -3,10 +3,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
+    metadata,
     obu::{OBU_SEQUENCE_HEADER, obus},
     sequence::{OperatingPoint, SequenceHeader},
 };
-use crate::{Chroma, CodecError, Colour, VideoInfo};
+use crate::{Chroma, CodecError, Colour, Hdr, VideoInfo};
 
 /// Largest av1C record. Behind its four bytes there are a sequence header and perhaps metadata; real ones have 20.
 pub const MAX_RECORD_BYTES: usize = 65_536;
@@ -85,6 +86,11 @@ impl Av1Config {
             return Ok(None);
         }
         Self::from_sequence_header(obu).map(Some)
+    }
+
+    /// What metadata among `configOBUs` says about HDR.
+    pub fn hdr(&self) -> Hdr {
+        metadata::hdr(self.record.get(4..).unwrap_or_default())
     }
 
     /// The same configuration that says how many samples must be decoded before the first can be shown without a stall,

@@ -17,7 +17,7 @@ pub struct FrameHeader {
     pub variable_block_size: bool,
     /// The frame's number, or that of its first sample: at most 36 bits.
     pub number: u64,
-    /// Samples per channel: 1 to 65 536.
+    /// Samples per channel: 1 to 65 535.
     pub block_samples: u32,
     /// Sampling rate in Hz.
     pub sample_rate_hz: Option<u32>,
@@ -113,7 +113,12 @@ fn block_samples(size_bits: u8, bits: &mut BitReader<'_>) -> Result<u32, CodecEr
         1 => Ok(192),
         2..=5 => Ok(144 << size_bits),
         6 => Ok(bits.u(8, "uncommon block size")? + 1),
-        7 => Ok(bits.u(16, "uncommon block size")? + 1),
+        7 => {
+            let start = bits.clone();
+            let less_one = bits.u(16, "uncommon block size")?;
+            // STREAMINFO could not say it (RFC 9639 §9.1.6).
+            if less_one == 0xffff { Err(start.malformed("uncommon block size")) } else { Ok(less_one + 1) }
+        }
         _ => Ok(1 << size_bits),
     }
 }

@@ -230,8 +230,9 @@ impl MpegAudioConfig {
 
     /// The `codecs` parameter of RFC 6381.
     ///
-    /// `mp4a.40.34` for layer III: object type 34 of ISO/IEC 14496-3 Table 1.17, which is what RFC 8216 players compare with.
-    /// `mp4a.40.33` and `mp4a.40.32` for layers II and I.
+    /// `mp4a.40.34` for layer III, `.33` and `.32` for II and I: the object types of ISO/IEC 14496-3 Table 1.17. That is what
+    /// the HLS authoring rules, hls.js and the DASH muxer of FFmpeg call MP3; `mp4a.6B` and `mp4a.69`, after the
+    /// `objectTypeIndication`, mean the same and are known to Chromium's `canPlayType`, though not to its media source.
     pub fn rfc6381(&self) -> String {
         format!("mp4a.40.{}", 31 + self.layer)
     }

@@ -77,7 +77,7 @@ impl Vp8Config {
         Ok(Self { info: vpcc::parse(&record)?, record })
     }
 
-    /// The configuration of a stream that has this key frame: 8 bits, 4:2:0, and the colour of BT.601 (RFC 6386 §9.2).
+    /// The configuration of a stream that has this key frame: 8 bits, 4:2:0, and the matrix of BT.601 (RFC 6386 §9.2).
     /// VP8 has no levels; the record has room for one, which is 0.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Vp8Config {
         let tag = FrameTag::parse(frame)?;
         let not_key = CodecError::Unsupported { what: "VP8 configuration of a frame that is no key frame" };
         let (width, height) = tag.size.ok_or(not_key)?;
-        let colour = Colour { primaries: 6, transfer: 6, matrix: 6, full_range: false };
+        let colour = Colour { matrix: 6, ..Colour::default() };
         let info = VideoInfo {
             width,
             height,
@@ -106,8 +106,8 @@ impl Vp8Config {
         self
     }
 
-    /// `vp08.PP.LL.DD`, and `.CC.cp.tc.mc.FF` behind it when one of these is not the default.
+    /// The `codecs` parameter of RFC 6381: `vp8`. The binding defines `vp08.PP.LL.DD` beside it, which no browser takes.
     pub fn rfc6381(&self) -> String {
-        vpcc::rfc6381("vp08", &self.record, &self.info)
+        "vp8".to_owned()
     }
 }

@@ -127,20 +127,18 @@ fn subsampling(bits: &mut BitReader<'_>) -> Result<Chroma, CodecError> {
     }
 }
 
-/// The code points of H.273 for `color_space` (§7.2.2). It names matrices; of the others only those are sure that belong to
-/// one matrix alone.
+/// The code points of H.273 for `color_space` (§7.2.2): a matrix. Which primaries and which curve go with it is not said.
 fn colour(color_space: u8) -> Colour {
-    let (primaries, transfer, matrix) = match color_space {
-        1 => (5, 6, 5),
-        2 => (1, 1, 1),
-        3 => (6, 6, 6),
-        4 => (7, 7, 7),
-        // BT.2020 is seen with its own curve, with PQ and with HLG.
-        5 => (9, 2, 9),
-        CS_RGB => (1, 13, 0),
-        _ => (2, 2, 2),
+    let matrix = match color_space {
+        1 => 5,
+        2 => 1,
+        3 => 6,
+        4 => 7,
+        5 => 9,
+        CS_RGB => 0,
+        _ => 2,
     };
-    Colour { primaries, transfer, matrix, full_range: false }
+    Colour { matrix, ..Colour::default() }
 }
 
 /// `frame_size()`. What `render_size()` says behind it is how large to show it, which nobody does.

@@ -70,7 +70,7 @@ impl Vp9Config {
 
     /// `vp09.PP.LL.DD`, and `.CC.cp.tc.mc.FF` behind it when one of these is not the default.
     pub fn rfc6381(&self) -> String {
-        vpcc::rfc6381("vp09", &self.record, &self.info)
+        vpcc::rfc6381(&self.record, &self.info)
     }
 }
 
