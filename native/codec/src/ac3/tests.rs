@@ -110,7 +110,7 @@ fn eac3(bsi: Bsi) -> Vec<u8> {
     }
     bits.flag(bsi.informational);
     if bsi.informational {
-        bits.u(3 + 2, 0b101_11);
+        bits.u(3 + 2, 0b1_0111);
         bits.u(if bsi.acmod == 2 { 4 } else { 0 }, 0);
         bits.u(if bsi.acmod >= 6 { 2 } else { 0 }, 0);
         (0..programmes).for_each(|_| bits.u(1 + 8, 0x1ff));

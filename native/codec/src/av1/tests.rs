@@ -280,7 +280,7 @@ fn initial_display_delay_of_svt_av1_is_no_error() {
 #[test]
 fn reduced_still_picture_header_is_read() {
     let mut bits = BitPacker::new();
-    bits.u(5, 0b000_11);
+    bits.u(5, 0b0_0011);
     bits.u(5, 8);
     bits.u(8, 0x77); // 8 and 8 bits
     bits.u(16, 0xff_7f);

@@ -1,28 +1,46 @@
 //! What is swept. A new target is a file here with a `TARGET`, and its two lines below.
 
 mod aac;
+mod ac3;
 mod amf0;
 mod amf3;
+mod av1;
+mod flac;
 mod flv_file;
 mod flv_tags;
 mod h264;
+mod latm;
+mod mpeg_audio;
 mod names;
+mod opus;
+mod pcm;
 mod rtmp_chunk;
 mod rtmp_conn;
+mod vp8;
+mod vp9;
 
 use crate::mutate::{Edit, Input};
 
 /// Everything that reads a peer's bytes.
 pub const ALL: &[Target] = &[
     aac::TARGET,
+    ac3::TARGET,
     amf0::TARGET,
     amf3::TARGET,
+    av1::TARGET,
+    flac::TARGET,
     flv_file::TARGET,
     flv_tags::TARGET,
     h264::TARGET,
+    latm::TARGET,
+    mpeg_audio::TARGET,
     names::TARGET,
+    opus::TARGET,
+    pcm::TARGET,
     rtmp_chunk::TARGET,
     rtmp_conn::TARGET,
+    vp8::TARGET,
+    vp9::TARGET,
 ];
 
 /// A parser or a state machine under test.
@@ -44,8 +62,26 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 9] =
-        ["aac", "amf0", "amf3", "flv_file", "flv_tags", "h264", "names", "rtmp_chunk", "rtmp_conn"];
+    const REQUIRED: [&str; 18] = [
+        "aac",
+        "ac3",
+        "amf0",
+        "amf3",
+        "av1",
+        "flac",
+        "flv_file",
+        "flv_tags",
+        "h264",
+        "latm",
+        "mpeg_audio",
+        "names",
+        "opus",
+        "pcm",
+        "rtmp_chunk",
+        "rtmp_conn",
+        "vp8",
+        "vp9",
+    ];
 
     #[test]
     fn every_required_target_exists_and_is_named_once() {
