@@ -205,15 +205,14 @@ fn single(
 }
 
 fn streams(results: &Results) -> Vec<Row> {
-    let of = |contestant| results.median(contestant, "streams", scenario::STREAMS, ms_per_stream_second);
-    vec![Row {
-        name: "CPU: a stream with one viewer, 100 of them".into(),
-        unit: "ms/s",
-        arcly: of(ARCLY_RTMP),
-        peer: of(NGINX),
-        floor: None,
-        goal: Goal::OfPeer(0.8),
-    }]
+    let row = |name: &str, group, viewers, goal| {
+        let of = |contestant| results.median(contestant, group, viewers, ms_per_stream_second);
+        Row { name: name.into(), unit: "ms/s", arcly: of(ARCLY_RTMP), peer: of(NGINX), floor: None, goal }
+    };
+    vec![
+        row("CPU: a stream with one viewer, 100 of them", "streams", 1, Goal::OfPeer(0.8)),
+        row("CPU: a stream without viewers, 100 of them", "ingest", 0, Goal::None),
+    ]
 }
 
 fn server(sample: &Sample) -> Option<f64> {

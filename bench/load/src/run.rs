@@ -37,6 +37,12 @@ pub fn run(options: &Options) -> Result<Results, String> {
     Ok(bench.results)
 }
 
+type Measure = fn(&Starter, Contestant, Shape, Duration) -> Result<scenario::Sample, String>;
+
+/// Under which name, and with how many viewers each.
+const STREAM_GROUPS: [(&str, usize, Measure); 2] =
+    [("streams", 1, scenario::one_viewer_each), ("ingest", 0, scenario::no_viewer)];
+
 struct Bench<'a> {
     options: &'a Options,
     starter: Starter,
@@ -124,16 +130,18 @@ impl Bench<'_> {
     }
 
     fn streams(&mut self, contestant: Contestant) {
-        if self.results.is_absent(contestant, "streams") {
-            return;
-        }
-        self.say("100 streams with a viewer each", contestant);
-        match scenario::one_viewer_each(&self.starter, contestant, Shape::of(BITS_PER_S), self.options.duration) {
-            Ok(sample) => {
-                tell(scenario::STREAMS, &sample);
-                self.results.add_sample(contestant, "streams", scenario::STREAMS, sample);
+        for (group, viewers, measure) in STREAM_GROUPS {
+            if self.results.is_absent(contestant, group) {
+                continue;
             }
-            Err(reason) => self.results.set_absent(contestant, "streams", &reason),
+            self.say(&format!("100 streams, viewers of each: {viewers}"), contestant);
+            match measure(&self.starter, contestant, Shape::of(BITS_PER_S), self.options.duration) {
+                Ok(sample) => {
+                    tell(viewers * scenario::STREAMS, &sample);
+                    self.results.add_sample(contestant, group, viewers, sample);
+                }
+                Err(reason) => self.results.set_absent(contestant, group, &reason),
+            }
         }
     }
 
@@ -144,13 +152,16 @@ impl Bench<'_> {
 
 fn tell(viewers: usize, sample: &scenario::Sample) {
     let [p50, p99] = [0.5, 0.99].map(|at| sample.latency_ms(at).unwrap_or(f64::NAN));
-    eprintln!(
-        "    {viewers:>5}: {:.3} s/Gbit, with players {:.3}; {:.0} Mbit/s; latency {p50:.1} / {p99:.1} ms; lost {}, other faults {}; others took {:.1} cores",
-        sample.server_s_per_gbit(),
-        sample.together_s_per_gbit(),
-        sample.gbit * 1000.0 / sample.seconds,
-        sample.tally.lost,
-        sample.tally.faults() - sample.tally.lost,
-        sample.others_cores,
-    );
+    let cost = match viewers {
+        0 => format!("{:.3} of a core", sample.server_cpu_s / sample.seconds),
+        _ => format!(
+            "{:.3} s/Gbit, with players {:.3}; {:.0} Mbit/s; latency {p50:.1} / {p99:.1} ms; lost {}, other faults {}",
+            sample.server_s_per_gbit(),
+            sample.together_s_per_gbit(),
+            sample.gbit * 1000.0 / sample.seconds,
+            sample.tally.lost,
+            sample.tally.faults() - sample.tally.lost,
+        ),
+    };
+    eprintln!("    {viewers:>5}: {cost}; others took {:.1} cores", sample.others_cores);
 }
