@@ -6,7 +6,7 @@ use arcly_bus::{Frame, TrackId, TrackSet};
 use arcly_codec::{Chroma, Codec, CodecConfig, MediaKind};
 use bytes::Bytes;
 
-use super::{super::*, demux_all};
+use super::{super::*, Folder, demux_all, make_clip, probe, run};
 use crate::flv::pcm;
 
 /// Each file, and what its streams are to us, in FFmpeg's order.
@@ -39,9 +39,13 @@ struct Packet {
     crc: u32,
 }
 
-/// The packets of one stream.
+/// The packets of one stream of a file.
 fn packets(name: &str, stream: usize) -> Vec<Packet> {
-    let text = String::from_utf8(vector(&format!("{name}.packets"))).unwrap();
+    rows(&String::from_utf8(vector(&format!("{name}.packets"))).unwrap(), stream)
+}
+
+/// The packets of one stream, as framehash prints them.
+fn rows(text: &str, stream: usize) -> Vec<Packet> {
     let rows = text.lines().filter(|line| !line.starts_with('#'));
     let rows = rows.map(|line| line.split(',').map(str::trim).collect::<Vec<_>>());
     rows.filter(|row| row[0] == stream.to_string())
@@ -166,6 +170,49 @@ fn what_is_muxed_is_demuxed_to_the_same() {
     }
 }
 
+/// Our files, read by an FFmpeg that knows Enhanced RTMP v2: the packets that went in.
+#[test]
+#[ignore = "needs FFmpeg 8 or newer in ARCLY_FFMPEG: make test-foreign"]
+fn what_is_muxed_is_what_a_new_ffmpeg_reads() {
+    let ffmpeg = std::env::var("ARCLY_FFMPEG").expect("the path of an FFmpeg in ARCLY_FFMPEG");
+    let folder = Folder::new("new-ffmpeg");
+    for (name, streams) in VECTORS {
+        let (sets, frames) = demux_all(&vector(&format!("{name}.flv")));
+        let tracks = TrackSet { revision: 1, tracks: sets[0].clone() };
+        for dialect in [Dialect::Classic, Dialect::Enhanced] {
+            let file = folder.file("written.flv");
+            let options = FlvMuxOptions { dialect, ..FlvMuxOptions::default() };
+            std::fs::write(&file, mux(&tracks, &frames, options)).unwrap();
+            let hash = ["-map", "0", "-c", "copy", "-f", "framehash", "-hash", "CRC32", "-"];
+            let text = run(&ffmpeg, &[&["-v", "error", "-copyts", "-i", &file], &hash[..]].concat());
+            for (id, _) in streams {
+                let ours = frames_of(&frames, *id);
+                // In the order of their first tags, which is that of the tracks.
+                let stream = tracks.tracks.iter().position(|track| track.id == TrackId(*id)).unwrap();
+                let read = rows(&text, stream);
+                let track = tracks.find(TrackId(*id)).unwrap();
+                assert_eq!(read.len(), ours.len(), "{name}, {dialect:?}: {text}");
+                for (packet, frame) in read.iter().zip(ours) {
+                    let payload = match &track.config {
+                        CodecConfig::Av1(_) => frame.payload.clone(),
+                        config => foreign(config, &frame.payload),
+                    };
+                    assert_eq!((packet.size, packet.crc), (payload.len(), crc32(&payload)), "{name}, {dialect:?}");
+                    let rate = i64::from(track.clock_rate_hz);
+                    assert!(
+                        (packet.dts_ms * rate - frame.dts * 1_000).abs() * 2 <= rate,
+                        "{name}, {dialect:?}: {packet:?}"
+                    );
+                    assert!(
+                        (packet.pts_ms * rate - frame.pts * 1_000).abs() * 2 <= rate,
+                        "{name}, {dialect:?}: {packet:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn colour_info_of_ffmpeg_is_that_of_the_encoder() {
     let mut reader = FlvReader::new();
@@ -178,4 +225,26 @@ fn colour_info_of_ffmpeg_is_that_of_the_encoder() {
     let colour = info.colour.unwrap();
     assert_eq!((colour.primaries, colour.transfer, colour.matrix), (9, 16, 9));
     assert_eq!(demuxer.colour_info(AUDIO_TRACK), None);
+}
+
+/// The old form, read by any FFmpeg: B-frames, key frames and all times as they were.
+#[test]
+fn what_is_muxed_is_what_ffprobe_reads() {
+    let folder = Folder::new("ffprobe");
+    let (clip, written) = (folder.file("clip.flv"), folder.file("written.flv"));
+    make_clip(&clip);
+    let (sets, frames) = demux_all(&std::fs::read(&clip).unwrap());
+    let tracks = TrackSet { revision: 1, tracks: sets[0].clone() };
+    std::fs::write(&written, mux(&tracks, &frames, FlvMuxOptions::default())).unwrap();
+    let video = probe(&written, "v");
+    assert_eq!(video, probe(&clip, "v"));
+    assert!(video.len() > 80 && video.iter().any(|packet| packet.0 != packet.1), "there were B-frames");
+    let (ours, theirs) = (probe(&written, "a"), probe(&clip, "a"));
+    assert_eq!(ours.len(), theirs.len());
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!(ours.2 == theirs.2 && (ours.0 - theirs.0).abs() <= 2, "{ours:?} was {theirs:?}");
+    }
+    let entries = ["-show_entries", "stream=codec_name,width,height,sample_rate,channels", "-of", "csv=p=0"];
+    let facts = run("ffprobe", &[&["-v", "error"], &entries[..], &[&written]].concat());
+    assert_eq!(facts, "h264,320,240\naac,44100,1\n");
 }
