@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arcly_wire::rtmp::{
-    Event, Limits, PublishRejection, ServerConn,
+    Event, Limits, PlayChange, PublishRejection, ServerConn,
     amf::{Value, encode},
     chunk::ChunkWriter,
 };
@@ -38,6 +38,7 @@ fn vectors() -> Vec<Vec<u8>> {
         [&[SHAKEN], behind_handshake].concat(),
         [&[SHAKEN][..], &small_session()].concat(),
         [&[SHAKEN][..], &odd_session()].concat(),
+        [&[SHAKEN][..], &viewer_session()].concat(),
         [&[1], FFMPEG].concat(),
     ]
 }
@@ -94,6 +95,41 @@ fn odd_session() -> BytesMut {
     out
 }
 
+/// A viewer, with all that it may ask, AMF3 and Enhanced RTMP.
+fn viewer_session() -> BytesMut {
+    let (mut writer, mut out) = (ChunkWriter::default(), BytesMut::new());
+    let object = |properties: Vec<(&str, Value)>| {
+        Value::Object(properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    };
+    let info_map = object(vec![("*", 7.0.into()), ("hvc1", 1.0.into())]);
+    let app = object(vec![
+        ("app", "live?token=x".into()),
+        ("tcUrl", "rtmp://me:secret@host/live".into()),
+        ("objectEncoding", 3.0.into()),
+        ("fourCcList", Value::StrictArray(vec!["av01".into(), "Opus".into()])),
+        ("videoFourCcInfoMap", info_map),
+        ("capsEx", 15.0.into()),
+    ]);
+    command(&writer, &mut out, 0, &["connect".into(), 1.0.into(), app]);
+    writer.write(2, 1, 0, &1000_u32.to_be_bytes(), &mut out);
+    writer.set_chunk_bytes(1000);
+    writer.write(2, 6, 0, &[0, 0, 16, 0, 2], &mut out);
+    command(&writer, &mut out, 0, &["createStream".into(), 2.0.into(), Value::Null]);
+    command(&writer, &mut out, 0, &["FCSubscribe".into(), 3.0.into(), Value::Null, "cam".into()]);
+    command(&writer, &mut out, 1, &["play".into(), 4.0.into(), Value::Null, "cam".into(), Value::Number(-2.0)]);
+    let off = Value::Boolean(false);
+    for name in ["pause", "receiveAudio", "receiveVideo", "seek", "getStreamLength", "_checkbw"] {
+        command(&writer, &mut out, 1, &[name.into(), 5.0.into(), Value::Null, off.clone(), 0.0.into()]);
+    }
+    let parameters = object(vec![("streamName", "cam".into()), ("start", 1e300.into()), ("len", 2.0.into())]);
+    command(&writer, &mut out, 1, &["play2".into(), 6.0.into(), Value::Null, parameters]);
+    writer.write(3, 17, 1, b"\0\x02\0\x05pause\0\0\0\0\0\0\0\0\0\x05\x11\x03", &mut out);
+    writer.write(2, 4, 0, &[0, 7, 0, 0, 0, 0], &mut out);
+    writer.write(2, 3, 0, &[0, 0, 0, 9], &mut out);
+    command(&writer, &mut out, 1, &["closeStream".into(), 0.0.into(), Value::Null]);
+    out
+}
+
 fn run(input: &Input) -> usize {
     let limits = Limits {
         unfinished_bytes: LIMITS_UNFINISHED_BYTES,
@@ -129,14 +165,22 @@ fn answer(conn: &mut ServerConn) {
                 conn.reject_publish(request.stream_id, PublishRejection::BadName, &request.app);
             }
             Event::PublishRequested(request) => conn.accept_publish(request.stream_id),
-            Event::PlayRequested(request) => conn.reject_play(request.stream_id, &request.stream),
+            Event::PlayRequested(request) if request.stream == "other" => {
+                conn.reject_play(request.stream_id, &request.stream);
+            }
+            Event::PlayRequested(request) => {
+                conn.accept_play(request.stream_id);
+                conn.notify_publisher(request.stream_id, false);
+                conn.request_reconnect(&request.query, "come again");
+            }
+            Event::PlayChanged { stream_id, change: PlayChange::Video(false) } => conn.end_play(stream_id, "enough"),
             Event::Media(media) => {
                 assert!(!media.body.is_empty(), "media is never empty");
                 if media.timestamp_ms == 77 {
                     conn.end_publish(media.stream_id, "enough");
                 }
             }
-            Event::Connected(_) | Event::PublishEnded { .. } => {}
+            Event::Connected(_) | Event::PublishEnded { .. } | Event::PlayChanged { .. } | Event::PlayEnded { .. } => {}
         }
     }
     while conn.poll_output().is_some() {}

@@ -328,6 +328,8 @@ impl Connection {
                     self.machine.reject_play(request.stream_id, "playing over RTMP is not offered yet; watch over HLS");
                 }
                 Event::Media(media) => self.on_media(media),
+                // Nothing is played yet.
+                Event::PlayChanged { .. } | Event::PlayEnded { .. } => {}
                 Event::PublishEnded { stream_id } => self.unpublish(stream_id, "the publisher ended the stream"),
             }
         }

@@ -1,5 +1,7 @@
 //! What a connection tells the one who drives it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 /// Something that the peer did.
@@ -10,8 +12,21 @@ pub enum Event {
     /// The peer wants to publish. Answer with [`accept_publish`](super::ServerConn::accept_publish) or
     /// [`reject_publish`](super::ServerConn::reject_publish).
     PublishRequested(PublishRequest),
-    /// The peer wants to play. Answer with [`reject_play`](super::ServerConn::reject_play).
+    /// The peer wants to play. Answer with [`accept_play`](super::ServerConn::accept_play) or
+    /// [`reject_play`](super::ServerConn::reject_play).
     PlayRequested(PlayRequest),
+    /// A viewer changes what it wants of an accepted play. It was answered.
+    PlayChanged {
+        /// The message stream, as in the request.
+        stream_id: u32,
+        /// What.
+        change: PlayChange,
+    },
+    /// The peer ended a play, accepted or still undecided. Not reported when the connection itself ends.
+    PlayEnded {
+        /// The message stream, as in the request.
+        stream_id: u32,
+    },
     /// Media of an accepted publish. What comes before the acceptance is dropped: encoders wait for it.
     Media(Media),
     /// The peer ended a publish, accepted or still undecided. Not reported when the connection itself ends.
@@ -32,6 +47,41 @@ pub struct ConnectInfo {
     pub tc_url: String,
     /// What the peer calls itself: `FMLE/3.0 (compatible; Lavf59.27.100)`; may be empty.
     pub flash_ver: String,
+    /// `user:password` of `tcUrl`, as sent, not decoded; may be empty.
+    pub userinfo: String,
+    /// What the peer can do of Enhanced RTMP.
+    pub capabilities: Capabilities,
+}
+
+/// What a peer can do of Enhanced RTMP; nothing when it said nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// FourCCs that it decodes, encodes or passes on, of both kinds, in its order; `*` is all of them. From `fourCcList` of v1 and the
+    /// info maps of v2.
+    pub four_ccs: Vec<String>,
+    /// `capsEx`: 1 reconnect, 2 multitrack, 4 ModEx, 8 nanosecond offsets.
+    pub caps_ex: u32,
+}
+
+impl Capabilities {
+    /// `capsEx`: the peer obeys a request to reconnect.
+    pub const RECONNECT: u32 = 0x01;
+    /// `capsEx`: the peer reads multitrack.
+    pub const MULTITRACK: u32 = 0x02;
+    /// `capsEx`: the peer reads ModEx packets.
+    pub const MOD_EX: u32 = 0x04;
+    /// `capsEx`: the peer applies nanosecond offsets.
+    pub const TIMESTAMP_NANO_OFFSET: u32 = 0x08;
+
+    /// Whether all bits of `flag` are set.
+    pub fn can(&self, flag: u32) -> bool {
+        self.caps_ex & flag == flag
+    }
+
+    /// Whether the peer takes a codec by its FourCC.
+    pub fn takes(&self, four_cc: &str) -> bool {
+        self.four_ccs.iter().any(|known| known == "*" || known == four_cc)
+    }
 }
 
 /// A wish to publish. The names are unchecked, and empty when the peer gave none.
@@ -45,6 +95,8 @@ pub struct PublishRequest {
     pub stream: String,
     /// What followed `?` in the name and in the application, joined by `&`; as sent, not decoded.
     pub query: String,
+    /// `live`, `record` or `append`; `live` when the peer did not say.
+    pub publish_type: String,
 }
 
 /// A wish to play. Names are not empty, and otherwise unchecked.
@@ -58,6 +110,32 @@ pub struct PlayRequest {
     pub stream: String,
     /// As in [`PublishRequest::query`].
     pub query: String,
+    /// From where; live streams have only one place.
+    pub start: PlayStart,
+    /// For how long; `None` is to the end.
+    pub duration: Option<Duration>,
+}
+
+/// From where to play (RTMP §7.2.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlayStart {
+    /// -2, and the default: the live stream, or a recording when there is none.
+    LiveOrRecorded,
+    /// -1.
+    Live,
+    /// A recording, from this time on.
+    At(Duration),
+}
+
+/// What a viewer changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlayChange {
+    /// It pauses (true) or goes on (false). A live stream goes on at its newest key frame.
+    Paused(bool),
+    /// It wants sound, or none (`receiveAudio`).
+    Audio(bool),
+    /// It wants pictures, or none (`receiveVideo`).
+    Video(bool),
 }
 
 /// One audio, video or data message.

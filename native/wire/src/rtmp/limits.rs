@@ -41,6 +41,9 @@ pub struct Limits {
     pub unused_time: Duration,
     /// Without any input at all; 30 s. Stops half-open connections: encoders send audio many times a second.
     pub idle_time: Duration,
+    /// A viewer that says nothing for so long is pinged, and has [`idle_time`](Self::idle_time) to say something; 20 s. Viewers need
+    /// not say anything; this finds those that are gone.
+    pub ping_time: Duration,
     /// Message streams that exist at a time; 8. Stops `createStream` in a loop.
     pub streams: usize,
     /// Events not polled yet; 16 384, which reads of 64 KiB between polls cannot reach with media worth the name.
@@ -66,6 +69,7 @@ impl Default for Limits {
             handshake_time: Duration::from_secs(10),
             unused_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(30),
+            ping_time: Duration::from_secs(20),
             streams: 8,
             pending_events: 16_384,
             pending_output_bytes: 64 << 10,

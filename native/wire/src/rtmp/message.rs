@@ -25,6 +25,7 @@ pub(super) mod type_id {
 /// User control events (RTMP §7.1.7).
 pub(super) mod user_control {
     pub const STREAM_BEGIN: u16 = 0;
+    pub const STREAM_EOF: u16 = 1;
     pub const PING_REQUEST: u16 = 6;
     pub const PING_RESPONSE: u16 = 7;
 }
@@ -49,6 +50,9 @@ pub(super) enum Control {
     Abort { chunk_stream: u32 },
     WindowAckSize(u32),
     PingRequest { timestamp: u32 },
+    PingResponse { timestamp: u32 },
+    Acknowledgement(u32),
+    SetPeerBandwidth(u32),
 }
 
 impl Control {
@@ -62,13 +66,17 @@ impl Control {
             type_id::WINDOW_ACK_SIZE => {
                 Self::WindowAckSize(body.u32().ok_or_else(|| short("Window Acknowledgement Size"))?)
             }
-            type_id::USER_CONTROL => {
-                let event = body.u16().ok_or_else(|| short("User Control Message"))?;
-                if event != user_control::PING_REQUEST {
-                    return Ok(None);
+            type_id::USER_CONTROL => match body.u16().ok_or_else(|| short("User Control Message"))? {
+                user_control::PING_REQUEST => {
+                    Self::PingRequest { timestamp: body.u32().ok_or_else(|| short("PingRequest"))? }
                 }
-                Self::PingRequest { timestamp: body.u32().ok_or_else(|| short("PingRequest"))? }
-            }
+                user_control::PING_RESPONSE => {
+                    Self::PingResponse { timestamp: body.u32().ok_or_else(|| short("PingResponse"))? }
+                }
+                _ => return Ok(None),
+            },
+            type_id::ACKNOWLEDGEMENT => return Ok(body.u32().map(Self::Acknowledgement)),
+            type_id::SET_PEER_BANDWIDTH => return Ok(body.u32().map(Self::SetPeerBandwidth)),
             _ => return Ok(None),
         }))
     }

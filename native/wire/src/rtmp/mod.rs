@@ -19,17 +19,19 @@
 //! | RTMP §5.3.1 chunk format | done. Tolerated: a type 1 header on a fresh chunk stream (librtmp's user control messages) |
 //! | RTMP §5.3.1.3 extended timestamp | done; repeated in type 3 chunks as the clause says, or not, as librtmp and OBS do it |
 //! | RTMP §5.4.1-5.4.4 protocol control | done. Tolerated: any chunk stream and message stream id |
-//! | RTMP §5.4.5 Set Peer Bandwidth | sent; ignored when received (the answer is a SHOULD and no encoder asks) |
-//! | RTMP §7.1.1 AMF3 commands | read as AMF0 behind their leading 0 byte; AMF3 values are refused |
+//! | RTMP §5.4.5 Set Peer Bandwidth | sent; answered with a Window Acknowledgement Size when that is another one than before |
+//! | RTMP §7.1.1 AMF3 commands | read as AMF0 behind their leading 0 byte, with AMF3 values in it; we write AMF0 |
 //! | RTMP §7.1.3 shared objects | skipped |
 //! | RTMP §7.1.6 aggregate messages | done: split into their parts |
-//! | RTMP §7.1.7 user control | StreamBegin sent, PingRequest answered, the rest ignored |
+//! | RTMP §7.1.7 user control | StreamBegin, StreamEOF and PingRequest sent, PingRequest answered, PingResponse timed, the rest ignored |
 //! | RTMP §7.2.1.2 call | unknown commands are skipped in silence: ffmpeg gives up on an `_error` it did not expect |
-//! | RTMP §7.2.2.1 play | requested and rejected; playing itself is not done yet |
+//! | RTMP §7.2.2 play, play2, pause, receiveAudio, receiveVideo, seek | done; a seek in live fails; the media is cut by [`egress`] and written by the caller |
+//! | Enhanced RTMP v2 connect | `fourCcList`, info maps and `capsEx` read and answered; reconnect request |
 //! | AMF0 §2.2-2.18, AMF3 §3 | [`arcly_codec::amf`]: read; references to objects are not resolved; only AMF0 is written |
 
 pub mod chunk;
 mod conn;
+pub mod egress;
 mod error;
 mod event;
 mod handshake;
@@ -41,6 +43,9 @@ mod reply;
 pub use arcly_codec::amf;
 pub use conn::ServerConn;
 pub use error::RtmpError;
-pub use event::{ConnectInfo, Event, Media, MediaKind, PlayRequest, PublishRejection, PublishRequest};
+pub use event::{
+    Capabilities, ConnectInfo, Event, Media, MediaKind, PlayChange, PlayRequest, PlayStart, PublishRejection,
+    PublishRequest,
+};
 pub use limits::Limits;
 pub use message::Message;

@@ -9,6 +9,13 @@ pub(super) fn split_query(text: &str) -> (&str, &str) {
     text.split_once('?').unwrap_or((text, ""))
 }
 
+/// `user:password` of `rtmp://user:password@host/app`; empty when there is none.
+pub(super) fn userinfo(url: &str) -> &str {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    authority.rsplit_once('@').map_or("", |(userinfo, _)| userinfo)
+}
+
 /// The path without leading, trailing and doubled slashes.
 pub(super) fn tidy_path(path: &str) -> String {
     path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
@@ -66,6 +73,15 @@ mod tests {
         assert_eq!(split_query("cam?a=1?b=/2"), ("cam", "a=1?b=/2"));
         assert_eq!(split_query("cam"), ("cam", ""));
         assert_eq!(split_query("?"), ("", ""));
+    }
+
+    #[test]
+    fn userinfo_is_what_stands_in_front_of_the_host() {
+        assert_eq!(userinfo("rtmp://me:secret@host:1935/live"), "me:secret");
+        assert_eq!(userinfo("rtmps://me@x:p@host/live"), "me@x:p");
+        for url in ["rtmp://host/a@b", "rtmp://host?x=a@b", "host/a@b", "", "rtmp://"] {
+            assert_eq!(userinfo(url), "", "{url}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arcly_wire::rtmp::{Event, Limits, Media, MediaKind, PublishRequest, RtmpError, ServerConn};
+use arcly_wire::rtmp::{Event, Limits, Media, MediaKind, PublishRequest, RtmpError, ServerConn, egress};
 
 pub const T0: Duration = Duration::from_secs(1000);
 
@@ -216,6 +216,16 @@ impl Server {
         server
     }
 
+    /// Playing `live`/`cam` on message stream 1.
+    pub fn playing() -> Self {
+        let mut server = Self::connected("live");
+        server.feed(&Client::new().command(1, "play", 0.0, &[null(), text("cam")]).out).unwrap();
+        assert!(matches!(server.events()[..], [Event::PlayRequested(_)]));
+        server.conn.accept_play(1);
+        assert!(server.replies()[2].has("NetStream.Play.Start"));
+        server
+    }
+
     /// Publishing `live`/`cam` on message stream 1.
     pub fn publishing() -> Self {
         let mut server = Self::connected("live");
@@ -246,7 +256,7 @@ impl Server {
     /// The answers since the last call. Chunk sizes are of no matter behind the first: ours are one chunk each.
     pub fn replies(&mut self) -> Vec<Reply> {
         self.drain_output();
-        let announced = [&[2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0][..], &4096_u32.to_be_bytes()].concat();
+        let announced = [&[2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0][..], &egress::CHUNK_BYTES.to_be_bytes()].concat();
         let first = self.output.get(7) == Some(&5);
         let prefix = if first { Vec::new() } else { announced };
         let skip = usize::from(!first);
@@ -265,6 +275,7 @@ pub fn publish_request(app: &str, stream: &str, query: &str) -> Event {
         app: app.to_owned(),
         stream: stream.to_owned(),
         query: query.to_owned(),
+        publish_type: "live".to_owned(),
     })
 }
 

@@ -105,8 +105,14 @@ fn play_is_requested_and_rejected() {
         client.command(1, "getStreamLength", 3.0, &[null(), text("cam")]);
         client.command(1, "play", 4.0, &[null(), text("cam?a=b"), number(-2000.0)]);
     });
-    let request =
-        PlayRequest { stream_id: 1, app: "live".to_owned(), stream: "cam".to_owned(), query: "a=b".to_owned() };
+    let request = PlayRequest {
+        stream_id: 1,
+        app: "live".to_owned(),
+        stream: "cam".to_owned(),
+        query: "a=b".to_owned(),
+        start: arcly_wire::rtmp::PlayStart::LiveOrRecorded,
+        duration: None,
+    };
     assert_eq!(events, [Event::PlayRequested(request)]);
     server.conn.reject_play(1, "no such stream");
     assert!(server.replies()[0].has("NetStream.Play.StreamNotFound"));

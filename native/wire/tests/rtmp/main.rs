@@ -4,9 +4,11 @@
 mod chunks;
 mod client;
 mod commands;
+mod egress;
 mod foreign;
 mod limits;
 mod mutations;
+mod play;
 mod script;
 mod sessions;
 mod timeouts;

@@ -2,18 +2,20 @@
 
 use super::{
     super::{
-        ConnectInfo, Event, PlayRequest, PublishRequest, RtmpError,
+        Capabilities, Event, PlayChange, PublishRequest, RtmpError,
         amf::{Decoder, Value},
+        egress,
         message::{type_id, user_control},
         name, reply,
         reply::Status,
     },
-    LIMIT_DYNAMIC, OUR_CHUNK_BYTES, ServerConn, WINDOW_BYTES,
-    streams::Use,
+    LIMIT_DYNAMIC, ServerConn, WINDOW_BYTES,
+    connect::{connect_info, object_encoding},
+    streams::{Ended, Use},
 };
 
 /// What to tell a user whose URL has no stream in it.
-const NO_NAME: &str = "no stream name: use rtmp://host/app/name";
+pub(super) const NO_NAME: &str = "no stream name: use rtmp://host/app/name";
 
 /// The command's number, to be repeated in its answer. 0 wants no answer (RTMP §7.2.1.2).
 type Transaction = f64;
@@ -33,11 +35,20 @@ impl ServerConn {
             "createStream" => self.on_create_stream(transaction),
             "publish" => self.on_publish(stream_id, &mut values),
             "play" => self.on_play(stream_id, &mut values),
+            "play2" => self.on_play2(stream_id, &mut values),
+            "pause" => self.on_pause(stream_id, &mut values, true),
+            "pauseRaw" => self.on_pause(stream_id, &mut values, false),
+            "receiveAudio" => self.on_receive(stream_id, &mut values, PlayChange::Audio),
+            "receiveVideo" => self.on_receive(stream_id, &mut values, PlayChange::Video),
+            "seek" => self.on_seek(stream_id),
             "closeStream" => self.on_close_stream(stream_id),
             "deleteStream" => self.on_delete_stream(&mut values),
             "FCPublish" => self.on_fc_publish(transaction, &mut values),
             "FCUnpublish" => self.on_fc_unpublish(transaction, &mut values),
-            "releaseStream" | "_checkbw" => self.answer(transaction, Value::Undefined),
+            "FCSubscribe" => self.on_fc_subscribe(transaction, &mut values),
+            "releaseStream" | "_checkbw" | "checkBandwidth" | "FCUnsubscribe" => {
+                self.answer(transaction, Value::Undefined)
+            }
             // Live has no length.
             "getStreamLength" => self.answer(transaction, Value::from(0.0)),
             _ => Ok(()),
@@ -48,15 +59,17 @@ impl ServerConn {
         if self.connection.is_some() {
             return Err(misbehaved("a connection that is connected", "connect"));
         }
-        let info = connect_info(&values.next_value()?.unwrap_or(Value::Null));
+        let object = values.next_value()?.unwrap_or(Value::Null);
+        let info = connect_info(&object);
+        let is_enhanced = info.capabilities != Capabilities::default();
         self.connection = Some(info.clone());
         self.send_control(type_id::WINDOW_ACK_SIZE, &WINDOW_BYTES.to_be_bytes());
         let [a, b, c, d] = WINDOW_BYTES.to_be_bytes();
         self.send_control(type_id::SET_PEER_BANDWIDTH, &[a, b, c, d, LIMIT_DYNAMIC]);
-        self.send_control(type_id::SET_CHUNK_SIZE, &OUR_CHUNK_BYTES.to_be_bytes());
-        self.writer.set_chunk_bytes(OUR_CHUNK_BYTES);
+        self.send_control(type_id::SET_CHUNK_SIZE, &egress::CHUNK_BYTES.to_be_bytes());
+        self.writer.set_chunk_bytes(egress::CHUNK_BYTES);
         self.send_user_control(user_control::STREAM_BEGIN, 0);
-        self.send_command(&reply::connected(transaction));
+        self.send_command(&reply::connected(transaction, object_encoding(&object), is_enhanced));
         self.events.push_back(Event::Connected(info));
         Ok(())
     }
@@ -68,29 +81,19 @@ impl ServerConn {
 
     fn on_publish(&mut self, stream_id: u32, values: &mut Decoder<'_>) -> Result<(), RtmpError> {
         let name = argument_text(values)?;
+        let publish_type = values.next_value()?.and_then(|value| value.as_str().map(str::to_owned));
         self.begin_use(stream_id, "publish")?;
         // Without a name it is the caller's to refuse, like every other bad name.
         let nameless = || (self.connection.as_ref().map(|it| it.app.clone()).unwrap_or_default(), "".into(), "".into());
         let (app, stream, query) = self.key_of(&name).unwrap_or_else(nameless);
         self.streams.occupy(stream_id, Use::PublishRequested, &name);
-        self.events.push_back(Event::PublishRequested(PublishRequest { stream_id, app, stream, query }));
-        Ok(())
-    }
-
-    fn on_play(&mut self, stream_id: u32, values: &mut Decoder<'_>) -> Result<(), RtmpError> {
-        let name = argument_text(values)?;
-        self.begin_use(stream_id, "play")?;
-        let Some((app, stream, query)) = self.key_of(&name) else {
-            self.send_status(stream_id, Status::play_rejected(NO_NAME));
-            return Ok(());
-        };
-        self.streams.occupy(stream_id, Use::PlayRequested, &name);
-        self.events.push_back(Event::PlayRequested(PlayRequest { stream_id, app, stream, query }));
+        let publish_type = publish_type.unwrap_or_else(|| "live".to_owned());
+        self.events.push_back(Event::PublishRequested(PublishRequest { stream_id, app, stream, query, publish_type }));
         Ok(())
     }
 
     /// A new use of a stream ends the one before it.
-    fn begin_use(&mut self, stream_id: u32, command: &str) -> Result<(), RtmpError> {
+    pub(super) fn begin_use(&mut self, stream_id: u32, command: &str) -> Result<(), RtmpError> {
         if !self.streams.exists(stream_id) {
             return Err(misbehaved("a message stream that createStream did not make", command));
         }
@@ -99,8 +102,10 @@ impl ServerConn {
     }
 
     fn on_close_stream(&mut self, stream_id: u32) -> Result<(), RtmpError> {
-        if self.release(stream_id) {
-            self.send_status(stream_id, Status::unpublished("closed"));
+        match self.release(stream_id) {
+            Ended::Nothing => {}
+            Ended::Publish => self.send_status(stream_id, Status::unpublished("closed")),
+            Ended::Play => self.send_status(stream_id, Status::of_play("NetStream.Play.Stop", "closed")),
         }
         Ok(())
     }
@@ -110,9 +115,8 @@ impl ServerConn {
         let id = argument(values)?.as_number().unwrap_or_default();
         // A cast of a number that is no id gives one that does not exist, or 0.
         let id = id as u32;
-        if self.streams.delete(id) {
-            self.events.push_back(Event::PublishEnded { stream_id: id });
-        }
+        let ended = self.streams.delete(id);
+        self.report_end(id, ended);
         Ok(())
     }
 
@@ -133,13 +137,12 @@ impl ServerConn {
         }
     }
 
-    /// Ends what a stream is used for; true when that was a publish.
-    fn release(&mut self, stream_id: u32) -> bool {
-        let was_publish = self.streams.release(stream_id);
-        if was_publish {
-            self.events.push_back(Event::PublishEnded { stream_id });
-        }
-        was_publish
+    /// In no specification; players of Adobe's content networks wait for the answer in front of `play`.
+    fn on_fc_subscribe(&mut self, transaction: Transaction, values: &mut Decoder<'_>) -> Result<(), RtmpError> {
+        let name = argument_text(values)?;
+        self.answer(transaction, Value::Undefined)?;
+        self.send_command(&reply::on_fc("onFCSubscribe", "NetStream.Play.Start", &name));
+        Ok(())
     }
 
     fn answer(&mut self, transaction: Transaction, value: Value) -> Result<(), RtmpError> {
@@ -150,7 +153,7 @@ impl ServerConn {
     }
 
     /// Application, stream and query for a name in a command.
-    fn key_of(&self, name: &str) -> Option<(String, String, String)> {
+    pub(super) fn key_of(&self, name: &str) -> Option<(String, String, String)> {
         let connection = self.connection.as_ref()?;
         let (path, query) = name::split_query(name);
         let (app, stream) = name::split_key(&connection.app, path)?;
@@ -158,22 +161,8 @@ impl ServerConn {
     }
 }
 
-/// What the command object of `connect` says (RTMP §7.2.1.1). Nothing in it is needed: a missing
-/// application shows when a stream is named.
-fn connect_info(object: &Value) -> ConnectInfo {
-    let text = |property| object.property(property).and_then(Value::as_str).unwrap_or_default();
-    let (app, query) = name::split_query(text("app"));
-    let query = if query.is_empty() { name::split_query(text("tcUrl")).1 } else { query };
-    ConnectInfo {
-        app: name::tidy_path(app),
-        query: query.to_owned(),
-        tc_url: text("tcUrl").to_owned(),
-        flash_ver: text("flashVer").to_owned(),
-    }
-}
-
 /// The value behind the command object, which is null in all commands but `connect`.
-fn argument(values: &mut Decoder<'_>) -> Result<Value, RtmpError> {
+pub(super) fn argument(values: &mut Decoder<'_>) -> Result<Value, RtmpError> {
     values.next_value()?;
     Ok(values.next_value()?.unwrap_or(Value::Null))
 }

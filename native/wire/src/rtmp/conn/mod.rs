@@ -1,7 +1,9 @@
 //! One connection, the server's side: the handshake, then messages in, events and answers out.
 
 mod command;
+pub(super) mod connect;
 mod media;
+mod play;
 mod streams;
 mod timers;
 
@@ -23,8 +25,6 @@ use super::{
 
 /// Of either side, until told otherwise: 2 500 000 bytes, as servers have always said (RTMP §5.4.4 names no default).
 const WINDOW_BYTES: u32 = 2_500_000;
-/// What we write with. Large enough that a command is one chunk.
-const OUR_CHUNK_BYTES: u32 = 4096;
 /// Set Peer Bandwidth's limit type "dynamic" (RTMP §5.4.5).
 const LIMIT_DYNAMIC: u8 = 2;
 
@@ -55,6 +55,10 @@ pub struct ServerConn {
     /// `None` until `connect`.
     connection: Option<ConnectInfo>,
     streams: NetStreams,
+    rtt: Option<Duration>,
+    peer_received: Option<u32>,
+    /// What we last said our window is (RTMP §5.4.4).
+    window_told: u32,
     dead: bool,
 }
 
@@ -80,6 +84,9 @@ impl ServerConn {
             acknowledgement: Acknowledgement { received: 0, told: 0, window: WINDOW_BYTES },
             connection: None,
             streams: NetStreams::new(limits.streams),
+            rtt: None,
+            peer_received: None,
+            window_told: WINDOW_BYTES,
             limits,
             dead: false,
         }
@@ -125,7 +132,28 @@ impl ServerConn {
         }
         let result = self.timers.check(now);
         self.dead = result.is_err();
-        result
+        if result? {
+            self.ping();
+        }
+        Ok(())
+    }
+
+    /// Asks the peer to answer at once; [`rtt`](Self::rtt) then says how long that took. Viewers that are silent are pinged by
+    /// [`handle_timeout`](Self::handle_timeout).
+    pub fn ping(&mut self) {
+        // Milliseconds modulo 2^32, as the field says; the peer gives them back.
+        let now_ms = self.timers.now().as_millis() as u32;
+        self.send_user_control(user_control::PING_REQUEST, now_ms);
+    }
+
+    /// The time from the last ping that was answered to its answer.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// The bytes that the peer says it has received of us, modulo 2^32 (RTMP §5.4.3); `None` when it has not said yet.
+    pub fn peer_received(&self) -> Option<u32> {
+        self.peer_received
     }
 
     /// Lets a requested publish begin: the encoder sends media when it hears this. Nothing happens
@@ -144,14 +172,6 @@ impl ServerConn {
     pub fn reject_publish(&mut self, stream_id: u32, reason: PublishRejection, description: &str) {
         if self.streams.change(stream_id, Use::PublishRequested, Use::Idle) {
             self.send_status(stream_id, Status::publish_rejected(reason, description));
-            self.note_use();
-        }
-    }
-
-    /// Refuses a requested play; `description` is shown to the player's user.
-    pub fn reject_play(&mut self, stream_id: u32, description: &str) {
-        if self.streams.change(stream_id, Use::PlayRequested, Use::Idle) {
-            self.send_status(stream_id, Status::play_rejected(description));
             self.note_use();
         }
     }
@@ -222,7 +242,17 @@ impl ServerConn {
             Some(Control::Abort { chunk_stream }) => self.reader.abort(chunk_stream),
             Some(Control::WindowAckSize(window)) => self.acknowledgement.set_window(window),
             Some(Control::PingRequest { timestamp }) => self.send_user_control(user_control::PING_RESPONSE, timestamp),
-            None => {}
+            Some(Control::PingResponse { timestamp }) => {
+                let now_ms = self.timers.now().as_millis() as u32;
+                self.rtt = Some(Duration::from_millis(u64::from(now_ms.wrapping_sub(timestamp))));
+            }
+            Some(Control::Acknowledgement(received)) => self.peer_received = Some(received),
+            // The answer says the window that is asked for, unless it is the one that we said last (RTMP §5.4.5).
+            Some(Control::SetPeerBandwidth(window)) if window != self.window_told && window > 0 => {
+                self.window_told = window;
+                self.send_control(type_id::WINDOW_ACK_SIZE, &window.to_be_bytes());
+            }
+            Some(Control::SetPeerBandwidth(_)) | None => {}
         }
         Ok(())
     }
@@ -242,7 +272,7 @@ impl ServerConn {
     /// Run after everything that may begin or end a use of the connection.
     fn note_use(&mut self) {
         if self.handshake.is_none() {
-            self.timers.on_use(self.streams.any_in_use());
+            self.timers.on_use(self.streams.activity());
         }
     }
 

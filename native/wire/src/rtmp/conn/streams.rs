@@ -1,6 +1,6 @@
 //! The message streams of a connection, made by `createStream` (RTMP §7.2.1.3).
 
-use super::super::RtmpError;
+use super::{super::RtmpError, timers::Activity};
 
 /// What a message stream is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +9,15 @@ pub(super) enum Use {
     PublishRequested,
     Publishing,
     PlayRequested,
+    Playing,
+}
+
+/// What came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Nothing,
+    Publish,
+    Play,
 }
 
 #[derive(Debug)]
@@ -41,19 +50,21 @@ impl NetStreams {
         Ok(id)
     }
 
-    /// Removes a stream; true when it was a publish, accepted or not.
-    pub(super) fn delete(&mut self, id: u32) -> bool {
-        let was_publish = self.release(id);
+    /// Removes a stream.
+    pub(super) fn delete(&mut self, id: u32) -> Ended {
+        let ended = self.release(id);
         self.streams.retain(|stream| stream.id != id);
-        was_publish
+        ended
     }
 
-    /// Ends the use of a stream; true when it was a publish, accepted or not.
-    pub(super) fn release(&mut self, id: u32) -> bool {
-        let Some(stream) = self.find_mut(id) else { return false };
-        let was_publish = matches!(stream.state, Use::PublishRequested | Use::Publishing);
-        stream.state = Use::Idle;
-        was_publish
+    /// Ends the use of a stream, accepted or not.
+    pub(super) fn release(&mut self, id: u32) -> Ended {
+        let Some(stream) = self.find_mut(id) else { return Ended::Nothing };
+        match std::mem::replace(&mut stream.state, Use::Idle) {
+            Use::Idle => Ended::Nothing,
+            Use::PublishRequested | Use::Publishing => Ended::Publish,
+            Use::PlayRequested | Use::Playing => Ended::Play,
+        }
     }
 
     /// Begins a use; false when there is no such stream.
@@ -85,8 +96,16 @@ impl NetStreams {
         self.streams.iter().find(|stream| is_publish(stream.state) && stream.name == name).map(|stream| stream.id)
     }
 
-    pub(super) fn any_in_use(&self) -> bool {
-        self.streams.iter().any(|stream| stream.state != Use::Idle)
+    pub(super) fn activity(&self) -> Activity {
+        let mut activity = Activity::None;
+        for stream in &self.streams {
+            match stream.state {
+                Use::Idle => {}
+                Use::Playing => activity = Activity::Watches,
+                _ => return Activity::Sends,
+            }
+        }
+        activity
     }
 
     fn find(&self, id: u32) -> Option<&NetStream> {

@@ -1,0 +1,175 @@
+//! Playing: what viewers ask, and what they hear from us (RTMP §7.2.2). The media itself is written by whoever drives the machine, see
+//! [`egress`](super::super::egress).
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        Event, PlayChange, PlayRequest, PlayStart, RtmpError,
+        amf::{Decoder, Value},
+        message::{type_id, user_control},
+        reply,
+        reply::Status,
+    },
+    ServerConn,
+    command::{NO_NAME, argument},
+    streams::{Ended, Use},
+};
+
+impl ServerConn {
+    /// Lets a requested play begin, and says all that players wait for in front of the media. What comes next on the connection may be
+    /// media. Nothing happens when the request is no longer there.
+    pub fn accept_play(&mut self, stream_id: u32) {
+        if !self.streams.change(stream_id, Use::PlayRequested, Use::Playing) {
+            return;
+        }
+        self.send_user_control(user_control::STREAM_BEGIN, stream_id);
+        self.send_status(stream_id, Status::of_play("NetStream.Play.Reset", "resetting"));
+        self.send_status(stream_id, Status::of_play("NetStream.Play.Start", "playing"));
+        self.send_data(stream_id, &reply::sample_access());
+        self.send_data(stream_id, &reply::data_status("onStatus", "NetStream.Data.Start"));
+        self.note_use();
+    }
+
+    /// Refuses a requested play; `description` is shown to the player's user.
+    pub fn reject_play(&mut self, stream_id: u32, description: &str) {
+        if self.streams.change(stream_id, Use::PlayRequested, Use::Idle) {
+            self.send_status(stream_id, Status::of_play_rejected(description));
+            self.note_use();
+        }
+    }
+
+    /// Tells a viewer that the publisher came (back) or went. Many players, ffmpeg among them, take the latter for the end: say it only
+    /// when the publisher does not come back.
+    pub fn notify_publisher(&mut self, stream_id: u32, is_there: bool) {
+        if self.streams.is(stream_id, Use::Playing) {
+            let code = if is_there { "NetStream.Play.PublishNotify" } else { "NetStream.Play.UnpublishNotify" };
+            self.send_status(stream_id, Status::of_play(code, ""));
+        }
+    }
+
+    /// Ends an accepted play from our side: the stream is over. There is no [`Event::PlayEnded`] for it.
+    pub fn end_play(&mut self, stream_id: u32, description: &str) {
+        if self.streams.change(stream_id, Use::Playing, Use::Idle) {
+            self.send_data(stream_id, &reply::data_status("onPlayStatus", "NetStream.Play.Complete"));
+            self.send_user_control(user_control::STREAM_EOF, stream_id);
+            self.send_status(stream_id, Status::of_play("NetStream.Play.Stop", description));
+            self.note_use();
+        }
+    }
+
+    /// Asks the peer to come again, at `tc_url` or, when that is empty, where it is (Enhanced RTMP v2). It may go on meanwhile. Nothing
+    /// happens when the peer did not say that it can.
+    pub fn request_reconnect(&mut self, tc_url: &str, description: &str) {
+        let capabilities = self.connection.as_ref().map(|connection| &connection.capabilities);
+        if capabilities.is_some_and(|it| it.can(super::super::Capabilities::RECONNECT)) {
+            self.send_command(&reply::reconnect_request(tc_url, description));
+        }
+    }
+
+    /// `play` (RTMP §7.2.2.1): name, start, duration, reset.
+    pub(super) fn on_play(&mut self, stream_id: u32, values: &mut Decoder<'_>) -> Result<(), RtmpError> {
+        let name = argument(values)?.as_str().unwrap_or_default().to_owned();
+        let start = values.next_value()?.and_then(|value| value.as_number());
+        let duration = values.next_value()?.and_then(|value| value.as_number());
+        self.begin_play(stream_id, &name, start, duration)
+    }
+
+    /// `play2` (RTMP §7.2.2.2): the same in an object.
+    pub(super) fn on_play2(&mut self, stream_id: u32, values: &mut Decoder<'_>) -> Result<(), RtmpError> {
+        let parameters = argument(values)?;
+        let number = |name| parameters.property(name).and_then(Value::as_number);
+        let name = parameters.property("streamName").and_then(Value::as_str).unwrap_or_default();
+        self.begin_play(stream_id, name, number("start"), number("len"))
+    }
+
+    fn begin_play(
+        &mut self,
+        stream_id: u32,
+        name: &str,
+        start_s: Option<f64>,
+        duration_s: Option<f64>,
+    ) -> Result<(), RtmpError> {
+        self.begin_use(stream_id, "play")?;
+        let Some((app, stream, query)) = self.key_of(name) else {
+            self.send_status(stream_id, Status::of_play_rejected(NO_NAME));
+            return Ok(());
+        };
+        self.streams.occupy(stream_id, Use::PlayRequested, name);
+        let start = match start_s {
+            Some(start_s) if start_s >= 0.0 => PlayStart::At(seconds(start_s)),
+            Some(-1.0) => PlayStart::Live,
+            _ => PlayStart::LiveOrRecorded,
+        };
+        let duration = duration_s.filter(|seconds| *seconds > 0.0).map(seconds);
+        let request = PlayRequest { stream_id, app, stream, query, start, duration };
+        self.events.push_back(Event::PlayRequested(request));
+        Ok(())
+    }
+
+    /// `pause`, and `pauseRaw`, its form without an answer.
+    pub(super) fn on_pause(
+        &mut self,
+        stream_id: u32,
+        values: &mut Decoder<'_>,
+        is_answered: bool,
+    ) -> Result<(), RtmpError> {
+        let paused = argument(values)? == Value::Boolean(true);
+        if self.change_play(stream_id, PlayChange::Paused(paused)) && is_answered {
+            let code = if paused { "NetStream.Pause.Notify" } else { "NetStream.Unpause.Notify" };
+            self.send_status(stream_id, Status::of_play(code, ""));
+        }
+        Ok(())
+    }
+
+    /// `receiveAudio` and `receiveVideo` (RTMP §7.2.2.4, §7.2.2.5).
+    pub(super) fn on_receive(
+        &mut self,
+        stream_id: u32,
+        values: &mut Decoder<'_>,
+        change: fn(bool) -> PlayChange,
+    ) -> Result<(), RtmpError> {
+        let wanted = argument(values)? != Value::Boolean(false);
+        self.change_play(stream_id, change(wanted));
+        Ok(())
+    }
+
+    pub(super) fn on_seek(&mut self, stream_id: u32) -> Result<(), RtmpError> {
+        if self.streams.is(stream_id, Use::Playing) {
+            self.send_status(stream_id, Status::seek_failed());
+        }
+        Ok(())
+    }
+
+    fn change_play(&mut self, stream_id: u32, change: PlayChange) -> bool {
+        let is_playing = self.streams.is(stream_id, Use::Playing);
+        if is_playing {
+            self.events.push_back(Event::PlayChanged { stream_id, change });
+        }
+        is_playing
+    }
+
+    /// Ends what a stream is used for.
+    pub(super) fn release(&mut self, stream_id: u32) -> Ended {
+        let ended = self.streams.release(stream_id);
+        self.report_end(stream_id, ended);
+        ended
+    }
+
+    pub(super) fn report_end(&mut self, stream_id: u32, ended: Ended) {
+        match ended {
+            Ended::Nothing => {}
+            Ended::Publish => self.events.push_back(Event::PublishEnded { stream_id }),
+            Ended::Play => self.events.push_back(Event::PlayEnded { stream_id }),
+        }
+    }
+
+    fn send_data(&mut self, stream_id: u32, body: &[u8]) {
+        self.writer.write(super::chunk_stream::STATUS, type_id::DATA_AMF0, stream_id, body, &mut self.output);
+    }
+}
+
+/// Seconds of a peer, held within what a `Duration` can be.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}

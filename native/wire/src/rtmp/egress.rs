@@ -1,0 +1,107 @@
+//! Media on its way to viewers: a message cut into chunks once, for all of them (RTMP §5.3).
+//!
+//! Every message begins with a type 0 header and is written to message stream [`STREAM_ID`] in chunks of [`CHUNK_BYTES`], which
+//! [`ServerConn`](super::ServerConn) announces to each peer. So the bytes say all by themselves: a viewer may begin with any message,
+//! leave any out, and take what the machine has to say between two of them. A viewer that plays on another message stream needs other
+//! bytes in the first header only, see [`on_stream`].
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{MediaKind, message::type_id};
+
+/// The chunk size that we announce and write with: most messages are one chunk, and a command waits at most for so much.
+pub const CHUNK_BYTES: u32 = 65_536;
+/// The message stream that the first `createStream` of a connection makes, and on which nearly every viewer plays.
+pub const STREAM_ID: u32 = 1;
+/// Bytes of a type 0 header on our chunk streams, without an extended timestamp; the message stream id are the last four.
+pub const FIRST_HEADER_BYTES: usize = 12;
+
+/// In the 24-bit timestamp field: the value follows in 32 bits (RTMP §5.3.1.3).
+const EXTENDED_TIMESTAMP: u32 = 0xff_ffff;
+/// No message is longer.
+const MESSAGE_BYTES_MAX: usize = 0xff_ffff;
+
+/// Chunk streams of media; the machine uses 2 to 5 for itself.
+fn chunk_stream(kind: MediaKind) -> u8 {
+    match kind {
+        MediaKind::Audio => 6,
+        MediaKind::Video => 7,
+        MediaKind::Script => 8,
+    }
+}
+
+fn type_of(kind: MediaKind) -> u8 {
+    match kind {
+        MediaKind::Audio => type_id::AUDIO,
+        MediaKind::Video => type_id::VIDEO,
+        MediaKind::Script => type_id::DATA_AMF0,
+    }
+}
+
+/// The chunks of one message in one piece. Its body is `header` and then `payload`, as `FlvTag` of the packager has them: the one
+/// copy that a message costs, however many viewers there are. A body over 2^24 - 1 bytes is cut.
+pub fn chunked(kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &[u8]) -> Bytes {
+    let mut out = BytesMut::new();
+    put_message(
+        &Chunking { stream_id: STREAM_ID, chunk_bytes: CHUNK_BYTES },
+        kind,
+        timestamp_ms,
+        header,
+        payload,
+        &mut out,
+    );
+    out.freeze()
+}
+
+/// What stands in the place of the first [`FIRST_HEADER_BYTES`] of a message for a viewer that plays on message stream `stream_id`;
+/// all that follows is the same. `None` for bytes that [`chunked`] did not make.
+pub fn on_stream(message: &[u8], stream_id: u32) -> Option<[u8; FIRST_HEADER_BYTES]> {
+    let mut header: [u8; FIRST_HEADER_BYTES] = *message.first_chunk()?;
+    // Little-endian, the only field of RTMP that is (§5.3.1.2.1).
+    header.last_chunk_mut::<4>().map(|id| *id = stream_id.to_le_bytes())?;
+    Some(header)
+}
+
+/// How messages are cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chunking {
+    pub stream_id: u32,
+    pub chunk_bytes: u32,
+}
+
+/// Appends the chunks of one message.
+pub(super) fn put_message(
+    chunking: &Chunking,
+    kind: MediaKind,
+    timestamp_ms: u32,
+    header: &[u8],
+    payload: &[u8],
+    out: &mut BytesMut,
+) {
+    let payload = payload.get(..MESSAGE_BYTES_MAX.saturating_sub(header.len())).unwrap_or(payload);
+    let body_bytes = header.len().saturating_add(payload.len());
+    let chunk_bytes = chunking.chunk_bytes.max(1) as usize;
+    let extended = (timestamp_ms >= EXTENDED_TIMESTAMP).then(|| timestamp_ms.to_be_bytes());
+    out.reserve(FIRST_HEADER_BYTES + 4 + body_bytes + body_bytes / chunk_bytes * 5);
+    out.put_u8(chunk_stream(kind));
+    out.put_uint(u64::from(timestamp_ms.min(EXTENDED_TIMESTAMP)), 3);
+    out.put_uint(body_bytes as u64, 3);
+    out.put_u8(type_of(kind));
+    out.put_u32_le(chunking.stream_id);
+    out.put_slice(extended.as_ref().map_or(&[], |time| time));
+    let mut room = chunk_bytes;
+    for mut part in [header, payload] {
+        while !part.is_empty() {
+            if room == 0 {
+                // Type 3 repeats the extended timestamp (RTMP §5.3.1.3).
+                out.put_u8(0xc0 | chunk_stream(kind));
+                out.put_slice(extended.as_ref().map_or(&[], |time| time));
+                room = chunk_bytes;
+            }
+            let (now, later) = part.split_at_checked(room).unwrap_or((part, &[]));
+            out.put_slice(now);
+            room = room.saturating_sub(now.len());
+            part = later;
+        }
+    }
+}

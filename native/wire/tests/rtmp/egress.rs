@@ -1,0 +1,79 @@
+//! Messages cut once for all viewers, read by our reader and by hand.
+
+use arcly_wire::rtmp::{Limits, MediaKind, Message, chunk::ChunkReader, egress};
+
+use crate::client::pattern;
+
+fn read(bytes: &[u8]) -> Vec<Message> {
+    let mut reader = ChunkReader::new(Limits::default());
+    reader.set_chunk_bytes(egress::CHUNK_BYTES).unwrap();
+    let mut input = bytes;
+    let messages: Vec<_> = std::iter::from_fn(|| reader.read(&mut input).unwrap()).collect();
+    assert!(input.is_empty() && reader.buffered_bytes() < 1 << 16);
+    messages
+}
+
+#[test]
+fn message_is_read_as_it_was_written_whatever_its_length_and_time() {
+    for kind in [MediaKind::Audio, MediaKind::Video, MediaKind::Script] {
+        for length in [0, 1, 65_530, 65_531, 65_532, 131_067, 200_000] {
+            for timestamp_ms in [0, 1, 0xff_fffe, 0xff_ffff, 0x100_0000, u32::MAX] {
+                let payload = pattern(length, 3);
+                let bytes = egress::chunked(kind, timestamp_ms, b"\x17\x01\0\0\0", &payload);
+                let [message] = &read(&bytes)[..] else { panic!("{kind:?} {length}") };
+                let type_id = match kind {
+                    MediaKind::Audio => 8,
+                    MediaKind::Video => 9,
+                    MediaKind::Script => 18,
+                };
+                assert_eq!((message.type_id, message.stream_id, message.timestamp_ms), (type_id, 1, timestamp_ms));
+                assert_eq!(message.body[..], [b"\x17\x01\0\0\0", &payload[..]].concat());
+            }
+        }
+    }
+}
+
+#[test]
+fn header_has_the_bytes_of_the_specification() {
+    let bytes = egress::chunked(MediaKind::Video, 0x0102_0304, b"h", b"body");
+    assert_eq!(bytes[..], b"\x07\xff\xff\xff\x00\x00\x05\x09\x01\x00\x00\x00\x01\x02\x03\x04hbody"[..]);
+    let long = egress::chunked(MediaKind::Audio, 0x0102_0304, b"", &[7; 65_537]);
+    assert_eq!(long[16 + 65_536..], b"\xc6\x01\x02\x03\x04\x07"[..], "type 3 repeats the extended timestamp");
+}
+
+/// Any message may be the first, any may be missing, and the kinds do not disturb each other.
+#[test]
+fn viewer_may_begin_with_any_message_and_leave_any_out() {
+    let kinds = [MediaKind::Video, MediaKind::Audio, MediaKind::Script];
+    let messages: Vec<_> = (0..30)
+        .map(|n| {
+            egress::chunked(kinds[n % 3], [0xff_fff0, 0x100_0000, 5][n % 3] + n as u32, b"hd", &pattern(n * 9_000, n))
+        })
+        .collect();
+    let alone: Vec<_> = messages.iter().flat_map(|message| read(message)).collect();
+    for step in 1..5 {
+        for begin in 0..10 {
+            let chosen = (begin..30).step_by(step);
+            let bytes: Vec<u8> = chosen.clone().flat_map(|index| messages[index].to_vec()).collect();
+            let expected: Vec<_> = chosen.map(|index| alone[index].clone()).collect();
+            assert_eq!(read(&bytes), expected);
+        }
+    }
+}
+
+#[test]
+fn another_message_stream_differs_in_the_first_header_only() {
+    let message = egress::chunked(MediaKind::Video, 7, b"hd", &pattern(100_000, 1));
+    let header = egress::on_stream(&message, 0x0102_0304).unwrap();
+    let bytes = [&header[..], &message[egress::FIRST_HEADER_BYTES..]].concat();
+    let [moved] = &read(&bytes)[..] else { panic!() };
+    let [original] = &read(&message)[..] else { panic!() };
+    assert_eq!(moved, &Message { stream_id: 0x0102_0304, ..original.clone() });
+    assert_eq!(egress::on_stream(b"short", 2), None);
+}
+
+#[test]
+fn body_that_no_message_can_hold_is_cut() {
+    let bytes = egress::chunked(MediaKind::Video, 0, b"hd", &vec![0; 0x100_0000]);
+    assert_eq!(read(&bytes)[0].body.len(), 0xff_ffff);
+}
