@@ -25,8 +25,8 @@ const LOG_BOUNDS: LogBounds =
     LogBounds { frames: 128, bytes: 40 << 10, gop_frames: None, gop_bytes: None, max_lag: None };
 /// What `LogBounds` promises: an eighth more, and a frame.
 const LOG_BYTES_MAX: usize = LOG_BOUNDS.bytes + LOG_BOUNDS.bytes / 8 + LOG_BOUNDS.bytes;
-/// Frames beyond the bound: dropped a chunk at a time.
-const LOG_FRAMES_MAX: usize = LOG_BOUNDS.frames + 64;
+/// Frames beyond the bound: dropped a chunk at a time, and not the one in which a GOP begins that is within the bound.
+const LOG_FRAMES_MAX: usize = LOG_BOUNDS.frames + 2 * 64;
 
 const SEGMENT_BYTES: usize = 32 << 10;
 const WINDOW_BYTES: usize = 128 << 10;
@@ -302,6 +302,8 @@ impl Remux {
                 assert!(is_same, "a payload of {} bytes was {}", read.payload.len(), frame.payload.len());
             }
         }
+        // What the log has let go must be free.
+        self.tags.clear();
     }
 }
 
