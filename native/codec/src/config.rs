@@ -1,5 +1,8 @@
 //! One codec configuration: the record that a decoder needs before the first access unit.
 
+#[cfg(test)]
+mod tests;
+
 use std::str::FromStr;
 
 use bytes::Bytes;
