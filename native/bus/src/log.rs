@@ -192,6 +192,22 @@ impl Log {
         self.upstream.wake();
     }
 
+    /// What it keeps.
+    pub fn bounds(&self) -> LogBounds {
+        self.bounds
+    }
+
+    /// Who hears of its readers: for a log that is made of this one and has readers in its place.
+    pub fn observer(&self) -> Arc<dyn LogObserver> {
+        self.observer.clone()
+    }
+
+    /// Frames published since it was made.
+    pub fn published(&self) -> u64 {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.totals.video_frames.load(Relaxed) + self.totals.other_frames.load(Relaxed)
+    }
+
     /// Asks the publisher for a key frame. Whether one comes is up to it.
     pub fn request_keyframe(&self) {
         self.upstream.request_keyframe();

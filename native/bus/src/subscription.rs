@@ -150,6 +150,45 @@ impl Subscription {
         Batch { frames, tracks, discontinuity: false }
     }
 
+    /// What [`read`](Self::read) would give, without counting it as read: for a reader that may have to stop within a frame. Follow it by
+    /// [`advance`](Self::advance).
+    pub fn peek(&mut self, max: usize) -> Read<'_> {
+        match self.seek() {
+            Sought::Empty => Read::Empty,
+            Sought::Ended => Read::Ended,
+            Sought::Evicted => Read::Evicted,
+            Sought::Found => {
+                let run = self.wanted_run().min(max.max(1));
+                let ahead = self.cursor.ahead();
+                let frames = ahead.get(..run).unwrap_or(ahead);
+                Read::Frames(Batch { frames, tracks: &self.cursor.chunk().tracks, discontinuity: self.discontinuity })
+            }
+        }
+    }
+
+    /// Counts the first `frames` of those last peeked as read.
+    pub fn advance(&mut self, frames: usize) {
+        let (taken, _) = self.cursor.take(frames);
+        self.discontinuity &= taken.is_empty();
+    }
+
+    /// Frames that the log has published before the one that comes next.
+    pub fn position(&self) -> u64 {
+        self.cursor.position()
+    }
+
+    /// Gives up what is waiting and goes on at the newest random access point, as a reader does that the log has overtaken. Nothing
+    /// happens when none is ahead. Returns how many frames it missed by that.
+    pub fn skip_ahead(&mut self) -> u64 {
+        let here = self.cursor.position();
+        let ahead = self.log.random_access().map(|(chunk, index)| chunk.first + index as u64);
+        if self.evicted || ahead.is_none_or(|ahead| ahead <= here) {
+            return 0;
+        }
+        self.jump();
+        self.cursor.position().saturating_sub(here)
+    }
+
     /// Whether [`read`](Self::read) would give anything but [`Read::Empty`]. Nothing counts as read.
     pub fn is_ready(&mut self) -> bool {
         !matches!(self.seek(), Sought::Empty)

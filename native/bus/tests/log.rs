@@ -367,6 +367,29 @@ fn a_filter_leaves_other_tracks_out_and_keeps_the_order() {
 }
 
 #[test]
+fn what_is_peeked_is_not_read_until_the_reader_advances() {
+    let (mut publisher, heard) = observed(None);
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..60, 50);
+    let peeked = |reader: &mut Subscription, max| match reader.peek(max) {
+        Read::Frames(batch) => (number(&batch.frames[0]), batch.frames.len(), batch.discontinuity),
+        _ => panic!("frames are waiting"),
+    };
+    assert_eq!(peeked(&mut reader, 5), (0, 5, false));
+    reader.advance(2);
+    assert_eq!((peeked(&mut reader, 5), reader.position()), ((2, 5, false), 2));
+    assert_eq!(reader.skip_ahead(), 48);
+    assert_eq!(peeked(&mut reader, 1), (50, 1, true));
+    assert_eq!(peeked(&mut reader, 99), (50, 10, true), "the mark stays until something is read");
+    reader.advance(1);
+    assert_eq!(peeked(&mut reader, 99), (51, 9, false));
+    assert_eq!((reader.skip_ahead(), reader.missed()), (0, 48), "nothing newer to enter at");
+    reader.advance(99);
+    assert!(matches!(reader.peek(1), Read::Empty));
+    assert_eq!(heard.lagged.load(Ordering::Relaxed), 48);
+}
+
+#[test]
 fn a_request_for_a_key_frame_reaches_the_publisher_once() {
     let publisher = stream(128, 1 << 20);
     let count = Arc::new(Count(AtomicUsize::new(0)));

@@ -6,6 +6,7 @@
 //! Decisions are not made here: a listener puts *requests* into the host's [`Inbox`] and waits for the answer.
 
 mod accept;
+pub mod egress;
 pub mod file;
 pub mod hls;
 pub mod http;

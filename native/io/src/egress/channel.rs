@@ -1,0 +1,344 @@
+//! The life of one stream in one format: it begins with its first viewer, ends a while after its last, and spreads viewers over workers.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::TcpStream,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use arcly_bus::{Log, WakeSlot};
+use bytes::Bytes;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc},
+    time::{sleep_until, timeout},
+};
+
+use super::{
+    Container, EgressOptions, Framing, ViewerId, ViewerInfo, Watcher,
+    body::PacketBody,
+    flush::Due,
+    list::List,
+    packets::{Fed, PacketLog, PacketWriter},
+    pump::Pump,
+    viewer::Joiner,
+};
+
+/// A second worker helps once a pass takes longer.
+const PASS_MAX: Duration = Duration::from_millis(2);
+
+/// How often a worker that ends looks whether it may.
+const DRAIN_LOOK: Duration = Duration::from_millis(100);
+
+/// Everything that leaves an engine as endless streams over TCP.
+pub struct Egress {
+    runtime: Handle,
+    options: EgressOptions,
+    channels: Mutex<HashMap<ChannelKey, Channel>>,
+    list: Arc<List>,
+}
+
+/// A log by its address (its channel holds it, so no other can have the same), and how it is written.
+type ChannelKey = (usize, Container, Framing);
+
+#[derive(Clone)]
+struct Channel {
+    packets: Arc<PacketLog>,
+    joiners: mpsc::UnboundedSender<Joiner>,
+    /// Held by whoever reads the packets without a pump.
+    lease: Arc<()>,
+}
+
+/// Why somebody cannot watch.
+#[derive(Debug)]
+pub(crate) enum PlayError {
+    /// [`EgressOptions::viewers_max`] watch already.
+    Full,
+    /// The operating system has no more descriptors.
+    Io(io::Error),
+}
+
+impl Egress {
+    /// Nobody watches yet.
+    pub fn new(runtime: Handle, options: EgressOptions) -> Arc<Self> {
+        Arc::new(Self { runtime, options, channels: Mutex::default(), list: Arc::default() })
+    }
+
+    /// All viewers, by age.
+    pub fn viewers(&self) -> Vec<ViewerInfo> {
+        self.list.all()
+    }
+
+    /// Ends a viewer within a second; false when it is not there.
+    pub fn kick(&self, id: ViewerId) -> bool {
+        self.list.kick(id)
+    }
+
+    /// Hands a connected socket, which must not block, over to the pump of a stream. `head` is sent first.
+    pub(crate) fn play(
+        self: &Arc<Self>,
+        log: &Arc<Log>,
+        (container, framing): (Container, Framing),
+        watcher: Watcher,
+        socket: TcpStream,
+        head: Bytes,
+    ) -> Result<(), PlayError> {
+        let counted = log.viewer(watcher.protocol);
+        let entry = self.list.enter(watcher, self.options.viewers_max).ok_or(PlayError::Full)?;
+        let channels = self.lock();
+        let channel = self.channel(channels, log, container, framing).map_err(PlayError::Io)?;
+        // A channel ends under the lock only and leaves the map by that: its end of the queue is there.
+        let _ = channel.joiners.send(Joiner { socket, head, entry, counted });
+        Ok(())
+    }
+
+    /// The same packets as the body of a response, for a connection that has to be encrypted or shared.
+    pub(crate) fn body(
+        self: &Arc<Self>,
+        log: &Arc<Log>,
+        container: Container,
+        watcher: Watcher,
+    ) -> Result<PacketBody, PlayError> {
+        let counted = log.viewer(watcher.protocol);
+        let entry = self.list.enter(watcher, self.options.viewers_max).ok_or(PlayError::Full)?;
+        let channel = self.channel(self.lock(), log, container, Framing::Bare).map_err(PlayError::Io)?;
+        Ok(PacketBody::new(&channel.packets, entry, counted, channel.lease))
+    }
+
+    fn channel(
+        self: &Arc<Self>,
+        mut channels: MutexGuard<'_, HashMap<ChannelKey, Channel>>,
+        log: &Arc<Log>,
+        container: Container,
+        framing: Framing,
+    ) -> io::Result<Channel> {
+        let key = (Arc::as_ptr(log) as usize, container, framing);
+        if let Some(channel) = channels.get(&key) {
+            return Ok(channel.clone());
+        }
+        let _context = self.runtime.enter();
+        let (joiners, arriving) = mpsc::unbounded_channel();
+        let mut writer = PacketWriter::new(log, container, framing);
+        // The present GOP, so that the first viewer finds it.
+        writer.feed();
+        let packets = writer.packets().clone();
+        let channel = Channel { packets: packets.clone(), joiners, lease: Arc::default() };
+        let load = Arc::new(AtomicUsize::new(0));
+        let pump = Pump::new(packets, self.options, load.clone())?;
+        let lease = channel.lease.clone();
+        let worker = Worker::new(pump, arriving, log);
+        let egress = self.clone();
+        let main = Main { egress, key, writer, worker, lease, load, helpers: Vec::new(), unused_since: None };
+        self.runtime.spawn(main.run());
+        channels.insert(key, channel.clone());
+        Ok(channel)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelKey, Channel>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes one task from the publisher's thread.
+struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// A task that pumps to a share of the viewers.
+struct Worker {
+    pump: Pump,
+    arriving: mpsc::UnboundedReceiver<Joiner>,
+    bell: Arc<Bell>,
+    slot: WakeSlot,
+}
+
+/// Why a worker goes on.
+enum Event {
+    /// The log has more, or it is time for something.
+    Look,
+    /// Somebody joins.
+    Joiner(Joiner),
+    /// Sockets can be written to, or are gone.
+    Ready,
+    /// Nobody will join any more, or the system fails us.
+    Over,
+}
+
+impl Worker {
+    /// Woken by what comes into `log`.
+    fn new(pump: Pump, arriving: mpsc::UnboundedReceiver<Joiner>, log: &Arc<Log>) -> Self {
+        let bell = Arc::new(Bell(Notify::new()));
+        let slot = WakeSlot::new(log, Waker::from(bell.clone()));
+        Self { pump, arriving, bell, slot }
+    }
+
+    /// Writes what is due.
+    async fn work(&mut self) {
+        while self.pump.due() == Due::Now {
+            self.pump.pass().await;
+        }
+        self.pump.judge();
+    }
+
+    /// Waits for the next event, at most `until` then.
+    async fn next(&mut self, until: Option<Instant>) -> Event {
+        let until = match (self.pump.due(), until) {
+            (Due::Now, _) => return Event::Look,
+            (Due::At(due), Some(until)) => Some(due.min(until)),
+            (Due::At(due), None) => Some(due),
+            (Due::Never, until) => until,
+        };
+        let Pump { poller, ready, .. } = &mut self.pump;
+        tokio::select! {
+            () = self.bell.0.notified() => Event::Look,
+            joiner = self.arriving.recv() => joiner.map_or(Event::Over, Event::Joiner),
+            ready = poller.ready(ready) => if ready.is_ok() { Event::Ready } else { Event::Over },
+            () = at(until) => Event::Look,
+        }
+    }
+
+    /// The whole life of a helper: it reads the packets that the main worker makes.
+    async fn help(mut self) {
+        while self.pump.look() {
+            self.work().await;
+            self.slot.arm();
+            if self.pump.has_news() {
+                continue;
+            }
+            match self.next(None).await {
+                Event::Look => {}
+                Event::Joiner(joiner) => self.pump.join(joiner),
+                Event::Ready => self.pump.serve_ready(),
+                Event::Over => break,
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Lets viewers have the rest of a stream that has ended.
+    async fn drain(&mut self) {
+        while let Ok(joiner) = self.arriving.try_recv() {
+            self.pump.join(joiner);
+        }
+        self.pump.look();
+        self.pump.finish();
+        while !self.pump.is_drained() {
+            let Pump { poller, ready, .. } = &mut self.pump;
+            let _ = timeout(DRAIN_LOOK, poller.ready(ready)).await;
+            self.pump.serve_ready();
+        }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Another worker's queue, and how many viewers it has.
+struct Helper {
+    joiners: mpsc::UnboundedSender<Joiner>,
+    load: Arc<AtomicUsize>,
+}
+
+/// The worker that also muxes, and spreads viewers.
+struct Main {
+    egress: Arc<Egress>,
+    key: ChannelKey,
+    writer: PacketWriter,
+    worker: Worker,
+    lease: Arc<()>,
+    load: Arc<AtomicUsize>,
+    helpers: Vec<Helper>,
+    unused_since: Option<Instant>,
+}
+
+impl Main {
+    async fn run(mut self) {
+        while self.writer.feed() == Fed::Everything {
+            self.worker.pump.look();
+            self.worker.work().await;
+            self.get_help();
+            if self.is_over() {
+                return;
+            }
+            self.worker.slot.arm();
+            if self.writer.has_news() {
+                continue;
+            }
+            let until = self.unused_since.map(|since| since + self.egress.options.linger);
+            match self.worker.next(until).await {
+                Event::Look => {}
+                Event::Joiner(joiner) => self.take_in(joiner),
+                Event::Ready => self.worker.pump.serve_ready(),
+                Event::Over => break,
+            }
+        }
+        self.egress.lock().remove(&self.key);
+        let Self { writer, mut worker, helpers, .. } = self;
+        // Ends the packets, and by that the helpers.
+        drop((writer, helpers));
+        worker.drain().await;
+    }
+
+    /// To whoever has the fewest.
+    fn take_in(&mut self, joiner: Joiner) {
+        let least = self.helpers.iter().min_by_key(|helper| helper.load.load(Relaxed));
+        let helper = least.filter(|helper| helper.load.load(Relaxed) < self.load.load(Relaxed));
+        let load = helper.map_or(&self.load, |helper| &helper.load);
+        // Counted before it is there, so that a burst is spread.
+        load.fetch_add(1, Relaxed);
+        match helper {
+            None => self.worker.pump.join(joiner),
+            Some(helper) => drop(helper.joiners.send(joiner)),
+        }
+    }
+
+    /// Starts another worker when passes take long and there is a core for it.
+    fn get_help(&mut self) {
+        if self.worker.pump.pass_time() < PASS_MAX || self.helpers.len() + 1 >= self.egress.runtime.metrics().num_workers() {
+            return;
+        }
+        let (packets, load) = (self.worker.pump.packets().clone(), Arc::new(AtomicUsize::new(0)));
+        let Ok(pump) = Pump::new(packets.clone(), self.egress.options, load.clone()) else { return };
+        let (joiners, arriving) = mpsc::unbounded_channel();
+        self.egress.runtime.spawn(Worker::new(pump, arriving, packets.log()).help());
+        self.helpers.push(Helper { joiners, load });
+    }
+
+    /// Whether nobody has used this for long; then it is out of the map, too.
+    fn is_over(&mut self) -> bool {
+        let is_used = |lease: &Arc<()>| Arc::strong_count(lease) > LEASES_OF_OURS;
+        let loads = self.helpers.iter().map(|helper| helper.load.load(Relaxed)).sum::<usize>() + self.load.load(Relaxed);
+        if loads > 0 || is_used(&self.lease) {
+            self.unused_since = None;
+            return false;
+        }
+        let since = *self.unused_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < self.egress.options.linger {
+            return false;
+        }
+        let mut channels = self.egress.lock();
+        // Under the lock nobody can come in.
+        let is_over = self.worker.arriving.is_empty() && !is_used(&self.lease);
+        if is_over {
+            channels.remove(&self.key);
+        }
+        is_over
+    }
+}
+
+/// The one in the map and the main worker's.
+const LEASES_OF_OURS: usize = 2;

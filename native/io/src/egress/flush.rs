@@ -1,0 +1,162 @@
+//! When packets are written: with each picture, what sound waits along with it. Half the writes of one for each packet, and no picture is later.
+
+use std::time::{Duration, Instant};
+
+/// How long sound waits for a picture that does not come, and for more sound where there are no pictures.
+const SOUND_AGE_MAX: Duration = Duration::from_millis(60);
+
+/// Pictures that merge wait for at most so many intervals more than they should: the source may stop.
+const GRACE_INTERVALS: u32 = 2;
+
+/// Merging begins when a pass takes more than this part of the time between two flushes ...
+const BUSY_HIGH_PERCENT: u32 = 25;
+
+/// ... and ends when it would take less than this with one picture fewer. Far apart, so that the two do not alternate.
+const BUSY_LOW_PERCENT: u32 = 12;
+
+/// Time between two pictures, as far as it is believed: a burst at the start and a pause are not a rate.
+const INTERVAL_MIN: Duration = Duration::from_millis(4);
+const INTERVAL_MAX: Duration = Duration::from_millis(200);
+
+/// Decides when a pass is due. Told the time; does nothing by itself.
+pub(crate) struct Flush {
+    merge_max: Duration,
+    /// Packets wait since then.
+    since: Option<Instant>,
+    /// Pictures among them.
+    pictures: u32,
+    /// Pictures that leave together: 1, or more under load.
+    window: u32,
+    last_picture: Option<Instant>,
+    /// Smoothed.
+    interval: Duration,
+    /// Smoothed time of a pass.
+    pass: Duration,
+}
+
+/// When a pass is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    Now,
+    At(Instant),
+    /// Nothing waits.
+    Never,
+}
+
+impl Flush {
+    pub(crate) fn new(merge_max: Duration) -> Self {
+        let interval = Duration::from_millis(33);
+        Self { merge_max, since: None, pictures: 0, window: 1, last_picture: None, interval, pass: Duration::ZERO }
+    }
+
+    /// A packet has come.
+    pub(crate) fn arrived(&mut self, now: Instant, is_picture: bool) {
+        self.since.get_or_insert(now);
+        if is_picture {
+            self.pictures += 1;
+            if let Some(last) = self.last_picture.replace(now) {
+                let gap = now.duration_since(last).clamp(INTERVAL_MIN, INTERVAL_MAX);
+                self.interval = (self.interval * 15 + gap) / 16;
+            }
+        }
+    }
+
+    pub(crate) fn due(&self, now: Instant) -> Due {
+        let Some(since) = self.since else { return Due::Never };
+        if self.pictures >= self.window {
+            return Due::Now;
+        }
+        let patience = match self.pictures {
+            0 => SOUND_AGE_MAX,
+            _ => self.interval * (self.window + GRACE_INTERVALS),
+        };
+        if now >= since + patience { Due::Now } else { Due::At(since + patience) }
+    }
+
+    /// A pass over all viewers has ended that has taken `pass` of a core.
+    pub(crate) fn flushed(&mut self, pass: Duration) {
+        (self.since, self.pictures) = (None, 0);
+        self.pass = (self.pass * 7 + pass) / 8;
+        let busy = |window: u32, percent: u32| self.interval * window * percent / 100;
+        if self.pass > busy(self.window, BUSY_HIGH_PERCENT) && self.interval * (self.window + 1) <= self.merge_max {
+            self.window += 1;
+        } else if self.window > 1 && self.pass < busy(self.window - 1, BUSY_LOW_PERCENT) {
+            self.window -= 1;
+        }
+    }
+
+    /// Smoothed time of a pass.
+    pub(crate) fn pass(&self) -> Duration {
+        self.pass
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn sound_waits_for_the_next_picture() {
+        let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+        assert_eq!(flush.due(start), Due::Never);
+        flush.arrived(start, false);
+        assert_eq!(flush.due(start + MS * 20), Due::At(start + SOUND_AGE_MAX));
+        flush.arrived(start + MS * 20, true);
+        assert_eq!(flush.due(start + MS * 20), Due::Now);
+        flush.flushed(MS);
+        assert_eq!(flush.due(start + MS * 20), Due::Never);
+    }
+
+    #[test]
+    fn sound_alone_leaves_at_an_age() {
+        let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+        flush.arrived(start, false);
+        flush.arrived(start + MS * 21, false);
+        assert_eq!(flush.due(start + SOUND_AGE_MAX), Due::Now);
+    }
+
+    /// Runs `seconds` of 30 pictures a second with passes of that length; pictures per pass at the end, and how often that has changed.
+    fn run(flush: &mut Flush, start: Instant, seconds: u32, pass: Duration) -> (u32, u32) {
+        let mut changes = 0;
+        for picture in 0..seconds * 30 {
+            let now = start + MS * 33 * picture;
+            flush.arrived(now, true);
+            if flush.due(now) == Due::Now {
+                let before = flush.window;
+                flush.flushed(pass);
+                changes += u32::from(flush.window != before);
+            }
+        }
+        (flush.window, changes)
+    }
+
+    #[test]
+    fn merging_begins_under_load_is_bounded_and_ends_with_it() {
+        let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+        assert_eq!(run(&mut flush, start, 10, MS * 6), (1, 0), "a light pass merges nothing");
+        assert_eq!(run(&mut flush, start + MS * 10_000, 10, MS * 10).0, 2);
+        assert_eq!(run(&mut flush, start + MS * 20_000, 10, MS * 100).0, 3, "as many pictures as fit into 100 ms");
+        assert_eq!(run(&mut flush, start + MS * 30_000, 10, MS * 2).0, 1);
+    }
+
+    #[test]
+    fn a_load_at_the_threshold_does_not_make_it_alternate() {
+        for pass in 1..60 {
+            let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+            let (_, changes) = run(&mut flush, start, 60, MS * pass);
+            assert!(changes <= 2, "{changes} changes at {pass} ms");
+        }
+    }
+
+    #[test]
+    fn a_window_that_is_not_filled_leaves_anyhow() {
+        let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+        run(&mut flush, start, 10, MS * 100);
+        let now = start + MS * 20_000;
+        flush.arrived(now, true);
+        let Due::At(at) = flush.due(now) else { panic!("it waits for others") };
+        assert!(at - now < MS * 400 && flush.due(at) == Due::Now);
+    }
+}

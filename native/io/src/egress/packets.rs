@@ -1,0 +1,125 @@
+//! The log of packets: what a stream is in one format, as immutable bytes. It is made of the same ring as the log of frames; a packet is a
+//! frame with other bytes: same time, same track, same mark of a key picture.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arcly_bus::{Frame, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions};
+use bytes::Bytes;
+
+use super::{Container, Framing, format::Format};
+
+/// Headers of earlier configurations that viewers may still come to: as many changes as a log can hold.
+const HEADERS_MAX: usize = 64;
+
+/// Frames muxed at once.
+const BATCH_FRAMES: usize = 64;
+
+/// The packets of one stream in one format.
+pub(crate) struct PacketLog {
+    log: Arc<Log>,
+    /// What stands in front of a viewer's first packet, by the revision of the tracks of that packet.
+    headers: Mutex<VecDeque<(u32, Bytes)>>,
+    pub(crate) framing: Framing,
+}
+
+impl PacketLog {
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// A cursor that begins at the newest key picture.
+    pub(crate) fn join(&self) -> Subscription {
+        // Viewers are counted in the log of frames.
+        self.log.subscribe_with(SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() })
+    }
+
+    /// What a viewer needs whose next packet is under these tracks.
+    pub(crate) fn header(&self, revision: u32) -> Bytes {
+        let headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        headers.iter().find(|(of, _)| *of == revision).map(|(_, header)| header.clone()).unwrap_or_default()
+    }
+
+    fn put_header(&self, revision: u32, header: Bytes) {
+        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        if headers.len() == HEADERS_MAX {
+            headers.pop_front();
+        }
+        headers.push_back((revision, header));
+    }
+}
+
+/// Fills a log of packets from a log of frames. Dropping it ends the packets for their viewers.
+pub(crate) struct PacketWriter {
+    source: Subscription,
+    format: Box<dyn Format>,
+    writer: LogWriter,
+    packets: Arc<PacketLog>,
+    /// Revision of the tracks of the source that the format was told of.
+    configured: Option<u32>,
+    packet: Vec<u8>,
+}
+
+/// What the source had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fed {
+    /// Nothing more by now.
+    Everything,
+    /// Nothing more for ever.
+    Ended,
+}
+
+impl PacketWriter {
+    /// Begins at the newest key picture of `source`.
+    pub(crate) fn new(source: &Arc<Log>, container: Container, framing: Framing) -> Self {
+        let bounds = source.bounds();
+        // A container adds to the payload: TS some percent, and to small frames much more.
+        let roomier = |bytes: usize| bytes.saturating_add(bytes / 4);
+        let gop_bytes = bounds.gop_bytes.map(roomier);
+        let bounds = LogBounds { bytes: roomier(bounds.bytes), gop_bytes, ..bounds };
+        let writer = LogWriter::new(bounds, source.observer());
+        let packets = Arc::new(PacketLog { log: writer.log().clone(), headers: Mutex::default(), framing });
+        let (source, format) = (source.tap(), container.format());
+        Self { source, format, writer, packets, configured: None, packet: Vec::new() }
+    }
+
+    pub(crate) fn packets(&self) -> &Arc<PacketLog> {
+        &self.packets
+    }
+
+    /// Whether more frames wait than were fed.
+    pub(crate) fn has_news(&mut self) -> bool {
+        self.source.is_ready()
+    }
+
+    /// Writes the packets of all frames that wait.
+    pub(crate) fn feed(&mut self) -> Fed {
+        loop {
+            match self.source.read(BATCH_FRAMES) {
+                Read::Frames(batch) => {
+                    if self.configured != Some(batch.tracks.revision) {
+                        self.configured = Some(batch.tracks.revision);
+                        // Without a track that can be carried nothing is written, until others come.
+                        let header = self.format.configure(batch.tracks).unwrap_or_default();
+                        if self.writer.set_tracks(batch.tracks.tracks.clone()).is_err() {
+                            return Fed::Ended;
+                        }
+                        self.packets.put_header(self.writer.tracks().revision, self.packets.framing.wrap(&header));
+                    }
+                    for frame in batch.frames {
+                        self.packet.clear();
+                        // A frame that this container cannot hold is left out: the stream goes on.
+                        if self.format.write(frame, &mut self.packet).is_ok() && !self.packet.is_empty() {
+                            let payload = self.packets.framing.wrap(&self.packet);
+                            let _ = self.writer.publish(Frame { payload, ..frame.clone() });
+                        }
+                    }
+                }
+                Read::Empty => return Fed::Everything,
+                Read::Ended | Read::Evicted => return Fed::Ended,
+            }
+        }
+    }
+}

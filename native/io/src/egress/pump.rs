@@ -1,0 +1,259 @@
+//! The viewers of one stream and format on one worker: who joins, who is written to in a pass, who can be written to again, who goes.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use arcly_bus::{Read, Subscription};
+use arcly_codec::MediaKind;
+
+use super::{
+    EgressOptions,
+    flush::{Due, Flush},
+    packets::PacketLog,
+    poll::{Poller, Ready},
+    socket::bound_unsent,
+    viewer::{Common, Joiner, Newest, Served, Viewer},
+};
+
+/// How long a pass may keep the worker before it lets others have it.
+const BUDGET: Duration = Duration::from_millis(1);
+
+/// Viewers served between two looks at the clock.
+const CLOCK_EVERY: usize = 8;
+
+/// How often viewers are judged by how slow they are.
+const JUDGE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long viewers may take for what is left of a stream that has ended.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Frames looked at at once.
+const BATCH_FRAMES: usize = 128;
+
+/// Viewers, in places that stay theirs as long as they do.
+pub(crate) struct Pump {
+    packets: Arc<PacketLog>,
+    options: EgressOptions,
+    places: Vec<Option<Viewer>>,
+    free: Vec<usize>,
+    /// Sees packets as they come, for the flush rule.
+    scout: Subscription,
+    newest: Newest,
+    /// Where the viewers are that keep up.
+    cursor: Subscription,
+    flush: Flush,
+    pub(crate) poller: Poller,
+    pub(crate) ready: Vec<Ready>,
+    /// Where the next pass begins, so that the same ones are not always last.
+    first: usize,
+    judged: Instant,
+    ended: Option<Instant>,
+    /// Viewers here, told to whoever spreads them.
+    load: Arc<AtomicUsize>,
+}
+
+impl Pump {
+    pub(crate) fn new(packets: Arc<PacketLog>, options: EgressOptions, load: Arc<AtomicUsize>) -> io::Result<Self> {
+        let (scout, cursor) = (packets.join(), packets.join());
+        Ok(Self {
+            packets,
+            options,
+            places: Vec::new(),
+            free: Vec::new(),
+            scout,
+            newest: Newest::default(),
+            cursor,
+            flush: Flush::new(options.merge_max),
+            poller: Poller::new()?,
+            ready: Vec::new(),
+            first: 0,
+            judged: Instant::now(),
+            ended: None,
+            load,
+        })
+    }
+
+    pub(crate) fn packets(&self) -> &Arc<PacketLog> {
+        &self.packets
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.len() == self.free.len()
+    }
+
+    /// Smoothed time of a pass.
+    pub(crate) fn pass_time(&self) -> Duration {
+        self.flush.pass()
+    }
+
+    /// Looks at the packets that have come; false when no more will.
+    pub(crate) fn look(&mut self) -> bool {
+        let now = Instant::now();
+        loop {
+            match self.scout.read(BATCH_FRAMES) {
+                Read::Frames(batch) => {
+                    let video = batch.tracks.first(MediaKind::Video).map(|track| track.id);
+                    for frame in batch.frames {
+                        self.newest.note(frame.track, frame.dts);
+                        self.flush.arrived(now, video == Some(frame.track));
+                    }
+                }
+                Read::Empty => return true,
+                Read::Ended | Read::Evicted => {
+                    self.ended.get_or_insert(now);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Whether more has come since the last look.
+    pub(crate) fn has_news(&mut self) -> bool {
+        self.ended.is_none() && self.scout.is_ready()
+    }
+
+    /// When a pass is due, or viewers are to be judged.
+    pub(crate) fn due(&self) -> Due {
+        let judging = (!self.is_empty()).then(|| self.judged + JUDGE_EVERY);
+        match (self.flush.due(Instant::now()), judging) {
+            (Due::At(at), Some(judging)) => Due::At(at.min(judging)),
+            (Due::Never, Some(judging)) => Due::At(judging),
+            (due, _) => due,
+        }
+    }
+
+    /// Takes a viewer in, who is counted in the load already, and writes what there is for it: from the newest key picture on.
+    pub(crate) fn join(&mut self, joiner: Joiner) {
+        let now = Instant::now();
+        let viewer = Viewer::new(joiner, &self.packets, now);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        // Not fatal: the kernel then keeps what it keeps by itself.
+        let _ = bound_unsent(viewer.socket(), self.options.unsent_max);
+        let added = self.poller.add(viewer.socket(), place as u64);
+        if let Some(slot) = self.places.get_mut(place) {
+            *slot = Some(viewer);
+        }
+        match added {
+            Ok(()) => self.serve(place, None, now),
+            Err(_) => self.remove(place),
+        }
+    }
+
+    /// Serves those of whom the poller has heard.
+    pub(crate) fn serve_ready(&mut self) {
+        let now = Instant::now();
+        for Ready { token, is_gone } in std::mem::take(&mut self.ready) {
+            let place = usize::try_from(token).unwrap_or(usize::MAX);
+            // Who has left meanwhile has perhaps given its place to another; being served once more harms nobody.
+            let Some(Some(viewer)) = self.places.get_mut(place) else { continue };
+            if is_gone {
+                self.remove(place);
+            } else if viewer.is_blocked() {
+                viewer.unblock();
+                self.serve(place, None, now);
+            }
+        }
+    }
+
+    /// Writes to everybody who is not blocked. Lets others have the worker whenever its time is up.
+    pub(crate) async fn pass(&mut self) {
+        let (mut next, mut busy) = (0, Duration::ZERO);
+        self.first = self.first.wrapping_add(1);
+        loop {
+            let began = Instant::now();
+            let over = self.pass_for(&mut next, began);
+            busy += began.elapsed();
+            if over {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.flush.flushed(busy);
+    }
+
+    /// A part of a pass; whether it was the last.
+    fn pass_for(&mut self, next: &mut usize, began: Instant) -> bool {
+        let mut gone = Vec::new();
+        let over = loop {
+            let Read::Frames(batch) = self.cursor.peek(BATCH_FRAMES) else { break true };
+            let (common, count) = (Common::new(batch.frames), batch.frames.len());
+            let places = self.places.len();
+            while *next < places {
+                if next.is_multiple_of(CLOCK_EVERY) && *next > 0 && began.elapsed() > BUDGET {
+                    break;
+                }
+                let place = (*next + self.first) % places;
+                *next += 1;
+                let Some(Some(viewer)) = self.places.get_mut(place) else { continue };
+                if !viewer.is_blocked()
+                    && let Served::Over(_) = viewer.serve(&self.packets, Some(&common), began)
+                {
+                    gone.push(place);
+                }
+            }
+            if *next < places {
+                break false;
+            }
+            *next = 0;
+            self.cursor.advance(count);
+        };
+        gone.into_iter().for_each(|place| self.remove(place));
+        over
+    }
+
+    /// Writes the end to everybody, as far as it goes.
+    pub(crate) fn finish(&mut self) {
+        let now = Instant::now();
+        (0..self.places.len()).for_each(|place| self.serve_unblocked(place, now));
+    }
+
+    /// Whether everybody has the end of the stream, or has had time enough for it.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_empty() || self.ended.is_some_and(|at| at.elapsed() > DRAIN_MAX)
+    }
+
+    /// Judges viewers, when it is time to.
+    pub(crate) fn judge(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.judged) < JUDGE_EVERY {
+            return;
+        }
+        self.judged = now;
+        for place in 0..self.places.len() {
+            let Some(Some(viewer)) = self.places.get_mut(place) else { continue };
+            if let Served::Over(_) = viewer.judge(&self.options, &self.newest, now) {
+                self.remove(place);
+            }
+        }
+    }
+
+    fn serve_unblocked(&mut self, place: usize, now: Instant) {
+        if self.places.get(place).and_then(Option::as_ref).is_some_and(|viewer| !viewer.is_blocked()) {
+            self.serve(place, None, now);
+        }
+    }
+
+    fn serve(&mut self, place: usize, common: Option<&Common<'_>>, now: Instant) {
+        let Some(Some(viewer)) = self.places.get_mut(place) else { return };
+        if let Served::Over(_) = viewer.serve(&self.packets, common, now) {
+            self.remove(place);
+        }
+    }
+
+    /// Its socket is closed by this, which also takes it out of the poller.
+    fn remove(&mut self, place: usize) {
+        if self.places.get_mut(place).and_then(Option::take).is_some() {
+            self.free.push(place);
+            self.load.fetch_sub(1, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One viewer: a cursor in the log of packets, an offset in the packet in front, and a socket.
+
+use std::{
+    io::{self, IoSlice},
+    net::TcpStream,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use arcly_bus::{Frame, Read, Subscription, TrackId};
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{
+    EgressOptions,
+    list::Entry,
+    packets::PacketLog,
+    socket::send,
+};
+
+/// Packets in one write of a viewer that is not where the others are.
+const OWN_SLICES: usize = 64;
+
+/// Somebody who is to be written to.
+pub(crate) struct Joiner {
+    pub(crate) socket: TcpStream,
+    /// What is sent before anything else: the head of the response.
+    pub(crate) head: Bytes,
+    pub(crate) entry: Entry,
+    /// Counts it with the stream.
+    pub(crate) counted: arcly_bus::Viewer,
+}
+
+pub(crate) struct Viewer {
+    socket: TcpStream,
+    cursor: Subscription,
+    /// Bytes of the packet at the cursor that have been sent.
+    offset: usize,
+    /// Goes out before the packet at the cursor; mostly empty.
+    front: Bytes,
+    /// Has been told what the container needs in front of a first packet.
+    has_header: bool,
+    /// The socket takes no more: the poller says when it does.
+    blocked: bool,
+    /// The stream has ended, and the end is in `front`.
+    ending: bool,
+    /// When the socket last took something.
+    progress: Instant,
+    entry: Entry,
+    _counted: arcly_bus::Viewer,
+}
+
+/// What all viewers that keep up are about to be sent, made once for a pass.
+pub(crate) struct Common<'a> {
+    pub(crate) frames: &'a [Frame],
+    pub(crate) slices: Vec<IoSlice<'a>>,
+    pub(crate) bytes: usize,
+}
+
+impl<'a> Common<'a> {
+    pub(crate) fn new(frames: &'a [Frame]) -> Self {
+        let slices = frames.iter().map(|frame| IoSlice::new(&frame.payload)).collect();
+        Self { frames, slices, bytes: frames.iter().map(|frame| frame.payload.len()).sum() }
+    }
+}
+
+/// The decoding time of the newest packet of each track.
+#[derive(Default)]
+pub(crate) struct Newest(Vec<(TrackId, i64)>);
+
+impl Newest {
+    pub(crate) fn note(&mut self, track: TrackId, dts: i64) {
+        match self.0.iter_mut().find(|(id, _)| *id == track) {
+            Some(known) => known.1 = dts,
+            None => self.0.push((track, dts)),
+        }
+    }
+
+    fn dts(&self, track: TrackId) -> Option<i64> {
+        self.0.iter().find(|(id, _)| *id == track).map(|&(_, dts)| dts)
+    }
+}
+
+/// How a viewer stands after it was served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// It has everything, or its socket is full.
+    Waits,
+    /// It is to be let go.
+    Over(End),
+}
+
+/// Why a viewer is let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The stream has ended and it has everything.
+    Stream,
+    /// It has gone.
+    Gone,
+    /// It was too slow for too long.
+    Slow,
+    /// Somebody ended it.
+    Kicked,
+}
+
+impl Viewer {
+    pub(crate) fn new(joiner: Joiner, packets: &PacketLog, now: Instant) -> Self {
+        let Joiner { socket, head, entry, counted } = joiner;
+        Self {
+            socket,
+            cursor: packets.join(),
+            offset: 0,
+            front: head,
+            has_header: false,
+            blocked: false,
+            ending: false,
+            progress: now,
+            entry,
+            _counted: counted,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Writes what waits, until nothing does or the socket takes no more.
+    pub(crate) fn serve(&mut self, packets: &PacketLog, common: Option<&Common<'_>>, now: Instant) -> Served {
+        loop {
+            if self.entry.0.is_kicked() {
+                return Served::Over(End::Kicked);
+            }
+            match self.step(packets, common) {
+                Ok(Step::Sent(bytes)) => {
+                    self.progress = now;
+                    self.entry.0.bytes.fetch_add(bytes as u64, Relaxed);
+                }
+                Ok(Step::Idle) => {
+                    self.entry.0.lag_frames.store(0, Relaxed);
+                    return Served::Waits;
+                }
+                Ok(Step::Over(end)) => return Served::Over(end),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Served::Waits;
+                }
+                Err(_) => return Served::Over(End::Gone),
+            }
+            if self.blocked {
+                return Served::Waits;
+            }
+        }
+    }
+
+    /// One write.
+    fn step(&mut self, packets: &PacketLog, common: Option<&Common<'_>>) -> io::Result<Step> {
+        let batch = match self.cursor.peek(usize::MAX) {
+            Read::Frames(batch) => batch,
+            Read::Evicted => return Ok(Step::Over(End::Slow)),
+            Read::Ended if self.ending && self.front.is_empty() => return Ok(Step::Over(End::Stream)),
+            Read::Ended => {
+                if !self.ending {
+                    self.ending = true;
+                    self.front = join(&self.front, &packets.framing.end());
+                }
+                return self.send_front();
+            }
+            Read::Empty => return self.send_front(),
+        };
+        if !self.has_header || batch.discontinuity {
+            // A cursor only jumps from the end of a packet, so the offset is 0 here.
+            self.front = join(&self.front, &packets.header(batch.tracks.revision));
+            self.has_header = true;
+        }
+        let is_plain = self.front.is_empty() && self.offset == 0;
+        let (wanted, sent) = match common.filter(|common| is_plain && std::ptr::eq(common.frames, batch.frames)) {
+            Some(common) => (common.bytes, send(&self.socket, &common.slices)?),
+            None => send_own(&self.socket, &self.front, self.offset, batch.frames)?,
+        };
+        self.blocked = sent < wanted;
+        let (passed, offset) = pass(&mut self.front, self.offset, batch.frames, sent);
+        self.cursor.advance(passed);
+        self.offset = offset;
+        self.entry.0.frames.fetch_add(passed as u64, Relaxed);
+        Ok(Step::Sent(sent))
+    }
+
+    fn send_front(&mut self) -> io::Result<Step> {
+        if self.front.is_empty() {
+            return Ok(if self.ending { Step::Over(End::Stream) } else { Step::Idle });
+        }
+        let sent = send(&self.socket, &[IoSlice::new(&self.front)])?;
+        self.blocked = sent < self.front.len();
+        self.front.advance(sent);
+        Ok(Step::Sent(sent))
+    }
+
+    /// Looks, now and then, whether it is too slow: it is moved to the newest key frame, behind the packet that it is in; who takes
+    /// nothing for too long is let go.
+    pub(crate) fn judge(&mut self, options: &EgressOptions, newest: &Newest, now: Instant) -> Served {
+        if self.entry.0.is_kicked() {
+            return Served::Over(End::Kicked);
+        }
+        if self.blocked && now.duration_since(self.progress) >= options.stall_max {
+            return Served::Over(End::Slow);
+        }
+        if self.blocked && self.behind(newest) > options.behind_max {
+            self.skip();
+        }
+        let lag = self.cursor.log().published().saturating_sub(self.cursor.position());
+        self.entry.0.lag_frames.store(lag, Relaxed);
+        self.entry.0.dropped.store(self.cursor.missed(), Relaxed);
+        Served::Waits
+    }
+
+    /// Media time between the packet in front and the newest of its track.
+    fn behind(&mut self, newest: &Newest) -> Duration {
+        let Read::Frames(batch) = self.cursor.peek(1) else { return Duration::ZERO };
+        let Some(first) = batch.frames.first() else { return Duration::ZERO };
+        let clock_rate_hz = batch.tracks.find(first.track).map_or(1, |track| track.clock_rate_hz.max(1));
+        let ticks = newest.dts(first.track).map_or(0, |dts| dts.saturating_sub(first.dts));
+        Duration::from_secs_f64(u64::try_from(ticks).unwrap_or(0) as f64 / f64::from(clock_rate_hz))
+    }
+
+    /// Gives up what waits, but for the rest of the packet that has begun: a container survives a gap between packets, not one within.
+    fn skip(&mut self) {
+        let begun = match self.cursor.peek(1) {
+            Read::Frames(batch) if self.offset > 0 => batch.frames.first().map(|frame| frame.payload.slice(self.offset..)),
+            _ => None,
+        };
+        if let Some(rest) = begun {
+            self.cursor.advance(1);
+            self.front = join(&self.front, &rest);
+            self.offset = 0;
+        }
+        self.cursor.skip_ahead();
+    }
+
+    pub(crate) fn protocol(&self) -> &'static str {
+        self.entry.0.protocol()
+    }
+}
+
+enum Step {
+    Sent(usize),
+    Idle,
+    Over(End),
+}
+
+fn join(front: &Bytes, more: &Bytes) -> Bytes {
+    match (front.is_empty(), more.is_empty()) {
+        (true, _) => more.clone(),
+        (_, true) => front.clone(),
+        _ => {
+            let mut both = BytesMut::with_capacity(front.len() + more.len());
+            both.extend_from_slice(front);
+            both.extend_from_slice(more);
+            both.freeze()
+        }
+    }
+}
+
+/// Writes `front` and what follows `offset` of `frames`, as far as one write goes; how much that was, and how much was taken.
+fn send_own(socket: &TcpStream, front: &[u8], offset: usize, frames: &[Frame]) -> io::Result<(usize, usize)> {
+    let mut slices: [IoSlice<'_>; OWN_SLICES] = std::array::from_fn(|_| IoSlice::new(&[]));
+    let first = frames.first().and_then(|frame| frame.payload.get(offset..)).unwrap_or_default();
+    let rest = frames.iter().skip(1).map(|frame| &frame.payload[..]);
+    let parts = [front, first].into_iter().chain(rest).filter(|part| !part.is_empty());
+    let (mut count, mut wanted) = (0, 0);
+    for (slice, part) in slices.iter_mut().zip(parts) {
+        *slice = IoSlice::new(part);
+        (count, wanted) = (count + 1, wanted + part.len());
+    }
+    let sent = send(socket, slices.get(..count).unwrap_or_default())?;
+    Ok((wanted, sent))
+}
+
+/// Passes over `sent` bytes of `front` and of `frames` from `offset` on; how many frames that completes, and the offset in the next one.
+fn pass(front: &mut Bytes, mut offset: usize, frames: &[Frame], sent: usize) -> (usize, usize) {
+    let of_front = sent.min(front.len());
+    front.advance(of_front);
+    let (mut left, mut passed) = (sent - of_front, 0);
+    for frame in frames {
+        let rest = frame.payload.len() - offset;
+        if left < rest {
+            offset += left;
+            break;
+        }
+        (left, offset, passed) = (left - rest, 0, passed + 1);
+    }
+    (passed, offset)
+}
