@@ -53,13 +53,13 @@ impl PacketBody {
             Read::Empty => return Poll::Pending,
             Read::Ended | Read::Evicted => return Poll::Ready(None),
         };
-        let needs_header = batch.discontinuity || !self.has_header;
-        let revision = batch.tracks.revision;
+        let (is_first, revision) = (!self.has_header, batch.tracks.revision);
+        let needs_header = batch.discontinuity || is_first;
         let packet = batch.frames.first().map(|frame| frame.payload.clone());
         self.entry.0.frames.fetch_add(1, Relaxed);
         self.entry.0.dropped.store(self.cursor.missed(), Relaxed);
         self.has_header = true;
-        let header = if needs_header { self.packets.header(revision) } else { Bytes::new() };
+        let header = if needs_header { self.packets.header(revision, is_first) } else { Bytes::new() };
         if header.is_empty() {
             return Poll::Ready(packet);
         }
@@ -72,7 +72,10 @@ impl Body for PacketBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut found = self.look();
         if found.is_pending() {
             let slot = WakeSlot::new(self.packets.log(), context.waker().clone());

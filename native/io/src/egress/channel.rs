@@ -80,6 +80,19 @@ impl Egress {
         self.list.kick(id)
     }
 
+    /// Whether no stream is kept up in any format, now or within `patience`.
+    #[cfg(test)]
+    pub(super) fn channels_are_gone(&self, patience: Duration) -> bool {
+        let start = Instant::now();
+        while !self.lock().is_empty() {
+            if start.elapsed() >= patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        true
+    }
+
     /// Hands a connected socket, which must not block, over to the pump of a stream. `head` is sent first.
     pub(crate) fn play(
         self: &Arc<Self>,
@@ -308,7 +321,9 @@ impl Main {
 
     /// Starts another worker when passes take long and there is a core for it.
     fn get_help(&mut self) {
-        if self.worker.pump.pass_time() < PASS_MAX || self.helpers.len() + 1 >= self.egress.runtime.metrics().num_workers() {
+        if self.worker.pump.pass_time() < PASS_MAX
+            || self.helpers.len() + 1 >= self.egress.runtime.metrics().num_workers()
+        {
             return;
         }
         let (packets, load) = (self.worker.pump.packets().clone(), Arc::new(AtomicUsize::new(0)));
@@ -321,7 +336,8 @@ impl Main {
     /// Whether nobody has used this for long; then it is out of the map, too.
     fn is_over(&mut self) -> bool {
         let is_used = |lease: &Arc<()>| Arc::strong_count(lease) > LEASES_OF_OURS;
-        let loads = self.helpers.iter().map(|helper| helper.load.load(Relaxed)).sum::<usize>() + self.load.load(Relaxed);
+        let loads =
+            self.helpers.iter().map(|helper| helper.load.load(Relaxed)).sum::<usize>() + self.load.load(Relaxed);
         if loads > 0 || is_used(&self.lease) {
             self.unused_since = None;
             return false;

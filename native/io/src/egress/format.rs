@@ -2,20 +2,27 @@
 
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
 use arcly_codec::MediaKind;
-use arcly_pack::{PackError, mpegts::TsMuxer};
+use arcly_pack::{
+    PackError,
+    flv::{self, FlvMuxer, FlvTag, TagRole},
+    mpegts::TsMuxer,
+};
 
 /// A container that is written without an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Container {
     /// MPEG-2 transport stream.
     Ts,
+    /// Flash video: what browsers with mpegts.js or flv.js and most players take with the least delay.
+    Flv,
 }
 
 impl Container {
-    /// By the ending of a path: `ts`.
+    /// By the ending of a path: `ts`, `flv`.
     pub fn from_ending(ending: &str) -> Option<Self> {
         match ending {
             "ts" => Some(Self::Ts),
+            "flv" => Some(Self::Flv),
             _ => None,
         }
     }
@@ -24,6 +31,7 @@ impl Container {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Ts => "video/mp2t",
+            Self::Flv => "video/x-flv",
         }
     }
 
@@ -31,23 +39,25 @@ impl Container {
     pub fn http_protocol(self) -> &'static str {
         match self {
             Self::Ts => "http-ts",
+            Self::Flv => "http-flv",
         }
     }
 
     pub(crate) fn format(self) -> Box<dyn Format> {
         match self {
             Self::Ts => Box::<Ts>::default(),
+            Self::Flv => Box::<Flv>::default(),
         }
     }
 }
 
 /// Writes one container. Knows nothing of viewers.
 pub(crate) trait Format: Send {
-    /// Takes the tracks that come next, and gives what a viewer needs in front of its first packet under them.
+    /// Takes the tracks that come next, and says what viewers need in front of them.
     ///
     /// # Errors
     /// [`PackError`] when it can carry none of them.
-    fn configure(&mut self, tracks: &TrackSet) -> Result<Vec<u8>, PackError>;
+    fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError>;
 
     /// Appends the packet of one frame; nothing for a frame of a track that it does not carry. A viewer can begin with the packet of a key
     /// frame.
@@ -55,6 +65,15 @@ pub(crate) trait Format: Send {
     /// # Errors
     /// [`PackError`] for a frame that cannot be written; nothing is appended then.
     fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError>;
+}
+
+/// What a viewer needs before it can understand packets. May be empty.
+#[derive(Default)]
+pub(crate) struct Headers {
+    /// At the beginning.
+    pub(crate) first: Vec<u8>,
+    /// Again, behind a gap: the tracks may have changed in it.
+    pub(crate) again: Vec<u8>,
 }
 
 /// MPEG-TS. Tables and a clock reference stand in front of each key picture, so nobody needs anything before it.
@@ -66,7 +85,7 @@ struct Ts {
 }
 
 impl Format for Ts {
-    fn configure(&mut self, tracks: &TrackSet) -> Result<Vec<u8>, PackError> {
+    fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
         let carried = |track: &&Track| TsMuxer::supports(track).is_ok();
         let tracks: Vec<Track> = tracks.tracks.iter().filter(carried).cloned().collect();
         self.carried = tracks.iter().map(|track| track.id).collect();
@@ -76,7 +95,7 @@ impl Format for Ts {
             Some(muxer) => muxer.reconfigure(&tracks)?,
             none => *none = Some(TsMuxer::new(&tracks)?),
         }
-        Ok(Vec::new())
+        Ok(Headers::default())
     }
 
     fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
@@ -85,5 +104,41 @@ impl Format for Ts {
             muxer.start_segment(out);
         }
         muxer.write(frame, out)
+    }
+}
+
+/// FLV. Metadata and sequence headers stand in front of a viewer's first tag, and among the tags where they change.
+#[derive(Default)]
+struct Flv {
+    muxer: FlvMuxer,
+    tags: Vec<FlvTag>,
+    /// Something was written: there may be viewers.
+    has_begun: bool,
+}
+
+impl Format for Flv {
+    fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
+        self.muxer.reconfigure(tracks);
+        let left_out = self.muxer.left_out();
+        let has = |kind| tracks.tracks.iter().any(|track| track.kind() == kind && !left_out.contains(&track.id));
+        let (has_video, has_audio) = (has(MediaKind::Video), has(MediaKind::Audio));
+        if !has_video && !has_audio {
+            return Err(PackError::Unsupported { what: "tracks for FLV" });
+        }
+        let mut again = Vec::new();
+        self.muxer.headers(0).iter().for_each(|tag| tag.write(&mut again));
+        let first = [&flv::file_header(has_video, has_audio)[..], &again].concat();
+        Ok(Headers { first, again })
+    }
+
+    fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+        self.tags.clear();
+        self.muxer.write(frame, &mut self.tags)?;
+        let is_frame = |tag: &FlvTag| matches!(tag.role, TagRole::KeyFrame | TagRole::Frame);
+        // In front of the very first tag everybody has them from the header.
+        let tags = self.tags.iter().filter(|tag| self.has_begun || is_frame(tag));
+        tags.for_each(|tag| tag.write(out));
+        self.has_begun |= !out.is_empty();
+        Ok(())
     }
 }

@@ -9,7 +9,10 @@ use std::{
 use arcly_bus::{Frame, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions};
 use bytes::Bytes;
 
-use super::{Container, Framing, format::Format};
+use super::{
+    Container, Framing,
+    format::{Format, Headers},
+};
 
 /// Headers of earlier configurations that viewers may still come to: as many changes as a log can hold.
 const HEADERS_MAX: usize = 64;
@@ -20,8 +23,8 @@ const BATCH_FRAMES: usize = 64;
 /// The packets of one stream in one format.
 pub(crate) struct PacketLog {
     log: Arc<Log>,
-    /// What stands in front of a viewer's first packet, by the revision of the tracks of that packet.
-    headers: Mutex<VecDeque<(u32, Bytes)>>,
+    /// What viewers need in front of packets, by the revision of the tracks of these packets.
+    headers: Mutex<VecDeque<Header>>,
     pub(crate) framing: Framing,
 }
 
@@ -36,19 +39,28 @@ impl PacketLog {
         self.log.subscribe_with(SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() })
     }
 
-    /// What a viewer needs whose next packet is under these tracks.
-    pub(crate) fn header(&self, revision: u32) -> Bytes {
+    /// What a viewer needs whose next packet is under these tracks and is its first, or follows a gap.
+    pub(crate) fn header(&self, revision: u32, is_first: bool) -> Bytes {
         let headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        headers.iter().find(|(of, _)| *of == revision).map(|(_, header)| header.clone()).unwrap_or_default()
+        let header = headers.iter().find(|header| header.revision == revision);
+        header.map(|header| if is_first { &header.first } else { &header.again }).cloned().unwrap_or_default()
     }
 
-    fn put_header(&self, revision: u32, header: Bytes) {
+    fn put_header(&self, revision: u32, headers: &Headers) {
+        let wrap = |bytes| self.framing.wrap(bytes);
+        let header = Header { revision, first: wrap(&headers.first), again: wrap(&headers.again) };
         let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
         if headers.len() == HEADERS_MAX {
             headers.pop_front();
         }
-        headers.push_back((revision, header));
+        headers.push_back(header);
     }
+}
+
+struct Header {
+    revision: u32,
+    first: Bytes,
+    again: Bytes,
 }
 
 /// Fills a log of packets from a log of frames. Dropping it ends the packets for their viewers.
@@ -102,11 +114,11 @@ impl PacketWriter {
                     if self.configured != Some(batch.tracks.revision) {
                         self.configured = Some(batch.tracks.revision);
                         // Without a track that can be carried nothing is written, until others come.
-                        let header = self.format.configure(batch.tracks).unwrap_or_default();
+                        let headers = self.format.configure(batch.tracks).unwrap_or_default();
                         if self.writer.set_tracks(batch.tracks.tracks.clone()).is_err() {
                             return Fed::Ended;
                         }
-                        self.packets.put_header(self.writer.tracks().revision, self.packets.framing.wrap(&header));
+                        self.packets.put_header(self.writer.tracks().revision, &headers);
                     }
                     for frame in batch.frames {
                         self.packet.clear();

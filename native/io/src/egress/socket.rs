@@ -35,7 +35,8 @@ pub(crate) fn bound_unsent(socket: &TcpStream, bytes: u32) -> io::Result<()> {
     let value = std::ptr::from_ref(&bytes).cast();
     // SAFETY: the descriptor is open as long as `socket` is borrowed; `value` points to the `size` bytes of a number that lives until the
     // call returns, and the kernel only reads them. No safe wrapper of our dependencies knows this option.
-    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value, size) };
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value, size) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -10,12 +10,7 @@ use std::{
 use arcly_bus::{Frame, Read, Subscription, TrackId};
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{
-    EgressOptions,
-    list::Entry,
-    packets::PacketLog,
-    socket::send,
-};
+use super::{EgressOptions, list::Entry, packets::PacketLog, socket::send};
 
 /// Packets in one write of a viewer that is not where the others are.
 const OWN_SLICES: usize = 64;
@@ -176,7 +171,7 @@ impl Viewer {
         };
         if !self.has_header || batch.discontinuity {
             // A cursor only jumps from the end of a packet, so the offset is 0 here.
-            self.front = join(&self.front, &packets.header(batch.tracks.revision));
+            self.front = join(&self.front, &packets.header(batch.tracks.revision, !self.has_header));
             self.has_header = true;
         }
         let is_plain = self.front.is_empty() && self.offset == 0;
@@ -232,7 +227,9 @@ impl Viewer {
     /// Gives up what waits, but for the rest of the packet that has begun: a container survives a gap between packets, not one within.
     fn skip(&mut self) {
         let begun = match self.cursor.peek(1) {
-            Read::Frames(batch) if self.offset > 0 => batch.frames.first().map(|frame| frame.payload.slice(self.offset..)),
+            Read::Frames(batch) if self.offset > 0 => {
+                batch.frames.first().map(|frame| frame.payload.slice(self.offset..))
+            }
             _ => None,
         };
         if let Some(rest) = begun {
