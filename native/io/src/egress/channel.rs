@@ -24,7 +24,7 @@ use super::{
     Container, EgressOptions, Framing, ViewerId, ViewerInfo, Watcher,
     body::PacketBody,
     flush::Due,
-    list::List,
+    list::{Entry, List},
     packets::{Fed, PacketLog, PacketWriter},
     pump::Pump,
     viewer::Joiner,
@@ -61,7 +61,41 @@ pub(crate) enum PlayError {
     /// [`EgressOptions::viewers_max`] watch already.
     Full,
     /// The operating system has no more descriptors.
-    Io(io::Error),
+    NoDescriptors,
+}
+
+/// A viewer who is on the list and has not been sent anything.
+pub(crate) struct Ticket {
+    egress: Arc<Egress>,
+    log: Arc<Log>,
+    entry: Entry,
+    counted: arcly_bus::Viewer,
+}
+
+impl Ticket {
+    /// Hands a connected socket, which must not block, over to the pump. `head` is sent first.
+    pub(crate) fn play(
+        self,
+        container: Container,
+        framing: Framing,
+        socket: TcpStream,
+        head: Bytes,
+    ) -> Result<(), PlayError> {
+        let Self { egress, log, entry, counted } = self;
+        let mut channels = egress.lock();
+        let channel = egress.channel(&mut channels, &log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
+        // A channel leaves the map under its lock and only then ends: its end of the queue is there.
+        let _ = channel.joiners.send(Joiner { socket, head, entry, counted });
+        Ok(())
+    }
+
+    /// The same packets as the body of a response, for a connection that has to be encrypted or shared.
+    pub(crate) fn body(self, container: Container) -> Result<PacketBody, PlayError> {
+        let Self { egress, log, entry, counted } = self;
+        let channel =
+            egress.channel(&mut egress.lock(), &log, container, Framing::Bare).map_err(|_| PlayError::NoDescriptors)?;
+        Ok(PacketBody::new(&channel.packets, entry, counted, channel.lease))
+    }
 }
 
 impl Egress {
@@ -93,40 +127,21 @@ impl Egress {
         true
     }
 
-    /// Hands a connected socket, which must not block, over to the pump of a stream. `head` is sent first.
-    pub(crate) fn play(
-        self: &Arc<Self>,
-        log: &Arc<Log>,
-        (container, framing): (Container, Framing),
-        watcher: Watcher,
-        socket: TcpStream,
-        head: Bytes,
-    ) -> Result<(), PlayError> {
-        let counted = log.viewer(watcher.protocol);
-        let entry = self.list.enter(watcher, self.options.viewers_max).ok_or(PlayError::Full)?;
-        let channels = self.lock();
-        let channel = self.channel(channels, log, container, framing).map_err(PlayError::Io)?;
-        // A channel ends under the lock only and leaves the map by that: its end of the queue is there.
-        let _ = channel.joiners.send(Joiner { socket, head, entry, counted });
-        Ok(())
+    /// Ends all viewers.
+    pub fn kick_all(&self) {
+        self.list.kick_all();
     }
 
-    /// The same packets as the body of a response, for a connection that has to be encrypted or shared.
-    pub(crate) fn body(
-        self: &Arc<Self>,
-        log: &Arc<Log>,
-        container: Container,
-        watcher: Watcher,
-    ) -> Result<PacketBody, PlayError> {
+    /// Takes somebody in as a viewer of `log`.
+    pub(crate) fn admit(self: &Arc<Self>, log: &Arc<Log>, watcher: Watcher) -> Result<Ticket, PlayError> {
         let counted = log.viewer(watcher.protocol);
         let entry = self.list.enter(watcher, self.options.viewers_max).ok_or(PlayError::Full)?;
-        let channel = self.channel(self.lock(), log, container, Framing::Bare).map_err(PlayError::Io)?;
-        Ok(PacketBody::new(&channel.packets, entry, counted, channel.lease))
+        Ok(Ticket { egress: self.clone(), log: log.clone(), entry, counted })
     }
 
     fn channel(
         self: &Arc<Self>,
-        mut channels: MutexGuard<'_, HashMap<ChannelKey, Channel>>,
+        channels: &mut HashMap<ChannelKey, Channel>,
         log: &Arc<Log>,
         container: Container,
         framing: Framing,

@@ -65,10 +65,6 @@ impl Record {
         self.kicked.load(Relaxed)
     }
 
-    pub(crate) fn protocol(&self) -> &'static str {
-        self.watcher.protocol
-    }
-
     fn info(&self) -> ViewerInfo {
         ViewerInfo {
             id: self.id,
@@ -135,6 +131,10 @@ impl List {
     /// Marks a viewer for its end; false when it is not there.
     pub(crate) fn kick(&self, id: ViewerId) -> bool {
         self.lock().entries.get(&id).inspect(|record| record.kicked.store(true, Relaxed)).is_some()
+    }
+
+    pub(crate) fn kick_all(&self) {
+        self.lock().entries.values().for_each(|record| record.kicked.store(true, Relaxed));
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

@@ -92,7 +92,8 @@ impl Stage {
         let addr: SocketAddr = peer.local_addr().unwrap();
         let watcher = Watcher { key, protocol: "http-flv", peer: addr, agent: "test".into() };
         let head = Bytes::from_static(b"HEAD");
-        let result = self.egress.play(self.log(), (container, Framing::Bare), watcher, ours, head);
+        let ticket = self.egress.admit(self.log(), watcher);
+        let result = ticket.and_then(|ticket| ticket.play(container, Framing::Bare, ours, head));
         (peer, result)
     }
 

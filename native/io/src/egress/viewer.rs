@@ -239,10 +239,6 @@ impl Viewer {
         }
         self.cursor.skip_ahead();
     }
-
-    pub(crate) fn protocol(&self) -> &'static str {
-        self.entry.0.protocol()
-    }
 }
 
 enum Step {

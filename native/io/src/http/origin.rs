@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use arcly_bus::StreamKey;
+use arcly_bus::{Log, StreamKey};
 use percent_encoding::percent_decode_str;
 
 use crate::hls::{HlsOutput, server::File};
@@ -18,6 +18,7 @@ const ENDED_KEEP: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Origin {
     hls: Mutex<HashMap<StreamKey, Arc<HlsOutput>>>,
+    live: Mutex<HashMap<StreamKey, Arc<Log>>>,
 }
 
 impl Origin {
@@ -33,6 +34,19 @@ impl Origin {
         outputs.insert(key, output);
     }
 
+    /// Serves `log` at `/<app>/<stream>.flv` and in the other endless formats, until it ends.
+    pub fn put_live(&self, key: StreamKey, log: Arc<Log>) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.retain(|_, log| !log.is_closed());
+        live.insert(key, log);
+    }
+
+    /// What can be watched live as `key`.
+    pub(crate) fn live(&self, key: &StreamKey) -> Option<Arc<Log>> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(key).filter(|log| !log.is_closed()).cloned()
+    }
+
     /// What is served for `key`, until a minute after its end.
     pub fn hls(&self, key: &StreamKey) -> Option<Arc<HlsOutput>> {
         let mut outputs = self.lock();
@@ -45,6 +59,7 @@ impl Origin {
     /// Lets go of streams that ended more than a minute ago. Call it now and then.
     pub fn expire(&self) {
         self.lock().retain(|_, output| !output.is_stale(ENDED_KEEP));
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, log| !log.is_closed());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<HlsOutput>>> {
@@ -61,7 +76,7 @@ pub(crate) fn media_path(path: &str) -> Option<(StreamKey, File)> {
     Some((key, file))
 }
 
-fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned())
 }
 

@@ -1,6 +1,10 @@
 //! Responses with the headers that every media response carries.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
@@ -31,6 +35,28 @@ pub(crate) fn full(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The body that a HEAD leaves out and of which nobody knows the length, so that none is said.
+pub(crate) struct Unsaid;
+
+impl hyper::body::Body for Unsaid {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
+        Poll::Ready(None)
+    }
+}
+
+/// An answer without an end.
+pub(crate) fn endless(body: Body, content_type: &'static str, cache: &'static str) -> Response<Body> {
+    let mut response = full(StatusCode::OK, Bytes::new(), content_type, cache);
+    *response.body_mut() = body;
     response
 }
 

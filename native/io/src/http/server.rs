@@ -14,10 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Inbox, ListenError, PlayAsk,
     accept::{Acceptor, bind},
+    egress::{Egress, EgressOptions},
     hls::{self, HlsOutput, server::File},
     http::{
         Origin,
         app::App,
+        lent::{Owner, lend},
+        live::{Live, live_path},
         origin::media_path,
         response::{Body, error, method_not_allowed, options},
     },
@@ -31,6 +34,8 @@ pub struct HttpOptions {
     pub connections_max: usize,
     /// The Unix socket of the application that answers what is no media; none answers 404.
     pub app_socket: Option<PathBuf>,
+    /// How endless streams leave.
+    pub egress: EgressOptions,
     /// Whether the host is asked who may play. Default false: everybody may.
     pub asks: bool,
     /// HTTPS: who we are. Default none: HTTP.
@@ -39,7 +44,7 @@ pub struct HttpOptions {
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { connections_max: 10_000, app_socket: None, asks: false, tls: None }
+        Self { connections_max: 10_000, app_socket: None, egress: EgressOptions::default(), asks: false, tls: None }
     }
 }
 
@@ -62,6 +67,7 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 pub struct HttpListener {
     acceptor: Acceptor,
     addr: SocketAddr,
+    egress: Arc<Egress>,
 }
 
 impl HttpListener {
@@ -80,13 +86,15 @@ impl HttpListener {
         let listener = bind(addr)?;
         let local = listener.local_addr().map_err(failed)?;
         let gate = options.asks.then(|| inbox.clone());
-        let site = Arc::new(Site { origin, app: options.app_socket.map(App::new), gate });
+        let egress = Egress::new(runtime.clone(), options.egress);
+        let site = Site { origin, app: options.app_socket.map(App::new), gate, egress: egress.clone() };
+        let site = Arc::new(site);
         let tls = options.tls.as_ref().map(|identity| identity.acceptor(&ALPN)).transpose();
         let tls = tls.map_err(|error| failed(std::io::Error::other(error)))?;
         let serve = move |stream, peer, stop| serve(stream, peer, stop, site.clone());
         let acceptor =
             Acceptor::spawn(runtime, listener, tls, options.connections_max, inbox, serve).map_err(failed)?;
-        Ok(Self { acceptor, addr: local })
+        Ok(Self { acceptor, addr: local, egress })
     }
 
     /// Where it listens.
@@ -94,9 +102,21 @@ impl HttpListener {
         self.addr
     }
 
-    /// Stops listening; answers that have begun are finished.
+    /// Who watches endless streams here.
+    pub fn egress(&self) -> &Arc<Egress> {
+        &self.egress
+    }
+
+    /// Stops listening; answers that have begun are finished, endless ones are ended.
     pub async fn stop(&self) {
+        self.egress.kick_all();
         self.acceptor.stop().await;
+    }
+}
+
+impl Drop for HttpListener {
+    fn drop(&mut self) {
+        self.egress.kick_all();
     }
 }
 
@@ -104,12 +124,15 @@ struct Site {
     origin: Arc<Origin>,
     app: Option<App>,
     gate: Option<Arc<Inbox>>,
+    egress: Arc<Egress>,
 }
 
 async fn serve(stream: Connection, peer: SocketAddr, stop: CancellationToken, site: Arc<Site>) {
+    let (stream, owner) = lend(stream);
+    let answering = owner.clone();
     let service = service_fn(move |request| {
-        let site = site.clone();
-        async move { Ok::<_, Infallible>(site.answer(request, peer).await) }
+        let (site, owner) = (site.clone(), answering.clone());
+        async move { Ok::<_, Infallible>(site.answer(request, peer, &owner).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEADER_BYTES_MAX);
@@ -125,9 +148,13 @@ async fn serve(stream: Connection, peer: SocketAddr, stop: CancellationToken, si
     // What a client does wrong ends its own connection and is nobody's news.
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = owner.taken() => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    tokio::select! {
+        _ = connection => {}
+        () = owner.taken() => {}
+    }
 }
 
 impl Site {
@@ -148,7 +175,13 @@ impl Site {
         hls::server::serve(output, file, query, gate).await
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, owner: &Owner) -> Response<Body> {
+        if let Some((key, container)) = live_path(request.uri().path())
+            && let Some(log) = self.origin.live(&key)
+        {
+            let live = Live { key, log, container };
+            return live.answer(&self.egress, self.gate.as_deref(), &request, peer, owner).await;
+        }
         match (media_path(request.uri().path()), &self.app) {
             (Some((key, file)), _) => match *request.method() {
                 Method::GET | Method::HEAD => match self.origin.hls(&key) {

@@ -1,0 +1,124 @@
+//! Endless answers: `/<app>/<stream>.flv` and `.ts`.
+
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+
+use arcly_bus::{Log, StreamKey};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{Method, Request, Response, StatusCode, Version, body::Incoming, header};
+
+use crate::{
+    Inbox, PlayAsk,
+    egress::{Container, Egress, Framing, PlayError, Watcher},
+    http::{
+        lent::Owner,
+        origin::decode,
+        response::{Body, Unsaid, denied, endless, error, method_not_allowed, options},
+    },
+    play::ask,
+};
+
+/// An endless answer is nobody's to keep.
+const CACHE: &str = "no-store";
+
+/// The stream and container that a request path names; none when it names no such thing.
+pub(crate) fn live_path(path: &str) -> Option<(StreamKey, Container)> {
+    let (app, file) = path.strip_prefix('/')?.rsplit_once('/')?;
+    let (stream, ending) = file.rsplit_once('.')?;
+    let container = Container::from_ending(ending)?;
+    Some((StreamKey::new(&decode(app)?, &decode(stream)?).ok()?, container))
+}
+
+/// A stream that somebody asks for.
+pub(crate) struct Live {
+    pub(crate) key: StreamKey,
+    pub(crate) log: Arc<Log>,
+    pub(crate) container: Container,
+}
+
+impl Live {
+    /// Answers a request for it. A connection that can be given to the pump is taken away from hyper, and this never returns.
+    pub(crate) async fn answer(
+        self,
+        egress: &Arc<Egress>,
+        gate: Option<&Inbox>,
+        request: &Request<Incoming>,
+        peer: SocketAddr,
+        owner: &Owner,
+    ) -> Response<Body> {
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return options(),
+            _ => return method_not_allowed(),
+        }
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let agent = text(header::USER_AGENT).to_owned();
+        let (protocol, content_type) = (self.container.http_protocol(), self.container.content_type());
+        if let Some(inbox) = gate {
+            let (query, authorization) = (request.uri().query().unwrap_or_default(), text(header::AUTHORIZATION));
+            let (query, authorization) = (query.to_owned(), authorization.to_owned());
+            let asked = PlayAsk { key: self.key.clone(), protocol, query, authorization, agent: agent.clone(), peer };
+            if let Err(denial) = ask(inbox, asked).await {
+                return denied(denial);
+            }
+        }
+        if *request.method() == Method::HEAD {
+            return endless(Unsaid.boxed(), content_type, CACHE);
+        }
+        let watcher = Watcher { key: self.key, protocol, peer, agent };
+        let ticket = match egress.admit(&self.log, watcher) {
+            Ok(ticket) => ticket,
+            Err(error) => return refused(&error),
+        };
+        // Chunks are of HTTP/1.1; before it the end of the connection is the end, and hyper does that.
+        if request.version() == Version::HTTP_11
+            && let Some(socket) = owner.take()
+        {
+            let head = head(content_type);
+            // Nobody is left who could be told of a failure: the connection ends by it.
+            let _ = ticket.play(self.container, Framing::Chunked, socket, head);
+            return std::future::pending().await;
+        }
+        match ticket.body(self.container) {
+            Ok(body) => endless(body.boxed(), content_type, CACHE),
+            Err(error) => refused(&error),
+        }
+    }
+}
+
+fn refused(refusal: &PlayError) -> Response<Body> {
+    error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        match refusal {
+            PlayError::Full => "as many watch as may",
+            PlayError::NoDescriptors => "this server has no more descriptors",
+        },
+    )
+}
+
+/// What hyper would send (RFC 9112 §4), with the headers of every media response.
+fn head(content_type: &str) -> Bytes {
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncache-control: {CACHE}\r\naccess-control-allow-origin: *\r\n\
+         x-content-type-options: nosniff\r\ntransfer-encoding: chunked\r\nconnection: close\r\ndate: {date}\r\n\r\n"
+    )
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_a_stream_and_a_container() {
+        let named = |path| live_path(path).map(|(key, container)| (key.to_string(), container));
+        assert_eq!(named("/live/cam.flv"), Some(("live/cam".into(), Container::Flv)));
+        assert_eq!(named("/a/b/c.d.ts"), Some(("a/b/c.d".into(), Container::Ts)));
+        assert_eq!(named("/live/%C3%BC.flv"), Some(("live/ü".into(), Container::Flv)));
+        for path in ["/cam.flv", "/live/cam", "/live/.flv", "/live/cam.m3u8", "/../cam.flv", "/live/a%2fb.flv", "", "*"]
+        {
+            assert_eq!(named(path), None, "{path}");
+        }
+    }
+}
