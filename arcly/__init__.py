@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from arcly.stream import StreamHandle
     from arcly.subscription import Subscription
     from arcly.tls import Tls
+    from arcly.viewer import Viewer
 
 __all__ = [
     "AlreadyPublishingError",
@@ -94,6 +95,7 @@ __all__ = [
     "Transcoder",
     "UnauthorizedError",
     "UnsupportedError",
+    "Viewer",
     "__version__",
     "get_include",
 ]
@@ -121,6 +123,7 @@ _MODULES = {
     "arcly.stream": "StreamHandle",
     "arcly.subscription": "Subscription",
     "arcly.tls": "Tls",
+    "arcly.viewer": "Viewer",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 

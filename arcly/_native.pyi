@@ -663,6 +663,9 @@ class Origin:
     def put_hls(self, key: StreamKey, output: HlsOutput) -> None:
         """Serve `output` under `key`, in place of what was there."""
 
+    def put_live(self, key: StreamKey, stream: StreamHandle) -> None:
+        """Serve `stream` without an end under `key`, until it ends."""
+
     def expire(self) -> None:
         """Let go of what ended more than a minute ago."""
 
@@ -685,6 +688,12 @@ class HttpListener:
     @property
     def addr(self) -> tuple[str, int]:
         """IP and port that are listened on."""
+
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+        """Return who watches endless streams: `arcly.Viewer`, field by field."""
+
+    def kick(self, viewer: int) -> bool:
+        """End a viewer within a second; False when it is not there."""
 
     def stop(self, done: WakeToken) -> None:
         """Stop listening, finish what has begun; wakes `done` then."""

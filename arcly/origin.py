@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from arcly._address import resolve, show
+from arcly._bridge import native_stream
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
@@ -17,6 +18,7 @@ from arcly.contract import EventStream, IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.packagers.hls import HlsPackager
+from arcly.viewer import Viewer
 from arcly.tls import Tls
 
 log = logging.getLogger("arcly")
@@ -73,6 +75,14 @@ class HttpOrigin:
         """Return how many players watch `key` over HTTP now."""
         output = self._outputs.get(key)
         return output.viewers if output else 0
+
+    def list_viewers(self) -> list[Viewer]:
+        """Return who watches endless streams (FLV, TS) here, by age. HLS players hold no connection: see `viewers`."""
+        return [Viewer(*fields) for fields in self._listener.viewers()] if self._listener else []
+
+    def kick(self, viewer: int) -> bool:
+        """End a viewer by its `Viewer.id`, within a second; False when it is not there."""
+        return self._listener is not None and self._listener.kick(viewer)
 
     def hls_path(self, key: StreamKey) -> str | None:
         """Return the path of the stream's playlist, percent-encoded; None when it has none."""
@@ -148,3 +158,4 @@ class HttpOrigin:
             output = self._packager.package(context, stream)
             self._outputs[stream.key], self._packaged[stream.key] = output, session
             self._native.put_hls(stream.key, output)
+            self._native.put_live(stream.key, native_stream(stream))

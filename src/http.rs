@@ -2,12 +2,15 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use arcly_io::http::HttpOptions;
+use arcly_io::{
+    egress::{ViewerInfo, Watcher},
+    http::HttpOptions,
+};
 use pyo3::prelude::*;
 
 use crate::{
     engine::Engine, error::from_listen, hls::HlsOutput, hub::WakeToken, inbox::Inbox, key::StreamKey, rtmp::parse_addr,
-    tls::TlsIdentity,
+    stream::StreamHandle, tls::TlsIdentity,
 };
 
 /// See `_native.pyi`.
@@ -25,9 +28,22 @@ impl Origin {
         self.0.put_hls(key.0.clone(), output.0.clone());
     }
 
+    fn put_live(&self, key: &StreamKey, stream: &StreamHandle) {
+        self.0.put_live(key.0.clone(), stream.0.log().clone());
+    }
+
     fn expire(&self) {
         self.0.expire();
     }
+}
+
+/// Id, key, protocol, peer, agent, since_unix_ms, bytes, frames, dropped, lag_frames: `arcly.Viewer`, field by field.
+type ViewerTuple = (u64, StreamKey, &'static str, String, String, u64, u64, u64, u64, u64);
+
+fn viewer(info: ViewerInfo) -> ViewerTuple {
+    let Watcher { key, protocol, peer, agent } = info.watcher;
+    let ViewerInfo { bytes, frames, dropped, lag_frames, .. } = info;
+    (info.id, StreamKey(key), protocol, peer.to_string(), agent, info.since_unix_ms, bytes, frames, dropped, lag_frames)
 }
 
 /// See `_native.pyi`.
@@ -53,7 +69,13 @@ impl HttpListener {
         tls: Option<&TlsIdentity>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let options = HttpOptions { connections_max, app_socket, asks, tls: tls.map(|tls| tls.0.clone()) };
+        let options = HttpOptions {
+            connections_max,
+            app_socket,
+            asks,
+            tls: tls.map(|tls| tls.0.clone()),
+            ..HttpOptions::default()
+        };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::http::HttpListener::bind(&runtime, addr, options, origin.0.clone(), inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
@@ -62,6 +84,14 @@ impl HttpListener {
     #[getter]
     fn addr(&self) -> (String, u16) {
         (self.listener.addr().ip().to_string(), self.listener.addr().port())
+    }
+
+    fn viewers(&self) -> Vec<ViewerTuple> {
+        self.listener.egress().viewers().into_iter().map(viewer).collect()
+    }
+
+    fn kick(&self, viewer: u64) -> bool {
+        self.listener.egress().kick(viewer)
     }
 
     fn stop(&self, done: &WakeToken) {
