@@ -503,7 +503,9 @@ class Engine:
         default_app: tuple[int, int, int | None, int | None, int | None, bool, float, float | None] | None,
         workers: int,
     ) -> Engine: ...
-    def put_app(self, name: str, app: tuple[int, int, int | None, int | None, int | None, bool, float, float | None]) -> None:
+    def put_app(
+        self, name: str, app: tuple[int, int, int | None, int | None, int | None, bool, float, float | None]
+    ) -> None:
         """See `arcly.Engine.put_app`; the fields are those of `arcly.AppSpec`."""
 
     def remove_app(self, name: str) -> bool:

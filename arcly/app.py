@@ -19,8 +19,8 @@ class AppSpec:
     """Payload bytes that each stream keeps at most, 32 MiB: 10 s at 25 Mbit/s."""
 
     gop_frames: int | None = None
-    """Frames, sounds among them, up to which the present GOP is kept whole for joiners, whatever `ring_frames` says; None,
-    the default, for `ring_frames`. A GOP that outgrows it makes joiners wait for the next key frame, and is told by
+    """Frames, sounds among them, up to which the present GOP is kept whole for joiners, whatever `ring_frames` says;
+    None, the default, for `ring_frames`. A GOP that outgrows it makes joiners wait for the next key frame, and is told by
     `GOP_TRUNCATED`."""
 
     gop_bytes: int | None = None

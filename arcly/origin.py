@@ -18,8 +18,8 @@ from arcly.contract import EventStream, IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.packagers.hls import HlsPackager
-from arcly.viewer import Viewer
 from arcly.tls import Tls
+from arcly.viewer import Viewer
 
 log = logging.getLogger("arcly")
 

@@ -24,6 +24,7 @@ use super::{
     Container, EgressOptions, Framing, ViewerId, ViewerInfo, Watcher,
     body::PacketBody,
     flush::Due,
+    line::Line,
     list::{Entry, List},
     packets::{Fed, PacketLog, PacketWriter},
     pump::Pump,
@@ -73,19 +74,21 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Hands a connected socket, which must not block, over to the pump. `head` is sent first.
+    /// Hands a connected socket, which must not block, over to the pump. `head` is sent first; who reads from the connection holds
+    /// the other end of `line`.
     pub(crate) fn play(
         self,
         container: Container,
         framing: Framing,
         socket: TcpStream,
         head: Bytes,
+        line: Option<Arc<Line>>,
     ) -> Result<(), PlayError> {
         let Self { egress, log, entry, counted } = self;
         let mut channels = egress.lock();
         let channel = egress.channel(&mut channels, &log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
         // A channel leaves the map under its lock and only then ends: its end of the queue is there.
-        let _ = channel.joiners.send(Joiner { socket, head, entry, counted });
+        let _ = channel.joiners.send(Joiner { socket, head, entry, counted, line });
         Ok(())
     }
 

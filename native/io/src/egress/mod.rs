@@ -20,6 +20,7 @@ mod channel;
 mod flush;
 mod format;
 mod framing;
+mod line;
 mod list;
 mod packets;
 mod poll;

@@ -6,12 +6,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arcly_bus::{Frame, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions};
+use arcly_bus::{Frame, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackFilter};
+use arcly_codec::MediaKind;
 use bytes::Bytes;
 
 use super::{
     Container, Framing,
     format::{Format, Headers},
+    line::Wants,
 };
 
 /// Headers of earlier configurations that viewers may still come to: as many changes as a log can hold.
@@ -37,6 +39,19 @@ impl PacketLog {
     pub(crate) fn join(&self) -> Subscription {
         // Viewers are counted in the log of frames.
         self.log.subscribe_with(SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() })
+    }
+
+    /// The same, without the kinds of tracks that are not wanted.
+    pub(crate) fn join_for(&self, wants: Wants) -> Subscription {
+        let is_wanted = |kind| match kind {
+            MediaKind::Video => wants.video,
+            MediaKind::Audio => wants.audio,
+            MediaKind::Data => true,
+        };
+        let tracks = self.log.tracks();
+        let tracks = tracks.tracks.iter().filter(|track| is_wanted(track.kind())).map(|track| track.id);
+        let tracks = if wants.audio && wants.video { TrackFilter::ALL } else { TrackFilter::only(tracks) };
+        self.log.subscribe_with(SubscriptionOptions { is_viewer: false, tracks, ..SubscriptionOptions::default() })
     }
 
     /// What a viewer needs whose next packet is under these tracks and is its first, or follows a gap.

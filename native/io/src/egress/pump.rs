@@ -18,7 +18,7 @@ use super::{
     packets::PacketLog,
     poll::{Poller, Ready},
     socket::bound_unsent,
-    viewer::{Common, Joiner, Newest, Served, Viewer},
+    viewer::{Common, End, Joiner, Newest, Served, Viewer},
 };
 
 /// How long a pass may keep the worker before it lets others have it.
@@ -144,7 +144,7 @@ impl Pump {
         }
         match added {
             Ok(()) => self.serve(place, None, now),
-            Err(_) => self.remove(place),
+            Err(_) => self.remove(place, End::Gone),
         }
     }
 
@@ -156,7 +156,7 @@ impl Pump {
             // Who has left meanwhile has perhaps given its place to another; being served once more harms nobody.
             let Some(Some(viewer)) = self.places.get_mut(place) else { continue };
             if is_gone {
-                self.remove(place);
+                self.remove(place, End::Gone);
             } else if viewer.is_blocked() {
                 viewer.unblock();
                 self.serve(place, None, now);
@@ -195,9 +195,9 @@ impl Pump {
                 *next += 1;
                 let Some(Some(viewer)) = self.places.get_mut(place) else { continue };
                 if !viewer.is_blocked()
-                    && let Served::Over(_) = viewer.serve(&self.packets, Some(&common), began)
+                    && let Served::Over(end) = viewer.serve(&self.packets, Some(&common), began)
                 {
-                    gone.push(place);
+                    gone.push((place, end));
                 }
             }
             if *next < places {
@@ -206,7 +206,7 @@ impl Pump {
             *next = 0;
             self.cursor.advance(count);
         };
-        gone.into_iter().for_each(|place| self.remove(place));
+        gone.into_iter().for_each(|(place, end)| self.remove(place, end));
         over
     }
 
@@ -230,8 +230,11 @@ impl Pump {
         self.judged = now;
         for place in 0..self.places.len() {
             let Some(Some(viewer)) = self.places.get_mut(place) else { continue };
-            if let Served::Over(_) = viewer.judge(&self.options, &self.newest, now) {
-                self.remove(place);
+            let has_news = viewer.has_news();
+            match viewer.judge(&self.options, &self.newest, now) {
+                Served::Over(end) => self.remove(place, end),
+                Served::Waits if has_news => self.serve(place, None, now),
+                Served::Waits => {}
             }
         }
     }
@@ -244,14 +247,15 @@ impl Pump {
 
     fn serve(&mut self, place: usize, common: Option<&Common<'_>>, now: Instant) {
         let Some(Some(viewer)) = self.places.get_mut(place) else { return };
-        if let Served::Over(_) = viewer.serve(&self.packets, common, now) {
-            self.remove(place);
+        if let Served::Over(end) = viewer.serve(&self.packets, common, now) {
+            self.remove(place, end);
         }
     }
 
     /// Its socket is closed by this, which also takes it out of the poller.
-    fn remove(&mut self, place: usize) {
-        if self.places.get_mut(place).and_then(Option::take).is_some() {
+    fn remove(&mut self, place: usize, end: End) {
+        if let Some(viewer) = self.places.get_mut(place).and_then(Option::take) {
+            viewer.hang_up(end);
             self.free.push(place);
             self.load.fetch_sub(1, Relaxed);
         }

@@ -3,14 +3,20 @@
 use std::{
     io::{self, IoSlice},
     net::TcpStream,
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use arcly_bus::{Frame, Read, Subscription, TrackId};
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{EgressOptions, list::Entry, packets::PacketLog, socket::send};
+use super::{
+    EgressOptions,
+    line::{Line, News, Wants},
+    list::Entry,
+    packets::PacketLog,
+    socket::send,
+};
 
 /// Packets in one write of a viewer that is not where the others are.
 const OWN_SLICES: usize = 64;
@@ -23,6 +29,8 @@ pub(crate) struct Joiner {
     pub(crate) entry: Entry,
     /// Counts it with the stream.
     pub(crate) counted: arcly_bus::Viewer,
+    /// To whoever reads from the connection.
+    pub(crate) line: Option<Arc<Line>>,
 }
 
 pub(crate) struct Viewer {
@@ -42,6 +50,8 @@ pub(crate) struct Viewer {
     progress: Instant,
     entry: Entry,
     _counted: arcly_bus::Viewer,
+    line: Option<Arc<Line>>,
+    wants: Wants,
 }
 
 /// What all viewers that keep up are about to be sent, made once for a pass.
@@ -99,7 +109,7 @@ pub(crate) enum End {
 
 impl Viewer {
     pub(crate) fn new(joiner: Joiner, packets: &PacketLog, now: Instant) -> Self {
-        let Joiner { socket, head, entry, counted } = joiner;
+        let Joiner { socket, head, entry, counted, line } = joiner;
         Self {
             socket,
             cursor: packets.join(),
@@ -111,6 +121,15 @@ impl Viewer {
             progress: now,
             entry,
             _counted: counted,
+            line,
+            wants: Wants::default(),
+        }
+    }
+
+    /// Tells whoever reads from the connection that this has ended.
+    pub(crate) fn hang_up(&self, end: End) {
+        if let Some(line) = &self.line {
+            line.hang_up(end);
         }
     }
 
@@ -154,8 +173,29 @@ impl Viewer {
         }
     }
 
+    /// Whether there is news for it besides packets.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.blocked && self.line.as_ref().is_some_and(|line| line.has_news())
+    }
+
+    /// Takes news in, between two packets.
+    fn take_news(&mut self, packets: &PacketLog) {
+        let Some(line) = self.line.as_ref().filter(|line| self.offset == 0 && line.has_news()) else { return };
+        let News { said, wants } = line.take_news();
+        self.front = join(&self.front, &said.freeze());
+        if let Some(wants) = wants.filter(|wants| *wants != self.wants) {
+            self.wants = wants;
+            // Goes on at the newest key picture, with what it wants.
+            self.cursor = packets.join_for(wants);
+        }
+    }
+
     /// One write.
     fn step(&mut self, packets: &PacketLog, common: Option<&Common<'_>>) -> io::Result<Step> {
+        self.take_news(packets);
+        if self.wants.paused && self.offset == 0 {
+            return if packets.log().is_closed() { Ok(Step::Over(End::Stream)) } else { self.send_front() };
+        }
         let batch = match self.cursor.peek(usize::MAX) {
             Read::Frames(batch) => batch,
             Read::Evicted => return Ok(Step::Over(End::Slow)),

@@ -76,7 +76,7 @@ impl Live {
         {
             let head = head(content_type);
             // Nobody is left who could be told of a failure: the connection ends by it.
-            let _ = ticket.play(self.container, Framing::Chunked, socket, head);
+            let _ = ticket.play(self.container, Framing::Chunked, socket, head, None);
             return std::future::pending().await;
         }
         match ticket.body(self.container) {

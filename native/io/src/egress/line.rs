@@ -1,0 +1,94 @@
+//! What whoever reads from a viewer's connection and its pump have to tell each other, where there is such a one (RTMP).
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
+
+use super::viewer::End;
+
+/// Bytes that may wait to be said: a peer that asks and asks, and reads nothing, is cut off.
+const SAID_MAX_BYTES: usize = 64 << 10;
+
+/// A line between the two.
+#[derive(Default)]
+pub(crate) struct Line {
+    has_news: AtomicBool,
+    news: Mutex<News>,
+    over: Mutex<Option<End>>,
+    bell: Notify,
+}
+
+/// What a viewer's pump has not heard yet.
+#[derive(Default)]
+pub(crate) struct News {
+    /// To be sent between two packets.
+    pub(crate) said: BytesMut,
+    /// What it wants from now on, if that has changed.
+    pub(crate) wants: Option<Wants>,
+}
+
+/// What a viewer wants of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wants {
+    pub(crate) paused: bool,
+    pub(crate) audio: bool,
+    pub(crate) video: bool,
+}
+
+impl Default for Wants {
+    fn default() -> Self {
+        Self { paused: false, audio: true, video: true }
+    }
+}
+
+impl Line {
+    /// Has the pump send `bytes` between two packets, soon; false when too much waits already.
+    pub(crate) fn say(&self, bytes: &Bytes) -> bool {
+        self.tell(|news| {
+            let fits = news.said.len() + bytes.len() <= SAID_MAX_BYTES;
+            if fits {
+                news.said.extend_from_slice(bytes);
+            }
+            fits
+        })
+    }
+
+    pub(crate) fn want(&self, wants: Wants) {
+        self.tell(|news| news.wants = Some(wants));
+    }
+
+    fn tell<T>(&self, change: impl FnOnce(&mut News) -> T) -> T {
+        let result = change(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        self.has_news.store(true, Ordering::Release);
+        result
+    }
+
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_news(&self) -> News {
+        self.has_news.store(false, Ordering::Release);
+        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The pump has let the viewer go.
+    pub(crate) fn hang_up(&self, end: End) {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(end);
+        self.bell.notify_one();
+    }
+
+    /// Waits until the pump has let the viewer go.
+    pub(crate) async fn over(&self) -> End {
+        loop {
+            if let Some(end) = *self.over.lock().unwrap_or_else(PoisonError::into_inner) {
+                return end;
+            }
+            self.bell.notified().await;
+        }
+    }
+}
