@@ -20,8 +20,8 @@ class AppSpec:
 
     gop_frames: int | None = None
     """Frames, sounds among them, up to which the present GOP is kept whole for joiners, whatever `ring_frames` says;
-    None, the default, for `ring_frames`. A GOP that outgrows it makes joiners wait for the next key frame, and is told by
-    `GOP_TRUNCATED`."""
+    None, the default, for `ring_frames`. A GOP that outgrows it makes joiners wait for the next key frame, and is told
+    by `GOP_TRUNCATED`."""
 
     gop_bytes: int | None = None
     """The same in payload bytes; None, the default, for `ring_bytes`."""

@@ -1,5 +1,7 @@
 //! What whoever reads from a viewer's connection and its pump have to tell each other, where there is such a one (RTMP).
 
+#![allow(dead_code, reason = "who reads from viewers comes next")]
+
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
