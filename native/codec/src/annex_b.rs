@@ -13,8 +13,7 @@ pub const START_CODE: [u8; 3] = [0, 0, 1];
 /// Bytes in front of the first start code belong to no unit and are passed over, and so are units of no bytes. Time grows
 /// with the length of the stream, whatever is in it.
 pub fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
-    // Made once for all the units: it chooses the vector instructions of this machine.
-    let finder = Finder::new(&START_CODE);
+    let finder = finder();
     let mut rest = split_with(&finder, stream).and_then(|(_, rest)| rest);
     std::iter::from_fn(move || {
         let (unit, behind) = split_with(&finder, rest?)?;
@@ -27,7 +26,12 @@ pub fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Where the first start code begins.
 pub fn find_start_code(stream: &[u8]) -> Option<usize> {
-    memchr::memmem::find(stream, &START_CODE)
+    finder().find(stream)
+}
+
+/// Finds start codes. Made once for many searches: it chooses the vector instructions of this machine.
+pub(crate) fn finder() -> Finder<'static> {
+    Finder::new(&START_CODE)
 }
 
 /// Whether this is a byte stream: a start code with nothing but zero bytes in front of it, or no bytes at all.

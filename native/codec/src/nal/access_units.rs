@@ -1,10 +1,11 @@
 //! The access units of a byte stream (Annex B) that has no other sign of where one ends: push bytes, get units.
 
 use bytes::{Buf, Bytes, BytesMut};
+use memchr::memmem::Finder;
 
 use crate::{
     CodecError,
-    annex_b::{START_CODE, find_start_code},
+    annex_b::{START_CODE, finder},
 };
 
 /// Where a NAL unit stands in its access unit (H.264 §7.4.1.2.3, H.265 §7.4.2.4.4, H.266 §7.4.2.4.3).
@@ -39,6 +40,7 @@ pub struct AccessUnit {
 pub struct AccessUnits {
     place: fn(&[u8]) -> Place,
     max_bytes: usize,
+    finder: Finder<'static>,
     /// From the beginning of the access unit, or of what may be one.
     buffer: BytesMut,
     /// Bytes in front of `buffer`.
@@ -62,6 +64,7 @@ impl AccessUnits {
         Self {
             place,
             max_bytes,
+            finder: finder(),
             buffer: BytesMut::new(),
             position: 0,
             scanned: 0,
@@ -111,7 +114,7 @@ impl AccessUnits {
     /// Where the next start code is, and what stands behind it.
     fn next_start(&mut self) -> Option<(usize, Place)> {
         let unseen = self.buffer.get(self.scanned..).unwrap_or_default();
-        let Some(at) = find_start_code(unseen).map(|at| self.scanned + at) else {
+        let Some(at) = self.finder.find(unseen).map(|at| self.scanned + at) else {
             // The first bytes of one may be there.
             self.scanned += unseen.len().saturating_sub(START_CODE.len() - 1);
             return None;
