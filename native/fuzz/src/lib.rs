@@ -15,6 +15,7 @@ mod flv;
 mod flv_edits;
 mod mutate;
 pub mod options;
+mod parameter_sets;
 mod random;
 mod shrink;
 pub mod sweep;

@@ -36,17 +36,12 @@ impl ProfileTierLevel {
         Ok(ptl)
     }
 
-    /// Reads it out of a record: the constraints have a number of bytes in front.
-    pub(super) fn read_record(bits: &mut BitReader<'_>, sub_layers: u8) -> Result<Self, CodecError> {
+    /// Steps over a `VvcPTLRecord`, in which the constraints have a number of bytes in front.
+    pub(super) fn skip_record(bits: &mut BitReader<'_>, sub_layers: u8) -> Result<(), CodecError> {
         bits.skip(2, "reserved")?;
-        let constraint_bytes = bits.u8(6, "num_bytes_constraint_info")?;
-        let mut ptl = Self::read_profile(bits)?;
-        for _ in 0..constraint_bytes {
-            ptl.constraint_bytes.push(bits.u8(8, "general_constraint_info")?);
-        }
-        trim(&mut ptl.constraint_bytes);
-        ptl.read_sub_layers(bits, sub_layers)?;
-        Ok(ptl)
+        let constraint_bytes = usize::from(bits.u8(6, "num_bytes_constraint_info")?);
+        bits.skip(16 + 8 * constraint_bytes, "general_profile_idc to general_constraint_info")?;
+        Self::default().read_sub_layers(bits, sub_layers)
     }
 
     fn read_profile(bits: &mut BitReader<'_>) -> Result<Self, CodecError> {

@@ -23,7 +23,7 @@ pub struct SpsInfo {
     pub vps_id: u8,
     /// Temporal sub-layers, 1 to 7.
     pub sub_layers: u8,
-    /// Profile, tier and level; empty in a set of a higher layer that leaves them to the video parameter set.
+    /// Profile, tier and level.
     pub ptl: ProfileTierLevel,
     /// `sps_gdr_enabled_flag`: whether there may be pictures of gradual decoding refresh.
     pub gradual_refresh: bool,
@@ -37,8 +37,6 @@ pub struct SpsInfo {
     pub field_seq: bool,
     /// `CtbLog2SizeY`: a coding tree unit has 2 to the power of this luma samples on each side.
     pub(super) ctu_bits: u8,
-    /// `sps_ptl_dpb_hrd_params_present_flag`.
-    pub(super) has_ptl: bool,
     /// Size, rate, colour. The height and the rate are those of pictures, even when these are fields.
     pub video: VideoInfo,
 }
@@ -76,10 +74,11 @@ impl SpsInfo {
         }
         self.video.chroma = Chroma::from_idc(bits.u8(2, "sps_chroma_format_idc")?);
         self.ctu_bits = 5 + bits.u8(2, "sps_log2_ctu_size_minus5")?;
-        self.has_ptl = bits.flag("sps_ptl_dpb_hrd_params_present_flag")?;
-        if self.has_ptl {
-            self.ptl = ProfileTierLevel::read(bits, self.sub_layers)?;
+        // Only a set of a higher layer may leave them to the video parameter set (§7.4.3.4).
+        if !bits.flag("sps_ptl_dpb_hrd_params_present_flag")? {
+            return Err(CodecError::Unsupported { what: "sequence parameter set without a profile" });
         }
+        self.ptl = ProfileTierLevel::read(bits, self.sub_layers)?;
         self.video.profile = self.ptl.profile_idc;
         self.video.level = self.ptl.level_idc;
         self.video.high_tier = self.ptl.high_tier;
@@ -116,12 +115,10 @@ impl SpsInfo {
             let extra_bytes = bits.u(2, what)? as usize;
             bits.skip(8 * extra_bytes, what)?;
         }
-        if self.has_ptl {
-            self.video.max_reorder_frames = Some(read_reorder(bits, self.sub_layers)?);
-        }
+        self.video.max_reorder_frames = Some(read_reorder(bits, self.sub_layers)?);
         let (chroma, ctu_bits, has_vps) = (self.video.chroma, self.ctu_bits, self.vps_id > 0);
         ToolsForm { chroma, ctu_bits, poc_lsb_bits, has_vps }.skip_tools(bits)?;
-        if self.has_ptl && bits.flag("sps_timing_hrd_params_present_flag")? {
+        if bits.flag("sps_timing_hrd_params_present_flag")? {
             self.video.frame_rate = read_picture_rate(bits, self.sub_layers)?;
         }
         self.field_seq = bits.flag("sps_field_seq_flag")?;

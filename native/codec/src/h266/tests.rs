@@ -218,6 +218,13 @@ fn constraints_and_sub_layers_go_from_the_set_to_the_record_and_the_string() {
     assert!(SpsInfo::parse(&head(8, plain).nal()).is_err());
 }
 
+/// Its levels would be missing in the record. Found by a sweep.
+#[test]
+fn a_set_of_the_base_layer_without_a_profile_is_refused() {
+    let bits = BitWriter::default().u(16, 0x0079).u(8, 0).u(3, 0).u(2, 1).u(2, 1).u(1, 0).u(2, 0).ues(&[640, 480]);
+    assert!(matches!(SpsInfo::parse(&bits.u(2, 0).ue(2).nal()), Err(CodecError::Unsupported { .. })));
+}
+
 #[test]
 fn the_codec_string_writes_constraints_in_base_32() {
     let string = |constraint_bytes: &[u8]| {

@@ -36,7 +36,7 @@ pub struct VvcConfig {
     pub pps: Vec<Bytes>,
     /// What else the record holds: decoding capability and operating point information, adaptation parameter sets, SEI.
     pub others: Vec<Bytes>,
-    /// Profile, tier and level: of the record, or of the first sequence parameter set.
+    /// Profile, tier and level of the first sequence parameter set.
     pub ptl: ProfileTierLevel,
     /// What the first sequence parameter set says; [`SpsInfo::parse`] tells more.
     pub info: VideoInfo,
@@ -55,11 +55,13 @@ impl VvcConfig {
         let head = fields.u8("LengthSizeMinusOne")?;
         let nal_length_size = nal_length_size(head >> 1, 0)?;
         let mut config = Self { nal_length_size, ..Self::default() };
-        let record_ptl = if head & 1 == 1 { Some(read_ptl(&record, &mut fields)?) } else { None };
+        if head & 1 == 1 {
+            skip_ptl(&record, &mut fields)?;
+        }
         for _ in 0..fields.u8("num_of_arrays")? {
             config.read_array(&mut fields)?;
         }
-        config.read_facts(record_ptl)?;
+        config.read_facts()?;
         Ok(Self { record, ..config })
     }
 
@@ -144,7 +146,7 @@ impl VvcConfig {
         check_sets(&self.vps, |set| nal_type(set) == NAL_VPS, MAX_SETS, "video parameter set")?;
         check_sets(&self.sps, |set| nal_type(set) == NAL_SPS, MAX_SETS, "sequence parameter set")?;
         check_sets(&self.pps, |set| nal_type(set) == NAL_PPS, MAX_SETS, "picture parameter set")?;
-        let first = self.read_facts(None)?;
+        let first = self.read_facts()?;
         self.nal_length_size = 4;
         self.record = self.build_record(&first);
         check_record_bytes(self.record.len())?;
@@ -152,11 +154,11 @@ impl VvcConfig {
     }
 
     /// Sets `ptl` and `info` by the first sequence parameter set of the base layer, and returns it.
-    fn read_facts(&mut self, record_ptl: Option<ProfileTierLevel>) -> Result<SpsInfo, CodecError> {
+    fn read_facts(&mut self) -> Result<SpsInfo, CodecError> {
         let first = self.sps.iter().find(|set| layer_id(set) == 0);
         let first = first.ok_or(CodecError::Malformed { what: "no sequence parameter set", offset: 0 })?;
         let first = SpsInfo::parse(first)?;
-        self.ptl = if first.has_ptl { first.ptl.clone() } else { record_ptl.unwrap_or_default() };
+        self.ptl = first.ptl.clone();
         self.info = first.video.clone();
         Ok(first)
     }
@@ -211,7 +213,7 @@ fn is_single(nal_type: u8) -> bool {
 }
 
 /// From `ols_idx` to `avg_frame_rate`.
-fn read_ptl(record: &Bytes, fields: &mut Fields<'_>) -> Result<ProfileTierLevel, CodecError> {
+fn skip_ptl(record: &Bytes, fields: &mut Fields<'_>) -> Result<(), CodecError> {
     let mut bits = BitReader::new(record);
     bits.skip(8 * fields.offset, "ols_idx")?;
     bits.skip(9, "ols_idx")?;
@@ -219,10 +221,10 @@ fn read_ptl(record: &Bytes, fields: &mut Fields<'_>) -> Result<ProfileTierLevel,
     bits.skip(2, "constant_frame_rate")?;
     bits.skip(2, "chroma_format_idc")?;
     bits.skip(8, "bit_depth_minus8")?;
-    let ptl = ProfileTierLevel::read_record(&mut bits, sub_layers)?;
+    ProfileTierLevel::skip_record(&mut bits, sub_layers)?;
     bits.skip(48, "max_picture_width to avg_frame_rate")?;
     fields.offset = bits.offset();
-    Ok(ptl)
+    Ok(())
 }
 
 /// What tells one set of a kind from another: layer and id, which stands at the beginning of each.

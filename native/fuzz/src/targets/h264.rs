@@ -51,6 +51,7 @@ fn run(input: &Input) -> usize {
     let bytes = Bytes::copy_from_slice(&input.bytes);
     if let Ok(info) = SpsInfo::parse(&bytes) {
         check_info(&info.video);
+        assert!(info.vui.max_reorder_frames.is_none_or(|frames| frames <= 16), "{info:?}");
     }
     for length_size in [0, 1, 2, 3, 4] {
         check_access_unit(&bytes, length_size);
@@ -71,6 +72,7 @@ fn check_config(config: &AvcConfig) -> usize {
     let canonical = config.clone().into_canonical();
     assert_eq!(AvcConfig::parse(canonical.record.clone()).as_ref(), Ok(&canonical), "the canonical record");
     match AvcConfig::from_parameter_sets(config.sps.clone(), config.pps.clone()) {
+        // The parameter set extensions stay behind.
         Ok(made) => {
             assert_eq!(AvcConfig::parse(made.record.clone()).as_ref(), Ok(&made), "the record that was made");
             assert_eq!((&made.sps, &made.pps, &made.info), (&config.sps, &config.pps, &config.info));
@@ -120,8 +122,9 @@ fn check_canonical(canonical: &Canonical, nals: &[&[u8]]) {
     let again = to_canonical(canonical.payload.clone(), 4);
     let expected = Canonical { payload: canonical.payload.clone(), ..Canonical::default() };
     assert_eq!(again, Ok(expected), "the form of the bus is the form of the bus");
-    // Nothing to compare with; it must end.
-    h264::is_random_access(nal_units(&canonical.payload, 4).flatten());
+    // Nothing to compare with; they must end.
+    let nals = || nal_units(&canonical.payload, 4).flatten();
+    let _ = (h264::is_random_access(nals()), h264::is_reference(nals()), h264::hdr(nals()));
 }
 
 fn is_taken_out(nal: &[u8]) -> bool {

@@ -4,11 +4,14 @@ mod aac;
 mod ac3;
 mod amf0;
 mod amf3;
+mod annex_b;
 mod av1;
 mod flac;
 mod flv_file;
 mod flv_tags;
 mod h264;
+mod h265;
+mod h266;
 mod latm;
 mod mpeg_audio;
 mod names;
@@ -16,6 +19,7 @@ mod opus;
 mod pcm;
 mod rtmp_chunk;
 mod rtmp_conn;
+mod sei;
 mod vp8;
 mod vp9;
 
@@ -27,11 +31,14 @@ pub const ALL: &[Target] = &[
     ac3::TARGET,
     amf0::TARGET,
     amf3::TARGET,
+    annex_b::TARGET,
     av1::TARGET,
     flac::TARGET,
     flv_file::TARGET,
     flv_tags::TARGET,
     h264::TARGET,
+    h265::TARGET,
+    h266::TARGET,
     latm::TARGET,
     mpeg_audio::TARGET,
     names::TARGET,
@@ -39,6 +46,7 @@ pub const ALL: &[Target] = &[
     pcm::TARGET,
     rtmp_chunk::TARGET,
     rtmp_conn::TARGET,
+    sei::TARGET,
     vp8::TARGET,
     vp9::TARGET,
 ];
@@ -62,16 +70,19 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 18] = [
+    const REQUIRED: [&str; 22] = [
         "aac",
         "ac3",
         "amf0",
         "amf3",
+        "annex_b",
         "av1",
         "flac",
         "flv_file",
         "flv_tags",
         "h264",
+        "h265",
+        "h266",
         "latm",
         "mpeg_audio",
         "names",
@@ -79,6 +90,7 @@ mod tests {
         "pcm",
         "rtmp_chunk",
         "rtmp_conn",
+        "sei",
         "vp8",
         "vp9",
     ];
