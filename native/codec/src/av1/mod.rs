@@ -5,6 +5,7 @@
 //! - `frame`: what is known of a frame without decoding it (§5.9.2).
 //! - `metadata`: HDR and ITU-T T.35 messages (§5.8).
 //! - `record`: `AV1CodecConfigurationRecord` (AV1-ISOBMFF §2.3), read and made, and the `codecs` parameter (§5).
+//! - `units`: where the temporal units of a whole stream begin (§7.5, Annex B).
 //! - `canonical`: any form of a temporal unit to the one form of the bus.
 //!
 //! Clauses without another name are of the AV1 bitstream specification.
@@ -17,6 +18,7 @@ mod record;
 mod sequence;
 #[cfg(test)]
 mod tests;
+mod units;
 
 pub use canonical::{Canonical, annex_b_to_canonical, to_canonical};
 pub use frame::{FrameHeader, FrameType, is_random_access, is_reference};
@@ -27,3 +29,4 @@ pub use obu::{
 };
 pub use record::{Av1Config, MAX_RECORD_BYTES};
 pub use sequence::{DecoderModel, OperatingPoint, SequenceHeader};
+pub use units::{annex_b_temporal_units, temporal_units};

@@ -173,6 +173,32 @@ fn frames_that_nobody_needs_are_known() {
     assert!(is_reference(&unhex("3202 3203"), &sequence), "cut off: in doubt it is");
 }
 
+#[test]
+fn streams_are_cut_into_temporal_units() {
+    let units = VECTORS.map(unhex);
+    let stream = units.concat();
+    let cut: Vec<_> = temporal_units(&stream).map(Result::unwrap).collect();
+    assert_eq!(cut, units.each_ref().map(Vec::as_slice));
+    // Without a delimiter in front, and cut off within the last.
+    let cut: Vec<_> = temporal_units(&stream[2..stream.len() - 1]).collect();
+    assert_eq!(cut[0], Ok(&units[0][2..]));
+    assert_eq!((cut.len(), cut[4].is_err()), (5, true));
+    assert_eq!(temporal_units(&[]).count(), 0);
+    let sized = |unit: &Vec<u8>| [vec![u8::try_from(unit.len()).unwrap()], unit.clone()].concat();
+    let annex_b: Vec<u8> = units.iter().flat_map(sized).collect();
+    let cut: Vec<_> = annex_b_temporal_units(&annex_b).map(Result::unwrap).collect();
+    assert_eq!(cut, units.each_ref().map(Vec::as_slice));
+    let cut: Vec<_> = annex_b_temporal_units(&annex_b[..annex_b.len() - 1]).collect();
+    let place = annex_b.len() - units[4].len() - 1;
+    assert_eq!(cut[4], Err(CodecError::Malformed { what: "temporal_unit_size", offset: place }));
+    assert_eq!(cut.len(), 5);
+    mutations(0x71, 20_000, &[&stream, &annex_b], |stream| {
+        let bytes: usize = temporal_units(stream).flatten().map(<[u8]>::len).sum();
+        assert!(bytes <= stream.len() && temporal_units(stream).skip_while(Result::is_ok).count() <= 1);
+        assert!(annex_b_temporal_units(stream).skip_while(Result::is_ok).count() <= 1);
+    });
+}
+
 /// Key frames in all the ways in which they are none to enter at.
 #[test]
 fn forward_key_frames_are_no_random_access_points() {

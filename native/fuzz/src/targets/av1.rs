@@ -51,7 +51,8 @@ fn run(input: &Input) -> usize {
 
 /// The canonical form is canonical, and says of itself what was said of it.
 fn check_unit(unit: &Bytes) {
-    let _ = (av1::hdr(unit), av1::metadata(unit).count());
+    let _ = (av1::hdr(unit), av1::metadata(unit).count(), av1::annex_b_temporal_units(unit).count());
+    assert!(av1::temporal_units(unit).flatten().map(<[u8]>::len).sum::<usize>() <= unit.len());
     let Ok(canonical) = to_canonical(unit.clone()) else { return };
     assert!(canonical.payload.len() <= unit.len() + 5, "at most a size is added");
     assert_eq!(to_canonical(canonical.payload.clone()).as_ref(), Ok(&canonical));
