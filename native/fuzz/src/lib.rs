@@ -13,6 +13,7 @@ mod bit_edits;
 mod checks;
 mod flv;
 mod flv_edits;
+mod mp4;
 mod mutate;
 pub mod options;
 mod parameter_sets;
