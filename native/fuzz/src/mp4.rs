@@ -1,9 +1,6 @@
 //! MP4 files, and edits that know boxes.
 
-use crate::{
-    mutate::edge,
-    random::Random,
-};
+use crate::{mutate::edge, random::Random};
 
 /// What ffmpeg wrote; see the README beside them.
 const FILES: [&[u8]; 6] = [
@@ -22,8 +19,8 @@ const COUNTED: [&[u8; 4]; 10] =
     [b"stts", b"ctts", b"stsc", b"stsz", b"stz2", b"stco", b"co64", b"stss", b"elst", b"trun"];
 /// Types that something is turned into.
 const TYPES: [&[u8; 4]; 24] = [
-    b"moov", b"moof", b"mdat", b"traf", b"trak", b"free", b"stz2", b"co64", b"stss", b"ctts", b"avc3", b"hev1", b"encv", b"mp4a",
-    b"sowt", b"twos", b"ipcm", b"Opus", b"fLaC", b"ac-3", b"ec-3", b"av01", b"vp09", b"emsg",
+    b"moov", b"moof", b"mdat", b"traf", b"trak", b"free", b"stz2", b"co64", b"stss", b"ctts", b"avc3", b"hev1",
+    b"encv", b"mp4a", b"sowt", b"twos", b"ipcm", b"Opus", b"fLaC", b"ac-3", b"ec-3", b"av01", b"vp09", b"emsg",
 ];
 
 /// Whole files.
@@ -84,7 +81,8 @@ pub fn edit_boxes(random: &mut Random, bytes: &mut Vec<u8>) {
         5 => {
             // Another box behind it, of anywhere in the file.
             let other = random.pick(&boxes).cloned().unwrap_or(chosen.clone());
-            let both = [chosen.at..chosen.end, other.at..other.end].map(|range| bytes.get(range).unwrap_or_default().to_vec());
+            let both =
+                [chosen.at..chosen.end, other.at..other.end].map(|range| bytes.get(range).unwrap_or_default().to_vec());
             replace(bytes, &boxes, &chosen, &both.concat());
         }
         6 | 7 => edit_count(random, bytes, &boxes),
@@ -135,7 +133,8 @@ mod tests {
     fn boxes_of_the_vectors_are_found_and_cover_them() {
         for file in files() {
             let boxes = find_boxes(&file);
-            let top: usize = boxes.iter().filter(|found| found.parents.is_empty()).map(|found| found.end - found.at).sum();
+            let top: usize =
+                boxes.iter().filter(|found| found.parents.is_empty()).map(|found| found.end - found.at).sum();
             assert_eq!(top, file.len());
             assert!(boxes.len() > 40 && boxes.iter().any(|found| COUNTED.contains(&&found.kind)));
         }
@@ -149,7 +148,10 @@ mod tests {
             let mut file = random.pick(&files()).cloned().unwrap();
             edit_boxes(&mut random, &mut file);
             let boxes = find_boxes(&file);
-            whole += usize::from(boxes.iter().filter(|found| found.parents.is_empty()).map(|f| f.end - f.at).sum::<usize>() == file.len());
+            whole += usize::from(
+                boxes.iter().filter(|found| found.parents.is_empty()).map(|f| f.end - f.at).sum::<usize>()
+                    == file.len(),
+            );
         }
         assert!((500..1_000).contains(&whole), "{whole} of 1000");
     }

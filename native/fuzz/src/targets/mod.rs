@@ -13,6 +13,10 @@ mod h264;
 mod h265;
 mod h266;
 mod latm;
+mod mp4_esds;
+mod mp4_index;
+mod mp4_push;
+mod mp4_round;
 mod mpeg_audio;
 mod names;
 mod opus;
@@ -40,6 +44,10 @@ pub const ALL: &[Target] = &[
     h265::TARGET,
     h266::TARGET,
     latm::TARGET,
+    mp4_esds::TARGET,
+    mp4_index::TARGET,
+    mp4_push::TARGET,
+    mp4_round::TARGET,
     mpeg_audio::TARGET,
     names::TARGET,
     opus::TARGET,
@@ -84,6 +92,10 @@ mod tests {
         "h265",
         "h266",
         "latm",
+        "mp4_esds",
+        "mp4_index",
+        "mp4_push",
+        "mp4_round",
         "mpeg_audio",
         "names",
         "opus",

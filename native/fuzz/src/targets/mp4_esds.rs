@@ -5,7 +5,6 @@ use arcly_pack::{Item, mp4::Mp4Demuxer};
 
 use super::Target;
 use crate::{
-    avc::unhex,
     mp4::files,
     mutate::{Input, MAX_INPUT_BYTES},
 };
@@ -13,17 +12,27 @@ use crate::{
 pub const TARGET: Target =
     Target { name: "mp4_esds", vectors, edit: None, buffered_bytes_max: 2 * MAX_INPUT_BYTES, run };
 
-/// AAC with lengths of one and of four bytes, MP3 without specific info, MPEG-2 AAC, all flags, AC-3.
-const VECTORS: [&str; 5] = [
-    "0380808025000200048080801740150000000001f4000001f4000580808005121056e500068080800102",
-    "031900000004114015000000000000000000000000050212100601 02",
-    "0380808017000000048080800d6b1500000000fa000000fa00068080800102",
-    "031c0000e00001000130aabb0411671500000000000000000000000005021210",
-    "0316000000040da515000000000000000000000000060102",
-];
-
+/// AAC with lengths of four bytes and of one, MP3 without specific info, MPEG-2 AAC with all flags, AC-3.
 fn vectors() -> Vec<Vec<u8>> {
-    VECTORS.iter().map(|vector| unhex(vector)).collect()
+    vec![
+        esds(&[0, 1, 0], 0x40, &[0x12, 0x10, 0x56, 0xe5, 0], 4),
+        esds(&[0, 1, 0], 0x40, &[0x12, 0x10], 1),
+        esds(&[0, 0, 0], 0x6b, &[], 4),
+        esds(&[0, 0, 0xe0, 0, 1, 3, b'u', b'r', b'l', 0, 2], 0x67, &[0x12, 0x10], 1),
+        esds(&[0, 0, 0], 0xa5, &[], 2),
+    ]
+}
+
+fn esds(head: &[u8], object: u8, specific: &[u8], length_bytes: usize) -> Vec<u8> {
+    let specific = if specific.is_empty() { Vec::new() } else { descriptor(5, specific, length_bytes) };
+    let config = [&[object, 0x15, 0, 0, 0, 0, 0, 0xfa, 0, 0, 0, 0xfa, 0][..], &specific].concat();
+    let body = [head, &descriptor(4, &config, length_bytes), &descriptor(6, &[2], length_bytes)].concat();
+    descriptor(3, &body, length_bytes)
+}
+
+fn descriptor(tag: u8, body: &[u8], length_bytes: usize) -> Vec<u8> {
+    let length = (1..length_bytes).map(|_| 0x80).chain([body.len() as u8]);
+    [tag].into_iter().chain(length).chain(body.iter().copied()).collect()
 }
 
 /// `moov` of the first vector with another `esds` in its sample entry.
@@ -36,7 +45,8 @@ fn file(esds: &[u8]) -> Option<Vec<u8>> {
     let mut changed = file.clone();
     // All boxes around it: those that begin in front of it and end behind it.
     for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4a"] {
-        let around = file.windows(4).enumerate().take(at).filter(|(_, window)| window == kind).last()?.0.checked_sub(4)?;
+        let around =
+            file.windows(4).enumerate().take(at).filter(|(_, window)| window == kind).last()?.0.checked_sub(4)?;
         let size = i64::from(u32::from_be_bytes(*file.get(around..)?.first_chunk()?)).saturating_add(grown);
         changed.get_mut(around..)?.iter_mut().zip((size as u32).to_be_bytes()).for_each(|(byte, new)| *byte = new);
     }
@@ -67,9 +77,9 @@ mod tests {
 
     #[test]
     fn the_vectors_are_read() {
-        let sounds = vectors().iter().map(|esds| {
+        let sounds = vectors().into_iter().map(|esds| {
             let mut demuxer = Mp4Demuxer::new();
-            demuxer.push(&file(esds).unwrap()).unwrap();
+            demuxer.push(&file(&esds).unwrap()).unwrap();
             let Some(Item::Tracks(tracks)) = demuxer.poll() else { panic!("no tracks") };
             tracks.len()
         });

@@ -38,7 +38,9 @@ fn run(input: &Input) -> usize {
     let mut held = 0;
     let whole = read(Input::whole(input.bytes.clone()).pieces(), &mut held);
     let in_pieces = read(input.pieces(), &mut held);
-    assert_eq!(in_pieces, whole, "the cuts change the frames");
+    let differs = in_pieces.items.iter().zip(&whole.items).position(|(piece, whole)| piece != whole);
+    let counts = (in_pieces.items.len(), whole.items.len(), &in_pieces.error, &whole.error);
+    assert!(in_pieces == whole, "the cuts change the frames: {counts:?}, first at {differs:?}");
     held
 }
 

@@ -49,7 +49,8 @@ fn tracks() -> Option<TrackSet> {
 fn frames(bytes: &[u8]) -> Vec<(Frame, bool)> {
     let (records, _) = bytes.as_chunks::<FRAME_BYTES>();
     let mut dts = [0_i64; 2];
-    let frame = |&[bits, length, step_high, step_low, offset, sign, duration_high, duration_low]: &[u8; FRAME_BYTES]| {
+    let frame = |&[bits, length, step_high, step_low, offset, sign, duration_high, duration_low]: &[u8;
+                      FRAME_BYTES]| {
         let track = bits & 1;
         let at = dts.get_mut(usize::from(track))?;
         let step = i64::from(u16::from_be_bytes([step_high, step_low]));
@@ -61,14 +62,16 @@ fn frames(bytes: &[u8]) -> Vec<(Frame, bool)> {
         let payload = if track == 1 { nal } else { [&(nal.len() as u32).to_be_bytes()[..], &nal].concat() };
         let flags = if is_key { FrameFlags::KEY } else { FrameFlags::NONE };
         let duration = u32::from(u16::from_be_bytes([duration_high, duration_low]));
-        let frame = Frame { track: TrackId(track), flags, pts: *at + offset, dts: *at, duration, payload: payload.into() };
+        let frame =
+            Frame { track: TrackId(track), flags, pts: *at + offset, dts: *at, duration, payload: payload.into() };
         Some((frame, bits & 4 != 0))
     };
     records.iter().filter_map(frame).collect()
 }
 
 fn run(input: &Input) -> usize {
-    let Some((tracks, mut muxer)) = tracks().and_then(|tracks| Some((Fmp4Muxer::new(&tracks).ok()?, tracks))).map(|(m, t)| (t, m))
+    let Some((tracks, mut muxer)) =
+        tracks().and_then(|tracks| Some((Fmp4Muxer::new(&tracks).ok()?, tracks))).map(|(m, t)| (t, m))
     else {
         return 0;
     };

@@ -209,7 +209,7 @@ impl Mp4Index {
     fn read_sample(&mut self, index: usize, sample: &Sample) -> Result<Option<Step>, PackError> {
         if !is_readable(sample) || sample.end() > self.file_bytes {
             self.dropped_frames += u64::from(sample.bytes > 0);
-            self.tracks.step(index, self.file_bytes);
+            self.tracks.leave_out(index, sample, self.file_bytes);
             return Ok(None);
         }
         if self.places.is_some()

@@ -28,7 +28,7 @@ pub const MAX_READ_TRACKS: usize = 64;
 pub const MAX_MOOV_BYTES: u64 = 128 << 20;
 /// Bytes of a `moof`, which must be held whole: a million samples.
 pub const MAX_MOOF_BYTES: u64 = 16 << 20;
-/// Bytes of one sample. A larger one is left out.
+/// Bytes of one sample. A larger one is left out, and all that follow it in its track.
 pub const MAX_SAMPLE_BYTES: u32 = 32 << 20;
 
 /// One access unit as the container describes it; times are those of the media, in ticks of its timescale.

@@ -35,6 +35,10 @@ pub struct Mp4Demuxer {
     begin: u64,
     /// Where the next box begins, which may be far ahead.
     next_box: u64,
+    /// What is in front of this is not needed any more, whether it has come yet or not.
+    passed: u64,
+    /// The stream is known to have so many bytes: a box began there, or a sample ended.
+    known: u64,
     movie: Option<Movie>,
     tracks: Tracks,
     next_dts: Vec<i64>,
@@ -111,10 +115,9 @@ impl Mp4Demuxer {
 
     fn take(&mut self, mut piece: &[u8]) -> Result<(), PackError> {
         while !piece.is_empty() {
-            let wanted = self.wanted_from();
             // What nobody waits for is never copied.
-            if self.buffer.is_empty() && wanted > self.begin {
-                let skipped = usize::try_from(wanted - self.begin).unwrap_or(usize::MAX).min(piece.len());
+            if self.buffer.is_empty() && self.passed > self.begin {
+                let skipped = usize::try_from(self.passed - self.begin).unwrap_or(usize::MAX).min(piece.len());
                 self.begin += skipped as u64;
                 piece = piece.get(skipped..).unwrap_or_default();
                 continue;
@@ -132,8 +135,9 @@ impl Mp4Demuxer {
     fn read(&mut self) -> Result<(), PackError> {
         loop {
             while self.read_sample(false) {}
+            let is_read = self.read_box()?;
             self.drop_front();
-            if !self.read_box()? {
+            if !is_read {
                 return Ok(());
             }
         }
@@ -147,8 +151,9 @@ impl Mp4Demuxer {
     }
 
     fn drop_front(&mut self) {
-        let wanted = self.wanted_from();
-        let count = usize::try_from(wanted.saturating_sub(self.begin)).unwrap_or(usize::MAX).min(self.buffer.len());
+        self.passed = self.wanted_from().max(self.passed);
+        let count =
+            usize::try_from(self.passed.saturating_sub(self.begin)).unwrap_or(usize::MAX).min(self.buffer.len());
         self.buffer.advance(count);
         self.begin += count as u64;
     }
@@ -164,8 +169,9 @@ impl Mp4Demuxer {
     fn read_box(&mut self) -> Result<bool, PackError> {
         let offset = self.next_box;
         let Some(available) = self.end().checked_sub(offset) else { return Ok(false) };
-        let Some(bytes) = self.bytes(offset, available) else { return Ok(false) };
-        let Some(header) = BoxHeader::parse(bytes, offset)? else { return Ok(false) };
+        let begin = self.bytes(offset, available).unwrap_or_default();
+        let Some(header) = BoxHeader::parse(begin, offset)? else { return Ok(false) };
+        self.known = self.known.max(offset);
         let box_end = header.size.map_or(u64::MAX, |size| offset.saturating_add(size));
         if header.kind == *b"mdat" && self.movie.is_none() {
             return Err(PackError::Unsupported { what: "MP4 with moov behind its media, in pieces" });
@@ -182,8 +188,9 @@ impl Mp4Demuxer {
         if size > available {
             return Ok(false);
         }
-        let body = bytes.get(header.header_bytes as usize..size as usize).unwrap_or_default();
-        let body = Body { bytes: Bytes::copy_from_slice(body), offset: offset + header.header_bytes };
+        let at = offset + header.header_bytes;
+        let body = self.bytes(at, size - header.header_bytes).unwrap_or_default();
+        let body = Body { bytes: Bytes::copy_from_slice(body), offset: at };
         self.next_box = box_end;
         self.read_whole_box(&header.kind, &body, offset)?;
         Ok(true)
@@ -235,42 +242,56 @@ impl Mp4Demuxer {
 
     /// Gives out one sample, or leaves one out that cannot be; false when the next one is not there yet. `any`: in the order of the
     /// bytes, if that of the times cannot be had.
+    ///
+    /// What comes out depends on the bytes alone, not on how they were cut: samples lie in front of the box that is read next, and what is
+    /// in front of all that is still needed is gone at once.
     fn read_sample(&mut self, any: bool) -> bool {
+        let is_read = self.read_next_sample(any);
+        self.drop_front();
+        is_read
+    }
+
+    fn read_next_sample(&mut self, any: bool) -> bool {
         let Some((index, sample)) = self.tracks.earliest() else { return false };
-        if sample.offset < self.begin || !is_readable(&sample) {
-            return self.leave_out(index, sample.bytes > 0);
+        if !is_readable(&sample) || sample.offset < self.passed {
+            return self.leave_out(index, &sample);
         }
-        if sample.end() <= self.end() {
+        let end = self.end().min(self.next_box);
+        if sample.end() <= end {
             return self.give_out(index, &sample);
         }
         let is_full = self.buffer.len() >= MAX_HELD_BYTES;
         if !any && !is_full {
             return false;
         }
-        let (begin, end) = (self.begin, self.end());
+        let passed = self.passed;
         let whole = self
             .tracks
             .peek()
-            .filter(|(_, sample)| sample.offset >= begin && sample.end() <= end && is_readable(sample));
+            .filter(|(_, sample)| sample.offset >= passed && sample.end() <= end && is_readable(sample));
         match whole.min_by_key(|(_, sample)| sample.offset) {
             Some((index, sample)) => self.give_out(index, &sample),
             // Something is described that is so far ahead that nothing can be kept for it.
-            None if is_full => self.leave_out(index, true),
+            None if is_full => {
+                self.dropped_frames += 1;
+                self.tracks.stop(index);
+                true
+            }
             None => false,
         }
     }
 
-    fn leave_out(&mut self, index: usize, counts: bool) -> bool {
-        let end = self.end();
-        self.dropped_frames += u64::from(counts);
-        self.tracks.step(index, end);
+    fn leave_out(&mut self, index: usize, sample: &Sample) -> bool {
+        self.dropped_frames += u64::from(sample.bytes > 0);
+        self.tracks.leave_out(index, sample, self.known);
         true
     }
 
     fn give_out(&mut self, index: usize, sample: &Sample) -> bool {
         let payload = self.bytes(sample.offset, u64::from(sample.bytes)).map(Bytes::copy_from_slice);
-        let (end, payload) = (self.end(), payload.unwrap_or_default());
-        self.tracks.step(index, end);
+        let payload = payload.unwrap_or_default();
+        self.known = self.known.max(sample.end());
+        self.tracks.step(index, self.known);
         match self.tracks.convert(index, sample, payload) {
             Ok(Output { changed, frame }) => {
                 if changed {

@@ -247,6 +247,17 @@ impl Tracks {
         }
     }
 
+    /// Goes behind a sample that cannot be read. One that is too large ends its track: nothing says that there are any bytes for all
+    /// that may follow it.
+    pub fn leave_out(&mut self, index: usize, sample: &Sample, file_bytes: u64) {
+        if sample.bytes > MAX_SAMPLE_BYTES { self.stop(index) } else { self.step(index, file_bytes) }
+    }
+
+    /// Nothing more comes of a track.
+    pub fn stop(&mut self, index: usize) {
+        self.readers.get_mut(index).into_iter().for_each(TrackReader::stop);
+    }
+
     /// A sample as a frame.
     pub fn convert(&mut self, index: usize, sample: &Sample, payload: Bytes) -> Result<Output, PackError> {
         let reader = self.readers.get_mut(index);

@@ -1,6 +1,6 @@
 //! Packets as ffprobe sees them, beside frames as we see them, in both directions.
 
-use std::path::Path;
+use std::{path::Path, sync::LazyLock};
 
 use arcly_bus::FrameFlags;
 use arcly_codec::MediaKind;
@@ -39,8 +39,12 @@ pub(super) fn packets(directory: &Path, file: &str, stream: &str) -> (Vec<Packet
 
 /// CRC-32 of IEEE 802.3, as ffprobe has it.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-    !bytes.iter().fold(!0_u32, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
+    static TABLE: LazyLock<[u32; 256]> = LazyLock::new(|| {
+        let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        std::array::from_fn(|index| (0..8).fold(index as u32, step))
+    });
+    let table: &[u32; 256] = &TABLE;
+    !bytes.iter().fold(!0_u32, |crc, &byte| crc >> 8 ^ table[usize::from(crc as u8 ^ byte)])
 }
 
 /// Frames and packets are the same: bytes, key flags of video, times within a tick of either clock.
