@@ -45,8 +45,7 @@ fn file(esds: &[u8]) -> Option<Vec<u8>> {
     let mut changed = file.clone();
     // All boxes around it: those that begin in front of it and end behind it.
     for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4a"] {
-        let around =
-            file.windows(4).enumerate().take(at).filter(|(_, window)| window == kind).last()?.0.checked_sub(4)?;
+        let around = file.get(..at)?.windows(4).rposition(|window| window == kind)?.checked_sub(4)?;
         let size = i64::from(u32::from_be_bytes(*file.get(around..)?.first_chunk()?)).saturating_add(grown);
         changed.get_mut(around..)?.iter_mut().zip((size as u32).to_be_bytes()).for_each(|(byte, new)| *byte = new);
     }

@@ -30,7 +30,8 @@ pub const TARGET: Target = Target {
 fn vectors() -> Vec<Vec<u8>> {
     let stream = |frames: u8, per_fragment: u8| {
         let frame = |index: u8| {
-            let bits = index % 2 | u8::from(index % 12 == 0) << 1 | u8::from(index % per_fragment == 0) << 2;
+            let (key, end) = (u8::from(index.is_multiple_of(12)), u8::from(index.is_multiple_of(per_fragment)));
+            let bits = (index % 2) | (key << 1) | (end << 2);
             [bits, 10 + index, 0x0b, 0xbb, index % 3, 0, 4, 0]
         };
         (0..frames).flat_map(frame).collect::<Vec<u8>>()
