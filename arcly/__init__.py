@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from arcly._native import __version__
 
 if TYPE_CHECKING:
-    from arcly._native import Demuxer, MediaFrame, PublishSession, StreamKey, Track
+    from arcly._native import MediaFrame, PublishSession, StreamKey, Track
     from arcly.app import AppSpec
     from arcly.contract import (
         Credentials,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from arcly.origin import HttpOrigin
     from arcly.packagers.hls import HlsPackager
     from arcly.protocols.rtmp import RtmpHandler
+    from arcly.sinks.file import FileSink
     from arcly.sources.file import FileSource
     from arcly.stream import StreamHandle
     from arcly.subscription import Subscription
@@ -59,9 +60,9 @@ __all__ = [
     "AppSpec",
     "ClosedError",
     "Credentials",
-    "Demuxer",
     "Engine",
     "EventBus",
+    "FileSink",
     "FileSource",
     "FrameSink",
     "HlsPackager",
@@ -104,7 +105,7 @@ __all__ = [
 # Names are imported when they are first used: asyncio alone costs more than all of arcly, and who only asks for the
 # version or the header should not wait for it.
 _MODULES = {
-    "arcly._native": "Demuxer MediaFrame PublishSession StreamKey Track",
+    "arcly._native": "MediaFrame PublishSession StreamKey Track",
     "arcly.app": "AppSpec",
     "arcly.contract": (
         "Credentials EventBus FrameSink InboundProtocol IngestContext MediaSink MediaSource Muxer Packager "
@@ -119,6 +120,7 @@ _MODULES = {
     "arcly.origin": "HttpOrigin",
     "arcly.packagers.hls": "HlsPackager",
     "arcly.protocols.rtmp": "RtmpHandler",
+    "arcly.sinks.file": "FileSink",
     "arcly.sources.file": "FileSource",
     "arcly.stream": "StreamHandle",
     "arcly.subscription": "Subscription",

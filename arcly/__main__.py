@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
+from typing import TypeAlias
 
 from arcly import __version__
 
@@ -34,24 +36,48 @@ watch:
 """
 
 
+PROBE = """\
+Show what is in a media file or stream: tracks, groups of pictures, bit rates, and faults of its timestamps.
+
+The file is read once, whatever its size. The exit status is 0 when there was something to report.
+"""
+
+PROBE_EXAMPLES = """\
+examples:
+  arcly probe clip.mp4
+  arcly probe recording.ts --json | jq .tracks[0].gop
+  arcly probe http://localhost:8888/live/cam.flv --seconds 10
+"""
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
-        from arcly.server.serve import run
+        run = import_module(f"arcly.server.{options.command}").run
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("arcly"):
             raise
-        print(f"arcly serve needs the package {error.name}: pip install 'arcly[server]'", file=sys.stderr)
+        print(f"arcly {options.command} needs the package {error.name}: pip install 'arcly[server]'", file=sys.stderr)
         return 1
-    return run(options)
+    status: int = run(options)
+    return status
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="arcly", description=DESCRIPTION)
     top.add_argument("--version", action="version", version=f"arcly {__version__}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    add_serve(commands)
+    add_probe(commands)
+    return top
+
+
+def add_serve(commands: Commands) -> None:
+    """Add `arcly serve`."""
     serve = commands.add_parser(
         "serve",
         help="run a server",
@@ -80,7 +106,20 @@ def parser() -> argparse.ArgumentParser:
         default="info",
         help="how much is said on standard error (default: %(default)s)",
     )
-    return top
+
+
+def add_probe(commands: Commands) -> None:
+    """Add `arcly probe`."""
+    probe = commands.add_parser(
+        "probe",
+        help="show what is in a media file or stream",
+        description=PROBE,
+        epilog=PROBE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    probe.add_argument("source", metavar="FILE|URL", help="MPEG-TS, FLV or MP4, live or not")
+    probe.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    probe.add_argument("--seconds", type=float, metavar="N", help="stop after so long: a live stream has no end")
 
 
 if __name__ == "__main__":

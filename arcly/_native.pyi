@@ -81,9 +81,6 @@ class Track:
 
     Args:
         id: number within the stream, 0 to 255; by convention 0 is the first video and 1 the first audio track.
-        codec: `"H264"`, `"H265"`, `"H266"`, `"AV1"`, `"VP9"`, `"VP8"`, `"AAC"`, `"Opus"`, `"MP3"`, `"MP2"`, `"AC3"`,
-            `"EAC3"`, `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`, `"ID3"`, `"SCTE35"` or `"KLV"`; any case.
-
         codec: `"H264"`, `"H265"`, `"H266"`, `"AV1"`, `"VP9"`, `"VP8"`; `"AAC"`, `"Opus"`, `"MP3"`, `"MP2"`, `"AC3"`,
             `"EAC3"`, `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`; `"ID3"`, `"SCTE35"` or `"KLV"`; in any case.
         config: the codec's record, for H.264 the AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1), for AAC
@@ -407,44 +404,59 @@ class Cursor:
 
 @final
 class Demuxer:
-    """A container format on its way into a stream: bytes in, tracks and frames out, in the form of the bus.
+    """A container on its way into a stream: bytes in, tracks and frames out, in the form of the bus.
 
     It is the receive buffer of an `asyncio.BufferedProtocol` at the same time: `get_buffer` gives native memory, and
     `buffer_updated` reads what a socket has put there.
 
     Args:
-        format: `"flv"`.
+        format: `"ts"` (MPEG-TS of 188, 192 or 204 bytes a packet), `"flv"` (with Enhanced RTMP) or `"mp4"`
+            (fragmented, or with `moov` in front).
+        program: which program of a transport stream is read; default the first with media.
 
     Raises:
         MisuseError: the format is unknown.
     """
 
-    def __new__(cls, format: str) -> Demuxer: ...
+    def __new__(cls, format: str, *, program: int | None = None) -> Demuxer: ...
+    def feed(self, data: Buffer) -> list[MediaFrame]:
+        """Take the next bytes, however many; return the frames that are complete now, each with its `tracks`.
+
+        What is damaged is left out and counted in `broken`. From 4 KiB on the GIL is released.
+
+        Raises:
+            MalformedError: this is not the format; what follows cannot be understood either.
+            UnsupportedError: it is, and holds nothing that arcly can carry.
+            LimitExceededError: it asks for more memory than a demuxer may hold.
+        """
+
+    def finish(self) -> list[MediaFrame]:
+        """Nothing more comes: return the last frames. Raises as `feed`, if there never was a frame."""
+
     def get_buffer(self, sizehint: int | None = None) -> memoryview:
         """Return the receive buffer: 64 KiB, writable, always the same."""
 
     def buffer_updated(self, count: int) -> None:
-        """Take the first `count` bytes of the receive buffer.
+        """Take the first `count` bytes of the receive buffer; `send_to` hands out what comes of them.
 
         Raises:
-            MalformedError: this is not the format; what follows cannot be understood either.
-            LimitExceededError: 65 536 items wait to be taken.
             MisuseError: `count` is more than the buffer holds.
+            LimitExceededError: 65 536 items wait to be taken.
+            MalformedError, UnsupportedError: as `feed`.
         """
 
-    def feed(self, data: Buffer) -> None:
-        """Take the next bytes from somewhere else. Raises as `buffer_updated`."""
-
-    def poll(self) -> list[Track] | MediaFrame | None:
-        """Return the next item: all tracks, in front of the first frame for which they hold and at each change, or a
-        frame; None when more bytes are needed."""
-
     def send_to(self, sink: contract.FrameSink | PublishSession) -> int:
-        """Hand all items to `sink`; return how many frames that were. Into an `arcly.PublishSession` no Python runs.
+        """Hand all that waits to `sink`, changes of the tracks at their place; return how many frames that were.
+
+        Into an `arcly.PublishSession` no Python runs.
 
         Raises:
             ClosedError: the stream has ended.
         """
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The tracks of the newest frame that was handed out."""
 
     @property
     def broken(self) -> int:
@@ -455,6 +467,149 @@ class Demuxer:
         """Why the last of them was left out."""
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Muxer:
+    """Frames in the form of the bus to the bytes of a container. A `contract.Muxer`.
+
+    The bytes of all calls, one behind the other, are a file or a live stream of it.
+
+    Args:
+        format: `"ts"`, `"flv"` or `"mp4"` (fragmented).
+        fragment_s: MP4: a fragment ends at the first key frame after so many seconds (without video: at any frame),
+            default 1; 0 makes one of every frame, for the least delay.
+
+    Raises:
+        MisuseError: the format is unknown.
+    """
+
+    def __new__(cls, format: str, *, fragment_s: float = 1.0) -> Muxer: ...
+    def set_tracks(self, tracks: Sequence[Track]) -> bytes:
+        """Begin, or go over to other tracks; return the bytes for that.
+
+        Raises:
+            UnsupportedError: the format cannot carry one of them.
+            MisuseError: there is none, or two have one id.
+        """
+
+    def write(self, frame: MediaFrame) -> bytes:
+        """Return the bytes for a frame; perhaps none yet.
+
+        Where `frame.tracks` are others than before, goes over to them.
+
+        Raises:
+            MalformedError: the frame is not in the form of the bus.
+            UnsupportedError, MisuseError: as `set_tracks`.
+        """
+
+    def finish(self) -> bytes:
+        """Return the last bytes."""
+
+@final
+class MediaReader:
+    """A media file as frames: MPEG-TS, FLV or MP4, told by its contents, read a piece at a time. Blocks; the GIL is
+    released meanwhile.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: it cannot be opened.
+        UnsupportedError: it is none of these.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str]) -> MediaReader: ...
+    def read(self, max_frames: int = 256) -> list[MediaFrame]:
+        """Return the next frames, in the order of the file: fewer than asked for only at the end, none behind it.
+
+        Raises:
+            OSError: it cannot be read on.
+            MalformedError: it is broken beyond use.
+        """
+
+    def rewind(self) -> None:
+        """Go back to the beginning."""
+
+    @property
+    def format(self) -> str:
+        """`"ts"`, `"flv"` or `"mp4"`."""
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The tracks of the newest frame."""
+
+    @property
+    def broken(self) -> int:
+        """Parts that could not be used."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last of them could not."""
+
+@final
+class CodecInfo:
+    """What a codec configuration says. Fields that a kind of media does not have are None."""
+
+    codec: str
+    """As `Track.codec`."""
+    kind: str
+    """`"video"`, `"audio"` or `"data"`."""
+    rfc6381: str
+    """The codec as browsers want it (RFC 6381); empty for what has no such name."""
+    clock_rate_hz: int
+    """Ticks per second of timestamps on the bus."""
+    width: int | None
+    """Pixels, after cropping."""
+    height: int | None
+    """Pixels, after cropping."""
+    frame_rate: tuple[int, int] | None
+    """Frames per second as a fraction in lowest terms; None when the configuration does not say."""
+    sample_aspect_ratio: tuple[int, int] | None
+    """Width to height of a pixel; None when the configuration does not say."""
+    profile: int | None
+    """As the codec numbers it: `profile_idc`, `general_profile_idc`, `seq_profile`."""
+    level: int | None
+    """As the codec numbers it: `level_idc`, `general_level_idc`, `seq_level_idx`."""
+    high_tier: bool | None
+    """Whether the high tier is used (H.265, H.266, AV1)."""
+    bit_depth: int | None
+    """Bits per luma sample."""
+    chroma: str | None
+    """`"4:0:0"`, `"4:2:0"`, `"4:2:2"` or `"4:4:4"`."""
+    colour: tuple[int, int, int, bool] | None
+    """Primaries, transfer, matrix by the code points of ITU-T H.273 (2: unspecified), and whether the range is full."""
+    max_reorder_frames: int | None
+    """Frames that may be decoded before and shown after another; 0: no B-frames; None when it is not said."""
+    sample_rate_hz: int | None
+    """Samples per second that come out of the decoder."""
+    channels: int | None
+    """Channels; 0 when only the stream itself says it."""
+    samples_per_frame: int | None
+    """Samples of one channel in a frame; 0 when they vary."""
+    bits_per_sample: int | None
+    """Of lossless codecs; 0 for others."""
+
+def inspect(codec_name: str, config: Buffer) -> CodecInfo:
+    """Return what a configuration record says; codecs and records as in `Track`.
+
+    Raises:
+        MalformedError: the record is broken.
+        UnsupportedError: it is valid and says something that arcly cannot carry.
+        MisuseError: the codec is unknown.
+    """
+
+def sniff(beginning: Buffer) -> str | None:
+    """Return what a file or stream is by its first kilobyte: `"ts"`, `"flv"`, `"mp4"`, or None for none of them."""
+
+def config_from_frame(codec_name: str, data: Buffer) -> bytes:
+    """Return the configuration record that an access unit carries in itself, as elementary streams have it: parameter
+    sets behind start codes, a sequence header, an ADTS header, a frame header.
+
+    Raises:
+        MalformedError: it has none: it is not the first one, or no key frame.
+        UnsupportedError: the codec has none in-band.
+        MisuseError: the codec is unknown.
+    """
 
 @final
 class LoopHub:
@@ -723,9 +878,17 @@ class HlsOutput:
 
 @final
 class FilePlayer:
-    """Native half of `arcly.FileSource`: publishes an FLV file in real time."""
+    """Native half of `arcly.FileSource`."""
 
-    def __new__(cls, engine: Engine, session: PublishSession, data: bytes, *, looped: bool) -> FilePlayer: ...
+    def __new__(
+        cls,
+        engine: Engine,
+        session: PublishSession,
+        path: str | os.PathLike[str],
+        *,
+        looped: bool,
+        real_time: bool,
+    ) -> FilePlayer: ...
     def stop(self) -> None:
         """Stop, and end the stream."""
 

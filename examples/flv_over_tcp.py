@@ -7,6 +7,7 @@ import asyncio
 import logging
 
 import arcly
+from arcly.media import Demuxer
 
 
 class FlvOverTcp:
@@ -28,7 +29,7 @@ class FlvOverTcp:
 class Connection(asyncio.BufferedProtocol):
     def __init__(self, handler: FlvOverTcp, context: arcly.IngestContext) -> None:
         self.handler, self.context = handler, context
-        self.demuxer = arcly.Demuxer("flv")
+        self.demuxer = Demuxer("flv")
         self.session: arcly.contract.PublishSession | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:

@@ -1,9 +1,15 @@
 //! `FilePlayer`.
 
-use bytes::Bytes;
-use pyo3::prelude::*;
+use std::path::PathBuf;
 
-use crate::{engine::Engine, error::MalformedError, session::PublishSession};
+use arcly_io::file::{FileError, FileErrorKind, PlayOptions, play};
+use pyo3::{exceptions::PyOSError, prelude::*};
+
+use crate::{
+    engine::Engine,
+    error::{MalformedError, UnsupportedError},
+    session::PublishSession,
+};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -12,15 +18,39 @@ pub struct FilePlayer(arcly_io::file::Player);
 #[pymethods]
 impl FilePlayer {
     #[new]
-    #[pyo3(signature = (engine, session, data, *, looped))]
-    fn new(engine: &Engine, session: &PublishSession, data: &[u8], looped: bool) -> PyResult<Self> {
-        let runtime = engine.runtime_handle()?;
-        let clip = arcly_io::file::Clip::from_flv(Bytes::copy_from_slice(data))
-            .map_err(|error| MalformedError::new_err(error.to_string()))?;
-        Ok(Self(arcly_io::file::play(&runtime, clip, session.take()?, looped)))
+    #[pyo3(signature = (engine, session, path, *, looped, real_time))]
+    fn new(
+        py: Python<'_>,
+        engine: &Engine,
+        session: &PublishSession,
+        path: PathBuf,
+        looped: bool,
+        real_time: bool,
+    ) -> PyResult<Self> {
+        let (runtime, publisher) = (engine.runtime_handle()?, session.take()?);
+        let options = PlayOptions { looped, real_time };
+        let player = py.detach(|| play(&runtime, &path, publisher, options));
+        player.map(Self).map_err(from_file)
     }
 
     fn stop(&self) {
         self.0.stop();
+    }
+}
+
+pub fn from_file(error: FileError) -> PyErr {
+    let text = error.to_string();
+    match error.kind {
+        // The errno first: Python makes FileNotFoundError and its like of it.
+        FileErrorKind::Io(io) => match io.raw_os_error() {
+            Some(number) => {
+                let reason = io.to_string();
+                let reason = reason.split(" (os error").next().unwrap_or(&reason).to_owned();
+                PyOSError::new_err((number, reason, error.path.display().to_string()))
+            }
+            None => PyOSError::new_err(text),
+        },
+        FileErrorKind::Unknown => UnsupportedError::new_err(text),
+        FileErrorKind::Media(_) => MalformedError::new_err(text),
     }
 }

@@ -47,7 +47,7 @@ mod _native {
         hub::{LoopHub, WakeToken},
         inbox::{Inbox, PlayRequest, PublishRequest},
         key::StreamKey,
-        media::Demuxer,
+        media::{CodecInfo, Demuxer, MediaReader, Muxer, config_from_frame, inspect, sniff},
         rtmp::RtmpListener,
         session::PublishSession,
         stream::StreamHandle,

@@ -1,11 +1,11 @@
 //! `Track`.
 
 use arcly_bus::TrackId;
-use arcly_codec::{Codec, CodecConfig};
+use arcly_codec::CodecConfig;
 use bytes::Bytes;
 use pyo3::{prelude::*, types::PyBytes};
 
-use crate::error::{from_codec, misuse};
+use crate::{error::from_codec, media};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, eq, module = "arcly")]
@@ -17,11 +17,7 @@ impl Track {
     #[new]
     #[pyo3(signature = (id, codec, config))]
     fn new(id: u8, codec: &str, config: &[u8]) -> PyResult<Self> {
-        let codec = codec.parse().map_err(|_| {
-            let known = Codec::ALL.map(Codec::name).join(", ");
-            misuse(format!("unknown codec {codec:?}; known are {known}"))
-        })?;
-        let config = CodecConfig::parse(codec, Bytes::copy_from_slice(config)).map_err(from_codec)?;
+        let config = CodecConfig::parse(media::codec(codec)?, Bytes::copy_from_slice(config)).map_err(from_codec)?;
         Ok(Self(arcly_bus::Track::new(TrackId(id), config)))
     }
 

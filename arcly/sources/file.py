@@ -6,48 +6,50 @@ import asyncio
 from pathlib import Path
 
 from arcly._bridge import native_session
-from arcly._native import FilePlayer, StreamKey
+from arcly._native import FilePlayer, PublishSession, StreamKey
 from arcly.contract import IngestContext
-
-FILE_BYTES_MAX = 256 << 20
-"""Largest file that is played: it is held in memory as a whole."""
 
 
 class FileSource:
-    """Publishes an FLV file (H.264, AAC) in real time. An `InboundProtocol`.
+    """Publishes an MPEG-TS, FLV or MP4 file. An `InboundProtocol`. What the file is, is told by its contents.
 
-    When it is looped the timestamps go on at each repetition, for ever: to viewers it is one endless stream.
+    It is read a piece at a time, however large it is. When it is looped the timestamps go on at each repetition, for
+    ever: to viewers it is one endless stream.
 
     Args:
-        path: the file, at most 256 MiB.
+        path: the file.
         key: where it is published.
         loop: start again at the end, default True; else the stream ends with the file.
+        real_time: publish each frame when its time has come, default True; else as fast as the file can be read, and
+            readers that are slower skip.
     """
 
     name = "file"
 
-    def __init__(self, path: str | Path, key: StreamKey, *, loop: bool = True) -> None:
+    def __init__(self, path: str | Path, key: StreamKey, *, loop: bool = True, real_time: bool = True) -> None:
         self._path = Path(path)
         self._key = key
         self._loop = loop
+        self._real_time = real_time
         self._player: FilePlayer | None = None
 
     async def start(self, context: IngestContext) -> None:
-        """Read the file and start publishing.
+        """Open the file and start publishing. What goes wrong later ends the stream, with the reason.
 
         Raises:
-            OSError: the file cannot be read.
-            MalformedError: it is not FLV.
+            OSError: the file cannot be opened.
+            UnsupportedError: it is neither MPEG-TS, FLV nor MP4.
             AlreadyPublishingError, LimitExceededError, ClosedError: the key cannot be had.
         """
-        data = await asyncio.to_thread(self._read)
         session = await context.start_publish(self._key, protocol=self.name)
-        self._player = FilePlayer(context.native, native_session(session), data, looped=self._loop)
+        try:
+            self._player = await asyncio.to_thread(self._play, context, native_session(session))
+        except BaseException as error:
+            session.end(str(error))
+            raise
 
-    def _read(self) -> bytes:
-        if self._path.stat().st_size > FILE_BYTES_MAX:
-            raise OSError(f"{self._path} is larger than {FILE_BYTES_MAX >> 20} MiB")
-        return self._path.read_bytes()
+    def _play(self, context: IngestContext, session: PublishSession) -> FilePlayer:
+        return FilePlayer(context.native, session, self._path, looped=self._loop, real_time=self._real_time)
 
     async def stop(self) -> None:
         """Stop publishing."""

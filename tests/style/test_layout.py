@@ -46,7 +46,7 @@ def test_unsafe_is_where_it_may_be() -> None:
     }
     capi = {f"src/capi/{name}.rs" for name in ("batch", "frame", "mod", "object", "stream")}
     seams = {f"native/io/src/egress/{name}.rs" for name in ("poll", "socket")}
-    assert found == capi | seams | {"native/bus/src/chunk.rs", "src/buffer.rs", "src/frame.rs", "src/media.rs"}
+    assert found == capi | seams | {"native/bus/src/chunk.rs", "src/buffer.rs", "src/frame.rs", "src/media/demuxer.rs"}
 
 
 def test_importing_arcly_imports_no_server_dependency() -> None:

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,77 @@ async def test_a_file_that_is_played_once_ends_its_stream(
         await eventually(lambda: engine.get_stream(KEY) is None)
 
 
-async def test_what_is_no_flv_is_malformed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["ts", "flv", "mp4"])
+async def test_every_container_plays_and_loops(
+    tmp_path: Path, clip: Callable[..., Path], ffmpeg: str, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    """All pictures of two repetitions, evenly spaced through the seam."""
+    path = tmp_path / f"short.{ending}"
+    source = clip(seconds=2, sample_rate_hz=48_000, b_frames=0)
+    made = await run(ffmpeg, "-v", "error", "-i", source, "-c", "copy", path)
+    assert made.returncode == 0
+    async with arcly.Engine(arcly.FileSource(path, KEY)) as engine:
+        times = []
+        async with engine.get_stream(KEY).subscribe(tracks=[0]) as subscription:
+            async for frame in subscription:
+                assert not frame.is_discontinuity
+                times.append(frame.dts)
+                if len(times) == 75:
+                    break
+    steps = {later - earlier for earlier, later in pairwise(times)}
+    # A repetition begins behind the longest track: its sound may be up to a frame longer than its pictures.
+    assert steps <= set(range(3600 - 90, 3600 + 90 + 2880)), steps
+    assert not [line for line in caplog.messages if "has changed" in line], "the tracks are the same in each loop"
+
+
+async def test_as_fast_as_possible_takes_less_than_the_file_lasts(tmp_path: Path, clip: Callable[..., Path]) -> None:
+    """All frames of a minute; nobody waits for the clock."""
+    path = clip(seconds=60, size="160x90")
+    app = arcly.AppSpec(ring_frames=8192)
+    source = arcly.FileSource(path, KEY, loop=False, real_time=False)
+    async with arcly.Engine(default_app=app) as engine:
+        events = engine.events()
+        await source.start(engine)
+        ended = [event async for event in until_ended(events)]
+        await source.stop()
+    lasted_ms = ended[-1].at_unix_ms - ended[0].at_unix_ms
+    assert lasted_ms < 30_000
+    assert "end of the file" in (ended[-1].reason or "")
+
+
+async def until_ended(events: AsyncIterator[arcly.StreamEvent]) -> AsyncIterator[arcly.StreamEvent]:
+    """The events up to the end of the publish."""
+    async for event in events:
+        yield event
+        if event.kind is arcly.StreamEventKind.PUBLISH_ENDED:
+            await events.aclose()
+
+
+async def test_a_file_larger_than_memory_would_be_read_piece_by_piece(
+    tmp_path: Path, clip: Callable[..., Path], ffmpeg: str
+) -> None:
+    """A transport stream of a gigabyte, nearly all of it null packets, plays without a gigabyte of memory."""
+    import resource
+
+    path = tmp_path / "large.ts"
+    await run(ffmpeg, "-v", "error", "-i", clip(seconds=1), "-c", "copy", path)
+    nulls = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 1024
+    with path.open("ab") as file:
+        for _ in range(512):
+            file.write(nulls)
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    source = arcly.FileSource(path, KEY, loop=False, real_time=False)
+    async with arcly.Engine(source) as engine:
+        await eventually(lambda: engine.get_stream(KEY) is None)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 60_000
+
+
+async def test_what_is_no_media_is_said(tmp_path: Path) -> None:
     path = tmp_path / "x.flv"
-    path.write_bytes(b"this is not FLV at all")
-    with pytest.raises(arcly.MalformedError, match="FLV"):
+    path.write_bytes(b"this is no media at all")
+    with pytest.raises(arcly.UnsupportedError, match="neither MPEG-TS, FLV nor MP4"):
         async with arcly.Engine(arcly.FileSource(path, KEY)):
+            pass
+    with pytest.raises(FileNotFoundError, match=r"missing\.ts"):
+        async with arcly.Engine(arcly.FileSource(tmp_path / "missing.ts", KEY)):
             pass

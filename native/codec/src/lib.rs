@@ -21,6 +21,7 @@ pub mod flac;
 pub mod h264;
 pub mod h265;
 pub mod h266;
+mod in_band;
 pub mod mpeg_audio;
 pub mod nal;
 pub mod opus;

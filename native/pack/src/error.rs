@@ -4,6 +4,8 @@ use std::fmt;
 
 use arcly_codec::CodecError;
 
+use crate::flv::{FlvError, Foreign};
+
 /// Why a frame or a set of tracks was not packed. The packer is as it was before the call and takes the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,6 +58,17 @@ impl From<CodecError> for PackError {
             CodecError::Unsupported { what } => Self::Unsupported { what },
             CodecError::LimitExceeded { limit, max, seen } => Self::LimitExceeded { limit, max, seen },
             _ => Self::Unsupported { what: "codec data" },
+        }
+    }
+}
+
+impl From<FlvError> for PackError {
+    fn from(error: FlvError) -> Self {
+        match error {
+            FlvError::Malformed { what, offset } => Self::Malformed { what, offset },
+            FlvError::Unsupported { what: Foreign::Named(what) } => Self::Unsupported { what },
+            FlvError::Unsupported { .. } => Self::Unsupported { what: "Enhanced RTMP FourCC" },
+            FlvError::LimitExceeded { limit, max, seen } => Self::LimitExceeded { limit, max, seen },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Containers and packagers: frames to bytes and playlists, bytes to frames. No I/O, no clock.
 
+pub mod container;
 pub mod flv;
 pub mod hls;
 pub mod mp4;

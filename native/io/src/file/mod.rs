@@ -1,7 +1,7 @@
 //! Files as publishers.
 
-mod clip;
+mod read;
 mod to_bus;
 
-pub use clip::Clip;
-pub use to_bus::{Player, play};
+pub use read::{FileError, FileErrorKind, MediaReader};
+pub use to_bus::{PlayOptions, Player, play};

@@ -1,4 +1,4 @@
-//! `Demuxer`: a container format on its way into a stream, its bytes received in native memory.
+//! `Demuxer`: a container on its way into a stream, its bytes received in native memory.
 
 use std::{
     cell::UnsafeCell,
@@ -9,21 +9,19 @@ use std::{
 };
 
 use arcly_bus::{Frame, Track, TrackSet};
-use arcly_pack::{
-    Item,
-    flv::{FlvDemuxer, FlvError, FlvReader},
-};
+use arcly_pack::{Item, container::ContainerDemuxer};
 use pyo3::{
-    IntoPyObjectExt, ffi, intern,
+    ffi, intern,
     prelude::*,
-    types::{PyList, PyMemoryView},
+    types::{PyBytes, PyList, PyMemoryView},
 };
 
 use crate::{
     buffer::{Lent, export, with_bytes},
-    error::{LimitExceededError, MalformedError, from_bus, misuse},
+    error::{LimitExceededError, from_bus, misuse},
     frame::MediaFrame,
     lock,
+    media::{container, from_pack},
     session::PublishSession,
     track,
 };
@@ -34,8 +32,11 @@ const RECEIVE_BYTES: usize = 64 << 10;
 /// Items that may wait to be taken: a caller that never takes any must not fill the memory.
 const ITEMS_MAX: usize = 64 << 10;
 
+/// Input from which on the GIL is worth giving up while it is read.
+const GIL_FREE_BYTES: usize = 4 << 10;
+
 /// See `_native.pyi`.
-#[pyclass(frozen, module = "arcly._native")]
+#[pyclass(frozen, module = "arcly.media")]
 pub struct Demuxer {
     receive: Receive,
     state: Mutex<State>,
@@ -49,48 +50,30 @@ struct Receive(Box<[UnsafeCell<u8>]>);
 unsafe impl Sync for Receive {}
 
 struct State {
-    reader: FlvReader,
-    demuxer: FlvDemuxer,
+    demuxer: ContainerDemuxer,
     tracks: Arc<TrackSet>,
     waiting: VecDeque<Item>,
-    /// Parts that were left out, and why the last one was.
-    broken: u64,
-    problem: Option<String>,
+}
+
+/// An item, tracks told apart from frames.
+enum Popped {
+    Tracks(Vec<Track>),
+    Frame(Frame),
 }
 
 impl State {
-    fn new() -> Self {
-        let (reader, demuxer) = (FlvReader::new(), FlvDemuxer::new());
-        Self { reader, demuxer, tracks: Arc::default(), waiting: VecDeque::new(), broken: 0, problem: None }
+    fn feed(&mut self, bytes: &[u8]) -> PyResult<()> {
+        let pushed = self.demuxer.push(bytes);
+        self.collect()?;
+        pushed.map_err(from_pack)
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> PyResult<()> {
-        self.reader.feed(bytes);
-        while let Some(tag) = self.next_tag()? {
-            if let Err(error) = self.demuxer.push(tag.kind, tag.timestamp_ms, tag.body) {
-                self.leave_out(&error);
-            }
-            self.waiting.extend(std::iter::from_fn(|| self.demuxer.poll()));
-            if self.waiting.len() > ITEMS_MAX {
-                return Err(LimitExceededError::new_err(format!("{ITEMS_MAX} items wait to be taken")));
-            }
+    fn collect(&mut self) -> PyResult<()> {
+        self.waiting.extend(std::iter::from_fn(|| self.demuxer.poll()));
+        if self.waiting.len() > ITEMS_MAX {
+            return Err(LimitExceededError::new_err(format!("{ITEMS_MAX} items wait to be taken")));
         }
         Ok(())
-    }
-
-    fn next_tag(&mut self) -> PyResult<Option<arcly_pack::flv::Tag>> {
-        loop {
-            match self.reader.next_tag() {
-                Ok(tag) => return Ok(tag),
-                Err(error @ FlvError::Unsupported { .. }) => self.leave_out(&error),
-                Err(error) => return Err(MalformedError::new_err(error.to_string())),
-            }
-        }
-    }
-
-    fn leave_out(&mut self, error: &FlvError) {
-        self.broken += 1;
-        self.problem = Some(error.to_string());
     }
 
     /// The next item; tracks become the ones of the frames that follow.
@@ -107,11 +90,6 @@ impl State {
             }
         }
     }
-}
-
-enum Popped {
-    Tracks(Vec<Track>),
-    Frame(Frame),
 }
 
 impl Demuxer {
@@ -148,6 +126,18 @@ impl Demuxer {
         }
         Ok(frames)
     }
+
+    /// All frames that wait.
+    fn take(&self) -> Vec<MediaFrame> {
+        let mut state = lock(&self.state);
+        let mut frames = Vec::new();
+        while let Some(popped) = state.pop() {
+            if let Popped::Frame(frame) = popped {
+                frames.push(MediaFrame::new(frame, &state.tracks));
+            }
+        }
+        frames
+    }
 }
 
 fn list(py: Python<'_>, tracks: Vec<Track>) -> PyResult<Bound<'_, PyList>> {
@@ -157,12 +147,38 @@ fn list(py: Python<'_>, tracks: Vec<Track>) -> PyResult<Bound<'_, PyList>> {
 #[pymethods]
 impl Demuxer {
     #[new]
-    fn new(format: &str) -> PyResult<Self> {
-        if format != "flv" {
-            return Err(misuse(format!("unknown format {format:?}; known is flv")));
-        }
+    #[pyo3(signature = (format, *, program=None))]
+    fn new(format: &str, program: Option<u16>) -> PyResult<Self> {
+        let demuxer = ContainerDemuxer::new(container(format)?, program);
         let receive = Receive((0..RECEIVE_BYTES).map(|_| UnsafeCell::new(0)).collect());
-        Ok(Self { receive, state: Mutex::new(State::new()) })
+        let state = State { demuxer, tracks: Arc::default(), waiting: VecDeque::new() };
+        Ok(Self { receive, state: Mutex::new(state) })
+    }
+
+    fn feed(&self, data: &Bound<'_, PyAny>) -> PyResult<Vec<MediaFrame>> {
+        match data.cast_exact::<PyBytes>() {
+            // Nobody can change them, so nobody has to be kept from it.
+            Ok(bytes) if bytes.as_bytes().len() >= GIL_FREE_BYTES => {
+                let bytes = bytes.as_bytes();
+                data.py().detach(|| lock(&self.state).feed(bytes))?;
+            }
+            _ => match with_bytes(data, |bytes| (bytes.len() >= GIL_FREE_BYTES).then(|| bytes.to_vec()))? {
+                Some(copy) => data.py().detach(|| lock(&self.state).feed(&copy))?,
+                None => with_bytes(data, |bytes| lock(&self.state).feed(bytes))??,
+            },
+        }
+        Ok(self.take())
+    }
+
+    fn finish(&self) -> PyResult<Vec<MediaFrame>> {
+        let finished = {
+            let mut state = lock(&self.state);
+            let finished = state.demuxer.finish();
+            state.collect()?;
+            finished
+        };
+        finished.map_err(from_pack)?;
+        Ok(self.take())
     }
 
     #[pyo3(signature = (sizehint=None))]
@@ -182,18 +198,6 @@ impl Demuxer {
         lock(&self.state).feed(bytes)
     }
 
-    fn feed(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        with_bytes(data, |bytes| lock(&self.state).feed(bytes))?
-    }
-
-    fn poll(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match self.pop() {
-            Some((Popped::Tracks(tracks), _)) => list(py, tracks)?.into_py_any(py).map(Some),
-            Some((Popped::Frame(frame), tracks)) => MediaFrame::new(frame, &tracks).into_py_any(py).map(Some),
-            None => Ok(None),
-        }
-    }
-
     fn send_to(&self, sink: &Bound<'_, PyAny>) -> PyResult<usize> {
         match sink.cast::<PublishSession>() {
             Ok(session) => self.send_to_native(session.get()),
@@ -202,13 +206,18 @@ impl Demuxer {
     }
 
     #[getter]
+    fn tracks(&self) -> Vec<track::Track> {
+        lock(&self.state).tracks.tracks.iter().cloned().map(track::Track).collect()
+    }
+
+    #[getter]
     fn broken(&self) -> u64 {
-        lock(&self.state).broken
+        lock(&self.state).demuxer.left_out().count
     }
 
     #[getter]
     fn problem(&self) -> Option<String> {
-        lock(&self.state).problem.clone()
+        lock(&self.state).demuxer.left_out().last
     }
 
     /// Exports the receive buffer, writable.

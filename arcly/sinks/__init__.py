@@ -1,0 +1,1 @@
+"""Where frames go: sinks that the package brings along."""

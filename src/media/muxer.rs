@@ -1,0 +1,96 @@
+//! `Muxer`: frames to the bytes of a container.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use arcly_bus::TrackSet;
+use arcly_pack::container::{Container, ContainerMuxer, MuxOptions};
+use pyo3::{prelude::*, types::PyBytes};
+
+use crate::{
+    error::misuse,
+    frame::MediaFrame,
+    lock,
+    media::{container, from_pack},
+    rtmp::seconds,
+    session::check_ids,
+    track::Track,
+};
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly.media")]
+pub struct Muxer {
+    container: Container,
+    options: MuxOptions,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// None before the first tracks.
+    muxer: Option<ContainerMuxer>,
+    out: Vec<u8>,
+}
+
+impl State {
+    fn take<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes = PyBytes::new(py, &self.out);
+        self.out.clear();
+        bytes
+    }
+
+    /// Begins with these tracks, or goes over to them.
+    fn configure(&mut self, container: Container, options: MuxOptions, tracks: Arc<TrackSet>) -> PyResult<()> {
+        match &mut self.muxer {
+            Some(muxer) => muxer.reconfigure(tracks, &mut self.out).map_err(from_pack),
+            None => {
+                self.muxer = Some(ContainerMuxer::new(container, tracks, options).map_err(from_pack)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Muxer {
+    #[new]
+    #[pyo3(signature = (format, *, fragment_s=1.0))]
+    fn new(format: &str, fragment_s: f64) -> PyResult<Self> {
+        let options = MuxOptions { fragment: seconds(fragment_s)?.min(Duration::from_secs(3600)) };
+        Ok(Self { container: container(format)?, options, state: Mutex::default() })
+    }
+
+    fn set_tracks<'py>(&self, py: Python<'py>, tracks: Vec<PyRef<'py, Track>>) -> PyResult<Bound<'py, PyBytes>> {
+        let tracks: Vec<_> = tracks.iter().map(|track| track.0.clone()).collect();
+        check_ids(&tracks)?;
+        let mut state = lock(&self.state);
+        let revision = state.muxer.as_ref().map_or(1, |muxer| muxer.tracks().revision.wrapping_add(1));
+        state.configure(self.container, self.options, Arc::new(TrackSet { revision, tracks }))?;
+        Ok(state.take(py))
+    }
+
+    fn write<'py>(&self, py: Python<'py>, frame: &MediaFrame) -> PyResult<Bound<'py, PyBytes>> {
+        let mut state = lock(&self.state);
+        let written = state.muxer.as_ref().map(ContainerMuxer::tracks);
+        let is_same =
+            written.is_some_and(|written| Arc::ptr_eq(written, &frame.tracks) || written.tracks == frame.tracks.tracks);
+        if !is_same {
+            state.configure(self.container, self.options, frame.tracks.clone())?;
+        }
+        let State { muxer, out } = &mut *state;
+        let muxer = muxer.as_mut().ok_or_else(|| misuse("no tracks"))?;
+        let written = muxer.write(&frame.frame, out).map_err(from_pack);
+        let bytes = state.take(py);
+        written.map(|()| bytes)
+    }
+
+    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut state = lock(&self.state);
+        let State { muxer, out } = &mut *state;
+        let finished = muxer.as_mut().map_or(Ok(()), |muxer| muxer.finish(out)).map_err(from_pack);
+        let bytes = state.take(py);
+        finished.map(|()| bytes)
+    }
+}

@@ -1,0 +1,89 @@
+//! `MediaReader`: a media file as frames.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use arcly_bus::TrackSet;
+use arcly_io::file::{FileError, MediaReader as Reader};
+use arcly_pack::{Item, container::Container};
+use pyo3::prelude::*;
+
+use crate::{buffer::with_bytes, file::from_file, frame::MediaFrame, lock, track::Track};
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly.media")]
+pub struct MediaReader {
+    container: Container,
+    state: Mutex<State>,
+}
+
+struct State {
+    reader: Reader,
+    tracks: Arc<TrackSet>,
+}
+
+impl State {
+    /// Up to `max` frames; fewer only at the end.
+    fn read(&mut self, max: usize) -> Result<Vec<MediaFrame>, FileError> {
+        let mut frames = Vec::new();
+        while frames.len() < max {
+            match self.reader.next_item()? {
+                Some(Item::Tracks(tracks)) => {
+                    let revision = self.tracks.revision.wrapping_add(1);
+                    self.tracks = Arc::new(TrackSet { revision, tracks });
+                }
+                Some(Item::Frame(frame)) => frames.push(MediaFrame::new(frame, &self.tracks)),
+                Some(Item::EndOfSequence) => {}
+                None => break,
+            }
+        }
+        Ok(frames)
+    }
+}
+
+#[pymethods]
+impl MediaReader {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let reader = py.detach(|| Reader::open(&path)).map_err(from_file)?;
+        let container = reader.container();
+        Ok(Self { container, state: Mutex::new(State { reader, tracks: Arc::default() }) })
+    }
+
+    #[pyo3(signature = (max_frames=256))]
+    fn read(&self, py: Python<'_>, max_frames: usize) -> PyResult<Vec<MediaFrame>> {
+        py.detach(|| lock(&self.state).read(max_frames)).map_err(from_file)
+    }
+
+    fn rewind(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| lock(&self.state).reader.rewind()).map_err(from_file)
+    }
+
+    #[getter]
+    fn format(&self) -> &'static str {
+        self.container.name()
+    }
+
+    #[getter]
+    fn tracks(&self) -> Vec<Track> {
+        lock(&self.state).tracks.tracks.iter().cloned().map(Track).collect()
+    }
+
+    #[getter]
+    fn broken(&self) -> u64 {
+        lock(&self.state).reader.left_out().count
+    }
+
+    #[getter]
+    fn problem(&self) -> Option<String> {
+        lock(&self.state).reader.left_out().last
+    }
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+pub fn sniff(beginning: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
+    with_bytes(beginning, |bytes| Container::sniff(bytes).map(Container::name))
+}

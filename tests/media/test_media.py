@@ -1,0 +1,214 @@
+"""Demuxers, muxers and configurations as Python sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run
+
+import arcly
+from arcly.contract import Muxer as MuxerContract
+from arcly.drive import drive_to
+from arcly.media import CodecInfo, Demuxer, MediaReader, Muxer, config_from_frame, inspect, sniff
+
+Clip = Callable[..., Path]
+
+
+def frames_of(path: Path) -> list[arcly.MediaFrame]:
+    """All frames of a file."""
+    reader, frames = MediaReader(path), []
+    while found := reader.read():
+        frames += found
+    assert (reader.broken, reader.problem) == (0, None)
+    return frames
+
+
+def facts(frames: list[arcly.MediaFrame]) -> list[tuple[int, int, int, bytes]]:
+    """What must survive a container."""
+    return sorted((frame.track, frame.dts, frame.pts, bytes(frame)) for frame in frames)
+
+
+@pytest.mark.parametrize("format", ["ts", "flv", "mp4"])
+def test_a_file_goes_through_every_container_and_comes_back(clip: Clip, format: str) -> None:
+    frames = frames_of(clip(seconds=2))
+    muxer = Muxer(format)
+    assert isinstance(muxer, MuxerContract)
+    data = b"".join(muxer.write(frame) for frame in frames) + muxer.finish()
+    assert sniff(data[:1024]) == format
+    demuxer = Demuxer(format)
+    back = [frame for at in range(0, len(data), 4099) for frame in demuxer.feed(data[at : at + 4099])]
+    back += demuxer.finish()
+    assert [bytes(frame) for frame in back if frame.kind == "video"] == [
+        bytes(frame) for frame in frames if frame.kind == "video"
+    ]
+    assert [str(track) for track in demuxer.tracks] == ["H264 640x360", "AAC 44100 Hz"]
+    assert (demuxer.broken, demuxer.problem) == (0, None)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: np.frombuffer(data, np.uint8)])
+@pytest.mark.parametrize("piece", [100, 10_000])
+def test_any_buffer_is_taken_with_and_without_the_gil(clip: Clip, kind: Callable[[bytes], object], piece: int) -> None:
+    muxer = Muxer("ts")
+    frames = frames_of(clip(seconds=2))[:40]
+    data = b"".join(muxer.write(frame) for frame in frames)
+    demuxer = Demuxer("ts")
+    found = [frame for at in range(0, len(data), piece) for frame in demuxer.feed(kind(data[at : at + piece]))]
+    assert len(found + demuxer.finish()) == len(frames)
+
+
+def test_the_gil_is_free_while_a_demuxer_works() -> None:
+    """Another thread wakes up and runs Python while a large piece is read."""
+    null_packet = b"\x47\x1f\xff\x10" + b"\xff" * 184
+    piece, woken = null_packet * 600_000, threading.Event()
+
+    def wake() -> None:
+        time.sleep(0.001)
+        woken.set()
+
+    thread = threading.Thread(target=wake)
+    interval = sys.getswitchinterval()
+    # Who holds the GIL keeps it: the other one runs only where it is given up.
+    sys.setswitchinterval(30)
+    try:
+        thread.start()
+        Demuxer("ts").feed(piece)
+        was_free = woken.is_set()
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert was_free
+
+
+def test_what_is_no_such_container_is_malformed() -> None:
+    with pytest.raises(arcly.MalformedError, match="FLV"):
+        Demuxer("flv").feed(b"this is not FLV at all, but long enough to tell")
+    demuxer = Demuxer("ts")
+    demuxer.feed(b"x" * 10_000)
+    with pytest.raises(arcly.MalformedError, match="no packets"):
+        demuxer.finish()
+    with pytest.raises(arcly.MisuseError, match="mkv"):
+        Demuxer("mkv")
+
+
+def test_damage_is_counted_and_the_rest_is_read(clip: Clip) -> None:
+    muxer = Muxer("ts")
+    data = bytearray(b"".join(muxer.write(frame) for frame in frames_of(clip(seconds=2))))
+    whole = Demuxer("ts")
+    expected = len(whole.feed(bytes(data)) + whole.finish())
+    middle = len(data) // 2 // 188 * 188
+    del data[middle : middle + 188]  # A lost packet.
+    demuxer = Demuxer("ts")
+    frames = demuxer.feed(bytes(data)) + demuxer.finish()
+    assert expected - 2 <= len(frames) < expected + 1
+    assert demuxer.broken >= 1
+    assert "continuity" in (demuxer.problem or "")
+    assert any(frame.is_discontinuity for frame in frames)
+
+
+def test_tracks_that_a_container_cannot_carry_are_named() -> None:
+    vp9 = arcly.Track(0, "VP9", bytes([0, 10, 0x82, 2, 2, 2, 0, 0]))
+    with pytest.raises(arcly.UnsupportedError):
+        Muxer("ts").set_tracks([vp9])
+    assert Muxer("flv").set_tracks([vp9]) == b""
+
+
+def test_a_change_of_tracks_is_at_its_place(clip: Clip) -> None:
+    """Another resolution in mid-stream: a new init segment in MP4, read back as a new revision."""
+    small, large = frames_of(clip(seconds=1, size="320x180")), frames_of(clip(seconds=1))
+    for format in ("ts", "flv", "mp4"):
+        muxer = Muxer(format)
+        data = b"".join(muxer.write(frame) for frame in small)
+        offset = 90_000 * 2
+        for frame in large:
+            ticks = offset * frame.clock_rate_hz // 90_000
+            data += muxer.write(
+                arcly.MediaFrame(
+                    frame,
+                    frame.tracks,
+                    track=frame.track,
+                    pts=frame.pts + ticks,
+                    dts=frame.dts + ticks,
+                    key=frame.is_key,
+                )
+            )
+        data += muxer.finish()
+        demuxer = Demuxer(format)
+        video = [frame for frame in demuxer.feed(data) + demuxer.finish() if frame.kind == "video"]
+        widths = [next(track.width for track in frame.tracks if track.kind == "video") for frame in video]
+        assert widths == [320] * 25 + [640] * 25, format
+
+
+def test_inspect_tells_the_facts_of_a_configuration(clip: Clip) -> None:
+    tracks = frames_of(clip(seconds=1))[0].tracks
+    video, audio = (inspect(track.codec, track.config) for track in tracks)
+    assert isinstance(video, CodecInfo)
+    assert (video.width, video.height, video.frame_rate, video.chroma, video.bit_depth) == (
+        640,
+        360,
+        (25, 1),
+        "4:2:0",
+        8,
+    )
+    assert video.rfc6381.startswith("avc1.64")
+    assert (audio.sample_rate_hz, audio.channels, audio.samples_per_frame, audio.rfc6381) == (
+        44_100,
+        1,
+        1024,
+        "mp4a.40.2",
+    )
+    assert video.sample_rate_hz is audio.width is None
+    with pytest.raises(arcly.MalformedError):
+        inspect("H264", b"\1nonsense")
+    with pytest.raises(arcly.MisuseError):
+        inspect("H999", b"")
+
+
+def test_a_configuration_is_taken_from_a_frame() -> None:
+    header = config_from_frame("MP3", bytes.fromhex("fffb9444") + bytes(380))
+    assert inspect("MP3", header).sample_rate_hz == 48_000
+    with pytest.raises(arcly.MalformedError):
+        config_from_frame("H264", b"\0\0\1\x41\x9a")
+
+
+async def test_a_file_sink_writes_what_a_stream_carries(clip: Clip, tmp_path: Path) -> None:
+    """A stream is recorded into each format; the copies hold the same bits."""
+    key = arcly.StreamKey("live", "cam")
+    original = frames_of(clip(seconds=2))
+    for ending in ("ts", "flv", "mp4"):
+        path = tmp_path / f"copy.{ending}"
+        async with arcly.Engine() as engine:
+            session = await engine.start_publish(key)
+            session.set_tracks(original[0].tracks)
+            stream = engine.get_stream(key)
+            recording = asyncio.create_task(drive_to(stream, arcly.FileSink(path)))
+            await asyncio.sleep(0)  # It has its cursor then.
+            for frame in original:
+                session.send(frame)
+            session.end()
+            assert await recording == len(original)
+        copy = frames_of(path)
+        assert len(copy) == len(original)
+        assert {frame[3] for frame in facts(copy)} == {frame[3] for frame in facts(original)}
+
+
+def test_a_file_sink_needs_a_format() -> None:
+    with pytest.raises(arcly.MisuseError, match=r"copy\.mkv"):
+        arcly.FileSink("copy.mkv")
+
+
+async def test_ffmpeg_decodes_what_a_file_sink_wrote(clip: Clip, ffmpeg: str, tmp_path: Path) -> None:
+    """A foreign decoder finds nothing to complain of."""
+    for ending in ("ts", "flv", "mp4"):
+        sink = arcly.FileSink(tmp_path / f"copy.{ending}")
+        for frame in frames_of(clip(seconds=2)):
+            await sink.send(frame)
+        await sink.close()
+        decoded = await run(ffmpeg, "-v", "error", "-i", sink.path, "-f", "null", "-")
+        assert (decoded.returncode, decoded.stderr) == (0, ""), ending

@@ -1,0 +1,127 @@
+"""`arcly probe`: what it counts, and the faults that it finds in broken streams."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import run
+
+import arcly
+from arcly.media import MediaReader, Muxer
+from arcly.probe import Survey, probe
+
+Clip = Callable[..., Path]
+
+
+def frames_of(path: Path) -> list[arcly.MediaFrame]:
+    """All frames of a file."""
+    return MediaReader(path).read(100_000)
+
+
+def moved(frame: arcly.MediaFrame, *, dts: int = 0, pts: int = 0) -> arcly.MediaFrame:
+    """The frame at another time."""
+    return arcly.MediaFrame(
+        frame, frame.tracks, track=frame.track, pts=frame.pts + pts, dts=frame.dts + dts, key=frame.is_key
+    )
+
+
+def faults(frames: list[arcly.MediaFrame]) -> dict[str, int]:
+    """The faults of the video."""
+    survey = Survey("test", "ts")
+    survey.add(frames)
+    report = survey.report(bytes_read=0, broken=0, problem=None)
+    return {fault.kind: fault.count for fault in report.tracks[0].faults}
+
+
+@pytest.mark.parametrize("ending", ["ts", "flv", "mp4"])
+def test_a_good_file_has_no_faults_and_right_numbers(clip: Clip, ffmpeg: str, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"clip.{ending}"
+    asyncio.run(run(ffmpeg, "-v", "error", "-i", clip(seconds=4), "-c", "copy", path))
+    report = probe(path)
+    assert (report.format, report.broken, report.configurations) == (ending, 0, 1)
+    video, audio = report.tracks
+    assert (video.frames, video.keys, video.info.codec) == (100, 4, "H264")
+    assert video.frames_per_s == pytest.approx(25, rel=0.01)
+    assert video.duration_s == pytest.approx(4, abs=0.05)
+    gop = video.gop
+    assert gop is not None
+    assert (gop.count, gop.longest_frames, gop.reordered) == (3, 25, True)
+    assert gop.average_s == pytest.approx(1, abs=0.002)
+    assert audio.gop is None
+    assert video.average_bits_per_s == pytest.approx(video.bytes * 8 / 4, rel=0.02)
+    assert not video.faults
+    assert not audio.faults
+
+
+def test_each_fault_is_found_by_name(clip: Clip) -> None:
+    good = [frame for frame in frames_of(clip(seconds=4, audio=False, b_frames=0))]
+    assert faults(good) == {}
+    assert faults(good[:50] + good[51:]) == {"gap": 1}
+    assert faults(good[:50] + [moved(frame, dts=90_000 * 60, pts=90_000 * 60) for frame in good[50:]]) == {"jump": 1}
+    assert faults(good[:50] + [moved(frame, dts=-9000, pts=-9000) for frame in good[50:]]) == {"dts_backwards": 1}
+    assert faults([*good[:50], good[49], *good[50:]]) == {"dts_repeated": 1}
+    assert faults([*good[:50], moved(good[50], pts=-900), *good[51:]]) == {"pts_before_dts": 1}
+
+
+def test_notes_are_for_people(clip: Clip) -> None:
+    report = probe(clip(seconds=12, gop=300))
+    assert any("nobody can join in between" in note for note in report.notes)
+    assert any("B-frames" in note for note in report.notes)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """A web server for the files in `tmp_path`."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=tmp_path)  # type: ignore[arg-type]
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("format", ["ts", "flv", "mp4"])
+def test_a_url_is_probed(clip: Clip, site: str, tmp_path: Path, format: str) -> None:
+    muxer = Muxer(format)
+    data = b"".join(muxer.write(frame) for frame in frames_of(clip(seconds=2))) + muxer.finish()
+    (tmp_path / "clip").write_bytes(data)
+    report = probe(f"{site}/clip")
+    assert (report.format, report.bytes, [track.info.codec for track in report.tracks]) == (
+        format,
+        len(data),
+        ["H264", "AAC"],
+    )
+    assert report.tracks[0].frames == 50
+
+
+async def test_the_command_prints_tables_and_json(clip: Clip, tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "arcly", "probe", clip(seconds=2))
+    tables = await run(*command)
+    assert tables.returncode == 0, tables.stderr
+    for word in ("H264", "640x360", "groups of pictures", "timestamps: no faults"):
+        assert word in tables.stdout.decode()
+    made = await run(*command, "--json")
+    report = json.loads(made.stdout)
+    assert [track["codec"] for track in report["tracks"]] == ["H264", "AAC"]
+    assert report["tracks"][0]["gop"]["longest_frames"] == 25
+    nothing = await run(sys.executable, "-m", "arcly", "probe", tmp_path / "missing.mp4")
+    assert nothing.returncode == 1
+    assert "missing.mp4" in nothing.stderr
+    text = tmp_path / "text.ts"
+    text.write_text("no media here")
+    assert "neither MPEG-TS, FLV nor MP4" in (await run(sys.executable, "-m", "arcly", "probe", text)).stderr
