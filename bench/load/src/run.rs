@@ -37,11 +37,9 @@ pub fn run(options: &Options) -> Result<Results, String> {
     Ok(bench.results)
 }
 
-type Measure = fn(&Starter, Contestant, Shape, Duration) -> Result<scenario::Sample, String>;
-
-/// Under which name, and with how many viewers each.
-const STREAM_GROUPS: [(&str, usize, Measure); 2] =
-    [("streams", 1, scenario::one_viewer_each), ("ingest", 0, scenario::no_viewer)];
+/// In which arcly's HLS windows fill: memory that is used for the first time costs a page fault each 4 KiB, memory that is used again
+/// does not.
+const WARM_UP_STREAMS: Duration = Duration::from_secs(40);
 
 struct Bench<'a> {
     options: &'a Options,
@@ -67,14 +65,15 @@ impl Bench<'_> {
                 self.climb(contestant, "many", BITS_PER_S_MANY, &[VIEWERS_MANY]);
             }
         }
-        if self.options.wants("streams") {
-            self.streams(Contestant::Nginx);
-            self.streams(ARCLY_RTMP);
-        }
     }
 
-    /// What is not spoilt by others on the machine.
+    /// What takes long to come to rest, or is not spoilt by others on the machine.
     fn once(&mut self) {
+        if self.options.wants("streams") {
+            for contestant in [Contestant::Nginx, ARCLY_RTMP, Contestant::Nginx] {
+                self.streams(contestant);
+            }
+        }
         if self.options.wants("idle") {
             for contestant in [Contestant::Nginx, ARCLY_RTMP] {
                 self.say("1000 silent streams", contestant);
@@ -130,18 +129,34 @@ impl Bench<'_> {
     }
 
     fn streams(&mut self, contestant: Contestant) {
-        for (group, viewers, measure) in STREAM_GROUPS {
-            if self.results.is_absent(contestant, group) {
-                continue;
+        self.say("100 streams, first without viewers, then with one each", contestant);
+        let warm_up = match contestant {
+            Contestant::Arcly(..) if !self.options.quick => WARM_UP_STREAMS,
+            _ => Duration::from_secs(1),
+        };
+        let (shape, duration) = (Shape::of(BITS_PER_S), self.options.duration);
+        match scenario::many_streams(&self.starter, contestant, shape, warm_up, duration) {
+            Ok((unwatched, watched)) => {
+                self.take_streams(contestant, "ingest", 0, Ok(unwatched));
+                self.take_streams(contestant, "streams", 1, watched);
             }
-            self.say(&format!("100 streams, viewers of each: {viewers}"), contestant);
-            match measure(&self.starter, contestant, Shape::of(BITS_PER_S), self.options.duration) {
-                Ok(sample) => {
-                    tell(viewers * scenario::STREAMS, &sample);
-                    self.results.add_sample(contestant, group, viewers, sample);
-                }
-                Err(reason) => self.results.set_absent(contestant, group, &reason),
+            Err(reason) => self.results.set_absent(contestant, "ingest", &reason),
+        }
+    }
+
+    fn take_streams(
+        &mut self,
+        contestant: Contestant,
+        group: &'static str,
+        viewers: usize,
+        sample: Result<scenario::Sample, String>,
+    ) {
+        match sample {
+            Ok(sample) => {
+                tell(viewers * scenario::STREAMS, &sample);
+                self.results.add_sample(contestant, group, viewers, sample);
             }
+            Err(reason) => self.results.set_absent(contestant, group, &reason),
         }
     }
 

@@ -10,6 +10,6 @@ mod stalled;
 pub use idle::idle;
 pub use ladder::{climb, first_frames};
 pub use memory::rss_per_viewer;
-pub use publishers::{STREAMS, no_viewer, one_viewer_each};
+pub use publishers::{STREAMS, many_streams};
 pub use stage::Sample;
 pub use stalled::stalled_viewer;

@@ -9,36 +9,31 @@ use crate::server::{Contestant, Starter};
 use crate::stream::Shape;
 
 pub const STREAMS: usize = 100;
-/// From the first picture to the first viewer.
-const SETTLE: Duration = Duration::from_millis(500);
 
-/// A sample of all of them together, each with one viewer.
-pub fn one_viewer_each(
+/// A sample of all of them together while nobody watches, and one with a viewer each.
+pub fn many_streams(
     starter: &Starter,
     contestant: Contestant,
     shape: Shape,
+    warm_up: Duration,
     duration: Duration,
-) -> Result<Sample, String> {
-    let mut stage = open(starter, contestant, shape)?;
+) -> Result<(Sample, Result<Sample, String>), String> {
+    let mut stage = open(starter, contestant, shape, warm_up)?;
+    let unwatched = stage.measure(duration)?;
+    Ok((unwatched, watch(&mut stage, contestant, duration)))
+}
+
+fn watch(stage: &mut Stage, contestant: Contestant, duration: Duration) -> Result<Sample, String> {
     for number in 0..STREAMS {
-        stage.players.join(&contestant.source(&stage.server, &name(number))).map_err(|fault| fault.to_string())?;
+        let source = contestant.source(&stage.server, &name(number));
+        stage.players.join(&source).map_err(|fault| fault.to_string())?;
         stage.players.run_for(Duration::from_millis(2));
     }
     stage.grow_to(STREAMS)?;
     stage.measure(duration)
 }
 
-/// A sample of all of them together, without any viewer.
-pub fn no_viewer(
-    starter: &Starter,
-    contestant: Contestant,
-    shape: Shape,
-    duration: Duration,
-) -> Result<Sample, String> {
-    open(starter, contestant, shape)?.measure(duration)
-}
-
-fn open(starter: &Starter, contestant: Contestant, shape: Shape) -> Result<Stage, String> {
+fn open(starter: &Starter, contestant: Contestant, shape: Shape, warm_up: Duration) -> Result<Stage, String> {
     let server = starter.start(contestant, shape)?;
     let names = (0..STREAMS).map(name).collect();
     let publishers = Publishers::start(server.rtmp, names, shape, Conduct::Publish)
@@ -47,8 +42,7 @@ fn open(starter: &Starter, contestant: Contestant, shape: Shape) -> Result<Stage
     let source = contestant.source(&server, &name(0));
     let is_strict = matches!(contestant, Contestant::Arcly(..));
     let mut stage = Stage { server, players, publishers: Some(publishers), source, is_strict };
-    // So that each has a key frame to begin with.
-    stage.players.run_for(SETTLE);
+    stage.players.run_for(warm_up);
     Ok(stage)
 }
 
