@@ -1,15 +1,16 @@
-//! The simple handshake (RTMP §5.2): C0 C1 ▶ S0 S1 S2 ▶ C2.
+//! The handshake (RTMP §5.2), both sides: C0 C1 ▶ S0 S1 S2 ▶ C2. With digests where the client brings one.
 
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 
-use super::RtmpError;
+use super::{
+    RtmpError,
+    digest::{self, Layout, PART_BYTES, Part, Side},
+};
 
 /// The only version (RTMP §5.2.2).
 const VERSION: u8 = 3;
-/// Length of C1, C2, S1 and S2 (RTMP §5.2.3, §5.2.4).
-const PART_BYTES: usize = 1536;
 
 /// The server's side of the handshake.
 #[derive(Debug)]
@@ -99,17 +100,83 @@ fn check_version(c0: &[u8]) -> Result<(), RtmpError> {
 
 /// S0, S1 and S2 in one piece: all three are due when C1 is complete (RTMP §5.2.5).
 fn write_reply(now: Duration, c1: &[u8], seed: u64, output: &mut BytesMut) {
-    // Milliseconds modulo 2^32, as the field says.
-    let time = now.as_millis() as u32;
     output.reserve(1 + 2 * PART_BYTES);
     output.put_u8(VERSION);
-    output.put_u32(time);
-    // Zero: anything else announces the digest handshake to clients that know it.
-    output.put_u32(0);
-    put_random(seed, PART_BYTES - 8, output);
-    // S2: C1 as it came. RTMP §5.2.4 puts the time of reading into its second word, but librtmp, and so OBS, compares all of it
-    // and complains in its log.
-    output.put_slice(c1);
+    let digest = c1.first_chunk().filter(|c1| has_version(c1)).and_then(|c1: &Part| digest::find(c1, Side::Client));
+    let Some((layout, of_client)) = digest else {
+        // Version zero: anything else announces the digest handshake to clients that know it.
+        output.put_slice(&random_part(now, [0; 4], seed));
+        // S2: C1 as it came. RTMP §5.2.4 puts the time of reading into its second word, but librtmp, and so OBS, compares all of it
+        // and complains in its log.
+        return output.put_slice(c1);
+    };
+    let mut s1 = random_part(now, SERVER_VERSION, seed);
+    digest::put(&mut s1, Side::Server, layout);
+    output.put_slice(&s1);
+    let mut s2 = random_part(now, [0; 4], !seed);
+    digest::put_answer(&mut s2, Side::Server, &of_client);
+    output.put_slice(&s2);
+}
+
+/// What a server and a client that know digests say in the second word of their first part.
+const SERVER_VERSION: [u8; 4] = [5, 0, 1, 1];
+const CLIENT_VERSION: [u8; 4] = [9, 0, 124, 2];
+
+fn has_version(part: &Part) -> bool {
+    part.get(4..8) != Some(&[0; 4])
+}
+
+/// The time in milliseconds modulo 2^32, as the field says, a version, and random bytes.
+fn random_part(now: Duration, version: [u8; 4], seed: u64) -> Part {
+    let mut bytes = BytesMut::with_capacity(PART_BYTES);
+    bytes.put_u32(now.as_millis() as u32);
+    bytes.put_slice(&version);
+    put_random(seed, PART_BYTES - 8, &mut bytes);
+    bytes.first_chunk().copied().unwrap_or([0; PART_BYTES])
+}
+
+/// The client's side. It brings a digest, which servers that know none pass over.
+#[derive(Debug)]
+pub(super) struct ClientHandshake {
+    seed: u64,
+    /// What came of S0, S1 and S2.
+    came: Vec<u8>,
+}
+
+/// S0, S1 and S2.
+const REPLY_BYTES: usize = 1 + 2 * PART_BYTES;
+
+impl ClientHandshake {
+    /// Begins: C0 and C1.
+    pub(super) fn begin(now: Duration, seed: u64, output: &mut BytesMut) -> Self {
+        let mut c1 = random_part(now, CLIENT_VERSION, seed);
+        digest::put(&mut c1, Side::Client, Layout::First);
+        output.put_u8(VERSION);
+        output.put_slice(&c1);
+        Self { seed, came: Vec::new() }
+    }
+
+    /// Takes its bytes off the front of `input`; true when the handshake is done.
+    pub(super) fn read(&mut self, now: Duration, input: &mut &[u8], output: &mut BytesMut) -> Result<bool, RtmpError> {
+        if self.came.is_empty() && !input.is_empty() {
+            check_version(input.get(..1).unwrap_or_default())?;
+        }
+        self.came.extend_from_slice(take_up_to(input, REPLY_BYTES.saturating_sub(self.came.len())));
+        if self.came.len() < REPLY_BYTES {
+            return Ok(false);
+        }
+        let s1: Part = self.came.get(1..).and_then(|parts| parts.first_chunk()).copied().unwrap_or([0; PART_BYTES]);
+        // C2 answers the digest of S1, or is S1 as it came. S2 is not looked at: servers differ, and nothing depends on it.
+        match digest::find(&s1, Side::Server).filter(|_| has_version(&s1)) {
+            Some((_, of_server)) => {
+                let mut c2 = random_part(now, [0; 4], !self.seed);
+                digest::put_answer(&mut c2, Side::Client, &of_server);
+                output.put_slice(&c2);
+            }
+            None => output.put_slice(&s1),
+        }
+        Ok(true)
+    }
 }
 
 /// Fills with SplitMix64. "Random" here tells a connection from itself; it protects nothing.

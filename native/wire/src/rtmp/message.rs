@@ -26,6 +26,7 @@ pub(super) mod type_id {
 pub(super) mod user_control {
     pub const STREAM_BEGIN: u16 = 0;
     pub const STREAM_EOF: u16 = 1;
+    pub const SET_BUFFER_LENGTH: u16 = 3;
     pub const PING_REQUEST: u16 = 6;
     pub const PING_RESPONSE: u16 = 7;
 }

@@ -1,4 +1,4 @@
-//! RTMP, the server's side, after *Adobe's Real Time Messaging Protocol* 1.0 (21 December 2012,
+//! RTMP, the server's side and the client's, after *Adobe's Real Time Messaging Protocol* 1.0 (21 December 2012,
 //! "RTMP" below) and the *Action Message Format, AMF 0* specification ("AMF0" below).
 //!
 //! ```text
@@ -13,9 +13,11 @@
 //! [`ServerConn::poll_event`] and [`ServerConn::poll_output`], and call
 //! [`ServerConn::handle_timeout`] when [`ServerConn::poll_timeout`] says so.
 //!
+//! [`ClientConn`] is the same from the other side: it publishes to a server, or plays from one.
+//!
 //! | clause | state |
 //! |---|---|
-//! | RTMP §5.2 handshake | done, the simple one; a digest in C1 (ffmpeg sends one, OBS and GStreamer none) is answered simply, which ffmpeg accepts. S1's echo in C2 is not checked: encoders differ |
+//! | RTMP §5.2 handshake | done, both sides; a digest in C1 (ffmpeg sends one, OBS and GStreamer none) is answered with digests in S1 and S2. C2 is not checked: encoders differ |
 //! | RTMP §5.3.1 chunk format | done. Tolerated: a type 1 header on a fresh chunk stream (librtmp's user control messages) |
 //! | RTMP §5.3.1.3 extended timestamp | done; repeated in type 3 chunks as the clause says, or not, as librtmp and OBS do it |
 //! | RTMP §5.4.1-5.4.4 protocol control | done. Tolerated: any chunk stream and message stream id |
@@ -29,8 +31,11 @@
 //! | Enhanced RTMP v2 connect | `fourCcList`, info maps and `capsEx` read and answered; reconnect request |
 //! | AMF0 §2.2-2.18, AMF3 §3 | [`arcly_codec::amf`]: read; references to objects are not resolved; only AMF0 is written |
 
+mod acknowledgement;
 pub mod chunk;
+mod client;
 mod conn;
+mod digest;
 pub mod egress;
 mod error;
 mod event;
@@ -41,6 +46,7 @@ mod name;
 mod reply;
 
 pub use arcly_codec::amf;
+pub use client::{ClientConfig, ClientConn, ClientEvent, ClientUse};
 pub use conn::ServerConn;
 pub use error::RtmpError;
 pub use event::{

@@ -44,7 +44,7 @@ impl ServerConn {
 }
 
 /// One tag and the back pointer behind it; librtmp leaves out the last back pointer.
-fn read_part(rest: &mut Cursor<'_>, aggregate: &Bytes) -> Option<Message> {
+pub(in super::super) fn read_part(rest: &mut Cursor<'_>, aggregate: &Bytes) -> Option<Message> {
     // An FLV tag header (RTMP §7.1.6).
     let type_id = rest.u8()?;
     let length = rest.u24()? as usize;
@@ -59,7 +59,7 @@ fn read_part(rest: &mut Cursor<'_>, aggregate: &Bytes) -> Option<Message> {
     Some(Message { type_id, stream_id, timestamp_ms, body: aggregate.slice(begin..end) })
 }
 
-fn media_of(type_id: u8, body: Bytes) -> Option<(MediaKind, Bytes)> {
+pub(in super::super) fn media_of(type_id: u8, body: Bytes) -> Option<(MediaKind, Bytes)> {
     match type_id {
         type_id::AUDIO => Some((MediaKind::Audio, body)),
         type_id::VIDEO => Some((MediaKind::Video, body)),
@@ -78,6 +78,6 @@ fn script_of(body: Bytes) -> Bytes {
 
 /// AMF3 messages begin with a 0 byte and go on in AMF0; some encoders leave the byte out. No
 /// command or data message begins with the number that 0 would mean in AMF0.
-pub(super) fn behind_format_byte(body: &[u8]) -> &[u8] {
+pub(in super::super) fn behind_format_byte(body: &[u8]) -> &[u8] {
     body.strip_prefix(&[0]).unwrap_or(body)
 }

@@ -2,7 +2,7 @@
 
 mod command;
 pub(super) mod connect;
-mod media;
+pub(super) mod media;
 mod play;
 mod streams;
 mod timers;
@@ -17,6 +17,7 @@ use self::{
 };
 use super::{
     ConnectInfo, Event, Limits, Message, PublishRejection, RtmpError,
+    acknowledgement::Acknowledgement,
     chunk::{ChunkReader, ChunkWriter},
     handshake::Handshake,
     message::{Control, type_id, user_control},
@@ -62,14 +63,6 @@ pub struct ServerConn {
     dead: bool,
 }
 
-/// Bytes received, told and to be told to the peer (RTMP §5.4.3), modulo 2^32.
-#[derive(Debug)]
-struct Acknowledgement {
-    received: u32,
-    told: u32,
-    window: u32,
-}
-
 impl ServerConn {
     /// A connection that was just accepted. `now` counts from any fixed origin and never goes back;
     /// `seed` makes the handshake's random bytes.
@@ -81,7 +74,7 @@ impl ServerConn {
             writer: ChunkWriter::default(),
             output: BytesMut::new(),
             events: VecDeque::new(),
-            acknowledgement: Acknowledgement { received: 0, told: 0, window: WINDOW_BYTES },
+            acknowledgement: Acknowledgement::new(WINDOW_BYTES),
             connection: None,
             streams: NetStreams::new(limits.streams),
             rtt: None,
@@ -291,28 +284,5 @@ impl ServerConn {
     fn send_status(&mut self, stream_id: u32, status: Status<'_>) {
         let body = status.on_status();
         self.writer.write(chunk_stream::STATUS, type_id::COMMAND_AMF0, stream_id, &body, &mut self.output);
-    }
-}
-
-impl Acknowledgement {
-    fn on_input(&mut self, bytes: usize) {
-        // Modulo 2^32, as the field on the wire.
-        self.received = self.received.wrapping_add(bytes as u32);
-    }
-
-    /// A window of 0 would ask for an acknowledgement of nothing: the peer did not mean it.
-    fn set_window(&mut self, window: u32) {
-        if window > 0 {
-            self.window = window;
-        }
-    }
-
-    /// The sequence number to send, at most once per input whatever the window.
-    fn due(&mut self) -> Option<u32> {
-        let due = self.received.wrapping_sub(self.told) >= self.window;
-        due.then(|| {
-            self.told = self.received;
-            self.received
-        })
     }
 }
