@@ -14,7 +14,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python bench-load docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python bench-load docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,11 +22,14 @@ help:  ## list what can be done
 run: tools $(VENV)/serve.stamp  ## install into .venv and serve the demo stream; open the page it prints
 	$(BIN)/arcly serve --demo $(ARGS)
 
-test: tools lint test-rust test-python  ## everything quick: lint, Rust and Python tests, real clients and a browser
+test: tools lint test-rust test-foreign test-python  ## everything quick: lint, Rust and Python tests, real clients and a browser
 
 test-rust: tools  ## the tests of the native core
 	$(CARGO) test --workspace --exclude arcly-python --no-fail-fast
 	$(CARGO) test --manifest-path bench/load/Cargo.toml
+
+test-foreign: develop  ## what the muxers write, read by a newer FFmpeg than the system's (that of imageio-ffmpeg)
+	ARCLY_FFMPEG="$$($(BIN)/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" $(CARGO) test -p arcly-pack --lib -- --ignored new_ffmpeg
 
 test-python: develop  ## the tests of the package, with real ffmpeg and Chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
