@@ -36,8 +36,8 @@ const SEGMENT_BYTES_MAX: usize = SEGMENT_BYTES + MAX_INPUT_BYTES / 16 * 18 + 2 *
 /// A window with one segment may be larger than its limit. A third of the memory of a segment may be unused.
 const VIEW_BYTES_MAX: usize = SEGMENT_BYTES_MAX / 3 * 4;
 
-/// No input has more: each of them may renew the playlist.
-const MAX_TAGS: usize = 1000;
+/// No input has more: each of them may hold many tracks, and renew the playlist.
+const MAX_TAGS: usize = 200;
 /// No tag gives more: a hundred that waited, and two for each track of its own, of which none is shorter than 4 bytes.
 const MAX_ITEMS: usize = 100 + 2 * MAX_INPUT_BYTES / 4;
 /// Tags between two looks of the reader that lags.
