@@ -53,13 +53,14 @@ if TYPE_CHECKING:
     from arcly.stream import StreamHandle
     from arcly.subscription import Subscription
     from arcly.tls import Tls
-    from arcly.viewer import Viewer
+    from arcly.viewer import EgressOptions, Viewer
 
 __all__ = [
     "AlreadyPublishingError",
     "AppSpec",
     "ClosedError",
     "Credentials",
+    "EgressOptions",
     "Engine",
     "EventBus",
     "FileSink",
@@ -125,7 +126,7 @@ _MODULES = {
     "arcly.stream": "StreamHandle",
     "arcly.subscription": "Subscription",
     "arcly.tls": "Tls",
-    "arcly.viewer": "Viewer",
+    "arcly.viewer": "EgressOptions Viewer",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 

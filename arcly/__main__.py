@@ -12,7 +12,7 @@ from arcly import __version__
 DESCRIPTION = "The live-media server that is a Python library."
 
 SERVE = """\
-Run a server: publish to it over RTMP, watch in a browser over HLS.
+Run a server: publish to it over RTMP, watch over HLS, HTTP-FLV, HTTP-TS and RTMP.
 
 Any application and stream name is accepted: rtmp://HOST/live/cam becomes the stream live/cam, and
 http://HOST:8888/live/cam/ plays it.
@@ -33,6 +33,8 @@ publish from OBS (Settings, Stream, Service: Custom):
 watch:
   http://localhost:8888/                           the page, with all streams
   http://localhost:8888/live/cam/index.m3u8        HLS, for any other player
+  http://localhost:8888/live/cam.flv (or .ts)      without delay: ffplay, VLC, mpegts.js
+  rtmp://localhost/live/cam                        the same over RTMP
 """
 
 
@@ -92,6 +94,20 @@ def add_serve(commands: Commands) -> None:
     tls = serve.add_argument_group("TLS", "PEM files; when they change, new connections get the new certificate")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")
+    viewers = serve.add_argument_group("viewers", "of RTMP, HTTP-FLV and HTTP-TS")
+    viewers.add_argument(
+        "--flush",
+        choices=["picture", "packet"],
+        default="picture",
+        help="write with each picture and the sound before it, or each packet at twice the cost (default: %(default)s)",
+    )
+    viewers.add_argument(
+        "--merge-ms",
+        metavar="MS",
+        type=float,
+        default=0.0,
+        help="pictures of so long leave together: cheaper and later (default: %(default)g)",
+    )
     serve.add_argument("--demo", action="store_true", help="publish an endless test stream as live/demo")
     serve.add_argument(
         "--drain",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from arcly._native import PlayRequest
+from arcly._bridge import native_stream
+from arcly._native import PlayRequest, StreamKey
+from arcly._native import StreamHandle as NativeStream
 from arcly.contract import Credentials, IngestContext
 from arcly.errors import StreamError, UnauthorizedError
 
@@ -21,6 +23,7 @@ class PlayGate:
     def __init__(self, context: IngestContext) -> None:
         self._context = context
         self._deciding: set[asyncio.Task[None]] = set()
+        self._carried: dict[StreamKey, tuple[int, NativeStream]] = {}
 
     def decide(self, request: PlayRequest) -> None:
         """Begin to decide on a request."""
@@ -49,7 +52,26 @@ class PlayGate:
             log.exception("[%s] deciding on a play failed", request.protocol)
             request.refuse("failed")
         else:
-            request.accept()
+            self._accept(request)
+
+    def _accept(self, request: PlayRequest) -> None:
+        if request.protocol != "rtmp":
+            request.accept()  # HTTP knows the stream by its path.
+        elif (stream := self._stream(request.key)) is not None:
+            request.accept(stream)
+        else:
+            request.refuse("not_found")
+
+    def _stream(self, key: StreamKey) -> NativeStream | None:
+        """Return what a native player can be given; frames of a foreign registry are carried there once for all."""
+        stream = self._context.get_stream(key)
+        if stream is None:
+            self._carried.pop(key, None)
+            return None
+        known = self._carried.get(key)
+        if known is None or known[0] != stream.session:
+            known = self._carried[key] = (stream.session, native_stream(stream))
+        return known[1]
 
     def close(self) -> None:
         """Decide nothing more; who still waits is refused."""

@@ -775,8 +775,8 @@ class PlayRequest:
     def peer(self) -> str:
         """The peer's address and port."""
 
-    def accept(self) -> bool:
-        """Let the peer play. False when it no longer waited.
+    def accept(self, stream: StreamHandle | None = None) -> bool:
+        """Let the peer play `stream`; HTTP knows it already. False when it no longer waited.
 
         Raises:
             ClosedError: the request was answered already.
@@ -804,10 +804,17 @@ class RtmpListener:
         handshake_timeout_s: float,
         idle_timeout_s: float,
         tls: TlsIdentity | None = None,
+        egress: tuple[bool, float, float, int, float, float] | None = None,
     ) -> RtmpListener: ...
     @property
     def addr(self) -> tuple[str, int]:
         """IP and port that are listened on."""
+
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+        """Return who watches endless streams: `arcly.Viewer`, field by field."""
+
+    def kick(self, viewer: int) -> bool:
+        """End a viewer within a second; False when it is not there."""
 
     def stop(self, done: WakeToken) -> None:
         """Stop listening and end all connections; wakes `done` when they have ended."""
@@ -841,6 +848,7 @@ class HttpListener:
         app_socket: str | os.PathLike[str] | None = None,
         asks: bool = False,
         tls: TlsIdentity | None = None,
+        egress: tuple[bool, float, float, int, float, float] | None = None,
     ) -> HttpListener: ...
     @property
     def addr(self) -> tuple[str, int]:

@@ -19,7 +19,7 @@ from arcly.errors import ClosedError
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.packagers.hls import HlsPackager
 from arcly.tls import Tls
-from arcly.viewer import Viewer
+from arcly.viewer import EgressOptions, Viewer
 
 log = logging.getLogger("arcly")
 
@@ -40,6 +40,7 @@ class HttpOrigin:
             application, answers what is no media.
         connections_max: connections at a time, default 10 000. More are closed at once.
         tls: speak HTTPS, under this certificate.
+        egress: how FLV and TS leave.
     """
 
     name = "http"
@@ -52,7 +53,9 @@ class HttpOrigin:
         app_socket: str | Path | None = None,
         connections_max: int = 10_000,
         tls: Tls | None = None,
+        egress: EgressOptions | None = None,
     ) -> None:
+        self._egress = egress or EgressOptions()
         self._tls = tls
         self._bind = bind
         self._packager: Packager = packager or HlsPackager()
@@ -107,6 +110,7 @@ class HttpOrigin:
             app_socket=None if self._app_socket is None else str(self._app_socket),
             asks=context.has_authenticator,
             tls=None if self._tls is None else self._tls.native,
+            egress=self._egress.native(),
         )
         events = context.events()
         for stream in context.list_streams():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from arcly._native import StreamKey
 
@@ -40,3 +41,32 @@ class Viewer:
 
     lag_frames: int
     """Frames that wait for it: none or a few for one that keeps up. As of the last second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressOptions:
+    """How endless streams (RTMP, FLV, TS) leave. Given to `RtmpHandler` or `HttpOrigin`."""
+
+    flush: Literal["picture", "packet"] = "picture"
+    """When viewers are written to: with each picture, what sound waits along with it, or with each packet. The latter
+    costs twice as much for the sake of some 30 ms of sound."""
+
+    merge_s: float = 0.0
+    """Pictures that come within so long leave together, always: fewer writes, later pictures. Default none."""
+
+    merge_max_s: float = 0.1
+    """The same when writing each picture takes over a quarter of the time, and only then. Default 100 ms."""
+
+    viewers_max: int = 10_000
+    """Viewers at a time, of all streams."""
+
+    behind_max_s: float = 5.0
+    """How far a viewer may be behind before it is moved to the newest key picture."""
+
+    stall_max_s: float = 20.0
+    """How long a viewer may accept nothing before it is let go."""
+
+    def native(self) -> tuple[bool, float, float, int, float, float]:
+        """Return the fields as native listeners take them."""
+        merge = (self.merge_s, self.merge_max_s)
+        return (self.flush == "packet", *merge, self.viewers_max, self.behind_max_s, self.stall_max_s)

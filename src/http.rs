@@ -2,15 +2,20 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use arcly_io::{
-    egress::{ViewerInfo, Watcher},
-    http::HttpOptions,
-};
+use arcly_io::http::HttpOptions;
 use pyo3::prelude::*;
 
 use crate::{
-    engine::Engine, error::from_listen, hls::HlsOutput, hub::WakeToken, inbox::Inbox, key::StreamKey, rtmp::parse_addr,
-    stream::StreamHandle, tls::TlsIdentity,
+    egress::{EgressTuple, ViewerTuple, options, viewer},
+    engine::Engine,
+    error::from_listen,
+    hls::HlsOutput,
+    hub::WakeToken,
+    inbox::Inbox,
+    key::StreamKey,
+    rtmp::parse_addr,
+    stream::StreamHandle,
+    tls::TlsIdentity,
 };
 
 /// See `_native.pyi`.
@@ -37,15 +42,6 @@ impl Origin {
     }
 }
 
-/// Id, key, protocol, peer, agent, since_unix_ms, bytes, frames, dropped, lag_frames: `arcly.Viewer`, field by field.
-type ViewerTuple = (u64, StreamKey, &'static str, String, String, u64, u64, u64, u64, u64);
-
-fn viewer(info: ViewerInfo) -> ViewerTuple {
-    let Watcher { key, protocol, peer, agent } = info.watcher;
-    let ViewerInfo { bytes, frames, dropped, lag_frames, .. } = info;
-    (info.id, StreamKey(key), protocol, peer.to_string(), agent, info.since_unix_ms, bytes, frames, dropped, lag_frames)
-}
-
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
 pub struct HttpListener {
@@ -56,7 +52,7 @@ pub struct HttpListener {
 #[pymethods]
 impl HttpListener {
     #[new]
-    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None, asks=false, tls=None))]
+    #[pyo3(signature = (engine, origin, inbox, addr, *, connections_max, app_socket=None, asks=false, tls=None, egress=None))]
     #[expect(clippy::too_many_arguments, reason = "they are the keyword arguments of Python")]
     fn new(
         engine: &Engine,
@@ -67,15 +63,11 @@ impl HttpListener {
         app_socket: Option<PathBuf>,
         asks: bool,
         tls: Option<&TlsIdentity>,
+        egress: Option<EgressTuple>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let options = HttpOptions {
-            connections_max,
-            app_socket,
-            asks,
-            tls: tls.map(|tls| tls.0.clone()),
-            ..HttpOptions::default()
-        };
+        let egress = options(egress)?;
+        let options = HttpOptions { connections_max, app_socket, asks, tls: tls.map(|tls| tls.0.clone()), egress };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::http::HttpListener::bind(&runtime, addr, options, origin.0.clone(), inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })

@@ -14,6 +14,7 @@ use crate::{
     key::StreamKey,
     lock,
     session::PublishSession,
+    stream::StreamHandle,
 };
 
 /// See `_native.pyi`.
@@ -143,14 +144,16 @@ impl PlayRequest {
         self.ask.peer.to_string()
     }
 
-    fn accept(&self) -> PyResult<bool> {
-        Ok(self.take()?.accept())
+    #[pyo3(signature = (stream=None))]
+    fn accept(&self, stream: Option<&StreamHandle>) -> PyResult<bool> {
+        Ok(self.take()?.accept(stream.map(|stream| stream.0.log().clone())))
     }
 
     fn refuse(&self, denial: &str) -> PyResult<bool> {
         let denial = match denial {
             "unauthenticated" => PlayDenial::Unauthenticated,
             "forbidden" => PlayDenial::Forbidden,
+            "not_found" => PlayDenial::NotFound,
             "failed" => PlayDenial::Failed,
             other => return Err(misuse(format!("unknown denial {other:?}"))),
         };

@@ -8,6 +8,7 @@
 
 mod buffer;
 mod capi;
+mod egress;
 mod engine;
 mod error;
 mod event;

@@ -6,6 +6,7 @@ use arcly_io::rtmp::{Limits, RtmpOptions};
 use pyo3::prelude::*;
 
 use crate::{
+    egress::{EgressTuple, ViewerTuple, options, viewer},
     engine::Engine,
     error::{from_listen, misuse},
     hub::WakeToken,
@@ -23,7 +24,7 @@ pub struct RtmpListener {
 #[pymethods]
 impl RtmpListener {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, handshake_timeout_s, idle_timeout_s, tls=None))]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, handshake_timeout_s, idle_timeout_s, tls=None, egress=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
@@ -34,12 +35,13 @@ impl RtmpListener {
         handshake_timeout_s: f64,
         idle_timeout_s: f64,
         tls: Option<&TlsIdentity>,
+        egress: Option<EgressTuple>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
         let (handshake_time, idle_time) = (seconds(handshake_timeout_s)?, seconds(idle_timeout_s)?);
         let limits = Limits { handshake_time, unused_time: handshake_time, idle_time, ..Limits::default() };
         let (decision_deadline, tls) = (seconds(decision_deadline_s)?, tls.map(|tls| tls.0.clone()));
-        let options = RtmpOptions { connections_max, decision_deadline, limits, tls };
+        let options = RtmpOptions { connections_max, decision_deadline, limits, egress: options(egress)?, tls };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::rtmp::RtmpListener::bind(&runtime, addr, options, inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
@@ -48,6 +50,14 @@ impl RtmpListener {
     #[getter]
     fn addr(&self) -> (String, u16) {
         (self.listener.addr().ip().to_string(), self.listener.addr().port())
+    }
+
+    fn viewers(&self) -> Vec<ViewerTuple> {
+        self.listener.egress().viewers().into_iter().map(viewer).collect()
+    }
+
+    fn kick(&self, viewer: u64) -> bool {
+        self.listener.egress().kick(viewer)
     }
 
     fn stop(&self, done: &WakeToken) {

@@ -7,12 +7,14 @@ import logging
 
 from arcly._address import resolve, show
 from arcly._bridge import native_session
+from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import PublishRequest, RtmpListener, StreamKey
 from arcly.contract import Credentials, IngestContext
 from arcly.errors import AlreadyPublishingError, MalformedError, StreamError, UnauthorizedError
 from arcly.tls import Tls
+from arcly.viewer import EgressOptions, Viewer
 
 log = logging.getLogger("arcly")
 
@@ -21,9 +23,9 @@ NAME_SHOWN = 40
 
 
 class RtmpHandler:
-    """RTMP publishing: OBS, ffmpeg and every other encoder. An `InboundProtocol`.
+    """RTMP: publishing by OBS, ffmpeg and every other encoder, and playing. An `InboundProtocol`.
 
-    The key of a stream is `app/stream` of the URL: `rtmp://host/live/cam` publishes `live/cam`, whatever the
+    The key of a stream is `app/stream` of the URL: `rtmp://host/live/cam` publishes or plays `live/cam`, whatever the
     application is called. What stands behind `?` reaches the authenticator as `Credentials.query`.
 
     Args:
@@ -37,6 +39,7 @@ class RtmpHandler:
             default 10.
         idle_timeout_s: seconds without a byte after which a connection is ended, default 30.
         tls: speak RTMPS, under this certificate.
+        egress: how streams leave to players.
     """
 
     name = "rtmp"
@@ -50,7 +53,10 @@ class RtmpHandler:
         handshake_timeout_s: float = 10.0,
         idle_timeout_s: float = 30.0,
         tls: Tls | None = None,
+        egress: EgressOptions | None = None,
     ) -> None:
+        self._egress = egress or EgressOptions()
+        self._gate: PlayGate | None = None
         self._tls = tls
         self._bind = bind
         self._connections_max = connections_max
@@ -67,6 +73,14 @@ class RtmpHandler:
         """IP and port that are listened on; None while it does not run."""
         return self._listener.addr if self._listener else None
 
+    def list_viewers(self) -> list[Viewer]:
+        """Return who plays here, by age."""
+        return [Viewer(*fields) for fields in self._listener.viewers()] if self._listener else []
+
+    def kick(self, viewer: int) -> bool:
+        """End a viewer by its `Viewer.id`, within a second; False when it is not there."""
+        return self._listener is not None and self._listener.kick(viewer)
+
     async def start(self, context: IngestContext) -> None:
         """Listen.
 
@@ -76,7 +90,8 @@ class RtmpHandler:
         """
         address = await resolve(self._bind)
         self._context = context
-        self._inbox = InboxReader(self.name, self._on_request)
+        self._gate = PlayGate(context)
+        self._inbox = InboxReader(self.name, self._on_request, play=self._gate.decide)
         self._listener = RtmpListener(
             context.native,
             self._inbox.inbox,
@@ -86,6 +101,7 @@ class RtmpHandler:
             handshake_timeout_s=self._handshake_timeout_s,
             idle_timeout_s=self._idle_timeout_s,
             tls=None if self._tls is None else self._tls.native,
+            egress=self._egress.native(),
         )
         log.info("[%s] listening on %s", "rtmps" if self._tls else "rtmp", show(self._listener.addr))
 
@@ -99,6 +115,9 @@ class RtmpHandler:
             self._listener = None
         for task in self._deciding:
             task.cancel()
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
         if self._inbox is not None:
             await self._inbox.close()
             self._inbox = None

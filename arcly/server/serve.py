@@ -25,6 +25,7 @@ from arcly.server.status import status
 from arcly.server.web import RESERVED_APPS, create_app
 from arcly.sources.file import FileSource
 from arcly.tls import Tls
+from arcly.viewer import EgressOptions
 
 log = logging.getLogger("arcly")
 
@@ -60,9 +61,10 @@ async def serve(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="arcly-") as directory:
         socket = Path(directory) / "app.sock"
         tls = certificate(options)
-        rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp)
-        rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls)
-        http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket)
+        egress = EgressOptions(flush=options.flush, merge_s=options.merge_ms / 1000)
+        rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp, egress=egress)
+        rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress)
+        http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
         demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
         protocols: list[InboundProtocol] = [protocol for protocol in (rtmp, rtmps, http, demo) if protocol is not None]
         async with contextlib.AsyncExitStack() as stack:

@@ -117,7 +117,7 @@ async def test_a_reader_is_evicted_when_it_misses_more_than_it_may() -> None:
         send(session, 0, 5000)
         seen = [frame async for frame in subscription]
         assert subscription.evicted
-        assert len(seen) <= 64
+        assert len(seen) <= 128, "what was left of the chunk in which it stood"
         assert patient.drain(64)
         kinds = []
         while not kinds or kinds[-1] != "subscriber_evicted":

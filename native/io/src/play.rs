@@ -1,8 +1,8 @@
 //! A viewer who waits for the host's decision. Shared by every way out: HLS asks once per session, others once per connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use arcly_bus::StreamKey;
+use arcly_bus::{Log, StreamKey};
 use tokio::sync::oneshot;
 
 use crate::{Inbox, Notice};
@@ -34,6 +34,8 @@ pub enum PlayDenial {
     Unauthenticated,
     /// They do not suffice: HTTP says 403.
     Forbidden,
+    /// There is no such stream: HTTP says 404.
+    NotFound,
     /// No decision was made, through no fault of the peer: HTTP says 503.
     Failed,
 }
@@ -42,13 +44,13 @@ pub enum PlayDenial {
 pub struct PlayRequest {
     /// What is known of the peer.
     pub ask: PlayAsk,
-    reply: oneshot::Sender<Result<(), PlayDenial>>,
+    reply: oneshot::Sender<Result<Option<Arc<Log>>, PlayDenial>>,
 }
 
 impl PlayRequest {
-    /// Lets the peer play; false when it no longer waited.
-    pub fn accept(self) -> bool {
-        self.reply.send(Ok(())).is_ok()
+    /// Lets the peer play; `log` is what it gets, where whoever asks does not know it. False when the peer no longer waited.
+    pub fn accept(self, log: Option<Arc<Log>>) -> bool {
+        self.reply.send(Ok(log)).is_ok()
     }
 
     /// Turns the peer away; false when it no longer waited.
@@ -61,7 +63,7 @@ impl PlayRequest {
 ///
 /// # Errors
 /// [`PlayDenial`]: the peer may not play, or nobody decided in time.
-pub(crate) async fn ask(inbox: &Inbox, ask: PlayAsk) -> Result<(), PlayDenial> {
+pub(crate) async fn ask(inbox: &Inbox, ask: PlayAsk) -> Result<Option<Arc<Log>>, PlayDenial> {
     let (reply, answer) = oneshot::channel();
     if !inbox.push(Notice::Play(PlayRequest { ask, reply })) {
         return Err(PlayDenial::Failed);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::EgressOptions;
+
 /// How long sound waits for a picture that does not come, and for more sound where there are no pictures.
 const SOUND_AGE_MAX: Duration = Duration::from_millis(60);
 
@@ -20,12 +22,14 @@ const INTERVAL_MAX: Duration = Duration::from_millis(200);
 
 /// Decides when a pass is due. Told the time; does nothing by itself.
 pub(crate) struct Flush {
+    every_packet: bool,
+    merge: Duration,
     merge_max: Duration,
     /// Packets wait since then.
     since: Option<Instant>,
     /// Pictures among them.
     pictures: u32,
-    /// Pictures that leave together: 1, or more under load.
+    /// Pictures that leave together because of the load: 1, or more.
     window: u32,
     last_picture: Option<Instant>,
     /// Smoothed.
@@ -44,9 +48,17 @@ pub(crate) enum Due {
 }
 
 impl Flush {
-    pub(crate) fn new(merge_max: Duration) -> Self {
-        let interval = Duration::from_millis(33);
-        Self { merge_max, since: None, pictures: 0, window: 1, last_picture: None, interval, pass: Duration::ZERO }
+    pub(crate) fn new(options: &EgressOptions) -> Self {
+        let EgressOptions { every_packet, merge, merge_max, .. } = *options;
+        let (interval, pass) = (Duration::from_millis(33), Duration::ZERO);
+        Self { every_packet, merge, merge_max, since: None, pictures: 0, window: 1, last_picture: None, interval, pass }
+    }
+
+    /// Pictures that leave together.
+    fn window(&self) -> u32 {
+        // Rounded: a window that is no multiple of the interval would make each second flush come a picture late.
+        let wanted = (self.merge + self.interval / 2).as_micros() / self.interval.as_micros().max(1);
+        self.window.max(u32::try_from(wanted).unwrap_or(u32::MAX))
     }
 
     /// A packet has come.
@@ -63,12 +75,12 @@ impl Flush {
 
     pub(crate) fn due(&self, now: Instant) -> Due {
         let Some(since) = self.since else { return Due::Never };
-        if self.pictures >= self.window {
+        if self.every_packet || self.pictures >= self.window() {
             return Due::Now;
         }
         let patience = match self.pictures {
             0 => SOUND_AGE_MAX,
-            _ => self.interval * (self.window + GRACE_INTERVALS),
+            _ => self.interval.saturating_mul(self.window().saturating_add(GRACE_INTERVALS)),
         };
         if now >= since + patience { Due::Now } else { Due::At(since + patience) }
     }
@@ -97,9 +109,13 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn flush() -> Flush {
+        Flush::new(&EgressOptions { merge_max: MS * 100, ..EgressOptions::default() })
+    }
+
     #[test]
     fn sound_waits_for_the_next_picture() {
-        let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+        let (mut flush, start) = (flush(), Instant::now());
         assert_eq!(flush.due(start), Due::Never);
         flush.arrived(start, false);
         assert_eq!(flush.due(start + MS * 20), Due::At(start + SOUND_AGE_MAX));
@@ -111,7 +127,7 @@ mod tests {
 
     #[test]
     fn sound_alone_leaves_at_an_age() {
-        let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+        let (mut flush, start) = (flush(), Instant::now());
         flush.arrived(start, false);
         flush.arrived(start + MS * 21, false);
         assert_eq!(flush.due(start + SOUND_AGE_MAX), Due::Now);
@@ -134,7 +150,7 @@ mod tests {
 
     #[test]
     fn merging_begins_under_load_is_bounded_and_ends_with_it() {
-        let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+        let (mut flush, start) = (flush(), Instant::now());
         assert_eq!(run(&mut flush, start, 10, MS * 6), (1, 0), "a light pass merges nothing");
         assert_eq!(run(&mut flush, start + MS * 10_000, 10, MS * 10).0, 2);
         assert_eq!(run(&mut flush, start + MS * 20_000, 10, MS * 100).0, 3, "as many pictures as fit into 100 ms");
@@ -144,7 +160,7 @@ mod tests {
     #[test]
     fn a_load_at_the_threshold_does_not_make_it_alternate() {
         for pass in 1..60 {
-            let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+            let (mut flush, start) = (flush(), Instant::now());
             let (_, changes) = run(&mut flush, start, 60, MS * pass);
             assert!(changes <= 2, "{changes} changes at {pass} ms");
         }
@@ -152,11 +168,30 @@ mod tests {
 
     #[test]
     fn a_window_that_is_not_filled_leaves_anyhow() {
-        let (mut flush, start) = (Flush::new(MS * 100), Instant::now());
+        let (mut flush, start) = (flush(), Instant::now());
         run(&mut flush, start, 10, MS * 100);
         let now = start + MS * 20_000;
         flush.arrived(now, true);
         let Due::At(at) = flush.due(now) else { panic!("it waits for others") };
         assert!(at - now < MS * 400 && flush.due(at) == Due::Now);
+    }
+
+    #[test]
+    fn whoever_wants_it_gets_every_packet_at_once_or_some_pictures_together() {
+        let start = Instant::now();
+        let mut every = Flush::new(&EgressOptions { every_packet: true, ..EgressOptions::default() });
+        every.arrived(start, false);
+        assert_eq!(every.due(start), Due::Now);
+        let mut merged = Flush::new(&EgressOptions { merge: MS * 100, ..EgressOptions::default() });
+        let flushes = (0..300).filter(|picture| {
+            let now = start + MS * 33 * *picture;
+            merged.arrived(now, true);
+            let is_due = merged.due(now) == Due::Now;
+            if is_due {
+                merged.flushed(MS);
+            }
+            is_due
+        });
+        assert_eq!(flushes.count(), 100, "three of 33 ms");
     }
 }

@@ -4,9 +4,10 @@ use arcly_bus::{Frame, Track, TrackId, TrackSet};
 use arcly_codec::MediaKind;
 use arcly_pack::{
     PackError,
-    flv::{self, FlvMuxer, FlvTag, TagRole},
+    flv::{self, FlvMuxer, FlvTag, TagKind, TagRole},
     mpegts::TsMuxer,
 };
+use arcly_wire::rtmp;
 
 /// A container that is written without an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +16,8 @@ pub enum Container {
     Ts,
     /// Flash video: what browsers with mpegts.js or flv.js and most players take with the least delay.
     Flv,
+    /// The messages of RTMP, in chunks.
+    Rtmp,
 }
 
 impl Container {
@@ -31,22 +34,24 @@ impl Container {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Ts => "video/mp2t",
-            Self::Flv => "video/x-flv",
+            Self::Flv | Self::Rtmp => "video/x-flv",
         }
     }
 
-    /// How viewers of it over HTTP are called in lists and events.
-    pub fn http_protocol(self) -> &'static str {
+    /// How its viewers are called in lists and events.
+    pub fn protocol(self) -> &'static str {
         match self {
             Self::Ts => "http-ts",
             Self::Flv => "http-flv",
+            Self::Rtmp => "rtmp",
         }
     }
 
     pub(crate) fn format(self) -> Box<dyn Format> {
         match self {
             Self::Ts => Box::<Ts>::default(),
-            Self::Flv => Box::<Flv>::default(),
+            Self::Flv => Box::new(Flv::new(write_tag, true)),
+            Self::Rtmp => Box::new(Flv::new(write_message, false)),
         }
     }
 }
@@ -107,13 +112,36 @@ impl Format for Ts {
     }
 }
 
-/// FLV. Metadata and sequence headers stand in front of a viewer's first tag, and among the tags where they change.
-#[derive(Default)]
+/// FLV, in its own form or in that of RTMP. Metadata and sequence headers stand in front of a viewer's first tag, and among the tags where
+/// they change.
 struct Flv {
     muxer: FlvMuxer,
     tags: Vec<FlvTag>,
     /// Something was written: there may be viewers.
     has_begun: bool,
+    write: WriteTag,
+    is_file: bool,
+}
+
+type WriteTag = fn(&FlvTag, &mut Vec<u8>);
+
+fn write_tag(tag: &FlvTag, out: &mut Vec<u8>) {
+    tag.write(out);
+}
+
+fn write_message(tag: &FlvTag, out: &mut Vec<u8>) {
+    let kind = match tag.kind {
+        TagKind::Audio => rtmp::MediaKind::Audio,
+        TagKind::Video => rtmp::MediaKind::Video,
+        TagKind::Script => rtmp::MediaKind::Script,
+    };
+    out.extend_from_slice(&rtmp::egress::chunked(kind, tag.timestamp_ms, tag.header(), &tag.payload));
+}
+
+impl Flv {
+    fn new(write: WriteTag, is_file: bool) -> Self {
+        Self { muxer: FlvMuxer::default(), tags: Vec::new(), has_begun: false, write, is_file }
+    }
 }
 
 impl Format for Flv {
@@ -126,8 +154,9 @@ impl Format for Flv {
             return Err(PackError::Unsupported { what: "tracks for FLV" });
         }
         let mut again = Vec::new();
-        self.muxer.headers(0).iter().for_each(|tag| tag.write(&mut again));
-        let first = [&flv::file_header(has_video, has_audio)[..], &again].concat();
+        self.muxer.headers(0).iter().for_each(|tag| (self.write)(tag, &mut again));
+        let file_header = flv::file_header(has_video, has_audio);
+        let first = [if self.is_file { &file_header[..] } else { &[] }, &again].concat();
         Ok(Headers { first, again })
     }
 
@@ -137,7 +166,7 @@ impl Format for Flv {
         let is_frame = |tag: &FlvTag| matches!(tag.role, TagRole::KeyFrame | TagRole::Frame);
         // In front of the very first tag everybody has them from the header.
         let tags = self.tags.iter().filter(|tag| self.has_begun || is_frame(tag));
-        tags.for_each(|tag| tag.write(out));
+        tags.for_each(|tag| (self.write)(tag, out));
         self.has_begun |= !out.is_empty();
         Ok(())
     }

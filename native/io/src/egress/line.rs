@@ -1,7 +1,5 @@
 //! What whoever reads from a viewer's connection and its pump have to tell each other, where there is such a one (RTMP).
 
-#![allow(dead_code, reason = "who reads from viewers comes next")]
-
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
@@ -31,6 +29,8 @@ pub(crate) struct News {
     pub(crate) said: BytesMut,
     /// What it wants from now on, if that has changed.
     pub(crate) wants: Option<Wants>,
+    /// It wants no more, and the connection goes on.
+    pub(crate) leaves: bool,
 }
 
 /// What a viewer wants of a stream.
@@ -61,6 +61,11 @@ impl Line {
 
     pub(crate) fn want(&self, wants: Wants) {
         self.tell(|news| news.wants = Some(wants));
+    }
+
+    /// Ends the viewer between two packets: [`End::Left`].
+    pub(crate) fn leave(&self) {
+        self.tell(|news| news.leaves = true);
     }
 
     fn tell<T>(&self, change: impl FnOnce(&mut News) -> T) -> T {

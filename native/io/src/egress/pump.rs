@@ -69,7 +69,7 @@ impl Pump {
             scout,
             newest: Newest::default(),
             cursor,
-            flush: Flush::new(options.merge_max),
+            flush: Flush::new(&options),
             poller: Poller::new()?,
             ready: Vec::new(),
             first: 0,

@@ -52,6 +52,7 @@ pub(crate) struct Viewer {
     _counted: arcly_bus::Viewer,
     line: Option<Arc<Line>>,
     wants: Wants,
+    leaves: bool,
 }
 
 /// What all viewers that keep up are about to be sent, made once for a pass.
@@ -105,6 +106,8 @@ pub(crate) enum End {
     Slow,
     /// Somebody ended it.
     Kicked,
+    /// It asked for the end, and has all packets that had begun.
+    Left,
 }
 
 impl Viewer {
@@ -123,6 +126,7 @@ impl Viewer {
             _counted: counted,
             line,
             wants: Wants::default(),
+            leaves: false,
         }
     }
 
@@ -181,7 +185,8 @@ impl Viewer {
     /// Takes news in, between two packets.
     fn take_news(&mut self, packets: &PacketLog) {
         let Some(line) = self.line.as_ref().filter(|line| self.offset == 0 && line.has_news()) else { return };
-        let News { said, wants } = line.take_news();
+        let News { said, wants, leaves } = line.take_news();
+        self.leaves |= leaves;
         self.front = join(&self.front, &said.freeze());
         if let Some(wants) = wants.filter(|wants| *wants != self.wants) {
             self.wants = wants;
@@ -193,6 +198,9 @@ impl Viewer {
     /// One write.
     fn step(&mut self, packets: &PacketLog, common: Option<&Common<'_>>) -> io::Result<Step> {
         self.take_news(packets);
+        if self.leaves && self.offset == 0 {
+            return if self.front.is_empty() { Ok(Step::Over(End::Left)) } else { self.send_front() };
+        }
         if self.wants.paused && self.offset == 0 {
             return if packets.log().is_closed() { Ok(Step::Over(End::Stream)) } else { self.send_front() };
         }

@@ -53,7 +53,7 @@ impl Live {
         }
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let agent = text(header::USER_AGENT).to_owned();
-        let (protocol, content_type) = (self.container.http_protocol(), self.container.content_type());
+        let (protocol, content_type) = (self.container.protocol(), self.container.content_type());
         if let Some(inbox) = gate {
             let (query, authorization) = (request.uri().query().unwrap_or_default(), text(header::AUTHORIZATION));
             let (query, authorization) = (query.to_owned(), authorization.to_owned());

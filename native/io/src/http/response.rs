@@ -75,6 +75,7 @@ pub(crate) fn denied(denial: PlayDenial) -> Response<Body> {
             response
         }
         PlayDenial::Forbidden => error(StatusCode::FORBIDDEN, "you may not play this stream"),
+        PlayDenial::NotFound => error(StatusCode::NOT_FOUND, "no such stream is live"),
         PlayDenial::Failed => error(StatusCode::SERVICE_UNAVAILABLE, "nobody decided whether you may play this stream"),
     }
 }

@@ -1,5 +1,6 @@
 //! RTMP: the listener and the way of its frames.
 
+mod from_bus;
 mod request;
 mod server;
 mod to_bus;

@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn};
+use arcly_bus::StreamKey;
+use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn, egress::STREAM_ID};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     runtime::Handle,
@@ -22,10 +23,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Inbox, ListenError, Notice,
+    Inbox, ListenError, Notice, PlayAsk, PlayDenial,
     accept::{Acceptor, bind},
+    egress::{Egress, EgressOptions, ViewerEnd, Watcher},
     rtmp::{
         PublishRequest, Refusal,
+        from_bus::{self, Decision, Play, PlayEvent},
         request::{Answer, RequestId},
         to_bus::{ENDED_HERE, ToBus},
     },
@@ -41,18 +44,29 @@ pub struct RtmpOptions {
     pub decision_deadline: Duration,
     /// What one connection may make us hold.
     pub limits: Limits,
+    /// How streams leave to players.
+    pub egress: EgressOptions,
     /// RTMPS: who we are. Default none: RTMP.
     pub tls: Option<Arc<TlsIdentity>>,
 }
 
 impl Default for RtmpOptions {
     fn default() -> Self {
-        Self { connections_max: 4096, decision_deadline: Duration::from_secs(10), limits: Limits::default(), tls: None }
+        Self {
+            connections_max: 4096,
+            decision_deadline: Duration::from_secs(10),
+            limits: Limits::default(),
+            egress: EgressOptions::default(),
+            tls: None,
+        }
     }
 }
 
 /// Bytes read at a time.
 const READ_BUFFER_BYTES: usize = 32 << 10;
+
+/// The same for a player, who says little.
+const PLAYING_BUFFER_BYTES: usize = 512;
 
 /// How long a peer may refuse to take the few bytes that we answer with.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
@@ -72,6 +86,7 @@ const REFUSALS_MAX: u32 = 4;
 pub struct RtmpListener {
     acceptor: Acceptor,
     addr: SocketAddr,
+    egress: Arc<Egress>,
 }
 
 impl RtmpListener {
@@ -91,14 +106,21 @@ impl RtmpListener {
         let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
         let tls = options.tls.as_ref().map(|identity| identity.acceptor(&[])).transpose();
         let tls = tls.map_err(|error| failed(io::Error::other(error)))?;
-        let serve = move |stream, peer, stop| serve(stream, peer, stop, options.clone(), shared_inbox.clone());
+        let egress = Egress::new(runtime.clone(), options.egress);
+        let shared = Shared { options, inbox: shared_inbox, egress: egress.clone() };
+        let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
         let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
-        Ok(Self { acceptor, addr: local })
+        Ok(Self { acceptor, addr: local, egress })
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Who plays here.
+    pub fn egress(&self) -> &Arc<Egress> {
+        &self.egress
     }
 
     /// Stops listening and ends all connections.
@@ -107,11 +129,22 @@ impl RtmpListener {
     }
 }
 
-async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, options: RtmpOptions, inbox: Arc<Inbox>) {
-    let mut connection = Connection::new(peer, options, inbox);
+/// What all connections of a listener have in common.
+#[derive(Clone)]
+struct Shared {
+    options: RtmpOptions,
+    inbox: Arc<Inbox>,
+    egress: Arc<Egress>,
+}
+
+async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, shared: Shared) {
+    let mut connection = Connection::new(peer, shared);
     let end = connection.run(&mut stream, &stop).await;
     connection.end(&end);
-    if connection.flush(&mut stream).await.is_ok() && !matches!(end, End::Closed) {
+    if connection.is_pumped() {
+        // The pump has the same socket: this tells it.
+        stream.reset();
+    } else if connection.flush(&mut stream).await.is_ok() && !matches!(end, End::Closed) {
         linger(&mut stream).await;
     }
 }
@@ -197,6 +230,9 @@ struct Connection {
     requests: u64,
     open_questions: usize,
     publishing: HashMap<u32, ToBus>,
+    egress: Arc<Egress>,
+    /// At most one: players that want two streams make two connections.
+    play: Option<Play>,
     /// The peer was refused, or a publish was ended from our side.
     dismissed: bool,
     refusals: u32,
@@ -205,7 +241,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(peer: SocketAddr, options: RtmpOptions, inbox: Arc<Inbox>) -> Self {
+    fn new(peer: SocketAddr, Shared { options, inbox, egress }: Shared) -> Self {
         let (reply, answers) = mpsc::channel(OPEN_QUESTIONS_MAX);
         let started = Instant::now();
         // The handshake's random bytes protect nothing in RTMP; they should only differ between connections.
@@ -223,6 +259,8 @@ impl Connection {
             requests: 0,
             open_questions: 0,
             publishing: HashMap::new(),
+            egress,
+            play: None,
             dismissed: false,
             refusals: 0,
             upstream: Arc::default(),
@@ -239,6 +277,13 @@ impl Connection {
             let turn = tokio::select! {
                 read = stream.read(&mut buffer) => self.on_read(read, &buffer),
                 Some((id, answer)) = self.answers.recv() => { self.on_answer(id, answer); Ok(()) }
+                event = from_bus::next(&mut self.play) => {
+                    let turn = self.on_play_event(event, stream).await;
+                    if self.is_pumped() {
+                        buffer = vec![0; PLAYING_BUFFER_BYTES];
+                    }
+                    turn
+                }
                 () = self.upstream.0.notified() => { self.end_closed(); Ok(()) }
                 () = sleep_until(deadline) => self.on_deadline(),
                 () = stop.cancelled() => Err(End::Stopped),
@@ -253,7 +298,8 @@ impl Connection {
                     "asked to publish {OPEN_QUESTIONS_MAX} times and did not wait for the answers"
                 ));
             }
-            let has_nothing = self.dismissed && self.asked.is_empty() && self.publishing.is_empty();
+            let has_nothing =
+                self.dismissed && self.asked.is_empty() && self.publishing.is_empty() && self.play.is_none();
             if has_nothing || self.refusals > REFUSALS_MAX {
                 return End::Dismissed;
             }
@@ -324,12 +370,16 @@ impl Connection {
             match event {
                 Event::Connected(info) => self.agent = info.flash_ver,
                 Event::PublishRequested(request) => self.ask(request),
-                Event::PlayRequested(request) => {
-                    self.machine.reject_play(request.stream_id, "playing over RTMP is not offered yet; watch over HLS");
-                }
+                Event::PlayRequested(request) => self.ask_to_play(request),
                 Event::Media(media) => self.on_media(media),
-                // Nothing is played yet.
-                Event::PlayChanged { .. } | Event::PlayEnded { .. } => {}
+                Event::PlayChanged { stream_id, change } => {
+                    if let Some(play) = self.play.as_mut().filter(|play| play.stream_id == stream_id) {
+                        play.change(change);
+                    }
+                }
+                Event::PlayEnded { stream_id } => {
+                    self.play.take_if(|play| play.stream_id == stream_id && play.leave());
+                }
                 Event::PublishEnded { stream_id } => self.unpublish(stream_id, "the publisher ended the stream"),
             }
         }
@@ -349,6 +399,81 @@ impl Connection {
         let request = PublishRequest::new(request, id, self.peer, agent, reply, waiting);
         // When the inbox is full the request is dropped there, and that is a refusal.
         self.inbox.push(Notice::Publish(request));
+    }
+
+    fn ask_to_play(&mut self, request: arcly_wire::rtmp::PlayRequest) {
+        let stream_id = request.stream_id;
+        let refusal = match StreamKey::new(&request.app, &request.stream) {
+            _ if self.play.is_some() => "a connection plays one stream at a time",
+            // The packets are the same for all viewers, and say which message stream they are for.
+            _ if stream_id != STREAM_ID => "streams are played on the first message stream",
+            Err(_) => "no stream can have this name",
+            Ok(key) => {
+                let (query, agent) = (request.query, self.agent.clone());
+                let authorization = String::new();
+                let asked = PlayAsk { key, protocol: "rtmp", query, authorization, agent, peer: self.peer };
+                self.play = Some(Play::ask(stream_id, asked, self.inbox.clone()));
+                return;
+            }
+        };
+        self.refuse_play(stream_id, refusal);
+    }
+
+    fn refuse_play(&mut self, stream_id: u32, text: &str) {
+        self.machine.reject_play(stream_id, text);
+        self.dismissed = true;
+        self.refusals += 1;
+    }
+
+    async fn on_play_event(&mut self, event: PlayEvent, stream: &mut Stream) -> Result<(), End> {
+        match event {
+            PlayEvent::Decided(decision) => self.on_play_decision(decision, stream).await,
+            PlayEvent::Packet(packet) => write(stream, &packet).await,
+            PlayEvent::Over(end) => {
+                let ended = self.play.take();
+                match end {
+                    ViewerEnd::Stream => {
+                        if let Some(play) = ended {
+                            self.machine.end_play(play.stream_id, "the stream has ended");
+                        }
+                        self.dismissed = true;
+                        Ok(())
+                    }
+                    ViewerEnd::Left => Ok(()),
+                    ViewerEnd::Gone | ViewerEnd::Kicked => Err(End::Closed),
+                    ViewerEnd::Slow => Err(End::Failed("the viewer was too slow".into())),
+                }
+            }
+        }
+    }
+
+    async fn on_play_decision(&mut self, decision: Decision, stream: &mut Stream) -> Result<(), End> {
+        let Some(mut play) = self.play.take() else { return Ok(()) };
+        let refusal = match decision {
+            Ok(Some(log)) => {
+                let (key, peer, agent) = (play.key.clone(), self.peer, self.agent.clone());
+                match self.egress.admit(&log, Watcher { key, protocol: "rtmp", peer, agent }) {
+                    Ok(ticket) => {
+                        self.machine.accept_play(play.stream_id);
+                        self.flush(stream).await?;
+                        play.begin(ticket, stream)?;
+                        self.play = Some(play);
+                        return Ok(());
+                    }
+                    Err(_) => "as many watch as may",
+                }
+            }
+            Ok(None) | Err(PlayDenial::NotFound) => "no such stream is live",
+            Err(PlayDenial::Unauthenticated | PlayDenial::Forbidden) => "you may not play this stream",
+            Err(PlayDenial::Failed) => "nobody decided whether you may play this stream",
+        };
+        self.refuse_play(play.stream_id, refusal);
+        Ok(())
+    }
+
+    /// Whether the pump writes to our socket.
+    fn is_pumped(&self) -> bool {
+        self.play.as_ref().is_some_and(|play| play.line().is_some())
     }
 
     fn on_media(&mut self, media: arcly_wire::rtmp::Media) {
@@ -401,9 +526,17 @@ impl Connection {
 
     async fn flush(&mut self, stream: &mut Stream) -> Result<(), End> {
         while let Some(bytes) = self.machine.poll_output() {
-            let written = timeout(WRITE_DEADLINE, stream.write_all(&bytes)).await;
-            written.map_err(|_| End::Failed("the peer does not read our answers".into()))??;
+            match self.play.as_ref().and_then(Play::line) {
+                Some(line) if line.say(&bytes) => {}
+                Some(_) => return Err(End::Failed("the peer does not read our answers".into())),
+                None => write(stream, &bytes).await?,
+            }
         }
         Ok(())
     }
+}
+
+async fn write(stream: &mut Stream, bytes: &[u8]) -> Result<(), End> {
+    let written = timeout(WRITE_DEADLINE, stream.write_all(bytes)).await;
+    Ok(written.map_err(|_| End::Failed("the peer does not read our answers".into()))??)
 }
