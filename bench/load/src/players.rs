@@ -55,6 +55,8 @@ enum Protocol {
 const BUFFER_BYTES: usize = 256 << 10;
 /// A server that does not accept for so long is no server.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// In which all have to have come: thousands take some seconds, a server that is drowned takes for ever.
+const GROW_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two that come; a second for 500 of them.
 const PACE: Duration = Duration::from_millis(2);
 
@@ -87,7 +89,15 @@ impl Players {
 
     /// Lets viewers come one after the other until there are `count`; the others play on.
     pub fn grow_to(&mut self, count: usize, source: &Source) -> Result<(), Fault> {
+        let deadline = Instant::now() + GROW_DEADLINE;
         while self.count() < count {
+            if Instant::now() > deadline {
+                return Err(Fault::Refused(format!(
+                    "{} of {count} viewers could come in {} s",
+                    self.count(),
+                    GROW_DEADLINE.as_secs()
+                )));
+            }
             self.join(source)?;
             self.run_for(PACE);
             if let Some(fault) = self.faults.first() {
