@@ -13,9 +13,9 @@ use arcly_bus::{Frame, Publisher, Read, Subscription};
 use arcly_stream::{MediaFrame, StreamHandle};
 use tokio::sync::broadcast;
 
+use arcly_bench_report::{Contestant, Goal, Row, cpu_ns_of, interleaved};
+
 use crate::{
-    clock::{Contestant, cpu_ns_of, interleaved},
-    row::{Goal, Row},
     stream::{self, Frames, look},
 };
 

@@ -6,9 +6,10 @@ use arcly_bus::{CHUNK_FRAMES, Publisher, Subscription, WakeSlot};
 use arcly_engine::{AppSpec, EngineOptions, PublishInfo};
 use bytes::Bytes;
 
+use arcly_bench_report::{Goal, Row};
+
 use crate::{
     allocator::{calls, live_bytes},
-    row::{Goal, Row},
     stream::{self, FRAME_BYTES, Frames},
 };
 

@@ -1,14 +1,12 @@
 //! The bus against arcly-stream 0.8.3, interleaved in one process on the CPU time of one thread: `README.md` one folder up says how and why.
 
 mod allocator;
-mod clock;
 mod deliver;
 mod footprint;
-mod row;
 mod stream;
 mod waiting;
 
-use row::{Output, Row};
+use arcly_bench_report::{Output, Row};
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;

@@ -13,9 +13,9 @@ use arcly_bus::{Log, Publisher, Read, Subscription, WakeSlot};
 use arcly_stream::StreamHandle;
 use tokio::{runtime, task};
 
+use arcly_bench_report::{Contestant, Goal, Row, Stopwatch, interleaved};
+
 use crate::{
-    clock::{Contestant, Stopwatch, interleaved},
-    row::{Goal, Row},
     stream::{self, Frames},
 };
 

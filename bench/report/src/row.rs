@@ -1,6 +1,7 @@
 //! The lines that a bench prints.
 
 /// One thing measured.
+#[derive(Clone)]
 pub struct Row {
     name: String,
     unit: &'static str,
@@ -19,6 +20,8 @@ pub enum Goal {
     AtMost(f64),
     /// So many times better than the peer.
     Ratio(f64),
+    /// So much of what cannot be beaten.
+    OfFloor(f64),
 }
 
 /// How rows are printed.
@@ -42,15 +45,17 @@ impl Row {
         Self { floor: Some(floor), ..self }
     }
 
+    /// How many times better than the peer, or how much of the floor, by the goal.
     fn ratio(&self) -> Option<f64> {
-        self.peer.filter(|_| self.arcly > 0.0).map(|peer| peer / self.arcly)
+        let other = if matches!(self.goal, Goal::OfFloor(_)) { self.floor } else { self.peer };
+        other.filter(|_| self.arcly > 0.0).map(|other| other / self.arcly)
     }
 
     fn holds(&self) -> Option<bool> {
         match self.goal {
             Goal::None => None,
             Goal::AtMost(limit) => Some(self.arcly <= limit),
-            Goal::Ratio(least) => Some(self.ratio().is_some_and(|ratio| ratio >= least)),
+            Goal::Ratio(least) | Goal::OfFloor(least) => Some(self.ratio().is_some_and(|ratio| ratio >= least)),
         }
     }
 
@@ -58,7 +63,7 @@ impl Row {
         match self.goal {
             Goal::None => None,
             Goal::AtMost(limit) => Some(format!("<= {limit}")),
-            Goal::Ratio(least) => Some(format!("ratio >= {least}")),
+            Goal::Ratio(least) | Goal::OfFloor(least) => Some(format!("ratio >= {least}")),
         }
     }
 

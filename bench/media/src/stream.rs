@@ -1,0 +1,73 @@
+//! The same access units for all.
+
+use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
+use arcly_codec::{Codec, CodecConfig};
+use arcly_stream::MediaFrame;
+use bytes::Bytes;
+
+/// An avcC record written by libx264: 320x240, baseline.
+const AVCC: [u8; 37] = [
+    0x01, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0x00, 0x16, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0x00,
+    0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x07, 0x83, 0xc5, 0x0a, 0xa8, 0x01, 0x00, 0x04, 0x68, 0xce, 0x0f, 0xc8,
+];
+
+/// Access units from one key picture to the next.
+pub const GOP: usize = 50;
+
+/// One second of 50 pictures, each with one NAL unit of so many bytes, in both forms.
+pub struct Pictures {
+    pub ours: Vec<Frame>,
+    pub theirs: Vec<MediaFrame>,
+    pub nal_bytes: usize,
+}
+
+impl Pictures {
+    /// `count` of them.
+    pub fn new(nal_bytes: usize, count: usize) -> Self {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            let is_key = index % GOP == 0;
+            let nal = nal(index, is_key, nal_bytes);
+            let payload = Bytes::from([&(nal.len() as u32).to_be_bytes()[..], &nal].concat());
+            let flags = if is_key { FrameFlags::KEY } else { FrameFlags::NONE };
+            let at_90k = index as i64 * 1_800;
+            ours.push(Frame { track: TrackId(0), flags, pts: at_90k, dts: at_90k, duration: 1_800, payload });
+            let at_ms = index as i64 * 20;
+            theirs.push(MediaFrame::new_video(at_ms, at_ms, annex_b(&nal, is_key), arcly_stream::CodecId::H264, is_key));
+        }
+        Self { ours, theirs, nal_bytes }
+    }
+}
+
+/// A video track.
+pub fn tracks() -> TrackSet {
+    let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).expect("the record is valid");
+    TrackSet { revision: 1, tracks: vec![Track::new(TrackId(0), config)] }
+}
+
+/// A slice of an I picture by its header, filled with bytes without a pattern and without a start code.
+fn nal(index: usize, is_key: bool, bytes: usize) -> Vec<u8> {
+    let header: &[u8] = if is_key { &[0x65, 0x88, 0x84] } else { &[0x41, 0x9A, 0x24] };
+    let mut state = index as u64 + 1;
+    let mut filler = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    // As many zeros as coded pictures have, but never two in a row.
+    let mut nal = header.to_vec();
+    while nal.len() < bytes {
+        let byte = filler();
+        nal.push(if byte == 0 && nal.last() == Some(&0) { 0x80 } else { byte });
+    }
+    if let Some(last) = nal.last_mut() {
+        *last |= 1;
+    }
+    nal
+}
+
+/// What the peer wants: parameter sets in front of key pictures.
+fn annex_b(nal: &[u8], is_key: bool) -> Bytes {
+    let (sps, pps) = (&AVCC[8..30], &AVCC[33..37]);
+    let nals: &[&[u8]] = if is_key { &[sps, pps, nal] } else { &[nal] };
+    nals.iter().flat_map(|nal| [&[0, 0, 0, 1], *nal].concat()).collect::<Vec<u8>>().into()
+}
