@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find native src arcly -name '*.rs' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.py' -o -name '*.js' -o -name '*.toml' | grep -v '/target/')
 BENCH := target/bench-venv
+MEDIA_BENCH := target/bench-media-venv
 CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -14,7 +15,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python bench-load docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python bench-media bench-load docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +79,9 @@ bench-bus:  ## the log of the bus beside arcly-stream's: deliveries, waking, mem
 bench-python: $(BENCH)/stamp  ## calls over the Python border, the C API, asyncio: what they cost; JSON=1 for one JSON object
 	@$(BENCH)/bin/python bench/python/bench_border.py $(if $(JSON),--json)
 
+bench-media: $(MEDIA_BENCH)/stamp  ## containers beside arcly-stream, libavformat and memcpy; JSON=1 for one JSON object
+	@$(CARGO) run --quiet --release --manifest-path bench/media/Cargo.toml -- --python $(MEDIA_BENCH)/bin/python $(if $(JSON),--json)
+
 # QUICK=1: two minutes. SECONDS=10: each measurement longer. ONLY=viewers|many|streams|idle|memory|stalled.
 bench-load: $(BENCH)/stamp  ## hundreds of viewers, CPU per Gbit beside nginx-rtmp and bare writes; QUICK=1 JSON=1
 	@$(CARGO) run --quiet --release --manifest-path bench/load/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
@@ -119,4 +123,11 @@ $(BENCH)/stamp: $(SOURCES) pyproject.toml
 	@echo "Building arcly for the bench ..." >&2
 	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
 	@$(BENCH)/bin/pip install --quiet '.[server]' pytest pytest-benchmark cython setuptools uvloop >&2
+	@touch $@
+
+# libavformat, by way of PyAV.
+$(MEDIA_BENCH)/stamp:
+	@$(MAKE) --no-print-directory tools
+	@test -x $(MEDIA_BENCH)/bin/python || $(PYTHON) -m venv $(MEDIA_BENCH)
+	@$(MEDIA_BENCH)/bin/pip install --quiet 'av>=18.0' >&2
 	@touch $@

@@ -21,5 +21,6 @@ mod random;
 mod shrink;
 pub mod sweep;
 pub mod targets;
+mod ts_edits;
 
 pub use mutate::Input;

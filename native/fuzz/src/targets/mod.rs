@@ -25,6 +25,7 @@ mod rtmp_chunk;
 mod rtmp_client;
 mod rtmp_conn;
 mod sei;
+mod ts_demux;
 mod vp8;
 mod vp9;
 
@@ -57,6 +58,7 @@ pub const ALL: &[Target] = &[
     rtmp_client::TARGET,
     rtmp_conn::TARGET,
     sei::TARGET,
+    ts_demux::TARGET,
     vp8::TARGET,
     vp9::TARGET,
 ];
@@ -80,7 +82,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 27] = [
+    const REQUIRED: [&str; 28] = [
         "aac",
         "ac3",
         "amf0",
@@ -106,6 +108,7 @@ mod tests {
         "rtmp_client",
         "rtmp_conn",
         "sei",
+        "ts_demux",
         "vp8",
         "vp9",
     ];

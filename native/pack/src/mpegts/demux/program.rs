@@ -21,8 +21,6 @@ pub(super) struct Program {
     pub(super) map: ProgramMap,
     pub(super) streams: Vec<Stream>,
     timeline: Timeline,
-    /// The tracks that were given out last.
-    announced: Vec<Track>,
     /// A new time base has begun, and no frame of it has come yet.
     has_new_time_base: bool,
     limits: TsLimits,
@@ -33,15 +31,16 @@ pub(super) struct Program {
 pub(super) struct Sink {
     pub(super) items: VecDeque<Item>,
     pub(super) stats: TsStats,
+    /// The tracks that were given out last.
+    announced: Vec<Track>,
 }
 
 impl Program {
     /// The program of `map`.
     pub(super) fn new(map: ProgramMap, limits: TsLimits, sink: &mut Sink) -> Self {
         let empty = ProgramMap { streams: Vec::new(), ..map.clone() };
-        let (timeline, announced) = (Timeline::default(), Vec::new());
-        let mut program =
-            Self { map: empty, streams: Vec::new(), timeline, announced, has_new_time_base: false, limits };
+        let timeline = Timeline::default();
+        let mut program = Self { map: empty, streams: Vec::new(), timeline, has_new_time_base: false, limits };
         program.follow(map, sink);
         program
     }
@@ -142,7 +141,7 @@ impl Program {
         stream.finish(&mut Shared { timeline: &mut self.timeline, stats: &mut sink.stats });
         for output in stream.outputs(&mut sink.stats) {
             if let Output::Frame(frame) = output
-                && self.announced.iter().any(|track| track.id == frame.track)
+                && sink.announced.iter().any(|track| track.id == frame.track)
             {
                 self.give_frame(frame, sink);
             }
@@ -176,9 +175,9 @@ impl Program {
     fn announce(&mut self, sink: &mut Sink) {
         let mut tracks: Vec<Track> = self.streams.iter().filter_map(Stream::track).collect();
         tracks.sort_by_key(|track| track.id);
-        if tracks != self.announced {
+        if tracks != sink.announced {
             sink.items.push_back(Item::Tracks(tracks.clone()));
-            self.announced = tracks;
+            sink.announced = tracks;
         }
     }
 

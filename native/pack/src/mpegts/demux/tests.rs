@@ -403,6 +403,20 @@ fn a_map_that_moves_and_streams_that_move_go_on_in_the_same_tracks() {
     assert_eq!(read.tracks.len(), 2, "nothing has changed for readers");
 }
 
+/// Found by fuzzing: the tracks of the new program were announced though they are those of the old one.
+#[test]
+fn a_program_that_is_renumbered_changes_no_tracks() {
+    let stream = stream();
+    let tables = |version: u8, number: u16| {
+        let streams: [(u8, u16, &[u8]); 3] = [(0x1B, 0x200, &[]), (0x0F, 0x201, &[]), (0x06, 0x202, b"\x05\x04KLVA")];
+        let pat = section_packet(0, version, &pat(version, &[(number, 0x1000)]));
+        [pat, section_packet(0x1000, version, &pmt(number, version, 0x200, &streams))].concat()
+    };
+    let read = Read::all(&[tables(0, 1), tables(1, 2), moved(&stream, 0x200, 0x201)].concat());
+    assert!(read.tracks.windows(2).all(|pair| pair[0] != pair[1]), "each is a change");
+    assert_eq!(read.facts().len(), Read::all(&stream).facts().len());
+}
+
 #[test]
 fn sections_over_many_packets_are_read_and_broken_ones_are_not() {
     let stream = stream();

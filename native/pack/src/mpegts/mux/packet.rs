@@ -5,8 +5,6 @@ use super::super::PACKET_BYTES;
 /// Bytes of a packet behind its header.
 const BODY_BYTES: usize = PACKET_BYTES - HEADER_BYTES;
 const HEADER_BYTES: usize = 4;
-/// Packets that are made room for at once: few enough to be still in the first-level cache when they are filled.
-const GROUP: usize = 32;
 
 /// A packet identifier and its continuity counter (§2.4.3.3).
 #[derive(Debug, Clone, Copy)]
@@ -121,23 +119,19 @@ impl<'a> Packetizer<'a> {
         let (head, rest) = bytes.split_at_checked(self.room).unwrap_or((bytes, &[]));
         self.fill(head);
         let (bodies, tail) = rest.as_chunks::<BODY_BYTES>();
-        bodies.chunks(GROUP).for_each(|bodies| self.whole(bodies));
+        self.whole(bodies);
         if !tail.is_empty() {
             self.open(false, Adaptation::default());
             self.fill(tail);
         }
     }
 
-    /// Packets that are all payload: the common case.
+    /// Packets that are all payload: the common case. Room is there already.
     fn whole(&mut self, bodies: &[[u8; BODY_BYTES]]) {
-        let begin = self.out.len();
-        self.out.resize(begin + bodies.len() * PACKET_BYTES, 0xFF);
-        let (packets, _) = self.out.get_mut(begin..).unwrap_or_default().as_chunks_mut::<PACKET_BYTES>();
-        for (packet, body) in packets.iter_mut().zip(bodies) {
-            if let Some((header, rest)) = packet.split_first_chunk_mut() {
-                *header = self.pid.header(false, false, true);
-                rest.copy_from_slice(body);
-            }
+        for body in bodies {
+            let header = self.pid.header(false, false, true);
+            self.out.extend_from_slice(&header);
+            self.out.extend_from_slice(body);
         }
         self.left = self.left.saturating_sub(bodies.len() * BODY_BYTES);
     }

@@ -1,0 +1,99 @@
+//! Transport streams: what comes out must not depend on how the input is cut, and must be what the bus takes.
+
+use arcly_bus::{Frame, Track};
+use arcly_pack::{
+    Item,
+    mpegts::{TsDemuxer, TsLimits, TsOptions},
+};
+
+use super::Target;
+use crate::{
+    checks::check_payload,
+    mutate::{Input, MAX_INPUT_BYTES},
+    ts_edits::edit_packets,
+};
+
+/// Small, so that they are reached.
+const LIMITS: TsLimits = TsLimits { video_pes_bytes: 16 << 10, other_pes_bytes: 2 << 10 };
+
+pub const TARGET: Target = Target {
+    name: "ts_demux",
+    vectors,
+    edit: Some(edit_packets),
+    // What is held has come, once.
+    buffered_bytes_max: MAX_INPUT_BYTES,
+    run,
+};
+
+/// Written by ffmpeg 5.
+fn vectors() -> Vec<Vec<u8>> {
+    [
+        &include_bytes!("../../corpus/ts_demux/h264_aac.ts")[..],
+        include_bytes!("../../corpus/ts_demux/h265_opus.ts"),
+        include_bytes!("../../corpus/ts_demux/mp3.ts"),
+        include_bytes!("../../corpus/ts_demux/mp2.ts"),
+        include_bytes!("../../corpus/ts_demux/ac3_dvb.ts"),
+        include_bytes!("../../corpus/ts_demux/eac3.ts"),
+        include_bytes!("../../corpus/ts_demux/latm.ts"),
+        include_bytes!("../../corpus/ts_demux/m2ts.ts"),
+    ]
+    .map(<[u8]>::to_vec)
+    .to_vec()
+}
+
+fn run(input: &Input) -> usize {
+    let mut held = 0;
+    let whole = read(Input::whole(input.bytes.clone()).pieces(), &mut held);
+    let pieces = read(input.pieces(), &mut held);
+    assert_eq!(facts(&whole), facts(&pieces), "the cuts change the items");
+    check(&whole);
+    held
+}
+
+fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, held: &mut usize) -> Vec<Item> {
+    let mut demuxer = TsDemuxer::new(TsOptions { program: None, limits: LIMITS });
+    let mut items = Vec::new();
+    for piece in pieces {
+        demuxer.push(piece);
+        items.extend(std::iter::from_fn(|| demuxer.poll()));
+        *held = demuxer.buffered_bytes().max(*held);
+    }
+    let result = demuxer.finish();
+    items.extend(std::iter::from_fn(|| demuxer.poll()));
+    let frames = items.iter().filter(|item| matches!(item, Item::Frame(_))).count();
+    assert_eq!(result.is_ok(), frames > 0, "an error says why there was nothing");
+    assert_eq!(demuxer.stats().frames, frames as u64, "frames are counted");
+    assert!(demuxer.programs().len() <= 256, "programs are bounded");
+    items
+}
+
+/// Tracks come in front of their frames, change when they are said to, and frames have the form of the bus.
+fn check(items: &[Item]) {
+    let mut tracks: &[Track] = &[];
+    for item in items {
+        match item {
+            Item::Tracks(new) => {
+                assert_ne!(new, tracks, "a change that changes nothing");
+                assert!(new.is_sorted_by_key(|track| track.id.0), "by number");
+                tracks = new;
+            }
+            Item::Frame(frame) => {
+                let track = tracks.iter().find(|track| track.id == frame.track);
+                assert!(track.is_some(), "tracks come in front of their frames");
+                track.into_iter().for_each(|track| check_payload(&track.config, frame));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn facts(items: &[Item]) -> Vec<String> {
+    let frame = |Frame { track, flags, pts, dts, duration, payload }: &Frame| {
+        format!("{track:?} {flags:?} {pts} {dts} {duration} {payload:?}")
+    };
+    let fact = |item: &Item| match item {
+        Item::Frame(of) => frame(of),
+        other => format!("{other:?}"),
+    };
+    items.iter().map(fact).collect()
+}
