@@ -17,7 +17,7 @@ mod tests;
 
 pub use self::{
     demux::{ProgramInfo, StreamInfo, TsDemuxer, TsLimits, TsOptions, TsStats},
-    mux::{MAX_TRACKS, TS_EPOCH_90K, TsMuxer},
+    mux::{GROUP_BYTES, MAX_TRACKS, PacketGroups, TS_EPOCH_90K, TsMuxer},
 };
 
 /// Bytes of a transport packet (§2.4.3.2).

@@ -7,6 +7,7 @@
 //! | what each codec looks like in it | `form` | §2.14.1 and on; ADTS: ISO/IEC 13818-7 §6.2 |
 //! | PCR, time base, discontinuities | `clock` | §2.4.2.2, §2.4.3.5, §2.7.2 |
 //! | PAT and PMT, descriptors | `psi`, `descriptor` | §2.4.4, §2.6 |
+//! | seven packets for a datagram | `groups` | RFC 2250 §2 |
 //! | SCTE 35 | `splice` | ANSI/SCTE 35 §8, §9.6 |
 //!
 //! One PES packet an access unit. A frame is measured first and then written once, straight into the output: nothing is
@@ -19,6 +20,7 @@ mod av1;
 mod clock;
 mod descriptor;
 mod form;
+mod groups;
 mod packet;
 mod pes;
 mod psi;
@@ -29,6 +31,7 @@ use std::collections::BTreeMap;
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
 use arcly_codec::{CodecConfig, MediaKind};
 
+pub use self::groups::{GROUP_BYTES, PacketGroups};
 use self::{
     clock::{Clock, PCR_INTERVAL_90K},
     form::{Content, Form},
