@@ -33,7 +33,7 @@ publish from OBS (Settings, Stream, Service: Custom):
 watch:
   http://localhost:8888/                           the page, with all streams
   http://localhost:8888/live/cam/index.m3u8        HLS, for any other player
-  http://localhost:8888/live/cam.flv (or .ts)      without delay: ffplay, VLC, mpegts.js
+  http://localhost:8888/live/cam.flv (.ts, .mp4)   without delay: ffplay, VLC, mpegts.js
   rtmp://localhost/live/cam                        the same over RTMP
 """
 
@@ -94,7 +94,7 @@ def add_serve(commands: Commands) -> None:
     tls = serve.add_argument_group("TLS", "PEM files; when they change, new connections get the new certificate")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")
-    viewers = serve.add_argument_group("viewers", "of RTMP, HTTP-FLV and HTTP-TS")
+    viewers = serve.add_argument_group("viewers", "of RTMP and of FLV, TS and MP4 over HTTP")
     viewers.add_argument(
         "--flush",
         choices=["picture", "packet"],

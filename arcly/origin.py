@@ -25,11 +25,11 @@ log = logging.getLogger("arcly")
 
 
 class HttpOrigin:
-    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: by prior knowledge) at `/<app>/<stream>/index.m3u8`. An
-    `InboundProtocol`.
+    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: by prior knowledge): HLS at `/<app>/<stream>/index.m3u8`,
+    and without an end at `/<app>/<stream>.flv`, `.ts` and `.mp4`. An `InboundProtocol`.
 
     Media never passes through Python. Where the engine has an authenticator, it is asked once for each viewer, when
-    that asks for the first playlist: with `?token=` or an `Authorization` header. Every other path is passed on to
+    that asks for the first playlist or an endless stream: with `?token=` or an `Authorization` header. Every other path is passed on to
     `app_socket`, or is 404.
 
     Args:
@@ -40,7 +40,7 @@ class HttpOrigin:
             application, answers what is no media.
         connections_max: connections at a time, default 10 000. More are closed at once.
         tls: speak HTTPS, under this certificate.
-        egress: how FLV and TS leave.
+        egress: how endless streams leave.
     """
 
     name = "http"

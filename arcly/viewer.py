@@ -19,7 +19,7 @@ class Viewer:
     """What it watches."""
 
     protocol: str
-    """How: `http-flv`, `http-ts`."""
+    """How: `rtmp`, `http-flv`, `http-ts`, `http-mp4`."""
 
     peer: str
     """Its address, `192.0.2.1:51234`."""

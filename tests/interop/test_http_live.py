@@ -1,4 +1,4 @@
-"""Endless streams over HTTP: what real clients and plain requests get of `/<app>/<stream>.flv` and `.ts`."""
+"""Endless streams over HTTP: what real clients and plain requests get of `/<app>/<stream>.flv`, `.ts` and `.mp4`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from conftest import Server, eventually, run, running, serving
 
 import arcly
 
-MEDIA_TYPES = {"flv": "video/x-flv", "ts": "video/mp2t"}
+MEDIA_TYPES = {"flv": "video/x-flv", "ts": "video/mp2t", "mp4": "video/mp4"}
+FIRST_BYTES = {"flv": b"FLV\x01", "ts": b"\x47\x40\x00", "mp4": b"\x00\x00\x00"}
 
 
 @asynccontextmanager
@@ -86,7 +87,8 @@ async def test_the_answer_is_chunked_begins_with_a_key_picture_and_may_be_read_b
         assert "content-encoding" not in head
         assert "\r\ndate: " in head
         media = unchunked(body)
-        assert media[:4] == b"FLV\x01" if ending == "flv" else (media[0], media[188]) == (0x47, 0x47)
+        assert media.startswith(FIRST_BYTES[ending])
+        assert ending != "mp4" or media[4:8] == b"ftyp"
 
 
 async def test_old_clients_get_it_without_chunks(server: Server, ffmpeg: str, clip: Callable[..., Path]) -> None:

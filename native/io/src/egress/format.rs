@@ -5,6 +5,7 @@ use arcly_codec::MediaKind;
 use arcly_pack::{
     PackError,
     flv::{self, FlvMuxer, FlvTag, TagKind, TagRole},
+    mp4::{Fmp4Muxer, Head},
     mpegts::TsMuxer,
 };
 use arcly_wire::rtmp;
@@ -16,16 +17,19 @@ pub enum Container {
     Ts,
     /// Flash video: what browsers with mpegts.js or flv.js and most players take with the least delay.
     Flv,
+    /// Fragmented MP4, a fragment for each frame: what browsers play by themselves.
+    Mp4,
     /// The messages of RTMP, in chunks.
     Rtmp,
 }
 
 impl Container {
-    /// By the ending of a path: `ts`, `flv`.
+    /// By the ending of a path: `ts`, `flv`, `mp4`.
     pub fn from_ending(ending: &str) -> Option<Self> {
         match ending {
             "ts" => Some(Self::Ts),
             "flv" => Some(Self::Flv),
+            "mp4" => Some(Self::Mp4),
             _ => None,
         }
     }
@@ -35,6 +39,7 @@ impl Container {
         match self {
             Self::Ts => "video/mp2t",
             Self::Flv | Self::Rtmp => "video/x-flv",
+            Self::Mp4 => "video/mp4",
         }
     }
 
@@ -43,6 +48,7 @@ impl Container {
         match self {
             Self::Ts => "http-ts",
             Self::Flv => "http-flv",
+            Self::Mp4 => "http-mp4",
             Self::Rtmp => "rtmp",
         }
     }
@@ -51,6 +57,7 @@ impl Container {
         match self {
             Self::Ts => Box::<Ts>::default(),
             Self::Flv => Box::new(Flv::new(write_tag, true)),
+            Self::Mp4 => Box::<Mp4>::default(),
             Self::Rtmp => Box::new(Flv::new(write_message, false)),
         }
     }
@@ -91,10 +98,8 @@ struct Ts {
 
 impl Format for Ts {
     fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
-        let carried = |track: &&Track| TsMuxer::supports(track).is_ok();
-        let tracks: Vec<Track> = tracks.tracks.iter().filter(carried).cloned().collect();
-        self.carried = tracks.iter().map(|track| track.id).collect();
-        let tracks = TrackSet { revision: 0, tracks };
+        let tracks = only(tracks, |track| TsMuxer::supports(track).is_ok());
+        self.carried = tracks.tracks.iter().map(|track| track.id).collect();
         self.video = tracks.first(MediaKind::Video).map(|track| track.id);
         match &mut self.muxer {
             Some(muxer) => muxer.reconfigure(&tracks)?,
@@ -170,4 +175,39 @@ impl Format for Flv {
         self.has_begun |= !out.is_empty();
         Ok(())
     }
+}
+
+/// Fragmented MP4.
+#[derive(Default)]
+struct Mp4 {
+    muxer: Option<Fmp4Muxer>,
+    /// The init segment is another one than that of the fragments before, and goes in front of the next one.
+    is_changed: bool,
+}
+
+impl Format for Mp4 {
+    fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
+        let tracks = only(tracks, |track| Fmp4Muxer::supports(track).is_ok());
+        match &mut self.muxer {
+            Some(muxer) => self.is_changed |= muxer.reconfigure(&tracks)?,
+            none => *none = Some(Fmp4Muxer::new(&tracks)?),
+        }
+        let init = self.muxer.as_ref().map(|muxer| muxer.init_segment().to_vec()).unwrap_or_default();
+        Ok(Headers { first: init.clone(), again: init })
+    }
+
+    fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+        let Some(muxer) = self.muxer.as_mut() else { return Ok(()) };
+        muxer.write_fragment(std::slice::from_ref(frame), &Head::default(), out)?;
+        if !out.is_empty() && std::mem::take(&mut self.is_changed) {
+            out.splice(..0, muxer.init_segment().iter().copied());
+        }
+        Ok(())
+    }
+}
+
+/// The tracks that a container can carry.
+fn only(tracks: &TrackSet, is_carried: impl Fn(&Track) -> bool) -> TrackSet {
+    let tracks = tracks.tracks.iter().filter(|track| is_carried(track)).cloned().collect();
+    TrackSet { revision: 0, tracks }
 }

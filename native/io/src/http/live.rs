@@ -1,4 +1,4 @@
-//! Endless answers: `/<app>/<stream>.flv` and `.ts`.
+//! Endless answers: `/<app>/<stream>.flv`, `.ts` and `.mp4`.
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
