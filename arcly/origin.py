@@ -29,8 +29,8 @@ class HttpOrigin:
     and without an end at `/<app>/<stream>.flv`, `.ts` and `.mp4`. An `InboundProtocol`.
 
     Media never passes through Python. Where the engine has an authenticator, it is asked once for each viewer, when
-    that asks for the first playlist or an endless stream: with `?token=` or an `Authorization` header. Every other path is passed on to
-    `app_socket`, or is 404.
+    that asks for the first playlist or for an endless stream: with `?token=` or an `Authorization` header. Every other
+    path is passed on to `app_socket`, or is 404.
 
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default

@@ -316,3 +316,38 @@ fn a_format_is_dropped_a_while_after_its_last_viewer() {
     let mut again = Player::new(stage.join());
     assert_eq!(again.picture().map(|n| n % GOP), Some(0), "and made anew for the next");
 }
+
+/// Top-level boxes of an MP4, read from `socket`, until `count` fragments have come.
+fn fragments(socket: &mut TcpStream, count: usize) -> Vec<[u8; 4]> {
+    socket.read_exact(&mut [0; 4]).unwrap(); // HEAD
+    let mut kinds = Vec::new();
+    while kinds.iter().filter(|kind| *kind == b"mdat").count() < count {
+        let mut header = [0; 8];
+        socket.read_exact(&mut header).unwrap();
+        let size = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        socket.read_exact(&mut vec![0; size - 8]).unwrap();
+        kinds.push([header[4], header[5], header[6], header[7]]);
+    }
+    kinds
+}
+
+#[test]
+fn fragmented_mp4_begins_with_its_init_segment_and_says_a_change_of_it_in_place() {
+    let mut stage = Stage::new(EgressOptions::default());
+    stage.publish(2);
+    let (mut peer, _) = stage.join_as(Container::Mp4);
+    stage.wait_for("it has what there is", |viewers| viewers.first().is_some_and(|viewer| viewer.frames == 4));
+    let tracks = stage.publisher.tracks().tracks.iter().take(1).cloned().collect();
+    stage.publisher.set_tracks(tracks).unwrap();
+    stage.next = GOP;
+    let mut picture = vec![0x65; 100];
+    picture.splice(..0, 100_u32.to_be_bytes());
+    let dts = 2 * 3000;
+    let frame = Frame { track: VIDEO, flags: FrameFlags::KEY, pts: dts, dts, duration: 3000, payload: picture.into() };
+    stage.publisher.publish(frame).unwrap();
+    let kinds = fragments(&mut peer, 5);
+    let mut expected: Vec<&[u8; 4]> = vec![b"ftyp", b"moov"];
+    expected.extend([b"moof", b"mdat"].repeat(4));
+    expected.extend([b"ftyp", b"moov", b"moof", b"mdat"]);
+    assert_eq!(kinds.iter().collect::<Vec<_>>(), expected);
+}

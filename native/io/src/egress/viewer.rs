@@ -192,6 +192,7 @@ impl Viewer {
             self.wants = wants;
             // Goes on at the newest key picture, with what it wants.
             self.cursor = packets.join_for(wants);
+            self.has_header = false;
         }
     }
 
