@@ -87,6 +87,10 @@ bench-load: $(BENCH)/stamp  ## hundreds of viewers, CPU per Gbit beside nginx-rt
 	@$(CARGO) run --quiet --release --manifest-path bench/load/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
 	  $(if $(JSON),--json) $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY))
 
+docs:  ## write the reference of all classes and functions to target/docs, from the docstrings
+	@$(PYTHON) docs/reference.py target/docs
+	@echo "target/docs/README.md"
+
 package-test: tools  ## build wheel and sdist, install each into a fresh venv, check size and import time
 	$(PYTHON) tests/package/check.py
 
