@@ -52,7 +52,9 @@ class LoopHub:
 
 
 class Signal:
-    """A native wake-up that a coroutine can wait for."""
+    """A native wake-up that a coroutine can wait for, one at a time. A wake-up that comes while nobody waits is
+    kept.
+    """
 
     def __init__(self) -> None:
         self._hub = LoopHub.current()
@@ -63,20 +65,25 @@ class Signal:
         self.token = self._hub.token(self._wake)
 
     def _wake(self) -> None:
-        self._woken = True
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        if waiter is None or waiter.done():
+            self._woken = True
+        else:
             waiter.set_result(None)
 
+    def waiter(self) -> asyncio.Future[None] | None:
+        """Return what to await until the next wake-up; None when there was one since the last time."""
+        if self._woken:
+            self._woken = False
+            return None
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
+
     async def wait(self) -> None:
-        """Wait for a wake-up since the last `wait`. One coroutine at a time."""
-        while not self._woken:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        self._woken = False
+        """Wait for a wake-up since the last `wait`."""
+        waiter = self.waiter()
+        if waiter is not None:
+            await waiter
 
     def close(self) -> None:
         """Forget the token, and wake whoever waits."""

@@ -68,24 +68,31 @@ class Subscription:
 
     async def __anext__(self) -> MediaFrame:
         """Return the next frame."""
-        if not self._waiting:
-            frames = await self._read(BATCH_FRAMES)
-            if not frames:
-                raise StopAsyncIteration
-            frames.reverse()
-            self._waiting = frames
-        return self._waiting.pop()
+        if self._waiting:
+            return self._waiting.pop()
+        # As `_read`, which would be one coroutine more for each frame.
+        signal = self._signal or self._make_signal()
+        while (frames := self.cursor.take(BATCH_FRAMES, signal.token)) is not None:
+            if frames:
+                frames.reverse()
+                self._waiting = frames
+                return frames.pop()
+            if (waiter := signal.waiter()) is not None:
+                await waiter
+        raise StopAsyncIteration
 
     async def _read(self, max_frames: int) -> list[MediaFrame]:
         """Return at least one frame; an empty list at the end of the stream."""
-        signal = self._signal
-        if signal is None:
-            signal = self._signal = Signal()
+        signal = self._signal or self._make_signal()
         while (frames := self.cursor.take(max_frames, signal.token)) is not None:
             if frames:
                 return frames
             await signal.wait()
         return []
+
+    def _make_signal(self) -> Signal:
+        self._signal = Signal()
+        return self._signal
 
     def blocking(self, *, timeout_s: float | None = None) -> Iterator[MediaFrame]:
         """Iterate over frames in a thread: `for frame in subscription.blocking()`. Needs no event loop.

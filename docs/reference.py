@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 PAGES = {
-    "engine": [".", "packagers", "protocols", "sources"],
+    "engine": [".", "packagers", "protocols", "sources", "sinks"],
     "contracts": ["contract"],
     "storage": ["storage"],
     "services": ["services", "services/audit", "services/auth"],

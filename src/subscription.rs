@@ -104,6 +104,7 @@ impl Cursor {
     fn collect(&self, max: usize, frames: &mut Vec<MediaFrame>) -> Look {
         self.look(max, |batch| {
             let first = frames.len();
+            frames.reserve(batch.frames.len());
             frames.extend(batch.frames.iter().map(|frame| MediaFrame::new(frame.clone(), batch.tracks)));
             if let Some(frame) = frames.get_mut(first).filter(|_| batch.discontinuity) {
                 frame.break_before();
