@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::TcpStream,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc},
-    time::{sleep_until, timeout},
+    time::{Sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -191,6 +192,8 @@ struct Worker {
     arriving: mpsc::UnboundedReceiver<Joiner>,
     bell: Arc<Bell>,
     slot: WakeSlot,
+    /// One for all waits: to set a timer wakes the thread that drives them, and most waits end before it is due.
+    timer: Pin<Box<Sleep>>,
 }
 
 /// Why a worker goes on.
@@ -210,7 +213,8 @@ impl Worker {
     fn new(pump: Pump, arriving: mpsc::UnboundedReceiver<Joiner>, log: &Arc<Log>) -> Self {
         let bell = Arc::new(Bell(Notify::new()));
         let slot = WakeSlot::new(log, Waker::from(bell.clone()));
-        Self { pump, arriving, bell, slot }
+        let timer = Box::pin(sleep_until(Instant::now().into()));
+        Self { pump, arriving, bell, slot, timer }
     }
 
     /// Writes what is due.
@@ -229,12 +233,18 @@ impl Worker {
             (Due::At(due), None) => Some(due),
             (Due::Never, until) => until,
         };
+        if let Some(until) = until.map(Into::into)
+            && (self.timer.is_elapsed() || self.timer.deadline() > until)
+        {
+            self.timer.as_mut().reset(until);
+        }
         let Pump { poller, ready, .. } = &mut self.pump;
         tokio::select! {
             () = self.bell.0.notified() => Event::Look,
             joiner = self.arriving.recv() => joiner.map_or(Event::Over, Event::Joiner),
             ready = poller.ready(ready) => if ready.is_ok() { Event::Ready } else { Event::Over },
-            () = at(until) => Event::Look,
+            // Perhaps too early: then there is nothing to do yet.
+            () = self.timer.as_mut(), if until.is_some() => Event::Look,
         }
     }
 
@@ -268,13 +278,6 @@ impl Worker {
             let _ = timeout(DRAIN_LOOK, poller.ready(ready)).await;
             self.pump.serve_ready();
         }
-    }
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time.into()).await,
-        None => std::future::pending().await,
     }
 }
 
