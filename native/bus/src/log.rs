@@ -188,7 +188,7 @@ impl Log {
     /// Ends the stream for its readers, who still get what is published, and for its publisher, whose next frame is refused.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.wakes.wake();
+        self.wakes.wake(true);
         self.upstream.wake();
     }
 

@@ -13,8 +13,10 @@ use crate::sync::{AtomicBool, Counted, Ordering, Shared, fence};
 
 /// The slots of one stream.
 pub(crate) struct WakeList {
-    /// Whether any slot may be armed.
+    /// Whether any slot may be armed that wants every frame ...
     armed: AtomicBool,
+    /// ... or that wants pictures only.
+    armed_for_pictures: AtomicBool,
     /// Replaced as a whole when a slot comes or goes; read by the publisher without a lock.
     slots: Shared<Vec<Arc<Slot>>>,
     /// Held while `slots` is being replaced. Never by a publisher.
@@ -23,6 +25,7 @@ pub(crate) struct WakeList {
 
 struct Slot {
     armed: AtomicBool,
+    pictures_only: bool,
     waker: Waker,
 }
 
@@ -36,6 +39,7 @@ impl WakeList {
     pub(crate) fn new() -> Self {
         Self {
             armed: AtomicBool::new(false),
+            armed_for_pictures: AtomicBool::new(false),
             slots: Shared::new(Some(Counted::new(Vec::new()))),
             registering: Mutex::new(()),
         }
@@ -48,15 +52,19 @@ impl WakeList {
         self.slots.store(Some(Counted::new(slots)));
     }
 
-    /// Wakes every armed slot. Called by the publisher after a frame was published, and at the end of the stream.
-    pub(crate) fn wake(&self) {
-        // Pairs with the fence in `WakeSlot::arm`: either this load sees the arming, or the reader's second look sees the frame.
+    /// Wakes every armed slot that wants it. Called by the publisher after a frame was published, and at the end of the stream; both a
+    /// picture and the end are for all.
+    pub(crate) fn wake(&self, is_for_all: bool) {
+        // Pairs with the fence in `WakeSlot::arm`: either these loads see the arming, or the reader's second look sees the frame.
         fence(Ordering::SeqCst);
-        if !self.armed.load(Ordering::Relaxed) || !self.armed.swap(false, Ordering::AcqRel) {
+        let is_armed = |flag: &AtomicBool| flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::AcqRel);
+        let (plain, for_pictures) = (is_armed(&self.armed), is_for_all && is_armed(&self.armed_for_pictures));
+        if !plain && !for_pictures {
             return;
         }
         let Some(slots) = self.slots.load_full() else { return };
-        for slot in slots.iter().filter(|slot| slot.armed.swap(false, Ordering::AcqRel)) {
+        let wanting = slots.iter().filter(|slot| is_for_all || !slot.pictures_only);
+        for slot in wanting.filter(|slot| slot.armed.swap(false, Ordering::AcqRel)) {
             slot.waker.wake_by_ref();
         }
     }
@@ -66,7 +74,16 @@ impl WakeSlot {
     /// Registers `waker` with the stream of `log`. It is called from the publisher's thread: it must neither block nor
     /// take a lock that a reader holds while it publishes.
     pub fn new(log: &Arc<crate::Log>, waker: Waker) -> Self {
-        let slot = Arc::new(Slot { armed: AtomicBool::new(false), waker });
+        Self::register(log, waker, false)
+    }
+
+    /// The same for whoever has nothing to do before the next picture: of a stream with video only its pictures wake, and the end.
+    pub fn for_pictures(log: &Arc<crate::Log>, waker: Waker) -> Self {
+        Self::register(log, waker, true)
+    }
+
+    fn register(log: &Arc<crate::Log>, waker: Waker, pictures_only: bool) -> Self {
+        let slot = Arc::new(Slot { armed: AtomicBool::new(false), pictures_only, waker });
         log.wakes.replace(|slots| slots.push(slot.clone()));
         Self { log: log.clone(), slot }
     }
@@ -75,7 +92,9 @@ impl WakeSlot {
     /// published before the arming wakes nobody.
     pub fn arm(&self) {
         self.slot.armed.store(true, Ordering::Release);
-        self.log.wakes.armed.store(true, Ordering::Release);
+        let wakes = &self.log.wakes;
+        let flag = if self.slot.pictures_only { &wakes.armed_for_pictures } else { &wakes.armed };
+        flag.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
     }
 }

@@ -119,7 +119,7 @@ impl LogWriter {
             self.log.mark_random_access(position);
         }
         let gop_truncated = self.keep_bounds();
-        self.log.wakes.wake();
+        self.log.wakes.wake(is_video || self.first_video.is_none());
         Ok(Published { gop_truncated })
     }
 

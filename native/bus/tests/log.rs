@@ -325,6 +325,28 @@ fn readers_enter_at_key_frames_of_the_first_video_and_each_reads_its_own_from_on
 }
 
 #[test]
+fn who_waits_for_pictures_is_not_woken_by_sound() {
+    let mut publisher = stream(128, 1 << 20);
+    let counts: Vec<_> = (0..2).map(|_| Arc::new(Count(AtomicUsize::new(0)))).collect();
+    let waker = |n: usize| Waker::from(counts[n].clone());
+    let woken = || counts.iter().map(|count| count.0.load(Ordering::SeqCst)).collect::<Vec<_>>();
+    let (pictures, all) = (WakeSlot::for_pictures(publisher.log(), waker(0)), WakeSlot::new(publisher.log(), waker(1)));
+    pictures.arm();
+    all.arm();
+    publisher.publish(frame(AUDIO, 0, false)).unwrap();
+    assert_eq!(woken(), [0, 1]);
+    publisher.publish(frame(VIDEO, 1, true)).unwrap();
+    assert_eq!(woken(), [1, 1]);
+    pictures.arm();
+    publisher.set_tracks(vec![audio_track()]).unwrap();
+    publisher.publish(frame(AUDIO, 2, false)).unwrap();
+    assert_eq!(woken(), [2, 1], "without pictures every frame wakes");
+    pictures.arm();
+    drop(publisher);
+    assert_eq!(woken(), [3, 1], "and the end always");
+}
+
+#[test]
 fn a_close_wakes_all_who_wait() {
     let publisher = stream(128, 1 << 20);
     let counts: Vec<_> = (0..10).map(|_| Arc::new(Count(AtomicUsize::new(0)))).collect();

@@ -126,6 +126,24 @@ fn an_armed_reader_sees_the_frame_or_is_woken() {
 }
 
 #[test]
+fn a_reader_armed_for_pictures_sees_the_picture_or_is_woken() {
+    model(3, || {
+        let mut publisher = stream(8, 1 << 20);
+        let mut reader = publisher.log().subscribe();
+        let flag = Arc::new(Flag(AtomicUsize::new(0)));
+        let slot = WakeSlot::for_pictures(publisher.log(), Waker::from(flag.clone()));
+        let publishing = loom::thread::spawn(move || {
+            publisher.publish(frame(VIDEO, 0, true)).unwrap();
+            publisher
+        });
+        slot.arm();
+        let seen = matches!(reader.read(1), Read::Frames(_));
+        drop(publishing.join().unwrap());
+        assert!(seen || flag.0.load(Ordering::SeqCst) == 1, "the frame was neither seen nor announced");
+    });
+}
+
+#[test]
 fn an_armed_reader_sees_the_end_or_is_woken() {
     model(3, || {
         let publisher = stream(8, 1 << 20);

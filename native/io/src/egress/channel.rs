@@ -212,7 +212,8 @@ impl Worker {
     /// Woken by what comes into `log`.
     fn new(pump: Pump, arriving: mpsc::UnboundedReceiver<Joiner>, log: &Arc<Log>) -> Self {
         let bell = Arc::new(Bell(Notify::new()));
-        let slot = WakeSlot::new(log, Waker::from(bell.clone()));
+        let wake = if pump.wants_every_packet() { WakeSlot::new } else { WakeSlot::for_pictures };
+        let slot = wake(log, Waker::from(bell.clone()));
         let timer = Box::pin(sleep_until(Instant::now().into()));
         Self { pump, arriving, bell, slot, timer }
     }

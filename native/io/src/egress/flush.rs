@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::EgressOptions;
 
 /// How long sound waits for a picture that does not come, and for more sound where there are no pictures.
-const SOUND_AGE_MAX: Duration = Duration::from_millis(60);
+pub(crate) const SOUND_AGE_MAX: Duration = Duration::from_millis(60);
 
 /// Pictures that merge wait for at most so many intervals more than they should: the source may stop.
 const GRACE_INTERVALS: u32 = 2;

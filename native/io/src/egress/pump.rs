@@ -14,7 +14,7 @@ use arcly_codec::MediaKind;
 
 use super::{
     EgressOptions,
-    flush::{Due, Flush},
+    flush::{Due, Flush, SOUND_AGE_MAX},
     packets::PacketLog,
     poll::{Poller, Ready},
     socket::bound_unsent,
@@ -83,6 +83,11 @@ impl Pump {
         &self.packets
     }
 
+    /// Whether sound is written by itself.
+    pub(crate) fn wants_every_packet(&self) -> bool {
+        self.options.every_packet
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.places.len() == self.free.len()
     }
@@ -120,10 +125,12 @@ impl Pump {
 
     /// When a pass is due, or viewers are to be judged.
     pub(crate) fn due(&self) -> Due {
-        let judging = (!self.is_empty()).then(|| self.judged + JUDGE_EVERY);
-        match (self.flush.due(Instant::now()), judging) {
-            (Due::At(at), Some(judging)) => Due::At(at.min(judging)),
-            (Due::Never, Some(judging)) => Due::At(judging),
+        let now = Instant::now();
+        // Sound does not wake us: it is looked for where pictures fail to come.
+        let looking = (!self.is_empty()).then(|| (self.judged + JUDGE_EVERY).min(now + SOUND_AGE_MAX));
+        match (self.flush.due(now), looking) {
+            (Due::At(at), Some(looking)) => Due::At(at.min(looking)),
+            (Due::Never, Some(looking)) => Due::At(looking),
             (due, _) => due,
         }
     }
