@@ -218,3 +218,21 @@ async def test_encrypted_viewers_get_the_same(ffmpeg: str, clip: Callable[..., P
         assert viewer.protocol == "http-flv"
         writer.transport.abort()
         await eventually(lambda: http.list_viewers() == [], what="it is gone")
+
+
+async def test_viewers_stay_while_the_publisher_is_gone_and_comes_back(ffmpeg: str, clip: Callable[..., Path]) -> None:
+    app = arcly.AppSpec(reconnect_grace_s=20)
+    async with serving(default_app=app) as server:
+        publish = [ffmpeg, "-v", "error", "-re", "-i", clip(seconds=3.0), "-c", "copy", "-f", "flv"]
+        first = asyncio.create_task(run(*publish, server.rtmp_url("live/cam")))
+        await eventually(lambda: (stream := server.stream("live/cam")) and stream.tracks)
+        assert server.http.address is not None
+        reader, writer = await asyncio.open_connection(*server.http.address)
+        writer.write(b"GET /live/cam.flv HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await first).returncode == 0
+        before = await eventually(lambda: (seen := server.http.list_viewers()) and seen[0].frames)
+        assert (await run(*publish, server.rtmp_url("live/cam"))).returncode == 0
+        [viewer] = server.http.list_viewers()
+        assert viewer.frames >= before + 75, "the pictures of the second publish"
+        assert len(unchunked((await reader.readuntil(b"\r\n\r\n")) and await reader.readexactly(64 << 10))) > 60_000
+        writer.close()
