@@ -12,6 +12,9 @@ import av
 
 FORMATS = {"ts": "mpegts", "mp4": "mp4"}
 
+OPTIONS = {"mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof"}}
+"""What libavformat needs to know to write a stream and not a file."""
+
 ROUND_NS = 20_000_000
 """A round lasts so long at least."""
 
@@ -42,7 +45,7 @@ def mux(name: str, path: str) -> Callable[[], tuple[int, int]]:
     packets = [packet for packet in source.demux(video=0) if packet.size]
 
     def once() -> tuple[int, int]:
-        with av.open("/dev/null", "w", format=name) as sink:
+        with av.open("/dev/null", "w", format=name, options=OPTIONS.get(name, {})) as sink:
             stream = sink.add_stream_from_template(source.streams.video[0])
             for packet in packets:
                 packet.stream = stream

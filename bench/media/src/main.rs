@@ -2,6 +2,7 @@
 //! `README.md` one folder up says how and why.
 
 mod libavformat;
+mod mp4;
 mod stream;
 mod ts;
 
@@ -12,7 +13,7 @@ use libavformat::Libavformat;
 type Group = (&'static str, fn(Option<&Libavformat>) -> Vec<Row>);
 
 /// One for each container.
-const GROUPS: [Group; 1] = [("MPEG-TS", ts::rows)];
+const GROUPS: [Group; 2] = [("MPEG-TS", ts::rows), ("fragmented MP4", mp4::rows)];
 
 fn main() {
     let mut output = Output::Table;

@@ -71,3 +71,8 @@ fn annex_b(nal: &[u8], is_key: bool) -> Bytes {
     let nals: &[&[u8]] = if is_key { &[sps, pps, nal] } else { &[nal] };
     nals.iter().flat_map(|nal| [&[0, 0, 0, 1], *nal].concat()).collect::<Vec<u8>>().into()
 }
+
+/// The configuration as the peer wants it.
+pub fn parameter_sets() -> Vec<u8> {
+    [&[0, 0, 0, 1], &AVCC[8..30], &[0, 0, 0, 1], &AVCC[33..37]].concat()
+}

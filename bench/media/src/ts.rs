@@ -17,13 +17,13 @@ use crate::{
     stream::{Pictures, tracks},
 };
 
-const ROUNDS: usize = 31;
+pub const ROUNDS: usize = 31;
 
 /// Bytes of access units in a round: some milliseconds.
 const ROUND_BYTES: usize = 32 << 20;
 
 /// Bytes that a muxer writes before it begins again at the same place: in the cache, as memcpy is.
-const OUTPUT_BYTES: usize = 128 << 10;
+pub const OUTPUT_BYTES: usize = 128 << 10;
 
 /// How a stream comes: seven packets, a datagram.
 const PIECE_BYTES: usize = 1_316;
@@ -32,7 +32,7 @@ const PIECE_BYTES: usize = 1_316;
 const DEMUX_PICTURES: usize = 200;
 
 /// The same packets for libavformat: seconds of them, so that opening a file and closing it hide nothing.
-const FILE_PICTURES: usize = 2_000;
+pub const FILE_PICTURES: usize = 2_000;
 
 pub fn rows(libavformat: Option<&Libavformat>) -> Vec<Row> {
     [mux_rows(10 << 10, 5.0, libavformat), mux_rows(2 << 10, 8.0, libavformat), demux_rows(10 << 10, libavformat)].concat()
@@ -80,7 +80,7 @@ fn report(name: &str, goal: f64, times: &[f64]) -> Vec<Row> {
 }
 
 /// CPU time of an access unit, when `once` does so many of so many bytes.
-fn per_picture(pictures: usize, bytes: usize, mut once: impl FnMut()) -> f64 {
+pub fn per_picture(pictures: usize, bytes: usize, mut once: impl FnMut()) -> f64 {
     let laps = (ROUND_BYTES / (pictures * bytes)).max(1);
     cpu_ns_of(|| (0..laps).for_each(|_| once())) / (laps * pictures) as f64
 }
@@ -115,7 +115,7 @@ fn mux_peer(pictures: &Pictures) -> f64 {
 }
 
 /// The bytes alone, into a buffer that is in the cache.
-fn copy(pictures: &Pictures) -> f64 {
+pub fn copy(pictures: &Pictures) -> f64 {
     let mut out = Vec::with_capacity(2 * OUTPUT_BYTES);
     per_picture(pictures.ours.len(), pictures.nal_bytes, || {
         out.clear();
