@@ -378,8 +378,10 @@ class Cursor:
         """Return what is waiting: up to `max` frames, perhaps none."""
 
     def take(self, max: int, token: WakeToken) -> list[MediaFrame] | None:
-        """Return what is waiting, up to `max` frames. None at the end; an empty list when nothing waits, and then
-        `token` is woken once when there is something. It is the token of the first call, whatever later ones say.
+        """Return what is waiting, up to `max` frames; None at the end.
+
+        When there are fewer than `max`, nothing waits any more, and `token` is woken once when there is something. It
+        is the token of the first call, whatever later ones say.
         """
 
     def wait(self, timeout_s: float | None = None) -> bool:

@@ -40,6 +40,8 @@ class Subscription:
         self._signal: Signal | None = None
         # Taken out of the log and not handed on yet, newest first.
         self._waiting: list[MediaFrame] = []
+        # The log had no more at the last look, and will wake the signal when it has.
+        self._drained = False
 
     @property
     def missed(self) -> int:
@@ -72,23 +74,34 @@ class Subscription:
             return self._waiting.pop()
         # As `_read`, which would be one coroutine more for each frame.
         signal = self._signal or self._make_signal()
-        while (frames := self.cursor.take(BATCH_FRAMES, signal.token)) is not None:
+        while True:
+            if self._drained:
+                # Also when the waiting is cancelled: what it was woken for is then still to be read.
+                self._drained = False
+                if (waiter := signal.waiter()) is not None:
+                    await waiter
+            frames = self.cursor.take(BATCH_FRAMES, signal.token)
+            if frames is None:
+                raise StopAsyncIteration
+            self._drained = len(frames) < BATCH_FRAMES
             if frames:
                 frames.reverse()
                 self._waiting = frames
                 return frames.pop()
-            if (waiter := signal.waiter()) is not None:
-                await waiter
-        raise StopAsyncIteration
 
     async def _read(self, max_frames: int) -> list[MediaFrame]:
         """Return at least one frame; an empty list at the end of the stream."""
         signal = self._signal or self._make_signal()
-        while (frames := self.cursor.take(max_frames, signal.token)) is not None:
+        while True:
+            if self._drained:
+                self._drained = False
+                await signal.wait()
+            frames = self.cursor.take(max_frames, signal.token)
+            if frames is None:
+                return []
+            self._drained = len(frames) < max_frames
             if frames:
                 return frames
-            await signal.wait()
-        return []
 
     def _make_signal(self) -> Signal:
         self._signal = Signal()

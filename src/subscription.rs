@@ -143,12 +143,18 @@ impl Cursor {
     fn take<'py>(&self, py: Python<'py>, max: usize, token: &WakeToken) -> PyResult<Option<Bound<'py, PyList>>> {
         let mut frames = Vec::new();
         let mut look = self.collect(max, &mut frames);
-        if look == Look::Empty {
+        if look != Look::Ended && frames.len() < max {
             lock(&self.looped).get_or_insert_with(|| WakeSlot::new(&self.log, token.waker())).arm();
             // What was published between the first look and the arming wakes nobody.
-            look = self.collect(max, &mut frames);
+            look = self.collect(max - frames.len(), &mut frames);
         }
-        if look == Look::Ended { Ok(None) } else { PyList::new(py, frames).map(Some) }
+        match look {
+            Look::Ended if frames.is_empty() => return Ok(None),
+            // The end was seen and will not wake anybody again.
+            Look::Ended => token.waker().wake(),
+            _ => {}
+        }
+        PyList::new(py, frames).map(Some)
     }
 
     #[pyo3(signature = (timeout_s=None))]

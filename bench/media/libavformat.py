@@ -1,7 +1,7 @@
 """libavformat, measured: `libavformat.py mux|demux FORMAT FILE`.
 
-Reads the packets of FILE. For each line on the standard input it muxes them into nothing, or demuxes FILE, once or more, and
-prints the CPU time of one packet in nanoseconds.
+Reads the packets of FILE. For each line on the standard input it muxes them into nothing, or demuxes FILE, once or
+more, and prints the CPU time of one packet in nanoseconds.
 """
 
 import sys

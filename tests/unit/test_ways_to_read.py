@@ -1,6 +1,7 @@
 """The five ways to read a subscription, under asyncio and under uvloop."""
 
 import asyncio
+import contextlib
 import gc
 import signal
 import threading
@@ -266,3 +267,38 @@ async def test_joining_and_leaving_is_told() -> None:
         with pytest.raises(arcly.MisuseError):
             engine.emit(kinds.PUBLISH_ENDED, KEY)
         await events.aclose()
+
+
+async def test_a_reader_that_is_cancelled_as_it_is_woken_loses_nothing() -> None:
+    async with arcly.Engine() as engine:
+        session = await publish(engine)
+        subscription = arcly.StreamHandle(session.handle).subscribe()
+        for way in (subscription.__anext__, subscription.batches().__anext__):
+            waiting = asyncio.create_task(way())  # type: ignore[arg-type]
+            await asyncio.sleep(0)
+            send(session, 0, 1)
+            # The loop hears of it, and in the same turn somebody gives up.
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+                continue
+            assert number(await asyncio.wait_for(anext(subscription), 10)) == 0
+        session.end()
+
+
+async def test_what_has_ended_has_ended_however_often_one_asks() -> None:
+    async with arcly.Engine() as engine:
+        for close in (False, True):
+            session = await publish(engine)
+            subscription = arcly.StreamHandle(session.handle).subscribe()
+            send(session, 0, 3)
+            assert number(await anext(subscription)) == 0
+            if close:
+                subscription.close()
+            session.end()
+            rest = [number(frame) async for frame in subscription]
+            assert rest == ([] if close else [1, 2])
+            for _ in range(3):
+                with pytest.raises(StopAsyncIteration):
+                    await asyncio.wait_for(anext(subscription), 10)
