@@ -23,6 +23,7 @@ QUICKLY = {"probesize": "20000", "analyzeduration": "0"}
 
 
 def main() -> None:
+    """Answer each line on standard input by the cost of a round."""
     what, name, path = sys.argv[1:]
     av.logging.set_level(None)
     rounds = {"mux": mux, "demux": demux}[what](FORMATS[name], path)
@@ -31,6 +32,7 @@ def main() -> None:
 
 
 def per_packet(once: Callable[[], tuple[int, int]]) -> float:
+    """Return the nanoseconds of processor time for a packet, of rounds that are long enough to be measured."""
     ns = packets = 0
     while ns < ROUND_NS:
         some_ns, some_packets = once()
