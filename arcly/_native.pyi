@@ -480,12 +480,15 @@ class Muxer:
         format: `"ts"`, `"flv"` or `"mp4"` (fragmented).
         fragment_s: MP4: a fragment ends at the first key frame after so many seconds (without video: at any frame),
             default 1; 0 makes one of every frame, for the least delay.
+        bitrate_bps: MPEG-TS: bits a second, from 200 000 to 200 000 000, that the stream has at all times, null packets
+            filling it up and every clock reference where its byte is. A frame then waits up to 0.6 s for its packets' turn,
+            without a change of its times. Default: whatever the frames need.
 
     Raises:
-        MisuseError: the format is unknown.
+        MisuseError: the format is unknown, or the rate out of range or not for this format.
     """
 
-    def __new__(cls, format: str, *, fragment_s: float = 1.0) -> Muxer: ...
+    def __new__(cls, format: str, *, fragment_s: float = 1.0, bitrate_bps: int | None = None) -> Muxer: ...
     def set_tracks(self, tracks: Sequence[Track]) -> bytes:
         """Begin, or go over to other tracks; return the bytes for that.
 
@@ -503,6 +506,10 @@ class Muxer:
             MalformedError: the frame is not in the form of the bus.
             UnsupportedError, MisuseError: as `set_tracks`.
         """
+
+    @property
+    def overrun_frames(self) -> int:
+        """Frames left out because `bitrate_bps` had no room for them; of pictures always up to the next key frame."""
 
     def finish(self) -> bytes:
         """Return the last bytes."""

@@ -56,9 +56,11 @@ impl State {
 #[pymethods]
 impl Muxer {
     #[new]
-    #[pyo3(signature = (format, *, fragment_s=1.0))]
-    fn new(format: &str, fragment_s: f64) -> PyResult<Self> {
-        let options = MuxOptions { fragment: seconds(fragment_s)?.min(Duration::from_secs(3600)) };
+    #[pyo3(signature = (format, *, fragment_s=1.0, bitrate_bps=None))]
+    fn new(format: &str, fragment_s: f64, bitrate_bps: Option<u32>) -> PyResult<Self> {
+        let fragment = seconds(fragment_s)?.min(Duration::from_secs(3600));
+        let options = MuxOptions { fragment, constant_bit_rate: bitrate_bps };
+        options.check(container(format)?).map_err(from_pack)?;
         Ok(Self { container: container(format)?, options, state: Mutex::default() })
     }
 
@@ -84,6 +86,11 @@ impl Muxer {
         let written = muxer.write(&frame.frame, out).map_err(from_pack);
         let bytes = state.take(py);
         written.map(|()| bytes)
+    }
+
+    #[getter]
+    fn overrun_frames(&self) -> u64 {
+        lock(&self.state).muxer.as_ref().map_or(0, ContainerMuxer::overrun_frames)
     }
 
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {

@@ -112,6 +112,27 @@ def test_damage_is_counted_and_the_rest_is_read(clip: Clip) -> None:
     assert any(frame.is_discontinuity for frame in frames)
 
 
+def test_a_transport_stream_of_a_constant_bit_rate(clip: Clip) -> None:
+    frames = frames_of(clip(seconds=2))
+    rate_bps = 8_000_000
+    muxer = Muxer("ts", bitrate_bps=rate_bps)
+    data = b"".join(muxer.write(frame) for frame in frames) + muxer.finish()
+    assert 1.9 < len(data) * 8 / rate_bps < 2.9
+    assert any(data[at + 1 : at + 3] == b"\x1f\xff" for at in range(0, len(data), 188)), "null packets"
+    demuxer = Demuxer("ts")
+    read = demuxer.feed(data) + demuxer.finish()
+    assert len(read) == len(frames)
+    assert {bytes(frame) for frame in read} == {bytes(frame) for frame in frames}
+    assert muxer.overrun_frames == 0
+    too_low = Muxer("ts", bitrate_bps=200_000)
+    written = b"".join(too_low.write(frame) for frame in frames) + too_low.finish()
+    assert too_low.overrun_frames > 0
+    assert len(written) * 8 / 200_000 < 3.5
+    for format, rate in (("ts", 100), ("flv", rate_bps), ("mp4", rate_bps)):
+        with pytest.raises(arcly.MisuseError):
+            Muxer(format, bitrate_bps=rate)
+
+
 def test_tracks_that_a_container_cannot_carry_are_named() -> None:
     vp9 = arcly.Track(0, "VP9", bytes([0, 10, 0x82, 2, 2, 2, 0, 0]))
     with pytest.raises(arcly.UnsupportedError):

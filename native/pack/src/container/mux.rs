@@ -10,7 +10,7 @@ use crate::{
     PackError,
     flv::{FlvMuxOptions, FlvMuxer, FlvTag, file_header},
     mp4::{Fmp4Muxer, Head, TrackOptions},
-    mpegts::TsMuxer,
+    mpegts::{ConstantRateMuxer, TsMuxer},
     time::rescale,
 };
 
@@ -24,11 +24,30 @@ pub struct MuxOptions {
     /// MP4: a fragment ends at the first key frame after this long (without video: at any frame). Zero: at every frame, for the
     /// least delay at some 100 bytes a frame. Default 1 s.
     pub fragment: Duration,
+    /// MPEG-TS: bits a second, headers and null packets included, that the stream has at all times
+    /// ([`CONSTANT_RATES_BPS`](crate::mpegts::CONSTANT_RATES_BPS)). Default `None`: whatever the frames need.
+    pub constant_bit_rate: Option<u32>,
 }
 
 impl Default for MuxOptions {
     fn default() -> Self {
-        Self { fragment: Duration::from_secs(1) }
+        Self { fragment: Duration::from_secs(1), constant_bit_rate: None }
+    }
+}
+
+impl MuxOptions {
+    /// Whether `container` can be written so.
+    ///
+    /// # Errors
+    /// [`PackError::Misuse`] when an option is out of its range or of another container.
+    pub fn check(&self, container: Container) -> Result<(), PackError> {
+        match self.constant_bit_rate {
+            Some(_) if container != Container::MpegTs => {
+                Err(PackError::Misuse { what: "constant bit rate of what is no transport stream" })
+            }
+            Some(rate_bps) => ConstantRateMuxer::check_rate(rate_bps),
+            None => Ok(()),
+        }
     }
 }
 
@@ -42,6 +61,7 @@ pub struct ContainerMuxer {
 #[derive(Debug)]
 enum Inner {
     MpegTs(Box<TsMuxer>),
+    MpegTsAtRate(Box<ConstantRateMuxer>),
     Flv { muxer: Box<FlvMuxer>, tags: Vec<FlvTag>, has_begun: bool },
     Mp4(Box<Fragments>),
 }
@@ -61,16 +81,21 @@ impl ContainerMuxer {
     /// A muxer for these tracks.
     ///
     /// # Errors
-    /// [`PackError::Unsupported`] naming what the container cannot carry, [`PackError::Misuse`] when there is no track.
+    /// [`PackError::Unsupported`] naming what the container cannot carry, [`PackError::Misuse`] when there is no track, or an option
+    /// is out of its range or of another container.
     pub fn new(container: Container, tracks: Arc<TrackSet>, options: MuxOptions) -> Result<Self, PackError> {
-        let inner = match container {
-            Container::MpegTs => Inner::MpegTs(Box::new(TsMuxer::new(&tracks)?)),
-            Container::Flv => {
+        options.check(container)?;
+        let inner = match (container, options.constant_bit_rate) {
+            (Container::MpegTs, Some(rate_bps)) => {
+                Inner::MpegTsAtRate(Box::new(ConstantRateMuxer::new(&tracks, rate_bps)?))
+            }
+            (Container::MpegTs, None) => Inner::MpegTs(Box::new(TsMuxer::new(&tracks)?)),
+            (Container::Flv, _) => {
                 let mut muxer = Box::new(FlvMuxer::new(FlvMuxOptions::default()));
                 reconfigure_flv(&mut muxer, &tracks)?;
                 Inner::Flv { muxer, tags: Vec::new(), has_begun: false }
             }
-            Container::Mp4 => Inner::Mp4(Box::new(Fragments {
+            (Container::Mp4, _) => Inner::Mp4(Box::new(Fragments {
                 muxer: Fmp4Muxer::new(&tracks)?,
                 fragment_us: i64::try_from(options.fragment.as_micros()).unwrap_or(i64::MAX),
                 init_due: true,
@@ -93,6 +118,7 @@ impl ContainerMuxer {
     pub fn reconfigure(&mut self, tracks: Arc<TrackSet>, out: &mut Vec<u8>) -> Result<(), PackError> {
         match &mut self.inner {
             Inner::MpegTs(muxer) => muxer.reconfigure(&tracks)?,
+            Inner::MpegTsAtRate(muxer) => muxer.reconfigure(&tracks)?,
             Inner::Flv { muxer, .. } => reconfigure_flv(muxer, &tracks)?,
             Inner::Mp4(fragments) => {
                 fragments.flush(None, &self.tracks, out)?;
@@ -113,6 +139,7 @@ impl ContainerMuxer {
         };
         match &mut self.inner {
             Inner::MpegTs(muxer) => muxer.write(frame, out),
+            Inner::MpegTsAtRate(muxer) => muxer.write(frame, out),
             Inner::Flv { muxer, tags, has_begun } => {
                 if !std::mem::replace(has_begun, true) {
                     let has = |kind| self.tracks.first(kind).is_some();
@@ -135,6 +162,14 @@ impl ContainerMuxer {
         }
     }
 
+    /// Frames that were left out because [`MuxOptions::constant_bit_rate`] had no room for them.
+    pub fn overrun_frames(&self) -> u64 {
+        match &self.inner {
+            Inner::MpegTsAtRate(muxer) => muxer.stats().overrun_frames,
+            _ => 0,
+        }
+    }
+
     /// Nothing more comes: writes what waits.
     ///
     /// # Errors
@@ -142,6 +177,10 @@ impl ContainerMuxer {
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), PackError> {
         match &mut self.inner {
             Inner::MpegTs(_) | Inner::Flv { .. } => Ok(()),
+            Inner::MpegTsAtRate(muxer) => {
+                muxer.finish(out);
+                Ok(())
+            }
             Inner::Mp4(fragments) => fragments.flush(None, &self.tracks, out),
         }
     }

@@ -91,6 +91,22 @@ fn a_track_that_never_comes_holds_nothing_back_for_long() {
     assert_eq!(frames.count(), video.len(), "nothing is lost");
 }
 
+#[test]
+fn only_a_transport_stream_has_a_constant_bit_rate() {
+    let (tracks, frames) = stream();
+    for container in Container::ALL {
+        let options = |rate_bps| MuxOptions { constant_bit_rate: Some(rate_bps), ..MuxOptions::default() };
+        assert!(ContainerMuxer::new(container, tracks.clone(), options(7)).is_err());
+        let muxer = ContainerMuxer::new(container, tracks.clone(), options(8_000_000));
+        assert_eq!(muxer.is_ok(), container == Container::MpegTs);
+        let Ok(mut muxer) = muxer else { continue };
+        let mut file = Vec::new();
+        frames.iter().for_each(|frame| muxer.write(frame, &mut file).unwrap());
+        muxer.finish(&mut file).unwrap();
+        assert_eq!((read(container, &file, 4096).1.len(), muxer.overrun_frames()), (frames.len(), 0));
+    }
+}
+
 fn stream() -> (Arc<TrackSet>, Vec<Frame>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../arcly/server/demo.flv");
     let beginning = std::fs::read(path).unwrap();

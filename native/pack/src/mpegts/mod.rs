@@ -2,6 +2,7 @@
 //!
 //! - `mux`: frames of the bus to packets; one program.
 //! - `demux`: packets, in pieces of any size and however damaged, to frames of the bus.
+//! - `rate`: the same at a constant bit rate.
 //! - `crc`, `splice`: sections, for both.
 //!
 //! Clauses without another name are of ISO/IEC 13818-1.
@@ -11,6 +12,7 @@ mod demux;
 mod mux;
 #[cfg(test)]
 pub(crate) mod probe;
+mod rate;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ mod tests;
 pub use self::{
     demux::{ProgramInfo, StreamInfo, TsDemuxer, TsLimits, TsOptions, TsStats},
     mux::{GROUP_BYTES, MAX_TRACKS, PacketGroups, TS_EPOCH_90K, TsMuxer},
+    rate::{CONSTANT_RATES_BPS, ConstantRateMuxer, ConstantRateStats, SMOOTHING_BUFFER},
 };
 
 /// Bytes of a transport packet (§2.4.3.2).

@@ -125,7 +125,12 @@ impl Probe {
 
     /// For a stream of a constant rate: each reference must be where its byte is.
     pub(crate) fn for_constant_rate(rate_bps: u64) -> Self {
-        Self { rate_bps, ..Self::default() }
+        Self::default().at_constant_rate(rate_bps)
+    }
+
+    /// The same besides what is asked already.
+    pub(crate) fn at_constant_rate(self, rate_bps: u64) -> Self {
+        Self { rate_bps, ..self }
     }
 
     pub(crate) fn read(ts: &[u8]) -> Self {

@@ -77,7 +77,8 @@ impl Clock {
         }
     }
 
-    fn now(&self) -> Option<i64> {
+    /// The reference that the newest access unit calls for.
+    pub(super) fn now(&self) -> Option<i64> {
         self.latest_dts_90k.map(|latest| latest - MUX_DELAY_90K)
     }
 

@@ -32,6 +32,7 @@ use arcly_bus::{Frame, Track, TrackId, TrackSet};
 use arcly_codec::{CodecConfig, MediaKind};
 
 pub use self::groups::{GROUP_BYTES, PacketGroups};
+pub(super) use self::psi::PMT_PID;
 use self::{
     clock::{Clock, PCR_INTERVAL_90K},
     form::{Content, Form},
@@ -181,6 +182,22 @@ impl TsMuxer {
             }
         }
         Ok(())
+    }
+
+    /// The program's clock at the newest frame, in 90 kHz of the transport stream; `None` before the first.
+    pub(super) fn clock_90k(&self) -> Option<i64> {
+        self.clock.now()
+    }
+
+    /// `PCR_PID`.
+    pub(super) fn pcr_pid(&self) -> u16 {
+        self.streams.get(self.pcr_stream).map_or(NO_PCR_PID, |stream| stream.pid.number())
+    }
+
+    /// The DTS that `frame` has in the transport stream, before its 33 bits wrap.
+    pub(super) fn dts_90k(&self, frame: &Frame) -> Option<i64> {
+        let (_, stream) = self.find(frame.track).ok()?;
+        Some(Times::of(frame, stream.clock_rate_hz).dts_90k)
     }
 
     /// Whether [`Self::write`] would write something for this frame, or fail.

@@ -84,7 +84,8 @@ fn section(table_id: u8, extension: u16, version: u8, body: &[u8]) -> Vec<u8> {
 const TABLE_PAT: u8 = 0x00;
 const TABLE_PMT: u8 = 0x02;
 const PAT_PID: u16 = 0x0000;
-const PMT_PID: u16 = 0x1000;
+/// Where the program map is.
+pub(in crate::mpegts) const PMT_PID: u16 = 0x1000;
 const TRANSPORT_STREAM_ID: u16 = 1;
 const PROGRAM_NUMBER: u16 = 1;
 
