@@ -12,9 +12,11 @@ from arcly._native import Inbox, PlayRequest, PublishRequest
 
 log = logging.getLogger("arcly")
 
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
 
 class InboxReader:
-    """Reads one inbox: warnings go to the log, requests to publish to `publish`, to play to `play`. Without these they
+    """Reads one inbox: news and warnings go to the log, requests to publish to `publish`, to play to `play`. Without these they
     are refused.
     """
 
@@ -52,7 +54,7 @@ class InboxReader:
                     self._play(notice)
                 continue
             level, text = notice
-            log.log(logging.ERROR if level == "error" else logging.WARNING, "[%s] %s", self._name, text)
+            log.log(LEVELS[level], "[%s] %s", self._name, text)
 
     async def close(self) -> None:
         """Handle what is waiting, and read no more."""

@@ -711,11 +711,13 @@ class Inbox:
 
     def __new__(cls, token: WakeToken) -> Inbox: ...
     def pop(self) -> PublishRequest | PlayRequest | tuple[str, str] | None:
-        """Return the oldest notice: a request, or the level (`"warning"`, `"error"`) and text of a line for the log."""
+        """Return the oldest notice: a request, or the level (`"info"`, `"warning"`, `"error"`) and text of a line for the
+        log.
+        """
 
     @property
     def dropped(self) -> int:
-        """Notices lost because 1024 were waiting."""
+        """Notices lost because 1024 were waiting, or 512 where they told of something at level `"info"`."""
 
 @final
 class PublishRequest:

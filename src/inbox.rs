@@ -32,6 +32,7 @@ impl Inbox {
         match self.0.pop() {
             Some(Notice::Publish(request)) => PublishRequest::new(request).into_py_any(py).map(Some),
             Some(Notice::Play(request)) => PlayRequest::new(request).into_py_any(py).map(Some),
+            Some(Notice::News(text)) => ("info", text).into_py_any(py).map(Some),
             Some(Notice::Warning(text)) => ("warning", text).into_py_any(py).map(Some),
             Some(Notice::Bug(text)) => ("error", text).into_py_any(py).map(Some),
             None => Ok(None),

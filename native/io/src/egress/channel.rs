@@ -31,6 +31,7 @@ use super::{
     pump::Pump,
     viewer::Joiner,
 };
+use crate::Inbox;
 
 /// A second worker helps once a pass takes longer.
 const PASS_MAX: Duration = Duration::from_millis(2);
@@ -103,9 +104,9 @@ impl Ticket {
 }
 
 impl Egress {
-    /// Nobody watches yet.
-    pub fn new(runtime: Handle, options: EgressOptions) -> Arc<Self> {
-        Arc::new(Self { runtime, options, channels: Mutex::default(), list: Arc::default() })
+    /// Nobody watches yet. `inbox` is told who comes and goes.
+    pub fn new(runtime: Handle, options: EgressOptions, inbox: Arc<Inbox>) -> Arc<Self> {
+        Arc::new(Self { runtime, options, channels: Mutex::default(), list: List::new(inbox) })
     }
 
     /// All viewers, by age.

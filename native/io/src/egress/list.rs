@@ -7,10 +7,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use arcly_bus::StreamKey;
+
+use crate::Inbox;
 
 /// The number of a viewer, never used twice by one [`super::Egress`].
 pub type ViewerId = u64;
@@ -51,6 +53,7 @@ pub struct ViewerInfo {
 pub(crate) struct Record {
     pub(crate) id: ViewerId,
     watcher: Watcher,
+    since: Instant,
     since_unix_ms: u64,
     pub(crate) bytes: AtomicU64,
     pub(crate) frames: AtomicU64,
@@ -78,18 +81,51 @@ impl Record {
     }
 }
 
+impl Watcher {
+    /// `192.0.2.1:5050 plays live/cam as FLV`.
+    fn joined(&self) -> String {
+        let format = self.protocol.strip_prefix("http-").map(|format| format!(" as {}", format.to_ascii_uppercase()));
+        format!("{} plays {}{}", self.peer, self.key, format.unwrap_or_default())
+    }
+}
+
+impl Record {
+    /// `192.0.2.1:5050 left live/cam after 12.3 s: 4.1 MB, 0 skipped`; what is skipped are frames.
+    fn left(&self) -> String {
+        let Watcher { key, peer, .. } = &self.watcher;
+        let (seconds, dropped) = (self.since.elapsed().as_secs_f64(), self.dropped.load(Relaxed));
+        format!("{peer} left {key} after {seconds:.1} s: {}, {dropped} skipped", size(self.bytes.load(Relaxed)))
+    }
+}
+
+/// `4.1 MB`, with the prefixes of SI.
+fn size(bytes: u64) -> String {
+    let (bytes, mut prefixes) = (bytes as f64, ["k", "M", "G", "T"].iter());
+    let (mut scaled, mut prefix) = (bytes, "");
+    while scaled >= 999.95
+        && let Some(next) = prefixes.next()
+    {
+        (scaled, prefix) = (scaled / 1000.0, next);
+    }
+    if prefix.is_empty() { format!("{bytes} B") } else { format!("{scaled:.1} {prefix}B") }
+}
+
 /// Lives as long as its viewer, and takes it off the list.
 pub(crate) struct Entry(pub(crate) Arc<Record>);
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.0.list.lock().entries.remove(&self.0.id);
+        let list = &self.0.list;
+        list.lock().entries.remove(&self.0.id);
+        list.inbox.tell(self.0.left());
     }
 }
 
 /// All viewers.
-#[derive(Default)]
-pub(crate) struct List(Mutex<Entries>);
+pub(crate) struct List {
+    entries: Mutex<Entries>,
+    inbox: Arc<Inbox>,
+}
 
 #[derive(Default)]
 struct Entries {
@@ -98,6 +134,11 @@ struct Entries {
 }
 
 impl List {
+    /// An empty one. `inbox` is told who comes and goes.
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Arc<Self> {
+        Arc::new(Self { entries: Mutex::default(), inbox })
+    }
+
     /// Puts a viewer on the list; none when `max` are on it.
     pub(crate) fn enter(self: &Arc<Self>, watcher: Watcher, max: usize) -> Option<Entry> {
         let mut list = self.lock();
@@ -109,6 +150,7 @@ impl List {
         let record = Arc::new(Record {
             id: list.last,
             watcher,
+            since: Instant::now(),
             since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             bytes: AtomicU64::new(0),
             frames: AtomicU64::new(0),
@@ -118,6 +160,8 @@ impl List {
             list: self.clone(),
         });
         list.entries.insert(record.id, record.clone());
+        drop(list);
+        self.inbox.tell(record.watcher.joined());
         Some(Entry(record))
     }
 
@@ -138,6 +182,40 @@ impl List {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{iter::from_fn, task::Waker};
+
+    use super::*;
+    use crate::Notice;
+
+    #[test]
+    fn the_host_is_told_who_comes_and_who_goes() {
+        let inbox = Inbox::new(Waker::noop().clone());
+        let list = List::new(inbox.clone());
+        for protocol in ["http-flv", "rtmp"] {
+            let key = StreamKey::new("live", "cam").unwrap();
+            let peer = "192.0.2.1:5050".parse().unwrap();
+            let entry = list.enter(Watcher { key, protocol, peer, agent: String::new() }, 1).unwrap();
+            entry.0.bytes.store(4_100_000, Relaxed);
+            entry.0.dropped.store(3, Relaxed);
+        }
+        let news = from_fn(|| inbox.pop()).map(|notice| match notice {
+            Notice::News(text) => text,
+            _ => unreachable!(),
+        });
+        let left = "192.0.2.1:5050 left live/cam after 0.0 s: 4.1 MB, 3 skipped";
+        let joined = ["192.0.2.1:5050 plays live/cam as FLV", "192.0.2.1:5050 plays live/cam"];
+        assert_eq!(news.collect::<Vec<_>>(), [joined[0], left, joined[1], left]);
+    }
+
+    #[test]
+    fn sizes_have_the_largest_prefix_that_fits() {
+        let sizes = [0, 999, 1000, 999_949, 999_951, 12_345_678_901, u64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "12.3 GB", "18446744.1 TB"]);
     }
 }

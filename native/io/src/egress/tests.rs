@@ -4,6 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use arcly_codec::{Codec, CodecConfig};
 use bytes::Bytes;
 
 use super::*;
-use crate::Runtime;
+use crate::{Inbox, Runtime};
 
 /// An avcC record written by libx264: 320x240, baseline.
 const AVCC: [u8; 37] = [
@@ -41,7 +42,7 @@ impl Stage {
 
     fn with(options: EgressOptions, bounds: LogBounds, frame_bytes: usize) -> Self {
         let runtime = Runtime::start(2).unwrap();
-        let egress = Egress::new(runtime.handle().clone(), options);
+        let egress = Egress::new(runtime.handle().clone(), options, Inbox::new(Waker::noop().clone()));
         let mut publisher = Publisher::new(LogWriter::new(bounds, Arc::new(())), Box::new(()));
         let video = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
         let audio = CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x11, 0x90])).unwrap();

@@ -86,7 +86,7 @@ impl HttpListener {
         let listener = bind(addr)?;
         let local = listener.local_addr().map_err(failed)?;
         let gate = options.asks.then(|| inbox.clone());
-        let egress = Egress::new(runtime.clone(), options.egress);
+        let egress = Egress::new(runtime.clone(), options.egress, inbox.clone());
         let site = Site { origin, app: options.app_socket.map(App::new), gate, egress: egress.clone() };
         let site = Arc::new(site);
         let tls = options.tls.as_ref().map(|identity| identity.acceptor(&ALPN)).transpose();

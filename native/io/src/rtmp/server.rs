@@ -106,7 +106,7 @@ impl RtmpListener {
         let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
         let tls = options.tls.as_ref().map(|identity| identity.acceptor(&[])).transpose();
         let tls = tls.map_err(|error| failed(io::Error::other(error)))?;
-        let egress = Egress::new(runtime.clone(), options.egress);
+        let egress = Egress::new(runtime.clone(), options.egress, shared_inbox.clone());
         let shared = Shared { options, inbox: shared_inbox, egress: egress.clone() };
         let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
         let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
