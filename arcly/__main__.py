@@ -108,6 +108,11 @@ def add_serve(commands: Commands) -> None:
         default=0.0,
         help="pictures of so long leave together: cheaper and later (default: %(default)g)",
     )
+    viewers.add_argument(
+        "--allow-kick",
+        action="store_true",
+        help="let everybody who can open the page disconnect viewers: it asks for no password (default: nobody)",
+    )
     serve.add_argument("--demo", action="store_true", help="publish an endless test stream as live/demo")
     serve.add_argument(
         "--drain",

@@ -16,8 +16,8 @@ LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERR
 
 
 class InboxReader:
-    """Reads one inbox: news and warnings go to the log, requests to publish to `publish`, to play to `play`. Without these they
-    are refused.
+    """Reads one inbox: news and warnings go to the log, requests to publish to `publish`, to play to `play`. Without
+    these they are refused.
     """
 
     def __init__(

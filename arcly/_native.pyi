@@ -711,8 +711,8 @@ class Inbox:
 
     def __new__(cls, token: WakeToken) -> Inbox: ...
     def pop(self) -> PublishRequest | PlayRequest | tuple[str, str] | None:
-        """Return the oldest notice: a request, or the level (`"info"`, `"warning"`, `"error"`) and text of a line for the
-        log.
+        """Return the oldest notice: a request, or the level (`"info"`, `"warning"`, `"error"`) and text of a line
+        for the log.
         """
 
     @property

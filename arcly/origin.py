@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from arcly._address import resolve, show
@@ -90,6 +91,10 @@ class HttpOrigin:
     def hls_path(self, key: StreamKey) -> str | None:
         """Return the path of the stream's playlist, percent-encoded; None when it has none."""
         return f"/{quote(str(key))}/index.m3u8" if key in self._outputs else None
+
+    def live_path(self, key: StreamKey, ending: Literal["flv", "ts", "mp4"]) -> str | None:
+        """Return the path of the endless stream in that container, percent-encoded; None when it is not served."""
+        return f"/{quote(str(key))}.{ending}" if key in self._outputs else None
 
     async def start(self, context: IngestContext) -> None:
         """Listen, and package every stream there is and will be.

@@ -22,6 +22,7 @@ from arcly.errors import MisuseError, StreamError
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
 from arcly.server.status import status
+from arcly.server.viewers import Viewers
 from arcly.server.web import RESERVED_APPS, create_app
 from arcly.sources.file import FileSource
 from arcly.tls import Tls
@@ -71,7 +72,10 @@ async def serve(options: argparse.Namespace) -> None:
             engine = Engine(*protocols, authenticator=Names())
             if http is not None:
                 origin = http
-                await stack.enter_async_context(answering(create_app(lambda: status(engine, rtmp, origin)), socket))
+                listeners = {"rtmp": rtmp, "rtmps": rtmps, "http": http}
+                watched = {name: listener for name, listener in listeners.items() if listener is not None}
+                app = create_app(lambda: status(engine, rtmp, origin), Viewers(watched, may_kick=options.allow_kick))
+                await stack.enter_async_context(answering(app, socket))
             await stack.enter_async_context(engine)
             if http is not None:
                 log.info("open %s in a browser", page_url(options.http, http))

@@ -41,6 +41,9 @@ def stream_status(stream: StreamHandle, http: HttpOrigin) -> dict[str, Any]:
         "fps": round(stats.frames_per_s, 1),
         "viewers": stats.viewers + http.viewers(stream.key),
         "hls": http.hls_path(stream.key),
+        "flv": http.live_path(stream.key, "flv"),
+        "ts": http.live_path(stream.key, "ts"),
+        "mp4": http.live_path(stream.key, "mp4"),
     }
 
 

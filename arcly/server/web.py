@@ -5,7 +5,8 @@ segments) itself and passes everything else here, over a Unix socket. So this ap
 no media, only:
 
 * `/` and `/<app>/<stream>/`: the page; the second form opens on that stream's player,
-* `/api/streams`: what is live now, as JSON,
+* `/api/streams`: what is live now, `/api/viewers?stream=live/cam`: who watches it, as JSON,
+* `/api/viewers/<id>/kick`: ends a viewer, where the server lets everybody do that,
 * `/static/…`: the page's files, `/healthz`: a liveness probe.
 
 The page's files are read once, into memory: the set of names that can be served is the set of
@@ -31,6 +32,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from arcly._native import StreamKey
+from arcly.errors import MalformedError
+from arcly.server.viewers import Viewers
+
 PAGE_DIR = Path(__file__).with_name("page")
 
 RESERVED_APPS = frozenset({"api", "static"})
@@ -38,6 +43,13 @@ RESERVED_APPS = frozenset({"api", "static"})
 
 GZIP_MIN_BYTES = 1024
 """Below this a compressed body saves no packet."""
+
+KICK_HEADER = "x-arcly-kick"
+"""A header that a form of another site cannot send, and a script of another site only after it has asked (Fetch
+§3.2, CORS preflight), which is answered with 405: nobody is led into ending a viewer by a link."""
+
+CROSS_SITE = frozenset({"cross-site", "same-site"})
+"""What browsers say in Sec-Fetch-Site of a request that a page of another origin has made."""
 
 SECURITY_HEADERS = {
     # Everything comes from this origin. `blob:` is what Media Source Extensions (media-src) and
@@ -66,23 +78,26 @@ _MEDIA_TYPES.add_type("text/javascript", ".js")
 _MEDIA_TYPES.add_type("image/svg+xml", ".svg")
 
 
-def create_app(status: Callable[[], dict[str, Any]]) -> Starlette:
+def create_app(status: Callable[[], dict[str, Any]], viewers: Viewers) -> Starlette:
     """Build the application.
 
     Args:
         status: Returns the body of `/api/streams`, ready for JSON. It is called on the event
             loop once per request (every open page asks once a second), so it must not block.
+        viewers: Who watches.
 
     Returns:
         The application. It keeps no state of its own and can be mounted or served as it is.
     """
-    site = Site(status, load_assets(PAGE_DIR))
+    site = Site(status, viewers, load_assets(PAGE_DIR))
     app = Starlette(
         routes=[
             Route("/", site.index),
             Route("/healthz", site.healthz),
             Route("/favicon.ico", site.favicon),
             Route("/api/streams", site.streams),
+            Route("/api/viewers", site.viewers),
+            Route("/api/viewers/{id}/kick", site.kick, methods=["POST"]),
             Route("/static/{name:path}", site.static),
             Route("/{key:path}/", site.stream_page),
             Route("/{key:path}", site.stream_redirect),
@@ -97,9 +112,10 @@ def create_app(status: Callable[[], dict[str, Any]]) -> Starlette:
 class Site:
     """The handlers of the routes. None of them waits for anything."""
 
-    def __init__(self, status: Callable[[], dict[str, Any]], assets: dict[str, "Asset"]) -> None:
-        """Serve what `status` returns and the files in `assets`."""
+    def __init__(self, status: Callable[[], dict[str, Any]], viewers: Viewers, assets: dict[str, "Asset"]) -> None:
+        """Serve what `status` returns, `viewers`, and the files in `assets`."""
         self._status = status
+        self._viewers = viewers
         self._assets = assets
 
     async def index(self, request: Request) -> Response:
@@ -135,6 +151,25 @@ class Site:
     async def streams(self, _request: Request) -> Response:
         """Answer with what is live now."""
         return JSONResponse(self._status(), headers={"cache-control": "no-store"})
+
+    async def viewers(self, request: Request) -> Response:
+        """Answer with who watches a stream."""
+        app, _, stream = request.query_params.get("stream", "").rpartition("/")
+        try:
+            key = StreamKey(app, stream)
+        except MalformedError:
+            raise HTTPException(404) from None
+        return JSONResponse(self._viewers.status(key), headers={"cache-control": "no-store"})
+
+    async def kick(self, request: Request) -> Response:
+        """End a viewer."""
+        if not self._viewers.may_kick:
+            return JSONResponse({"error": "the server was started without --allow-kick"}, status_code=403)
+        if KICK_HEADER not in request.headers or request.headers.get("sec-fetch-site", "none") in CROSS_SITE:
+            return JSONResponse({"error": f"asked for by another site, or without {KICK_HEADER}"}, status_code=403)
+        if not self._viewers.kick(request.path_params["id"]):
+            raise HTTPException(404)
+        return Response(status_code=204)
 
     async def healthz(self, _request: Request) -> Response:
         """Answer a liveness probe."""

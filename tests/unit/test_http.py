@@ -1,15 +1,22 @@
 """The origin over plain HTTP: paths, headers, methods, versions."""
 
 import asyncio
+import json
+import logging
+import re
 import socket
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Server, eventually
 
 import arcly
 from arcly.server.serve import DEMO_CLIP, answering
+from arcly.server.viewers import SHOWN_MAX, Viewers
 from arcly.server.web import create_app
 
 KEY = arcly.StreamKey("live", "demo")
@@ -119,7 +126,10 @@ async def test_the_application_behind_the_origin_is_reached() -> None:
         path = Path(directory) / "app.sock"
         http = arcly.HttpOrigin("127.0.0.1:0", app_socket=path)
         rtmp = arcly.RtmpHandler("127.0.0.1:0")
-        async with answering(create_app(lambda: {"streams": []}), path), arcly.Engine(rtmp, http) as engine:
+        async with (
+            answering(create_app(lambda: {"streams": []}, Viewers({})), path),
+            arcly.Engine(rtmp, http) as engine,
+        ):
             server = Server(engine, rtmp, http)
             assert (await request(server, "/api/streams"))[2] == b'{"streams":[]}'
             status, headers, page = await request(server, "/live/cam/")
@@ -127,6 +137,113 @@ async def test_the_application_behind_the_origin_is_reached() -> None:
             assert "script-src 'self'" in headers["content-security-policy"]
             # The media of a stream that is not there is the origin's to refuse, not the application's.
             assert (await request(server, "/live/cam/index.m3u8"))[2] == b"no such stream is live\n"
+
+
+@asynccontextmanager
+async def server_with_page(*, may_kick: bool) -> AsyncIterator[Server]:
+    """A server with the page's application behind it, and `live/demo`."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "app.sock"
+        http, rtmp = arcly.HttpOrigin("127.0.0.1:0", app_socket=path), arcly.RtmpHandler("127.0.0.1:0")
+        app = create_app(dict, Viewers({"http": http, "rtmp": rtmp}, may_kick=may_kick))
+        async with answering(app, path), arcly.Engine(rtmp, http) as engine:
+            server = Server(engine, rtmp, http)
+            source = await demo(server)
+            yield server
+            await source.stop()
+
+
+async def viewers_of(server: Server, key: str) -> dict[str, Any]:
+    status, headers, body = await request(server, f"/api/viewers?stream={key}")
+    assert (status, headers["cache-control"]) == (200, "no-store")
+    return json.loads(body)
+
+
+async def test_viewers_are_told_of_and_kicked_by_those_who_may(caplog: pytest.LogCaptureFixture) -> None:
+    async with server_with_page(may_kick=True) as server:
+        reader, writer = await asyncio.open_connection(*server.http.address)
+        writer.write(b"GET /live/demo.flv HTTP/1.1\r\nHost: x\r\nUser-Agent: VLC/3\r\n\r\n")
+        await reader.readexactly(64 << 10)
+        peer = "{}:{}".format(*writer.get_extra_info("sockname"))
+        answer = await viewers_of(server, "live/demo")
+        [viewer] = answer["viewers"]
+        assert (answer["total"], answer["may_kick"]) == (1, True)
+        told = [viewer[name] for name in ("protocol", "peer", "agent", "dropped")]
+        assert told == ["http-flv", peer, "VLC/3", 0]
+        assert viewer["bytes"] >= 64 << 10
+        assert viewer["frames"] > 0
+        assert (await viewers_of(server, "live/other"))["viewers"] == []
+
+        path = f"/api/viewers/{viewer['id']}/kick"
+        yes = {"X_Arcly_Kick": "1"}
+        assert (await request(server, path, **yes))[0] == 404
+        assert (await request(server, path, "POST"))[0] == 403
+        assert (await request(server, path, "POST", **yes, Sec_Fetch_Site="cross-site"))[0] == 403
+        assert (await request(server, path, "OPTIONS", Origin="http://evil"))[0] == 405
+        for name in "http:99999", "http:x", "other:1", "http:" + "9" * 30, "http":
+            assert (await request(server, f"/api/viewers/{name}/kick", "POST", **yes))[0] == 404
+        assert (await viewers_of(server, "live/demo"))["total"] == 1
+        assert (await request(server, path, "POST", **yes, Sec_Fetch_Site="same-origin"))[0] == 204
+        async with asyncio.timeout(20):
+            while await reader.read(1 << 16):
+                pass
+        writer.close()
+
+        await eventually(lambda: server.http.list_viewers() == [])
+        news = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+        assert f"[http] {peer} plays live/demo as FLV" in news
+        left = rf"\[http\] {peer} left live/demo after \d+\.\d s: \d+\.\d [kM]B, 0 skipped"
+        await eventually(lambda: any(re.fullmatch(left, record.getMessage()) for record in caplog.records))
+
+
+async def test_nobody_is_kicked_unless_the_server_was_told_so() -> None:
+    async with server_with_page(may_kick=False) as server:
+        reader, writer = await asyncio.open_connection(*server.http.address)
+        writer.write(b"GET /live/demo.flv HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readexactly(1000)
+        [viewer] = (await viewers_of(server, "live/demo"))["viewers"]
+        status, _, body = await request(server, f"/api/viewers/{viewer['id']}/kick", "POST", X_Arcly_Kick="1")
+        assert (status, b"--allow-kick" in body) == (403, True)
+        assert (await request(server, "/api/viewers?stream=no%2f..%2fkey"))[0] == 404
+        assert len(server.http.list_viewers()) == 1
+        writer.close()
+
+
+def test_a_list_of_viewers_is_made_once_for_many_who_ask_and_is_not_endless() -> None:
+    now, asked = 100.0, []
+
+    class Listener:
+        def list_viewers(self) -> list[arcly.Viewer]:
+            asked.append(now)
+            return [
+                arcly.Viewer(
+                    id=n,
+                    key=KEY,
+                    protocol="rtmp",
+                    peer="192.0.2.1:5",
+                    agent="",
+                    since_unix_ms=n,
+                    bytes=0,
+                    frames=0,
+                    dropped=0,
+                    lag_frames=0,
+                )
+                for n in range(SHOWN_MAX + 5)
+            ]
+
+        def kick(self, viewer: int) -> bool:
+            raise AssertionError(viewer)
+
+    viewers = Viewers({"rtmp": Listener()}, clock=lambda: now)
+    for _ in range(10):
+        answer = viewers.status(KEY)
+    assert len(asked) == 1
+    assert answer["total"] == SHOWN_MAX + 5
+    assert [viewer["id"] for viewer in answer["viewers"]] == [f"rtmp:{n}" for n in range(5, SHOWN_MAX + 5)]
+    assert not viewers.kick("rtmp:7")
+    now += 1
+    viewers.status(KEY)
+    assert len(asked) == 2
 
 
 async def test_a_dead_application_is_a_bad_gateway() -> None:
