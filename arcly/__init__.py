@@ -45,11 +45,14 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from arcly.events import StreamEvent, StreamEventKind
+    from arcly.link import LinkState, LinkStatus
     from arcly.origin import HttpOrigin
     from arcly.packagers.hls import HlsPackager
     from arcly.protocols.rtmp import RtmpHandler
     from arcly.sinks.file import FileSink
+    from arcly.sinks.push import PushTarget
     from arcly.sources.file import FileSource
+    from arcly.sources.pull import PullSource
     from arcly.stream import StreamHandle
     from arcly.subscription import Subscription
     from arcly.tls import Tls
@@ -71,6 +74,8 @@ __all__ = [
     "InboundProtocol",
     "IngestContext",
     "LimitExceededError",
+    "LinkState",
+    "LinkStatus",
     "ListenError",
     "MalformedError",
     "MediaFrame",
@@ -83,6 +88,8 @@ __all__ = [
     "PlaybackRegistry",
     "PublishRegistry",
     "PublishSession",
+    "PullSource",
+    "PushTarget",
     "RtmpHandler",
     "StorageBackend",
     "StreamAuthenticator",
@@ -118,11 +125,14 @@ _MODULES = {
         "NotFoundError StreamError UnauthorizedError UnsupportedError"
     ),
     "arcly.events": "StreamEvent StreamEventKind",
+    "arcly.link": "LinkState LinkStatus",
     "arcly.origin": "HttpOrigin",
     "arcly.packagers.hls": "HlsPackager",
     "arcly.protocols.rtmp": "RtmpHandler",
     "arcly.sinks.file": "FileSink",
+    "arcly.sinks.push": "PushTarget",
     "arcly.sources.file": "FileSource",
+    "arcly.sources.pull": "PullSource",
     "arcly.stream": "StreamHandle",
     "arcly.subscription": "Subscription",
     "arcly.tls": "Tls",

@@ -51,6 +51,23 @@ examples:
   arcly probe http://localhost:8888/live/cam.flv --seconds 10
 """
 
+RELAY = """\
+Carry a live stream, or a file in real time, to other RTMP servers and into files.
+
+A lost connection is tried again: after half a second, then after longer and longer waits up to half a minute. A target
+that is slow or gone holds up nobody else. What a target cannot take (a codec of Enhanced RTMP) is left out and said.
+Ctrl-C or SIGTERM ends it in order. The exit status is 0, or 1 when the source or a target had to be given up.
+"""
+
+RELAY_EXAMPLES = """\
+examples:
+  arcly relay rtmp://origin/live/cam rtmp://edge/live/cam            from one server to another
+  arcly relay rtmp://origin/live/cam rtmps://a/live2/KEY copy.ts     to a platform, and a copy on the disk
+  arcly relay clip.mp4 rtmp://localhost/live/cam --loop              a file, again and again
+  arcly relay rtmps://cam.lan/live/1 rtmp://localhost/live/cam --ca-file our-ca.pem
+  arcly relay rtmp://origin/live/cam rtmp://edge/live/cam --retries 5
+"""
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -75,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
     add_serve(commands)
     add_probe(commands)
+    add_relay(commands)
     return top
 
 
@@ -141,6 +159,38 @@ def add_probe(commands: Commands) -> None:
     probe.add_argument("source", metavar="FILE|URL", help="MPEG-TS, FLV or MP4, live or not")
     probe.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     probe.add_argument("--seconds", type=float, metavar="N", help="stop after so long: a live stream has no end")
+
+
+def add_relay(commands: Commands) -> None:
+    """Add `arcly relay`."""
+    relay = commands.add_parser(
+        "relay",
+        help="carry a stream to other servers and files",
+        description=RELAY,
+        epilog=RELAY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    relay.add_argument("source", metavar="SRC", help="rtmp://, rtmps://, or a file: MPEG-TS, FLV or MP4")
+    relay.add_argument("targets", metavar="DST", nargs="+", help="rtmp://, rtmps://, or a file: .ts, .flv or .mp4")
+    relay.add_argument("--loop", action="store_true", help="begin a file again at its end, its times going on")
+    relay.add_argument(
+        "--retries", type=int, metavar="N", help="give a connection up after N retries in a row (default: never)"
+    )
+    tls = relay.add_argument_group("rtmps://")
+    tls.add_argument("--ca-file", metavar="FILE", help="PEM file with authorities to trust besides the system's")
+    tls.add_argument("--insecure", action="store_true", help="take any certificate: anybody on the way can listen")
+    relay.add_argument(
+        "--enhanced",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="send codecs that need Enhanced RTMP: if the target says that it takes them (default: %(default)s)",
+    )
+    relay.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="how much is said on standard error (default: %(default)s)",
+    )
 
 
 if __name__ == "__main__":

@@ -912,6 +912,61 @@ class FilePlayer:
         """Stop, and end the stream."""
 
 @final
+class RemoteTarget:
+    """A stream of another server, and how to reach it. `str()` of it shows no secret."""
+
+    def __new__(
+        cls,
+        url: str,
+        *,
+        retry: tuple[float, float, int | None],
+        authorities: bytes | None,
+        verify: bool,
+    ) -> RemoteTarget: ...
+
+@final
+class RtmpPull:
+    """Native half of `arcly.PullSource`."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        remote: RemoteTarget,
+        key: StreamKey,
+        inbox: Inbox,
+        token: WakeToken,
+        *,
+        grace_s: float,
+        idle_timeout_s: float,
+    ) -> RtmpPull: ...
+    def status(self) -> tuple[str, int, str | None, int, int, int, int]:
+        """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames."""
+
+    def stop(self, done: WakeToken) -> None:
+        """End it in order; `done` is woken when it has."""
+
+@final
+class RtmpPush:
+    """Native half of `arcly.PushTarget`."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        remote: RemoteTarget,
+        stream: StreamHandle,
+        inbox: Inbox,
+        token: WakeToken,
+        *,
+        behind_max_s: float,
+        enhanced: bool | None,
+    ) -> RtmpPush: ...
+    def status(self) -> tuple[str, int, str | None, int, int, int, int]:
+        """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames."""
+
+    def stop(self, done: WakeToken) -> None:
+        """End it in order; `done` is woken when it has."""
+
+@final
 class TlsIdentity:
     """Native half of `arcly.Tls`."""
 

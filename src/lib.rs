@@ -19,6 +19,7 @@ mod http;
 mod hub;
 mod inbox;
 mod key;
+mod link;
 mod media;
 mod name;
 mod park;
@@ -48,6 +49,7 @@ mod _native {
         hub::{LoopHub, WakeToken},
         inbox::{Inbox, PlayRequest, PublishRequest},
         key::StreamKey,
+        link::{RemoteTarget, RtmpPull, RtmpPush},
         media::{CodecInfo, Demuxer, MediaReader, Muxer, config_from_frame, inspect, sniff},
         rtmp::RtmpListener,
         session::PublishSession,

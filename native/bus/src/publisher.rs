@@ -1,6 +1,6 @@
 //! Whoever publishes a stream, for as long as it does.
 
-use std::{borrow::Cow, sync::Arc, task::Waker};
+use std::{borrow::Cow, sync::Arc, task::Waker, time::Duration};
 
 use crate::{BusError, Frame, Log, LogWriter, Track, TrackSet};
 
@@ -58,6 +58,13 @@ impl Publisher {
         self.writer.as_mut().ok_or(BusError::Closed)?.set_tracks(tracks)?;
         self.tracks_are_news = true;
         Ok(())
+    }
+
+    /// Says that what it publishes comes from a new sender from now on; see [`LogWriter::resume`].
+    pub fn resume(&mut self, pause: Duration) {
+        if let Some(writer) = &mut self.writer {
+            writer.resume(pause);
+        }
     }
 
     /// See [`LogWriter::publish`].

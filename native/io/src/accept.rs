@@ -135,7 +135,7 @@ impl<S> Door<S> {
     {
         let Some(tls) = self.tls else { return (self.serve)(Connection::Plain(stream), peer, stop).await };
         match timeout(TLS_DEADLINE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => (self.serve)(Connection::Tls(Box::new(stream)), peer, stop).await,
+            Ok(Ok(stream)) => (self.serve)(Connection::Tls(Box::new(stream.into())), peer, stop).await,
             Ok(Err(error)) => inbox.warn(format!("{peer}: no TLS with this peer: {error}")),
             Err(_) => inbox.warn(format!("{peer}: no TLS handshake within {} s", TLS_DEADLINE.as_secs())),
         }

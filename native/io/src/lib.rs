@@ -6,6 +6,8 @@
 //! Decisions are not made here: a listener puts *requests* into the host's [`Inbox`] and waits for the answer.
 
 mod accept;
+mod bell;
+mod dial;
 pub mod egress;
 pub mod file;
 pub mod hls;
@@ -15,6 +17,7 @@ mod play;
 pub mod rtmp;
 mod runtime;
 mod tls;
+mod trust;
 
 pub use accept::ListenError;
 pub use inbox::{Inbox, Notice};
@@ -22,3 +25,4 @@ pub use play::{PlayAsk, PlayDenial, PlayRequest};
 pub use runtime::Runtime;
 pub use tls::{TlsError, TlsIdentity};
 pub use tokio::runtime::Handle;
+pub use trust::TlsTrust;

@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 /// A certificate chain and its private key. Shared by all listeners that are one server to the world; new connections get what was
 /// put in last, old ones go on with theirs.
@@ -30,7 +30,7 @@ pub struct TlsIdentity {
 
 /// Why a certificate or a key was refused.
 #[derive(Debug)]
-pub struct TlsError(String);
+pub struct TlsError(pub(crate) String);
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +76,7 @@ impl ResolvesServerCert for TlsIdentity {
 }
 
 /// Named, not taken from the process: a library has no business with its host's default.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Wake, Waker},
+    task::Waker,
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn, egress::STRE
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     runtime::Handle,
-    sync::{Notify, mpsc},
+    sync::mpsc,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Inbox, ListenError, Notice, PlayAsk, PlayDenial,
     accept::{Acceptor, bind},
+    bell::Bell,
     egress::{Egress, EgressOptions, ViewerEnd, Watcher},
     rtmp::{
         PublishRequest, Refusal,
@@ -197,16 +198,6 @@ impl From<io::Error> for End {
     }
 }
 
-/// Wakes the task of a connection from any thread.
-#[derive(Default)]
-struct Bell(Notify);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
-    }
-}
-
 /// A request that waits for the host's decision.
 struct Asked {
     id: RequestId,
@@ -284,7 +275,7 @@ impl Connection {
                     }
                     turn
                 }
-                () = self.upstream.0.notified() => { self.end_closed(); Ok(()) }
+                () = self.upstream.heard() => { self.end_closed(); Ok(()) }
                 () = sleep_until(deadline) => self.on_deadline(),
                 () = stop.cancelled() => Err(End::Stopped),
             };

@@ -17,6 +17,7 @@ pub(crate) const ENDED_HERE: &str = "the stream was ended by the server";
 pub(crate) struct ToBus {
     demuxer: FlvDemuxer,
     publisher: Publisher,
+    frames: u64,
     /// Grows with broken messages and shrinks with good ones.
     fault: u32,
     /// What was complained about: each problem is said once in a publish.
@@ -26,7 +27,7 @@ pub(crate) struct ToBus {
 
 impl ToBus {
     pub(crate) fn new(publisher: Publisher) -> Self {
-        Self { demuxer: FlvDemuxer::new(), publisher, fault: 0, said: HashSet::new(), news: Vec::new() }
+        Self { demuxer: FlvDemuxer::new(), publisher, frames: 0, fault: 0, said: HashSet::new(), news: Vec::new() }
     }
 
     /// Publishes what the message holds. An error ends the publish and is its reason.
@@ -45,6 +46,7 @@ impl ToBus {
 
     fn publish_items(&mut self) -> Result<(), String> {
         while let Some(item) = self.demuxer.poll() {
+            self.frames += u64::from(matches!(item, FlvItem::Frame(_)));
             match publish(&mut self.publisher, item) {
                 Ok(()) => {}
                 Err(BusError::Closed) => return Err(ENDED_HERE.into()),
@@ -57,6 +59,18 @@ impl ToBus {
     /// Whether the stream was ended by somebody else.
     pub(crate) fn is_closed(&self) -> bool {
         self.publisher.log().is_closed()
+    }
+
+    /// Frames published so far.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// The stream, for another sender to go on with it. What still waited for a track is published.
+    pub(crate) fn into_publisher(mut self) -> Publisher {
+        self.demuxer.finish();
+        drop(self.publish_items());
+        self.publisher
     }
 
     /// Problems that were not told yet.

@@ -39,7 +39,7 @@ const FOUR_CCS: [(Codec, [u8; 4]); 12] = [
 ];
 
 /// The FourCC of a codec; `None` when Enhanced RTMP has none.
-pub(super) fn four_cc(codec: Codec) -> Option<[u8; 4]> {
+pub fn four_cc(codec: Codec) -> Option<[u8; 4]> {
     FOUR_CCS.iter().find(|(known, _)| *known == codec).map(|(_, four_cc)| *four_cc)
 }
 

@@ -44,6 +44,7 @@ mod unit;
 mod written;
 
 pub use clock::MAX_TIMELINE_MS;
+pub use codecs::four_cc;
 pub use colour::ColourInfo;
 pub use demux::{AUDIO_TRACK, FlvDemuxer, FlvItem, MAX_TRACKS, VIDEO_TRACK};
 pub use error::{FlvError, Foreign};

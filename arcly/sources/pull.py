@@ -1,0 +1,138 @@
+"""A stream of another server as a publisher."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from arcly._bridge import native_session
+from arcly._inbox import InboxReader
+from arcly._loop import Signal
+from arcly._native import PublishRequest, RtmpPull, StreamKey
+from arcly.contract import IngestContext
+from arcly.errors import StreamError
+from arcly.link import IDLE, Link, LinkState, LinkStatus, remote, status_of
+
+log = logging.getLogger("arcly")
+
+
+class PullSource(Link):
+    """Plays a stream of another RTMP server and publishes it here. An `InboundProtocol`.
+
+        arcly.Engine(arcly.PullSource("rtmp://origin/live/cam", "live/cam"), arcly.HttpOrigin())
+
+    A lost connection is tried again, for ever unless `retries_max` says otherwise. Meanwhile the stream stays, and
+    with it its viewers; when the remote is back, its times go on, and its first frame is a discontinuity.
+
+    Args:
+        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`.
+        key: where it is published.
+        grace_s: seconds that the stream waits for the remote before it is ended, default 30. Pulling goes on, and
+            publishes anew.
+        idle_timeout_s: seconds without media after which the connection counts as lost, default 10.
+        backoff_s: seconds before the first retry and before any at most, default 0.5 and 30; each wait is twice the
+            one before, less up to half of it by chance. A connection that was well for 10 s begins anew.
+        retries_max: retries in a row after which it has failed, default none.
+        ca_file: PEM file with authorities that are trusted besides those of the system, for RTMPS.
+        verify: False takes any certificate, so that anybody on the way can listen and lie.
+
+    Raises:
+        MisuseError: `url` is no RTMP URL, or `ca_file` has no certificate.
+        OSError: `ca_file` cannot be read.
+    """
+
+    name = "pull"
+
+    def __init__(
+        self,
+        url: str,
+        key: StreamKey | str,
+        *,
+        grace_s: float = 30.0,
+        idle_timeout_s: float = 10.0,
+        backoff_s: tuple[float, float] = (0.5, 30.0),
+        retries_max: int | None = None,
+        ca_file: str | Path | None = None,
+        verify: bool = True,
+    ) -> None:
+        super().__init__()
+        self._remote = remote(url, backoff_s=backoff_s, retries_max=retries_max, ca_file=ca_file, verify=verify)
+        self._key = StreamKey.parse(key) if isinstance(key, str) else key
+        self._grace_s = grace_s
+        self._idle_timeout_s = idle_timeout_s
+        self._context: IngestContext | None = None
+        self._pull: RtmpPull | None = None
+        self._last = IDLE
+        self._inbox: InboxReader | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def status(self) -> LinkStatus:
+        """How it is now."""
+        return status_of(self._pull.status()) if self._pull else self._last
+
+    async def start(self, context: IngestContext) -> None:
+        """Begin to connect; returns at once."""
+        self._context = context
+        changed = Signal()
+        self._inbox = InboxReader(self.name, self._on_request)
+        self._pull = RtmpPull(
+            context.native,
+            self._remote,
+            self._key,
+            self._inbox.inbox,
+            changed.token,
+            grace_s=self._grace_s,
+            idle_timeout_s=self._idle_timeout_s,
+        )
+        self._spawn(self._follow(changed))
+
+    async def stop(self) -> None:
+        """Disconnect and end the stream. Idempotent."""
+        pull = self._pull
+        if pull is not None:
+            stopped = Signal()
+            pull.stop(stopped.token)
+            await stopped.wait()
+            stopped.close()
+            self._last, self._pull = status_of(pull.status()), None
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._inbox is not None:
+            await self._inbox.close()
+            self._inbox = None
+        await self._tell()
+
+    async def _follow(self, changed: Signal) -> None:
+        seen = None
+        try:
+            while True:
+                state = self.state
+                if state is LinkState.RUNNING and seen is not state:
+                    log.info("[pull] %s comes in as %s", self._remote, self._key)
+                seen = state
+                await self._tell()
+                await changed.wait()
+        finally:
+            changed.close()
+
+    def _on_request(self, request: PublishRequest) -> None:
+        self._spawn(self._publish(request))
+
+    async def _publish(self, request: PublishRequest) -> None:
+        assert self._context is not None
+        try:
+            session = await self._context.start_publish(self._key, protocol="rtmp", peer=request.peer)
+            request.accept(native_session(session))
+        except StreamError as error:
+            request.refuse("failed", str(error))
+        except Exception:
+            log.exception("[pull] publishing %s failed", self._key)
+            request.refuse("failed", "an error of the server")
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,170 @@
+//! Where a remote stream is: `rtmps://user:password@host:port/app/stream?token=x`.
+
+use std::fmt;
+
+/// A stream of another server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RemoteUrl {
+    /// RTMPS: behind TLS.
+    pub tls: bool,
+    /// `user:password`, as written; may be empty.
+    userinfo: String,
+    /// Name or address, IPv6 without brackets.
+    pub host: String,
+    /// Default 1935, and 443 behind TLS.
+    pub port: u16,
+    /// The path but its last part, at least one part.
+    pub app: String,
+    /// The last part of the path.
+    pub stream: String,
+    /// What stood behind `?`; may be empty.
+    pub query: String,
+}
+
+/// Names of streams are often what allows to publish: of long ones a log shows only so many characters.
+const NAME_SHOWN: usize = 4;
+/// No longer name is shown whole.
+const NAME_WHOLE: usize = 16;
+
+impl RemoteUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let (scheme, rest) = url.split_once("://").ok_or("a URL begins with rtmp:// or rtmps://")?;
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "rtmp" => false,
+            "rtmps" => true,
+            other => return Err(format!("{other}:// is neither rtmp:// nor rtmps://")),
+        };
+        let (authority, path) = rest.split_once('/').ok_or("the URL has no application and stream: /live/cam")?;
+        let (userinfo, address) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (host, port) = host_and_port(address, if tls { 443 } else { 1935 })?;
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let (app, stream) = path.trim_matches('/').rsplit_once('/').ok_or("the URL needs /APP/STREAM: /live/cam")?;
+        let own = str::to_owned;
+        let (app, stream, query) = (own(app), own(stream), own(query));
+        Ok(Self { tls, userinfo: own(userinfo), host, port, app, stream, query })
+    }
+
+    /// The URL up to the application, as `connect` says it: `rtmp://host:port/live`.
+    pub fn tc_url(&self) -> String {
+        let at = if self.userinfo.is_empty() { "" } else { "@" };
+        format!("{}://{}{at}{}/{}", self.scheme(), self.userinfo, self.address(), self.app)
+    }
+
+    /// The name of the stream with its query.
+    pub fn name(&self) -> String {
+        let mark = if self.query.is_empty() { "" } else { "?" };
+        format!("{}{mark}{}", self.stream, self.query)
+    }
+
+    /// The same stream at the place that a server has named, `rtmp://other/app`, or a path on this one.
+    ///
+    /// # Errors
+    /// A sentence, when that is no URL, or one without TLS in the place of one with it.
+    pub fn moved(&self, tc_url: &str) -> Result<Self, String> {
+        let base = match tc_url {
+            "" => return Ok(self.clone()),
+            path if path.starts_with('/') => format!("{}://{}{path}", self.scheme(), self.address()),
+            url => url.to_owned(),
+        };
+        let moved = Self::parse(&format!("{}/{}", base.trim_end_matches('/'), self.name()))?;
+        if self.tls && !moved.tls {
+            return Err("the server asked to go on without TLS".into());
+        }
+        Ok(Self { userinfo: self.userinfo.clone(), ..moved })
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls { "rtmps" } else { "rtmp" }
+    }
+
+    fn address(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("{host}:{}", self.port)
+    }
+}
+
+/// For logs: without password and query, and a long name, which may be a secret, cut short.
+impl fmt::Display for RemoteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}/{}/", self.scheme(), self.address(), self.app)?;
+        if self.stream.chars().count() <= NAME_WHOLE {
+            return f.write_str(&self.stream);
+        }
+        let shown: String = self.stream.chars().take(NAME_SHOWN).collect();
+        write!(f, "{shown}…")
+    }
+}
+
+/// As [`fmt::Display`]: what is secret is not shown here either.
+impl fmt::Debug for RemoteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn host_and_port(address: &str, default: u16) -> Result<(String, u16), String> {
+    let (host, port) = match address.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or("the [ of an IPv6 address has no ]")?;
+            (host, rest.strip_prefix(':').unwrap_or_default())
+        }
+        None => address.split_once(':').unwrap_or((address, "")),
+    };
+    if host.is_empty() {
+        return Err("the URL has no host".into());
+    }
+    let port = match port {
+        "" => default,
+        digits => digits.parse().map_err(|_| format!("{digits} is no port"))?,
+    };
+    Ok((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart_and_put_together() {
+        for (url, host, port, app, name, tc_url) in [
+            ("rtmp://h/live/cam", "h", 1935, "live", "cam", "rtmp://h:1935/live"),
+            ("rtmps://h/a/b/cam?t=1&u=/2", "h", 443, "a/b", "cam?t=1&u=/2", "rtmps://h:443/a/b"),
+            ("RTMP://[::1]:19/live/cam", "::1", 19, "live", "cam", "rtmp://[::1]:19/live"),
+            ("rtmp://me:a@b@h:1/live/cam", "h", 1, "live", "cam", "rtmp://me:a@b@h:1/live"),
+        ] {
+            let parsed = RemoteUrl::parse(url).unwrap();
+            assert_eq!((parsed.host.as_str(), parsed.port), (host, port), "{url}");
+            assert_eq!((parsed.app.as_str(), parsed.name().as_str()), (app, name), "{url}");
+            assert_eq!(parsed.tc_url(), tc_url);
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_with_a_reason() {
+        for url in ["", "live/cam", "http://h/live/cam", "rtmp://h", "rtmp://h/", "rtmp://h/cam", "rtmp:///live/cam"] {
+            assert!(RemoteUrl::parse(url).is_err(), "{url}");
+        }
+        assert!(RemoteUrl::parse("rtmp://h:70000/live/cam").is_err());
+        assert!(RemoteUrl::parse("rtmp://[::1/live/cam").is_err());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = RemoteUrl::parse("rtmp://me:pass@h/live2/abcd-1234-efgh-5678?key=word").unwrap().to_string();
+        assert_eq!(shown, "rtmp://h:1935/live2/abcd…");
+    }
+
+    #[test]
+    fn a_server_can_move_us_but_not_out_of_tls() {
+        let here = RemoteUrl::parse("rtmps://h/live/cam?t=1").unwrap();
+        assert_eq!(here.moved("").unwrap(), here);
+        assert_eq!(here.moved("/other").unwrap().tc_url(), "rtmps://h:443/other");
+        assert_eq!(here.moved("rtmps://b:1/live/").unwrap().name(), "cam?t=1");
+        assert!(here.moved("rtmp://b/live").is_err());
+        assert!(here.moved("nonsense").is_err());
+    }
+}

@@ -1,0 +1,422 @@
+"""Streams pulled from and pushed to other servers: nginx-rtmp, and arcly itself."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+from conftest import Server, eventually, missing, run, running, serving
+from test_http_live import live
+from test_tls import issue
+
+import arcly
+
+QUICK = (0.05, 0.2)
+"""A backoff that tests can wait for."""
+
+MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
+
+CONFIG = """\
+load_module {module};
+daemon off;
+master_process off;
+worker_processes 1;
+error_log {folder}/error.log info;
+pid {folder}/nginx.pid;
+events {{ worker_connections 64; }}
+rtmp {{
+  server {{
+    listen 127.0.0.1:{port};
+    chunk_size 4096;
+    application live {{ live on; }}
+    application closed {{ live on; deny publish all; }}
+  }}
+}}
+"""
+
+
+@dataclass
+class Nginx:
+    """A server with nginx-rtmp that can be killed and started again on its port."""
+
+    folder: Path
+    port: int
+    process: asyncio.subprocess.Process | None = None
+
+    def url(self, name: str) -> str:
+        """Where `name` (`live/cam`) is."""
+        return f"rtmp://127.0.0.1:{self.port}/{name}"
+
+    async def start(self) -> None:
+        """Start it, and return when it listens."""
+        config = self.folder / "nginx.conf"
+        config.write_text(CONFIG.format(module=MODULE, folder=self.folder, port=self.port))
+        self.process = await asyncio.create_subprocess_exec(
+            "/usr/sbin/nginx", "-p", str(self.folder), "-c", str(config), "-e", str(self.folder / "error.log")
+        )
+        await eventually(self.listens, what="nginx listens")
+
+    async def listens(self) -> bool:
+        """Return whether somebody answers."""
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def kill(self) -> None:
+        """End it without any goodbye."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago: nginx cannot be asked which one it got."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def nginx_folder(tmp_path: Path) -> Path:
+    """Where nginx-rtmp puts its files, if it is installed."""
+    if not MODULE.exists() or shutil.which("nginx", path="/usr/sbin:/usr/bin") is None:
+        missing("nginx-rtmp (on Debian: apt-get install nginx libnginx-mod-rtmp)")
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+async def nginx(nginx_folder: Path) -> AsyncIterator[Nginx]:
+    """A running nginx-rtmp."""
+    nginx = Nginx(nginx_folder, free_port())
+    await nginx.start()
+    yield nginx
+    await nginx.kill()
+
+
+def packets(output: bytes, kind: int) -> list[tuple[str, str]]:
+    """Size and digest of every packet of a stream of ffmpeg's framemd5."""
+    rows = [line.split(",") for line in output.decode().splitlines() if not line.startswith("#")]
+    return [(row[4].strip(), row[5].strip()) for row in rows if int(row[0]) == kind]
+
+
+async def digest(ffmpeg: str, source: object, *options: object) -> bytes:
+    """Every packet of a source, by ffmpeg."""
+    read = await run(ffmpeg, "-v", "error", *options, "-i", str(source), "-c", "copy", "-f", "framemd5", "-")
+    assert read.returncode == 0, read.stderr
+    return read.stdout
+
+
+def assert_run_of(part: list[tuple[str, str]], whole: list[tuple[str, str]], at_least: int) -> None:
+    """Assert that the packets of `part` stand in `whole` in one piece: nothing changed, lost or made up."""
+    assert len(part) >= at_least
+    starts = (n for n, packet in enumerate(whole) if packet == part[0])
+    assert any(whole[n : n + len(part)] == part for n in starts), "a run of the same packets"
+
+
+async def test_ffmpeg_plays_from_nginx_what_arcly_pushes(nginx: Nginx, ffmpeg: str, clip: Callable[..., Path]) -> None:
+    path = clip()
+    source = arcly.FileSource(path, arcly.StreamKey("live", "cam"))
+    push = arcly.PushTarget(nginx.url("live/out"), "live/cam", backoff_s=QUICK)
+    async with arcly.Engine(push, source):
+        await eventually(lambda: push.state is arcly.LinkState.RUNNING)
+        played = await digest(ffmpeg, nginx.url("live/out"), "-t", "4")
+        whole = await digest(ffmpeg, path)
+        for kind, at_least in ((0, 70), (1, 100)):
+            assert_run_of(packets(played, kind), packets(whole, kind) * 3, at_least)
+        status = push.status
+        assert (status.retries, status.last_error, status.skipped) == (0, None, 0)
+        assert status.frames > 100
+        assert status.bytes > 50_000
+    assert push.state is arcly.LinkState.STOPPED
+
+
+async def test_arcly_pulls_from_nginx_what_ffmpeg_publishes(
+    nginx: Nginx, ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    path = clip(seconds=4)
+    pull = arcly.PullSource(nginx.url("live/in"), "live/cam", backoff_s=QUICK, idle_timeout_s=5)
+    async with arcly.Engine(pull) as engine:
+        assert engine.get_stream(arcly.StreamKey("live", "cam")) is None, "nothing is published before there is media"
+        publish = ["-re", "-i", path, "-c", "copy", "-f", "flv", nginx.url("live/in")]
+        async with running(ffmpeg, "-v", "error", *map(str, publish)):
+            stream = await eventually(lambda: engine.get_stream(arcly.StreamKey("live", "cam")))
+            frames = []
+            async for frame in stream.subscribe():
+                frames.append(frame)
+                if len(frames) == 150:
+                    break
+        whole = await digest(ffmpeg, path)
+        for kind, name in ((0, "video"), (1, "audio")):
+            got = [bytes(frame) for frame in frames if frame.kind == name]
+            sizes = [int(size) for size, _ in packets(whole, kind)]
+            # ffmpeg leaves what x264 says of itself in the first packet; parameter sets stand in the record for both.
+            assert_run_of([(str(len(data)), "") for data in got], [(str(size), "") for size in sizes], 50)
+        assert pull.state is arcly.LinkState.RUNNING
+        assert pull.status.frames >= 150
+
+
+async def test_a_stream_goes_through_two_arclies_bit_by_bit(ffmpeg: str, clip: Callable[..., Path]) -> None:
+    """origin ──push──▶ middle ◀──pull── edge."""
+    path = clip()
+    key = arcly.StreamKey("live", "cam")
+    async with serving() as middle:
+        push = arcly.PushTarget(middle.rtmp_url("live/cam?token=x"), key, backoff_s=QUICK)
+        pull = arcly.PullSource(middle.rtmp_url("live/cam"), key, backoff_s=QUICK)
+        async with arcly.Engine(push, arcly.FileSource(path, key)) as origin, arcly.Engine(pull) as edge:
+            there = await eventually(lambda: edge.get_stream(key))
+            here = origin.get_stream(key)
+            assert here is not None
+            sent, came = await asyncio.gather(take(here, 200), take(there, 150))
+            for kind in ("video", "audio"):
+                got, whole = of_kind(came, kind), of_kind(sent, kind)
+                overlap = [frame for frame in got if frame in set(whole)]
+                assert len(overlap) > 30
+                assert_run_of(pair(overlap), pair(whole), 30)
+            assert [track.codec for track in there.tracks] == [track.codec for track in here.tracks]
+        await eventually(lambda: middle.stream("live/cam") is None, what="the goodbye ends the stream at once")
+
+
+async def take(stream: arcly.StreamHandle, count: int) -> list[arcly.MediaFrame]:
+    """The next frames of a stream."""
+    frames = []
+    async for frame in stream.subscribe():
+        frames.append(frame)
+        if len(frames) == count:
+            break
+    return frames
+
+
+def of_kind(frames: list[arcly.MediaFrame], kind: str) -> list[bytes]:
+    """Their payloads."""
+    return [bytes(frame) for frame in frames if frame.kind == kind]
+
+
+def pair(payloads: list[bytes]) -> list[tuple[str, str]]:
+    """In the form of `packets`."""
+    return [(str(len(data)), data.hex()) for data in payloads]
+
+
+async def test_a_pull_survives_its_remote_and_so_do_the_viewers(
+    nginx: Nginx, ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    """nginx is killed and comes back: same stream, same reader, times go on, one discontinuity."""
+    publish = [
+        "-v",
+        "error",
+        "-re",
+        "-stream_loop",
+        "-1",
+        "-i",
+        clip(),
+        "-c",
+        "copy",
+        "-f",
+        "flv",
+        nginx.url("live/in"),
+    ]
+    pull = arcly.PullSource(nginx.url("live/in"), "live/cam", backoff_s=QUICK)
+    key = arcly.StreamKey("live", "cam")
+    async with arcly.Engine(pull) as engine:
+        async with running(ffmpeg, *map(str, publish)):
+            stream = await eventually(lambda: engine.get_stream(key))
+            reader = aiter(stream.subscribe())
+            before = [await anext(reader) for _ in range(50)]
+            await nginx.kill()
+        await eventually(lambda: pull.retries >= 2)
+        assert pull.last_error is not None
+        assert "connect" in pull.last_error
+        await nginx.start()
+        async with running(ffmpeg, *map(str, publish)):
+            after = [await anext(reader) for _ in range(200)]
+        breaks = [n for n, frame in enumerate(after) if frame.is_discontinuity]
+        assert len(breaks) == 1
+        assert after[breaks[0]].dts_s > before[-1].dts_s
+        for kind in ("video", "audio"):
+            times = [frame.dts for frame in before + after if frame.kind == kind]
+            assert all(a < b for a, b in itertools.pairwise(times))
+        assert engine.get_stream(key) == stream or engine.get_stream(key).session == stream.session  # type: ignore[union-attr]
+        assert pull.status.frames >= 250
+
+
+async def test_a_push_survives_its_remote(nginx: Nginx, ffmpeg: str, clip: Callable[..., Path]) -> None:
+    key = arcly.StreamKey("live", "cam")
+    push = arcly.PushTarget(nginx.url("live/out"), key, backoff_s=QUICK)
+    async with arcly.Engine(push, arcly.FileSource(clip(), key)):
+        await eventually(lambda: push.state is arcly.LinkState.RUNNING)
+        seen = []
+
+        async def follow() -> None:
+            async for status in push.changes():
+                seen.append(status.state)
+
+        following = asyncio.create_task(follow())
+        await nginx.kill()
+        await eventually(lambda: push.retries >= 2)
+        await nginx.start()
+        await eventually(lambda: push.state is arcly.LinkState.RUNNING)
+        played = await digest(ffmpeg, nginx.url("live/out"), "-t", "2")
+        assert len(packets(played, 0)) >= 40, "it begins with headers and a key frame again"
+        following.cancel()
+        assert seen[0] is arcly.LinkState.RUNNING
+        assert arcly.LinkState.WAITING in seen
+        assert seen[-1] is arcly.LinkState.RUNNING
+
+
+async def test_what_a_remote_says_when_it_refuses_is_told_and_it_is_not_pressed(
+    server: Server, clip: Callable[..., Path]
+) -> None:
+    """The name is taken there: its words are in `last_error`, and four connections are all that are made."""
+    key = arcly.StreamKey("live", "cam")
+    session = await server.engine.start_publish(key)
+    push = arcly.PushTarget(server.rtmp_url("live/cam"), key, backoff_s=(0.01, 0.02), retries_max=3)
+    async with arcly.Engine(push, arcly.FileSource(clip(), key)):
+        await eventually(lambda: push.state is arcly.LinkState.FAILED)
+        assert push.retries == 3
+        assert push.last_error is not None
+        assert "NetStream.Publish.BadName" in push.last_error
+        assert "live/cam" in push.last_error
+    session.end()
+
+
+async def test_nginx_closes_on_who_may_not_publish(nginx: Nginx, clip: Callable[..., Path]) -> None:
+    key = arcly.StreamKey("live", "cam")
+    push = arcly.PushTarget(nginx.url("closed/out"), key, backoff_s=(0.01, 0.02), retries_max=2)
+    async with arcly.Engine(push, arcly.FileSource(clip(), key)):
+        await eventually(lambda: push.state is arcly.LinkState.FAILED)
+        assert push.last_error is not None
+        assert push.last_error.startswith("the remote ")
+
+
+async def test_rtmps_both_ways_with_an_authority_of_our_own(tmp_path: Path, clip: Callable[..., Path]) -> None:
+    authority = trustme.CA()
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.cert_pem.bytes())
+    rtmps = arcly.RtmpHandler("127.0.0.1:0", tls=issue(authority, tmp_path))
+    key = arcly.StreamKey("live", "cam")
+    async with serving(rtmps) as server:
+        assert rtmps.address is not None
+        url = f"rtmps://localhost:{rtmps.address[1]}/live/cam"
+        push = arcly.PushTarget(url, key, ca_file=ca, backoff_s=QUICK)
+        stranger = arcly.PullSource(url, "live/other", backoff_s=(0.01, 0.02), retries_max=1)
+        pull = arcly.PullSource(url, "live/copy", ca_file=ca, backoff_s=QUICK)
+        careless = arcly.PullSource(url, "live/careless", verify=False, backoff_s=QUICK)
+        async with arcly.Engine(push, stranger, pull, careless, arcly.FileSource(clip(), key)) as engine:
+            await eventually(lambda: server.stream("live/cam"))
+            copy = await eventually(lambda: engine.get_stream(arcly.StreamKey("live", "copy")))
+            assert len(await take(copy, 60)) == 60
+            await eventually(lambda: careless.state is arcly.LinkState.RUNNING)
+            await eventually(lambda: stranger.state is arcly.LinkState.FAILED)
+            assert stranger.last_error is not None
+            assert "certificate" in stranger.last_error
+
+
+async def test_a_remote_that_cannot_take_a_codec_is_sent_the_rest(
+    nginx: Nginx, ffmpeg: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Opus has no form from before Enhanced RTMP: nginx gets the pictures, and one line says so."""
+    path = tmp_path / "opus.mp4"
+    inputs = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=sample_rate=48000"]
+    codecs = ["-c:v", "libx264", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "libopus", "-t", "4", path]
+    made = await run(ffmpeg, "-v", "error", *inputs, *codecs)
+    assert made.returncode == 0, made.stderr
+    key = arcly.StreamKey("live", "cam")
+    push = arcly.PushTarget(nginx.url("live/out"), key, backoff_s=QUICK)
+    async with arcly.Engine(push, arcly.FileSource(path, key)):
+        await eventually(lambda: push.state is arcly.LinkState.RUNNING)
+        played = await digest(ffmpeg, nginx.url("live/out"), "-t", "2")
+        assert len(packets(played, 0)) >= 40
+        assert packets(played, 1) == []
+    told = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(told) == 1
+    assert "Opus" in told[0]
+
+
+async def test_enhanced_rtmp_is_used_where_the_remote_offers_it(server: Server, ffmpeg: str, tmp_path: Path) -> None:
+    """Between two arclies Opus needs nobody's permission."""
+    path = tmp_path / "opus.mp4"
+    made = await run(
+        ffmpeg, "-v", "error", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-c:a", "libopus", "-t", "4", path
+    )
+    assert made.returncode == 0, made.stderr
+    key = arcly.StreamKey("live", "cam")
+    async with arcly.Engine(
+        arcly.PushTarget(server.rtmp_url("live/cam"), key, backoff_s=QUICK), arcly.FileSource(path, key)
+    ):
+        stream = await eventually(lambda: server.stream("live/cam"))
+        frames = await take(stream, 20)
+        assert frames[0].codec == "Opus"
+
+
+async def relay(*arguments: object) -> asyncio.subprocess.Process:
+    """Start `arcly relay`."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "arcly", "relay", *map(str, arguments), stderr=asyncio.subprocess.PIPE
+    )
+
+
+async def test_the_command_carries_a_file_to_a_server_and_a_copy_to_the_disk(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, copy = clip(seconds=2), tmp_path / "copy.ts"
+    process = await relay(path, server.rtmp_url("live/cam"), copy)
+    stream = await eventually(lambda: server.stream("live/cam"))
+    frames = [frame async for frame in stream.subscribe()]
+    _, said = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0, said
+    assert sum(frame.kind == "video" for frame in frames) == 50
+    assert len(packets(await digest(ffmpeg, copy), 0)) == 50
+    assert b"goes out to rtmp://127.0.0.1" in said
+
+
+async def test_the_command_pulls_and_ends_in_order_by_a_signal(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.flv"
+    async with live(server, ffmpeg, clip()):
+        process = await relay(server.rtmp_url("live/cam"), server.rtmp_url("live/out"), copy)
+        await eventually(lambda: server.stream("live/out"))
+        stream = server.stream("live/out")
+        assert stream is not None
+        await take(stream, 50)
+        process.send_signal(signal.SIGTERM)
+        _, said = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0, said
+        await eventually(lambda: server.stream("live/out") is None)
+    assert len(packets(await digest(ffmpeg, copy), 0)) > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["http://localhost/live/cam", "x.ts"], "neither rtmp:// nor rtmps://"),
+        (["nothing.mp4", "rtmp://localhost/live/cam"], "No such file"),
+        (["nothing.mp4", "x.avi"], "no format given"),
+    ],
+)
+async def test_the_command_says_what_is_wrong_with_its_arguments(arguments: list[str], said: str) -> None:
+    process = await relay(*arguments)
+    _, stderr = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert said in stderr.decode()
+
+
+async def test_the_command_fails_when_nothing_is_left_to_do(clip: Callable[..., Path]) -> None:
+    process = await relay(clip(), f"rtmp://127.0.0.1:{free_port()}/live/cam", "--retries", "1")
+    _, stderr = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert "given up after 1 retries" in stderr.decode()
