@@ -65,7 +65,6 @@ impl RemoteTarget {
 impl RtmpPull {
     #[new]
     #[pyo3(signature = (engine, remote, key, inbox, token, *, grace_s, idle_timeout_s))]
-    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
         remote: &RemoteTarget,
@@ -101,7 +100,6 @@ impl RtmpPull {
 impl RtmpPush {
     #[new]
     #[pyo3(signature = (engine, remote, stream, inbox, token, *, behind_max_s, enhanced))]
-    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
         remote: &RemoteTarget,
