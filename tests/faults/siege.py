@@ -197,7 +197,8 @@ async def besieged(
             yield siege
             await siege.unharmed()
             siege.nothing_was_said_twice()
-            assert rss_kib() - before_kib < growth_max_kib
+            growth_kib = rss_kib() - before_kib
+            assert growth_kib < growth_max_kib, f"memory grew by {growth_kib} KiB"
         finally:
             await siege.watch.close()
             await siege.journal.close()
