@@ -207,8 +207,8 @@ async def test_a_repeated_configuration_changes_nothing(caplog: pytest.LogCaptur
 
 
 async def test_a_picture_larger_than_all_that_may_be_kept(caplog: pytest.LogCaptureFixture) -> None:
-    """The longest message there can be is a picture like another; many of them push each other out: what stays is what the
-    log (32 MiB) and the window of HLS (256 MiB) may keep, however many come."""
+    """The longest message there can be is a picture like another; many of them push each other out: what stays is what
+    the log (32 MiB) and the window of HLS (256 MiB) may keep, however many come."""
     async with besieged(caplog, growth_max_kib=(32 + 256 + 32) << 10) as siege:
         client, stream_id = await siege.publisher()
         size = (1 << 24) - 1 - 5 - 4
