@@ -57,8 +57,7 @@ async def relay(options: argparse.Namespace) -> int:
             await engine.until_signal(over)
         finally:
             watching.cancel()
-    failed = [thing for thing in (source, *targets) if has_failed(thing)]
-    return 1 if failed else 0
+    return 1 if any([has_failed(thing) for thing in (source, *targets)]) else 0
 
 
 def is_url(text: str) -> bool:
@@ -85,9 +84,18 @@ def target_of(text: str, options: argparse.Namespace) -> PushTarget | FileTarget
     return FileTarget(text)
 
 
-def has_failed(thing: object) -> bool:
-    """Return whether a source or target was given up."""
-    return isinstance(thing, Link) and thing.state is LinkState.FAILED
+def has_failed(thing: PullSource | FileSource | PushTarget | FileTarget) -> bool:
+    """Return whether a source or target was given up, or nothing could be sent to it; says what was sent."""
+    if isinstance(thing, FileSource):
+        return False
+    status = thing.status
+    if isinstance(thing, PushTarget):
+        sent = (
+            f"{status.frames} frames, {status.bytes / 1e6:.1f} MB, {status.skipped} skipped, {status.retries} retries"
+        )
+        log.info("[push] sent to %s: %s", thing, sent)
+        return status.state is LinkState.FAILED or status.frames == 0
+    return status.state is LinkState.FAILED
 
 
 async def watch(

@@ -68,6 +68,10 @@ class PushTarget(Link):
         self._before = IDLE
         self._task: asyncio.Task[None] | None = None
 
+    def __str__(self) -> str:
+        """Return the URL, without what is secret in it."""
+        return str(self._remote)
+
     @property
     def status(self) -> LinkStatus:
         """How it is now. The counts go on from one publish of the stream to the next."""

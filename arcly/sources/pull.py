@@ -67,6 +67,10 @@ class PullSource(Link):
         self._inbox: InboxReader | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def __str__(self) -> str:
+        """Return the URL, without what is secret in it."""
+        return str(self._remote)
+
     @property
     def status(self) -> LinkStatus:
         """How it is now."""

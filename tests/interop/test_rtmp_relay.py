@@ -19,6 +19,7 @@ from test_http_live import live
 from test_tls import issue
 
 import arcly
+from arcly.testing import MemoryRegistry
 
 QUICK = (0.05, 0.2)
 """A backoff that tests can wait for."""
@@ -362,6 +363,28 @@ async def test_enhanced_rtmp_is_used_where_the_remote_offers_it(server: Server, 
         assert frames[0].codec == "Opus"
 
 
+async def test_a_registry_of_the_host_and_a_stream_as_target(
+    server: Server, ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    """A pull publishes into a registry written in Python; a push takes a stream itself and ends with it."""
+    registry = MemoryRegistry()
+    key = arcly.StreamKey("live", "cam")
+    async with live(server, ffmpeg, clip()):
+        pull = arcly.PullSource(server.rtmp_url("live/cam"), "live/copy", backoff_s=QUICK)
+        async with arcly.Engine(pull, registry=registry):
+            copy = await eventually(lambda: registry.get_stream(arcly.StreamKey("live", "copy")))
+            assert copy.protocol == "rtmp"
+        stream = server.engine.get_stream(key)
+        assert stream is not None
+        push = arcly.PushTarget(server.rtmp_url("live/again"), stream, backoff_s=QUICK)
+        await push.start(server.engine)
+        again = await eventually(lambda: server.stream("live/again"))
+        assert len(await take(again, 30)) == 30
+        server.engine.end_stream(stream)
+        await eventually(lambda: push.state is arcly.LinkState.STOPPED)
+        await push.stop()
+
+
 async def relay(*arguments: object) -> asyncio.subprocess.Process:
     """Start `arcly relay`."""
     return await asyncio.create_subprocess_exec(
@@ -381,6 +404,7 @@ async def test_the_command_carries_a_file_to_a_server_and_a_copy_to_the_disk(
     assert sum(frame.kind == "video" for frame in frames) == 50
     assert len(packets(await digest(ffmpeg, copy), 0)) == 50
     assert b"goes out to rtmp://127.0.0.1" in said
+    assert b"0 skipped, 0 retries" in said
 
 
 async def test_the_command_pulls_and_ends_in_order_by_a_signal(

@@ -77,7 +77,7 @@ impl Pull {
         on_change: Waker,
     ) -> Self {
         let backoff = options.backoff;
-        let session = Pulling { url: url.clone(), key, options, inbox: inbox.clone(), kept: None };
+        let session = Pulling { home: url.clone(), url: url.clone(), key, options, inbox: inbox.clone(), kept: None };
         Self { link: Link::spawn(runtime, &url, backoff, inbox, on_change, session) }
     }
 
@@ -94,6 +94,9 @@ impl Drop for Pull {
 }
 
 struct Pulling {
+    /// As the host gave it.
+    home: RemoteUrl,
+    /// Where the remote has sent us, and else the same.
     url: RemoteUrl,
     key: StreamKey,
     options: PullOptions,
@@ -117,22 +120,7 @@ struct Playing {
 
 impl Session for Pulling {
     async fn run(&mut self, link: &Link) -> Result<End, String> {
-        let connecting = Client::connect(&self.url, ClientUse::Play, &self.options.trust, self.options.limits);
-        let client = tokio::select! {
-            client = connecting => client?,
-            () = grace(&mut self.kept, self.options.grace) => pending().await,
-            () = link.stopped() => return Ok(End::Done),
-        };
-        let mut playing = Playing { client, to_bus: None, last_media: Instant::now() };
-        let end = self.play(&mut playing, link).await;
-        let Playing { client, to_bus, last_media } = playing;
-        if let Ok(End::Done) = end {
-            client.close().await;
-            to_bus.into_iter().for_each(|to_bus| to_bus.end("the pull was stopped".into()));
-        } else if let Some(to_bus) = to_bus {
-            self.kept = Some(Kept { publisher: to_bus.into_publisher(), last: last_media });
-        }
-        end
+        self.connect(link).await.inspect_err(|_| self.url = self.home.clone())
     }
 
     async fn linger(&mut self) {
@@ -152,6 +140,25 @@ async fn grace(kept: &mut Option<Kept>, grace: Duration) {
 }
 
 impl Pulling {
+    async fn connect(&mut self, link: &Link) -> Result<End, String> {
+        let connecting = Client::connect(&self.url, ClientUse::Play, &self.options.trust, self.options.limits);
+        let client = tokio::select! {
+            client = connecting => client?,
+            () = grace(&mut self.kept, self.options.grace) => pending().await,
+            () = link.stopped() => return Ok(End::Done),
+        };
+        let mut playing = Playing { client, to_bus: None, last_media: Instant::now() };
+        let end = self.play(&mut playing, link).await;
+        let Playing { client, to_bus, last_media } = playing;
+        if let Ok(End::Done) = end {
+            client.close().await;
+            to_bus.into_iter().for_each(|to_bus| to_bus.end("the pull was stopped".into()));
+        } else if let Some(to_bus) = to_bus {
+            self.kept = Some(Kept { publisher: to_bus.into_publisher(), last: last_media });
+        }
+        end
+    }
+
     async fn play(&mut self, playing: &mut Playing, link: &Link) -> Result<End, String> {
         loop {
             let idle = playing.last_media + self.options.idle_time;

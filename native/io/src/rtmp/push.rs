@@ -69,7 +69,8 @@ impl Push {
         let (backoff, bell) = (options.backoff, Arc::<Bell>::default());
         let slot = WakeSlot::new(&log, Waker::from(bell.clone()));
         let said = Vec::new();
-        let session = Pushing { url: url.clone(), log, options, inbox: inbox.clone(), bell, slot, said };
+        let session =
+            Pushing { home: url.clone(), url: url.clone(), log, options, inbox: inbox.clone(), bell, slot, said };
         Self { link: Link::spawn(runtime, &url, backoff, inbox, on_change, session) }
     }
 
@@ -86,6 +87,9 @@ impl Drop for Push {
 }
 
 struct Pushing {
+    /// As the host gave it.
+    home: RemoteUrl,
+    /// Where the remote has sent us, and else the same.
     url: RemoteUrl,
     log: Arc<Log>,
     options: PushOptions,
@@ -98,6 +102,16 @@ struct Pushing {
 
 impl Session for Pushing {
     async fn run(&mut self, link: &Link) -> Result<End, String> {
+        self.connect(link).await.inspect_err(|_| self.url = self.home.clone())
+    }
+
+    async fn linger(&mut self) {
+        std::future::pending().await
+    }
+}
+
+impl Pushing {
+    async fn connect(&mut self, link: &Link) -> Result<End, String> {
         if self.log.is_closed() {
             return Ok(End::Done);
         }
@@ -113,12 +127,6 @@ impl Session for Pushing {
         end
     }
 
-    async fn linger(&mut self) {
-        std::future::pending().await
-    }
-}
-
-impl Pushing {
     async fn publish(&mut self, client: &mut Client, link: &Link) -> Result<End, String> {
         let mut takes = Takes::Plain;
         let mut outlet: Option<Outlet> = None;
