@@ -40,6 +40,7 @@ rtmp {{
     chunk_size 4096;
     application live {{ live on; }}
     application closed {{ live on; deny publish all; }}
+    {more}
   }}
 }}
 """
@@ -51,6 +52,7 @@ class Nginx:
 
     folder: Path
     port: int
+    more: str = ""
     process: asyncio.subprocess.Process | None = None
 
     def url(self, name: str) -> str:
@@ -60,7 +62,7 @@ class Nginx:
     async def start(self) -> None:
         """Start it, and return when it listens."""
         config = self.folder / "nginx.conf"
-        config.write_text(CONFIG.format(module=MODULE, folder=self.folder, port=self.port))
+        config.write_text(CONFIG.format(module=MODULE, folder=self.folder, port=self.port, more=self.more))
         self.process = await asyncio.create_subprocess_exec(
             "/usr/sbin/nginx", "-p", str(self.folder), "-c", str(config), "-e", str(self.folder / "error.log")
         )
@@ -169,6 +171,31 @@ async def test_arcly_pulls_from_nginx_what_ffmpeg_publishes(
             assert_run_of([(str(len(data)), "") for data in got], [(str(size), "") for size in sizes], 50)
         assert pull.state is arcly.LinkState.RUNNING
         assert pull.status.frames >= 150
+
+
+async def test_nginx_pushes_to_arcly_and_pulls_from_it(
+    nginx_folder: Path, server: Server, ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    """The other way round: nginx-rtmp is the client, once as publisher and once as player."""
+    target, source = server.rtmp_url("live/pushed"), server.rtmp_url("live/cam")
+    push = f"application up {{ live on; push {target}; }}"
+    pull = f"application down {{ live on; pull {source} name=cam; }}"
+    nginx = Nginx(nginx_folder, free_port(), f"{push} {pull}")
+    await nginx.start()
+    path = clip()
+    try:
+        async with live(server, ffmpeg, path):
+            whole = await digest(ffmpeg, path)
+            played = await digest(ffmpeg, nginx.url("down/cam"), "-t", "3")
+            assert_run_of(packets(played, 0), packets(whole, 0) * 3, 40)
+            publish = ["-re", "-i", source, "-c", "copy", "-f", "flv", nginx.url("up/cam")]
+            async with running(ffmpeg, "-v", "error", *publish):
+                stream = await eventually(lambda: server.stream("live/pushed"))
+                frames = await take(stream, 100)
+            sizes = [(size, "") for size, _ in packets(whole, 1)]
+            assert_run_of([(str(len(data)), "") for data in of_kind(frames, "audio")], sizes * 3, 40)
+    finally:
+        await nginx.kill()
 
 
 async def test_a_stream_goes_through_two_arclies_bit_by_bit(ffmpeg: str, clip: Callable[..., Path]) -> None:

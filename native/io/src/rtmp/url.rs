@@ -60,12 +60,14 @@ impl RemoteUrl {
         format!("{}{mark}{}", self.stream, self.query)
     }
 
-    /// The same stream at the place that a server has named, `rtmp://other/app`, or a path on this one.
+    /// The same stream at the place that a server has named, `rtmp://other/app`, or a path on this one; a query in it is passed over.
     ///
     /// # Errors
     /// A sentence, when that is no URL, or one without TLS in the place of one with it.
     pub fn moved(&self, tc_url: &str) -> Result<Self, String> {
-        let base = match tc_url {
+        // Behind a query our name would be lost in it.
+        let place = tc_url.split_once('?').map_or(tc_url, |(place, _)| place);
+        let base = match place {
             "" => return Ok(self.clone()),
             path if path.starts_with('/') => format!("{}://{}{path}", self.scheme(), self.address()),
             url => url.to_owned(),
@@ -150,6 +152,23 @@ mod tests {
         }
         assert!(RemoteUrl::parse("rtmp://h:70000/live/cam").is_err());
         assert!(RemoteUrl::parse("rtmp://[::1/live/cam").is_err());
+    }
+
+    /// A server names the place where it sends us.
+    #[test]
+    fn no_text_of_a_server_does_harm() {
+        let here = RemoteUrl::parse("rtmps://h/live/cam").unwrap();
+        let texts = ["rtmps://ü:p@[::1]:65535/a/ß?x=/é@", "://@[]:/?", "rtmps://[::/", "/?/@:[", "rtmps://@:0//"];
+        for text in texts {
+            for (cut, _) in text.char_indices().chain([(text.len(), ' ')]) {
+                let (head, tail) = text.split_at(cut);
+                for text in [head.to_owned(), tail.to_owned(), format!("{tail}{head}"), head.replace('/', "//")] {
+                    if let Ok(moved) = here.moved(&text) {
+                        assert!(moved.tls && !moved.host.is_empty() && moved.name() == "cam", "{text}: {moved:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
