@@ -83,6 +83,11 @@ fn place(nal: &[u8]) -> Place {
     }
 }
 
+/// Whether a NAL unit is the first slice of a picture; `None` for what is no slice.
+pub fn is_first_slice(nal: &[u8]) -> Option<bool> {
+    place(nal).is_first_slice()
+}
+
 /// Cuts a byte stream into access units of at most `max_bytes`.
 pub fn access_units(max_bytes: usize) -> AccessUnits {
     AccessUnits::new(place, max_bytes)

@@ -25,7 +25,7 @@ pub use canonical::{annex_b_to_canonical, to_canonical};
 pub use hvcc::HevcConfig;
 pub use nal::{
     NAL_AUD, NAL_CRA, NAL_HEADER_BYTES, NAL_IDR_N_LP, NAL_IDR_W_RADL, NAL_PPS, NAL_PREFIX_SEI, NAL_SPS, NAL_SUFFIX_SEI,
-    NAL_VPS, access_units, hdr, is_random_access, is_reference, nal_type, temporal_id,
+    NAL_VPS, access_units, hdr, is_first_slice, is_random_access, is_reference, nal_type, temporal_id,
 };
 pub use ptl::ProfileTierLevel;
 pub use sps::SpsInfo;

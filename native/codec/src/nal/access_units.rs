@@ -23,6 +23,17 @@ pub(crate) enum Place {
     Tail,
 }
 
+impl Place {
+    /// Whether a slice is the first one of its picture; `None` for what is no slice.
+    pub(crate) fn is_first_slice(self) -> Option<bool> {
+        match self {
+            Self::FirstSlice => Some(true),
+            Self::Slice => Some(false),
+            _ => None,
+        }
+    }
+}
+
 /// An access unit of a byte stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessUnit {

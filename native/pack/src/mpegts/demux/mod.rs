@@ -27,6 +27,8 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod timeline;
+#[cfg(test)]
+mod unaligned;
 
 use std::collections::BTreeMap;
 

@@ -15,6 +15,7 @@ pub(super) struct Assembler {
     /// Bytes of the whole PES packet when it says them; 0 is unbounded (§2.4.3.7).
     declared_bytes: usize,
     max_bytes: usize,
+    is_video: bool,
     /// Memory to take at once for the next one: what the newest one had, and an eighth.
     expected_bytes: usize,
 }
@@ -42,8 +43,8 @@ pub(super) struct PesPacket {
 }
 
 impl Assembler {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self { bytes: Vec::new(), is_open: false, declared_bytes: 0, max_bytes, expected_bytes: 0 }
+    pub(super) fn new(max_bytes: usize, is_video: bool) -> Self {
+        Self { bytes: Vec::new(), is_open: false, declared_bytes: 0, max_bytes, is_video, expected_bytes: 0 }
     }
 
     /// Begins a PES packet; what came of the one before is to be taken by [`Self::close`] first.
@@ -66,6 +67,12 @@ impl Assembler {
             return Added::Dropped;
         }
         if self.declared_bytes == 0 || self.bytes.len() < self.declared_bytes {
+            return Added::Nothing;
+        }
+        // A PES packet fills its transport packets to the end. Where there is more, the 16 bits of its length have wrapped, as
+        // some encoders let them with large pictures: it ends where the next one begins.
+        if self.is_video && self.bytes.len() > self.declared_bytes {
+            self.declared_bytes = 0;
             return Added::Nothing;
         }
         self.bytes.truncate(self.declared_bytes);

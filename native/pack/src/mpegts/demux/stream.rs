@@ -1,6 +1,6 @@
 //! One elementary stream: its packets to frames of its track.
 
-use arcly_bus::{Frame, FrameFlags, Track, TrackId};
+use arcly_bus::{FrameFlags, Track, TrackId};
 use arcly_codec::CodecConfig;
 
 use super::super::splice::Splice;
@@ -23,8 +23,6 @@ pub(super) struct Stream {
     pub(super) config: Option<CodecConfig>,
     body: Body,
     outlet: Outlet,
-    /// Something was lost in front of the next frame.
-    is_broken: bool,
 }
 
 #[derive(Debug)]
@@ -46,12 +44,12 @@ impl Stream {
         let max_bytes = if is_video { limits.video_pes_bytes } else { limits.other_pes_bytes };
         let body = match coding.essence() {
             Some(essence) => {
-                Body::Pes { continuity: Continuity::default(), assembler: Assembler::new(max_bytes), essence }
+                Body::Pes { continuity: Continuity::default(), assembler: Assembler::new(max_bytes, is_video), essence }
             }
             None => Body::Sections(Sections::default()),
         };
         let config = coding.config();
-        Self { mapped, coding, track, config, body, outlet: Outlet::default(), is_broken: false }
+        Self { mapped, coding, track, config, body, outlet: Outlet::default() }
     }
 
     /// The track, once its configuration is known.
@@ -98,14 +96,14 @@ impl Stream {
 
     /// Packets are missing or broken: what has begun is dropped, and the next frame says so.
     pub(super) fn lose(&mut self, stats: &mut TsStats) {
-        self.is_broken = true;
         match &mut self.body {
             Body::Sections(sections) => sections.reset(),
             Body::Pes { assembler, essence, .. } => {
                 stats.dropped_pes += u64::from(assembler.drop_open());
-                essence.lose();
+                essence.lose(&mut self.outlet);
             }
         }
+        self.outlet.is_broken = true;
     }
 
     /// Nothing more comes.
@@ -148,20 +146,16 @@ impl Stream {
     pub(super) fn outputs(&mut self, stats: &mut TsStats) -> Vec<Output> {
         stats.dropped_frames += std::mem::take(&mut self.outlet.dropped_frames);
         let mut outputs = std::mem::take(&mut self.outlet.outputs);
-        outputs.iter_mut().for_each(|output| self.label(output));
+        for output in &mut outputs {
+            if let Output::Frame(frame) = output {
+                frame.track = self.track;
+            }
+        }
         outputs
     }
 
     pub(super) fn has_outputs(&self) -> bool {
         !self.outlet.outputs.is_empty() || self.outlet.dropped_frames > 0
-    }
-
-    fn label(&mut self, output: &mut Output) {
-        let Output::Frame(Frame { track, flags, .. }) = output else { return };
-        *track = self.track;
-        if std::mem::take(&mut self.is_broken) {
-            *flags = flags.with(FrameFlags::DISCONTINUITY);
-        }
     }
 
     pub(super) fn buffered_bytes(&self) -> usize {

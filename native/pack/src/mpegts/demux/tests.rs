@@ -18,8 +18,8 @@ use crate::{
 pub(super) struct Read {
     pub(super) tracks: Vec<Vec<Track>>,
     pub(super) frames: Vec<Frame>,
-    stats: TsStats,
-    result: Option<PackError>,
+    pub(super) stats: TsStats,
+    pub(super) result: Option<PackError>,
 }
 
 impl Read {
@@ -76,7 +76,7 @@ const AVCC: [u8; 37] = [
     0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x07, 0x83, 0xc5, 0x0a, 0xa8, 0x01, 0x00, 0x04, 0x68, 0xce, 0x0f, 0xc8,
 ];
 
-fn tracks() -> Arc<TrackSet> {
+pub(super) fn tracks() -> Arc<TrackSet> {
     let avc = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
     track_set(&[Track::new(VIDEO, avc), audio_track(48_000)])
 }
@@ -296,7 +296,7 @@ fn what_is_no_transport_stream_says_so() {
 }
 
 /// PAT, PMT and other sections as packets.
-fn section_packet(pid: u16, counter: u8, section: &[u8]) -> Vec<u8> {
+pub(super) fn section_packet(pid: u16, counter: u8, section: &[u8]) -> Vec<u8> {
     let [high, low] = pid.to_be_bytes();
     let mut packet = [&[0x47, 0x40 | high, low, 0x10 | counter, 0][..], section].concat();
     packet.resize(PACKET_BYTES, 0xFF);
@@ -311,12 +311,12 @@ fn long_section(table_id: u8, extension: u16, version: u8, body: &[u8]) -> Vec<u
     [&section[..], &crc_32(&section).to_be_bytes()].concat()
 }
 
-fn pat(version: u8, programs: &[(u16, u16)]) -> Vec<u8> {
+pub(super) fn pat(version: u8, programs: &[(u16, u16)]) -> Vec<u8> {
     let entry = |(number, pid): &(u16, u16)| [number.to_be_bytes(), (0xE000 | pid).to_be_bytes()].concat();
     long_section(0, 1, version, &programs.iter().flat_map(entry).collect::<Vec<u8>>())
 }
 
-fn pmt(number: u16, version: u8, pcr_pid: u16, streams: &[(u8, u16, &[u8])]) -> Vec<u8> {
+pub(super) fn pmt(number: u16, version: u8, pcr_pid: u16, streams: &[(u8, u16, &[u8])]) -> Vec<u8> {
     let mut body = [&(0xE000 | pcr_pid).to_be_bytes()[..], &[0xF0, 0]].concat();
     for (stream_type, pid, descriptors) in streams {
         body.push(*stream_type);
@@ -510,12 +510,12 @@ fn thirty_thousand_start_codes_in_a_row_are_an_access_unit_without_nals() {
 }
 
 /// The counter of the newest video packet.
-fn stream_counter(stream: &[u8]) -> u8 {
+pub(super) fn stream_counter(stream: &[u8]) -> u8 {
     positions(stream, 0x100).last().map_or(0, |at| stream[at + 3] & 0x0F)
 }
 
 /// An unbounded PES packet in packets that are all payload, the last one stuffed.
-fn pes_packets(pid: u16, mut counter: u8, stream_id: u8, content: &[u8], pts: Option<i64>) -> Vec<u8> {
+pub(super) fn pes_packets(pid: u16, mut counter: u8, stream_id: u8, content: &[u8], pts: Option<i64>) -> Vec<u8> {
     let mut pes = vec![0, 0, 1, stream_id, 0, 0, 0x80];
     match pts {
         Some(pts) => {

@@ -104,7 +104,7 @@ impl<F: Framing> Essence for Frames<F> {
         self.carry = bytes;
     }
 
-    fn lose(&mut self) {
+    fn lose(&mut self, _outlet: &mut Outlet) {
         self.carry.clear();
         self.carry_pts_90k = None;
         self.is_lost = true;

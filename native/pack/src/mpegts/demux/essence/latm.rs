@@ -50,7 +50,7 @@ impl Essence for Latm {
         }
     }
 
-    fn lose(&mut self) {
+    fn lose(&mut self, _outlet: &mut Outlet) {
         self.reader.reset();
         self.carry_pts_90k = None;
     }

@@ -1,11 +1,13 @@
 //! From PES packets of one stream to access units in the form of the bus.
 //!
 //! - `coding`: which coding a line of the Program Map means.
-//! - `video`: pictures behind start codes. `av1`: temporal units.
+//! - `video`: pictures behind start codes; `splitter`: where PES packets do not begin with them; `cadence`: those without a time.
+//! - `av1`: temporal units.
 //! - `frames`, `framing`: sound whose frames begin with a sync word. `latm`, `opus`: other sound. `grid`: its times.
 //! - `data`: timed data.
 
 mod av1;
+mod cadence;
 mod coding;
 mod data;
 mod frames;
@@ -13,6 +15,7 @@ mod framing;
 mod grid;
 mod latm;
 mod opus;
+mod splitter;
 mod video;
 
 use arcly_bus::{Frame, FrameFlags, TrackId};
@@ -38,7 +41,7 @@ pub(super) trait Essence: std::fmt::Debug + Send + Sync {
     fn unit(&mut self, unit: Unit, outlet: &mut Outlet);
 
     /// Something is missing in front of the next one.
-    fn lose(&mut self) {}
+    fn lose(&mut self, _outlet: &mut Outlet) {}
 
     /// Nothing more comes.
     fn finish(&mut self, _outlet: &mut Outlet) {}
@@ -54,6 +57,8 @@ pub(super) struct Outlet {
     pub(super) outputs: Vec<Output>,
     /// Frames, or what should be some, that were dropped: malformed, or without a time or a configuration.
     pub(super) dropped_frames: u64,
+    /// Something was lost in front of the next frame.
+    pub(super) is_broken: bool,
 }
 
 #[derive(Debug)]
@@ -70,6 +75,8 @@ impl Outlet {
 
     pub(super) fn frame(&mut self, times: (i64, i64), duration: u32, flags: FrameFlags, payload: Bytes) {
         let (pts, dts) = times;
+        let is_broken = std::mem::take(&mut self.is_broken);
+        let flags = if is_broken { flags.with(FrameFlags::DISCONTINUITY) } else { flags };
         self.outputs.push(Output::Frame(Frame { track: TrackId(0), flags, pts, dts, duration, payload }));
     }
 

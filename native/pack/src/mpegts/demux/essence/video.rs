@@ -8,10 +8,16 @@ use arcly_codec::{
     h264::{self, AvcConfig, Canonical},
     h265::{self, HevcConfig},
     h266::{self, VvcConfig},
+    nal::{AccessUnits, nal_units},
 };
 use bytes::Bytes;
 
-use super::{Essence, Outlet, Unit};
+use super::{
+    Essence, Outlet, Unit,
+    cadence::Cadence,
+    splitter::{Splitter, first_nal},
+};
+use crate::mpegts::demux::timeline::Times;
 
 /// A codec of NAL units.
 pub(super) trait NalCodec: std::fmt::Debug + Send + Sync {
@@ -27,6 +33,17 @@ pub(super) trait NalCodec: std::fmt::Debug + Send + Sync {
     fn is_key(payload: &[u8]) -> bool;
 
     fn wrap(config: &Self::Config) -> CodecConfig;
+
+    /// Whether a NAL unit is the first slice of a picture; `None` for what is no slice.
+    fn is_first_slice(nal: &[u8]) -> Option<bool>;
+
+    /// Cuts a byte stream into access units.
+    fn access_units(max_bytes: usize) -> AccessUnits;
+
+    /// Whether two pictures may be the fields of one frame.
+    fn has_fields(_config: &Self::Config) -> bool {
+        false
+    }
 }
 
 /// Parameter sets.
@@ -55,37 +72,175 @@ fn replace(known: &mut Vec<Bytes>, new: &[Bytes]) -> bool {
     true
 }
 
-/// Pictures of one stream: a PES packet is an access unit.
+/// Pictures of one stream.
+///
+/// Nearly everywhere a PES packet is an access unit, which is then given out as soon as the PES packet is complete. Where it is not
+/// (§2.14.1 and on demand no alignment), access units are cut out of the stream; each is then given out when the next one begins.
 #[derive(Debug)]
 pub(super) struct Video<C: NalCodec> {
     config: Option<C::Config>,
     /// The newest ones.
     sets: Sets,
+    alignment: Alignment,
+    cadence: Cadence,
+    has_fields: bool,
     codec: PhantomData<C>,
+}
+
+/// Whether access units begin where PES packets do.
+#[derive(Debug)]
+enum Alignment {
+    /// The first PES packet waits: the second one tells.
+    Unknown(Option<Unit>),
+    /// So they do. `strikes`: PES packets in a row that begin otherwise; damage makes one, and no two.
+    Given { strikes: u8 },
+    /// They do not.
+    Missing(Box<Splitter>),
 }
 
 impl<C: NalCodec> Default for Video<C> {
     fn default() -> Self {
-        Self { config: None, sets: Sets::default(), codec: PhantomData }
+        Self {
+            config: None,
+            sets: Sets::default(),
+            alignment: Alignment::Unknown(None),
+            cadence: Cadence::default(),
+            has_fields: false,
+            codec: PhantomData,
+        }
+    }
+}
+
+impl<C: NalCodec> Video<C> {
+    /// Whether an access unit can begin with the first byte: neither a rest of one nor a slice in the middle.
+    fn begins_unit(stream: &[u8]) -> bool {
+        first_nal(stream).is_some_and(|nal| C::is_first_slice(nal) != Some(false))
+    }
+
+    /// A PES packet that should be one access unit.
+    fn aligned(&mut self, unit: Unit, outlet: &mut Outlet) {
+        if let Alignment::Missing(_) = self.alignment {
+            return self.split([unit], outlet);
+        }
+        let Ok(canonical) = C::canonical(unit.content.clone()) else { return outlet.drop_frame() };
+        self.configure(&canonical, outlet);
+        if self.is_one_picture(&canonical.payload) {
+            self.emit(canonical.payload, unit.times, outlet);
+        } else {
+            self.split([unit], outlet);
+        }
+    }
+
+    fn is_one_picture(&self, payload: &[u8]) -> bool {
+        let first_slices = nal_units(payload, 4).flatten().filter(|nal| C::is_first_slice(nal) == Some(true));
+        first_slices.count() <= if self.has_fields { 2 } else { 1 }
+    }
+
+    /// From here on, access units are cut out of the stream.
+    fn split(&mut self, units: impl IntoIterator<Item = Unit>, outlet: &mut Outlet) {
+        if !matches!(self.alignment, Alignment::Missing(_)) {
+            self.alignment = Alignment::Missing(Box::new(Splitter::new(C::access_units)));
+        }
+        if let Alignment::Missing(splitter) = &mut self.alignment {
+            units.into_iter().for_each(|unit| splitter.push(&unit));
+        }
+        self.drain(outlet);
+    }
+
+    /// Gives out the access units that are whole.
+    fn drain(&mut self, outlet: &mut Outlet) {
+        while let Alignment::Missing(splitter) = &mut self.alignment
+            && let Some(next) = splitter.poll()
+        {
+            let canonical = next.and_then(|(stream, times)| Ok((C::canonical(stream).map_err(drop)?, times)));
+            let Ok((canonical, times)) = canonical else {
+                outlet.drop_frame();
+                continue;
+            };
+            self.configure(&canonical, outlet);
+            self.emit(canonical.payload, times, outlet);
+        }
+    }
+
+    fn configure(&mut self, canonical: &Canonical, outlet: &mut Outlet) {
+        if !self.sets.replace(canonical) {
+            return;
+        }
+        if let Some(config) = C::configure(self.config.as_ref(), &self.sets) {
+            let wrapped = C::wrap(&config);
+            self.cadence.declare(wrapped.video().and_then(|info| info.frame_rate));
+            self.has_fields = C::has_fields(&config);
+            outlet.config(wrapped);
+            self.config = Some(config);
+        }
+    }
+
+    fn emit(&mut self, payload: Bytes, times: Option<Times>, outlet: &mut Outlet) {
+        if payload.is_empty() {
+            return;
+        }
+        let (Some(times), Some(_)) = (self.cadence.place(times), &self.config) else { return outlet.drop_frame() };
+        let flags = if C::is_key(&payload) { FrameFlags::KEY } else { FrameFlags::NONE };
+        outlet.frame((times.pts_90k, times.dts_90k), 0, flags, payload);
     }
 }
 
 impl<C: NalCodec> Essence for Video<C> {
     fn unit(&mut self, unit: Unit, outlet: &mut Outlet) {
-        let Ok(canonical) = C::canonical(unit.content) else { return outlet.drop_frame() };
-        if self.sets.replace(&canonical)
-            && let Some(config) = C::configure(self.config.as_ref(), &self.sets)
+        let begins = Self::begins_unit(&unit.content);
+        match &mut self.alignment {
+            Alignment::Given { strikes } => {
+                *strikes = if begins { 0 } else { *strikes + 1 };
+                if *strikes > 1 { self.split([unit], outlet) } else { self.aligned(unit, outlet) }
+            }
+            Alignment::Missing(_) => self.split([unit], outlet),
+            Alignment::Unknown(held) if !begins => {
+                let held = held.take();
+                self.split(held.into_iter().chain([unit]), outlet);
+            }
+            Alignment::Unknown(held) => match held.take() {
+                None => *held = Some(unit),
+                Some(first) => {
+                    self.alignment = Alignment::Given { strikes: 0 };
+                    self.aligned(first, outlet);
+                    self.aligned(unit, outlet);
+                }
+            },
+        }
+    }
+
+    fn lose(&mut self, outlet: &mut Outlet) {
+        match &mut self.alignment {
+            Alignment::Missing(splitter) => **splitter = Splitter::new(C::access_units),
+            // What comes next says nothing about what waits: it is taken for the common case.
+            Alignment::Unknown(held) => {
+                if let Some(unit) = held.take() {
+                    self.aligned(unit, outlet);
+                }
+            }
+            Alignment::Given { .. } => {}
+        }
+        self.cadence.lose();
+    }
+
+    fn finish(&mut self, outlet: &mut Outlet) {
+        if let Alignment::Unknown(held) = &mut self.alignment
+            && let Some(unit) = held.take()
         {
-            outlet.config(C::wrap(&config));
-            self.config = Some(config);
+            self.aligned(unit, outlet);
         }
-        let payload = canonical.payload;
-        if payload.is_empty() {
-            return;
+        if let Alignment::Missing(splitter) = &mut self.alignment {
+            splitter.finish();
+            self.drain(outlet);
         }
-        let (Some(times), Some(_)) = (unit.times, &self.config) else { return outlet.drop_frame() };
-        let flags = if C::is_key(&payload) { FrameFlags::KEY } else { FrameFlags::NONE };
-        outlet.frame((times.pts_90k, times.dts_90k), 0, flags, payload);
+    }
+
+    fn buffered_bytes(&self) -> usize {
+        match &self.alignment {
+            Alignment::Unknown(held) => held.as_ref().map_or(0, |unit| unit.content.len()),
+            Alignment::Given { .. } => 0,
+            Alignment::Missing(splitter) => splitter.buffered_bytes(),
+        }
     }
 }
 
@@ -114,6 +269,18 @@ impl NalCodec for Avc {
     fn wrap(config: &AvcConfig) -> CodecConfig {
         CodecConfig::H264(config.clone())
     }
+
+    fn is_first_slice(nal: &[u8]) -> Option<bool> {
+        h264::is_first_slice(nal)
+    }
+
+    fn access_units(max_bytes: usize) -> AccessUnits {
+        h264::access_units(max_bytes)
+    }
+
+    fn has_fields(config: &AvcConfig) -> bool {
+        config.sps.first().and_then(|sps| h264::SpsInfo::parse(sps).ok()).is_some_and(|sps| !sps.frame_mbs_only)
+    }
 }
 
 /// ITU-T H.265.
@@ -141,6 +308,14 @@ impl NalCodec for Hevc {
     fn wrap(config: &HevcConfig) -> CodecConfig {
         CodecConfig::H265(config.clone())
     }
+
+    fn is_first_slice(nal: &[u8]) -> Option<bool> {
+        h265::is_first_slice(nal)
+    }
+
+    fn access_units(max_bytes: usize) -> AccessUnits {
+        h265::access_units(max_bytes)
+    }
 }
 
 /// ITU-T H.266.
@@ -167,5 +342,13 @@ impl NalCodec for Vvc {
 
     fn wrap(config: &VvcConfig) -> CodecConfig {
         CodecConfig::H266(config.clone())
+    }
+
+    fn is_first_slice(nal: &[u8]) -> Option<bool> {
+        h266::is_first_slice(nal)
+    }
+
+    fn access_units(max_bytes: usize) -> AccessUnits {
+        h266::access_units(max_bytes)
     }
 }
