@@ -7,6 +7,7 @@ import { PublishPanel } from "./publish.js";
 import { streamKey, streamPath, targetOfPath } from "./route.js";
 import { followStatus } from "./status.js";
 import { StreamList } from "./streams.js";
+import { ViewerTable } from "./viewers.js";
 
 /** @typedef {import("./route.js").Target} Target */
 /** @typedef {import("./status.js").Status} Status */
@@ -19,8 +20,10 @@ const player = new Player({
   onClose: () => navigate(null),
   onPublish: (target) => publish.show(target),
 });
+const viewers = new ViewerTable();
 /** @type {Status | null} */
 let status = null;
+let serverNowMs = 0; // when it said so
 
 /** @param {Target | null} target null: the list alone */
 function navigate(target) {
@@ -37,6 +40,7 @@ function follow() {
   list.markPlaying(target);
   if (!target) {
     player.close();
+    viewers.close();
     if (before) list.focus(before);
     return;
   }
@@ -48,7 +52,10 @@ function follow() {
 function updatePlayer() {
   const { target } = player;
   if (!status || !target) return;
-  player.update(status.streams.find((info) => streamKey(info) === streamKey(target)) ?? null);
+  const info = status.streams.find((it) => streamKey(it) === streamKey(target)) ?? null;
+  player.update(info, status.listeners);
+  if (info) viewers.refresh(target, info.viewers, serverNowMs);
+  else viewers.close();
 }
 
 /** @param {"online" | "offline"} state */
@@ -59,9 +66,10 @@ function showConnection(state) {
   setVisible(find("main"), true); // not earlier: the first answer would push things around
 }
 
-/** @param {Status} answer @param {number} serverNowMs */
-function onStatus(answer, serverNowMs) {
+/** @param {Status} answer @param {number} nowMs */
+function onStatus(answer, nowMs) {
   status = answer;
+  serverNowMs = nowMs;
   list.render(answer.streams, serverNowMs);
   list.markPlaying(player.target);
   publish.setListener(answer.listeners.rtmp);

@@ -8,7 +8,9 @@ const NONE = "–";
 const CODEC_NAMES = new Map([
   ["H264", "H.264"],
   ["H265", "H.265"],
-  ["OPUS", "Opus"],
+  ["H266", "H.266"],
+  ["AC3", "AC-3"],
+  ["EAC3", "E-AC-3"],
 ]);
 
 /** @param {number | null | undefined} bps */
@@ -43,6 +45,13 @@ export function duration(ms) {
   const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
   return hours > 0 ? `${hours}:${two(minutes)}:${two(secs)}` : `${minutes}:${two(secs)}`;
 }
+
+/** @param {number} n */
+export const frames = (n) => `${count(n)} ${n === 1 ? "frame" : "frames"}`;
+
+/** @param {Track[]} tracks @returns {string} `H.265 and AC3` */
+export const codecs = (tracks) =>
+  tracks.map(({ codec }) => CODEC_NAMES.get(codec) ?? codec).join(" and ");
 
 /** @param {Track[]} tracks @returns {string} `H.264 1280×720 · AAC 48 kHz stereo` */
 export function tracks(tracks) {

@@ -2,7 +2,8 @@
 //
 // Two things drive it. The status feed says whether the stream is live and which publish it is
 // (`since_ms`: a publisher that comes back has a new one); the source says what happens in this
-// browser. States:
+// browser. A way that does not get to play (FLV behind a proxy that will not pass it on, say) is given
+// up for the rest of this publish, and the next one is taken. States:
 //
 //   closed · offline (never seen live) · starting (live, first segment not ready) · loading ·
 //   playing ⇄ buffering, paused · reconnecting · ended · failed (needs the viewer: unsupported, undecodable)
@@ -10,11 +11,15 @@
 import { Controls } from "./controls.js";
 import { makeCopyButton } from "./copy.js";
 import { find, part, setAttribute, setText, setVisible } from "./dom.js";
+import { codecs } from "./format.js";
 import { streamKey, streamPath } from "./route.js";
-import { openSource, undecodable } from "./source.js";
+import { openSource } from "./source.js";
 import { PlayerStats, bufferedAhead } from "./stats.js";
+import { WAY_NAMES, WayChooser, choices, undecodable } from "./ways.js";
 
 /** @typedef {import("./status.js").StreamInfo} StreamInfo */
+/** @typedef {import("./status.js").Status["listeners"]} Listeners */
+/** @typedef {import("./ways.js").Way} Way */
 /** @typedef {import("./route.js").Target} Target */
 /** @typedef {import("./source.js").Fault} Fault */
 /** @typedef {{state: string, title: string, detail?: string, action?: Action}} View */
@@ -25,9 +30,16 @@ const STEADY_MS = 10_000; // playing for so long ends a series of failures
 const MAX_MEDIA_FAULTS = 3;
 const STALL_SHOWN_AFTER_MS = 500; // shorter stalls are not worth a spinner
 const TAIL_S = 0.3; // less than this left of an ended stream is nothing to wait for
+const ENDED_RETRY_MS = 3000; // it ended here, but the server says that it goes on
 
 /** @type {Record<string, string>} */
-const LINK_LABELS = { page: "address of this page", hls: "HLS address", ffplay: "ffplay command" };
+const LINK_LABELS = {
+  page: "address of this page",
+  hls: "HLS address",
+  flv: "FLV address",
+  rtmp: "RTMP address",
+  ffplay: "ffplay command",
+};
 
 export class Player {
   #root = part("player");
@@ -35,6 +47,7 @@ export class Player {
   #video = part("video");
   #controls = new Controls(() => this.#source?.goLive());
   #stats = new PlayerStats(this.#video);
+  #ways = new WayChooser((way) => this.#choose(way));
   #onPublish;
 
   /** @type {Target | null} */
@@ -44,6 +57,14 @@ export class Player {
   /** @type {import("./source.js").Source | null} */
   #source = null;
   #session = 0; // `since_ms` of the publish that is, or was last, played
+  /** @type {Way | null} the viewer's wish */
+  #wish = null;
+  /** @type {Way | null} that is, or was last, played */
+  #way = null;
+  /** @type {Map<Way, string>} ways that did not play this publish, and why */
+  #refused = new Map();
+  #tracks = 0; // that there were when it began
+  #hasPlayed = false;
   #failures = 0;
   #mediaFaults = 0;
   #retryTimer = 0;
@@ -80,9 +101,10 @@ export class Player {
     this.#info = null;
     this.#session = 0;
     this.#failures = this.#mediaFaults = 0;
+    this.#ways.hide();
     setText(find("#player-title bdi"), streamKey(target));
     setAttribute(find("#player-title"), "title", streamKey(target));
-    showLinks(target, `${streamPath(target)}index.m3u8`);
+    showLinks(target, `${streamPath(target)}index.m3u8`, null);
     this.#show({ state: "loading", title: "Loading" });
     setVisible(this.#root, true);
   }
@@ -101,30 +123,42 @@ export class Player {
     this.#root.scrollIntoView({ block: "nearest" });
   }
 
-  /** Once for every answer of the server. @param {StreamInfo | null} info null: not live */
-  update(info) {
+  /**
+   * Once for every answer of the server.
+   * @param {StreamInfo | null} info null: not live @param {Listeners | null} listeners
+   */
+  update(info, listeners) {
     this.#info = info;
     if (!this.#target) return;
     if (!info) return this.#notLive();
+    showLinks(info, info.hls, listeners);
     this.#controls.setHasAudio(info.tracks.some(({ kind }) => kind === "audio"));
     setAttribute(
       this.#root,
       "data-picture",
       String(info.tracks.some(({ kind }) => kind === "video")),
     );
-    if (info.since_ms === this.#session) return;
-    if (info.hls) this.#play(info.hls, info);
+    if (info.since_ms === this.#session && !this.#hasOtherTracks(info)) return;
+    if (info.tracks.length > 0 && info.hls) this.#play(info);
     else if (!this.#source) this.#showStarting();
   }
 
-  /** @param {string} hls @param {StreamInfo} info */
-  #play(hls, info) {
+  /** A track that joins later is no part of an endless stream that has begun. @param {StreamInfo} info */
+  #hasOtherTracks(info) {
+    return this.#way !== "hls" && info.tracks.length !== this.#tracks;
+  }
+
+  /** @param {StreamInfo} info */
+  #play(info) {
     this.#drop();
+    if (info.since_ms !== this.#session) this.#refused.clear();
     this.#session = info.since_ms;
-    showLinks(info, hls);
+    this.#tracks = info.tracks.length;
+    this.#hasPlayed = false;
     const strange = undecodable(info.tracks);
     if (strange.length > 0) return this.#fail(cannotDecode(strange));
-    this.#source = openSource(this.#video, location.origin + hls, (...fault) =>
+    const { way, path } = this.#bestChoice(info);
+    this.#source = openSource(way, this.#video, location.origin + path, (...fault) =>
       this.#onFault(...fault),
     );
     this.#show({ state: "loading", title: "Loading" });
@@ -132,8 +166,28 @@ export class Player {
     this.#start(this.#source);
   }
 
+  /** @param {StreamInfo} info */
+  #bestChoice(info) {
+    const all = choices(info);
+    const able = all.filter(({ way, why }) => why === "" && !this.#refused.has(way));
+    const best = able.find(({ way }) => way === this.#wish) ?? able[0] ?? all[all.length - 1];
+    this.#way = best.way;
+    const notes = [...this.#refused].map(([way, why]) => `${WAY_NAMES[way]} did not play (${why}).`);
+    this.#ways.render(all, best.way, notes.join(" "));
+    return best;
+  }
+
+  /** @param {Way} way */
+  #choose(way) {
+    this.#wish = way;
+    this.#refused.delete(way);
+    if (this.#info) this.#play(this.#info);
+  }
+
   /** @param {import("./source.js").Source} source */
   async #start(source) {
+    await source.ready;
+    if (source !== this.#source) return;
     const started = await this.#controls.start();
     if (!started && source === this.#source) this.#show({ state: "paused", title: "Press play" });
   }
@@ -148,6 +202,7 @@ export class Player {
   #end() {
     this.#drop();
     this.#showEnded();
+    if (this.#info) this.#retryTimer = setTimeout(() => this.#retry(), ENDED_RETRY_MS);
   }
 
   #tick() {
@@ -159,6 +214,7 @@ export class Player {
 
   #onPlaying() {
     if (!this.#source) return;
+    this.#hasPlayed = true;
     clearTimeout(this.#stallTimer);
     clearTimeout(this.#steadyTimer);
     this.#steadyTimer = setTimeout(() => (this.#failures = this.#mediaFaults = 0), STEADY_MS);
@@ -186,7 +242,13 @@ export class Player {
     if (!this.#info) return this.#notLive();
     if (fault === "missing")
       return this.#fail("This browser has no way to play HLS. VLC and ffplay do.");
-    if (fault === "media" && ++this.#mediaFaults >= MAX_MEDIA_FAULTS) {
+    const often = fault === "media" && ++this.#mediaFaults >= MAX_MEDIA_FAULTS;
+    if (this.#way && this.#way !== "hls" && (often || !this.#hasPlayed)) {
+      this.#mediaFaults = 0;
+      this.#refused.set(this.#way, detail);
+      return this.#play(this.#info);
+    }
+    if (often) {
       return this.#fail(`This browser cannot play what the publisher sends (${detail}).`);
     }
     this.#retryLater();
@@ -204,8 +266,7 @@ export class Player {
 
   #retry() {
     if (!this.#info) return; // it has ended meanwhile
-    this.#session = 0; // so that this publish is played again
-    this.update(this.#info);
+    this.#play(this.#info);
   }
 
   /** Stop playing and loading; the veil stays as it is. */
@@ -279,16 +340,21 @@ export class Player {
   }
 }
 
-/** @param {Target} target @param {string} hls */
-function showLinks(target, hls) {
-  const url = location.origin + hls;
-  setText(part("url-page"), location.origin + streamPath(target));
+/** @param {Target} target @param {string | null} hls @param {Listeners | null} listeners */
+function showLinks(target, hls, listeners) {
+  const path = streamPath(target);
+  const url = location.origin + (hls ?? `${path}index.m3u8`);
+  setText(part("url-page"), location.origin + path);
   setText(part("url-hls"), url);
+  setText(part("url-flv"), `${location.origin}${path.replace(/\/$/, "")}.flv`);
   setText(part("url-ffplay"), `ffplay ${url}`);
+  const rtmp = listeners?.rtmp;
+  setVisible(part("link-rtmp"), Boolean(rtmp));
+  if (rtmp) setText(part("url-rtmp"), `rtmp://${location.hostname}:${rtmp.port}/${streamKey(target)}`);
 }
 
 /** @param {import("./format.js").Track[]} tracks */
 function cannotDecode(tracks) {
-  const names = tracks.map(({ codec, rfc6381 }) => `${codec} (${rfc6381})`).join(" and ");
+  const names = `${codecs(tracks)} (${tracks.map(({ rfc6381 }) => rfc6381).join(", ")})`;
   return `This browser cannot decode ${names}. VLC and ffplay can.`;
 }

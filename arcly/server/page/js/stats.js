@@ -1,4 +1,7 @@
 // What the viewer's side of the stream looks like, once a second.
+//
+// A stall is the <video> running out of media after it has begun, whatever the reason; what follows
+// a jump is none.
 
 import { part, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
@@ -7,6 +10,17 @@ import * as format from "./format.js";
 /** @typedef {import("./status.js").StreamInfo} StreamInfo */
 
 const FRAME_SAMPLES = 5;
+const STATS = [
+  "resolution",
+  "bitrate",
+  "fps",
+  "latency",
+  "buffer",
+  "speed",
+  "stalls",
+  "dropped",
+  "watched",
+];
 
 export class PlayerStats {
   #video;
@@ -14,23 +28,28 @@ export class PlayerStats {
   #source = null;
   /** @type {{total: number, atMs: number}[]} */
   #frames = [];
+  #stalls = 0;
+  #began = 0; // when it first played; 0: not yet
 
   /** @param {HTMLVideoElement} video */
   constructor(video) {
     this.#video = video;
+    video.addEventListener("playing", () => (this.#began ||= performance.now()));
+    video.addEventListener("waiting", () => {
+      if (this.#source && this.#began > 0 && !video.seeking) this.#stalls++;
+    });
   }
 
   /** @param {Source} source */
   start(source) {
     this.#source = source;
     this.#frames = [];
+    this.#stalls = this.#began = 0;
   }
 
   stop() {
     this.#source = null;
-    for (const id of ["resolution", "bitrate", "latency", "buffer", "fps", "dropped"]) {
-      setText(part(`stat-${id}`), "–");
-    }
+    for (const id of STATS) setText(part(`stat-${id}`), "–");
     setAttribute(part("go-live"), "data-live", "false");
   }
 
@@ -48,7 +67,13 @@ export class PlayerStats {
       part("stat-fps"),
       format.frameRate(this.#shownPerSecond(quality.totalVideoFrames - quality.droppedVideoFrames)),
     );
+    setText(part("stat-speed"), `${video.playbackRate}×`);
+    setText(part("stat-stalls"), format.count(this.#stalls));
     setText(part("stat-dropped"), format.count(quality.droppedVideoFrames));
+    setText(
+      part("stat-watched"),
+      this.#began > 0 ? format.duration(performance.now() - this.#began) : "–",
+    );
     setAttribute(part("go-live"), "data-live", String(atEdge && !video.paused));
   }
 

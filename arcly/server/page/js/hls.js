@@ -1,0 +1,133 @@
+// HLS: by hls.js wherever Media Source Extensions exist, else by the browser's own player (iPhones).
+
+import { loadScript } from "./script.js";
+
+/** @typedef {import("./source.js").OnFault} OnFault */
+/** @typedef {import("./source.js").Playback} Playback */
+
+const HLS_CONFIG = {
+  // Start three target durations behind the edge: the least that RFC 8216 §6.3.3 lets a client
+  // choose. With 2 s segments on loopback that is 6.5 s of delay and never less than 4.1 s in the
+  // buffer; two would be 4.2 s and 2.1 s, one late segment away from a stall.
+  liveSyncDurationCount: 3,
+  // Up to one target duration later than that: play 5 % faster (nobody hears it) to win it back.
+  maxLiveSyncPlaybackRate: 1.05,
+  // From here on jump: after a laptop's sleep, say. It is still inside a window of 7 segments.
+  liveMaxLatencyDurationCount: 5,
+  // Tells the browser that the stream has no end, so that no total time is shown for it.
+  liveDurationInfinity: true,
+  // Memory: nothing more than the window can be loaded, and nobody rewinds a live stream.
+  maxBufferLength: 20,
+  backBufferLength: 10,
+};
+
+const RECOVERY_WINDOW_MS = 10_000;
+const BITRATE_SEGMENTS = 4;
+const NATIVE_EDGE_S = 20; // Safari sits at about three target durations
+
+/**
+ * @param {HTMLVideoElement} video @param {string} url @param {OnFault} onFault
+ * @returns {Promise<() => Playback>}
+ */
+export async function openHls(video, url, onFault) {
+  // @ts-expect-error ManagedMediaSource is Safari's
+  if (globalThis.ManagedMediaSource ?? globalThis.MediaSource) await loadScript("hls.light.min.js");
+  // @ts-expect-error a classic script has defined it
+  const { Hls } = globalThis;
+  if (Hls?.isSupported()) return () => openHlsJs(Hls, video, url, onFault);
+  if (video.canPlayType("application/vnd.apple.mpegurl")) {
+    return () => openNative(video, url, onFault);
+  }
+  return () => {
+    queueMicrotask(() => onFault("missing", "neither Media Source Extensions nor native HLS"));
+    return NO_PLAYBACK;
+  };
+}
+
+/** @type {Playback} */
+const NO_PLAYBACK = {
+  measure: () => ({ latencyS: null, bitrateBps: null, atEdge: false }),
+  goLive() {},
+  destroy() {},
+};
+
+/**
+ * @param {any} Hls @param {HTMLVideoElement} video @param {string} url @param {OnFault} onFault
+ * @returns {Playback}
+ */
+function openHlsJs(Hls, video, url, onFault) {
+  const hls = new Hls(HLS_CONFIG);
+  const segments = /** @type {{bits: number, s: number}[]} */ ([]);
+  let recoveredAt = -Infinity;
+
+  hls.on(Hls.Events.FRAG_LOADED, (/** @type {string} */ _event, /** @type {any} */ { frag }) => {
+    segments.push({ bits: frag.stats.total * 8, s: frag.duration });
+    if (segments.length > BITRATE_SEGMENTS) segments.shift();
+  });
+
+  hls.on(Hls.Events.ERROR, (/** @type {string} */ _event, /** @type {any} */ error) => {
+    if (!error.fatal) return; // hls.js tries again by itself
+    const media = error.type === Hls.ErrorTypes.MEDIA_ERROR;
+    if (media && performance.now() - recoveredAt > RECOVERY_WINDOW_MS) {
+      recoveredAt = performance.now();
+      hls.recoverMediaError(); // a new decoder, the same position
+      return;
+    }
+    const network = error.type === Hls.ErrorTypes.NETWORK_ERROR;
+    onFault(media ? "media" : network ? "network" : "other", error.details);
+  });
+
+  hls.loadSource(url);
+  hls.attachMedia(video);
+
+  return {
+    measure: () => ({
+      latencyS: hls.latency || null, // 0: not known yet
+      bitrateBps: meanBitrate(segments),
+      atEdge: hls.latency > 0 && hls.latency < hls.maxLatency,
+    }),
+    goLive() {
+      if (hls.liveSyncPosition !== null) video.currentTime = hls.liveSyncPosition;
+    },
+    destroy: () => hls.destroy(),
+  };
+}
+
+/**
+ * @param {HTMLVideoElement} video @param {string} url @param {OnFault} onFault
+ * @returns {Playback}
+ */
+function openNative(video, url, onFault) {
+  const edge = () =>
+    video.seekable.length > 0 ? video.seekable.end(video.seekable.length - 1) : null;
+  const listening = new AbortController();
+  const onError = () => {
+    const decode = video.error?.code === MediaError.MEDIA_ERR_DECODE;
+    onFault(decode ? "media" : "network", video.error?.message ?? "");
+  };
+  video.addEventListener("error", onError, { signal: listening.signal });
+  video.src = url;
+  return {
+    measure() {
+      const end = edge();
+      const latencyS = end === null ? null : end - video.currentTime;
+      return { latencyS, bitrateBps: null, atEdge: latencyS !== null && latencyS < NATIVE_EDGE_S };
+    },
+    goLive() {
+      const end = edge();
+      if (end !== null) video.currentTime = end; // Safari itself keeps its distance
+    },
+    destroy() {
+      listening.abort();
+      video.removeAttribute("src");
+      video.load();
+    },
+  };
+}
+
+/** @param {{bits: number, s: number}[]} segments */
+function meanBitrate(segments) {
+  const s = segments.reduce((sum, segment) => sum + segment.s, 0);
+  const bits = segments.reduce((sum, segment) => sum + segment.bits, 0);
+  return s > 0 ? bits / s : null;
+}
