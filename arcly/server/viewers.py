@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from arcly._native import StreamKey
 from arcly.viewer import Viewer
 
 SHOWN_MAX = 100
@@ -45,15 +44,15 @@ class Viewers:
         self.may_kick = may_kick
         self._listeners = dict(listeners)
         self._clock = clock
-        self._kept: dict[StreamKey, list[dict[str, Any]]] = {}
+        self._kept: dict[str, list[dict[str, Any]]] = {}
         self._kept_since = float("-inf")
 
-    def status(self, key: StreamKey) -> dict[str, Any]:
-        """Return the body of `/api/viewers`, ready for JSON: the newest viewers of `key`, by age."""
+    def status(self, stream: str) -> dict[str, Any]:
+        """Return the body of `/api/viewers`, ready for JSON: the newest viewers of `stream` (`live/cam`), by age."""
         now = self._clock()
         if now - self._kept_since >= KEPT_S:
             self._kept, self._kept_since = self._list(), now
-        viewers = self._kept.get(key, [])
+        viewers = self._kept.get(stream, [])
         return {"total": len(viewers), "may_kick": self.may_kick, "viewers": viewers[-SHOWN_MAX:]}
 
     def kick(self, name: str) -> bool:
@@ -63,13 +62,13 @@ class Viewers:
             return False
         return self._listeners[listener].kick(int(number))
 
-    def _list(self) -> dict[StreamKey, list[dict[str, Any]]]:
+    def _list(self) -> dict[str, list[dict[str, Any]]]:
         everybody = [(name, viewer) for name, it in self._listeners.items() for viewer in it.list_viewers()]
         everybody.sort(key=lambda named: named[1].since_unix_ms)
-        by_key: dict[StreamKey, list[dict[str, Any]]] = {}
+        by_stream: dict[str, list[dict[str, Any]]] = {}
         for name, viewer in everybody:
-            by_key.setdefault(viewer.key, []).append(viewer_status(name, viewer))
-        return by_key
+            by_stream.setdefault(str(viewer.key), []).append(viewer_status(name, viewer))
+        return by_stream
 
 
 def viewer_status(listener: str, viewer: Viewer) -> dict[str, Any]:

@@ -32,8 +32,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from arcly._native import StreamKey
-from arcly.errors import MalformedError
 from arcly.server.viewers import Viewers
 
 PAGE_DIR = Path(__file__).with_name("page")
@@ -154,12 +152,8 @@ class Site:
 
     async def viewers(self, request: Request) -> Response:
         """Answer with who watches a stream."""
-        app, _, stream = request.query_params.get("stream", "").rpartition("/")
-        try:
-            key = StreamKey(app, stream)
-        except MalformedError:
-            raise HTTPException(404) from None
-        return JSONResponse(self._viewers.status(key), headers={"cache-control": "no-store"})
+        stream = request.query_params.get("stream", "")
+        return JSONResponse(self._viewers.status(stream), headers={"cache-control": "no-store"})
 
     async def kick(self, request: Request) -> Response:
         """End a viewer."""

@@ -18,9 +18,10 @@ const CONFIG = {
   liveSyncMaxLatency: 1.4,
   liveSyncTargetLatency: 1,
   liveSyncPlaybackRate: 1.1,
-  // Later than this, winning it back takes most of a minute: jump. After a laptop's sleep, say.
+  // Later than this, winning it back takes half a minute: jump. After a laptop's sleep, say, or where
+  // key pictures are rare.
   liveBufferLatencyChasing: true,
-  liveBufferLatencyMaxLatency: 5,
+  liveBufferLatencyMaxLatency: 3,
   liveBufferLatencyMinRemain: 1,
   // By default the connection is given up when three minutes are loaded: a live one cannot be resumed.
   lazyLoad: false,

@@ -1,0 +1,184 @@
+"""The ways in which a stream comes to the page: FLV and TS a second behind, HLS where these do not come through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import running
+from playwright.async_api import Page, Route, expect
+
+from browser.conftest import Serve, Visit
+from browser.watching import PHONE, Look, Open, Start, choose, in_both_schemes, look, play, publish, watch
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+BELOW_3_S = re.compile(r"^[0-2]\.\d s$")
+"""What a viewer over FLV or TS is behind: the demo has a key picture every two seconds."""
+
+
+async def watch_with_no_stall_counted(visit: Visit, way: str, media_s: float) -> tuple[Look, Look]:
+    """Watch so much by `way`, in one of a few attempts: a busy machine may be late."""
+    stalls = visit.part("stat-stalls")
+    for _ in range(4):
+        await choose(visit, "hls" if way != "hls" else "flv")  # a way that is chosen anew counts anew
+        await choose(visit, way)
+        before, after = await watch(visit, media_s)
+        await expect(stalls).to_have_text(re.compile(r"^\d+$"))
+        if await stalls.inner_text() == "0":
+            return before, after
+    raise AssertionError("it stalls each time")
+
+
+async def relabelled(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let the page see other streams than there are."""
+
+    async def rewrite(route: Route) -> None:
+        response = await route.fetch()
+        status = await response.json()
+        for stream in status["streams"]:
+            change(stream)
+        await route.fulfill(response=response, json=status)
+
+    await page.route("**/api/streams", rewrite)
+
+
+@pytest.mark.parametrize("way", ["flv", "ts"])
+async def test_it_plays_without_delay_and_without_a_stall(demo: Serve, visit: Open, way: str) -> None:
+    page = await visit(demo.url("/live/demo/"))
+    await page.is_in_state("playing")
+    await expect(page.part("way-flv").locator("input")).to_be_checked()
+    before, after = await watch_with_no_stall_counted(page, way, 5)
+    assert after.decoded - before.decoded >= 4 * 25
+    assert sum(after.luma) / len(after.luma) > 10, "the picture is black"
+    assert before.changed(after) > 0.01, "the picture stands still"
+    assert after.ranges == 1
+    await expect(page.part("stat-latency")).to_have_text(BELOW_3_S)
+    assert await page.part("way-note").is_hidden()
+
+
+async def test_only_the_player_that_is_needed_is_loaded(demo: Serve, visit: Open) -> None:
+    page = await visit(demo.url())
+    await expect(page.row("live/demo")).to_be_visible()
+    loaded = "performance.getEntriesByType('resource').map(it => it.name).filter(it => it.includes('vendor'))"
+    assert await page.page.evaluate(loaded) == []
+    await play(page, "live/demo")
+    assert await page.page.evaluate(loaded) == [demo.url("/static/vendor/mpegts.min.js")]
+    await choose(page, "hls")
+    assert demo.url("/static/vendor/hls.light.min.js") in await page.page.evaluate(loaded)
+
+
+@pytest.mark.parametrize("status", [404, 403, 503])
+async def test_where_flv_is_refused_the_next_way_is_taken_and_said(demo: Serve, visit: Open, status: int) -> None:
+    async def refuse(page: Page) -> None:
+        await page.route("**/*.flv", lambda route: route.fulfill(status=status))
+        await page.route("**/demo.ts", lambda route: route.fulfill(status=status))
+
+    page = await visit(demo.url("/live/demo/"), prepare=refuse)
+    await page.is_in_state("playing")
+    await expect(page.part("way-hls").locator("input")).to_be_checked()
+    await expect(page.part("way-note")).to_contain_text(f"FLV did not play (status {status}).")
+    await watch(page, 1)
+    for fault in [fault for fault in page.faults if str(status) in fault]:
+        page.faults.remove(fault)  # the browser's own lines about what it was refused
+
+
+async def test_where_an_answer_never_comes_hls_is_taken(demo: Serve, visit: Open) -> None:
+    async def swallow(page: Page) -> None:
+        # As a proxy does that passes on an answer when it has the whole of it.
+        await page.route("**/demo.flv", lambda route: None)
+        await page.route("**/demo.ts", lambda route: route.fulfill(status=200, body=b""))
+
+    page = await visit(demo.url("/live/demo/"), prepare=swallow)
+    await expect(page.part("way-note")).to_contain_text("FLV did not play (nothing came).")
+    await expect(page.part("way-hls").locator("input")).to_be_checked()
+    await page.is_in_state("playing")
+    await watch(page, 1)
+    await page.page.unroute_all(behavior="ignoreErrors")  # what is not answered cannot be waited for
+
+
+async def test_a_codec_that_flv_does_not_bring_here_comes_by_hls(demo: Serve, visit: Open) -> None:
+    def change(stream: dict[str, Any]) -> None:
+        stream["tracks"][0]["codec"] = "VP8"
+
+    page = await visit(demo.url("/live/demo/"), prepare=lambda page: relabelled(page, change))
+    await page.is_in_state("playing")
+    await expect(page.part("way-hls").locator("input")).to_be_checked()
+    await expect(page.part("way-flv").locator("input")).to_be_disabled()
+    await expect(page.part("way-note")).to_have_text("No player for VP8 in FLV.")
+
+
+async def test_a_codec_that_the_browser_cannot_decode_is_named(demo: Serve, visit: Open) -> None:
+    def change(stream: dict[str, Any]) -> None:
+        stream["tracks"][0] |= {"codec": "H265", "rfc6381": "hvc1.31.FFFFFFFF.L999.FF"}
+
+    page = await visit(demo.url("/live/demo/"), prepare=lambda page: relabelled(page, change))
+    await page.is_in_state("failed")
+    words = "This browser cannot decode H.265 (hvc1.31.FFFFFFFF.L999.FF). VLC and ffplay can."
+    await expect(page.part("player-veil")).to_contain_text(words)
+
+
+async def test_a_viewer_that_has_paused_comes_back_to_what_is_live(demo: Serve, visit: Open) -> None:
+    page = await visit(demo.url("/live/demo/"))
+    await page.is_in_state("playing")
+    await page.part("play-toggle").click()
+    await page.is_in_state("paused")
+    paused = await look(page)
+    await page.page.wait_for_timeout(4000)  # as long as a viewer pauses; nothing else tells that time has passed
+    await page.part("play-toggle").click()
+    await page.is_in_state("playing")
+    assert (await look(page)).media_s - paused.media_s > 2, "it jumps to what is live"
+    await watch(page, 1)
+    await expect(page.part("stat-latency")).to_have_text(BELOW_3_S)
+
+
+async def test_viewers_are_listed_while_they_watch(serve: Start, visit: Open, ffmpeg: str) -> None:
+    server = await serve()
+    async with running(*publish(ffmpeg, server.rtmp_url("live/cam"))):
+        page = await visit(server.url("/live/cam/"))
+        await page.is_in_state("playing")
+        rows = page.part("viewer-rows").get_by_test_id("viewer-row")
+        await expect(rows).to_have_count(1)
+        await expect(rows.get_by_test_id("viewer-protocol")).to_have_text("FLV")
+        await expect(rows.get_by_test_id("viewer-peer")).to_have_text(re.compile(r"^127\.0\.0\.1:\d+$"))
+        await expect(rows.get_by_test_id("viewer-bitrate")).to_have_text(re.compile(r"^[1-9][0-9.]* [kM]b/s$"))
+        await expect(rows.get_by_test_id("viewer-lag")).to_have_text(re.compile(r"^\d+ frames?$"))
+        await expect(page.part("viewer-kick")).to_be_hidden()
+        async with running(ffmpeg, "-v", "error", "-i", server.rtmp_url("live/cam"), "-f", "null", "-"):
+            await expect(rows).to_have_count(2)
+            await expect(rows.nth(1).get_by_test_id("viewer-protocol")).to_have_text("RTMP")
+            await in_both_schemes(page, "page-viewers")
+        await expect(rows).to_have_count(1)
+        await choose(page, "hls")
+        await expect(rows).to_have_count(0)
+        await expect(page.part("viewer-note")).to_have_text("1 over HLS, which holds no connection.")
+        peer = r"127\.0\.0\.1:\d+"
+        assert server.logged(rf"\[http\] {peer} plays live/cam as FLV")
+        assert server.logged(rf"\[http\] {peer} left live/cam after \d+\.\d s: \d+\.\d [kM]B, 0 skipped")
+        assert server.logged(rf"\[rtmp\] {peer} left live/cam after ")
+
+
+async def test_a_viewer_is_disconnected_from_the_page_where_that_is_allowed(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
+    server = await serve("--demo", "--allow-kick")
+    page = await visit(server.url("/live/demo/"))
+    await page.is_in_state("playing")
+    play_rtmp = [ffmpeg, "-v", "error", "-i", server.rtmp_url("live/demo"), "-f", "null", "-"]
+    async with running(*play_rtmp) as player:
+        row = page.part("viewer-row").filter(has_text="RTMP")
+        await row.get_by_test_id("viewer-kick").click()
+        await expect(row).to_have_count(0)
+        await player.wait()
+    await expect(page.part("viewer-row")).to_have_count(1)
+    await page.is_in_state("playing")
+
+
+async def test_ways_and_viewers_fit_a_phone(demo: Serve, visit: Open) -> None:
+    page = await visit(demo.url("/live/demo/"), **PHONE)
+    await page.is_in_state("playing")
+    await expect(page.part("viewer-row")).not_to_have_count(0)
+    await page.part("viewers").evaluate("it => it.scrollIntoView({ block: 'end', behavior: 'instant' })")
+    await in_both_schemes(page, "phone-viewers")
