@@ -37,6 +37,7 @@ pub(crate) use self::{
     channel::{PlayError, Ticket},
     framing::Framing,
     line::{Line, Wants},
+    socket::bound_unsent,
     viewer::End as ViewerEnd,
 };
 pub use self::{

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     net::TcpStream,
+    os::fd::AsFd,
 };
 
 /// Writes as much as the socket takes now; [`io::ErrorKind::WouldBlock`] when it takes nothing.
@@ -29,19 +30,20 @@ pub(crate) fn send(mut socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result
 /// Bounds the bytes that the kernel keeps for a peer and has not sent yet (tcp(7), `TCP_NOTSENT_LOWAT`). What is in flight is not
 /// bounded by it, so it costs no throughput on long ways, as a smaller send buffer would.
 #[cfg(target_os = "linux")]
-pub(crate) fn bound_unsent(socket: &TcpStream, bytes: u32) -> io::Result<()> {
+pub(crate) fn bound_unsent(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let size = size_of::<u32>() as libc::socklen_t;
     let value = std::ptr::from_ref(&bytes).cast();
     // SAFETY: the descriptor is open as long as `socket` is borrowed; `value` points to the `size` bytes of a number that lives until the
     // call returns, and the kernel only reads them. No safe wrapper of our dependencies knows this option.
-    let result =
-        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value, size) };
+    let result = unsafe {
+        libc::setsockopt(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value, size)
+    };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Bounds the send buffer instead, where there is no such option that we know how to set.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn bound_unsent(socket: &TcpStream, bytes: u32) -> io::Result<()> {
+pub(crate) fn bound_unsent(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
     socket2::SockRef::from(socket).set_send_buffer_size(bytes as usize)
 }
