@@ -155,6 +155,11 @@ fn h264_and_eac3() {
 }
 
 #[test]
+fn h264_and_eac3_as_dvb_signals_it() {
+    check(&X264, &["-c:a", "eac3", "-mpegts_flags", "system_b"], (Codec::H264, Codec::Eac3));
+}
+
+#[test]
 fn h265_and_opus() {
     let x265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:bframes=2:keyint=20"];
     check(&x265, &["-c:a", "libopus"], (Codec::H265, Codec::Opus));

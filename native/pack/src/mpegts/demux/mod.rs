@@ -22,6 +22,8 @@ mod pes;
 mod program;
 mod psi;
 mod section;
+#[cfg(test)]
+mod signalled;
 mod stream;
 mod sync;
 #[cfg(test)]

@@ -303,7 +303,7 @@ pub(super) fn section_packet(pid: u16, counter: u8, section: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn long_section(table_id: u8, extension: u16, version: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn long_section(table_id: u8, extension: u16, version: u8, body: &[u8]) -> Vec<u8> {
     let [length_high, length_low] = (body.len() as u16 + 9).to_be_bytes();
     let [high, low] = extension.to_be_bytes();
     let head = [table_id, 0xB0 | length_high, length_low, high, low, 0xC1 | version << 1, 0, 0];
