@@ -17,7 +17,7 @@ class LoopHub:
 
     def __init__(self) -> None:
         self._native = NativeHub()
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._callbacks: dict[int, Callable[[], None] | None] = {}
 
     @classmethod
     def current(cls) -> LoopHub:
@@ -28,8 +28,10 @@ class LoopHub:
             hub = _hubs[loop] = cls()
         return hub
 
-    def token(self, callback: Callable[[], None]) -> WakeToken:
-        """Return a token whose wake-ups call `callback` on the loop; give it back with `release`."""
+    def token(self, callback: Callable[[], None] | None = None) -> WakeToken:
+        """Return a token whose wake-ups call `callback` on the loop, or run the task that waits for it; give it back
+        with `release`.
+        """
         if not self._callbacks:
             asyncio.get_running_loop().add_reader(self._native.fileno(), self._ready)
         token = self._native.token()
@@ -45,7 +47,7 @@ class LoopHub:
                     loop.remove_reader(self._native.fileno())
 
     def _ready(self) -> None:
-        for token_id in self._native.drain():
+        for token_id in self._native.serve():
             callback = self._callbacks.get(token_id)
             if callback is not None:
                 callback()
@@ -71,19 +73,13 @@ class Signal:
         else:
             waiter.set_result(None)
 
-    def waiter(self) -> asyncio.Future[None] | None:
-        """Return what to await until the next wake-up; None when there was one since the last time."""
-        if self._woken:
-            self._woken = False
-            return None
-        waiter = self._waiter = self._loop.create_future()
-        return waiter
-
     async def wait(self) -> None:
         """Wait for a wake-up since the last `wait`."""
-        waiter = self.waiter()
-        if waiter is not None:
-            await waiter
+        if self._woken:
+            self._woken = False
+            return
+        self._waiter = self._loop.create_future()
+        await self._waiter
 
     def close(self) -> None:
         """Forget the token, and wake whoever waits."""

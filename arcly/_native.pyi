@@ -1,7 +1,8 @@
 """The native core of arcly. Use it through the package `arcly`, which re-exports what is meant for you."""
 
 import os
-from collections.abc import Sequence
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Sequence
 from typing import ClassVar, final
 
 from typing_extensions import Buffer
@@ -377,12 +378,16 @@ class Cursor:
     def drain(self, max: int) -> list[MediaFrame]:
         """Return what is waiting: up to `max` frames, perhaps none."""
 
-    def take(self, max: int, token: WakeToken) -> list[MediaFrame] | None:
-        """Return what is waiting, up to `max` frames; None at the end.
-
-        When there are fewer than `max`, nothing waits any more, and `token` is woken once when there is something. It
-        is the token of the first call, whatever later ones say.
+    def frames(self, token: WakeToken, event_loop: AbstractEventLoop) -> AsyncIterator[MediaFrame]:
+        """Return an iterator over frames for tasks of `event_loop`, one at a time; `token` is of the hub of that loop,
+        and the same in all calls.
         """
+
+    def batches(self, max: int, token: WakeToken, event_loop: AbstractEventLoop) -> AsyncIterator[list[MediaFrame]]:
+        """Return the same over lists of 1 to `max` frames."""
+
+    def wake(self, token: WakeToken) -> None:
+        """Let the task that waits look again; on the thread of the loop."""
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait on this thread, with the GIL released, until there is something to drain or the end; False when
@@ -631,8 +636,10 @@ class LoopHub:
     def token(self) -> WakeToken:
         """Return a new token."""
 
-    def drain(self) -> list[int]:
-        """Return the ids of tokens that were woken since the last call, each once, and silence the descriptor."""
+    def serve(self) -> list[int]:
+        """Run the tasks that wait for frames and whose tokens were woken since the last call, and silence the
+        descriptor. Returns the ids of the tokens for which no task waits, each once.
+        """
 
 @final
 class WakeToken:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
 
 from arcly._callback import FrameCallback
-from arcly._loop import Signal
-from arcly._native import MediaFrame
+from arcly._loop import LoopHub
+from arcly._native import MediaFrame, WakeToken
 from arcly._native import StreamHandle as NativeStream
 
 BATCH_FRAMES = 64
-"""Frames taken out of the log at a time; so many a subscription may hold beyond what the log holds."""
+"""Frames taken out of the log at a time by those who do not say how many."""
 
 
 class Subscription:
@@ -36,12 +37,10 @@ class Subscription:
         protocol: str = "python",
     ) -> None:
         self.cursor = stream.subscribe(tracks=tracks, max_lag=max_lag, protocol=protocol)
-        # Made when a coroutine waits for the first time: threads need none, and the loop is known only then.
-        self._signal: Signal | None = None
-        # Taken out of the log and not handed on yet, newest first.
-        self._waiting: list[MediaFrame] = []
-        # The log had no more at the last look, and will wake the signal when it has.
-        self._drained = False
+        # Made when a coroutine reads for the first time: threads need none, and the loop is known only then.
+        self._hub: LoopHub | None = None
+        self._token: WakeToken | None = None
+        self._frames: AsyncIterator[MediaFrame] | None = None
 
     @property
     def missed(self) -> int:
@@ -55,57 +54,28 @@ class Subscription:
 
     def drain(self, max_frames: int = BATCH_FRAMES) -> list[MediaFrame]:
         """Return what is waiting, without waiting: up to `max_frames` frames, perhaps none."""
-        if self._waiting:
-            return [self._waiting.pop() for _ in range(min(max_frames, len(self._waiting)))]
         return self.cursor.drain(max_frames)
 
     async def batches(self, max_frames: int = BATCH_FRAMES) -> AsyncIterator[list[MediaFrame]]:
         """Iterate over lists of 1 to `max_frames` frames: what has come since the last one."""
-        while frames := (self.drain(max_frames) if self._waiting else await self._read(max_frames)):
+        async for frames in self.cursor.batches(max_frames, self._wake_token(), asyncio.get_running_loop()):
             yield frames
 
-    def __aiter__(self) -> Subscription:
+    def __aiter__(self) -> AsyncIterator[MediaFrame]:
         """Iterate over frames."""
-        return self
+        if self._frames is None:
+            self._frames = self.cursor.frames(self._wake_token(), asyncio.get_running_loop())
+        return self._frames
 
     async def __anext__(self) -> MediaFrame:
         """Return the next frame."""
-        if self._waiting:
-            return self._waiting.pop()
-        # As `_read`, which would be one coroutine more for each frame.
-        signal = self._signal or self._make_signal()
-        while True:
-            if self._drained:
-                # Also when the waiting is cancelled: what it was woken for is then still to be read.
-                self._drained = False
-                if (waiter := signal.waiter()) is not None:
-                    await waiter
-            frames = self.cursor.take(BATCH_FRAMES, signal.token)
-            if frames is None:
-                raise StopAsyncIteration
-            self._drained = len(frames) < BATCH_FRAMES
-            if frames:
-                frames.reverse()
-                self._waiting = frames
-                return frames.pop()
+        return await anext(self.__aiter__())
 
-    async def _read(self, max_frames: int) -> list[MediaFrame]:
-        """Return at least one frame; an empty list at the end of the stream."""
-        signal = self._signal or self._make_signal()
-        while True:
-            if self._drained:
-                self._drained = False
-                await signal.wait()
-            frames = self.cursor.take(max_frames, signal.token)
-            if frames is None:
-                return []
-            self._drained = len(frames) < max_frames
-            if frames:
-                return frames
-
-    def _make_signal(self) -> Signal:
-        self._signal = Signal()
-        return self._signal
+    def _wake_token(self) -> WakeToken:
+        if self._token is None:
+            self._hub = LoopHub.current()
+            self._token = self._hub.token()
+        return self._token
 
     def blocking(self, *, timeout_s: float | None = None) -> Iterator[MediaFrame]:
         """Iterate over frames in a thread: `for frame in subscription.blocking()`. Needs no event loop.
@@ -144,9 +114,9 @@ class Subscription:
     def close(self) -> None:
         """Stop reading; a waiting iteration ends. Idempotent. Another thread may call it when no coroutine reads."""
         self.cursor.close()
-        self._waiting.clear()
-        if self._signal is not None:
-            self._signal.close()
+        if self._hub is not None and self._token is not None:
+            self._hub.release(self._token)
+            self.cursor.wake(self._token)
 
     async def __aenter__(self) -> Subscription:
         """Return the subscription."""

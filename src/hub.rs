@@ -14,7 +14,7 @@ use std::{
 
 use pyo3::prelude::*;
 
-use crate::lock;
+use crate::{awaiting::Waiter, lock};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -28,11 +28,38 @@ struct Shared {
     bell: bell::Bell,
 }
 
-struct Token {
+pub struct Token {
     id: u64,
     /// In `ready` already.
     queued: AtomicBool,
     hub: Arc<Shared>,
+    /// The task that goes on when this is woken. Kept alive by this, as long as it waits.
+    waiter: Mutex<Option<Waiter>>,
+}
+
+impl Token {
+    fn queue(self: Arc<Self>) {
+        self.queued.store(true, Ordering::Relaxed);
+        let hub = self.hub.clone();
+        let mut ready = lock(&hub.ready);
+        ready.push(self);
+        if ready.len() == 1 {
+            hub.bell.ring();
+        }
+    }
+
+    pub fn has_waiter(&self) -> bool {
+        lock(&self.waiter).is_some()
+    }
+
+    pub fn take_waiter(&self) -> Option<Waiter> {
+        lock(&self.waiter).take()
+    }
+
+    pub fn put_waiter(&self, waiter: Waiter) {
+        // One that was there is dropped behind the lock: that may run Python.
+        let _before = lock(&self.waiter).replace(waiter);
+    }
 }
 
 /// See `_native.pyi`.
@@ -42,6 +69,10 @@ pub struct WakeToken(Arc<Token>);
 impl WakeToken {
     pub fn waker(&self) -> Waker {
         Waker::from(self.0.clone())
+    }
+
+    pub fn token(&self) -> &Arc<Token> {
+        &self.0
     }
 }
 
@@ -54,11 +85,7 @@ impl Wake for Token {
         if self.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut ready = lock(&self.hub.ready);
-        ready.push(self.clone());
-        if ready.len() == 1 {
-            self.hub.bell.ring();
-        }
+        self.clone().queue();
     }
 }
 
@@ -76,15 +103,27 @@ impl LoopHub {
 
     fn token(&self) -> WakeToken {
         let id = self.tokens.fetch_add(1, Ordering::Relaxed);
-        WakeToken(Arc::new(Token { id, queued: AtomicBool::new(false), hub: self.shared.clone() }))
+        WakeToken(Arc::new(Token { id, queued: AtomicBool::new(false), hub: self.shared.clone(), waiter: Mutex::default() }))
     }
 
-    fn drain(&self) -> Vec<u64> {
+    fn serve(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
         self.shared.bell.silence();
         let ready = mem::take(&mut *lock(&self.shared.ready));
-        // Cleared before the ids are acted on: what happens from here on queues the token again.
-        ready.iter().for_each(|token| token.queued.store(false, Ordering::Release));
-        ready.iter().map(|token| token.id).collect()
+        let (mut ready, mut others) = (ready.into_iter(), Vec::new());
+        for token in ready.by_ref() {
+            // Before it is acted on: what happens from here on queues the token again.
+            token.queued.store(false, Ordering::Release);
+            match token.take_waiter().map(|waiter| waiter.step(py)) {
+                None => others.push(token),
+                Some(Ok(())) => {}
+                // The loop stops here, or tells of it and goes on; the others have been woken all the same.
+                Some(Err(error)) => {
+                    others.into_iter().chain(ready).for_each(|token| token.queue());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(others.iter().map(|token| token.id).collect())
     }
 }
 

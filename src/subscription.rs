@@ -5,13 +5,21 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
 use arcly_bus::{Log, Read, Subscription, SubscriptionOptions, Viewer, WakeSlot};
 use pyo3::{prelude::*, types::PyList};
 
-use crate::{frame::MediaFrame, hub::WakeToken, lock, park::Parker, rtmp::seconds};
+use crate::{
+    awaiting::{self, AsyncFrames},
+    frame::MediaFrame,
+    hub::{Token, WakeToken},
+    lock,
+    park::Parker,
+    rtmp::seconds,
+};
 
 /// A thread that waits looks for signals so often: Ctrl-C must reach it.
 const SIGNALS_EVERY: Duration = Duration::from_millis(100);
@@ -41,6 +49,19 @@ pub enum Look {
     Frames(usize),
     Empty,
     Ended,
+}
+
+/// The same as Python objects.
+pub enum Found<'py> {
+    Frames(Bound<'py, PyAny>),
+    Nothing,
+    End,
+}
+
+impl Found<'_> {
+    fn no_frames(look: Look) -> Self {
+        if look == Look::Ended { Self::End } else { Self::Nothing }
+    }
 }
 
 impl Cursor {
@@ -112,6 +133,38 @@ impl Cursor {
         })
     }
 
+    /// The next frame.
+    pub fn find_frame<'py>(&self, py: Python<'py>) -> PyResult<Found<'py>> {
+        let mut found = None;
+        let look = self.look(1, |batch| {
+            let frame = batch.frames.first().map(|frame| MediaFrame::new(frame.clone(), batch.tracks));
+            found = frame.map(|mut frame| {
+                if batch.discontinuity {
+                    frame.break_before();
+                }
+                frame
+            });
+        });
+        match found {
+            Some(frame) => Bound::new(py, frame).map(|frame| Found::Frames(frame.into_any())),
+            None => Ok(Found::no_frames(look)),
+        }
+    }
+
+    /// A list of up to `max` frames.
+    pub fn find_batch<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Found<'py>> {
+        let mut frames = Vec::new();
+        match self.collect(max.max(1), &mut frames) {
+            Look::Frames(_) => PyList::new(py, frames).map(|frames| Found::Frames(frames.into_any())),
+            look => Ok(Found::no_frames(look)),
+        }
+    }
+
+    /// Wakes `token`, or whoever came with the first call, at the next frame or the end. Look again after this.
+    pub fn arm(&self, token: &Arc<Token>) {
+        lock(&self.looped).get_or_insert_with(|| WakeSlot::new(&self.log, Waker::from(token.clone()))).arm();
+    }
+
     /// Frames skipped because this reader was too slow.
     pub fn frames_missed(&self) -> u64 {
         lock(&self.inner).as_ref().map_or_else(|| self.missed.load(Ordering::Acquire), Subscription::missed)
@@ -140,21 +193,21 @@ impl Cursor {
         PyList::new(py, frames)
     }
 
-    fn take<'py>(&self, py: Python<'py>, max: usize, token: &WakeToken) -> PyResult<Option<Bound<'py, PyList>>> {
-        let mut frames = Vec::new();
-        let mut look = self.collect(max, &mut frames);
-        if look != Look::Ended && frames.len() < max {
-            lock(&self.looped).get_or_insert_with(|| WakeSlot::new(&self.log, token.waker())).arm();
-            // What was published between the first look and the arming wakes nobody.
-            look = self.collect(max - frames.len(), &mut frames);
-        }
-        match look {
-            Look::Ended if frames.is_empty() => return Ok(None),
-            // The end was seen and will not wake anybody again.
-            Look::Ended => token.waker().wake(),
-            _ => {}
-        }
-        PyList::new(py, frames).map(Some)
+    fn frames(slf: Bound<'_, Self>, token: &WakeToken, event_loop: Py<PyAny>) -> PyResult<AsyncFrames> {
+        AsyncFrames::new(&slf, token, event_loop, None)
+    }
+
+    fn batches(
+        slf: Bound<'_, Self>,
+        max: usize,
+        token: &WakeToken,
+        event_loop: Py<PyAny>,
+    ) -> PyResult<AsyncFrames> {
+        AsyncFrames::new(&slf, token, event_loop, Some(max))
+    }
+
+    fn wake(&self, py: Python<'_>, token: &WakeToken) -> PyResult<()> {
+        awaiting::wake(py, token.token(), None).map(drop)
     }
 
     #[pyo3(signature = (timeout_s=None))]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import signal
 import threading
@@ -19,7 +20,15 @@ import arcly
 AUDIO = arcly.Track(1, "AAC", bytes([0x11, 0x90]))
 KEY = arcly.StreamKey("live", "cam")
 
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+def loop_of_python_tasks() -> asyncio.AbstractEventLoop:
+    """Return a loop whose tasks are asyncio's own in Python: what tasks are where there is no C."""
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(lambda loop, coro, **kw: asyncio.tasks._PyTask(coro, loop=loop, **kw))  # type: ignore[attr-defined]
+    return loop
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop, "python tasks": loop_of_python_tasks}
 
 
 async def publish(engine: arcly.Engine) -> arcly.PublishSession:
@@ -302,3 +311,176 @@ async def test_what_has_ended_has_ended_however_often_one_asks() -> None:
             for _ in range(3):
                 with pytest.raises(StopAsyncIteration):
                     await asyncio.wait_for(anext(subscription), 10)
+
+
+def test_a_reader_that_is_cancelled_in_mid_wait_leaves_the_subscription_whole(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        async with arcly.Engine() as engine:
+            session = await publish(engine)
+            subscription = arcly.StreamHandle(session.handle).subscribe()
+
+            async def by_frame() -> int:
+                async for frame in subscription:
+                    return number(frame)
+                return -1
+
+            async def by_batch() -> int:
+                async for batch in subscription.batches():
+                    return number(batch[0])
+                return -1
+
+            for n, way in enumerate([by_frame, by_batch] * 3):
+                waiting = asyncio.create_task(way())
+                await asyncio.sleep(0)
+                waiting.cancel("enough")
+                with pytest.raises(asyncio.CancelledError, match="enough"):
+                    await waiting
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(way(), 0.001)
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(aiter(subscription).__anext__(), 0.001)
+                waiting = asyncio.create_task(way())
+                await asyncio.sleep(0)
+                await asyncio.to_thread(send, session, n, n + 1)
+                assert await asyncio.wait_for(waiting, 10) == n
+            subscription.close()
+
+    run(main())
+
+
+def test_a_cancellation_that_races_with_a_frame_loses_nothing_and_hits_nobody_else(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        async with arcly.Engine() as engine:
+            session = await publish(engine)
+            subscription = arcly.StreamHandle(session.handle).subscribe()
+            seen: list[int] = []
+
+            async def read() -> None:
+                async for frame in subscription:
+                    seen.append(number(frame))
+
+            publishing = asyncio.create_task(asyncio.to_thread(send_slowly, session, 400))
+            while not publishing.done():
+                reading = asyncio.create_task(read())
+                await asyncio.sleep(0)
+                reading.cancel()
+                # Waits while the task that was cancelled has not heard of it yet: the cancellation is not for this one.
+                with contextlib.suppress(TimeoutError):
+                    seen.append(number(await asyncio.wait_for(anext(subscription), 0.01)))
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
+            await publishing
+            session.end()
+            await asyncio.wait_for(read(), 10)
+            assert seen == list(range(400))
+
+    def send_slowly(session: arcly.PublishSession, frames: int) -> None:
+        for n in range(frames):
+            send(session, n, n + 1)
+            time.sleep(0.0002)
+
+    run(main())
+
+
+def test_a_group_with_a_failing_task_cancels_those_that_wait(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        async with arcly.Engine() as engine:
+            session = await publish(engine)
+
+            async def read() -> None:
+                async with arcly.StreamHandle(session.handle).subscribe() as subscription:
+                    async for _ in subscription:
+                        pass
+
+            async def fail() -> None:
+                await asyncio.sleep(0)
+                send(session, 0, 1)
+                raise ZeroDivisionError
+
+            async def together() -> None:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(5):
+                        group.create_task(read())
+                    group.create_task(fail())
+
+            with pytest.raises(ExceptionGroup):
+                await together()
+            stream = engine.get_stream(KEY)
+            assert stream
+            assert stream.stats.viewers == 0
+
+    run(main())
+
+
+def test_a_task_that_is_woken_has_its_context_and_is_the_current_one(run: Callable[..., Any]) -> None:
+    variable = contextvars.ContextVar("variable", default="of the loop")
+
+    async def main() -> None:
+        async with arcly.Engine() as engine:
+            session = await publish(engine)
+
+            async def read(name: str) -> None:
+                variable.set(name)
+                async with arcly.StreamHandle(session.handle).subscribe() as subscription:
+                    async for _ in subscription:
+                        assert variable.get() == name
+                        assert asyncio.current_task() is tasks[name]
+
+            tasks = {name: asyncio.create_task(read(name)) for name in "abc"}
+            await asyncio.sleep(0)
+            for n in range(5):
+                await asyncio.to_thread(send, session, n, n + 1)
+            session.end()
+            await asyncio.gather(*tasks.values())
+            assert variable.get() == "of the loop"
+
+    run(main())
+
+
+async def test_two_tasks_cannot_wait_for_one_subscription() -> None:
+    async with arcly.Engine() as engine:
+        session = await publish(engine)
+        async with arcly.StreamHandle(session.handle).subscribe() as subscription:
+            first = asyncio.create_task(subscription.__anext__())
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="another task waits"):
+                await anext(subscription)
+            send(session, 7, 8)
+            assert number(await asyncio.wait_for(first, 10)) == 7
+
+
+def test_a_task_that_stops_the_loop_takes_no_wake_up_from_others() -> None:
+    async def main() -> list[int]:
+        engine = arcly.Engine()
+        session = await publish(engine)
+        seen: list[int] = []
+
+        async def read(interrupts: bool) -> None:
+            async for frame in arcly.StreamHandle(session.handle).subscribe():
+                if interrupts:
+                    raise KeyboardInterrupt
+                seen.append(number(frame))
+
+        tasks.extend(asyncio.create_task(read(n == 2)) for n in range(5))
+        await asyncio.sleep(0)
+        send(session, 3, 4)
+        await asyncio.sleep(10)
+        return seen
+
+    async def go_on() -> None:
+        await asyncio.sleep(0.05)
+
+    tasks: list[asyncio.Task[None]] = []
+    loop = asyncio.new_event_loop()
+    running = loop.create_task(main())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(running)
+    loop.run_until_complete(go_on())
+    with pytest.raises(KeyboardInterrupt):
+        tasks[2].result()
+    seen = running.get_coro().cr_frame.f_locals["seen"]  # type: ignore[union-attr]
+    for task in (running, *tasks):
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(running, *tasks, return_exceptions=True))
+    loop.close()
+    assert seen == [3] * 4
