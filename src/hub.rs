@@ -103,7 +103,12 @@ impl LoopHub {
 
     fn token(&self) -> WakeToken {
         let id = self.tokens.fetch_add(1, Ordering::Relaxed);
-        WakeToken(Arc::new(Token { id, queued: AtomicBool::new(false), hub: self.shared.clone(), waiter: Mutex::default() }))
+        WakeToken(Arc::new(Token {
+            id,
+            queued: AtomicBool::new(false),
+            hub: self.shared.clone(),
+            waiter: Mutex::default(),
+        }))
     }
 
     fn serve(&self, py: Python<'_>) -> PyResult<Vec<u64>> {

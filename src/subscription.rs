@@ -197,12 +197,7 @@ impl Cursor {
         AsyncFrames::new(&slf, token, event_loop, None)
     }
 
-    fn batches(
-        slf: Bound<'_, Self>,
-        max: usize,
-        token: &WakeToken,
-        event_loop: Py<PyAny>,
-    ) -> PyResult<AsyncFrames> {
+    fn batches(slf: Bound<'_, Self>, max: usize, token: &WakeToken, event_loop: Py<PyAny>) -> PyResult<AsyncFrames> {
         AsyncFrames::new(&slf, token, event_loop, Some(max))
     }
 
