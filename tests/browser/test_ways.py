@@ -134,6 +134,18 @@ async def test_a_viewer_that_has_paused_comes_back_to_what_is_live(demo: Serve, 
     await expect(page.part("stat-latency")).to_have_text(BELOW_3_S)
 
 
+async def test_sound_without_a_picture_plays(serve: Start, visit: Open, ffmpeg: str) -> None:
+    server = await serve()
+    tone = ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "aac", "-f", "flv"]
+    async with running(ffmpeg, "-v", "error", *tone, server.rtmp_url("live/radio")):
+        page = await visit(server.url("/live/radio/"))
+        await page.is_in_state("playing")
+        await expect(page.part("way-flv").locator("input")).to_be_checked()
+        begin = (await look(page)).media_s
+        await page.page.wait_for_function("it => document.querySelector('video').currentTime > it", arg=begin + 2)
+        await expect(page.part("stat-fps")).to_have_text("\N{EN DASH}")
+
+
 async def test_viewers_are_listed_while_they_watch(serve: Start, visit: Open, ffmpeg: str) -> None:
     server = await serve()
     async with running(*publish(ffmpeg, server.rtmp_url("live/cam"))):

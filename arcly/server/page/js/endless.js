@@ -100,10 +100,13 @@ class Endless {
     const { Events, ErrorTypes } = this.#mpegts;
     const player = this.#mpegts.createPlayer({ ...this.#stream, isLive: true }, CONFIG);
     this.#player = player;
-    player.on(Events.ERROR, (/** @type {string} */ type, /** @type {string} */ detail, /** @type {any} */ info) => {
-      const fault = type === ErrorTypes.MEDIA_ERROR ? "media" : "network";
-      this.#onFault(fault, info?.code > 0 ? `status ${info.code}` : detail);
-    });
+    player.on(
+      Events.ERROR,
+      (/** @type {string} */ type, /** @type {string} */ detail, /** @type {any} */ info) => {
+        const fault = type === ErrorTypes.MEDIA_ERROR ? "media" : "network";
+        this.#onFault(fault, info?.code > 0 ? `status ${info.code}` : detail);
+      },
+    );
     player.attachMediaElement(this.#video);
     player.load();
     this.#firstMediaTimer = setTimeout(() => this.#onNothing(), FIRST_MEDIA_WITHIN_MS);

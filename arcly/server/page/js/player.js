@@ -172,7 +172,9 @@ export class Player {
     const able = all.filter(({ way, why }) => why === "" && !this.#refused.has(way));
     const best = able.find(({ way }) => way === this.#wish) ?? able[0] ?? all[all.length - 1];
     this.#way = best.way;
-    const notes = [...this.#refused].map(([way, why]) => `${WAY_NAMES[way]} did not play (${why}).`);
+    const notes = [...this.#refused].map(
+      ([way, why]) => `${WAY_NAMES[way]} did not play (${why}).`,
+    );
     this.#ways.render(all, best.way, notes.join(" "));
     return best;
   }
@@ -350,7 +352,8 @@ function showLinks(target, hls, listeners) {
   setText(part("url-ffplay"), `ffplay ${url}`);
   const rtmp = listeners?.rtmp;
   setVisible(part("link-rtmp"), Boolean(rtmp));
-  if (rtmp) setText(part("url-rtmp"), `rtmp://${location.hostname}:${rtmp.port}/${streamKey(target)}`);
+  if (rtmp)
+    setText(part("url-rtmp"), `rtmp://${location.hostname}:${rtmp.port}/${streamKey(target)}`);
 }
 
 /** @param {import("./format.js").Track[]} tracks */

@@ -1,7 +1,7 @@
 // What the viewer's side of the stream looks like, once a second.
 //
 // A stall is the <video> running out of media after it has begun, whatever the reason; what follows
-// a jump is none.
+// a jump or a new connection is none.
 
 import { part, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
@@ -30,13 +30,21 @@ export class PlayerStats {
   #frames = [];
   #stalls = 0;
   #began = 0; // when it first played; 0: not yet
+  #plays = false; // with the media that are loaded now
 
   /** @param {HTMLVideoElement} video */
   constructor(video) {
     this.#video = video;
-    video.addEventListener("playing", () => (this.#began ||= performance.now()));
+    video.addEventListener("playing", () => {
+      this.#began ||= performance.now();
+      this.#plays = true;
+    });
+    video.addEventListener("emptied", () => {
+      this.#plays = false;
+      this.#frames = []; // the browser counts anew
+    });
     video.addEventListener("waiting", () => {
-      if (this.#source && this.#began > 0 && !video.seeking) this.#stalls++;
+      if (this.#source && this.#plays && !video.seeking) this.#stalls++;
     });
   }
 
@@ -45,6 +53,7 @@ export class PlayerStats {
     this.#source = source;
     this.#frames = [];
     this.#stalls = this.#began = 0;
+    this.#plays = false;
   }
 
   stop() {
@@ -82,7 +91,7 @@ export class PlayerStats {
     this.#frames.push({ total, atMs: performance.now() });
     if (this.#frames.length > FRAME_SAMPLES) this.#frames.shift();
     const [first, last] = [this.#frames[0], this.#frames[this.#frames.length - 1]];
-    if (last.atMs === first.atMs) return null;
+    if (this.#video.videoWidth === 0 || last.atMs === first.atMs) return null;
     return Math.round(((last.total - first.total) * 1000) / (last.atMs - first.atMs));
   }
 }

@@ -96,7 +96,10 @@ class Row {
   update({ since_ms, bytes, dropped, lag_frames }, serverNowMs) {
     const nowMs = performance.now();
     this.#set("viewer-since", format.duration(serverNowMs - since_ms));
-    this.#set("viewer-bitrate", format.bitrate(((bytes - this.#bytes) * 8000) / (nowMs - this.#atMs)));
+    this.#set(
+      "viewer-bitrate",
+      format.bitrate(((bytes - this.#bytes) * 8000) / (nowMs - this.#atMs)),
+    );
     this.#set("viewer-lag", format.frames(lag_frames));
     this.#set("viewer-skipped", format.count(dropped));
     [this.#bytes, this.#atMs] = [bytes, nowMs];
@@ -118,7 +121,10 @@ function note(total, shown, overHls) {
 /** @param {string} key @returns {Promise<Answer>} */
 async function ask(key) {
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-  const response = await fetch(`/api/viewers?stream=${encodeURIComponent(key)}`, { cache: "no-store", signal });
+  const response = await fetch(`/api/viewers?stream=${encodeURIComponent(key)}`, {
+    cache: "no-store",
+    signal,
+  });
   if (!response.ok) throw new Error(`status ${response.status}`);
   return response.json();
 }

@@ -36,7 +36,9 @@ function whyNot(way, tracks) {
   if (!("MediaSource" in globalThis)) return `${name} needs Media Source Extensions.`;
   const strange = tracks.filter(({ kind, codec }) => kind !== "data" && !CODECS[way].has(codec));
   if (strange.length > 0) return `No player for ${format.codecs(strange)} in ${name}.`;
-  const several = ["video", "audio"].find((it) => tracks.filter(({ kind }) => kind === it).length > 1);
+  const several = ["video", "audio"].find(
+    (it) => tracks.filter(({ kind }) => kind === it).length > 1,
+  );
   return several && way === "flv" ? `No player for several ${several} tracks in FLV.` : "";
 }
 
