@@ -19,7 +19,7 @@ class Viewer:
     """What it watches."""
 
     protocol: str
-    """How: `rtmp`, `http-flv`, `http-ts`, `http-mp4`."""
+    """How: `rtmp`, `http-flv`, `http-ts`, `http-mp4`, or `ws-flv`, `ws-ts`, `ws-mp4` over WebSocket."""
 
     peer: str
     """Its address, `192.0.2.1:51234`."""

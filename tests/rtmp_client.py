@@ -145,7 +145,7 @@ class RtmpClient:
         """The information objects of every onStatus so far."""
         self._their_chunk_bytes = 128
         self._transaction = 0
-        self._unfinished: dict[int, tuple[int, int, bytearray]] = {}
+        self._unfinished: dict[int, tuple[bytes, bytearray]] = {}
 
     @classmethod
     async def dial(cls, address: tuple[str, int], **options: Any) -> RtmpClient:
@@ -221,18 +221,34 @@ class RtmpClient:
         return str(self.statuses[known]["code"])
 
     async def receive(self) -> Message:
-        """Wait for the next whole message. Reads what a server writes: headers of type 0 and 3."""
+        """Wait for the next whole message. Reads what a server writes: headers of type 0 and 3, times below 2^24."""
         while True:
             first = (await self.reader.readexactly(1))[0]
             kind, chunk_stream = first >> 6, first & 0x3F
             assert kind in (0, 3), f"chunk header of type {kind}"
             if kind == 0:
-                head = await self.reader.readexactly(11)
-                self._unfinished[chunk_stream] = (int.from_bytes(head[3:6]), head[6], bytearray())
-            length, type_id, body = self._unfinished[chunk_stream]
+                self._unfinished[chunk_stream] = (await self.reader.readexactly(11), bytearray())
+            head, body = self._unfinished[chunk_stream]
+            length = int.from_bytes(head[3:6])
             body += await self.reader.readexactly(min(self._their_chunk_bytes, length - len(body)))
             if len(body) == length:
-                return self._note(Message(type_id, bytes(body)))
+                time_ms, stream_id = int.from_bytes(head[:3]), int.from_bytes(head[7:], "little")
+                return self._note(Message(head[6], bytes(body), time_ms, stream_id))
+
+    async def picture(self) -> Message:
+        """Wait for the next picture."""
+        while True:
+            message = await self.receive()
+            if message.type_id == VIDEO and not message.is_configuration:
+                return message
+
+    async def play(self, name: str, stream_id: int | None = None) -> int:
+        """Play on a message stream, by default a new one; fails when the server refuses. Returns the stream's id."""
+        stream_id = stream_id or await self.create_stream()
+        await self.send(command("play", 0, None, name, stream_id=stream_id))
+        assert await self.status() == "NetStream.Play.Reset", self.statuses[-1]
+        assert await self.status() == "NetStream.Play.Start", self.statuses[-1]
+        return stream_id
 
     def _note(self, message: Message) -> Message:
         if message.type_id == SET_CHUNK_SIZE:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 from conftest import Server, eventually, run, running, serving
+from rtmp_client import AUDIO, VIDEO, RtmpClient, command
 from test_http_live import Tokens, live
+from test_tls import issue
+
+import arcly
 
 
 def frames(output: bytes, stream: int) -> list[list[str]]:
@@ -72,3 +79,86 @@ async def test_who_may_not_play_is_told(ffmpeg: str, clip: Callable[..., Path], 
 async def test_a_missing_stream_is_refused(server: Server, ffmpeg: str) -> None:
     read = await run(ffmpeg, "-v", "error", "-i", server.rtmp_url("live/nothing"), "-f", "null", "-", deadline_s=20)
     assert read.returncode != 0
+
+
+async def test_a_player_may_use_any_message_stream(server: Server, ffmpeg: str, clip: Callable[..., Path]) -> None:
+    async with live(server, ffmpeg, clip()), await RtmpClient.dial(server.rtmp.address) as client:
+        await client.connect()
+        ids = [await client.create_stream() for _ in range(3)]
+        assert await client.play("cam", ids[2]) == ids[2] != 1
+        first = await client.picture()
+        assert first.is_key_frame
+        for picture in [first, *[await client.picture() for _ in range(50)]]:
+            assert picture.stream_id == ids[2]
+
+
+async def test_a_second_play_at_a_time_is_refused_and_the_first_goes_on(
+    server: Server, ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    async with live(server, ffmpeg, clip()), await RtmpClient.dial(server.rtmp.address) as client:
+        await client.connect()
+        await client.play("cam")
+        second = await client.create_stream()
+        await client.send(command("play", 0, None, "cam", stream_id=second))
+        assert await client.status() == "NetStream.Play.StreamNotFound"
+        assert "one stream at a time" in client.statuses[-1]["description"]
+        assert [(await client.picture()).stream_id for _ in range(30)] == [1] * 30
+
+
+@pytest.mark.parametrize("how", ["closeStream", "deleteStream", "play"])
+async def test_a_player_that_leaves_a_stream_may_play_another_at_once(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], how: str
+) -> None:
+    """What it asks for while the pump still has it is done as soon as the pump has let it go."""
+    async with live(server, ffmpeg, clip()), await RtmpClient.dial(server.rtmp.address) as client:
+        await client.connect()
+        for _ in range(3):
+            stream_id = await client.play("cam")
+            assert (await client.picture()).is_key_frame
+            await client.picture()
+            match how:
+                case "closeStream":
+                    await client.send(command("closeStream", 0, None, stream_id=stream_id))
+                    await client.play("cam", stream_id)
+                case "deleteStream":
+                    await client.send(command("deleteStream", 0, None, stream_id))
+                    stream_id = await client.play("cam")
+                case "play":
+                    await client.play("cam", stream_id)
+            assert (await client.picture()).is_key_frame
+            assert len(server.rtmp.list_viewers()) == 1
+            await client.send(command("deleteStream", 0, None, stream_id))
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["rtmp", "rtmps"])
+async def test_a_paused_player_gets_nothing_and_goes_on_with_a_key_picture(
+    ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, encrypted: bool
+) -> None:
+    authority = trustme.CA()
+    rtmps = arcly.RtmpHandler("127.0.0.1:0", tls=issue(authority, tmp_path)) if encrypted else None
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    options = {"ssl": context} if encrypted else {}
+    plain = arcly.RtmpHandler("127.0.0.1:0")
+    http = arcly.HttpOrigin("127.0.0.1:0")
+    parts = [plain, http] if rtmps is None else [plain, http, rtmps]
+    async with arcly.Engine(*parts) as engine, live(server := Server(engine, plain, http), ffmpeg, clip()):
+        address = (rtmps or plain).address
+        assert address is not None
+        async with await RtmpClient.dial(address, **options) as client:
+            await client.connect()
+            stream_id = await client.play("cam")
+            assert (await client.picture()).is_key_frame
+            await client.send(command("pause", 0, None, True, 0, stream_id=stream_id))
+            assert await client.status() == "NetStream.Pause.Notify"
+            await client.settled()
+            stream = server.stream("live/cam")
+            assert stream is not None
+            pictures = stream.stats.video_frames
+            await eventually(lambda: stream.stats.video_frames >= pictures + 30, what="pictures that it does not want")
+            await client.send(command("pause", 0, None, False, 0, stream_id=stream_id))
+            while not client.statuses or client.statuses[-1]["code"] != "NetStream.Unpause.Notify":
+                assert (await client.receive()).type_id not in (AUDIO, VIDEO), "it is paused"
+            async with asyncio.timeout(20):
+                assert (await client.picture()).is_key_frame
+                await client.picture()

@@ -5,3 +5,4 @@
 //! that may be hostile: nothing here panics on it, and everything that is kept has a limit.
 
 pub mod rtmp;
+pub mod websocket;

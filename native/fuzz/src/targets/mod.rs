@@ -28,6 +28,7 @@ mod sei;
 mod ts_demux;
 mod vp8;
 mod vp9;
+mod websocket;
 
 use crate::mutate::{Edit, Input};
 
@@ -61,6 +62,7 @@ pub const ALL: &[Target] = &[
     ts_demux::TARGET,
     vp8::TARGET,
     vp9::TARGET,
+    websocket::TARGET,
 ];
 
 /// A parser or a state machine under test.
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 28] = [
+    const REQUIRED: [&str; 29] = [
         "aac",
         "ac3",
         "amf0",
@@ -111,6 +113,7 @@ mod tests {
         "ts_demux",
         "vp8",
         "vp9",
+        "websocket",
     ];
 
     #[test]

@@ -10,7 +10,7 @@ use arcly_bus::{Read, Subscription, WakeSlot};
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 
-use super::{list::Entry, packets::PacketLog};
+use super::{line::Wants, list::Entry, packets::PacketLog};
 
 /// An endless body. It holds its place in the log only; hyper asks for more when the peer has taken what it got.
 pub(crate) struct PacketBody {
@@ -21,6 +21,7 @@ pub(crate) struct PacketBody {
     has_header: bool,
     /// Waits behind a header.
     next: Option<Bytes>,
+    wants: Wants,
     entry: Entry,
     _counted: arcly_bus::Viewer,
     /// Keeps the packets coming.
@@ -35,10 +36,25 @@ impl PacketBody {
             slot: None,
             has_header: false,
             next: None,
+            wants: Wants::default(),
             entry,
             _counted: counted,
             _lease: lease,
         }
+    }
+
+    /// Goes on at the newest key picture, with what is wanted.
+    pub(crate) fn want(&mut self, wants: Wants) {
+        if self.wants != wants {
+            self.wants = wants;
+            self.cursor = self.packets.join_for(wants);
+            (self.has_header, self.next) = (false, None);
+        }
+    }
+
+    /// What tells the viewer, in the framing of these packets, that this was all.
+    pub(crate) fn end(&self) -> Bytes {
+        self.packets.framing.end()
     }
 
     fn look(&mut self) -> Poll<Option<Bytes>> {
@@ -47,6 +63,9 @@ impl PacketBody {
         }
         if self.entry.0.is_kicked() {
             return Poll::Ready(None);
+        }
+        if self.wants.paused {
+            return if self.packets.log().is_closed() { Poll::Ready(None) } else { Poll::Pending };
         }
         let batch = match self.cursor.read(1) {
             Read::Frames(batch) => batch,

@@ -95,10 +95,10 @@ impl Ticket {
     }
 
     /// The same packets as the body of a response, for a connection that has to be encrypted or shared.
-    pub(crate) fn body(self, container: Container) -> Result<PacketBody, PlayError> {
+    pub(crate) fn body(self, container: Container, framing: Framing) -> Result<PacketBody, PlayError> {
         let Self { egress, log, entry, counted } = self;
         let channel =
-            egress.channel(&mut egress.lock(), &log, container, Framing::Bare).map_err(|_| PlayError::NoDescriptors)?;
+            egress.channel(&mut egress.lock(), &log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
         Ok(PacketBody::new(&channel.packets, entry, counted, channel.lease))
     }
 }

@@ -10,6 +10,8 @@ use arcly_pack::{
 };
 use arcly_wire::rtmp;
 
+use super::Framing;
+
 /// A container that is written without an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Container {
@@ -43,13 +45,16 @@ impl Container {
         }
     }
 
-    /// How its viewers are called in lists and events.
-    pub fn protocol(self) -> &'static str {
-        match self {
-            Self::Ts => "http-ts",
-            Self::Flv => "http-flv",
-            Self::Mp4 => "http-mp4",
-            Self::Rtmp => "rtmp",
+    /// How its viewers are called in lists and events, and when one asks whether it may play.
+    pub(crate) fn protocol(self, framing: Framing) -> &'static str {
+        match (self, framing) {
+            (Self::Ts, Framing::WebSocket) => "ws-ts",
+            (Self::Ts, _) => "http-ts",
+            (Self::Flv, Framing::WebSocket) => "ws-flv",
+            (Self::Flv, _) => "http-flv",
+            (Self::Mp4, Framing::WebSocket) => "ws-mp4",
+            (Self::Mp4, _) => "http-mp4",
+            (Self::Rtmp, _) => "rtmp",
         }
     }
 

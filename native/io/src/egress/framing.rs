@@ -1,5 +1,9 @@
 //! What lies around the packets of a container on their way.
 
+use arcly_wire::{
+    rtmp,
+    websocket::{self, CloseCode},
+};
 use bytes::Bytes;
 
 /// What lies around packets.
@@ -9,6 +13,10 @@ pub(crate) enum Framing {
     Bare,
     /// Chunks of HTTP/1.1 (RFC 9112 §7.1), one for each packet.
     Chunked,
+    /// Messages of WebSocket (RFC 6455 §5.6), one for each packet.
+    WebSocket,
+    /// Messages of RTMP that are for this message stream, not for the first.
+    MessageStream(u32),
 }
 
 impl Framing {
@@ -21,14 +29,25 @@ impl Framing {
                 let size = format!("{:x}\r\n", packet.len());
                 Bytes::from([size.as_bytes(), packet, b"\r\n"].concat())
             }
+            Self::WebSocket => {
+                let mut message = Vec::with_capacity(websocket::HEADER_BYTES_MAX + packet.len());
+                websocket::put_binary(packet, &mut message);
+                message.into()
+            }
+            Self::MessageStream(stream_id) => {
+                let mut messages = packet.to_vec();
+                rtmp::egress::move_to_stream(&mut messages, stream_id);
+                messages.into()
+            }
         }
     }
 
     /// What tells a viewer that this was all.
     pub(crate) fn end(self) -> Bytes {
         match self {
-            Self::Bare => Bytes::new(),
+            Self::Bare | Self::MessageStream(_) => Bytes::new(),
             Self::Chunked => Bytes::from_static(b"0\r\n\r\n"),
+            Self::WebSocket => websocket::close(CloseCode::Normal),
         }
     }
 }
@@ -36,6 +55,15 @@ impl Framing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packet_is_a_message_and_a_goodbye_is_the_end() {
+        assert_eq!(&Framing::WebSocket.wrap(&[7; 3])[..], b"\x82\x03\x07\x07\x07");
+        assert_eq!(
+            (&Framing::WebSocket.wrap(b"")[..], &Framing::WebSocket.end()[..]),
+            (&b""[..], &b"\x88\x02\x03\xe8"[..])
+        );
+    }
 
     #[test]
     fn a_packet_is_a_chunk_and_the_last_chunk_is_empty() {

@@ -9,14 +9,16 @@
 //! pump walks its viewers in one pass per picture (see `flush`), each with one system call from one list of slices. Measured: the number
 //! of writes is what costs (6 µs each), not their scheduling; and a task for each viewer costs half as much again.
 //!
-//! - `format`: frames to the bytes of a container; `framing`: what lies around them (HTTP chunks, or nothing);
+//! - `format`: frames to the bytes of a container; `framing`: what lies around them (HTTP chunks, WebSocket messages, or nothing);
 //! - `packets`: the log of packets, and what fills it;
 //! - `pump`, `viewer`, `flush`: the passes, one socket, and when a pass is due;
 //! - `poll`, `socket`: the two seams to the operating system;
+//! - `line`, `ears`: what viewers say, by way of a task that reads (RTMP) or heard by the pump (WebSocket);
 //! - `channel`: the life of one stream in one format; `list`: who watches; `body`: the same packets for TLS and HTTP/2.
 
 mod body;
 mod channel;
+mod ears;
 mod flush;
 mod format;
 mod framing;

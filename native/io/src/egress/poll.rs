@@ -9,6 +9,8 @@ pub(crate) struct Ready {
     pub(crate) token: u64,
     /// It has been reset or closed both ways.
     pub(crate) is_gone: bool,
+    /// It has something to read, where somebody listens.
+    pub(crate) is_readable: bool,
 }
 
 #[cfg(target_os = "linux")]
@@ -34,8 +36,8 @@ mod linux {
     /// Events taken at once.
     const BATCH: usize = 256;
 
-    /// One edge-triggered set. A socket is added once and leaves when it is closed: no system call for a stall. Nobody asks whether
-    /// something can be read, so what a viewer sends wakes nobody and needs no buffer.
+    /// One edge-triggered set. A socket is added once and leaves when it is closed: no system call for a stall. Only of
+    /// viewers who are listened to (WebSocket) anybody asks whether something can be read: what others send wakes nobody.
     pub(crate) struct Poller {
         set: AsyncFd<OwnedFd>,
     }
@@ -47,9 +49,11 @@ mod linux {
             Ok(Self { set: unsafe { AsyncFd::register_with_interest(set, Interest::READABLE) }? })
         }
 
-        pub(crate) fn add(&self, socket: &TcpStream, token: u64) -> io::Result<()> {
+        pub(crate) fn add(&self, socket: &TcpStream, token: u64, listens: bool) -> io::Result<()> {
             // Not RDHUP: who closes its half after the request may still read. Who is gone answers the next write with a reset.
-            Ok(epoll::add(self.set.get_ref(), socket, EventData::new_u64(token), EventFlags::OUT | EventFlags::ET)?)
+            let input = if listens { EventFlags::IN } else { EventFlags::empty() };
+            let flags = EventFlags::OUT | EventFlags::ET | input;
+            Ok(epoll::add(self.set.get_ref(), socket, EventData::new_u64(token), flags)?)
         }
 
         /// Waits until something has happened, and appends all that has. Nothing is lost when the future is dropped.
@@ -72,8 +76,11 @@ mod linux {
                 Err(error) => return Err(error.into()),
             }
         };
-        let is_gone = |flags: EventFlags| flags.intersects(EventFlags::ERR | EventFlags::HUP);
-        out.extend(events.iter().map(|event| Ready { token: event.data.u64(), is_gone: is_gone(event.flags) }));
+        out.extend(events.iter().map(|event| {
+            let flags = event.flags;
+            let is_gone = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+            Ready { token: event.data.u64(), is_gone, is_readable: flags.contains(EventFlags::IN) }
+        }));
         Ok(events.len())
     }
 }
@@ -97,7 +104,7 @@ mod portable {
             Ok(Self { tokens: Mutex::default() })
         }
 
-        pub(crate) fn add(&self, _: &TcpStream, token: u64) -> io::Result<()> {
+        pub(crate) fn add(&self, _: &TcpStream, token: u64, _: bool) -> io::Result<()> {
             self.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(token);
             Ok(())
         }
@@ -105,7 +112,7 @@ mod portable {
         pub(crate) async fn ready(&mut self, out: &mut Vec<Ready>) -> io::Result<()> {
             tokio::time::sleep(EVERY).await;
             let tokens = self.tokens.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-            out.extend(tokens.iter().map(|&token| Ready { token, is_gone: false }));
+            out.extend(tokens.iter().map(|&token| Ready { token, is_gone: false, is_readable: true }));
             Ok(())
         }
     }

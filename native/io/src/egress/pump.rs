@@ -145,7 +145,7 @@ impl Pump {
         });
         // Not fatal: the kernel then keeps what it keeps by itself.
         let _ = bound_unsent(viewer.socket(), self.options.unsent_max);
-        let added = self.poller.add(viewer.socket(), place as u64);
+        let added = self.poller.add(viewer.socket(), place as u64, viewer.is_listened_to());
         if let Some(slot) = self.places.get_mut(place) {
             *slot = Some(viewer);
         }
@@ -158,13 +158,14 @@ impl Pump {
     /// Serves those of whom the poller has heard.
     pub(crate) fn serve_ready(&mut self) {
         let now = Instant::now();
-        for Ready { token, is_gone } in std::mem::take(&mut self.ready) {
+        for Ready { token, is_gone, is_readable } in std::mem::take(&mut self.ready) {
             let place = usize::try_from(token).unwrap_or(usize::MAX);
             // Who has left meanwhile has perhaps given its place to another; being served once more harms nobody.
             let Some(Some(viewer)) = self.places.get_mut(place) else { continue };
+            let has_answers = is_readable && viewer.hear();
             if is_gone {
                 self.remove(place, End::Gone);
-            } else if viewer.is_blocked() {
+            } else if viewer.is_blocked() || has_answers {
                 viewer.unblock();
                 self.serve(place, None, now);
             }

@@ -27,6 +27,17 @@ pub(crate) fn send(mut socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result
     socket.write_vectored(slices)
 }
 
+/// Reads what has come; [`io::ErrorKind::WouldBlock`] when nothing has, 0 when nothing more will.
+pub(crate) fn receive(mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    use std::io::Read;
+    loop {
+        match socket.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
 /// Bounds the bytes that the kernel keeps for a peer and has not sent yet (tcp(7), `TCP_NOTSENT_LOWAT`). What is in flight is not
 /// bounded by it, so it costs no throughput on long ways, as a smaller send buffer would.
 #[cfg(target_os = "linux")]

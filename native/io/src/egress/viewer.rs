@@ -11,7 +11,8 @@ use arcly_bus::{Frame, Read, Subscription, TrackId};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    EgressOptions,
+    EgressOptions, Framing,
+    ears::Ears,
     line::{Line, News, Wants},
     list::Entry,
     packets::PacketLog,
@@ -51,6 +52,8 @@ pub(crate) struct Viewer {
     entry: Entry,
     _counted: arcly_bus::Viewer,
     line: Option<Arc<Line>>,
+    /// Of a viewer whom the pump itself listens to.
+    ears: Option<Box<Ears>>,
     wants: Wants,
     leaves: bool,
 }
@@ -125,6 +128,7 @@ impl Viewer {
             entry,
             _counted: counted,
             line,
+            ears: (packets.framing == Framing::WebSocket).then(Box::default),
             wants: Wants::default(),
             leaves: false,
         }
@@ -147,6 +151,16 @@ impl Viewer {
 
     pub(crate) fn unblock(&mut self) {
         self.blocked = false;
+    }
+
+    /// Whether what it sends is read here.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.ears.is_some()
+    }
+
+    /// Reads what it has sent; whether there is something to be done about it.
+    pub(crate) fn hear(&mut self) -> bool {
+        self.ears.as_mut().is_some_and(|ears| ears.hear(&self.socket))
     }
 
     /// Writes what waits, until nothing does or the socket takes no more.
@@ -184,6 +198,12 @@ impl Viewer {
 
     /// Takes news in, between two packets.
     fn take_news(&mut self, packets: &PacketLog) {
+        if let Some(ears) = self.ears.as_mut().filter(|_| self.offset == 0) {
+            while let Some(answer) = ears.take_answer() {
+                self.front = join(&self.front, &answer);
+            }
+            self.leaves |= ears.is_closed();
+        }
         let Some(line) = self.line.as_ref().filter(|line| self.offset == 0 && line.has_news()) else { return };
         let News { said, wants, leaves } = line.take_news();
         self.leaves |= leaves;

@@ -22,15 +22,20 @@ pub(crate) struct Lent(Arc<Shared>);
 #[derive(Clone)]
 pub(crate) struct Owner(Arc<Shared>);
 
+/// What a connection does once it speaks HTTP no more.
+type Then = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 struct Shared {
     /// None once it was taken. Locked by one task only.
     connection: Mutex<Option<Connection>>,
     taken: Notify,
+    then: Mutex<Option<Then>>,
 }
 
 /// Lends `connection` to whoever gets the first; the second can take it back.
 pub(crate) fn lend(connection: Connection) -> (Lent, Owner) {
-    let shared = Arc::new(Shared { connection: Mutex::new(Some(connection)), taken: Notify::new() });
+    let shared =
+        Arc::new(Shared { connection: Mutex::new(Some(connection)), taken: Notify::new(), then: Mutex::default() });
     (Lent(shared.clone()), Owner(shared))
 }
 
@@ -51,6 +56,16 @@ impl Owner {
                 None
             }
         }
+    }
+
+    /// Leaves it to the task of the connection to go on with this, when hyper has done its part of an upgrade.
+    pub(crate) fn leave(&self, then: impl Future<Output = ()> + Send + 'static) {
+        *self.0.then.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(then));
+    }
+
+    /// What was left to the task of the connection.
+    pub(crate) fn left(&self) -> Option<Then> {
+        self.0.then.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Resolves when it was taken: hyper has nothing to do any more.

@@ -1,4 +1,4 @@
-//! Endless answers: `/<app>/<stream>.flv`, `.ts` and `.mp4`.
+//! Endless answers: `/<app>/<stream>.flv`, `.ts` and `.mp4`, in chunks of HTTP or as messages of WebSocket.
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
@@ -14,6 +14,7 @@ use crate::{
         lent::Owner,
         origin::decode,
         response::{Body, Unsaid, denied, endless, error, method_not_allowed, options},
+        websocket,
     },
     play::ask,
 };
@@ -42,7 +43,7 @@ impl Live {
         self,
         egress: &Arc<Egress>,
         gate: Option<&Inbox>,
-        request: &Request<Incoming>,
+        request: &mut Request<Incoming>,
         peer: SocketAddr,
         owner: &Owner,
     ) -> Response<Body> {
@@ -51,9 +52,14 @@ impl Live {
             Method::OPTIONS => return options(),
             _ => return method_not_allowed(),
         }
+        let proof = match websocket::asked(request) {
+            Ok(proof) => proof,
+            Err(refusal) => return *refusal,
+        };
+        let framing = if proof.is_some() { Framing::WebSocket } else { Framing::Chunked };
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let agent = text(header::USER_AGENT).to_owned();
-        let (protocol, content_type) = (self.container.protocol(), self.container.content_type());
+        let (protocol, content_type) = (self.container.protocol(framing), self.container.content_type());
         if let Some(inbox) = gate {
             let (query, authorization) = (request.uri().query().unwrap_or_default(), text(header::AUTHORIZATION));
             let (query, authorization) = (query.to_owned(), authorization.to_owned());
@@ -70,23 +76,26 @@ impl Live {
             Ok(ticket) => ticket,
             Err(error) => return refused(&error),
         };
+        if let Some(proof) = proof {
+            return websocket::switch(ticket, self.container, &proof, request, owner).await;
+        }
         // Chunks are of HTTP/1.1; before it the end of the connection is the end, and hyper does that.
         if request.version() == Version::HTTP_11
             && let Some(socket) = owner.take()
         {
             let head = head(content_type);
             // Nobody is left who could be told of a failure: the connection ends by it.
-            let _ = ticket.play(self.container, Framing::Chunked, socket, head, None);
+            let _ = ticket.play(self.container, framing, socket, head, None);
             return std::future::pending().await;
         }
-        match ticket.body(self.container) {
+        match ticket.body(self.container, Framing::Bare) {
             Ok(body) => endless(body.boxed(), content_type, CACHE),
             Err(error) => refused(&error),
         }
     }
 }
 
-fn refused(refusal: &PlayError) -> Response<Body> {
+pub(crate) fn refused(refusal: &PlayError) -> Response<Body> {
     error(
         StatusCode::SERVICE_UNAVAILABLE,
         match refusal {

@@ -6,6 +6,7 @@ mod live;
 mod origin;
 pub(crate) mod response;
 mod server;
+mod websocket;
 
 pub use origin::Origin;
 pub use server::{HttpListener, HttpOptions};

@@ -143,17 +143,25 @@ async fn serve(stream: Connection, peer: SocketAddr, stop: CancellationToken, si
         .max_header_list_size(HEADER_BYTES_MAX as u32)
         .keep_alive_interval(HTTP2_PING)
         .keep_alive_timeout(HTTP2_PING);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // What a client does wrong ends its own connection and is nobody's news.
     tokio::select! {
-        _ = connection.as_mut() => return,
+        _ = connection.as_mut() => {}
         () = owner.taken() => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                _ = connection => {}
+                () = owner.taken() => return,
+            }
+        }
     }
-    tokio::select! {
-        _ = connection => {}
-        () = owner.taken() => {}
+    if let Some(then) = owner.left() {
+        tokio::select! {
+            () = then => {}
+            () = stop.cancelled() => {}
+        }
     }
 }
 
@@ -175,12 +183,12 @@ impl Site {
         hls::server::serve(output, file, query, gate).await
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, owner: &Owner) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr, owner: &Owner) -> Response<Body> {
         if let Some((key, container)) = live_path(request.uri().path())
             && let Some(log) = self.origin.live(&key)
         {
             let live = Live { key, log, container };
-            return live.answer(&self.egress, self.gate.as_deref(), &request, peer, owner).await;
+            return live.answer(&self.egress, self.gate.as_deref(), &mut request, peer, owner).await;
         }
         match (media_path(request.uri().path()), &self.app) {
             (Some((key, file)), _) => match *request.method() {

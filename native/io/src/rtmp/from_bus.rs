@@ -3,7 +3,7 @@
 use std::{io, net::TcpStream as StdStream, pin::Pin, sync::Arc};
 
 use arcly_bus::{Log, StreamKey};
-use arcly_wire::rtmp::PlayChange;
+use arcly_wire::rtmp::{PlayChange, egress::STREAM_ID};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use socket2::SockRef;
@@ -21,6 +21,7 @@ pub(crate) struct Play {
     pub(crate) key: StreamKey,
     state: State,
     wants: Wants,
+    is_leaving: bool,
 }
 
 enum State {
@@ -46,23 +47,26 @@ impl Play {
     pub(crate) fn ask(stream_id: u32, asked: PlayAsk, inbox: Arc<Inbox>) -> Self {
         let key = asked.key.clone();
         let asking = Box::pin(async move { ask(&inbox, asked).await });
-        Self { stream_id, key, state: State::Asking(asking), wants: Wants::default() }
+        Self { stream_id, key, state: State::Asking(asking), wants: Wants::default(), is_leaving: false }
     }
 
     /// Begins to write, behind all that was written to `stream` until now.
     pub(crate) fn begin(&mut self, ticket: Ticket, stream: &Stream) -> io::Result<()> {
         let refused = |_| io::Error::other("no more descriptors");
+        // Nearly every player plays on the first message stream: those of others have their own packets.
+        let framing = match self.stream_id {
+            STREAM_ID => Framing::Bare,
+            other => Framing::MessageStream(other),
+        };
         self.state = match stream {
             Stream::Plain(socket) => {
                 let line = Arc::new(Line::default());
                 // The same socket twice: we read and wait for input, the pump writes and waits for room.
                 let socket: StdStream = SockRef::from(socket).try_clone()?.into();
-                ticket
-                    .play(Container::Rtmp, Framing::Bare, socket, Bytes::new(), Some(line.clone()))
-                    .map_err(refused)?;
+                ticket.play(Container::Rtmp, framing, socket, Bytes::new(), Some(line.clone())).map_err(refused)?;
                 State::Pumped(line)
             }
-            Stream::Tls(_) => State::Copied(Box::new(ticket.body(Container::Rtmp).map_err(refused)?)),
+            Stream::Tls(_) => State::Copied(Box::new(ticket.body(Container::Rtmp, framing).map_err(refused)?)),
         };
         Ok(())
     }
@@ -75,21 +79,29 @@ impl Play {
         }
     }
 
-    /// The viewer wants something else. An encrypted one gets what it gets.
+    /// The viewer wants something else.
     pub(crate) fn change(&mut self, change: PlayChange) {
         match change {
             PlayChange::Paused(paused) => self.wants.paused = paused,
             PlayChange::Audio(audio) => self.wants.audio = audio,
             PlayChange::Video(video) => self.wants.video = video,
         }
-        if let Some(line) = self.line() {
-            line.want(self.wants);
+        match &mut self.state {
+            State::Asking(_) => {}
+            State::Pumped(line) => line.want(self.wants),
+            State::Copied(body) => body.want(self.wants),
         }
     }
 
     /// The viewer wants no more; whether the play is over at once. Else it is when the pump says so.
-    pub(crate) fn leave(&self) -> bool {
+    pub(crate) fn leave(&mut self) -> bool {
+        self.is_leaving = true;
         self.line().inspect(|line| line.leave()).is_none()
+    }
+
+    /// Whether it goes on only until the pump has noticed.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
     }
 
     /// What comes next. Nothing is lost when the future is dropped.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use arcly_bus::StreamKey;
-use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn, egress::STREAM_ID};
+use arcly_wire::rtmp::{Event, Limits, PublishRejection, ServerConn};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     runtime::Handle,
@@ -222,8 +222,10 @@ struct Connection {
     open_questions: usize,
     publishing: HashMap<u32, ToBus>,
     egress: Arc<Egress>,
-    /// At most one: players that want two streams make two connections.
+    /// At most one: two pumps on one socket would write into each other's messages. Players that want two streams make two connections.
     play: Option<Play>,
+    /// Asked for while the pump still has the one before, which the player has left.
+    next_play: Option<arcly_wire::rtmp::PlayRequest>,
     /// The peer was refused, or a publish was ended from our side.
     dismissed: bool,
     refusals: u32,
@@ -252,6 +254,7 @@ impl Connection {
             publishing: HashMap::new(),
             egress,
             play: None,
+            next_play: None,
             dismissed: false,
             refusals: 0,
             upstream: Arc::default(),
@@ -368,9 +371,7 @@ impl Connection {
                         play.change(change);
                     }
                 }
-                Event::PlayEnded { stream_id } => {
-                    self.play.take_if(|play| play.stream_id == stream_id && play.leave());
-                }
+                Event::PlayEnded { stream_id } => self.on_play_left(stream_id),
                 Event::PublishEnded { stream_id } => self.unpublish(stream_id, "the publisher ended the stream"),
             }
         }
@@ -392,12 +393,20 @@ impl Connection {
         self.inbox.push(Notice::Publish(request));
     }
 
+    fn on_play_left(&mut self, stream_id: u32) {
+        if self.next_play.take_if(|request| request.stream_id == stream_id).is_none() {
+            self.play.take_if(|play| play.stream_id == stream_id && play.leave());
+        }
+    }
+
     fn ask_to_play(&mut self, request: arcly_wire::rtmp::PlayRequest) {
         let stream_id = request.stream_id;
+        if self.next_play.is_none() && self.play.as_ref().is_some_and(Play::is_leaving) {
+            self.next_play = Some(request);
+            return;
+        }
         let refusal = match StreamKey::new(&request.app, &request.stream) {
             _ if self.play.is_some() => "a connection plays one stream at a time",
-            // The packets are the same for all viewers, and say which message stream they are for.
-            _ if stream_id != STREAM_ID => "streams are played on the first message stream",
             Err(_) => "no stream can have this name",
             Ok(key) => {
                 let (query, agent) = (request.query, self.agent.clone());
@@ -421,21 +430,32 @@ impl Connection {
             PlayEvent::Decided(decision) => self.on_play_decision(decision, stream).await,
             PlayEvent::Packet(packet) => write(stream, &packet).await,
             PlayEvent::Over(end) => {
-                let ended = self.play.take();
-                match end {
-                    ViewerEnd::Stream => {
-                        if let Some(play) = ended {
-                            self.machine.end_play(play.stream_id, "the stream has ended");
-                        }
-                        self.dismissed = true;
-                        Ok(())
-                    }
-                    ViewerEnd::Left => Ok(()),
-                    ViewerEnd::Gone | ViewerEnd::Kicked => Err(End::Closed),
-                    ViewerEnd::Slow => Err(End::Failed("the viewer was too slow".into())),
+                if let Some(play) = self.play.take() {
+                    self.on_play_over(play, end, stream).await?;
                 }
+                if let Some(next) = self.next_play.take() {
+                    self.ask_to_play(next);
+                }
+                Ok(())
             }
         }
+    }
+
+    async fn on_play_over(&mut self, play: Play, end: ViewerEnd, stream: &mut Stream) -> Result<(), End> {
+        match end {
+            ViewerEnd::Gone | ViewerEnd::Kicked => return Err(End::Closed),
+            ViewerEnd::Slow => return Err(End::Failed("the viewer was too slow".into())),
+            ViewerEnd::Stream | ViewerEnd::Left => {}
+        }
+        // What the pump was to say and did not, because it had ended.
+        if let Some(line) = play.line() {
+            write(stream, &line.take_news().said).await?;
+        }
+        if end == ViewerEnd::Stream {
+            self.machine.end_play(play.stream_id, "the stream has ended");
+            self.dismissed = true;
+        }
+        Ok(())
     }
 
     async fn on_play_decision(&mut self, decision: Decision, stream: &mut Stream) -> Result<(), End> {

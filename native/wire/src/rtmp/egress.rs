@@ -3,7 +3,7 @@
 //! Every message begins with a type 0 header and is written to message stream [`STREAM_ID`] in chunks of [`CHUNK_BYTES`], which
 //! [`ServerConn`](super::ServerConn) announces to each peer. So the bytes say all by themselves: a viewer may begin with any message,
 //! leave any out, and take what the machine has to say between two of them. A viewer that plays on another message stream needs other
-//! bytes in the first header only, see [`on_stream`].
+//! bytes in first headers only, see [`move_to_stream`].
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -53,13 +53,19 @@ pub fn chunked(kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &[u8]
     out.freeze()
 }
 
-/// What stands in the place of the first [`FIRST_HEADER_BYTES`] of a message for a viewer that plays on message stream `stream_id`;
-/// all that follows is the same. `None` for bytes that [`chunked`] did not make.
-pub fn on_stream(message: &[u8], stream_id: u32) -> Option<[u8; FIRST_HEADER_BYTES]> {
-    let mut header: [u8; FIRST_HEADER_BYTES] = *message.first_chunk()?;
-    // Little-endian, the only field of RTMP that is (§5.3.1.2.1).
-    header.last_chunk_mut::<4>().map(|id| *id = stream_id.to_le_bytes())?;
-    Some(header)
+/// Makes messages that [`chunked`] made be for message stream `stream_id`. What is behind bytes that it did not make stays as it is.
+pub fn move_to_stream(mut messages: &mut [u8], stream_id: u32) {
+    while let Some((header, rest)) = messages.split_first_chunk_mut::<FIRST_HEADER_BYTES>() {
+        let [_, t0, t1, t2, l0, l1, l2, _, id @ ..] = header;
+        // Little-endian, the only field of RTMP that is (§5.3.1.2.1).
+        *id = stream_id.to_le_bytes();
+        let is_extended = [*t0, *t1, *t2] == [0xff; 3];
+        let body_bytes = u32::from_be_bytes([0, *l0, *l1, *l2]) as usize;
+        let time_bytes = if is_extended { 4 } else { 0 };
+        let more_chunks = body_bytes.saturating_sub(1) / CHUNK_BYTES as usize;
+        let length = body_bytes + time_bytes + more_chunks * (1 + time_bytes);
+        messages = rest.get_mut(length..).unwrap_or_default();
+    }
 }
 
 /// How messages are cut.

@@ -62,14 +62,23 @@ fn viewer_may_begin_with_any_message_and_leave_any_out() {
 }
 
 #[test]
-fn another_message_stream_differs_in_the_first_header_only() {
-    let message = egress::chunked(MediaKind::Video, 7, b"hd", &pattern(100_000, 1));
-    let header = egress::on_stream(&message, 0x0102_0304).unwrap();
-    let bytes = [&header[..], &message[egress::FIRST_HEADER_BYTES..]].concat();
-    let [moved] = &read(&bytes)[..] else { panic!() };
-    let [original] = &read(&message)[..] else { panic!() };
-    assert_eq!(moved, &Message { stream_id: 0x0102_0304, ..original.clone() });
-    assert_eq!(egress::on_stream(b"short", 2), None);
+fn messages_can_be_moved_to_another_message_stream() {
+    let messages: Vec<_> =
+        [(7, 100_000), (0xff_ffff, 65_536), (0x100_0000, 65_534), (9, 65_535), (0x200_0000, 140_000)]
+            .iter()
+            .map(|&(time, length)| egress::chunked(MediaKind::Video, time, b"hd", &pattern(length, 1)))
+            .collect();
+    let mut moved = messages.concat();
+    egress::move_to_stream(&mut moved, 0x0102_0304);
+    let expected: Vec<_> = messages
+        .iter()
+        .flat_map(|message| read(message))
+        .map(|message| Message { stream_id: 0x0102_0304, ..message })
+        .collect();
+    assert_eq!(read(&moved), expected);
+    for cut in 0..20 {
+        egress::move_to_stream(&mut moved[..cut], 2);
+    }
 }
 
 #[test]
