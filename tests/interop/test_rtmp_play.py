@@ -112,10 +112,9 @@ async def test_a_player_that_leaves_a_stream_may_play_another_at_once(
     """What it asks for while the pump still has it is done as soon as the pump has let it go."""
     async with live(server, ffmpeg, clip()), await RtmpClient.dial(server.rtmp.address) as client:
         await client.connect()
+        stream_id = await client.play("cam")
+        assert (await client.picture()).is_key_frame
         for _ in range(3):
-            stream_id = await client.play("cam")
-            assert (await client.picture()).is_key_frame
-            await client.picture()
             match how:
                 case "closeStream":
                     await client.send(command("closeStream", 0, None, stream_id=stream_id))
@@ -127,7 +126,6 @@ async def test_a_player_that_leaves_a_stream_may_play_another_at_once(
                     await client.play("cam", stream_id)
             assert (await client.picture()).is_key_frame
             assert len(server.rtmp.list_viewers()) == 1
-            await client.send(command("deleteStream", 0, None, stream_id))
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["rtmp", "rtmps"])

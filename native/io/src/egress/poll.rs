@@ -36,7 +36,7 @@ mod linux {
     /// Events taken at once.
     const BATCH: usize = 256;
 
-    /// One edge-triggered set. A socket is added once and leaves when it is closed: no system call for a stall. Only of
+    /// One edge-triggered set. A socket is added once and leaves with its viewer: no system call for a stall. Only of
     /// viewers who are listened to (WebSocket) anybody asks whether something can be read: what others send wakes nobody.
     pub(crate) struct Poller {
         set: AsyncFd<OwnedFd>,
@@ -54,6 +54,11 @@ mod linux {
             let input = if listens { EventFlags::IN } else { EventFlags::empty() };
             let flags = EventFlags::OUT | EventFlags::ET | input;
             Ok(epoll::add(self.set.get_ref(), socket, EventData::new_u64(token), flags)?)
+        }
+
+        /// A socket of RTMP is also in the hands of who reads from it, so to close ours would leave it in the set, in the way of the next.
+        pub(crate) fn remove(&self, socket: &TcpStream, _: u64) {
+            let _ = epoll::delete(self.set.get_ref(), socket);
         }
 
         /// Waits until something has happened, and appends all that has. Nothing is lost when the future is dropped.
@@ -107,6 +112,10 @@ mod portable {
         pub(crate) fn add(&self, _: &TcpStream, token: u64, _: bool) -> io::Result<()> {
             self.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(token);
             Ok(())
+        }
+
+        pub(crate) fn remove(&self, _: &TcpStream, token: u64) {
+            self.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|&known| known != token);
         }
 
         pub(crate) async fn ready(&mut self, out: &mut Vec<Ready>) -> io::Result<()> {

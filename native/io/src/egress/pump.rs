@@ -260,9 +260,9 @@ impl Pump {
         }
     }
 
-    /// Its socket is closed by this, which also takes it out of the poller.
     fn remove(&mut self, place: usize, end: End) {
         if let Some(viewer) = self.places.get_mut(place).and_then(Option::take) {
+            self.poller.remove(viewer.socket(), place as u64);
             viewer.hang_up(end);
             self.free.push(place);
             self.load.fetch_sub(1, Relaxed);

@@ -1,0 +1,201 @@
+"""RTMP clients that people use besides the newest ffmpeg: rtmpdump, GStreamer, an old ffmpeg, nginx-rtmp; and Enhanced RTMP."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+from conftest import Server, eventually, missing, run, running
+from test_http_live import live
+from test_rtmp_relay import Nginx, assert_run_of, digest, free_port, nginx_folder, packets
+
+__all__ = ["nginx_folder"]
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program of Debian."""
+    found = shutil.which(name, path="/usr/bin:/usr/sbin:/usr/local/bin")
+    if found is None:
+        missing(f"{name} (on Debian: apt-get install {package})")
+    assert found is not None
+    return found
+
+
+async def assert_same_packets(ffmpeg: str, read: Path, source: Path, at_least: tuple[int, int] = (50, 50)) -> None:
+    """Assert that video and audio of `read` are those of `source`, without a hole."""
+    found, whole = await digest(ffmpeg, read), await digest(ffmpeg, source)
+    for kind, count in enumerate(at_least):
+        assert_run_of(packets(found, kind), packets(whole, kind), count)
+
+
+async def test_rtmpdump_plays(server: Server, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path) -> None:
+    rtmpdump = program("rtmpdump", "rtmpdump")
+    dumped = tmp_path / "dump.flv"
+    async with live(server, ffmpeg, clip()):
+        url = server.rtmp_url("live/cam")
+        async with running(rtmpdump, "-q", "--live", "-r", url, "-o", dumped) as dumping:
+            await eventually(lambda: dumped.exists() and dumped.stat().st_size > 800_000, what="it plays")
+            dumping.terminate()
+            await dumping.wait()
+    await assert_same_packets(ffmpeg, dumped, clip())
+
+
+async def test_the_ffmpeg_of_debian_publishes_and_plays(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    old = program("ffmpeg", "ffmpeg")
+    read = tmp_path / "read.flv"
+    async with live(server, old, clip()):
+        url = server.rtmp_url("live/cam")
+        played = await run(old, "-v", "error", "-i", url, "-t", "4", "-c", "copy", read)
+        assert played.returncode == 0, played.stderr
+    await assert_same_packets(ffmpeg, read, clip(), (90, 150))
+
+
+GST_SOURCE = (
+    "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 ! x264enc tune=zerolatency key-int-max=25"
+    " ! h264parse ! queue ! flvmux streamable=true name=mux audiotestsrc is-live=true ! voaacenc ! aacparse ! queue ! mux."
+)
+
+
+def gst(pipeline: str) -> list[str]:
+    """A pipeline of GStreamer, with all that it needs."""
+    launch = program("gst-launch-1.0", "gstreamer1.0-tools")
+    inspect = program("gst-inspect-1.0", "gstreamer1.0-tools")
+    for element in ("rtmp2sink", "rtmp2src", "flvmux", "x264enc", "voaacenc"):
+        if subprocess.run([inspect, "--exists", element], check=False).returncode != 0:
+            missing(f"GStreamer's {element} (on Debian: apt-get install gstreamer1.0-plugins-{{base,good,bad,ugly}})")
+    return [launch, "-q", *pipeline.split()]
+
+
+async def test_gstreamer_publishes(server: Server, ffmpeg: str, tmp_path: Path) -> None:
+    async with running(*gst(f"{GST_SOURCE} mux. ! rtmp2sink location={server.rtmp_url('live/cam')}")):
+        await eventually(lambda: (stream := server.stream("live/cam")) and len(stream.tracks) == 2, what="two tracks")
+        output = (await digest(ffmpeg, server.rtmp_url("live/cam"), "-t", "3")).decode()
+        assert len(packets(output.encode(), 0)) >= 70
+        assert len(packets(output.encode(), 1)) >= 100
+        played = await run(ffmpeg, "-v", "error", "-i", server.rtmp_url("live/cam"), "-t", "2", "-f", "null", "-")
+        assert (played.returncode, played.stderr) == (0, ""), "every picture can be decoded"
+
+
+async def test_gstreamer_plays(server: Server, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path) -> None:
+    played = tmp_path / "played.flv"
+    async with live(server, ffmpeg, clip()):
+        command = gst(f"rtmp2src location={server.rtmp_url('live/cam')} ! filesink location={played} buffer-mode=unbuffered")
+        async with running(*command):
+            await eventually(lambda: played.exists() and played.stat().st_size > 800_000, what="it plays")
+    await assert_same_packets(ffmpeg, played, clip())
+
+
+async def test_nginx_pulls(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], nginx_folder: Path, tmp_path: Path
+) -> None:
+    pulls = f"application pulled {{ live on; pull {server.rtmp_url('live/cam')} name=cam static; }}"
+    async with live(server, ffmpeg, clip()):
+        nginx = Nginx(nginx_folder, free_port(), applications=pulls)
+        await nginx.start()
+        try:
+            await eventually(lambda: server.rtmp.list_viewers(), what="nginx plays")
+            read = tmp_path / "read.flv"
+            played = await run(ffmpeg, "-v", "error", "-i", nginx.url("pulled/cam"), "-t", "4", "-c", "copy", read)
+            assert played.returncode == 0, played.stderr
+        finally:
+            await nginx.kill()
+    await assert_same_packets(ffmpeg, read, clip(), (60, 100))
+
+
+async def test_nginx_pushes(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], nginx_folder: Path, tmp_path: Path
+) -> None:
+    nginx = Nginx(nginx_folder, free_port(), applications=f"application out {{ live on; push {server.rtmp_url('live')}; }}")
+    await nginx.start()
+    try:
+        publish = [ffmpeg, "-v", "error", "-re", "-i", clip(), "-c", "copy", "-f", "flv", nginx.url("out/cam")]
+        async with running(*publish):
+            await eventually(lambda: (stream := server.stream("live/cam")) and len(stream.tracks) == 2, what="tracks")
+            read = tmp_path / "read.flv"
+            url = server.rtmp_url("live/cam")
+            played = await run(ffmpeg, "-v", "error", "-i", url, "-t", "4", "-c", "copy", read)
+            assert played.returncode == 0, played.stderr
+    finally:
+        await nginx.kill()
+    await assert_same_packets(ffmpeg, read, clip(), (60, 100))
+
+
+ENHANCED = {
+    "hevc-aac": ["-c:v", "libx265", "-x265-params", "log-level=none:keyint=25:bframes=2", "-c:a", "aac"],
+    "av1-opus": ["-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", "-g", "25", "-c:a", "libopus"],
+    "h264-flac": ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "flac"],
+    "vp9-ac3": ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-c:a", "ac3"],
+}
+"""Codecs that only Enhanced RTMP carries, as ffmpeg's options."""
+
+
+@pytest.fixture(params=ENHANCED)
+def enhanced(request: pytest.FixtureRequest, ffmpeg: str, tmp_path: Path) -> Path:
+    """A clip of such codecs."""
+    path = tmp_path / "enhanced.mkv"
+    made = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi"]
+    made += ["-i", "sine=sample_rate=48000", *ENHANCED[request.param], "-t", "6", str(path)]
+    subprocess.run(made, check=True, timeout=60)
+    return path
+
+
+async def test_enhanced_rtmp_is_published_and_played_bit_by_bit(
+    server: Server, ffmpeg: str, enhanced: Path, tmp_path: Path
+) -> None:
+    read = tmp_path / "read.flv"
+    publish = [ffmpeg, "-v", "error", "-re", "-i", enhanced, "-c", "copy", "-f", "flv"]
+    async with running(*publish, server.rtmp_url("live/cam")):
+        await eventually(lambda: (stream := server.stream("live/cam")) and len(stream.tracks) == 2, what="tracks")
+        url = server.rtmp_url("live/cam")
+        played = await run(ffmpeg, "-v", "error", "-i", url, "-t", "3", "-c", "copy", read)
+        assert (played.returncode, played.stderr) == (0, "")
+    sent = tmp_path / "sent.flv"
+    assert (await run(ffmpeg, "-v", "error", "-i", enhanced, "-c", "copy", sent)).returncode == 0
+    await assert_same_packets(ffmpeg, read, sent, (60, 20))
+
+
+async def test_pyav_publishes_and_plays_hevc(server: Server, ffmpeg: str, tmp_path: Path) -> None:
+    url = server.rtmp_url("live/cam")
+    path = tmp_path / "clip.mkv"
+    made = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", *ENHANCED["hevc-aac"]]
+    assert (await run(*made, "-t", "4", path)).returncode == 0
+
+    def publish() -> list[bytes]:
+        sent = []
+        with av.open(str(path)) as source, av.open(url, "w", format="flv") as target:
+            track = target.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = track
+                    sent.append(bytes(packet))
+                    target.mux(packet)
+            done.wait()
+        return sent
+
+    def play() -> list[bytes]:
+        with av.open(url, timeout=20) as source:
+            got = []
+            for packet in source.demux(video=0):
+                got.append(bytes(packet))
+                if len(got) == 20:
+                    break
+            return got
+
+    import threading
+
+    done = threading.Event()
+    publishing = asyncio.create_task(asyncio.to_thread(publish))
+    try:
+        await eventually(lambda: (stream := server.stream("live/cam")) and stream.stats.video_frames >= 99, what="all")
+        got = await asyncio.to_thread(play)
+    finally:
+        done.set()
+    sent = await publishing
+    assert got == sent[75:95] or any(sent[n : n + 20] == got for n in range(len(sent))), "the same packets, in a run"
