@@ -15,7 +15,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load bench-bus bench-python bench-media bench-load docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ fuzz-coverage:  ## libFuzzer on every parser, guided by coverage; SECONDS_EACH=6
 
 load: develop  ## 50 publishers with one viewer each for 60 s: every one plays without a gap
 	$(BIN)/python tests/load/many_publishers.py $(ARGS)
+
+soak: develop  ## 100 000 publishes (an hour): memory, descriptors and tasks return to where they were; CYCLES=100000
+	ARCLY_SOAK_CYCLES=$(or $(CYCLES),100000) $(BIN)/python -m pytest -n 0 tests/faults/test_viewers.py -k thousands
 
 bench-bus:  ## the log of the bus beside arcly-stream's: deliveries, waking, memory; JSON=1 for one JSON object
 	@$(CARGO) run --quiet --release --manifest-path bench/bus/Cargo.toml -- $(if $(JSON),--json)

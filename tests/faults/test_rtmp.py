@@ -203,6 +203,7 @@ FAULTS = {
     ),
     "45-MiB-unfinished": Fault(more_than_can_be_unfinished, "message_bytes is 65536|unfinished_bytes is 33554432"),
     "33-objects-deep": Fault(sends(Message(COMMAND, amf("FCPublish", 1) + nested(40))), "amf_depth is 32"),
+    "10000-objects-deep": Fault(sends(Message(COMMAND, amf("FCPublish", 1) + nested(10_000))), "amf_depth is 32"),
     "5000-values": Fault(
         sends(Message(COMMAND, amf("FCPublish", 1, None) + b"\x0a" + struct.pack(">I", 5000) + b"\x05" * 5000)),
         "amf_values is 1024",
@@ -388,6 +389,18 @@ async def test_fifty_at_once_cost_little_memory(name: str, caplog: pytest.LogCap
         assert growth_kib < RSS_GROWTH_MAX_KIB, f"{growth_kib} KiB"
         for client in clients:
             await siege.one_warning(client.name, fault.reason)
+
+
+async def test_a_thousand_that_say_nothing_are_sent_away_and_cost_little(caplog: pytest.LogCaptureFixture) -> None:
+    async with besieged(caplog, handshake_timeout_s=5.0, growth_max_kib=96 << 10) as siege, AsyncExitStack() as stack:
+        before_kib = rss_kib()
+        clients = [await stack.enter_async_context(await siege.dial()) for _ in range(1000)]
+        await siege.unharmed()
+        growth_kib = rss_kib() - before_kib
+        await asyncio.gather(*[client.closed(20) for client in clients])
+        # A buffer of 32 KiB each, and as much again of asyncio's for the other end.
+        assert growth_kib < 96 << 10, f"{growth_kib} KiB"
+        await siege.unharmed()
 
 
 async def test_a_stranger_cannot_make_the_server_hold_megabytes(caplog: pytest.LogCaptureFixture) -> None:

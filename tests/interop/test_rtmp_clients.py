@@ -1,10 +1,11 @@
-"""RTMP clients that people use besides the newest ffmpeg: rtmpdump, GStreamer, an old ffmpeg, nginx-rtmp; and Enhanced RTMP."""
+"""RTMP clients besides the newest ffmpeg: rtmpdump, GStreamer, an old ffmpeg, PyAV; and Enhanced RTMP."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,7 @@ import av
 import pytest
 from conftest import Server, eventually, missing, run, running
 from test_http_live import live
-from test_rtmp_relay import Nginx, assert_run_of, digest, free_port, nginx_folder, packets
-
-__all__ = ["nginx_folder"]
+from test_rtmp_relay import assert_run_of, digest, packets
 
 
 def program(name: str, package: str) -> str:
@@ -58,8 +57,9 @@ async def test_the_ffmpeg_of_debian_publishes_and_plays(
 
 
 GST_SOURCE = (
-    "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 ! x264enc tune=zerolatency key-int-max=25"
-    " ! h264parse ! queue ! flvmux streamable=true name=mux audiotestsrc is-live=true ! voaacenc ! aacparse ! queue ! mux."
+    "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1"
+    " ! x264enc tune=zerolatency key-int-max=25 ! h264parse ! queue ! flvmux streamable=true name=mux"
+    " audiotestsrc is-live=true ! voaacenc ! aacparse ! queue ! mux."
 )
 
 
@@ -86,45 +86,12 @@ async def test_gstreamer_publishes(server: Server, ffmpeg: str, tmp_path: Path) 
 async def test_gstreamer_plays(server: Server, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path) -> None:
     played = tmp_path / "played.flv"
     async with live(server, ffmpeg, clip()):
-        command = gst(f"rtmp2src location={server.rtmp_url('live/cam')} ! filesink location={played} buffer-mode=unbuffered")
+        command = gst(
+            f"rtmp2src location={server.rtmp_url('live/cam')} ! filesink location={played} buffer-mode=unbuffered"
+        )
         async with running(*command):
             await eventually(lambda: played.exists() and played.stat().st_size > 800_000, what="it plays")
     await assert_same_packets(ffmpeg, played, clip())
-
-
-async def test_nginx_pulls(
-    server: Server, ffmpeg: str, clip: Callable[..., Path], nginx_folder: Path, tmp_path: Path
-) -> None:
-    pulls = f"application pulled {{ live on; pull {server.rtmp_url('live/cam')} name=cam static; }}"
-    async with live(server, ffmpeg, clip()):
-        nginx = Nginx(nginx_folder, free_port(), applications=pulls)
-        await nginx.start()
-        try:
-            await eventually(lambda: server.rtmp.list_viewers(), what="nginx plays")
-            read = tmp_path / "read.flv"
-            played = await run(ffmpeg, "-v", "error", "-i", nginx.url("pulled/cam"), "-t", "4", "-c", "copy", read)
-            assert played.returncode == 0, played.stderr
-        finally:
-            await nginx.kill()
-    await assert_same_packets(ffmpeg, read, clip(), (60, 100))
-
-
-async def test_nginx_pushes(
-    server: Server, ffmpeg: str, clip: Callable[..., Path], nginx_folder: Path, tmp_path: Path
-) -> None:
-    nginx = Nginx(nginx_folder, free_port(), applications=f"application out {{ live on; push {server.rtmp_url('live')}; }}")
-    await nginx.start()
-    try:
-        publish = [ffmpeg, "-v", "error", "-re", "-i", clip(), "-c", "copy", "-f", "flv", nginx.url("out/cam")]
-        async with running(*publish):
-            await eventually(lambda: (stream := server.stream("live/cam")) and len(stream.tracks) == 2, what="tracks")
-            read = tmp_path / "read.flv"
-            url = server.rtmp_url("live/cam")
-            played = await run(ffmpeg, "-v", "error", "-i", url, "-t", "4", "-c", "copy", read)
-            assert played.returncode == 0, played.stderr
-    finally:
-        await nginx.kill()
-    await assert_same_packets(ffmpeg, read, clip(), (60, 100))
 
 
 ENHANCED = {
@@ -184,18 +151,18 @@ async def test_pyav_publishes_and_plays_hevc(server: Server, ffmpeg: str, tmp_pa
             got = []
             for packet in source.demux(video=0):
                 got.append(bytes(packet))
-                if len(got) == 20:
+                if len(got) == 15:
                     break
             return got
-
-    import threading
 
     done = threading.Event()
     publishing = asyncio.create_task(asyncio.to_thread(publish))
     try:
-        await eventually(lambda: (stream := server.stream("live/cam")) and stream.stats.video_frames >= 99, what="all")
+        await eventually(
+            lambda: (stream := server.stream("live/cam")) and stream.stats.video_frames >= 76, what="the last GOP"
+        )
         got = await asyncio.to_thread(play)
     finally:
         done.set()
     sent = await publishing
-    assert got == sent[75:95] or any(sent[n : n + 20] == got for n in range(len(sent))), "the same packets, in a run"
+    assert any(sent[n : n + 15] == got for n in range(len(sent))), "the same packets, in a run"

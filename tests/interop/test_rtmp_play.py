@@ -118,6 +118,7 @@ async def test_a_player_that_leaves_a_stream_may_play_another_at_once(
             match how:
                 case "closeStream":
                     await client.send(command("closeStream", 0, None, stream_id=stream_id))
+                    assert await client.status() == "NetStream.Play.Stop"
                     await client.play("cam", stream_id)
                 case "deleteStream":
                     await client.send(command("deleteStream", 0, None, stream_id))

@@ -1,0 +1,149 @@
+"""Viewers that do not read or vanish, publishers that come and go: the others lose nothing, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import pytest
+from conftest import Server, eventually, serving
+from rtmp_client import VIDEO, Message, RtmpClient, command, media_of, repeated
+from siege import TAGS, rss_kib
+
+import arcly
+
+PERIOD_MS = max(tag.timestamp_ms for tag in TAGS) + 40
+EAGER = arcly.EgressOptions(stall_max_s=1.0)
+"""Lets viewers go soon, so that no test has to wait."""
+
+
+def media(stream_id: int, pictures: int) -> list[Message]:
+    """So many pictures of the demo clip, and the sound that goes with them."""
+    found = []
+    for tag in repeated(TAGS, PERIOD_MS):
+        pictures -= tag.type_id == VIDEO and not tag.is_configuration
+        found.append(tag)
+        if pictures == 0:
+            return media_of(found, stream_id)
+    raise AssertionError
+
+
+async def publisher(server: Server, name: str = "cam") -> tuple[RtmpClient, int]:
+    """A connection that publishes `live/cam`."""
+    client = await RtmpClient.dial(server.rtmp.address)
+    await client.connect()
+    stream_id = await client.publish(name)
+    await client.set_chunk_bytes(65_536)
+    return client, stream_id
+
+
+async def player(server: Server, *, window_bytes: int | None = None) -> RtmpClient:
+    """A connection that plays `live/cam`, with a small window if that is wanted."""
+    assert server.rtmp.address is not None
+    sock = socket.socket()
+    if window_bytes is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
+    sock.connect(server.rtmp.address)
+    client = RtmpClient(*await asyncio.open_connection(sock=sock))
+    await client.connect()
+    await client.play("cam")
+    return client
+
+
+async def times_ms(client: RtmpClient, last_ms: int) -> list[int]:
+    """The times of all pictures up to `last_ms`."""
+    seen = []
+    while not seen or seen[-1] < last_ms:
+        seen.append((await client.picture()).timestamp_ms)
+    return seen
+
+
+@pytest.mark.parametrize("fault", ["zero window", "reset"])
+async def test_two_hundred_players_lose_nothing_by_one_that_does_not_read(fault: str) -> None:
+    rtmp = arcly.RtmpHandler("127.0.0.1:0", egress=EAGER)
+    async with serving(rtmp) as server:
+        source, stream_id = await publisher(server)
+        tags = media(stream_id, 500)
+        first, rest = tags[:40], tags[40:]
+        await source.send(*first)
+        players = [await player(server) for _ in range(200)]
+        bad = await player(server, window_bytes=4096)
+        bad.writer.transport.pause_reading()
+        before_kib = rss_kib()
+        last_ms = [tag.timestamp_ms for tag in tags if tag.type_id == VIDEO][-1]
+        reading = [asyncio.create_task(times_ms(client, last_ms)) for client in players]
+        for at in range(0, len(rest), 20):
+            await source.send(*rest[at : at + 20])
+            if fault == "reset" and at == 200:
+                bad.reset()
+            # Not faster than they read: what they lose then would be their own fault.
+            stream = server.stream("live/cam")
+            assert stream is not None
+            await asyncio.sleep(0.01)
+        wanted = [tag.timestamp_ms for tag in tags if tag.type_id == VIDEO and not tag.is_configuration]
+        for task in reading:
+            seen = await asyncio.wait_for(task, 60)
+            assert seen == wanted[wanted.index(seen[0]) :], "from a key picture on, without a hole"
+        await eventually(lambda: len(server.rtmp.list_viewers()) == 200, what="the bad one is let go")
+        assert rss_kib() - before_kib < 64 << 10
+        for client in [*players, bad, source]:
+            client.writer.transport.abort()
+        await eventually(lambda: server.rtmp.list_viewers() == [], what="all are gone")
+
+
+async def test_rtmp_players_stay_while_the_publisher_is_gone_and_comes_back() -> None:
+    """Times go on, and no second header is needed for it."""
+    async with serving(default_app=arcly.AppSpec(reconnect_grace_s=20)) as server:
+        source, stream_id = await publisher(server)
+        await source.send(*media(stream_id, 30))
+        viewer = await player(server)
+        seen = [(await viewer.picture()).timestamp_ms for _ in range(5)]
+        source.reset()
+        again, stream_id = await publisher(server)
+        await again.send(*media(stream_id, 60))
+        async with asyncio.timeout(20):
+            seen += [(await viewer.picture()).timestamp_ms for _ in range(70)]
+        assert seen == sorted(set(seen)), "times only grow"
+        assert [seen.protocol for seen in server.rtmp.list_viewers()] == ["rtmp"]
+        for client in (viewer, again):
+            client.writer.transport.abort()
+
+
+def resources() -> tuple[int, int, int]:
+    """File descriptors, threads and asyncio's tasks of this process."""
+    descriptors, threads = (len(os.listdir(f"/proc/self/{what}")) for what in ("fd", "task"))
+    return descriptors, threads, len(asyncio.all_tasks())
+
+
+async def cycle(server: Server, number: int) -> None:
+    """A publish with a viewer, that ends in one of three ways."""
+    source, stream_id = await publisher(server, f"cycle-{number % 8}")
+    await source.send(*media(stream_id, 2))
+    if number % 2:
+        await source.send(command("deleteStream", 0, None, stream_id))
+        await source.settled()
+    if number % 3:
+        source.reset()
+    else:
+        source.writer.close()
+    name = f"live/cycle-{number % 8}"
+    await eventually(lambda: server.stream(name) is None, what="it has ended")
+
+
+@pytest.mark.timeout(0)
+async def test_thousands_of_publishes_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """`make soak` makes it 100 000."""
+    cycles = int(os.environ.get("ARCLY_SOAK_CYCLES", "2000"))
+    caplog.set_level("ERROR")
+    async with serving() as server:
+        base, base_kib = resources(), 0
+        for number in range(cycles):
+            await cycle(server, number)
+            if number == cycles // 4:
+                # What allocators, caches and the origin keep for a minute is there by now.
+                base_kib = rss_kib()
+        growth_kib = rss_kib() - base_kib
+        await eventually(lambda: all(now <= then + 2 for now, then in zip(resources(), base, strict=True)), what="base")
+        assert growth_kib < 48 << 10, f"{growth_kib} KiB in {cycles} cycles"
+        assert server.engine.list_streams() == []
