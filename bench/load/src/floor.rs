@@ -19,7 +19,7 @@ pub enum WriteEvery {
     /// One `send` for every message and viewer.
     Message,
     /// One `writev` for every picture and viewer, the audio in front of it with it.
-    Frame,
+    Picture,
     /// One `writev` for every window and viewer.
     Window(Duration),
 }
@@ -92,8 +92,8 @@ impl Floor {
         self.waiting.push(tag);
         match self.writes {
             WriteEvery::Message => self.flush(),
-            WriteEvery::Frame if kind == Kind::Video => self.flush(),
-            WriteEvery::Frame | WriteEvery::Window(_) => {}
+            WriteEvery::Picture if kind == Kind::Video => self.flush(),
+            WriteEvery::Picture | WriteEvery::Window(_) => {}
         }
     }
 

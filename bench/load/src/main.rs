@@ -48,10 +48,10 @@ fn bench(options: &Options) -> Result<(), String> {
 }
 
 fn be_the_floor(writes: &str, bits_per_s: &str) -> Result<(), String> {
-    let bad = |_| "floor message|frame|MS BITS_PER_S".to_owned();
+    let bad = |_| "floor message|picture|MS BITS_PER_S".to_owned();
     let writes = match writes {
         "message" => WriteEvery::Message,
-        "frame" => WriteEvery::Frame,
+        "picture" => WriteEvery::Picture,
         window_ms => WriteEvery::Window(Duration::from_millis(window_ms.parse().map_err(bad)?)),
     };
     floor::run(writes, stream::Shape::of(bits_per_s.parse().map_err(bad)?)).map_err(|error| error.to_string())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::{now_ns, thread_cpu_ns};
 use crate::fault::Fault;
@@ -51,6 +51,8 @@ struct Publisher {
 /// The size that OBS sets.
 const CHUNK_BYTES: usize = 4096;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// In which all of them have to have begun, however slowly each goes on.
+const START_DEADLINE: Duration = Duration::from_secs(40);
 const DATA_CHUNKS: u8 = 4;
 const AUDIO_CHUNKS: u8 = 5;
 const VIDEO_CHUNKS: u8 = 6;
@@ -61,15 +63,12 @@ impl Publishers {
         let shared = Arc::new(Shared::default());
         let (ready, connected) = mpsc::channel();
         let for_thread = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || {
-            let publishers: Result<Vec<_>, _> = names.iter().map(|name| Publisher::dial(server, name, shape)).collect();
-            match publishers {
-                Ok(publishers) => {
-                    let _ = ready.send(Ok(()));
-                    run(publishers, conduct, &for_thread);
-                }
-                Err(fault) => drop(ready.send(Err(fault))),
+        let thread = std::thread::spawn(move || match dial_all(server, &names, shape) {
+            Ok(publishers) => {
+                let _ = ready.send(Ok(()));
+                run(publishers, conduct, &for_thread);
             }
+            Err(fault) => drop(ready.send(Err(fault))),
         });
         connected.recv().unwrap_or(Err(Fault::Closed))?;
         Ok(Self { shared, thread: Some(thread) })
@@ -99,6 +98,19 @@ impl Drop for Publishers {
     }
 }
 
+fn dial_all(server: SocketAddr, names: &[String], shape: Shape) -> Result<Vec<Publisher>, Fault> {
+    let deadline = Instant::now() + START_DEADLINE;
+    let mut publishers = Vec::with_capacity(names.len());
+    for name in names {
+        let publisher = Publisher::dial(server, name, shape, deadline)?;
+        publishers.push(publisher.ok_or_else(|| {
+            let (begun, count, seconds) = (publishers.len(), names.len(), START_DEADLINE.as_secs());
+            Fault::Refused(format!("{begun} of {count} publishers could begin in {seconds} s"))
+        })?);
+    }
+    Ok(publishers)
+}
+
 /// A message that is due: when, of whom, and its number among pictures or audio frames.
 type Due = Reverse<(u64, usize, bool, u64)>;
 
@@ -122,7 +134,8 @@ fn run(mut publishers: Vec<Publisher>, conduct: Conduct, shared: &Shared) {
             std::thread::sleep(Duration::from_nanos(wait_ns.min(20_000_000)));
         }
         while let Some(due) = queue.pop() {
-            if due.0.0 > now_ns() {
+            // A server that takes nothing keeps each of us for a while: nobody waits for them all.
+            if due.0.0 > now_ns() || shared.stop.load(Ordering::Relaxed) {
                 queue.push(due);
                 break;
             }
@@ -150,8 +163,8 @@ fn publish(
 }
 
 impl Publisher {
-    /// Connects, asks to publish, and announces the stream.
-    fn dial(server: SocketAddr, name: &str, shape: Shape) -> Result<Self, Fault> {
+    /// Connects, asks to publish, and announces the stream; `None` when it is too late.
+    fn dial(server: SocketAddr, name: &str, shape: Shape, deadline: Instant) -> Result<Option<Self>, Fault> {
         let mut socket = TcpStream::connect_timeout(&server, ANSWER_DEADLINE)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(ANSWER_DEADLINE))?;
@@ -160,6 +173,9 @@ impl Publisher {
         let (mut inspector, mut tally) = (Inspector::default(), Tally::default());
         let mut buffer = [0; 4096];
         while !session.is_going() {
+            if Instant::now() > deadline {
+                return Ok(None);
+            }
             socket.write_all(&std::mem::take(&mut session.output))?;
             let got = socket.read(&mut buffer)?;
             if got == 0 {
@@ -169,7 +185,7 @@ impl Publisher {
         }
         let mut publisher = Self { socket, stream_id: session.stream_id, begin_ns: 0, shape, wire: session.output };
         publisher.announce()?;
-        Ok(publisher)
+        Ok(Some(publisher))
     }
 
     fn announce(&mut self) -> std::io::Result<()> {

@@ -72,7 +72,7 @@ fn adaptive(results: &Results) -> Vec<Row> {
         rows.push(latency(results, "adaptive default", ARCLY_RTMP, viewers, MEDIAN, Goal::None));
         rows.push(latency(results, "adaptive default", ARCLY_RTMP, viewers, P99, Goal::None));
     }
-    for (what, floor) in [("writev per frame", Contestant::FloorPerFrame), ("writev per 100 ms", FLOOR_MERGE)] {
+    for (what, floor) in [("writev per picture", Contestant::FloorPerPicture), ("writev per 100 ms", FLOOR_MERGE)] {
         for viewers in VIEWERS {
             let figure = results.median(floor, "viewers", viewers, server);
             // Quick runs leave these out.

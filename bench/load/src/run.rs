@@ -56,7 +56,7 @@ impl Bench<'_> {
                 self.viewers(contestant);
             }
             if !self.options.quick {
-                self.viewers(Contestant::FloorPerFrame);
+                self.viewers(Contestant::FloorPerPicture);
                 self.viewers(FLOOR_MERGE);
             }
         }

@@ -7,7 +7,7 @@ use crate::{
     chunk::Chunk,
     sync::{AtomicBool, AtomicU64, Counted, Ordering, Shared},
     upstream::Upstream,
-    wake::WakeList,
+    wake::{News, WakeList},
 };
 
 /// How much of a stream is kept for late joiners and slow readers. Memory per stream is bounded by the larger of `bytes` and `gop_bytes`
@@ -188,7 +188,7 @@ impl Log {
     /// Ends the stream for its readers, who still get what is published, and for its publisher, whose next frame is refused.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.wakes.wake(true);
+        self.wakes.wake(News::END);
         self.upstream.wake();
     }
 

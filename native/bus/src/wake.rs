@@ -13,10 +13,8 @@ use crate::sync::{AtomicBool, Counted, Ordering, Shared, fence};
 
 /// The slots of one stream.
 pub(crate) struct WakeList {
-    /// Whether any slot may be armed that wants every frame ...
-    armed: AtomicBool,
-    /// ... or that wants pictures only.
-    armed_for_pictures: AtomicBool,
+    /// Whether any slot may be armed, for each of [`Wants::ALL`].
+    armed: [AtomicBool; Wants::ALL.len()],
     /// Replaced as a whole when a slot comes or goes; read by the publisher without a lock.
     slots: Shared<Vec<Arc<Slot>>>,
     /// Held while `slots` is being replaced. Never by a publisher.
@@ -25,8 +23,42 @@ pub(crate) struct WakeList {
 
 struct Slot {
     armed: AtomicBool,
-    pictures_only: bool,
+    wants: Wants,
     waker: Waker,
+}
+
+/// What a slot is woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Everything,
+    Pictures,
+    Entries,
+}
+
+/// What was published, for those who wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct News {
+    /// A picture, or a frame of a stream without pictures.
+    pub(crate) is_picture: bool,
+    /// A frame at which readers may begin, or the first one of a chunk.
+    pub(crate) is_entry: bool,
+}
+
+impl News {
+    /// The stream has ended: everybody wants to know.
+    pub(crate) const END: Self = Self { is_picture: true, is_entry: true };
+
+    fn is_for(self, wants: Wants) -> bool {
+        match wants {
+            Wants::Everything => true,
+            Wants::Pictures => self.is_picture,
+            Wants::Entries => self.is_entry,
+        }
+    }
+}
+
+impl Wants {
+    const ALL: [Self; 3] = [Self::Everything, Self::Pictures, Self::Entries];
 }
 
 /// A registration for wake-ups of one stream; it ends when this is dropped.
@@ -38,8 +70,7 @@ pub struct WakeSlot {
 impl WakeList {
     pub(crate) fn new() -> Self {
         Self {
-            armed: AtomicBool::new(false),
-            armed_for_pictures: AtomicBool::new(false),
+            armed: std::array::from_fn(|_| AtomicBool::new(false)),
             slots: Shared::new(Some(Counted::new(Vec::new()))),
             registering: Mutex::new(()),
         }
@@ -52,18 +83,18 @@ impl WakeList {
         self.slots.store(Some(Counted::new(slots)));
     }
 
-    /// Wakes every armed slot that wants it. Called by the publisher after a frame was published, and at the end of the stream; both a
-    /// picture and the end are for all.
-    pub(crate) fn wake(&self, is_for_all: bool) {
+    /// Wakes every armed slot that wants it. Called by the publisher after a frame was published, and at the end of the stream.
+    pub(crate) fn wake(&self, news: News) {
         // Pairs with the fence in `WakeSlot::arm`: either these loads see the arming, or the reader's second look sees the frame.
         fence(Ordering::SeqCst);
         let is_armed = |flag: &AtomicBool| flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::AcqRel);
-        let (plain, for_pictures) = (is_armed(&self.armed), is_for_all && is_armed(&self.armed_for_pictures));
-        if !plain && !for_pictures {
+        let wanting = self.armed.iter().zip(Wants::ALL).filter(|(_, wants)| news.is_for(*wants));
+        // All are looked at: each flag that was raised is taken down.
+        if wanting.filter(|(flag, _)| is_armed(flag)).count() == 0 {
             return;
         }
         let Some(slots) = self.slots.load_full() else { return };
-        let wanting = slots.iter().filter(|slot| is_for_all || !slot.pictures_only);
+        let wanting = slots.iter().filter(|slot| news.is_for(slot.wants));
         for slot in wanting.filter(|slot| slot.armed.swap(false, Ordering::AcqRel)) {
             slot.waker.wake_by_ref();
         }
@@ -74,16 +105,22 @@ impl WakeSlot {
     /// Registers `waker` with the stream of `log`. It is called from the publisher's thread: it must neither block nor
     /// take a lock that a reader holds while it publishes.
     pub fn new(log: &Arc<crate::Log>, waker: Waker) -> Self {
-        Self::register(log, waker, false)
+        Self::register(log, waker, Wants::Everything)
     }
 
     /// The same for whoever has nothing to do before the next picture: of a stream with video only its pictures wake, and the end.
     pub fn for_pictures(log: &Arc<crate::Log>, waker: Waker) -> Self {
-        Self::register(log, waker, true)
+        Self::register(log, waker, Wants::Pictures)
     }
 
-    fn register(log: &Arc<crate::Log>, waker: Waker, pictures_only: bool) -> Self {
-        let slot = Arc::new(Slot { armed: AtomicBool::new(false), pictures_only, waker });
+    /// The same for whoever has nothing to do before the next frame at which readers may begin. It is also woken once in
+    /// [`crate::CHUNK_FRAMES`] frames at least, and for every eighth of the bytes that the log keeps: nothing is lost by waiting so long.
+    pub fn for_entries(log: &Arc<crate::Log>, waker: Waker) -> Self {
+        Self::register(log, waker, Wants::Entries)
+    }
+
+    fn register(log: &Arc<crate::Log>, waker: Waker, wants: Wants) -> Self {
+        let slot = Arc::new(Slot { armed: AtomicBool::new(false), wants, waker });
         log.wakes.replace(|slots| slots.push(slot.clone()));
         Self { log: log.clone(), slot }
     }
@@ -92,9 +129,9 @@ impl WakeSlot {
     /// published before the arming wakes nobody.
     pub fn arm(&self) {
         self.slot.armed.store(true, Ordering::Release);
-        let wakes = &self.log.wakes;
-        let flag = if self.slot.pictures_only { &wakes.armed_for_pictures } else { &wakes.armed };
-        flag.store(true, Ordering::Release);
+        if let Some(flag) = self.log.wakes.armed.get(self.slot.wants as usize) {
+            flag.store(true, Ordering::Release);
+        }
         fence(Ordering::SeqCst);
     }
 }

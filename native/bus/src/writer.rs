@@ -16,6 +16,7 @@ use crate::{
     chunk::ChunkWriter,
     log::{Position, Size},
     timeline::Timeline,
+    wake::News,
 };
 
 /// A chunk is closed early once it holds this part of [`LogBounds::bytes`], so that memory is given back in small steps.
@@ -114,12 +115,14 @@ impl LogWriter {
         if self.chunk.push(frame).is_ok() {
             self.account(bytes, is_video);
         }
-        if is_key || (self.first_video.is_none() && position.index.is_multiple_of(SOUND_RUN_FRAMES)) {
+        let is_entry = is_key || (self.first_video.is_none() && position.index.is_multiple_of(SOUND_RUN_FRAMES));
+        if is_entry {
             self.gop = Size { frames: 1, bytes };
             self.log.mark_random_access(position);
         }
         let gop_truncated = self.keep_bounds();
-        self.log.wakes.wake(is_video || self.first_video.is_none());
+        let is_picture = is_video || self.first_video.is_none();
+        self.log.wakes.wake(News { is_picture, is_entry: is_entry || position.index == 0 });
         Ok(Published { gop_truncated })
     }
 

@@ -487,6 +487,33 @@ impl Wake for Count {
 }
 
 #[test]
+fn who_waits_for_entries_is_woken_at_key_pictures_and_once_in_a_chunk() {
+    let mut publisher = stream(1024, 1 << 20);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let slot = WakeSlot::for_entries(publisher.log(), Waker::from(count.clone()));
+    let mut subscription = publisher.log().subscribe();
+    let mut most_behind = 0;
+    for number in 0..1000 {
+        slot.arm();
+        let before = count.0.load(Ordering::SeqCst);
+        let is_key = number % 300 == 0;
+        publisher.publish(frame(VIDEO, number, is_key)).unwrap();
+        let is_woken = count.0.load(Ordering::SeqCst) > before;
+        assert!(is_woken || !is_key, "a key picture wakes");
+        if is_woken {
+            let Read::Frames(batch) = subscription.read(usize::MAX) else { panic!("woken for nothing") };
+            most_behind = most_behind.max(batch.frames.len());
+        }
+    }
+    assert!(count.0.load(Ordering::SeqCst) < 16, "it was woken for more");
+    assert!(most_behind <= 128, "a chunk at most waits: {most_behind}");
+    slot.arm();
+    let before = count.0.load(Ordering::SeqCst);
+    drop(publisher);
+    assert_eq!(count.0.load(Ordering::SeqCst), before + 1, "the end wakes");
+}
+
+#[test]
 fn an_armed_slot_is_woken_once_and_at_the_end() {
     let mut publisher = stream(128, 1 << 20);
     let count = Arc::new(Count(AtomicUsize::new(0)));

@@ -12,7 +12,7 @@ pub fn start(writes: WriteEvery, shape: Shape) -> Result<Server, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let writes = match writes {
         WriteEvery::Message => "message".to_owned(),
-        WriteEvery::Frame => "frame".to_owned(),
+        WriteEvery::Picture => "picture".to_owned(),
         WriteEvery::Window(window) => window.as_millis().to_string(),
     };
     let arguments = ["floor".to_owned(), writes, shape.bits_per_s().to_string()];

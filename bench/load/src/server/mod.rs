@@ -38,7 +38,7 @@ pub enum Contestant {
     Arcly(Protocol, Flush),
     Nginx,
     FloorPerMessage,
-    FloorPerFrame,
+    FloorPerPicture,
     FloorPerWindow(u32),
 }
 
@@ -54,7 +54,7 @@ impl Starter {
             Contestant::Arcly(_, flush) => self.arcly.as_ref().ok_or("arcly is not installed")?.start(flush),
             Contestant::Nginx => nginx::start(),
             Contestant::FloorPerMessage => floor::start(WriteEvery::Message, shape),
-            Contestant::FloorPerFrame => floor::start(WriteEvery::Frame, shape),
+            Contestant::FloorPerPicture => floor::start(WriteEvery::Picture, shape),
             Contestant::FloorPerWindow(window_ms) => {
                 floor::start(WriteEvery::Window(std::time::Duration::from_millis(window_ms.into())), shape)
             }
@@ -89,7 +89,7 @@ impl Contestant {
             }
             Self::Nginx => "nginx-rtmp".into(),
             Self::FloorPerMessage => "floor, a send per message".into(),
-            Self::FloorPerFrame => "floor, a writev per frame".into(),
+            Self::FloorPerPicture => "floor, a writev per picture".into(),
             Self::FloorPerWindow(window_ms) => format!("floor, a writev per {window_ms} ms"),
         }
     }

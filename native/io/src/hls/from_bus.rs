@@ -57,7 +57,8 @@ enum Next {
 impl Task {
     async fn run(mut self, mut subscription: Subscription) {
         let woken = Arc::new(Woken(Notify::new()));
-        let slot = WakeSlot::new(subscription.log(), Waker::from(woken.clone()));
+        // A segment ends at an entry: to look at each frame as it comes would be a hundred wake-ups for nothing.
+        let slot = WakeSlot::for_entries(subscription.log(), Waker::from(woken.clone()));
         loop {
             match self.turn(&mut subscription) {
                 Next::Again => tokio::task::yield_now().await,

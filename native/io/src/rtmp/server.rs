@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -263,11 +264,19 @@ impl Connection {
 
     async fn run(&mut self, stream: &mut Stream, stop: &CancellationToken) -> End {
         let mut buffer = vec![0; READ_BUFFER_BYTES];
+        // Made once, not for every read: to wait for each is a lock, and to set a timer wakes the thread that drives them.
+        let bell = self.upstream.clone();
+        let (mut rung, mut stopped) = (pin!(bell.heard()), pin!(stop.cancelled()));
+        let mut alarm = pin!(sleep_until(self.next_deadline()));
         loop {
             if let Err(end) = self.flush(stream).await {
                 return end;
             }
+            // Every read moves the deadline on: the alarm goes off too early then, once, and is set anew.
             let deadline = self.next_deadline();
+            if deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+            }
             let turn = tokio::select! {
                 read = stream.read(&mut buffer) => self.on_read(read, &buffer),
                 Some((id, answer)) = self.answers.recv() => { self.on_answer(id, answer); Ok(()) }
@@ -278,9 +287,17 @@ impl Connection {
                     }
                     turn
                 }
-                () = self.upstream.heard() => { self.end_closed(); Ok(()) }
-                () = sleep_until(deadline) => self.on_deadline(),
-                () = stop.cancelled() => Err(End::Stopped),
+                () = &mut rung => {
+                    rung.set(bell.heard());
+                    self.end_closed();
+                    Ok(())
+                }
+                () = &mut alarm => {
+                    let turn = self.on_deadline();
+                    alarm.as_mut().reset(self.next_deadline());
+                    turn
+                }
+                () = &mut stopped => Err(End::Stopped),
             };
             // What came before a fault is still good.
             self.take_events();
