@@ -9,11 +9,16 @@ use std::{
 /// Writes as much as the socket takes now; [`io::ErrorKind::WouldBlock`] when it takes nothing.
 #[cfg(target_os = "linux")]
 pub(crate) fn send(socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+    use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
     // NOSIGNAL: in whose process we are, we do not know; SIGPIPE may kill it.
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     loop {
-        match sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags) {
+        let sent = match slices {
+            // The kernel need not fetch a list to find one slice in it.
+            [one] => send(socket, one, flags),
+            many => sendmsg(socket, many, &mut SendAncillaryBuffer::default(), flags),
+        };
+        match sent {
             Err(rustix::io::Errno::INTR) => {}
             sent => return sent.map_err(Into::into),
         }
