@@ -2,7 +2,7 @@
 //!
 //! Whoever drives readers (an event loop with a thousand subscriptions, a pump with a thousand sockets) registers **one**
 //! slot with each stream. Before it sleeps it arms the slot, looks once more, and only then waits. A publisher pays one
-//! load when no slot is armed, and one wake-up for each armed slot otherwise.
+//! load of each kind when no slot is armed, and one wake-up for each armed slot otherwise.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
