@@ -340,6 +340,8 @@ class StreamHandle:
     @property
     def peer(self) -> str | None: ...
     @property
+    def agent(self) -> str | None: ...
+    @property
     def started_unix_ms(self) -> int: ...
     @property
     def session(self) -> int: ...
@@ -697,7 +699,9 @@ class Engine:
     def stop(self) -> None:
         """Shut down and end the native threads; waits for them. Idempotent."""
 
-    def start_publish(self, key: StreamKey, protocol: str, peer: str | None) -> PublishSession:
+    def start_publish(
+        self, key: StreamKey, protocol: str, peer: str | None, agent: str | None = None
+    ) -> PublishSession:
         """See `arcly.Engine.start_publish`."""
 
     def get_stream(self, key: StreamKey) -> StreamHandle | None:

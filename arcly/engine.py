@@ -236,7 +236,7 @@ class Engine:
             NotFoundError, AlreadyPublishingError, LimitExceededError, ClosedError: as `start_publish`.
         """
         await self.authorize_publish(key, credentials)
-        return await self.start_publish(key, protocol=protocol, peer=credentials.peer)
+        return self.native.start_publish(key, protocol, credentials.peer, credentials.agent or None)
 
     async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> None:
         """Ask the authenticator, if there is one.

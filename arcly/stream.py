@@ -79,6 +79,11 @@ class StreamHandle:
         return self.native.peer
 
     @property
+    def agent(self) -> str | None:
+        """What the publisher calls itself (`FMLE/3.0 (compatible; …)`): for people, never for decisions."""
+        return self.native.agent
+
+    @property
     def started_unix_ms(self) -> int:
         """When the publisher took the key, in milliseconds of Unix time."""
         return self.native.started_unix_ms

@@ -108,8 +108,15 @@ impl Engine {
         py.detach(|| drop(runtime));
     }
 
-    fn start_publish(&self, key: &StreamKey, protocol: &str, peer: Option<String>) -> PyResult<PublishSession> {
-        let info = PublishInfo { protocol: protocol.to_owned(), peer, agent: None };
+    #[pyo3(signature = (key, protocol, peer, agent=None))]
+    fn start_publish(
+        &self,
+        key: &StreamKey,
+        protocol: &str,
+        peer: Option<String>,
+        agent: Option<String>,
+    ) -> PyResult<PublishSession> {
+        let info = PublishInfo { protocol: protocol.to_owned(), peer, agent };
         let (publisher, stream) = self.inner.start_publish(key.0.clone(), info).map_err(from_engine)?;
         Ok(PublishSession::new(publisher, stream))
     }

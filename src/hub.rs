@@ -1,6 +1,6 @@
 //! How native threads wake an event loop: one descriptor per loop and a list of who is ready.
 //!
-//! The descriptor is written only when the list was empty, so that a wake-up of the loop drains all that happened meanwhile.
+//! The descriptor is written once, and not again before the loop has seen the list empty: a burst of frames is one wake-up.
 //! Nothing here needs the GIL on the waking side.
 
 use std::{
@@ -16,6 +16,10 @@ use pyo3::prelude::*;
 
 use crate::{awaiting::Waiter, lock};
 
+/// So often the list is taken before the rest of the loop has its turn. What comes while tasks run is then served without a
+/// system call.
+const ROUNDS_MAX: usize = 8;
+
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
 pub struct LoopHub {
@@ -24,8 +28,24 @@ pub struct LoopHub {
 }
 
 struct Shared {
-    ready: Mutex<Vec<Arc<Token>>>,
+    ready: Mutex<Ready>,
     bell: bell::Bell,
+}
+
+#[derive(Default)]
+struct Ready {
+    tokens: Vec<Arc<Token>>,
+    /// The loop knows, or will know, that it has to look.
+    is_rung: bool,
+}
+
+impl Shared {
+    /// What is ready; nothing means that the next to come rings again.
+    fn take(&self) -> Vec<Arc<Token>> {
+        let mut ready = lock(&self.ready);
+        ready.is_rung = !ready.tokens.is_empty();
+        mem::take(&mut ready.tokens)
+    }
 }
 
 pub struct Token {
@@ -42,8 +62,8 @@ impl Token {
         self.queued.store(true, Ordering::Relaxed);
         let hub = self.hub.clone();
         let mut ready = lock(&hub.ready);
-        ready.push(self);
-        if ready.len() == 1 {
+        ready.tokens.push(self);
+        if !mem::replace(&mut ready.is_rung, true) {
             hub.bell.ring();
         }
     }
@@ -113,23 +133,39 @@ impl LoopHub {
 
     fn serve(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
         self.shared.bell.silence();
-        let ready = mem::take(&mut *lock(&self.shared.ready));
-        let (mut ready, mut others) = (ready.into_iter(), Vec::new());
-        for token in ready.by_ref() {
-            // Before it is acted on: what happens from here on queues the token again.
-            token.queued.store(false, Ordering::Release);
-            match token.take_waiter().map(|waiter| waiter.step(py)) {
-                None => others.push(token),
-                Some(Ok(())) => {}
-                // The loop stops here, or tells of it and goes on; the others have been woken all the same.
-                Some(Err(error)) => {
-                    others.into_iter().chain(ready).for_each(|token| token.queue());
-                    return Err(error);
-                }
+        let mut others = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let ready = self.shared.take();
+            if ready.is_empty() {
+                return Ok(others.iter().map(|token: &Arc<Token>| token.id).collect());
+            }
+            if let Err(error) = step(py, &mut ready.into_iter(), &mut others) {
+                others.into_iter().for_each(Token::queue);
+                self.shared.bell.ring();
+                return Err(error);
             }
         }
+        self.shared.bell.ring();
         Ok(others.iter().map(|token| token.id).collect())
     }
+}
+
+/// Runs the tasks that wait for `ready` tokens; `others` get those for which none waits. A task that raises stops this: then all that
+/// have not had their turn are in `others`.
+fn step(py: Python<'_>, ready: &mut impl Iterator<Item = Arc<Token>>, others: &mut Vec<Arc<Token>>) -> PyResult<()> {
+    while let Some(token) = ready.next() {
+        // Before it is acted on: what happens from here on queues the token again.
+        token.queued.store(false, Ordering::Release);
+        match token.take_waiter().map(|waiter| waiter.step(py)) {
+            None => others.push(token),
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                others.extend(ready);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 #[pymethods]

@@ -30,6 +30,11 @@ impl StreamHandle {
     }
 
     #[getter]
+    fn agent(&self) -> Option<String> {
+        self.0.info().agent
+    }
+
+    #[getter]
     fn state(&self) -> &'static str {
         match self.0.state() {
             StreamState::Publishing => "publishing",

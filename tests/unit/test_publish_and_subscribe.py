@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
-from conftest import eventually
+from conftest import Server, eventually
+from rtmp_client import RtmpClient
 
 import arcly
 
@@ -203,3 +204,16 @@ def test_loops_come_and_go() -> None:
                 return await reading
 
         assert asyncio.run(once()) == [0, 1, 2]
+
+
+async def test_a_stream_says_what_its_rtmp_publisher_calls_itself(server: Server) -> None:
+    assert server.rtmp.address
+    async with await RtmpClient.dial(server.rtmp.address) as client:
+        await client.connect()
+        await client.publish("cam")
+        await eventually(lambda: server.stream("live/cam"))
+        stream = server.stream("live/cam")
+        assert stream
+        assert (stream.protocol, stream.agent) == ("rtmp", "FMLE/3.0 (test)")
+        session = await server.engine.start_publish(arcly.StreamKey("live", "mine"))
+        assert arcly.StreamHandle(session.handle).agent is None
