@@ -1,5 +1,7 @@
 //! The byte stream form of NAL units (Annex B of H.264, H.265 and H.266): units behind start codes `00 00 01`.
 
+use std::sync::LazyLock;
+
 use memchr::memmem::Finder;
 
 use crate::CodecError;
@@ -14,9 +16,9 @@ pub const START_CODE: [u8; 3] = [0, 0, 1];
 /// with the length of the stream, whatever is in it.
 pub fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let finder = finder();
-    let mut rest = split_with(&finder, stream).and_then(|(_, rest)| rest);
+    let mut rest = split_with(finder, stream).and_then(|(_, rest)| rest);
     std::iter::from_fn(move || {
-        let (unit, behind) = split_with(&finder, rest?)?;
+        let (unit, behind) = split_with(finder, rest?)?;
         rest = behind;
         Some(unit)
     })
@@ -29,9 +31,10 @@ pub fn find_start_code(stream: &[u8]) -> Option<usize> {
     finder().find(stream)
 }
 
-/// Finds start codes. Made once for many searches: it chooses the vector instructions of this machine.
-pub(crate) fn finder() -> Finder<'static> {
-    Finder::new(&START_CODE)
+/// Finds start codes. Made once for all searches: it chooses the vector instructions of this machine.
+pub(crate) fn finder() -> &'static Finder<'static> {
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&START_CODE));
+    &FINDER
 }
 
 /// Whether this is a byte stream: a start code with nothing but zero bytes in front of it, or no bytes at all.

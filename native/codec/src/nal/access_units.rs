@@ -51,7 +51,7 @@ pub struct AccessUnit {
 pub struct AccessUnits {
     place: fn(&[u8]) -> Place,
     max_bytes: usize,
-    finder: Finder<'static>,
+    finder: &'static Finder<'static>,
     /// From the beginning of the access unit, or of what may be one.
     buffer: BytesMut,
     /// Bytes in front of `buffer`.

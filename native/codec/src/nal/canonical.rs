@@ -1,7 +1,7 @@
 //! Any form of an access unit to the one form of the bus: NAL units behind 4-byte lengths, parameter sets and access unit
 //! delimiters taken out.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::{Role, nal_units};
 use crate::{CodecError, annex_b};
@@ -43,61 +43,71 @@ pub(crate) fn to_canonical(
     if nal_length_size == 4 && rebuilt_bytes == payload.len() {
         return Ok(Canonical { payload, ..Canonical::default() });
     }
-    Ok(rebuild(&payload, nal_units(&payload, nal_length_size).flatten(), rebuilt_bytes, role))
+    rebuild(&payload, nal_units(&payload, nal_length_size).flatten(), rebuilt_bytes, role)
 }
 
 /// Brings an access unit in the byte stream form (Annex B) into the form of the bus.
 pub(crate) fn annex_b_to_canonical(stream: Bytes, role: fn(&[u8]) -> Role) -> Result<Canonical, CodecError> {
     annex_b::check_first_start_code(&stream)?;
-    let rebuilt_bytes = measure(annex_b::units(&stream).map(Ok), role)?;
-    Ok(rebuild(&stream, annex_b::units(&stream), rebuilt_bytes, role))
+    // Start codes are searched once, so that the size is not known before: what is searched is large, and what is guessed is off by
+    // a byte for each short start code.
+    rebuild(&stream, annex_b::units(&stream), stream.len() + SHORT_START_CODES, role)
 }
+
+/// Units behind 3-byte start codes in an access unit for which there is room at once: one a slice in most streams.
+const SHORT_START_CODES: usize = 64;
 
 /// Bytes that the access unit has in the form of the bus.
 fn measure<'a>(
     nals: impl Iterator<Item = Result<&'a [u8], CodecError>>,
     role: fn(&[u8]) -> Role,
 ) -> Result<usize, CodecError> {
-    let (mut rebuilt_bytes, mut parameter_sets) = (0, 0);
+    let mut rebuilt_bytes = 0;
     for nal in nals {
         let nal = nal?;
-        match role(nal) {
-            Role::Payload => rebuilt_bytes += 4 + nal.len(),
-            role => parameter_sets += usize::from(role.is_parameter_set()),
+        if role(nal) == Role::Payload {
+            rebuilt_bytes += 4 + nal.len();
         }
     }
-    check_parameter_sets(parameter_sets)?;
     Ok(rebuilt_bytes)
 }
 
-/// Copies what stays into one buffer of exactly the right size. The parameter sets are slices of `source`.
+/// Copies what stays into one buffer of about `expected_bytes`. The parameter sets are slices of `source`.
 fn rebuild<'a>(
     source: &Bytes,
     nals: impl Iterator<Item = &'a [u8]>,
-    rebuilt_bytes: usize,
+    expected_bytes: usize,
     role: fn(&[u8]) -> Role,
-) -> Canonical {
-    let mut payload = BytesMut::with_capacity(rebuilt_bytes);
+) -> Result<Canonical, CodecError> {
+    let mut payload = Vec::with_capacity(expected_bytes);
     let mut canonical = Canonical::default();
     for nal in nals {
-        match role(nal) {
-            Role::Vps => canonical.vps.push(source.slice_ref(nal)),
-            Role::Sps => canonical.sps.push(source.slice_ref(nal)),
-            Role::Pps => canonical.pps.push(source.slice_ref(nal)),
-            Role::Delimiter => {}
-            Role::Payload => put_nal(&mut payload, nal),
-        }
+        let sets = match role(nal) {
+            Role::Payload => {
+                put_nal(&mut payload, nal);
+                continue;
+            }
+            Role::Delimiter => continue,
+            Role::Vps => &mut canonical.vps,
+            Role::Sps => &mut canonical.sps,
+            Role::Pps => &mut canonical.pps,
+        };
+        sets.push(source.slice_ref(nal));
+        check_parameter_sets(&canonical)?;
     }
-    Canonical { payload: payload.freeze(), ..canonical }
+    // Frames are kept for seconds: no byte more than they have.
+    payload.shrink_to_fit();
+    Ok(Canonical { payload: payload.into(), ..canonical })
 }
 
-fn put_nal(payload: &mut BytesMut, nal: &[u8]) {
+fn put_nal(payload: &mut Vec<u8>, nal: &[u8]) {
     // A unit of 4 GiB and more cannot come: `Bytes` of one message, far below. Saturation keeps that from being a panic.
     payload.put_u32(u32::try_from(nal.len()).unwrap_or(u32::MAX));
     payload.put_slice(nal);
 }
 
-fn check_parameter_sets(seen: usize) -> Result<(), CodecError> {
+fn check_parameter_sets(canonical: &Canonical) -> Result<(), CodecError> {
+    let seen = canonical.vps.len() + canonical.sps.len() + canonical.pps.len();
     if seen <= MAX_PARAMETER_SETS {
         return Ok(());
     }

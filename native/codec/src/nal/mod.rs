@@ -35,9 +35,3 @@ pub(crate) enum Role {
     /// Everything that stays: slices, SEI, what is not known.
     Payload,
 }
-
-impl Role {
-    pub(crate) fn is_parameter_set(self) -> bool {
-        matches!(self, Self::Vps | Self::Sps | Self::Pps)
-    }
-}

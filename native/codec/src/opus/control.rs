@@ -1,7 +1,7 @@
 //! The control header in front of each Opus packet in MPEG-TS (`opus_control_header()` of "Opus in MPEG-2 Transport
 //! Streams", which the registration descriptor `Opus` announces).
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use crate::CodecError;
 
@@ -55,7 +55,7 @@ impl ControlHeader {
     }
 
     /// Writes the header of a packet of `payload_bytes`. Trims are cut to the 13 bits that they have.
-    pub fn write(into: &mut BytesMut, payload_bytes: usize, start_trim: u16, end_trim: u16) {
+    pub fn write(into: &mut impl BufMut, payload_bytes: usize, start_trim: u16, end_trim: u16) {
         let flag = |trim, flag| if trim > 0 { flag } else { 0 };
         into.put_u16(PREFIX | flag(start_trim, START_TRIM) | flag(end_trim, END_TRIM));
         into.put_bytes(0xff, payload_bytes / 255);

@@ -148,6 +148,8 @@ struct Core {
     /// What each PID is; 8192 of them.
     routes: Vec<Route>,
     association: Sections,
+    /// The section of it that came last. Tables are repeated ten times a second, and what is the same says nothing.
+    newest_association: Vec<u8>,
     /// Version and sections of the Program Association that is on its way.
     pending: PendingAssociation,
     /// The PIDs of the maps.
@@ -173,6 +175,8 @@ enum Route {
 struct Listed {
     map_pid: u16,
     map: Option<ProgramMap>,
+    /// The section that `map` was read from.
+    map_section: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -197,6 +201,7 @@ impl TsDemuxer {
             options,
             routes: vec![Route::Nowhere; PID_COUNT],
             association: Sections::default(),
+            newest_association: Vec::new(),
             pending: PendingAssociation::default(),
             maps: BTreeMap::new(),
             programs: BTreeMap::new(),
@@ -269,20 +274,27 @@ impl Core {
             return self.broken_packet(bytes);
         };
         let route = self.routes.get(usize::from(packet.pid)).copied().unwrap_or(Route::Nowhere);
+        match (route, &mut self.chosen) {
+            // Nearly every packet: what is asked of it is asked without a call and a table of jumps.
+            (Route::Stream(index), Some(program)) if !packet.is_scrambled => {
+                program.push(usize::from(index), &packet, &mut self.sink);
+            }
+            _ => self.uncommon_packet(&packet, route),
+        }
+    }
+
+    #[inline(never)]
+    fn uncommon_packet(&mut self, packet: &Packet<'_>, route: Route) {
         if packet.is_scrambled && route != Route::Nowhere {
             self.sink.stats.scrambled_packets += 1;
             return self.lose(route);
         }
         match route {
-            Route::Nowhere => {}
-            Route::Stream(index) => {
-                if let Some(program) = &mut self.chosen {
-                    program.push(usize::from(index), &packet, &mut self.sink);
-                }
-            }
-            Route::Association => self.push_association(&packet),
-            Route::Map => self.push_map(&packet),
-            Route::Clock => self.chosen.iter_mut().for_each(|program| program.push_clock(&packet)),
+            // There are no streams where no program is chosen.
+            Route::Nowhere | Route::Stream(_) => {}
+            Route::Association => self.push_association(packet),
+            Route::Map => self.push_map(packet),
+            Route::Clock => self.chosen.iter_mut().for_each(|program| program.push_clock(packet)),
         }
     }
 
@@ -313,14 +325,18 @@ impl Core {
     }
 
     /// A section of the Program Association: it holds when all of its version have come.
-    fn associate(&mut self, section: &[u8]) {
-        let Ok(section) = LongSection::parse(section) else {
+    fn associate(&mut self, bytes: &[u8]) {
+        if bytes == self.newest_association {
+            return;
+        }
+        let Ok(section) = LongSection::parse(bytes) else {
             self.sink.stats.broken_sections += 1;
             return;
         };
         let Some((section, entries)) = section.and_then(|section| Some((section, section.associations()?))) else {
             return;
         };
+        self.newest_association = bytes.to_vec();
         if self.pending.version != section.version {
             self.pending = PendingAssociation { version: section.version, ..PendingAssociation::default() };
         }
@@ -341,7 +357,8 @@ impl Core {
         }
         self.programs.retain(|number, _| programs.contains_key(number));
         for (&number, &map_pid) in programs {
-            self.programs.entry(number).or_insert(Listed { map_pid, map: None }).map_pid = map_pid;
+            self.programs.entry(number).or_insert(Listed { map_pid, map: None, map_section: Vec::new() }).map_pid =
+                map_pid;
         }
         let is_map = |pid: &u16| programs.values().any(|map_pid| map_pid == pid);
         self.maps.retain(|pid, _| is_map(pid));
@@ -357,14 +374,25 @@ impl Core {
         self.route_all();
     }
 
-    fn map(&mut self, pid: u16, section: &[u8]) {
-        let Ok(section) = LongSection::parse(section) else {
+    fn map(&mut self, pid: u16, bytes: &[u8]) {
+        let is_known = |listed: &Listed| listed.map_pid == pid && listed.map_section == bytes;
+        // `program_number` (§2.4.4.9).
+        if let Some(&[_, _, _, high, low]) = bytes.first_chunk()
+            && self.programs.get(&u16::from_be_bytes([high, low])).is_some_and(is_known)
+        {
+            return;
+        }
+        let Ok(section) = LongSection::parse(bytes) else {
             self.sink.stats.broken_sections += 1;
             return;
         };
         let Some(map) = section.and_then(|section| section.program_map()) else { return };
         let listed = self.programs.get_mut(&map.number).filter(|listed| listed.map_pid == pid);
-        let Some(listed) = listed.filter(|listed| listed.map.as_ref() != Some(&map)) else { return };
+        let Some(listed) = listed else { return };
+        listed.map_section = bytes.to_vec();
+        if listed.map.as_ref() == Some(&map) {
+            return;
+        }
         listed.map = Some(map.clone());
         match &mut self.chosen {
             Some(chosen) if chosen.map.number == map.number => chosen.follow(map, &mut self.sink),

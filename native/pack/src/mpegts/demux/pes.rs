@@ -14,6 +14,8 @@ pub(super) struct Assembler {
     is_open: bool,
     /// Bytes of the whole PES packet when it says them; 0 is unbounded (§2.4.3.7).
     declared_bytes: usize,
+    /// With fewer bytes than these nothing has happened: the end has not come, nor the limit. 0 while the length is not read.
+    quiet_bytes: usize,
     max_bytes: usize,
     is_video: bool,
     /// Memory to take at once for the next one: what the newest one had, and an eighth.
@@ -44,25 +46,31 @@ pub(super) struct PesPacket {
 
 impl Assembler {
     pub(super) fn new(max_bytes: usize, is_video: bool) -> Self {
-        Self { bytes: Vec::new(), is_open: false, declared_bytes: 0, max_bytes, is_video, expected_bytes: 0 }
+        let (bytes, is_open) = (Vec::new(), false);
+        Self { bytes, is_open, declared_bytes: 0, quiet_bytes: 0, max_bytes, is_video, expected_bytes: 0 }
     }
 
     /// Begins a PES packet; what came of the one before is to be taken by [`Self::close`] first.
     pub(super) fn begin(&mut self, payload: &[u8]) -> Added {
         self.bytes.reserve(self.expected_bytes);
-        (self.is_open, self.declared_bytes) = (true, 0);
-        self.append(payload)
+        (self.is_open, self.declared_bytes, self.quiet_bytes) = (true, 0, 0);
+        if self.append(payload) { self.settle() } else { Added::Nothing }
     }
 
-    /// Takes more of it. Bytes behind its end, or without a beginning, are passed over.
+    /// Takes more of it. Bytes behind its end, or without a beginning, are passed over. Whether there is something to
+    /// [`settle`](Self::settle).
     #[inline]
-    pub(super) fn append(&mut self, payload: &[u8]) -> Added {
+    pub(super) fn append(&mut self, payload: &[u8]) -> bool {
         if !self.is_open {
-            return Added::Nothing;
+            return false;
         }
-        let had_length = self.bytes.len() >= PREFIX_BYTES;
         self.bytes.extend_from_slice(payload);
-        if !had_length && !self.read_prefix() || self.bytes.len() > self.max_bytes {
+        self.bytes.len() >= self.quiet_bytes
+    }
+
+    /// What came of the bytes that were appended.
+    pub(super) fn settle(&mut self) -> Added {
+        if self.quiet_bytes == 0 && !self.read_prefix() || self.bytes.len() > self.max_bytes {
             self.drop_open();
             return Added::Dropped;
         }
@@ -72,7 +80,7 @@ impl Assembler {
         // A PES packet fills its transport packets to the end. Where there is more, the 16 bits of its length have wrapped, as
         // some encoders let them with large pictures: it ends where the next one begins.
         if self.is_video && self.bytes.len() > self.declared_bytes {
-            self.declared_bytes = 0;
+            (self.declared_bytes, self.quiet_bytes) = (0, self.max_bytes.saturating_add(1));
             return Added::Nothing;
         }
         self.bytes.truncate(self.declared_bytes);
@@ -115,6 +123,8 @@ impl Assembler {
         if let Some(&[_, _, _, _, high, low]) = self.bytes.first_chunk::<PREFIX_BYTES>() {
             let length = usize::from(u16::from_be_bytes([high, low]));
             self.declared_bytes = if length == 0 { 0 } else { PREFIX_BYTES + length };
+            let end = if length == 0 { usize::MAX } else { self.declared_bytes };
+            self.quiet_bytes = end.min(self.max_bytes.saturating_add(1));
         }
         true
     }

@@ -150,7 +150,8 @@ impl Program {
 
     fn give_out(&mut self, index: usize, sink: &mut Sink) {
         let Some(stream) = self.streams.get_mut(index) else { return };
-        for output in stream.outputs(&mut sink.stats) {
+        let mut outputs = stream.outputs(&mut sink.stats);
+        for output in outputs.drain(..) {
             match output {
                 Output::Config(config) => {
                     if let Some(stream) = self.streams.get_mut(index) {
@@ -160,6 +161,9 @@ impl Program {
                 }
                 Output::Frame(frame) => self.give_frame(frame, sink),
             }
+        }
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.recycle(outputs);
         }
     }
 

@@ -58,7 +58,8 @@ impl Stream {
         Some(Track { language: self.mapped.descriptors.language(), ..Track::new(self.track, config) })
     }
 
-    /// Takes the next packet of its PID. What came of it is then in [`Self::next_output`].
+    /// Takes the next packet of its PID. What came of it is then in [`Self::outputs`].
+    #[inline]
     pub(super) fn push(&mut self, packet: &Packet<'_>, shared: &mut Shared<'_>) {
         match &mut self.body {
             Body::Sections(sections) => {
@@ -69,29 +70,54 @@ impl Stream {
         }
     }
 
+    #[inline]
     fn push_pes(&mut self, packet: &Packet<'_>, shared: &mut Shared<'_>) {
         let Body::Pes { continuity, assembler, .. } = &mut self.body else { return };
         let Some(payload) = packet.payload else { return };
-        match continuity.step(packet.counter, packet.discontinuity) {
-            Step::Next => {}
-            Step::Same if assembler.ends_with(payload) => {
-                shared.stats.duplicate_packets += 1;
-                return;
+        let step = continuity.step(packet.counter, packet.discontinuity);
+        // Nearly every packet: the next one, in the middle of a PES packet.
+        if step == Step::Next && !packet.unit_start {
+            if assembler.append(payload) {
+                self.settle(shared);
             }
-            Step::Same | Step::Gap => {
-                shared.stats.continuity_errors += 1;
-                self.lose(shared.stats);
-            }
+        } else if step == Step::Next || !self.is_repetition(step, payload, shared) {
+            self.push_uncommon(packet.unit_start, payload, shared);
         }
+    }
+
+    /// Whether a packet that is not the next one is the one before again. If not, something is missing in front of it.
+    #[cold]
+    fn is_repetition(&mut self, step: Step, payload: &[u8], shared: &mut Shared<'_>) -> bool {
+        let Body::Pes { assembler, .. } = &self.body else { return false };
+        if step == Step::Same && assembler.ends_with(payload) {
+            shared.stats.duplicate_packets += 1;
+            return true;
+        }
+        shared.stats.continuity_errors += 1;
+        self.lose(shared.stats);
+        false
+    }
+
+    #[inline(never)]
+    fn push_uncommon(&mut self, unit_start: bool, payload: &[u8], shared: &mut Shared<'_>) {
         let Body::Pes { assembler, .. } = &mut self.body else { return };
-        if !packet.unit_start {
-            let added = assembler.append(payload);
-            return self.take(added, shared);
+        if !unit_start {
+            if assembler.append(payload) {
+                self.settle(shared);
+            }
+            return;
         }
         let closed = assembler.close();
         let begun = assembler.begin(payload);
         self.take(closed, shared);
         self.take(begun, shared);
+    }
+
+    fn settle(&mut self, shared: &mut Shared<'_>) {
+        if let Body::Pes { assembler, .. } = &mut self.body {
+            let added = assembler.settle();
+            self.take(added, shared);
+        }
     }
 
     /// Packets are missing or broken: what has begun is dropped, and the next frame says so.
@@ -142,7 +168,8 @@ impl Stream {
         }
     }
 
-    /// What came, oldest first; taken at once. A configuration is to be announced, a frame goes out.
+    /// What came, oldest first; taken at once, the list to be given back by [`Self::recycle`]. A configuration is to be
+    /// announced, a frame goes out.
     pub(super) fn outputs(&mut self, stats: &mut TsStats) -> Vec<Output> {
         stats.dropped_frames += std::mem::take(&mut self.outlet.dropped_frames);
         let mut outputs = std::mem::take(&mut self.outlet.outputs);
@@ -152,6 +179,11 @@ impl Stream {
             }
         }
         outputs
+    }
+
+    /// Takes back the list, so that there is one and not one for each frame.
+    pub(super) fn recycle(&mut self, outputs: Vec<Output>) {
+        self.outlet.outputs = outputs;
     }
 
     pub(super) fn has_outputs(&self) -> bool {

@@ -2,32 +2,33 @@
 //! unit. It is what browsers read (mpegts.js, Shaka); FFmpeg reads no AV1 in a transport stream at all.
 
 use arcly_codec::av1::{OBU_SEQUENCE_HEADER, obus};
+use bytes::Bytes;
 
 use crate::PackError;
 
 const START_CODE: [u8; 3] = [0, 0, 1];
 
-/// The OBUs of a temporal unit behind start codes, a sequence header in front if there is none and one is given.
+/// Puts the OBUs of a temporal unit into the empty `out` behind start codes, a sequence header in front if there is none and one
+/// is given.
 ///
 /// # Errors
 /// [`PackError::Malformed`] when the sizes of the OBUs do not add up.
-pub(super) fn behind_start_codes(payload: &[u8], sequence_header: Option<&[u8]>) -> Result<Vec<u8>, PackError> {
-    let mut out = Vec::with_capacity(payload.len() + payload.len() / 16 + 64);
-    let mut has_header = false;
+pub(super) fn put_behind_start_codes(
+    payload: &[u8],
+    sequence_header: Option<&Bytes>,
+    out: &mut Vec<u8>,
+) -> Result<(), PackError> {
+    out.reserve(payload.len() + payload.len() / 16 + 64);
+    let (mut is_empty, mut has_header) = (true, false);
     for obu in obus(payload) {
-        let obu = obu?;
-        has_header |= obu.kind == OBU_SEQUENCE_HEADER;
-        put(obu.bytes, &mut out);
+        has_header |= obu?.kind == OBU_SEQUENCE_HEADER;
+        is_empty = false;
     }
-    match sequence_header.filter(|header| !has_header && !header.is_empty()) {
-        Some(header) if !out.is_empty() => {
-            let mut whole = Vec::with_capacity(out.len() + header.len() + 8);
-            put(header, &mut whole);
-            whole.append(&mut out);
-            Ok(whole)
-        }
-        _ => Ok(out),
+    if let Some(header) = sequence_header.filter(|header| !is_empty && !has_header && !header.is_empty()) {
+        put(header, out);
     }
+    obus(payload).flatten().for_each(|obu| put(obu.bytes, out));
+    Ok(())
 }
 
 /// `ts_open_bitstream_unit()`: with a byte of 3 where the OBU looks like a start code, as in H.264 §7.4.1.

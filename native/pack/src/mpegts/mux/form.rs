@@ -1,15 +1,10 @@
 //! The form that the access units of each codec have in a transport stream.
 
 use arcly_bus::{Frame, Track};
-use arcly_codec::{
-    CodecConfig, MediaKind,
-    aac::{ADTS_HEADER_BYTES, AdtsWriter},
-    h264,
-    opus::ControlHeader,
-};
-use bytes::{Bytes, BytesMut};
+use arcly_codec::{CodecConfig, MediaKind, aac::AdtsWriter, h264, opus::ControlHeader};
+use bytes::Bytes;
 
-use super::{av1::behind_start_codes, packet::Packetizer, splice::moved_splice};
+use super::{av1::put_behind_start_codes, packet::Packetizer, splice::moved_splice};
 use crate::PackError;
 
 /// How access units of a track are written.
@@ -37,21 +32,20 @@ pub(super) enum Form {
     Splice,
 }
 
-/// The bytes of an access unit as a transport stream has them: measured, so that writing them cannot fail.
-#[derive(Debug)]
+/// The bytes of an access unit as a transport stream has them: measured, so that writing them cannot fail. What is not in the
+/// payload has been made, in a buffer beside it: this is handed around for each frame, and two words are.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Content {
     /// NAL units behind start codes: so many bytes.
     AnnexB { bytes: usize },
-    /// The payload behind this header.
-    Adts { header: [u8; ADTS_HEADER_BYTES] },
-    /// The payload behind a header of any length.
-    Opus { header: Bytes },
+    /// The payload behind the header that was made.
+    BehindHeader,
     /// The payload.
     Plain,
-    /// Other bytes than the payload.
-    Made(Vec<u8>),
-    /// A whole section.
-    Section(Bytes),
+    /// What was made, and not the payload.
+    Made,
+    /// A whole section, which was made.
+    Section,
 }
 
 impl Form {
@@ -105,12 +99,19 @@ impl Form {
         }
     }
 
-    /// What `frame`, presented at `pts_90k` of the transport stream, becomes; `None` when it has no bytes to carry.
+    /// What `frame`, presented at `pts_90k` of the transport stream, becomes; `None` when it has no bytes to carry. Bytes
+    /// that it does not have are put into `made`.
     ///
     /// # Errors
     /// [`PackError::Malformed`] when the payload is not in the form of the bus; [`PackError::LimitExceeded`] when a PES packet
     /// cannot hold it.
-    pub(super) fn measure(&self, frame: &Frame, pts_90k: i64) -> Result<Option<Content>, PackError> {
+    #[inline]
+    pub(super) fn measure(
+        &self,
+        frame: &Frame,
+        pts_90k: i64,
+        made: &mut Vec<u8>,
+    ) -> Result<Option<Content>, PackError> {
         if frame.payload.is_empty() {
             return Ok(None);
         }
@@ -119,19 +120,33 @@ impl Form {
                 let bytes = annex_b_bytes(&frame.payload)?;
                 Ok((bytes > 0).then_some(Content::AnnexB { bytes }))
             }
-            Self::Aac(adts) => Ok(Some(Content::Adts { header: adts.header(frame.payload.len())? })),
+            _ => self.make(frame, pts_90k, made),
+        }
+    }
+
+    /// [`Self::measure`] of all but NAL units.
+    fn make(&self, frame: &Frame, pts_90k: i64, made: &mut Vec<u8>) -> Result<Option<Content>, PackError> {
+        made.clear();
+        let payload = &frame.payload;
+        match self {
+            Self::AnnexB { .. } => Ok(None),
+            Self::Aac(adts) => {
+                made.extend_from_slice(&adts.header(payload.len())?);
+                Ok(Some(Content::BehindHeader))
+            }
             Self::Opus => {
-                let mut header = BytesMut::new();
-                ControlHeader::write(&mut header, frame.payload.len(), 0, 0);
-                check_pes_bytes(header.len() + frame.payload.len())?;
-                Ok(Some(Content::Opus { header: header.freeze() }))
+                ControlHeader::write(made, payload.len(), 0, 0);
+                check_pes_bytes(made.len() + payload.len()).map(|()| Some(Content::BehindHeader))
             }
             Self::Av1 { sequence_header } => {
-                let made = behind_start_codes(&frame.payload, frame.is_key().then_some(sequence_header))?;
-                Ok((!made.is_empty()).then_some(Content::Made(made)))
+                put_behind_start_codes(payload, frame.is_key().then_some(sequence_header), made)?;
+                Ok((!made.is_empty()).then_some(Content::Made))
             }
-            Self::Plain(_) => check_pes_bytes(frame.payload.len()).map(|()| Some(Content::Plain)),
-            Self::Splice => Ok(Some(Content::Section(moved_splice(&frame.payload, pts_90k)?))),
+            Self::Plain(_) => check_pes_bytes(payload.len()).map(|()| Some(Content::Plain)),
+            Self::Splice => {
+                made.extend_from_slice(&moved_splice(payload, pts_90k)?);
+                Ok(Some(Content::Section))
+            }
         }
     }
 
@@ -147,23 +162,22 @@ impl Form {
 
 impl Content {
     /// Bytes of the content, of which `payload` is what the bus has.
-    pub(super) fn bytes(&self, payload: &[u8]) -> usize {
+    pub(super) fn bytes(self, payload: &[u8], made: &[u8]) -> usize {
         match self {
-            Self::AnnexB { bytes } => *bytes,
-            Self::Adts { header } => header.len() + payload.len(),
-            Self::Opus { header } => header.len() + payload.len(),
+            Self::AnnexB { bytes } => bytes,
+            Self::BehindHeader => made.len() + payload.len(),
             Self::Plain => payload.len(),
-            Self::Made(bytes) => bytes.len(),
-            Self::Section(section) => section.len(),
+            Self::Made | Self::Section => made.len(),
         }
     }
 
     /// Whether its PES packets may be unbounded, which is for video only (§2.4.3.7).
-    pub(super) fn is_unbounded(&self) -> bool {
-        matches!(self, Self::AnnexB { .. } | Self::Made(_))
+    pub(super) fn is_unbounded(self) -> bool {
+        matches!(self, Self::AnnexB { .. } | Self::Made)
     }
 
-    pub(super) fn write(&self, payload: &[u8], packets: &mut Packetizer<'_>) {
+    #[inline]
+    pub(super) fn write(self, payload: &[u8], made: &[u8], packets: &mut Packetizer<'_>) {
         match self {
             Self::AnnexB { .. } => {
                 for nal in h264::nal_units(payload, 4).flatten() {
@@ -171,17 +185,12 @@ impl Content {
                     packets.put(nal);
                 }
             }
-            Self::Adts { header } => {
-                packets.put(header);
-                packets.put(payload);
-            }
-            Self::Opus { header } => {
-                packets.put(header);
+            Self::BehindHeader => {
+                packets.put(made);
                 packets.put(payload);
             }
             Self::Plain => packets.put(payload),
-            Self::Made(bytes) => packets.put(bytes),
-            Self::Section(section) => packets.put(section),
+            Self::Made | Self::Section => packets.put(made),
         }
     }
 }

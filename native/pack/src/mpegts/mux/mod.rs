@@ -66,6 +66,8 @@ pub struct TsMuxer {
     clock: Clock,
     /// Continuity counters of the PIDs of earlier configurations; at most one a track id.
     retired: BTreeMap<u16, u8>,
+    /// Of the frame in the making: what is written beside its payload. Kept for the next one.
+    made: Vec<u8>,
 }
 
 /// One elementary stream.
@@ -113,6 +115,7 @@ impl TsMuxer {
             version: version.wrapping_sub(1),
             clock: Clock::default(),
             retired: BTreeMap::new(),
+            made: Vec::new(),
         };
         muxer.reconfigure(tracks)?;
         Ok(muxer)
@@ -169,17 +172,17 @@ impl TsMuxer {
     /// the form of the bus, [`PackError::LimitExceeded`] for an AAC access unit that is too long for ADTS. Nothing
     /// has been written then.
     pub fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
-        let (index, stream) = self.find(frame.track)?;
+        let (index, stream) = find(&self.streams, frame.track)?;
         let times = Times::of(frame, stream.clock_rate_hz);
-        let Some(content) = stream.form.measure(frame, times.pts_90k)? else { return Ok(()) };
+        let Some(content) = stream.form.measure(frame, times.pts_90k, &mut self.made)? else { return Ok(()) };
         let random_access = self.is_random_access(index, frame);
         let pcr = self.keep_time(index, times.dts_90k, out);
         let Some(Elementary { stream_id, form, pid, .. }) = self.streams.get_mut(index) else { return Ok(()) };
-        match content {
-            Content::Section(section) => write_section(pid, &section, out),
-            content => {
-                Pes::new(*stream_id, form, frame, times, content).write(pid, Adaptation { random_access, pcr }, out);
-            }
+        if matches!(content, Content::Section) {
+            write_section(pid, &self.made, out);
+        } else {
+            let pes = Pes::new(*stream_id, form, frame, times, (content, &self.made));
+            pes.write(pid, Adaptation { random_access, pcr }, out);
         }
         Ok(())
     }
@@ -202,20 +205,16 @@ impl TsMuxer {
 
     /// Whether [`Self::write`] would write something for this frame, or fail.
     pub(crate) fn accepts(&self, frame: &Frame) -> Result<bool, PackError> {
-        let (_, stream) = self.find(frame.track)?;
-        Ok(stream.form.measure(frame, Times::of(frame, stream.clock_rate_hz).pts_90k)?.is_some())
-    }
-
-    /// The stream of a track and its index.
-    fn find(&self, track: TrackId) -> Result<(usize, &Elementary), PackError> {
-        let found = self.streams.iter().enumerate().find(|(_, stream)| stream.track == track);
-        found.ok_or(PackError::Misuse { what: "frame of a track that is not in the set" })
+        let (_, stream) = find(&self.streams, frame.track)?;
+        let pts_90k = Times::of(frame, stream.clock_rate_hz).pts_90k;
+        Ok(stream.form.measure(frame, pts_90k, &mut Vec::new())?.is_some())
     }
 
     /// Where decoding of the program can begin: at key pictures, or anywhere if it has no pictures.
     fn is_random_access(&self, index: usize, frame: &Frame) -> bool {
-        let has_video = self.streams.iter().any(|stream| stream.form.kind() == MediaKind::Video);
-        frame.is_key() || !has_video && index == self.pcr_stream
+        // The clock travels with pictures where there are some.
+        let is_sound = |stream: &Elementary| stream.form.kind() != MediaKind::Video;
+        frame.is_key() || index == self.pcr_stream && self.streams.get(index).is_some_and(is_sound)
     }
 
     /// Moves the clock to an access unit of the stream at `index`: writes the tables and clock references that are due
@@ -276,6 +275,12 @@ impl TsMuxer {
         self.tables.write(out);
         self.tables_state = TablesState::JustWritten;
     }
+}
+
+/// The stream of a track and its index.
+fn find(streams: &[Elementary], track: TrackId) -> Result<(usize, &Elementary), PackError> {
+    let found = streams.iter().enumerate().find(|(_, stream)| stream.track == track);
+    found.ok_or(PackError::Misuse { what: "frame of a track that is not in the set" })
 }
 
 /// The elementary streams of `tracks`, with fresh continuity counters.

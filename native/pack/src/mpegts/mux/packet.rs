@@ -29,11 +29,13 @@ impl Pid {
     }
 
     /// The header of the next packet. The counter moves only when the packet has a payload (§2.4.3.3).
+    ///
+    /// Made as one number, here and below, and not of bytes: it is one store, and is read again at once when it is copied.
+    #[inline]
     fn header(&mut self, unit_start: bool, adaptation: bool, payload: bool) -> [u8; HEADER_BYTES] {
         self.counter = self.counter.wrapping_add(u8::from(payload)) & 0x0F;
-        let [high, low] = self.number.to_be_bytes();
-        let control = u8::from(adaptation) << 5 | u8::from(payload) << 4;
-        [0x47, u8::from(unit_start) << 6 | high, low, control | self.counter]
+        let control = u32::from(adaptation) << 5 | u32::from(payload) << 4 | u32::from(self.counter);
+        (0x47 << 24 | u32::from(unit_start) << 22 | u32::from(self.number) << 8 | control).to_be_bytes()
     }
 }
 
@@ -59,10 +61,8 @@ pub(super) struct Pcr {
 
 impl Pcr {
     /// `program_clock_reference_base` in 33 bits, 6 reserved bits, `program_clock_reference_extension` (§2.4.3.5).
-    fn encode(self) -> [u8; 6] {
-        let field = self.base_90k.cast_unsigned() << 15 | 0x7E00;
-        let [_, _, bytes @ ..] = field.to_be_bytes();
-        bytes
+    fn encode(self) -> u64 {
+        self.base_90k.cast_unsigned() << 15 & 0xFFFF_FFFF_FFFF | 0x7E00
     }
 }
 
@@ -84,12 +84,16 @@ impl Adaptation {
     /// Appends the field in `total` bytes: at least [`Self::len`], the rest stuffing.
     ///
     /// One byte is a length of 0 and nothing else: the only way to stuff a single byte (§2.4.3.5).
+    #[inline]
     fn write(self, total: usize, out: &mut Vec<u8>) {
         let end = out.len() + total;
-        out.push(u8::try_from(total.saturating_sub(1)).unwrap_or(u8::MAX));
-        if total > 1 {
-            out.push(self.flags());
-            out.extend(self.pcr.map(Pcr::encode).iter().flatten());
+        let (length, flags) = (u8::try_from(total.saturating_sub(1)).unwrap_or(u8::MAX), self.flags());
+        match self.pcr.map(Pcr::encode) {
+            Some(pcr) => out.extend_from_slice(&(u64::from(length) << 56 | u64::from(flags) << 48 | pcr).to_be_bytes()),
+            None if total > 1 => out.extend_from_slice(&[length, flags]),
+            None => out.push(length),
+        }
+        if out.len() < end {
             out.resize(end, 0xFF);
         }
     }
@@ -115,7 +119,13 @@ impl<'a> Packetizer<'a> {
     }
 
     /// Appends the next bytes of the PES packet.
+    #[inline]
     pub(super) fn put(&mut self, bytes: &[u8]) {
+        // Headers and start codes hardly ever cross a packet.
+        if bytes.len() <= self.room { self.fill(bytes) } else { self.put_across(bytes) }
+    }
+
+    fn put_across(&mut self, bytes: &[u8]) {
         let (head, rest) = bytes.split_at_checked(self.room).unwrap_or((bytes, &[]));
         self.fill(head);
         let (bodies, tail) = rest.as_chunks::<BODY_BYTES>();
@@ -128,20 +138,28 @@ impl<'a> Packetizer<'a> {
 
     /// Packets that are all payload: the common case. Room is there already.
     fn whole(&mut self, bodies: &[[u8; BODY_BYTES]]) {
+        // In a register: in the struct, it would be written back for every packet.
+        let mut pid = *self.pid;
         for body in bodies {
-            let header = self.pid.header(false, false, true);
-            self.out.extend_from_slice(&header);
-            self.out.extend_from_slice(body);
+            // One array and not two parts: the output asks for room once, and the compiler copies the body straight into it.
+            let mut packet = [0; PACKET_BYTES];
+            let (header, rest) = packet.split_at_mut(HEADER_BYTES);
+            header.copy_from_slice(&pid.header(false, false, true));
+            rest.copy_from_slice(body);
+            self.out.extend_from_slice(&packet);
         }
+        *self.pid = pid;
         self.left = self.left.saturating_sub(bodies.len() * BODY_BYTES);
     }
 
+    #[inline]
     fn fill(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
         self.room = self.room.saturating_sub(bytes.len());
     }
 
     /// Begins a transport packet; when what is left does not fill it, the adaptation field is stuffed.
+    #[inline]
     fn open(&mut self, unit_start: bool, adaptation: Adaptation) {
         self.room = self.left.min(BODY_BYTES - adaptation.len());
         self.left -= self.room;

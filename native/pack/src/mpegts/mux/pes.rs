@@ -18,19 +18,29 @@ pub(super) struct Pes<'a> {
     dts_90k: Option<i64>,
     prefix: &'a [u8],
     content: Content,
+    /// What was made beside the payload.
+    made: &'a [u8],
     payload: &'a [u8],
 }
 
 impl<'a> Pes<'a> {
     /// `frame` with its times in 90 kHz and its content, as `form` has measured it.
-    pub(super) fn new(stream_id: u8, form: &'a Form, frame: &'a Frame, times: Times, content: Content) -> Self {
+    #[inline]
+    pub(super) fn new(
+        stream_id: u8,
+        form: &'a Form,
+        frame: &'a Frame,
+        times: Times,
+        (content, made): (Content, &'a [u8]),
+    ) -> Self {
         let Times { pts_90k, dts_90k } = times;
         let prefix = form.prefix(frame.is_key());
         let dts_90k = ((pts_90k - dts_90k) & TIME_MASK != 0).then_some(dts_90k);
-        Self { stream_id, pts_90k, dts_90k, prefix, content, payload: &frame.payload }
+        Self { stream_id, pts_90k, dts_90k, prefix, content, made, payload: &frame.payload }
     }
 
     /// Appends the transport packets of this PES packet.
+    #[inline]
     pub(super) fn write(&self, pid: &mut Pid, adaptation: Adaptation, out: &mut Vec<u8>) {
         let times_bytes = if self.dts_90k.is_some() { 10 } else { 5 };
         let bytes = self.content_bytes() + usize::from(times_bytes);
@@ -46,9 +56,10 @@ impl<'a> Pes<'a> {
 
     /// Everything in front of the content; '10', `data_alignment_indicator`: it begins with a delimiter or a sync word.
     fn write_header(&self, packets: &mut Packetizer<'_>, times_bytes: u8, packet_length: u16) {
-        let [length_high, length_low] = packet_length.to_be_bytes();
         let times_flags = if self.dts_90k.is_some() { 0b11 } else { 0b10 };
-        packets.put(&[0, 0, 1, self.stream_id, length_high, length_low, 0x84, times_flags << 6, times_bytes]);
+        let start = 1 << 40 | u64::from(self.stream_id) << 32 | u64::from(packet_length) << 16;
+        packets.put(&(start | 0x84 << 8 | u64::from(times_flags) << 6).to_be_bytes());
+        packets.put(&[times_bytes]);
         packets.put(&timestamp(times_flags, self.pts_90k));
         if let Some(dts_90k) = self.dts_90k {
             packets.put(&timestamp(0b01, dts_90k));
@@ -56,12 +67,12 @@ impl<'a> Pes<'a> {
     }
 
     fn content_bytes(&self) -> usize {
-        self.prefix.len() + self.content.bytes(self.payload)
+        self.prefix.len() + self.content.bytes(self.payload, self.made)
     }
 
     fn write_content(&self, packets: &mut Packetizer<'_>) {
         packets.put(self.prefix);
-        self.content.write(self.payload, packets);
+        self.content.write(self.payload, self.made, packets);
     }
 }
 
