@@ -199,7 +199,7 @@ impl TsMuxer {
 
     /// The DTS that `frame` has in the transport stream, before its 33 bits wrap.
     pub(super) fn dts_90k(&self, frame: &Frame) -> Option<i64> {
-        let (_, stream) = self.find(frame.track).ok()?;
+        let (_, stream) = find(&self.streams, frame.track).ok()?;
         Some(Times::of(frame, stream.clock_rate_hz).dts_90k)
     }
 

@@ -55,14 +55,16 @@ impl<'a> Pes<'a> {
     }
 
     /// Everything in front of the content; '10', `data_alignment_indicator`: it begins with a delimiter or a sync word.
+    #[inline]
     fn write_header(&self, packets: &mut Packetizer<'_>, times_bytes: u8, packet_length: u16) {
         let times_flags = if self.dts_90k.is_some() { 0b11 } else { 0b10 };
         let start = 1 << 40 | u64::from(self.stream_id) << 32 | u64::from(packet_length) << 16;
         packets.put(&(start | 0x84 << 8 | u64::from(times_flags) << 6).to_be_bytes());
-        packets.put(&[times_bytes]);
-        packets.put(&timestamp(times_flags, self.pts_90k));
+        let [_, _, pts @ ..] = (u64::from(times_bytes) << 40 | timestamp(times_flags, self.pts_90k)).to_be_bytes();
+        packets.put(&pts);
         if let Some(dts_90k) = self.dts_90k {
-            packets.put(&timestamp(0b01, dts_90k));
+            let [_, _, _, dts @ ..] = timestamp(0b01, dts_90k).to_be_bytes();
+            packets.put(&dts);
         }
     }
 
@@ -93,12 +95,11 @@ impl Times {
     }
 }
 
-/// PTS or DTS: 33 bits in three groups, each closed by a marker bit (§2.4.3.6).
-fn timestamp(prefix: u8, time_90k: i64) -> [u8; 5] {
+/// PTS or DTS in 40 bits: 33 in three groups, each closed by a marker bit (§2.4.3.6).
+fn timestamp(prefix: u8, time_90k: i64) -> u64 {
     let time = (time_90k & TIME_MASK).cast_unsigned();
     let field = u64::from(prefix) << 36 | (time >> 30) << 33 | 1 << 32 | (time >> 15 & 0x7FFF) << 17 | 1 << 16;
-    let [_, _, _, bytes @ ..] = (field | (time & 0x7FFF) << 1 | 1).to_be_bytes();
-    bytes
+    field | (time & 0x7FFF) << 1 | 1
 }
 
 /// PTS and DTS are counted modulo 2^33.
