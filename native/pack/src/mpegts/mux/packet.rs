@@ -186,6 +186,23 @@ pub(super) fn write_section(pid: &mut Pid, section: &[u8], out: &mut Vec<u8>) {
     rest.chunks(BODY_BYTES).for_each(|part| write_section_packet(pid, &[], part, out));
 }
 
+/// The packets of a section that is written again and again; identifier and counter come with [`write_again`].
+pub(super) fn section_packets(section: &[u8]) -> Vec<[u8; PACKET_BYTES]> {
+    let mut packets = Vec::new();
+    write_section(&mut Pid::new(0, COUNTER_START), section, &mut packets);
+    packets.as_chunks().0.to_vec()
+}
+
+/// Appends the packets of a section.
+pub(super) fn write_again(pid: &mut Pid, packets: &[[u8; PACKET_BYTES]], out: &mut Vec<u8>) {
+    for (index, packet) in packets.iter().enumerate() {
+        let mut packet = *packet;
+        let (header, _) = packet.split_at_mut(HEADER_BYTES);
+        header.copy_from_slice(&pid.header(index == 0, false, true));
+        out.extend_from_slice(&packet);
+    }
+}
+
 fn write_section_packet(pid: &mut Pid, pointer_field: &[u8], part: &[u8], out: &mut Vec<u8>) {
     let end = out.len() + PACKET_BYTES;
     let header = pid.header(!pointer_field.is_empty(), false, true);

@@ -2,17 +2,18 @@
 
 use arcly_bus::Track;
 
+use super::super::PACKET_BYTES;
 use super::super::crc::crc_32;
 use super::descriptor::{program_descriptors, stream_descriptors, stream_type};
-use super::packet::{COUNTER_START, Pid, write_section};
+use super::packet::{COUNTER_START, Pid, section_packets, write_again};
 
 /// The two tables of a program, built once: only the continuity counters of their packets change.
 #[derive(Debug)]
 pub(super) struct Tables {
     pat_pid: Pid,
     pmt_pid: Pid,
-    pat: Vec<u8>,
-    pmt: Vec<u8>,
+    pat: Vec<[u8; PACKET_BYTES]>,
+    pmt: Vec<[u8; PACKET_BYTES]>,
 }
 
 /// A line of the PMT.
@@ -27,20 +28,20 @@ impl Tables {
         Self {
             pat_pid: Pid::new(PAT_PID, COUNTER_START),
             pmt_pid: Pid::new(PMT_PID, COUNTER_START),
-            pat: association_section(),
+            pat: section_packets(&association_section()),
             pmt: Vec::new(),
         }
     }
 
     /// Replaces the program map.
     pub(super) fn describe(&mut self, version: u8, pcr_pid: u16, entries: &[Entry<'_>]) {
-        self.pmt = map_section(version, pcr_pid, entries);
+        self.pmt = section_packets(&map_section(version, pcr_pid, entries));
     }
 
     /// Appends both.
     pub(super) fn write(&mut self, out: &mut Vec<u8>) {
-        write_section(&mut self.pat_pid, &self.pat, out);
-        write_section(&mut self.pmt_pid, &self.pmt, out);
+        write_again(&mut self.pat_pid, &self.pat, out);
+        write_again(&mut self.pmt_pid, &self.pmt, out);
     }
 }
 
