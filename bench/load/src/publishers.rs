@@ -52,7 +52,7 @@ struct Publisher {
 const CHUNK_BYTES: usize = 4096;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// In which all of them have to have begun, however slowly each goes on.
-const START_DEADLINE: Duration = Duration::from_secs(40);
+const START_DEADLINE: Duration = Duration::from_secs(90);
 const DATA_CHUNKS: u8 = 4;
 const AUDIO_CHUNKS: u8 = 5;
 const VIDEO_CHUNKS: u8 = 6;

@@ -232,7 +232,7 @@ impl Pulling {
         let request = PublishRequest::new(wish, id, peer, String::new(), reply, waiting.clone());
         self.inbox.push(Notice::Publish(request));
         match timeout(DECISION_DEADLINE, answers.recv()).await {
-            Ok(Some((_, Answer::Accept(publisher)))) => Ok(publisher),
+            Ok(Some((_, Answer::Accept(publisher)))) => Ok(*publisher),
             Ok(Some((_, Answer::Refuse(_, text)))) => Err(text),
             _ => {
                 // Who answers now is told that it is too late.

@@ -38,7 +38,8 @@ pub enum Refusal {
 }
 
 pub(crate) enum Answer {
-    Accept(Publisher),
+    /// Boxed: a queue has room for 32 answers from the first on, in every connection, players' too.
+    Accept(Box<Publisher>),
     Refuse(Refusal, String),
 }
 
@@ -73,7 +74,7 @@ impl PublishRequest {
     /// Lets the peer publish. What it sends goes to `publisher`, which is dropped (and its stream ended) when the peer is gone.
     /// False when the peer has withdrawn, or waited too long: then it is dropped at once.
     pub fn accept(mut self, publisher: Publisher) -> bool {
-        self.reply.send(Answer::Accept(publisher))
+        self.reply.send(Answer::Accept(Box::new(publisher)))
     }
 
     /// Turns the peer away; it is told `text`. False when it no longer waited.

@@ -338,7 +338,7 @@ impl Connection {
         match answer {
             Answer::Accept(publisher) => {
                 publisher.wake_on_request(Waker::from(self.upstream.clone()));
-                self.publishing.insert(stream_id, ToBus::new(publisher));
+                self.publishing.insert(stream_id, ToBus::new(*publisher));
                 self.machine.accept_publish(stream_id);
             }
             Answer::Refuse(refusal, text) => self.refuse(stream_id, refusal, &text),
