@@ -51,13 +51,15 @@ def test_what_arcly_muxes_ffmpeg_reads(clip: Clip, tmp_path: Path, video: str, a
     compare(sent, received, TICK[container])
 
 
-@pytest.mark.parametrize(("video", "audio", "container"), CELLS)
+# FFmpeg writes something into the cells that are left out, which it does not read itself.
+FOREIGN_CELLS = [cell for cell in CELLS if carried(cell[0], cell[2]) and (cell[0], cell[2]) not in OURS_ALONE]
+
+
+@pytest.mark.parametrize(("video", "audio", "container"), FOREIGN_CELLS)
 def test_what_ffmpeg_muxes_arcly_reads(
     clip: Clip, ffmpeg: str, tmp_path: Path, video: str, audio: str, container: str
 ) -> None:
     """FFmpeg's muxer → arcly's demuxer, in pieces of a prime number of bytes; PyAV reads the same file."""
-    if not carried(video, container) or (video, container) in OURS_ALONE:
-        pytest.skip("FFmpeg writes something there that it does not read itself")
     path = tmp_path / f"clip.{container}"
     remux(ffmpeg, clip(video, audio), path)
     compare(read(path, FORMATS[container])[1], demux(container, path.read_bytes()), TICK[container])
