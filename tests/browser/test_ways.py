@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from conftest import running
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Route, expect
 
 from browser.conftest import Serve, Visit
@@ -86,9 +89,16 @@ async def test_where_flv_is_refused_the_next_way_is_taken_and_said(demo: Serve, 
 
 
 async def test_where_an_answer_never_comes_hls_is_taken(demo: Serve, visit: Open) -> None:
-    async def swallow(page: Page) -> None:
+    over = asyncio.Event()
+
+    async def hold(route: Route) -> None:
         # As a proxy does that passes on an answer when it has the whole of it.
-        await page.route("**/demo.flv", lambda route: None)
+        await over.wait()
+        with suppress(PlaywrightError):  # The page has given up on it long ago.
+            await route.abort()
+
+    async def swallow(page: Page) -> None:
+        await page.route("**/demo.flv", hold)
         await page.route("**/demo.ts", lambda route: route.fulfill(status=200, body=b""))
 
     page = await visit(demo.url("/live/demo/"), prepare=swallow)
@@ -96,7 +106,8 @@ async def test_where_an_answer_never_comes_hls_is_taken(demo: Serve, visit: Open
     await expect(page.part("way-hls").locator("input")).to_be_checked()
     await page.is_in_state("playing")
     await watch(page, 1)
-    await page.page.unroute_all(behavior="ignoreErrors")  # what is not answered cannot be waited for
+    over.set()
+    await page.page.unroute_all(behavior="wait")
 
 
 async def test_a_codec_that_flv_does_not_bring_here_comes_by_hls(demo: Serve, visit: Open) -> None:
