@@ -55,8 +55,8 @@ class PlayGate:
             self._accept(request)
 
     def _accept(self, request: PlayRequest) -> None:
-        if request.protocol != "rtmp":
-            request.accept()  # HTTP knows the stream by its path.
+        if not request.needs_stream:
+            request.accept()
         elif (stream := self._stream(request.key)) is not None:
             request.accept(stream)
         else:

@@ -743,8 +743,16 @@ class PublishRequest:
         """Stream as the peer wrote it, not checked."""
 
     @property
+    def protocol(self) -> str:
+        """How it comes: `rtmp`."""
+
+    @property
     def query(self) -> str:
         """What stood behind `?`, undecoded."""
+
+    @property
+    def authorization(self) -> str:
+        """The `Authorization` header of HTTP, or an empty string."""
 
     @property
     def peer(self) -> str:
@@ -765,7 +773,7 @@ class PublishRequest:
         """Turn the peer away. False when it no longer waited.
 
         Args:
-            refusal: `"bad_name"`, `"unauthorized"` or `"failed"`.
+            refusal: `"bad_name"`, `"unauthenticated"` (credentials are asked for), `"unauthorized"` or `"failed"`.
             text: what the peer is told.
         """
 
@@ -780,6 +788,10 @@ class PlayRequest:
     @property
     def protocol(self) -> str:
         """How: `hls`."""
+
+    @property
+    def needs_stream(self) -> bool:
+        """Whether `accept` needs the stream. HTTP knows it by its path."""
 
     @property
     def query(self) -> str:
@@ -934,9 +946,12 @@ class RemoteTarget:
         authorities: bytes | None,
         verify: bool,
     ) -> RemoteTarget: ...
+    @property
+    def protocol(self) -> str:
+        """How it is spoken to: `rtmp`."""
 
 @final
-class RtmpPull:
+class Pull:
     """Native half of `arcly.PullSource`."""
 
     def __new__(
@@ -949,7 +964,7 @@ class RtmpPull:
         *,
         grace_s: float,
         idle_timeout_s: float,
-    ) -> RtmpPull: ...
+    ) -> Pull: ...
     def status(self) -> tuple[str, int, str | None, int, int, int, int]:
         """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames."""
 
@@ -957,7 +972,7 @@ class RtmpPull:
         """End it in order; `done` is woken when it has."""
 
 @final
-class RtmpPush:
+class Push:
     """Native half of `arcly.PushTarget`."""
 
     def __new__(
@@ -970,7 +985,7 @@ class RtmpPush:
         *,
         behind_max_s: float,
         enhanced: bool | None,
-    ) -> RtmpPush: ...
+    ) -> Push: ...
     def status(self) -> tuple[str, int, str | None, int, int, int, int]:
         """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames."""
 

@@ -7,6 +7,9 @@ from typing import Literal
 
 from arcly._native import StreamKey
 
+RawViewer = tuple[int, StreamKey, str, str, str, int, int, int, int, int]
+"""The fields of a `Viewer`, as native listeners give them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Viewer:

@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use arcly_io::{
-    Notice, PlayAsk, PlayDenial,
-    rtmp::{self, Refusal},
-};
+use arcly_io::{Notice, PlayAsk, PlayDenial, PublishAsk, Refusal};
 use pyo3::{IntoPyObjectExt, prelude::*};
 
 use crate::{
@@ -48,38 +45,57 @@ impl Inbox {
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
 pub struct PublishRequest {
-    #[pyo3(get)]
-    app: String,
-    #[pyo3(get)]
-    stream: String,
-    #[pyo3(get)]
-    query: String,
-    #[pyo3(get)]
-    peer: String,
-    #[pyo3(get)]
-    agent: String,
-    request: Mutex<Option<rtmp::PublishRequest>>,
+    ask: PublishAsk,
+    request: Mutex<Option<arcly_io::PublishRequest>>,
 }
 
 impl PublishRequest {
-    fn new(request: rtmp::PublishRequest) -> Self {
-        Self {
-            app: request.app.clone(),
-            stream: request.stream.clone(),
-            query: request.query.clone(),
-            peer: request.peer.to_string(),
-            agent: request.agent.clone(),
-            request: Mutex::new(Some(request)),
-        }
+    fn new(request: arcly_io::PublishRequest) -> Self {
+        Self { ask: request.ask.clone(), request: Mutex::new(Some(request)) }
     }
 
-    fn take(&self) -> PyResult<rtmp::PublishRequest> {
+    fn take(&self) -> PyResult<arcly_io::PublishRequest> {
         lock(&self.request).take().ok_or_else(|| ClosedError::new_err("the request was answered already"))
     }
 }
 
 #[pymethods]
 impl PublishRequest {
+    #[getter]
+    fn app(&self) -> &str {
+        &self.ask.app
+    }
+
+    #[getter]
+    fn stream(&self) -> &str {
+        &self.ask.stream
+    }
+
+    #[getter]
+    fn protocol(&self) -> &'static str {
+        self.ask.protocol
+    }
+
+    #[getter]
+    fn query(&self) -> &str {
+        &self.ask.query
+    }
+
+    #[getter]
+    fn authorization(&self) -> &str {
+        &self.ask.authorization
+    }
+
+    #[getter]
+    fn agent(&self) -> &str {
+        &self.ask.agent
+    }
+
+    #[getter]
+    fn peer(&self) -> String {
+        self.ask.peer.to_string()
+    }
+
     fn accept(&self, session: &PublishSession) -> PyResult<bool> {
         let publisher = session.take()?;
         Ok(self.take()?.accept(publisher))
@@ -88,6 +104,7 @@ impl PublishRequest {
     fn refuse(&self, refusal: &str, text: String) -> PyResult<bool> {
         let refusal = match refusal {
             "bad_name" => Refusal::BadName,
+            "unauthenticated" => Refusal::Unauthenticated,
             "unauthorized" => Refusal::Unauthorized,
             "failed" => Refusal::Failed,
             other => return Err(misuse(format!("unknown refusal {other:?}"))),
@@ -123,6 +140,11 @@ impl PlayRequest {
     #[getter]
     fn protocol(&self) -> &'static str {
         self.ask.protocol
+    }
+
+    #[getter]
+    fn needs_stream(&self) -> bool {
+        self.ask.needs_log
     }
 
     #[getter]

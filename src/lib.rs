@@ -50,7 +50,7 @@ mod _native {
         hub::{LoopHub, WakeToken},
         inbox::{Inbox, PlayRequest, PublishRequest},
         key::StreamKey,
-        link::{RemoteTarget, RtmpPull, RtmpPush},
+        link::{Pull, Push, RemoteTarget},
         media::{CodecInfo, Demuxer, MediaReader, Muxer, config_from_frame, inspect, sniff},
         rtmp::RtmpListener,
         session::PublishSession,

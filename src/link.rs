@@ -1,10 +1,10 @@
-//! `RtmpPull` and `RtmpPush`: connections to other servers that are kept up.
+//! `Pull` and `Push`: streams of other servers, and streams to them, over connections that are kept up.
 
 use std::sync::Arc;
 
 use arcly_io::{
-    Handle, TlsTrust,
-    rtmp::{Backoff, Link, Pull, PullOptions, Push, PushOptions, RemoteUrl},
+    Backoff, Handle, Link, LinkGuard, TlsTrust,
+    rtmp::{self, PullOptions, PushOptions},
 };
 use pyo3::prelude::*;
 
@@ -20,24 +20,25 @@ type StatusTuple = (&'static str, u64, Option<String>, u64, u64, u64, u64);
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
-pub struct RtmpPull {
-    pull: Pull,
-    runtime: Handle,
-}
-
-/// See `_native.pyi`.
-#[pyclass(frozen, module = "arcly._native")]
-pub struct RtmpPush {
-    push: Push,
-    runtime: Handle,
-}
-
-/// See `_native.pyi`.
-#[pyclass(frozen, module = "arcly._native")]
 pub struct RemoteTarget {
-    url: RemoteUrl,
+    url: Url,
     trust: TlsTrust,
     backoff: Backoff,
+}
+
+/// Where a link goes: a variant for each protocol.
+enum Url {
+    Rtmp(rtmp::RemoteUrl),
+}
+
+impl Url {
+    fn parse(url: &str) -> Result<Self, String> {
+        let (scheme, _) = url.split_once("://").ok_or("a URL begins with a scheme: rtmp://")?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "rtmp" | "rtmps" => rtmp::RemoteUrl::parse(url).map(Self::Rtmp),
+            other => Err(format!("{other}:// is not spoken here; rtmp:// and rtmps:// are")),
+        }
+    }
 }
 
 #[pymethods]
@@ -45,7 +46,7 @@ impl RemoteTarget {
     #[new]
     #[pyo3(signature = (url, *, retry, authorities, verify))]
     fn new(url: &str, retry: RetryTuple, authorities: Option<&[u8]>, verify: bool) -> PyResult<Self> {
-        let url = RemoteUrl::parse(url).map_err(misuse)?;
+        let url = Url::parse(url).map_err(misuse)?;
         let trust = match authorities {
             _ if !verify => TlsTrust::unverified(),
             Some(pem) => TlsTrust::also(pem).map_err(misuse)?,
@@ -57,12 +58,28 @@ impl RemoteTarget {
     }
 
     fn __str__(&self) -> String {
-        self.url.to_string()
+        match &self.url {
+            Url::Rtmp(url) => url.to_string(),
+        }
+    }
+
+    #[getter]
+    fn protocol(&self) -> &'static str {
+        match &self.url {
+            Url::Rtmp(_) => "rtmp",
+        }
     }
 }
 
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Pull {
+    guard: LinkGuard,
+    runtime: Handle,
+}
+
 #[pymethods]
-impl RtmpPull {
+impl Pull {
     #[new]
     #[pyo3(signature = (engine, remote, key, inbox, token, *, grace_s, idle_timeout_s))]
     fn new(
@@ -75,29 +92,36 @@ impl RtmpPull {
         idle_timeout_s: f64,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let options = PullOptions {
-            backoff: remote.backoff,
-            grace: seconds(grace_s)?,
-            idle_time: seconds(idle_timeout_s)?,
-            trust: remote.trust.clone(),
-            ..PullOptions::default()
+        let (grace, idle_time) = (seconds(grace_s)?, seconds(idle_timeout_s)?);
+        let (key, inbox, waker) = (key.0.clone(), inbox.0.clone(), token.waker());
+        let (backoff, trust) = (remote.backoff, remote.trust.clone());
+        let guard = match &remote.url {
+            Url::Rtmp(url) => {
+                let options = PullOptions { backoff, grace, idle_time, trust, ..PullOptions::default() };
+                rtmp::pull(&runtime, url.clone(), key, options, inbox, waker)
+            }
         };
-        let (url, key, inbox) = (remote.url.clone(), key.0.clone(), inbox.0.clone());
-        let pull = Pull::start(&runtime, url, key, options, inbox, token.waker());
-        Ok(Self { pull, runtime })
+        Ok(Self { guard, runtime })
     }
 
     fn status(&self) -> StatusTuple {
-        status(self.pull.link())
+        status(self.guard.link())
     }
 
     fn stop(&self, done: &WakeToken) {
-        stop(self.pull.link(), &self.runtime, done);
+        stop(self.guard.link(), &self.runtime, done);
     }
 }
 
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Push {
+    guard: LinkGuard,
+    runtime: Handle,
+}
+
 #[pymethods]
-impl RtmpPush {
+impl Push {
     #[new]
     #[pyo3(signature = (engine, remote, stream, inbox, token, *, behind_max_s, enhanced))]
     fn new(
@@ -110,24 +134,24 @@ impl RtmpPush {
         enhanced: Option<bool>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let options = PushOptions {
-            backoff: remote.backoff,
-            behind_max: seconds(behind_max_s)?,
-            enhanced,
-            trust: remote.trust.clone(),
-            ..PushOptions::default()
+        let behind_max = seconds(behind_max_s)?;
+        let (log, inbox, waker) = (stream.0.log().clone(), inbox.0.clone(), token.waker());
+        let (backoff, trust) = (remote.backoff, remote.trust.clone());
+        let guard = match &remote.url {
+            Url::Rtmp(url) => {
+                let options = PushOptions { backoff, behind_max, enhanced, trust, ..PushOptions::default() };
+                rtmp::push(&runtime, url.clone(), log, options, inbox, waker)
+            }
         };
-        let (url, log, inbox) = (remote.url.clone(), stream.0.log().clone(), inbox.0.clone());
-        let push = Push::start(&runtime, url, log, options, inbox, token.waker());
-        Ok(Self { push, runtime })
+        Ok(Self { guard, runtime })
     }
 
     fn status(&self) -> StatusTuple {
-        status(self.push.link())
+        status(self.guard.link())
     }
 
     fn stop(&self, done: &WakeToken) {
-        stop(self.push.link(), &self.runtime, done);
+        stop(self.guard.link(), &self.runtime, done);
     }
 }
 

@@ -11,7 +11,7 @@ from arcly import contract
 from arcly._bridge import native_stream
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
-from arcly._native import RtmpPush, StreamKey
+from arcly._native import Push, StreamKey
 from arcly.contract import IngestContext
 from arcly.link import IDLE, Link, LinkState, LinkStatus, remote, status_of
 
@@ -64,7 +64,7 @@ class PushTarget(Link):
             self._key, self._stream = stream.key, stream
         self._behind_max_s = behind_max_s
         self._enhanced = enhanced
-        self._push: RtmpPush | None = None
+        self._push: Push | None = None
         self._before = IDLE
         self._task: asyncio.Task[None] | None = None
 
@@ -123,7 +123,7 @@ class PushTarget(Link):
     async def _follow(self, context: IngestContext, stream: contract.StreamHandle, inbox: InboxReader) -> None:
         """Push until the stream has ended, or it has failed."""
         changed = Signal()
-        push = self._push = RtmpPush(
+        push = self._push = Push(
             context.native,
             self._remote,
             native_stream(stream),
@@ -144,7 +144,7 @@ class PushTarget(Link):
             changed.close()
             await self._end(push)
 
-    async def _end(self, push: RtmpPush) -> None:
+    async def _end(self, push: Push) -> None:
         ended = Signal()
         push.stop(ended.token)
         await ended.wait()

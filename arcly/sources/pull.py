@@ -9,7 +9,7 @@ from pathlib import Path
 from arcly._bridge import native_session
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
-from arcly._native import PublishRequest, RtmpPull, StreamKey
+from arcly._native import PublishRequest, Pull, StreamKey
 from arcly.contract import IngestContext
 from arcly.errors import StreamError
 from arcly.link import IDLE, Link, LinkState, LinkStatus, remote, status_of
@@ -62,7 +62,7 @@ class PullSource(Link):
         self._grace_s = grace_s
         self._idle_timeout_s = idle_timeout_s
         self._context: IngestContext | None = None
-        self._pull: RtmpPull | None = None
+        self._pull: Pull | None = None
         self._last = IDLE
         self._inbox: InboxReader | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,7 +81,7 @@ class PullSource(Link):
         self._context = context
         changed = Signal()
         self._inbox = InboxReader(self.name, self._on_request)
-        self._pull = RtmpPull(
+        self._pull = Pull(
             context.native,
             self._remote,
             self._key,
@@ -128,7 +128,7 @@ class PullSource(Link):
     async def _publish(self, request: PublishRequest) -> None:
         assert self._context is not None
         try:
-            session = await self._context.start_publish(self._key, protocol="rtmp", peer=request.peer)
+            session = await self._context.start_publish(self._key, protocol=request.protocol, peer=request.peer)
             request.accept(native_session(session))
         except StreamError as error:
             request.refuse("failed", str(error))

@@ -329,7 +329,8 @@ async def test_nginx_closes_on_who_may_not_publish(nginx: Nginx, clip: Callable[
     async with arcly.Engine(push, arcly.FileSource(clip(), key)):
         await eventually(lambda: push.state is arcly.LinkState.FAILED)
         assert push.last_error is not None
-        assert push.last_error.startswith("the remote ")
+        # It closes with our bytes unread, so what arrives is its goodbye or the reset behind it.
+        assert push.last_error.startswith(("the remote ", "the connection broke"))
 
 
 async def test_rtmps_both_ways_with_an_authority_of_our_own(tmp_path: Path, clip: Callable[..., Path]) -> None:
@@ -456,7 +457,7 @@ async def test_the_command_pulls_and_ends_in_order_by_a_signal(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["http://localhost/live/cam", "x.ts"], "neither rtmp:// nor rtmps://"),
+        (["http://localhost/live/cam", "x.ts"], "is not spoken here"),
         (["nothing.mp4", "rtmp://localhost/live/cam"], "No such file"),
         (["nothing.mp4", "x.avi"], "no format given"),
     ],

@@ -6,7 +6,7 @@ use std::{
     task::Waker,
 };
 
-use crate::{play::PlayRequest, rtmp::PublishRequest};
+use crate::{play::PlayRequest, publish::PublishRequest};
 
 /// Something for the host to decide or to log.
 pub enum Notice {

@@ -17,6 +17,8 @@ pub struct PlayAsk {
     pub key: StreamKey,
     /// How: `hls`.
     pub protocol: &'static str,
+    /// Whether whoever asks is to be given the log with the answer. HTTP knows the stream by its path.
+    pub needs_log: bool,
     /// What stood behind `?`, undecoded. May be empty.
     pub query: String,
     /// The `Authorization` header of HTTP (RFC 9110 §11.6.2), undecoded. May be empty.

@@ -63,7 +63,15 @@ impl Live {
         if let Some(inbox) = gate {
             let (query, authorization) = (request.uri().query().unwrap_or_default(), text(header::AUTHORIZATION));
             let (query, authorization) = (query.to_owned(), authorization.to_owned());
-            let asked = PlayAsk { key: self.key.clone(), protocol, query, authorization, agent: agent.clone(), peer };
+            let asked = PlayAsk {
+                key: self.key.clone(),
+                protocol,
+                needs_log: false,
+                query,
+                authorization,
+                agent: agent.clone(),
+                peer,
+            };
             if let Err(denial) = ask(inbox, asked).await {
                 return denied(denial);
             }

@@ -178,7 +178,10 @@ impl Site {
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let gate = self.gate.as_deref().map(|inbox| {
             let (authorization, agent) = (text(header::AUTHORIZATION).to_owned(), text(header::USER_AGENT).to_owned());
-            (inbox, PlayAsk { key, protocol: "hls", query: query.to_owned(), authorization, agent, peer })
+            (
+                inbox,
+                PlayAsk { key, protocol: "hls", needs_log: false, query: query.to_owned(), authorization, agent, peer },
+            )
         });
         hls::server::serve(output, file, query, gate).await
     }

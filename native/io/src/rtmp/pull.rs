@@ -1,37 +1,24 @@
 //! A stream of another server, published here.
 
-use std::{
-    future::pending,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Waker,
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, task::Waker, time::Duration};
 
-use arcly_bus::{Publisher, StreamKey};
+use arcly_bus::StreamKey;
 use arcly_wire::rtmp::{ClientEvent, ClientUse, Limits, Media};
 use tokio::{
     runtime::Handle,
-    sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
-    Inbox, Notice, TlsTrust,
+    Backoff, Inbox, Link, LinkGuard, TlsTrust,
+    keep::Keeper,
+    link::{End, Session},
     rtmp::{
-        Backoff, Link, PublishRequest, RemoteUrl,
+        RemoteUrl,
         client::{Client, sentence},
-        link::{End, Session},
-        request::{Answer, RequestId},
         to_bus::ToBus,
     },
 };
-
-/// How long the host may take to decide on the publish.
-const DECISION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How a stream is pulled.
 #[derive(Debug, Clone)]
@@ -60,37 +47,20 @@ impl Default for PullOptions {
     }
 }
 
-/// A stream that is being pulled. Dropping it stops it, and ends the stream.
-pub struct Pull {
-    link: Arc<Link>,
-}
-
-impl Pull {
-    /// Plays `url` and publishes it as `key`. The publish itself is asked of the host through `inbox`, with the first media and again when
-    /// the stream had to be ended; `on_change` is called after each change of state.
-    pub fn start(
-        runtime: &Handle,
-        url: RemoteUrl,
-        key: StreamKey,
-        options: PullOptions,
-        inbox: Arc<Inbox>,
-        on_change: Waker,
-    ) -> Self {
-        let backoff = options.backoff;
-        let session = Pulling { home: url.clone(), url: url.clone(), key, options, inbox: inbox.clone(), kept: None };
-        Self { link: Link::spawn(runtime, &url, backoff, inbox, on_change, session) }
-    }
-
-    /// How it is, and how to stop it.
-    pub fn link(&self) -> &Arc<Link> {
-        &self.link
-    }
-}
-
-impl Drop for Pull {
-    fn drop(&mut self) {
-        self.link.stop();
-    }
+/// Plays `url` and publishes it as `key`, until the guard is dropped. The publish itself is asked of the host through `inbox`, with the first
+/// media and again when the stream had to be ended; `on_change` is called after each change of state.
+pub fn pull(
+    runtime: &Handle,
+    url: RemoteUrl,
+    key: StreamKey,
+    options: PullOptions,
+    inbox: Arc<Inbox>,
+    on_change: Waker,
+) -> LinkGuard {
+    let backoff = options.backoff;
+    let keeper = Keeper::new(key, "rtmp", options.grace, inbox.clone());
+    let session = Pulling { home: url.clone(), url: url.clone(), options, inbox: inbox.clone(), keeper };
+    Link::spawn(runtime, &url, backoff, inbox, on_change, session)
 }
 
 struct Pulling {
@@ -98,17 +68,9 @@ struct Pulling {
     home: RemoteUrl,
     /// Where the remote has sent us, and else the same.
     url: RemoteUrl,
-    key: StreamKey,
     options: PullOptions,
     inbox: Arc<Inbox>,
-    kept: Option<Kept>,
-}
-
-/// The stream between two connections.
-struct Kept {
-    publisher: Publisher,
-    /// When its last frame came.
-    last: Instant,
+    keeper: Keeper,
 }
 
 /// One connection.
@@ -124,19 +86,8 @@ impl Session for Pulling {
     }
 
     async fn linger(&mut self) {
-        grace(&mut self.kept, self.options.grace).await;
+        self.keeper.grace().await;
     }
-}
-
-/// Ends the stream that is kept when its time is over; never returns.
-async fn grace(kept: &mut Option<Kept>, grace: Duration) {
-    if let Some(kept) = kept {
-        sleep_until(kept.last + grace).await;
-    }
-    if let Some(kept) = kept.take() {
-        kept.publisher.end("the remote did not come back");
-    }
-    pending().await
 }
 
 impl Pulling {
@@ -144,7 +95,7 @@ impl Pulling {
         let connecting = Client::connect(&self.url, ClientUse::Play, &self.options.trust, self.options.limits);
         let client = tokio::select! {
             client = connecting => client?,
-            () = grace(&mut self.kept, self.options.grace) => pending().await,
+            () = self.keeper.grace() => pending().await,
             () = link.stopped() => return Ok(End::Done),
         };
         let mut playing = Playing { client, to_bus: None, last_media: Instant::now() };
@@ -154,7 +105,7 @@ impl Pulling {
             client.close().await;
             to_bus.into_iter().for_each(|to_bus| to_bus.end("the pull was stopped".into()));
         } else if let Some(to_bus) = to_bus {
-            self.kept = Some(Kept { publisher: to_bus.into_publisher(), last: last_media });
+            self.keeper.keep(to_bus.into_publisher(), last_media);
         }
         end
     }
@@ -167,7 +118,7 @@ impl Pulling {
                 () = sleep_until(idle) => {
                     return Err(format!("the remote sent no media for {} s", self.options.idle_time.as_secs_f64()));
                 }
-                () = grace(&mut self.kept, self.options.grace) => {}
+                () = self.keeper.grace() => {}
                 () = link.stopped() => return Ok(End::Done),
             }
             while let Some(event) = playing.client.event() {
@@ -196,7 +147,7 @@ impl Pulling {
             Some(to_bus) => to_bus,
             none => {
                 let publisher = tokio::select! {
-                    publisher = self.publisher(playing.client.peer) => publisher?,
+                    publisher = self.keeper.publisher(playing.client.peer) => publisher?,
                     () = link.stopped() => return Ok(Some(End::Done)),
                 };
                 link.running();
@@ -211,34 +162,5 @@ impl Pulling {
             self.inbox.warn(format!("{}: {problem}", self.url));
         }
         outcome.map(|()| None)
-    }
-
-    /// The stream that was kept, or the one that the host lets us publish.
-    async fn publisher(&mut self, peer: SocketAddr) -> Result<Publisher, String> {
-        if let Some(mut kept) = self.kept.take().filter(|kept| !kept.publisher.log().is_closed()) {
-            kept.publisher.resume(kept.last.elapsed());
-            return Ok(kept.publisher);
-        }
-        let (reply, mut answers) = mpsc::channel(1);
-        let waiting = Arc::new(AtomicBool::new(true));
-        let wish = arcly_wire::rtmp::PublishRequest {
-            stream_id: 0,
-            app: self.key.app().to_owned(),
-            stream: self.key.stream().to_owned(),
-            query: String::new(),
-            publish_type: "live".into(),
-        };
-        let id = RequestId { stream_id: 0, number: 0 };
-        let request = PublishRequest::new(wish, id, peer, String::new(), reply, waiting.clone());
-        self.inbox.push(Notice::Publish(request));
-        match timeout(DECISION_DEADLINE, answers.recv()).await {
-            Ok(Some((_, Answer::Accept(publisher)))) => Ok(*publisher),
-            Ok(Some((_, Answer::Refuse(_, text)))) => Err(text),
-            _ => {
-                // Who answers now is told that it is too late.
-                waiting.store(false, Ordering::Release);
-                Err(format!("the host did not decide whether {} may be published", self.key))
-            }
-        }
     }
 }

@@ -8,13 +8,13 @@ use arcly_wire::rtmp::{Capabilities, ClientEvent, ClientUse, Limits, MediaKind};
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
-    Inbox, TlsTrust,
+    Backoff, Inbox, Link, LinkGuard, TlsTrust,
     bell::Bell,
+    link::{End, Session},
     rtmp::{
-        Backoff, Link, RemoteUrl,
+        RemoteUrl,
         carry::Takes,
         client::{Client, sentence},
-        link::{End, Session},
     },
 };
 
@@ -50,40 +50,21 @@ impl Default for PushOptions {
     }
 }
 
-/// A stream that is being pushed. Dropping it stops it.
-pub struct Push {
-    link: Arc<Link>,
-}
-
-impl Push {
-    /// Publishes `log` to `url`, from its newest key frame on, until it ends. Warnings go to `inbox`; `on_change` is called after each change
-    /// of state.
-    pub fn start(
-        runtime: &Handle,
-        url: RemoteUrl,
-        log: Arc<Log>,
-        options: PushOptions,
-        inbox: Arc<Inbox>,
-        on_change: Waker,
-    ) -> Self {
-        let (backoff, bell) = (options.backoff, Arc::<Bell>::default());
-        let slot = WakeSlot::new(&log, Waker::from(bell.clone()));
-        let said = Vec::new();
-        let session =
-            Pushing { home: url.clone(), url: url.clone(), log, options, inbox: inbox.clone(), bell, slot, said };
-        Self { link: Link::spawn(runtime, &url, backoff, inbox, on_change, session) }
-    }
-
-    /// How it is, and how to stop it.
-    pub fn link(&self) -> &Arc<Link> {
-        &self.link
-    }
-}
-
-impl Drop for Push {
-    fn drop(&mut self) {
-        self.link.stop();
-    }
+/// Publishes `log` to `url`, from its newest key frame on, until it ends or the guard is dropped. Warnings go to `inbox`; `on_change` is called
+/// after each change of state.
+pub fn push(
+    runtime: &Handle,
+    url: RemoteUrl,
+    log: Arc<Log>,
+    options: PushOptions,
+    inbox: Arc<Inbox>,
+    on_change: Waker,
+) -> LinkGuard {
+    let (backoff, bell) = (options.backoff, Arc::<Bell>::default());
+    let slot = WakeSlot::new(&log, Waker::from(bell.clone()));
+    let said = Vec::new();
+    let session = Pushing { home: url.clone(), url: url.clone(), log, options, inbox: inbox.clone(), bell, slot, said };
+    Link::spawn(runtime, &url, backoff, inbox, on_change, session)
 }
 
 struct Pushing {

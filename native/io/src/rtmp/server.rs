@@ -24,14 +24,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Inbox, ListenError, Notice, PlayAsk, PlayDenial,
+    Inbox, ListenError, Notice, PlayAsk, PlayDenial, PublishAsk, PublishRequest, Refusal,
     accept::{Acceptor, bind},
     bell::Bell,
     egress::{Egress, EgressOptions, ViewerEnd, Watcher},
+    publish::Answer,
     rtmp::{
-        PublishRequest, Refusal,
         from_bus::{self, Decision, Play, PlayEvent},
-        request::{Answer, RequestId},
         to_bus::{ENDED_HERE, ToBus},
     },
     tls::{Connection as Stream, TlsIdentity},
@@ -203,8 +202,15 @@ impl From<io::Error> for End {
 struct Asked {
     id: RequestId,
     until: Instant,
-    /// Shared with the request, see there.
+    /// Cleared by whoever is first: the answer, or the connection when it stops waiting.
     waiting: Arc<AtomicBool>,
+}
+
+/// Which request of a connection is meant: message streams are used again, so their ids alone do not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RequestId {
+    stream_id: u32,
+    number: u64,
 }
 
 struct Connection {
@@ -336,19 +342,19 @@ impl Connection {
         }
         self.asked.remove(&stream_id);
         match answer {
-            Answer::Accept(publisher) => {
+            Ok(publisher) => {
                 publisher.wake_on_request(Waker::from(self.upstream.clone()));
                 self.publishing.insert(stream_id, ToBus::new(*publisher));
                 self.machine.accept_publish(stream_id);
             }
-            Answer::Refuse(refusal, text) => self.refuse(stream_id, refusal, &text),
+            Err((refusal, text)) => self.refuse(stream_id, refusal, &text),
         }
     }
 
     fn refuse(&mut self, stream_id: u32, refusal: Refusal, text: &str) {
         let rejection = match refusal {
             Refusal::BadName => PublishRejection::BadName,
-            Refusal::Unauthorized => PublishRejection::Unauthorized,
+            Refusal::Unauthenticated | Refusal::Unauthorized => PublishRejection::Unauthorized,
             Refusal::Failed => PublishRejection::Failed,
         };
         self.machine.reject_publish(stream_id, rejection, text);
@@ -404,8 +410,22 @@ impl Connection {
         let waiting = Arc::new(AtomicBool::new(true));
         let until = Instant::now() + self.decision_deadline;
         self.asked.insert(id.stream_id, Asked { id, until, waiting: waiting.clone() });
-        let (agent, reply) = (self.agent.clone(), self.reply.clone());
-        let request = PublishRequest::new(request, id, self.peer, agent, reply, waiting);
+        let reply = self.reply.clone();
+        let ask = PublishAsk {
+            app: request.app,
+            stream: request.stream,
+            protocol: "rtmp",
+            query: request.query,
+            authorization: String::new(),
+            agent: self.agent.clone(),
+            peer: self.peer,
+        };
+        let request = PublishRequest::new(ask, move |answer| {
+            let in_time = waiting.swap(false, Ordering::AcqRel);
+            // Sent even when it is late: the connection counts its open questions. It cannot be full, for they are bounded; it is
+            // closed when the connection is gone, and then a publisher inside is dropped, which ends its stream.
+            reply.try_send((id, answer)).is_ok() && in_time
+        });
         // When the inbox is full the request is dropped there, and that is a refusal.
         self.inbox.push(Notice::Publish(request));
     }
@@ -428,7 +448,8 @@ impl Connection {
             Ok(key) => {
                 let (query, agent) = (request.query, self.agent.clone());
                 let authorization = String::new();
-                let asked = PlayAsk { key, protocol: "rtmp", query, authorization, agent, peer: self.peer };
+                let asked =
+                    PlayAsk { key, protocol: "rtmp", needs_log: true, query, authorization, agent, peer: self.peer };
                 self.play = Some(Play::ask(stream_id, asked, self.inbox.clone()));
                 return;
             }

@@ -15,7 +15,7 @@ use arcly_wire::rtmp::{Event, MediaKind, PublishRejection, ServerConn, egress::c
 use bytes::Bytes;
 
 use super::*;
-use crate::{Inbox, Notice, Runtime};
+use crate::{Backoff, Inbox, Link, LinkGuard, LinkState, Notice, PublishRequest, Refusal, Runtime};
 
 /// An avcC record written by libx264: 320x240, baseline.
 const AVCC: [u8; 37] = [
@@ -80,15 +80,15 @@ impl Stage {
         RemoteUrl::parse(&format!("rtmp://{}/live/cam", self.listener.local_addr().unwrap())).unwrap()
     }
 
-    fn pull(&self, options: PullOptions) -> Pull {
+    fn pull(&self, options: PullOptions) -> LinkGuard {
         let options = PullOptions { backoff: QUICK, ..options };
         let key = StreamKey::new("live", "copy").unwrap();
-        Pull::start(self.runtime.handle(), self.url(), key, options, self.inbox.clone(), Waker::noop().clone())
+        pull(self.runtime.handle(), self.url(), key, options, self.inbox.clone(), Waker::noop().clone())
     }
 
-    fn push(&self, log: &Arc<Log>, options: PushOptions) -> Push {
+    fn push(&self, log: &Arc<Log>, options: PushOptions) -> LinkGuard {
         let options = PushOptions { backoff: QUICK, ..options };
-        Push::start(self.runtime.handle(), self.url(), log.clone(), options, self.inbox.clone(), Waker::noop().clone())
+        push(self.runtime.handle(), self.url(), log.clone(), options, self.inbox.clone(), Waker::noop().clone())
     }
 
     fn accept(&self) -> Remote {

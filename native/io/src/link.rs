@@ -114,9 +114,25 @@ pub struct Link {
     tasks: TaskTracker,
 }
 
+/// A stream that is pulled or pushed. Dropping it stops its link.
+pub struct LinkGuard(Arc<Link>);
+
+impl LinkGuard {
+    /// How it is, and how to stop it.
+    pub fn link(&self) -> &Arc<Link> {
+        &self.0
+    }
+}
+
+impl Drop for LinkGuard {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// How one connection of a link ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// There is nothing left to do.
     Done,
     /// The remote asked to come again.
@@ -124,7 +140,7 @@ pub(super) enum End {
 }
 
 /// What a link does each time that it is connected.
-pub(super) trait Session: Send {
+pub(crate) trait Session: Send {
     /// Connects and goes on until the connection ends; soon after [`Link::stopped`] with [`End::Done`]. An error is a sentence.
     fn run(&mut self, link: &Link) -> impl Future<Output = Result<End, String>> + Send;
 
@@ -133,16 +149,16 @@ pub(super) trait Session: Send {
 }
 
 impl Link {
-    /// Keeps `session` up in a task of its own, until it is done or stopped. `name` is for the lines in `inbox`; `on_change` is called after
-    /// each change of state.
-    pub(super) fn spawn(
+    /// Keeps `session` up in a task of its own, until it is done, stopped, or the guard dropped. `name` is for the lines in `inbox`;
+    /// `on_change` is called after each change of state.
+    pub(crate) fn spawn(
         runtime: &Handle,
         name: &impl fmt::Display,
         backoff: Backoff,
         inbox: Arc<Inbox>,
         on_change: Waker,
         mut session: impl Session + 'static,
-    ) -> Arc<Self> {
+    ) -> LinkGuard {
         let link = Arc::new(Self::new(on_change));
         let (ours, name) = (link.clone(), name.to_string());
         let keeping = {
@@ -160,7 +176,7 @@ impl Link {
             runtime,
         );
         link.tasks.close();
-        link
+        LinkGuard(link)
     }
 
     fn new(on_change: Waker) -> Self {
@@ -198,12 +214,12 @@ impl Link {
     }
 
     /// Resolves when it was asked to end.
-    pub(super) async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         self.stop.cancelled().await;
     }
 
     /// Media flows.
-    pub(super) fn running(&self) {
+    pub(crate) fn running(&self) {
         lock(&self.running_since).get_or_insert_with(Instant::now);
         if self.status().state != LinkState::Running {
             self.enter(LinkState::Running, None);
@@ -211,7 +227,7 @@ impl Link {
     }
 
     /// Counts what has come or gone since the last call.
-    pub(super) fn count(&self, frames: u64, bytes: u64, skipped: u64) {
+    pub(crate) fn count(&self, frames: u64, bytes: u64, skipped: u64) {
         let mut status = lock(&self.status);
         status.frames += frames;
         status.bytes += bytes;

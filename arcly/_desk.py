@@ -1,0 +1,82 @@
+"""Who may publish: the decisions of every way in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from arcly._bridge import native_session
+from arcly._native import PublishRequest, StreamKey
+from arcly.contract import Credentials, IngestContext
+from arcly.errors import AlreadyPublishingError, MalformedError, StreamError, UnauthorizedError
+
+log = logging.getLogger("arcly")
+
+NAME_SHOWN = 40
+"""Characters of a refused name that are shown."""
+
+
+class PublishDesk:
+    """Answers the requests to publish that come into an inbox, each in a task of its own.
+
+    Give `decide` to the `InboxReader` of whatever takes publishers.
+
+    Args:
+        context: where streams are published.
+        deadline_s: seconds that authenticator and registry may take together; then the publish is refused.
+    """
+
+    def __init__(self, context: IngestContext, *, deadline_s: float) -> None:
+        self._context = context
+        self._deadline_s = deadline_s
+        self._deciding: set[asyncio.Task[None]] = set()
+
+    def decide(self, request: PublishRequest) -> None:
+        """Begin to decide on a request."""
+        task = asyncio.create_task(self._decide(request))
+        self._deciding.add(task)
+        task.add_done_callback(self._deciding.discard)
+
+    async def _decide(self, request: PublishRequest) -> None:
+        brought = False
+        try:
+            key = StreamKey(request.app, request.stream)
+            credentials = Credentials(
+                peer=request.peer,
+                agent=request.agent,
+                query=request.query,
+                protocol=request.protocol,
+                authorization=request.authorization,
+            )
+            brought = bool(credentials.params)
+            async with asyncio.timeout(self._deadline_s):
+                session = await self._context.open_publish(key, credentials, protocol=request.protocol)
+            request.accept(native_session(session))
+        except (AlreadyPublishingError, MalformedError) as error:
+            refuse(request, "bad_name", f"{error} (asked for {shorten(request.app)}/{shorten(request.stream)})")
+        except UnauthorizedError as error:
+            # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
+            refuse(request, "unauthorized" if brought else "unauthenticated", str(error))
+        except (StreamError, TimeoutError) as error:
+            refuse(request, "failed", str(error) or "no decision was made in time")
+        except Exception:
+            log.exception("[%s] deciding on a publish failed", request.protocol)
+            refuse(request, "failed", "an error of the server")
+
+    def close(self) -> None:
+        """Decide nothing more; who still waits is refused."""
+        for task in self._deciding:
+            task.cancel()
+
+
+def refuse(request: PublishRequest, refusal: str, text: str) -> None:
+    """Turn a publisher away, with a line in the log."""
+    # A peer that has gone, or waited too long, was told of already.
+    if request.refuse(refusal, text):
+        log.warning("[%s] %s was refused as publisher: %s", request.protocol, request.peer, text)
+
+
+def shorten(name: str) -> str:
+    """Return a name of a stranger as it may stand in a log: escaped, and not too long."""
+    text = ascii(name)[1:-1]
+    return text if len(text) <= NAME_SHOWN else text[:NAME_SHOWN] + "…"
