@@ -42,7 +42,7 @@ class StreamStats:
     """Frames that slow subscribers were made to skip."""
 
     viewers: int
-    """Subscriptions open now. Viewers over HTTP are counted by the origin."""
+    """Who watches now: subscriptions, players of every protocol, HLS players that asked lately."""
 
 
 class StreamHandle:

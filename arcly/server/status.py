@@ -39,7 +39,7 @@ def stream_status(stream: StreamHandle, http: HttpOrigin) -> dict[str, Any]:
         "tracks": [track_status(track) for track in stream.tracks],
         "bitrate_bps": round(stats.bits_per_s),
         "fps": round(stats.frames_per_s, 1),
-        "viewers": stats.viewers + http.viewers(stream.key),
+        "viewers": stats.viewers,
         "hls": http.hls_path(stream.key),
         "flv": http.live_path(stream.key, "flv"),
         "ts": http.live_path(stream.key, "ts"),

@@ -47,7 +47,7 @@ class PrometheusObserver(Collector):
         registry: where it registers when it is started; one engine per registry, since the names are the same.
         streams_max: streams with samples of their own, default 1000; 0 to 100 000. Each has 14.
         http_viewers: returns the viewers over HTTP of a stream, such as `HttpOrigin.viewers`; called in the thread
-            that scrapes. Default None: only subscriptions are counted.
+            that scrapes. Default None: they are counted among the subscriptions.
 
     Raises:
         MisuseError: `streams_max` is out of range.
@@ -183,6 +183,8 @@ def _totals(
 
 
 def _readers(report: StreamReport, http_viewers: HttpViewers) -> Iterable[tuple[str, int]]:
-    yield "subscription", report.stats.viewers
+    sessions = http_viewers(report.key) if http_viewers is not None else 0
+    # A stream counts all who watch it, HLS players among them.
+    yield "subscription", max(report.stats.viewers - sessions, 0)
     if http_viewers is not None:
-        yield "hlsSession", http_viewers(report.key)
+        yield "hlsSession", sessions

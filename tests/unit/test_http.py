@@ -69,6 +69,31 @@ async def test_the_first_viewer_is_held_until_there_is_a_segment(server: Server)
     await source.stop()
 
 
+async def test_an_hls_player_joins_with_its_first_media_playlist_and_leaves_with_the_stream(server: Server) -> None:
+    kinds = arcly.StreamEventKind
+    events = server.engine.events()
+    source = await demo(server)
+    await eventually(lambda: server.http.hls_path(KEY))
+    _, _, index = await request(server, "/live/demo/index.m3u8")
+    stream = server.stream("live/demo")
+    assert stream is not None
+    assert stream.stats.viewers == 0, "a name alone is no viewer"
+    for _ in range(2):
+        await request(server, f"/live/demo/{index.decode().split()[-1]}")
+    assert stream.stats.viewers == 1
+    await source.stop()
+    seen = []
+    async with asyncio.timeout(20):
+        async for event in events:
+            if event.kind in (kinds.SUBSCRIBER_JOINED, kinds.SUBSCRIBER_LEFT):
+                seen.append((event.kind, event.reason))
+            if len(seen) == 2:
+                break
+    await events.aclose()
+    assert seen == [(kinds.SUBSCRIBER_JOINED, "hls"), (kinds.SUBSCRIBER_LEFT, "hls")]
+    assert stream.stats.viewers == 0
+
+
 async def test_other_methods_and_unknown_paths(server: Server) -> None:
     status, headers, body = await request(server, "/live/none/index.m3u8")
     assert (status, headers["cache-control"], body) == (404, "no-store", b"no such stream is live\n")

@@ -105,7 +105,7 @@ pub struct Counters {
     pub repaired: u64,
     /// Frames that lagging subscribers were made to skip.
     pub missed: u64,
-    /// Subscriptions open now that count as viewers.
+    /// Who watches now: every [`crate::Viewer`], and subscriptions that count as one.
     pub viewers: u64,
 }
 

@@ -24,7 +24,7 @@ pub fn package(
     session: &str,
     inbox: Arc<Inbox>,
 ) -> Arc<HlsOutput> {
-    let output = Arc::new(HlsOutput::new());
+    let output = Arc::new(HlsOutput::new(log));
     let task =
         Task { packager: HlsPackager::new(config, session), output: output.clone(), name, inbox, refused_frames: 0 };
     // The cursor is placed now, not when the task first runs: nothing published meanwhile is missed.

@@ -2,16 +2,20 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use arcly_bus::Log;
 use arcly_pack::hls::HlsView;
 use tokio::{sync::watch, time::Instant};
 
 use crate::hls::sessions::Sessions;
+
+/// So often viewers who stopped asking are looked for, as long as there are any.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The HLS of one publish.
 pub struct HlsOutput {
@@ -28,9 +32,10 @@ struct Shown {
 }
 
 impl HlsOutput {
-    pub(crate) fn new() -> Self {
+    /// Nothing yet, made of `log`.
+    pub(crate) fn new(log: &Arc<Log>) -> Self {
         let view = watch::Sender::new(Shown::default());
-        Self { view, sessions: Mutex::default(), sent_bytes: AtomicU64::new(0) }
+        Self { view, sessions: Mutex::new(Sessions::new(log)), sent_bytes: AtomicU64::new(0) }
     }
 
     pub(crate) fn show(&self, view: Option<Arc<HlsView>>) {
@@ -39,6 +44,7 @@ impl HlsOutput {
 
     pub(crate) fn end(&self, view: Option<Arc<HlsView>>) {
         self.view.send_replace(Shown { view, ended_at: Some(Instant::now()) });
+        self.sessions(Sessions::end);
     }
 
     /// The newest view; none before the first segment is complete.
@@ -78,9 +84,11 @@ impl HlsOutput {
     }
 
     /// A session for a viewer who was let in.
-    pub(crate) fn admit_session(&self) -> Option<String> {
+    pub(crate) fn admit_session(self: &Arc<Self>) -> Option<String> {
         let expiry = self.session_expiry();
-        self.sessions(|sessions| sessions.admit(Instant::now(), expiry))
+        let name = self.sessions(|sessions| sessions.admit(Instant::now(), expiry));
+        self.sweep_sessions();
+        name
     }
 
     /// Whether a viewer of that session was let in.
@@ -89,9 +97,17 @@ impl HlsOutput {
         self.sessions(|sessions| sessions.knows(id, Instant::now(), expiry))
     }
 
-    pub(crate) fn touch_session(&self, id: &str) {
+    pub(crate) fn touch_session(self: &Arc<Self>, id: &str) {
         let expiry = self.session_expiry();
         self.sessions(|sessions| sessions.touch(id, Instant::now(), expiry));
+        self.sweep_sessions();
+    }
+
+    /// Sees to it that viewers who stop asking are told to have left, though nobody asks for their number.
+    fn sweep_sessions(self: &Arc<Self>) {
+        if self.sessions(Sessions::needs_sweeper) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
     }
 
     /// A player asks again about once per target duration (RFC 8216 §6.3.4); three misses mean that it is gone.
@@ -102,5 +118,83 @@ impl HlsOutput {
 
     fn sessions<T>(&self, body: impl FnOnce(&mut Sessions) -> T) -> T {
         body(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn sweep(output: Weak<HlsOutput>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(output) = output.upgrade() else { return };
+        let expiry = output.session_expiry();
+        if !output.sessions(|sessions| sessions.sweep(Instant::now(), expiry)) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcly_bus::{LogBounds, LogObserver, LogWriter};
+
+    use super::*;
+
+    /// Writes down who comes and goes.
+    #[derive(Default)]
+    struct Diary(Mutex<Vec<String>>);
+
+    impl Diary {
+        fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    impl LogObserver for Diary {
+        fn lagged(&self, _: u64) {}
+        fn evicted(&self, _: u64) {}
+        fn joined(&self, protocol: &str) {
+            self.0.lock().unwrap().push(format!("{protocol} joined"));
+        }
+        fn left(&self, protocol: &str) {
+            self.0.lock().unwrap().push(format!("{protocol} left"));
+        }
+    }
+
+    fn output() -> (LogWriter, Arc<Diary>, Arc<HlsOutput>) {
+        let diary = Arc::new(Diary::default());
+        let writer = LogWriter::new(LogBounds::default(), diary.clone());
+        let output = Arc::new(HlsOutput::new(writer.log()));
+        (writer, diary, output)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_who_stops_asking_is_told_to_have_left_though_nobody_looks() {
+        let (writer, diary, output) = output();
+        let name = output.open_session();
+        assert!(diary.take().is_empty(), "a name alone is no viewer");
+        for _ in 0..3 {
+            output.touch_session(&name);
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        assert_eq!(diary.take(), ["hls joined"], "once, and still here");
+        assert_eq!(writer.log().counters().viewers, 1);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(diary.take(), ["hls left"]);
+        assert_eq!(writer.log().counters().viewers, 0);
+        output.touch_session(&name);
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        assert_eq!(diary.take(), ["hls joined", "hls left"], "who comes back is swept again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn viewers_leave_with_the_stream_and_keep_nothing_of_it() {
+        let (writer, diary, output) = output();
+        let log = Arc::downgrade(writer.log());
+        let name = output.admit_session().unwrap();
+        drop(writer);
+        output.end(None);
+        output.touch_session(&name);
+        assert_eq!(diary.take(), ["hls joined", "hls left"]);
+        assert_eq!(output.viewers(), 1, "it reads the end of the playlist");
+        assert!(log.upgrade().is_none());
     }
 }

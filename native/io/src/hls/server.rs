@@ -84,7 +84,7 @@ pub(crate) async fn serve(output: Arc<HlsOutput>, file: File, query: &str, gate:
     }
 }
 
-fn multivariant(output: &HlsOutput, view: &HlsView, gated: bool) -> Response<Body> {
+fn multivariant(output: &Arc<HlsOutput>, view: &HlsView, gated: bool) -> Response<Body> {
     let session = if gated { output.admit_session() } else { Some(output.open_session()) };
     let Some(session) = session else {
         return error(StatusCode::SERVICE_UNAVAILABLE, "too many viewers");
@@ -93,7 +93,7 @@ fn multivariant(output: &HlsOutput, view: &HlsView, gated: bool) -> Response<Bod
     counted(output, view.multivariant(&media_uri).into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
 }
 
-fn media(output: &HlsOutput, view: &HlsView, query: &str) -> Response<Body> {
+fn media(output: &Arc<HlsOutput>, view: &HlsView, query: &str) -> Response<Body> {
     if let Some(session) = session(query) {
         output.touch_session(session);
     }

@@ -3,9 +3,11 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
+use arcly_bus::{Log, Viewer};
 use tokio::time::Instant;
 
 /// Viewers counted per stream; what comes above is served and not counted, so that made-up names cost no memory.
@@ -16,12 +18,39 @@ const NAME_BYTES: usize = 16;
 
 #[derive(Default)]
 pub(crate) struct Sessions {
-    seen: HashMap<u64, Instant>,
+    seen: HashMap<u64, Session>,
+    /// What they watch, until it ends. Weak: who watches does not keep a stream.
+    log: Weak<Log>,
+    /// Somebody calls [`Sessions::sweep`] now and then.
+    is_swept: bool,
     opened: u64,
     hasher: RandomState,
 }
 
+struct Session {
+    asked_at: Instant,
+    /// Counts, and is told to observers, until the stream ends.
+    viewer: Option<Viewer>,
+}
+
+impl Session {
+    fn is_over(&self, now: Instant, expiry: Duration) -> bool {
+        now.duration_since(self.asked_at) >= expiry
+    }
+}
+
 impl Sessions {
+    /// Nobody yet, who watches `log`.
+    pub(crate) fn new(log: &Arc<Log>) -> Self {
+        Self { log: Arc::downgrade(log), ..Self::default() }
+    }
+
+    /// The stream has ended: those who still read what is left of it are no viewers of it any more.
+    pub(crate) fn end(&mut self) {
+        self.log = Weak::new();
+        self.seen.values_mut().for_each(|session| session.viewer = None);
+    }
+
     /// A name for a new viewer. Nothing is kept until it is used.
     pub(crate) fn open(&mut self) -> String {
         self.opened += 1;
@@ -38,8 +67,7 @@ impl Sessions {
     /// Whether a viewer of that name was let in and is still there.
     pub(crate) fn knows(&self, name: &str, now: Instant, expiry: Duration) -> bool {
         let id = (name.len() == NAME_BYTES).then(|| u64::from_str_radix(name, 16).ok()).flatten();
-        let seen = id.and_then(|id| self.seen.get(&id));
-        seen.is_some_and(|seen| now.duration_since(*seen) < expiry)
+        id.and_then(|id| self.seen.get(&id)).is_some_and(|session| !session.is_over(now, expiry))
     }
 
     pub(crate) fn touch(&mut self, name: &str, now: Instant, expiry: Duration) {
@@ -53,7 +81,8 @@ impl Sessions {
                 return;
             }
         }
-        self.seen.insert(id, now);
+        let viewer = || self.log.upgrade().map(|log| log.viewer("hls"));
+        self.seen.entry(id).or_insert_with(|| Session { asked_at: now, viewer: viewer() }).asked_at = now;
     }
 
     pub(crate) fn count(&mut self, now: Instant, expiry: Duration) -> usize {
@@ -61,8 +90,19 @@ impl Sessions {
         self.seen.len()
     }
 
+    /// Whether somebody has to sweep from now on: said once, until a sweep has found nobody.
+    pub(crate) fn needs_sweeper(&mut self) -> bool {
+        !self.seen.is_empty() && !std::mem::replace(&mut self.is_swept, true)
+    }
+
+    /// Lets go of who stopped asking; false when nobody is left, and no sweeper is needed.
+    pub(crate) fn sweep(&mut self, now: Instant, expiry: Duration) -> bool {
+        self.is_swept = self.count(now, expiry) > 0;
+        self.is_swept
+    }
+
     fn expire(&mut self, now: Instant, expiry: Duration) {
-        self.seen.retain(|_, seen| now.duration_since(*seen) < expiry);
+        self.seen.retain(|_, session| !session.is_over(now, expiry));
     }
 }
 
