@@ -21,6 +21,7 @@ pub mod rtmp;
 mod runtime;
 mod tls;
 mod trust;
+mod udp;
 
 pub use accept::ListenError;
 pub use inbox::{Inbox, Notice};
