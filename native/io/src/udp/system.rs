@@ -98,7 +98,7 @@ mod linux {
         {
             let bytes = header.msg_len as usize;
             let header = &header.msg_hdr;
-            let control = Control::parse(control.get(..header.msg_controllen as usize).unwrap_or_default());
+            let control = Control::parse(control.get(..header.msg_controllen as _).unwrap_or_default());
             inbound.overflowed = control.overflowed.unwrap_or(inbound.overflowed);
             if header.msg_flags & libc::MSG_TRUNC != 0 {
                 inbound.truncated += 1;
