@@ -25,6 +25,7 @@ examples:
   arcly serve --rtmps :1936 --tls-cert fullchain.pem --tls-key privkey.pem
   arcly serve --rtmp 127.0.0.1:1935       publishers from this machine only
   arcly serve --rtmp off --demo           no RTMP at all
+  arcly serve --pull-on-demand live/gate=rtmp://cam.lan/live/1     a camera, while somebody watches
 
 publish from ffmpeg:
   ffmpeg -re -i clip.mp4 -c copy -f flv rtmp://localhost/live/cam
@@ -112,6 +113,19 @@ def add_serve(commands: Commands) -> None:
     tls = serve.add_argument_group("TLS", "PEM files; when they change, new connections get the new certificate")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")
+    sources = serve.add_argument_group(
+        "sources", "streams of other servers, as KEY=URL: live/cam=rtmp://HOST/APP/STREAM"
+    )
+    sources.add_argument(
+        "--pull", metavar="KEY=URL", action="append", default=[], help="publish it here; may be repeated"
+    )
+    sources.add_argument(
+        "--pull-on-demand",
+        metavar="KEY=URL",
+        action="append",
+        default=[],
+        help="the same, but only while somebody watches; may be repeated",
+    )
     viewers = serve.add_argument_group("viewers", "of RTMP and of FLV, TS and MP4 over HTTP")
     viewers.add_argument(
         "--flush",

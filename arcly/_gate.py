@@ -52,19 +52,19 @@ class PlayGate:
             log.exception("[%s] deciding on a play failed", request.protocol)
             request.refuse("failed")
         else:
-            self._accept(request)
+            await self._accept(request)
 
-    def _accept(self, request: PlayRequest) -> None:
+    async def _accept(self, request: PlayRequest) -> None:
         if not request.needs_stream:
             request.accept()
-        elif (stream := self._stream(request.key)) is not None:
+        elif (stream := await self._stream(request.key)) is not None:
             request.accept(stream)
         else:
             request.refuse("not_found")
 
-    def _stream(self, key: StreamKey) -> NativeStream | None:
+    async def _stream(self, key: StreamKey) -> NativeStream | None:
         """Return what a native player can be given; frames of a foreign registry are carried there once for all."""
-        stream = self._context.get_stream(key)
+        stream = await self._context.offers.summon(self._context, key)
         if stream is None:
             self._carried.pop(key, None)
             return None

@@ -867,6 +867,12 @@ class Origin:
     def expire(self) -> None:
         """Let go of what ended more than a minute ago."""
 
+    def offer(self, key: StreamKey) -> None:
+        """Put whoever asks for `key` while it is not live to the host, as a `PlayRequest`."""
+
+    def withdraw(self, key: StreamKey) -> None:
+        """Take an offer back."""
+
 @final
 class HttpListener:
     """Native half of `arcly.HttpOrigin`."""

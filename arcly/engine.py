@@ -14,6 +14,7 @@ from arcly._journal import Journal
 from arcly._loop import Signal
 from arcly._native import Engine as NativeEngine
 from arcly._native import PublishSession, StreamKey
+from arcly._offers import Offers
 from arcly._signals import STOP_SIGNALS, heard, wait_any
 from arcly.app import AppSpec
 from arcly.contract import Credentials, InboundProtocol, Registry, StreamAuthenticator
@@ -76,6 +77,7 @@ class Engine:
         self._auth_deadline_s = auth_deadline_s
         self._stop_deadline_s = stop_deadline_s
         self._journal: Journal | None = None
+        self.offers = Offers()
         self._used = False
         self._draining = False
         self._running = False
@@ -310,6 +312,7 @@ class HostedContext:
         self.events = registry.events
         self.start_publish = registry.start_publish
         self.authorize_play = engine.authorize_play
+        self.offers = engine.offers
 
     @property
     def native(self) -> NativeEngine:

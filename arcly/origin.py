@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -69,6 +70,7 @@ class HttpOrigin:
         self._inbox: InboxReader | None = None
         self._following: asyncio.Task[None] | None = None
         self._gate: PlayGate | None = None
+        self._unwatch: Callable[[], None] | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -121,10 +123,14 @@ class HttpOrigin:
         for stream in context.list_streams():
             self._package(context, stream)
         self._following = asyncio.create_task(self._follow(context, events))
+        self._unwatch = context.offers.watch(self._native.offer, self._native.withdraw)
         log.info("[%s] listening on %s", "https" if self._tls else "http", show(self._listener.addr))
 
     async def stop(self) -> None:
         """Stop listening; answers that have begun are finished."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         if self._following is not None:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -40,6 +40,14 @@ impl Origin {
     fn expire(&self) {
         self.0.expire();
     }
+
+    fn offer(&self, key: &StreamKey) {
+        self.0.offer(key.0.clone());
+    }
+
+    fn withdraw(&self, key: &StreamKey) {
+        self.0.withdraw(&key.0);
+    }
 }
 
 /// See `_native.pyi`.

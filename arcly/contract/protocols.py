@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from arcly._native import Engine as NativeEngine
 from arcly._native import HlsOutput, StreamKey
+from arcly._offers import Offers
 from arcly.contract.access import Credentials
 from arcly.contract.streams import EventStream, PublishSession, StreamHandle
 
@@ -40,6 +41,10 @@ class IngestContext(Protocol):
         Raises:
             UnauthorizedError: the authenticator refused, failed or took too long.
         """
+
+    @property
+    def offers(self) -> Offers:
+        """Streams that begin when somebody wants to see them."""
 
     def get_stream(self, key: StreamKey) -> StreamHandle | None:
         """Return the stream with that key, or None when nobody publishes it."""

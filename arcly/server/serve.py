@@ -25,6 +25,7 @@ from arcly.server.status import status
 from arcly.server.viewers import Viewers
 from arcly.server.web import RESERVED_APPS, create_app
 from arcly.sources.file import FileSource
+from arcly.sources.pull import PullSource
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions
 
@@ -67,7 +68,9 @@ async def serve(options: argparse.Namespace) -> None:
         rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress)
         http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
         demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
-        protocols: list[InboundProtocol] = [protocol for protocol in (rtmp, rtmps, http, demo) if protocol is not None]
+        listening = (rtmp, rtmps, http, demo)
+        protocols: list[InboundProtocol] = [protocol for protocol in listening if protocol is not None]
+        protocols += pulls(options.pull, on_demand=False) + pulls(options.pull_on_demand, on_demand=True)
         async with contextlib.AsyncExitStack() as stack:
             engine = Engine(*protocols, authenticator=Names())
             if http is not None:
@@ -83,6 +86,21 @@ async def serve(options: argparse.Namespace) -> None:
             await engine.until_signal(drain_s=options.drain)
             if renewing:
                 renewing.cancel()
+
+
+def pulls(wishes: list[str], *, on_demand: bool) -> list[PullSource]:
+    """Return the streams of other servers that `--pull` and `--pull-on-demand` name.
+
+    Raises:
+        MisuseError: one is not of the form KEY=URL.
+    """
+    sources = []
+    for wish in wishes:
+        key, equals, url = wish.partition("=")
+        if not equals:
+            raise MisuseError(f"{wish!r} is not of the form KEY=URL: live/cam=rtmp://HOST/APP/STREAM")
+        sources.append(PullSource(url, key, on_demand=on_demand))
+    return sources
 
 
 def certificate(options: argparse.Namespace) -> Tls | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Coroutine
 from pathlib import Path
 
 from arcly._bridge import native_session
@@ -34,6 +36,9 @@ class PullSource(Link):
         backoff_s: seconds before the first retry and before any at most, default 0.5 and 30; each wait is twice the
             one before, less up to half of it by chance. A connection that was well for 10 s begins anew.
         retries_max: retries in a row after which it has failed, default none.
+        on_demand: connect when the first viewer asks for `key`, and disconnect after the last; default False. The
+            first viewer waits meanwhile, up to 8 s.
+        linger_s: seconds without a viewer after which it disconnects, default 10; only with `on_demand`.
         ca_file: PEM file with authorities that are trusted besides those of the system, for RTMPS.
         verify: False takes any certificate, so that anybody on the way can listen and lie.
 
@@ -53,6 +58,8 @@ class PullSource(Link):
         idle_timeout_s: float = 10.0,
         backoff_s: tuple[float, float] = (0.5, 30.0),
         retries_max: int | None = None,
+        on_demand: bool = False,
+        linger_s: float = 10.0,
         ca_file: str | Path | None = None,
         verify: bool = True,
     ) -> None:
@@ -61,8 +68,11 @@ class PullSource(Link):
         self._key = StreamKey.parse(key) if isinstance(key, str) else key
         self._grace_s = grace_s
         self._idle_timeout_s = idle_timeout_s
+        self._on_demand = on_demand
+        self._linger_s = linger_s
         self._context: IngestContext | None = None
         self._pull: Pull | None = None
+        self._following: asyncio.Task[None] | None = None
         self._last = IDLE
         self._inbox: InboxReader | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,10 +87,40 @@ class PullSource(Link):
         return status_of(self._pull.status()) if self._pull else self._last
 
     async def start(self, context: IngestContext) -> None:
-        """Begin to connect; returns at once."""
+        """Begin to connect, or to wait for a viewer; returns at once.
+
+        Raises:
+            MisuseError: another source offers `key` on demand.
+        """
         self._context = context
-        changed = Signal()
         self._inbox = InboxReader(self.name, self._on_request)
+        if self._on_demand:
+            context.offers.add(self._key, self._begin)
+        else:
+            self._connect(context)
+
+    async def stop(self) -> None:
+        """Disconnect and end the stream. Idempotent."""
+        if self._on_demand and self._context is not None:
+            self._context.offers.remove(self._key)
+        await self._disconnect()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._inbox is not None:
+            await self._inbox.close()
+            self._inbox = None
+        await self._tell()
+
+    async def _begin(self) -> None:
+        """Connect for a viewer, and let go of the remote when nobody watches any more."""
+        if self._context is not None and self._pull is None:
+            self._connect(self._context)
+            self._spawn(self._leave_unwatched(self._context))
+
+    def _connect(self, context: IngestContext) -> None:
+        assert self._inbox is not None
+        changed = Signal()
         self._pull = Pull(
             context.native,
             self._remote,
@@ -90,24 +130,41 @@ class PullSource(Link):
             grace_s=self._grace_s,
             idle_timeout_s=self._idle_timeout_s,
         )
-        self._spawn(self._follow(changed))
+        self._following = self._spawn(self._follow(changed))
 
-    async def stop(self) -> None:
-        """Disconnect and end the stream. Idempotent."""
-        pull = self._pull
-        if pull is not None:
-            stopped = Signal()
-            pull.stop(stopped.token)
-            await stopped.wait()
-            stopped.close()
-            self._last, self._pull = status_of(pull.status()), None
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._inbox is not None:
-            await self._inbox.close()
-            self._inbox = None
+    async def _disconnect(self) -> None:
+        # Taken first: a viewer who comes while it ends begins another.
+        pull, self._pull = self._pull, None
+        if pull is None:
+            return
+        if self._following is not None:
+            self._following.cancel()
+        stopped = Signal()
+        pull.stop(stopped.token)
+        await stopped.wait()
+        stopped.close()
+        self._last = status_of(pull.status())
         await self._tell()
+
+    async def _leave_unwatched(self, context: IngestContext) -> None:
+        """Wait until nobody has watched for `linger_s`, then disconnect. The first viewer is on its way."""
+        events = context.events()
+        async with contextlib.aclosing(events):
+            while True:
+                try:
+                    async with asyncio.timeout(self._linger_s):
+                        while not self._is_watched(context):
+                            await anext(events)
+                    while self._is_watched(context):
+                        await anext(events)
+                except TimeoutError:
+                    break
+        await self._disconnect()
+        log.info("[pull] %s is no longer watched", self._key)
+
+    def _is_watched(self, context: IngestContext) -> bool:
+        stream = context.get_stream(self._key)
+        return stream is not None and stream.stats.viewers > 0
 
     async def _follow(self, changed: Signal) -> None:
         seen = None
@@ -136,7 +193,8 @@ class PullSource(Link):
             log.exception("[pull] publishing %s failed", self._key)
             request.refuse("failed", "an error of the server")
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,24 +1,31 @@
 //! Which media there is under which path.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use arcly_bus::{Log, StreamKey};
 use percent_encoding::percent_decode_str;
+use tokio::{sync::Notify, time::timeout};
 
 use crate::hls::{HlsOutput, server::File};
 
 /// How long the playlist of an ended stream can still be had: players must come to read its ENDLIST.
 const ENDED_KEEP: Duration = Duration::from_secs(60);
 
+/// How long a stream that begins for its first viewer may take until it is packaged.
+const ARRIVAL_DEADLINE: Duration = Duration::from_secs(5);
+
 /// The media of an engine by path. No path ever touches a file system: a name is looked up in this map or not found.
 #[derive(Default)]
 pub struct Origin {
     hls: Mutex<HashMap<StreamKey, Arc<HlsOutput>>>,
     live: Mutex<HashMap<StreamKey, Arc<Log>>>,
+    /// Streams that begin when somebody asks for them. Nobody is asked about others that are not there: a request for one is answered here.
+    offered: Mutex<HashSet<StreamKey>>,
+    arrived: Notify,
 }
 
 impl Origin {
@@ -32,6 +39,36 @@ impl Origin {
         let mut outputs = self.lock();
         outputs.retain(|_, output| !output.is_stale(ENDED_KEEP));
         outputs.insert(key, output);
+        drop(outputs);
+        self.arrived.notify_waiters();
+    }
+
+    /// Whoever asks for `key` while it is not live is put to the host, which can begin it.
+    pub fn offer(&self, key: StreamKey) {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    }
+
+    /// Takes an offer back.
+    pub fn withdraw(&self, key: &StreamKey) {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    pub(crate) fn is_offered(&self, key: &StreamKey) -> bool {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    /// What is served for `key`, as soon as it is.
+    pub(crate) async fn arrival(&self, key: &StreamKey) -> Option<Arc<HlsOutput>> {
+        let arriving = async {
+            loop {
+                let arrived = self.arrived.notified();
+                if let Some(output) = self.hls(key).filter(|output| !output.is_stale(Duration::ZERO)) {
+                    return output;
+                }
+                arrived.await;
+            }
+        };
+        timeout(ARRIVAL_DEADLINE, arriving).await.ok()
     }
 
     /// Serves `log` at `/<app>/<stream>.flv` and in the other endless formats, until it ends.

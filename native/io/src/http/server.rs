@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use arcly_bus::StreamKey;
+use arcly_bus::{Log, StreamKey};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Inbox, ListenError, PlayAsk,
+    Inbox, ListenError, PlayAsk, PlayDenial,
     accept::{Acceptor, bind},
     egress::{Egress, EgressOptions},
     hls::{self, HlsOutput, server::File},
@@ -22,8 +22,9 @@ use crate::{
         lent::{Owner, lend},
         live::{Live, live_path},
         origin::media_path,
-        response::{Body, error, method_not_allowed, options},
+        response::{Body, denied, error, method_not_allowed, options},
     },
+    play::ask,
     tls::{Connection, TlsIdentity},
 };
 
@@ -87,7 +88,8 @@ impl HttpListener {
         let local = listener.local_addr().map_err(failed)?;
         let gate = options.asks.then(|| inbox.clone());
         let egress = Egress::new(runtime.clone(), options.egress, inbox.clone());
-        let site = Site { origin, app: options.app_socket.map(App::new), gate, egress: egress.clone() };
+        let (app, host) = (options.app_socket.map(App::new), inbox.clone());
+        let site = Site { origin, app, gate, host, egress: egress.clone() };
         let site = Arc::new(site);
         let tls = options.tls.as_ref().map(|identity| identity.acceptor(&ALPN)).transpose();
         let tls = tls.map_err(|error| failed(std::io::Error::other(error)))?;
@@ -120,10 +122,14 @@ impl Drop for HttpListener {
     }
 }
 
+/// The log of a stream that has begun, or nothing where nobody can begin it.
+type Summoned = Result<Option<Arc<Log>>, PlayDenial>;
+
 struct Site {
     origin: Arc<Origin>,
     app: Option<App>,
     gate: Option<Arc<Inbox>>,
+    host: Arc<Inbox>,
     egress: Arc<Egress>,
 }
 
@@ -186,18 +192,56 @@ impl Site {
         hls::server::serve(output, file, query, gate).await
     }
 
+    /// Asks the host for a stream that is not live and that it can begin; none where it cannot.
+    async fn summon(&self, key: &StreamKey, request: &Request<Incoming>, peer: SocketAddr) -> Summoned {
+        if !self.origin.is_offered(key) || !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(None);
+        }
+        let text =
+            |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let (authorization, agent) = (text(header::AUTHORIZATION), text(header::USER_AGENT));
+        let asked = PlayAsk { key: key.clone(), protocol: "http", needs_log: true, query, authorization, agent, peer };
+        ask(&self.host, asked).await
+    }
+
+    /// What is packaged of a stream; one that has ended begins anew where it can.
+    async fn output(
+        &self,
+        key: &StreamKey,
+        request: &Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Option<Arc<HlsOutput>>, PlayDenial> {
+        let known = self.origin.hls(key);
+        if known.as_ref().is_some_and(|output| !output.is_stale(Duration::ZERO)) || !self.origin.is_offered(key) {
+            return Ok(known);
+        }
+        match self.summon(key, request, peer).await? {
+            Some(_) => Ok(self.origin.arrival(key).await),
+            None => Ok(known),
+        }
+    }
+
     async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr, owner: &Owner) -> Response<Body> {
-        if let Some((key, container)) = live_path(request.uri().path())
-            && let Some(log) = self.origin.live(&key)
-        {
-            let live = Live { key, log, container };
-            return live.answer(&self.egress, self.gate.as_deref(), &mut request, peer, owner).await;
+        if let Some((key, container)) = live_path(request.uri().path()) {
+            let log = match self.origin.live(&key) {
+                None => match self.summon(&key, &request, peer).await {
+                    Ok(summoned) => summoned,
+                    Err(denial) => return denied(denial),
+                },
+                live => live,
+            };
+            if let Some(log) = log {
+                let live = Live { key, log, container };
+                return live.answer(&self.egress, self.gate.as_deref(), &mut request, peer, owner).await;
+            }
         }
         match (media_path(request.uri().path()), &self.app) {
             (Some((key, file)), _) => match *request.method() {
-                Method::GET | Method::HEAD => match self.origin.hls(&key) {
-                    Some(output) => self.hls(output, file, key, &request, peer).await,
-                    None => error(StatusCode::NOT_FOUND, "no such stream is live"),
+                Method::GET | Method::HEAD => match self.output(&key, &request, peer).await {
+                    Ok(Some(output)) => self.hls(output, file, key, &request, peer).await,
+                    Ok(None) => error(StatusCode::NOT_FOUND, "no such stream is live"),
+                    Err(denial) => denied(denial),
                 },
                 Method::OPTIONS => options(),
                 _ => method_not_allowed(),

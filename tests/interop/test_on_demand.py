@@ -1,0 +1,94 @@
+"""Streams that are pulled when somebody wants to see them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from conftest import Server, eventually, run, serving
+
+import arcly
+
+CAM = arcly.StreamKey("live", "cam")
+
+
+@asynccontextmanager
+async def offering(server: Server, clip: Path, linger_s: float) -> AsyncIterator[arcly.PullSource]:
+    """Let `server` offer a stream of another one, without a connection to it."""
+    async with AsyncExitStack() as stack:
+        rtmp = arcly.RtmpHandler("127.0.0.1:0")
+        await stack.enter_async_context(arcly.Engine(rtmp, arcly.FileSource(clip, CAM, loop=True)))
+        assert rtmp.address is not None
+        upstream = f"rtmp://127.0.0.1:{rtmp.address[1]}/live/cam"
+        pull = arcly.PullSource(upstream, CAM, on_demand=True, linger_s=linger_s)
+        await pull.start(server.engine)
+        stack.push_async_callback(pull.stop)
+        yield pull
+
+
+# A player of HLS counts from its first playlist on, which waits for a segment, until a while after its last request.
+@pytest.mark.parametrize(("way", "linger_s"), [("hls", 10.0), ("flv", 0.5), ("rtmp", 0.5)])
+async def test_a_viewer_begins_it_and_the_last_one_ends_it(
+    server: Server, clip: Callable[..., Path], ffmpeg: str, way: str, linger_s: float
+) -> None:
+    async with offering(server, clip(), linger_s) as pull:
+        assert pull.state is arcly.LinkState.STOPPED
+        assert server.stream("live/cam") is None
+        urls = {
+            "hls": server.url("/live/cam/index.m3u8"),
+            "flv": server.url("/live/cam.flv"),
+            "rtmp": server.rtmp_url("live/cam"),
+        }
+        played = await run(ffmpeg, "-v", "error", "-i", urls[way], "-t", "1", "-f", "null", "-")
+        assert played.returncode == 0, played.stderr
+        if way != "hls":
+            await eventually(lambda: pull.state is arcly.LinkState.STOPPED)
+            await eventually(lambda: server.stream("live/cam") is None)
+
+
+async def test_a_remote_that_does_not_answer_costs_a_viewer_its_patience_and_nobody_else_anything(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arcly._offers.BEGIN_DEADLINE_S", 0.3)
+    silent = socket.create_server(("127.0.0.1", 0))
+    port = silent.getsockname()[1]
+    pull = arcly.PullSource(f"rtmp://127.0.0.1:{port}/live/cam", CAM, on_demand=True, linger_s=0.1)
+    await pull.start(server.engine)
+    try:
+        answer = await run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", server.url("/live/cam.flv"))
+        assert answer.stdout == b"404"
+        await eventually(lambda: pull.state is arcly.LinkState.STOPPED)
+        answer = await run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", server.url("/live/other.flv"))
+        assert answer.stdout == b"404"
+    finally:
+        await pull.stop()
+        silent.close()
+
+
+async def test_two_sources_cannot_offer_one_key(server: Server) -> None:
+    first, second = (arcly.PullSource("rtmp://127.0.0.1:1/a/b", CAM, on_demand=True) for _ in range(2))
+    await first.start(server.engine)
+    with pytest.raises(arcly.MisuseError):
+        await second.start(server.engine)
+    await second.stop()
+    await first.stop()
+
+
+async def test_who_may_not_play_begins_nothing(clip: Callable[..., Path]) -> None:
+    class Nobody:
+        async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+            return True
+
+        async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+            return False
+
+    async with serving(authenticator=Nobody()) as server:
+        pull = arcly.PullSource("rtmp://127.0.0.1:1/live/cam", CAM, on_demand=True)
+        await pull.start(server.engine)
+        answer = await run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", server.url("/live/cam/index.m3u8"))
+        assert answer.stdout == b"401"
+        assert pull.state is arcly.LinkState.STOPPED
+        await pull.stop()
