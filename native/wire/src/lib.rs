@@ -4,5 +4,7 @@
 //! `handle_timeout`, `poll_event`, `poll_output` and `poll_timeout`. Every byte comes from a peer
 //! that may be hostile: nothing here panics on it, and everything that is kept has a limit.
 
+pub mod base64;
 pub mod rtmp;
+pub mod rtp;
 pub mod websocket;

@@ -1,0 +1,7 @@
+//! RTP: payload formats there and back, with losses on the way.
+#![cfg(test)]
+
+mod aac;
+mod nal;
+mod opus;
+mod stream;
