@@ -62,14 +62,31 @@ impl Keeper {
         self.kept = Some(Kept { publisher, last });
     }
 
+    /// Whether a stream is kept.
+    pub(crate) fn is_keeping(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Ends the stream that is kept when its time is over.
+    pub(crate) fn expire(&mut self) {
+        if self.kept.as_ref().is_some_and(|kept| kept.last.elapsed() >= self.grace) {
+            self.end("the remote did not come back");
+        }
+    }
+
+    /// Ends the stream that is kept.
+    pub(crate) fn end(&mut self, reason: &'static str) {
+        if let Some(kept) = self.kept.take() {
+            kept.publisher.end(reason);
+        }
+    }
+
     /// Ends the stream that is kept when its time is over; never returns. Nothing is lost when the future is dropped.
     pub(crate) async fn grace(&mut self) {
         if let Some(kept) = &self.kept {
             sleep_until(kept.last + self.grace).await;
         }
-        if let Some(kept) = self.kept.take() {
-            kept.publisher.end("the remote did not come back");
-        }
+        self.end("the remote did not come back");
         pending().await
     }
 }

@@ -21,6 +21,7 @@ pub mod rtmp;
 mod runtime;
 mod tls;
 mod trust;
+pub mod ts_udp;
 mod udp;
 
 pub use accept::ListenError;

@@ -226,6 +226,13 @@ impl Link {
         }
     }
 
+    /// Media has ceased to flow, while whoever waits for it goes on to do so.
+    pub(crate) fn lost(&self) {
+        if lock(&self.running_since).take().is_some() {
+            self.enter(LinkState::Connecting, None);
+        }
+    }
+
     /// Counts what has come or gone since the last call.
     pub(crate) fn count(&self, frames: u64, bytes: u64, skipped: u64) {
         let mut status = lock(&self.status);
