@@ -25,6 +25,9 @@ examples:
   arcly serve --rtmps :1936 --tls-cert fullchain.pem --tls-key privkey.pem
   arcly serve --rtmp 127.0.0.1:1935       publishers from this machine only
   arcly serve --rtmp off --demo           no RTMP at all
+  arcly serve --pull live/feed=udp://239.0.0.1:1234?iface=eth0     a transport stream of a multicast group
+  arcly serve --pull live/tv-{program}=udp://:5000                 each program of one that comes to port 5000
+  arcly serve --push live/cam=udp://239.0.0.2:1234?bitrate=6000000 and one that goes out, at a constant rate
   arcly serve --pull-on-demand live/gate=rtmp://cam.lan/live/1     a camera, while somebody watches
 
 publish from ffmpeg:
@@ -53,7 +56,7 @@ examples:
 """
 
 RELAY = """\
-Carry a live stream, or a file in real time, to other RTMP servers and into files.
+Carry a live stream, or a file in real time, to other servers, to UDP and into files.
 
 A lost connection is tried again: after half a second, then after longer and longer waits up to half a minute. A target
 that is slow or gone holds up nobody else. What a target cannot take (a codec of Enhanced RTMP) is left out and said.
@@ -67,6 +70,8 @@ examples:
   arcly relay clip.mp4 rtmp://localhost/live/cam --loop              a file, again and again
   arcly relay rtmps://cam.lan/live/1 rtmp://localhost/live/cam --ca-file our-ca.pem
   arcly relay rtmp://origin/live/cam rtmp://edge/live/cam --retries 5
+  arcly relay udp://239.0.0.1:1234?iface=eth0 rtmp://localhost/live/tv             MPEG-TS from a multicast group
+  arcly relay rtmp://origin/live/cam "rtp://239.0.0.2:5004?ttl=8&bitrate=6000000"  and into one, at a constant rate
 """
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -114,7 +119,7 @@ def add_serve(commands: Commands) -> None:
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")
     sources = serve.add_argument_group(
-        "sources", "streams of other servers, as KEY=URL: live/cam=rtmp://HOST/APP/STREAM"
+        "other servers", "as KEY=URL, with rtmp[s]://HOST/APP/STREAM, or udp:// and rtp://HOST:PORT for MPEG-TS"
     )
     sources.add_argument(
         "--pull", metavar="KEY=URL", action="append", default=[], help="publish it here; may be repeated"
@@ -125,6 +130,9 @@ def add_serve(commands: Commands) -> None:
         action="append",
         default=[],
         help="the same, but only while somebody watches; may be repeated",
+    )
+    sources.add_argument(
+        "--push", metavar="KEY=URL", action="append", default=[], help="send a stream of ours there; may be repeated"
     )
     viewers = serve.add_argument_group("viewers", "of RTMP and of FLV, TS and MP4 over HTTP")
     viewers.add_argument(
@@ -184,8 +192,9 @@ def add_relay(commands: Commands) -> None:
         epilog=RELAY_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    relay.add_argument("source", metavar="SRC", help="rtmp://, rtmps://, or a file: MPEG-TS, FLV or MP4")
-    relay.add_argument("targets", metavar="DST", nargs="+", help="rtmp://, rtmps://, or a file: .ts, .flv or .mp4")
+    remotes = "rtmp[s]://, udp://, rtp://"
+    relay.add_argument("source", metavar="SRC", help=f"{remotes}, or a file: MPEG-TS, FLV or MP4")
+    relay.add_argument("targets", metavar="DST", nargs="+", help=f"{remotes}, or a file: .ts, .flv or .mp4")
     relay.add_argument("--loop", action="store_true", help="begin a file again at its end, its times going on")
     relay.add_argument(
         "--retries", type=int, metavar="N", help="give a connection up after N retries in a row (default: never)"

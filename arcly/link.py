@@ -122,7 +122,7 @@ def remote(
     """Return where a link goes and how it gets there.
 
     Raises:
-        MisuseError: `url` is no RTMP URL, or `ca_file` has no certificate.
+        MisuseError: `url` is none that is spoken here, or `ca_file` has no certificate.
         OSError: `ca_file` cannot be read.
     """
     authorities = None if ca_file is None else Path(ca_file).read_bytes()

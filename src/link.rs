@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arcly_io::{
     Backoff, Handle, Link, LinkGuard, TlsTrust,
     rtmp::{self, PullOptions, PushOptions},
+    ts_udp::{self, UdpUrl},
 };
 use pyo3::prelude::*;
 
@@ -29,6 +30,7 @@ pub struct RemoteTarget {
 /// Where a link goes: a variant for each protocol.
 enum Url {
     Rtmp(rtmp::RemoteUrl),
+    Udp(UdpUrl),
 }
 
 impl Url {
@@ -36,7 +38,8 @@ impl Url {
         let (scheme, _) = url.split_once("://").ok_or("a URL begins with a scheme: rtmp://")?;
         match scheme.to_ascii_lowercase().as_str() {
             "rtmp" | "rtmps" => rtmp::RemoteUrl::parse(url).map(Self::Rtmp),
-            other => Err(format!("{other}:// is not spoken here; rtmp:// and rtmps:// are")),
+            "udp" | "rtp" => UdpUrl::parse(url).map(Self::Udp),
+            other => Err(format!("{other}:// is not spoken here; rtmp://, rtmps://, udp:// and rtp:// are")),
         }
     }
 }
@@ -60,6 +63,7 @@ impl RemoteTarget {
     fn __str__(&self) -> String {
         match &self.url {
             Url::Rtmp(url) => url.to_string(),
+            Url::Udp(url) => url.to_string(),
         }
     }
 
@@ -67,6 +71,7 @@ impl RemoteTarget {
     fn protocol(&self) -> &'static str {
         match &self.url {
             Url::Rtmp(_) => "rtmp",
+            Url::Udp(_) => "udp",
         }
     }
 }
@@ -99,6 +104,10 @@ impl Pull {
             Url::Rtmp(url) => {
                 let options = PullOptions { backoff, grace, idle_time, trust, ..PullOptions::default() };
                 rtmp::pull(&runtime, url.clone(), key, options, inbox, waker)
+            }
+            Url::Udp(url) => {
+                let options = ts_udp::PullOptions { backoff, grace, idle_time };
+                ts_udp::pull(&runtime, url.clone(), key, options, inbox, waker)
             }
         };
         Ok(Self { guard, runtime })
@@ -141,6 +150,10 @@ impl Push {
             Url::Rtmp(url) => {
                 let options = PushOptions { backoff, behind_max, enhanced, trust, ..PushOptions::default() };
                 rtmp::push(&runtime, url.clone(), log, options, inbox, waker)
+            }
+            Url::Udp(url) => {
+                let options = ts_udp::PushOptions { backoff };
+                ts_udp::push(&runtime, url.clone(), log, options, inbox, waker)
             }
         };
         Ok(Self { guard, runtime })

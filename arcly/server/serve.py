@@ -24,6 +24,7 @@ from arcly.protocols.rtmp import RtmpHandler
 from arcly.server.status import status
 from arcly.server.viewers import Viewers
 from arcly.server.web import RESERVED_APPS, create_app
+from arcly.sinks.push import PushTarget
 from arcly.sources.file import FileSource
 from arcly.sources.pull import PullSource
 from arcly.tls import Tls
@@ -71,6 +72,7 @@ async def serve(options: argparse.Namespace) -> None:
         listening = (rtmp, rtmps, http, demo)
         protocols: list[InboundProtocol] = [protocol for protocol in listening if protocol is not None]
         protocols += pulls(options.pull, on_demand=False) + pulls(options.pull_on_demand, on_demand=True)
+        protocols += [PushTarget(url, key) for key, url in map(key_and_url, options.push)]
         async with contextlib.AsyncExitStack() as stack:
             engine = Engine(*protocols, authenticator=Names())
             if http is not None:
@@ -94,13 +96,19 @@ def pulls(wishes: list[str], *, on_demand: bool) -> list[PullSource]:
     Raises:
         MisuseError: one is not of the form KEY=URL.
     """
-    sources = []
-    for wish in wishes:
-        key, equals, url = wish.partition("=")
-        if not equals:
-            raise MisuseError(f"{wish!r} is not of the form KEY=URL: live/cam=rtmp://HOST/APP/STREAM")
-        sources.append(PullSource(url, key, on_demand=on_demand))
-    return sources
+    return [PullSource(url, key, on_demand=on_demand) for key, url in map(key_and_url, wishes)]
+
+
+def key_and_url(wish: str) -> tuple[str, str]:
+    """Return the two sides of KEY=URL.
+
+    Raises:
+        MisuseError: it is not of this form.
+    """
+    key, equals, url = wish.partition("=")
+    if not equals:
+        raise MisuseError(f"{wish!r} is not of the form KEY=URL: live/cam=rtmp://HOST/APP/STREAM")
+    return key, url
 
 
 def certificate(options: argparse.Namespace) -> Tls | None:

@@ -19,7 +19,8 @@ log = logging.getLogger("arcly")
 
 
 class PushTarget(Link):
-    """Publishes a stream of this engine to another RTMP server. An `InboundProtocol`: an engine starts and stops it.
+    """Publishes a stream of this engine to another RTMP server, or sends it as a transport stream over UDP. An
+    `InboundProtocol`: an engine starts and stops it.
 
         arcly.Engine(arcly.RtmpHandler(), arcly.PushTarget("rtmps://a.example/live2/KEY", "live/cam"))
 
@@ -27,7 +28,11 @@ class PushTarget(Link):
     remote that is too slow skips to the newest key frame, and slows nobody else down.
 
     Args:
-        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`.
+        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; or `udp://` or
+            `rtp://HOST:PORT[?QUERY]`, a host or a multicast group, with `iface=` (the network interface for a group, by
+            name or IPv4 address), `ttl=` (default 1: the local network), `bitrate=` (bits a second of a constant rate,
+            filled up with null packets), `pkt_size=` (bytes in a datagram, default 1316) and `loop=0` (not to receivers
+            on this machine).
         stream: its key, or the stream itself, which is followed to its end and not waited for.
         behind_max_s: seconds that the remote may be behind before it skips, default 5.
         enhanced: send codecs and tracks that need Enhanced RTMP; default None: those that the remote says it takes.
@@ -35,7 +40,7 @@ class PushTarget(Link):
         backoff_s, retries_max, ca_file, verify: as `PullSource`.
 
     Raises:
-        MisuseError: `url` is no RTMP URL, or `ca_file` has no certificate.
+        MisuseError: `url` is none of these, or `ca_file` has no certificate.
         OSError: `ca_file` cannot be read.
     """
 

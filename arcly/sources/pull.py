@@ -20,16 +20,24 @@ log = logging.getLogger("arcly")
 
 
 class PullSource(Link):
-    """Plays a stream of another RTMP server and publishes it here. An `InboundProtocol`.
+    """Plays a stream of another server, or hears a transport stream over UDP, and publishes it here. An
+    `InboundProtocol`.
 
         arcly.Engine(arcly.PullSource("rtmp://origin/live/cam", "live/cam"), arcly.HttpOrigin())
 
     A lost connection is tried again, for ever unless `retries_max` says otherwise. Meanwhile the stream stays, and
     with it its viewers; when the remote is back, its times go on, and its first frame is a discontinuity.
 
+    With `udp://` and `rtp://` it listens: the stream begins with the first media, ends after silence, and comes back.
+    It is listened to one sender at a time. A key that is taken is asked for again every 5 s.
+
     Args:
-        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`.
-        key: where it is published.
+        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; or `udp://` or
+            `rtp://[ADDRESS]:PORT[?QUERY]`, an address of this machine or a multicast group, with `iface=` (the network
+            interface of a group, by name or IPv4 address), `source=` (the only sender that is heard), `program=` (its
+            number; default the first with media) and `buffer_size=` (bytes, default 2 MiB).
+        key: where it is published. With `{program}` in it, each program of a transport stream is a stream of its own,
+            its number in that place: `live/tv-{program}`.
         grace_s: seconds that the stream waits for the remote before it is ended, default 30. Pulling goes on, and
             publishes anew.
         idle_timeout_s: seconds without media after which the connection counts as lost, default 10.
@@ -43,7 +51,7 @@ class PullSource(Link):
         verify: False takes any certificate, so that anybody on the way can listen and lie.
 
     Raises:
-        MisuseError: `url` is no RTMP URL, or `ca_file` has no certificate.
+        MisuseError: `url` is none of these, or `ca_file` has no certificate.
         OSError: `ca_file` cannot be read.
     """
 
@@ -185,7 +193,8 @@ class PullSource(Link):
     async def _publish(self, request: PublishRequest) -> None:
         assert self._context is not None
         try:
-            session = await self._context.start_publish(self._key, protocol=request.protocol, peer=request.peer)
+            key = StreamKey(request.app, request.stream)
+            session = await self._context.start_publish(key, protocol=request.protocol, peer=request.peer)
             request.accept(native_session(session))
         except StreamError as error:
             request.refuse("failed", str(error))

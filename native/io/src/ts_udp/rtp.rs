@@ -6,11 +6,11 @@ use std::{
 };
 
 use arcly_pack::mpegts::PACKET_BYTES;
+use arcly_wire::rtp::{HEADER_BYTES, Header, Packet};
 use bytes::Bytes;
 
 /// `MP2T` (RFC 3551 §6).
 const PAYLOAD_TYPE: u8 = 33;
-const HEADER_BYTES: usize = 12;
 
 /// Packets that wait for one that is missing, and how long they do: senders and networks here are near.
 const WAITING_MAX: usize = 128;
@@ -18,34 +18,11 @@ const WAITING_TIME_MAX: Duration = Duration::from_millis(100);
 /// A packet that is further ahead, or behind, than this is of a sender that has begun anew (RFC 3550 §A.1, `MAX_DROPOUT`).
 const JUMP: i64 = 3_000;
 
-/// A packet without its header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Packet<'a> {
-    pub(super) sequence: u16,
-    pub(super) ssrc: u32,
-    pub(super) payload: &'a [u8],
-}
-
-impl<'a> Packet<'a> {
-    /// Reads a packet whose payload is a transport stream (RFC 3550 §5.1); `None` for anything else. RTP of version 2
-    /// begins with 0x80 to 0xBF, a transport packet with 0x47.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let &[first, kind, high, low, _, _, _, _, a, b, c, d] = bytes.first_chunk::<HEADER_BYTES>()?;
-        if first >> 6 != 2 || kind & 0x7F != PAYLOAD_TYPE {
-            return None;
-        }
-        let mut payload = bytes.get(HEADER_BYTES + 4 * usize::from(first & 0x0F)..)?;
-        if first & 0x10 != 0 {
-            let &[_, _, high, low] = payload.first_chunk()?;
-            payload = payload.get(4 + 4 * usize::from(u16::from_be_bytes([high, low]))..)?;
-        }
-        if first & 0x20 != 0 {
-            let padding = usize::from(*payload.last()?);
-            payload = payload.get(..payload.len().checked_sub(padding)?)?;
-        }
-        let sequence = u16::from_be_bytes([high, low]);
-        Some(Self { sequence, ssrc: u32::from_be_bytes([a, b, c, d]), payload })
-    }
+/// Reads a packet whose payload is a transport stream; `None` for anything else. RTP of version 2 begins with 0x80 to 0xBF, a
+/// transport packet with 0x47.
+fn packet(datagram: &[u8]) -> Option<Packet> {
+    let is_ours = datagram.first()? >> 6 == 2 && datagram.get(1)? & 0x7F == PAYLOAD_TYPE;
+    is_ours.then(|| Packet::parse(Bytes::copy_from_slice(datagram)).ok()).flatten()
 }
 
 /// Takes headers off and restores the order, as far as that can be done in time.
@@ -62,7 +39,7 @@ pub(super) struct Unwrapper {
 impl Unwrapper {
     /// Gives the transport packets of a datagram to `take`, and those that it was missing.
     pub(super) fn push(&mut self, now: Instant, datagram: &[u8], mut take: impl FnMut(&[u8])) {
-        let Some(packet) = Packet::parse(datagram) else {
+        let Some(packet) = packet(datagram) else {
             // RTP of another kind and RTCP are no transport packets; of the rest the demuxer finds out.
             let is_rtp = datagram.first().is_some_and(|first| first >> 6 == 2);
             if !is_rtp || datagram.len().is_multiple_of(PACKET_BYTES) {
@@ -71,15 +48,15 @@ impl Unwrapper {
             return;
         };
         let next = self.next_of(&packet, &mut take);
-        let ahead = i64::from(packet.sequence.wrapping_sub(next as u16) as i16);
+        let ahead = i64::from(packet.header.sequence.wrapping_sub(next as u16) as i16);
         match ahead {
             0 => {
-                take(packet.payload);
+                take(&packet.payload);
                 self.next = Some(next + 1);
                 self.release(&mut take);
             }
             1.. => {
-                self.waiting.entry(next + ahead).or_insert_with(|| Bytes::copy_from_slice(packet.payload));
+                self.waiting.entry(next + ahead).or_insert(packet.payload);
                 self.since.get_or_insert(now);
             }
             // It comes twice, or too late.
@@ -101,16 +78,16 @@ impl Unwrapper {
     }
 
     /// The sequence number that is due, or that of this packet where a sender begins.
-    fn next_of(&mut self, packet: &Packet<'_>, take: &mut impl FnMut(&[u8])) -> i64 {
-        if let Some(next) = self.next.filter(|_| self.ssrc == packet.ssrc) {
-            let ahead = i64::from(packet.sequence.wrapping_sub(next as u16) as i16);
+    fn next_of(&mut self, packet: &Packet, take: &mut impl FnMut(&[u8])) -> i64 {
+        if let Some(next) = self.next.filter(|_| self.ssrc == packet.header.ssrc) {
+            let ahead = i64::from(packet.header.sequence.wrapping_sub(next as u16) as i16);
             if ahead.abs() < JUMP {
                 return next;
             }
         }
         std::mem::take(&mut self.waiting).values().for_each(|payload| take(payload));
-        (self.ssrc, self.since) = (packet.ssrc, None);
-        let next = i64::from(packet.sequence);
+        (self.ssrc, self.since) = (packet.header.ssrc, None);
+        let next = i64::from(packet.header.sequence);
         self.next = Some(next);
         next
     }
@@ -147,11 +124,15 @@ impl Wrapper {
     pub(super) fn header(&mut self, elapsed: Duration) -> [u8; HEADER_BYTES] {
         // Modulo 2^32 on purpose.
         let ticks = (elapsed.as_micros() * 9 / 100) as u32;
-        let [high, low] = self.sequence.to_be_bytes();
+        let header = Header {
+            marker: false,
+            payload_type: PAYLOAD_TYPE,
+            sequence: self.sequence,
+            timestamp: self.offset.wrapping_add(ticks),
+            ssrc: self.ssrc,
+        };
         self.sequence = self.sequence.wrapping_add(1);
-        let [a, b, c, d] = self.offset.wrapping_add(ticks).to_be_bytes();
-        let [e, f, g, h] = self.ssrc.to_be_bytes();
-        [0x80, PAYLOAD_TYPE, high, low, a, b, c, d, e, f, g, h]
+        header.to_bytes()
     }
 }
 
@@ -204,23 +185,6 @@ mod tests {
             unwrapper.push(now, &datagram(sequence, ssrc), |payload| out.push(payload[2]));
         }
         assert_eq!(out, [10, 12, 5, 6]);
-    }
-
-    #[test]
-    fn headers_of_every_form_are_taken_off_and_broken_ones_passed_over() {
-        let mut full = datagram(1, 7);
-        // Two contributing sources, an extension of one word, four bytes of padding.
-        full[0] = 0b1011_0010;
-        full.splice(12..12, [[9; 8].as_slice(), &[0, 0, 0, 1], &[9; 4]].concat());
-        full.extend([0, 0, 0, 4]);
-        assert_eq!(Packet::parse(&full).unwrap().payload, [SYNC_BYTE, 0, 1]);
-        for cut in 0..full.len() {
-            // Never a panic; what is left of the padding may look like one.
-            let _ = Packet::parse(&full[..cut]);
-        }
-        let mut other = datagram(1, 7);
-        other[1] = 96;
-        assert_eq!(Packet::parse(&other), None);
     }
 
     #[test]
