@@ -9,6 +9,11 @@ use tokio::sync::Notify;
 pub(crate) struct Bell(Notify);
 
 impl Bell {
+    /// Rings.
+    pub(crate) fn ring(&self) {
+        self.0.notify_one();
+    }
+
     /// Waits until it rings, or has rung since the last call. Nothing is lost when the future is dropped.
     pub(crate) async fn heard(&self) {
         self.0.notified().await;

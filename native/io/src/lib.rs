@@ -17,6 +17,7 @@ mod keep;
 mod link;
 mod play;
 mod publish;
+pub mod record;
 pub mod rtmp;
 mod runtime;
 mod tls;

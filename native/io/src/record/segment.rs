@@ -1,0 +1,355 @@
+//! One file of a recording, written a fragment at a time. What is in it is one configuration and one timeline, which begins near 0.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use arcly_bus::{Frame, StreamKey, Track, TrackId, TrackSet};
+use arcly_codec::MediaKind;
+use arcly_pack::{
+    PackError,
+    container::{Container, ContainerMuxer, MuxOptions},
+    flv::{FlvMuxOptions, FlvMuxer},
+    mp4::{Fmp4Muxer, Head},
+    mpegts::TsMuxer,
+};
+
+use super::{RecordFormat, RecordOptions};
+
+/// Bytes of frames that wait for their fragment to be complete: one of this size is cut within.
+const FRAGMENT_BYTES_MAX: usize = 8 << 20;
+/// Files of one name: past it something else is wrong than a clock that was set back.
+const SAME_NAME_MAX: u32 = 10_000;
+
+/// What is known of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The how-manieth of its recording it is, from 0.
+    pub number: u64,
+    /// Below the root, with `/`.
+    pub path: String,
+    /// When it was begun by the wall clock, in milliseconds of Unix time. For people: clocks jump.
+    pub began_unix_ms: u64,
+    /// Time of the stream that is 0 in the file, in ticks of [`Self::base_hz`].
+    pub base_ticks: i64,
+    /// A clock in whose ticks all clocks of its tracks can be divided, so that times of files that follow each other agree exactly.
+    pub base_hz: u32,
+    /// It goes on where the file before it ends: nothing is missing between them.
+    pub follows: bool,
+    /// What is missing in front of it, in microseconds of the stream.
+    pub gap_us: u64,
+    /// What is whole on the disk.
+    pub bytes: u64,
+    /// Frames in it.
+    pub frames: u64,
+    /// From its first to behind its last frame, in microseconds.
+    pub duration_us: u64,
+}
+
+/// A file that is being written.
+pub(super) struct Segment {
+    pub info: SegmentInfo,
+    path: PathBuf,
+    file: File,
+    mux: Mux,
+    tracks: Arc<TrackSet>,
+    fragment_us: i64,
+    waiting: Vec<Frame>,
+    waiting_bytes: usize,
+    /// Decoding time of the first frame, in microseconds.
+    start_us: i64,
+    end_us: i64,
+    has_base: bool,
+    /// Frames that could not be written, and why the last one could not.
+    pub refused: Option<(u64, PackError)>,
+}
+
+enum Mux {
+    Fragments(Box<Fmp4Muxer>),
+    Other(Box<ContainerMuxer>),
+}
+
+/// The tracks that `format` can carry, and the codecs of those that it cannot.
+pub(super) fn writable(format: RecordFormat, tracks: &TrackSet) -> (Arc<TrackSet>, Vec<String>) {
+    let supports = |track: &Track| match format.container() {
+        Container::Mp4 => Fmp4Muxer::supports(track),
+        Container::MpegTs => TsMuxer::supports(track),
+        Container::Flv => FlvMuxer::supports(track, FlvMuxOptions::default().dialect),
+    };
+    let (taken, left): (Vec<&Track>, Vec<&Track>) =
+        tracks.tracks.iter().partition(|track| supports(track).is_ok());
+    let left_out = left.into_iter().map(|track| track.config.codec().name().to_owned()).collect();
+    (Arc::new(TrackSet { revision: tracks.revision, tracks: taken.into_iter().cloned().collect() }), left_out)
+}
+
+/// A decoding time in microseconds.
+pub(super) fn micros(ticks: i64, clock_hz: u32) -> i64 {
+    let micros = i128::from(ticks) * 1_000_000 / i128::from(clock_hz.max(1));
+    i64::try_from(micros).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Where a file goes.
+pub(super) struct Place<'a> {
+    pub key: &'a StreamKey,
+    pub number: u64,
+    pub follows: bool,
+    pub gap_us: u64,
+}
+
+impl Segment {
+    /// Makes the file of that place, for these tracks, all of which the format can carry; `start_us`: when its first frame is decoded.
+    pub fn create(
+        options: &RecordOptions,
+        place: &Place<'_>,
+        tracks: Arc<TrackSet>,
+        start_us: i64,
+    ) -> Result<Self, CreateError> {
+        let mux = match options.format.container() {
+            Container::Mp4 => Mux::Fragments(Box::new(Fmp4Muxer::new(&tracks)?)),
+            other => Mux::Other(Box::new(ContainerMuxer::new(other, tracks.clone(), MuxOptions::default())?)),
+        };
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let name = options.template.path(place.key, at, place.number);
+        let (file, relative) = create_file(&options.root, &name, options.format.ending())?;
+        let info = SegmentInfo {
+            number: place.number,
+            began_unix_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            base_ticks: 0,
+            base_hz: common_clock_hz(&tracks),
+            follows: place.follows,
+            gap_us: place.gap_us,
+            bytes: 0,
+            frames: 0,
+            duration_us: 0,
+            path: relative,
+        };
+        Ok(Self {
+            path: options.root.join(&info.path),
+            info,
+            file,
+            mux,
+            tracks,
+            fragment_us: i64::try_from(options.fragment.as_micros()).unwrap_or(i64::MAX),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            start_us,
+            end_us: start_us,
+            has_base: false,
+            refused: None,
+        })
+    }
+
+    /// How long it is already, at a frame that is decoded at `dts_us`.
+    pub fn age(&self, dts_us: i64) -> Duration {
+        Duration::from_micros(u64::try_from(dts_us.saturating_sub(self.start_us)).unwrap_or(0))
+    }
+
+    /// Bytes that it has, with those that wait.
+    pub fn bytes(&self) -> u64 {
+        self.info.bytes + self.waiting_bytes as u64
+    }
+
+    /// When the last frame ends, in microseconds of the stream.
+    pub fn end_us(&self) -> i64 {
+        self.end_us
+    }
+
+    /// Takes a frame of one of its tracks. It is on the disk when its fragment is.
+    ///
+    /// # Errors
+    /// The disk's. What is whole of the file stays.
+    pub fn push(&mut self, frame: &Frame, track: &Track) -> io::Result<()> {
+        let dts_us = micros(frame.dts, track.clock_rate_hz);
+        if self.ends_before(frame, track, dts_us) {
+            self.flush(Some((frame.track, frame.dts)))?;
+        }
+        let lasts = micros(i64::from(frame.duration), track.clock_rate_hz);
+        self.end_us = self.end_us.max(dts_us.saturating_add(lasts));
+        self.waiting_bytes += frame.payload.len();
+        self.waiting.push(frame.clone());
+        Ok(())
+    }
+
+    /// A fragment ends when it is long enough, and in front of a key frame, so that a player can begin there; one of key frames alone only
+    /// when it is long enough.
+    fn ends_before(&self, frame: &Frame, track: &Track, dts_us: i64) -> bool {
+        let Some(first) = self.waiting.first() else { return false };
+        let clock_hz = |id| self.tracks.find(id).map_or(90_000, |track| track.clock_rate_hz);
+        let is_long = dts_us.saturating_sub(micros(first.dts, clock_hz(first.track))) >= self.fragment_us;
+        let is_inner = |other: &Frame| other.track == frame.track && !other.is_key();
+        let is_entry = track.kind() == MediaKind::Video && frame.is_key() && self.waiting.iter().any(is_inner);
+        is_long || is_entry || self.waiting_bytes + frame.payload.len() > FRAGMENT_BYTES_MAX
+    }
+
+    /// Writes what waits; `next` is the frame behind it.
+    pub fn flush(&mut self, next: Option<(TrackId, i64)>) -> io::Result<()> {
+        let mut frames = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        if frames.is_empty() {
+            return Ok(());
+        }
+        self.find_base(&frames);
+        let mut early = 0;
+        frames.retain_mut(|frame| {
+            let shift = self.shift(frame.track);
+            frame.dts = frame.dts.saturating_sub(shift);
+            frame.pts = frame.pts.saturating_sub(shift);
+            early += u64::from(frame.dts < 0);
+            frame.dts >= 0
+        });
+        if early > 0 {
+            self.refuse(early, PackError::Misuse { what: "frames from before the beginning of their file" });
+        }
+        let next = next.map(|(track, dts)| (track, dts.saturating_sub(self.shift(track))));
+        let mut out = Vec::new();
+        match self.pack(&frames, next, &mut out) {
+            Ok(()) => self.info.frames += frames.len() as u64,
+            Err(error) => self.refuse(frames.len() as u64, error),
+        }
+        self.write(&out)
+    }
+
+    fn pack(&mut self, frames: &[Frame], next: Option<(TrackId, i64)>, out: &mut Vec<u8>) -> Result<(), PackError> {
+        match &mut self.mux {
+            Mux::Fragments(muxer) => {
+                if self.info.bytes == 0 {
+                    out.extend_from_slice(muxer.init_segment());
+                }
+                let last = |track| frames.iter().rev().find(|frame| frame.track == track).map(|frame| frame.dts);
+                let next = next.filter(|(track, dts)| last(*track).is_none_or(|last| last < *dts));
+                muxer.write_fragment(frames, &Head { next: next.as_slice(), ..Head::default() }, out)
+            }
+            Mux::Other(muxer) => frames.iter().try_for_each(|frame| muxer.write(frame, out)),
+        }
+    }
+
+    /// Appends bytes that are whole in themselves; where that fails, the file is cut back to what it was.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            // The disk has refused already: the next start cuts what is left over.
+            let _ = self.file.set_len(self.info.bytes);
+            return Err(error);
+        }
+        self.info.bytes += bytes.len() as u64;
+        self.info.duration_us = u64::try_from(self.end_us.saturating_sub(self.start_us)).unwrap_or(0);
+        Ok(())
+    }
+
+    fn refuse(&mut self, frames: u64, error: PackError) {
+        let (before, _) = self.refused.take().unwrap_or((0, error.clone()));
+        self.refused = Some((before + frames, error));
+    }
+
+    /// The time that becomes 0: that of the earliest of the first frames, in a clock in which it is whole for all tracks.
+    fn find_base(&mut self, frames: &[Frame]) {
+        if std::mem::replace(&mut self.has_base, true) {
+            return;
+        }
+        let hz = self.info.base_hz;
+        let ticks = |frame: &Frame| {
+            let clock_hz = self.tracks.find(frame.track).map_or(hz, |track| track.clock_rate_hz);
+            frame.dts.div_euclid(i64::from(clock_hz / hz).max(1))
+        };
+        self.info.base_ticks = frames.iter().map(ticks).min().unwrap_or(0);
+    }
+
+    /// What is taken off the times of a track. A transport stream begins at 1 s, since its clock is earlier than its frames.
+    fn shift(&self, track: TrackId) -> i64 {
+        let hz = self.info.base_hz;
+        let clock_hz = self.tracks.find(track).map_or(hz, |track| track.clock_rate_hz);
+        let is_mpegts = matches!(&self.mux, Mux::Other(_)) && self.info.path.ends_with(".ts");
+        let lead = if is_mpegts { i64::from(hz) } else { 0 };
+        self.info.base_ticks.saturating_sub(lead).saturating_mul(i64::from(clock_hz / hz))
+    }
+
+    /// Waits for the disk, when all was flushed. A file with nothing in it is removed: `None`.
+    pub fn finish(mut self) -> (Option<Finished>, io::Result<()>) {
+        let mut rest = Vec::new();
+        let is_packed = match &mut self.mux {
+            Mux::Other(muxer) => muxer.finish(&mut rest).is_ok(),
+            Mux::Fragments(_) => true,
+        };
+        let ended = if is_packed { self.write(&rest) } else { Ok(()) };
+        let synced = ended.and_then(|()| self.file.sync_data());
+        let path = self.path.clone();
+        let finished = self.give_up();
+        sync_directory(&path);
+        (finished, synced)
+    }
+
+    /// What is whole of it, when the disk has refused the rest.
+    pub fn give_up(self) -> Option<Finished> {
+        if self.info.bytes == 0 {
+            // Nothing is in it; that it stays where the disk does not even take that costs nothing.
+            let _ = fs::remove_file(&self.path);
+            return None;
+        }
+        let _ = self.file.sync_data();
+        Some(Finished { info: self.info, path: self.path })
+    }
+}
+
+/// A file that nothing more is written to.
+pub(super) struct Finished {
+    pub info: SegmentInfo,
+    pub path: PathBuf,
+}
+
+/// Why a file could not be begun.
+pub(super) enum CreateError {
+    Io(io::Error),
+    Pack(PackError),
+}
+
+impl From<io::Error> for CreateError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<PackError> for CreateError {
+    fn from(error: PackError) -> Self {
+        Self::Pack(error)
+    }
+}
+
+/// The greatest common divisor of the clocks: all of them count whole ticks of it.
+fn common_clock_hz(tracks: &TrackSet) -> u32 {
+    let common = tracks.tracks.iter().fold(0, |common, track| divisor(common, track.clock_rate_hz));
+    common.max(1)
+}
+
+fn divisor(a: u32, b: u32) -> u32 {
+    let (mut a, mut b) = (a, b);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// A new file of that name, or of that name and a number: none that exists is touched, whatever the clock says.
+fn create_file(root: &Path, name: &str, ending: &str) -> io::Result<(File, String)> {
+    if let Some(directory) = root.join(name).parent() {
+        fs::create_dir_all(directory)?;
+    }
+    for count in 0..SAME_NAME_MAX {
+        let relative = if count == 0 { format!("{name}.{ending}") } else { format!("{name}-{count}.{ending}") };
+        match OpenOptions::new().write(true).create_new(true).open(root.join(&relative)) {
+            Ok(file) => return Ok((file, relative)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("too many files are called {name}")))
+}
+
+/// Puts the name of a file on the disk, where a directory can be opened for that.
+pub(super) fn sync_directory(path: &Path) {
+    if let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) {
+        let _ = directory.sync_all();
+    }
+}

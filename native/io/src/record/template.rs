@@ -1,0 +1,229 @@
+//! What a recording's files are called: a pattern, filled in. Names of streams are chosen by strangers; whatever they are, the path that comes
+//! out is relative, has no `.` or `..` in it, and no name longer than file systems take.
+
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    str::FromStr,
+    time::Duration,
+};
+
+use arcly_bus::StreamKey;
+
+/// Bytes of one name in a path, with room for a number and an ending within the 255 that file systems take.
+const NAME_MAX_BYTES: usize = 200;
+/// Names of a path that a template may have, before the application is put in.
+const NAMES_MAX: usize = 16;
+
+/// A pattern such as `{app}/{stream}/{date}_{time}`, without an ending.
+///
+/// | in the pattern | becomes |
+/// |---|---|
+/// | `{app}` | the application, a directory for each of its segments |
+/// | `{stream}` | the stream's id |
+/// | `{date}`, `{time}` | `2026-01-31` and `23-59-59`: when the file begins, in UTC |
+/// | `{unix_ms}` | the same in milliseconds since 1970 |
+/// | `{number}` | the how-manieth file of the recording it is, from `000000` |
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Names, each of pieces.
+    names: Vec<Vec<Piece>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    App,
+    Stream,
+    Date,
+    Time,
+    UnixMs,
+    Number,
+}
+
+/// What is wrong with a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError {
+    /// In words.
+    pub what: String,
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+impl Default for Template {
+    fn default() -> Self {
+        let stamp = vec![Piece::Date, Piece::Text("_".to_owned()), Piece::Time];
+        Self { names: vec![vec![Piece::App], vec![Piece::Stream], stamp] }
+    }
+}
+
+impl FromStr for Template {
+    type Err = TemplateError;
+
+    fn from_str(pattern: &str) -> Result<Self, TemplateError> {
+        let names: Vec<&str> = pattern.split('/').collect();
+        if names.len() > NAMES_MAX {
+            return Err(wrong(format!("a path has at most {NAMES_MAX} names")));
+        }
+        names.into_iter().map(parse_name).collect::<Result<_, _>>().map(|names| Self { names })
+    }
+}
+
+fn wrong(what: String) -> TemplateError {
+    TemplateError { what }
+}
+
+fn parse_name(name: &str) -> Result<Vec<Piece>, TemplateError> {
+    if matches!(name, "" | "." | "..") {
+        return Err(wrong(format!("{name:?} is no name in a path: the pattern is relative, and stays below its root")));
+    }
+    let mut pieces = Vec::new();
+    let mut rest = name;
+    while let Some((text, behind)) = rest.split_once('{') {
+        let (field, behind) = behind.split_once('}').ok_or_else(|| wrong(format!("{{ without }} in {name:?}")))?;
+        pieces.extend(text_piece(text)?);
+        pieces.push(parse_field(field)?);
+        rest = behind;
+    }
+    pieces.extend(text_piece(rest)?);
+    Ok(pieces)
+}
+
+fn text_piece(text: &str) -> Result<Option<Piece>, TemplateError> {
+    let is_wrong = |c: char| c.is_control() || matches!(c, '\\' | '}' | ':' | '*' | '?' | '"' | '<' | '>' | '|');
+    match text.chars().find(|c| is_wrong(*c)) {
+        Some(c) => Err(wrong(format!("{c:?} may not be in the name of a file"))),
+        None => Ok((!text.is_empty()).then(|| Piece::Text(text.to_owned()))),
+    }
+}
+
+fn parse_field(field: &str) -> Result<Piece, TemplateError> {
+    Ok(match field {
+        "app" => Piece::App,
+        "stream" => Piece::Stream,
+        "date" => Piece::Date,
+        "time" => Piece::Time,
+        "unix_ms" => Piece::UnixMs,
+        "number" => Piece::Number,
+        _ => return Err(wrong(format!("{{{field}}} is none of app, stream, date, time, unix_ms, number"))),
+    })
+}
+
+impl Template {
+    /// The path of a file, relative, with `/`, without an ending. `at`: when it begins, since 1970; `number`: the how-manieth of its recording
+    /// it is.
+    pub fn path(&self, key: &StreamKey, at: Duration, number: u64) -> String {
+        let mut path: Vec<String> = Vec::new();
+        for pieces in &self.names {
+            let text: String = pieces.iter().map(|piece| piece.text(key, at, number)).collect();
+            // Only an application has `/` in it, between names that were checked.
+            path.extend(text.split('/').map(safe_name));
+        }
+        path.join("/")
+    }
+}
+
+impl Piece {
+    fn text(&self, key: &StreamKey, at: Duration, number: u64) -> String {
+        let (year, month, day) = civil_date(at.as_secs() / 86_400);
+        let second = at.as_secs() % 86_400;
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::App => key.app().to_owned(),
+            Self::Stream => key.stream().to_owned(),
+            Self::Date => format!("{year:04}-{month:02}-{day:02}"),
+            Self::Time => format!("{:02}-{:02}-{:02}", second / 3600, second / 60 % 60, second % 60),
+            Self::UnixMs => at.as_millis().to_string(),
+            Self::Number => format!("{number:06}"),
+        }
+    }
+}
+
+/// A name that means itself: no hidden file, no step up, none that is too long. Different names may become the same; no file is ever
+/// written over.
+fn safe_name(name: &str) -> String {
+    let mut safe = String::with_capacity(name.len());
+    if name.starts_with('.') || name.is_empty() {
+        safe.push('_');
+    }
+    // Names of streams have none of these (`StreamKey::new`); that this is a path does not depend on it.
+    safe.extend(name.chars().map(|c| if c.is_control() || matches!(c, '/' | '\\' | ':' | '|') { '_' } else { c }));
+    if safe.len() <= NAME_MAX_BYTES {
+        return safe;
+    }
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let end = (0..=NAME_MAX_BYTES - 17).rev().find(|end| safe.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}~{:016x}", safe.get(..end).unwrap_or_default(), hasher.finish())
+}
+
+/// Year, month and day of a day since 1970, in the Gregorian calendar. Years begin in March here, so that the leap day is their last.
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    // From 1 March of year 0.
+    let day = days + 719_468;
+    let (era, day) = (day / DAYS_OF_400_YEARS, day % DAYS_OF_400_YEARS);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Months from March have 31, 30, 31, 30, 31 days, again and again: 153 in five.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
+    (era * 400 + year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(pattern: &str, app: &str, stream: &str, seconds: u64) -> String {
+        let key = StreamKey::new(app, stream).unwrap();
+        pattern.parse::<Template>().unwrap().path(&key, Duration::from_secs(seconds), 7)
+    }
+
+    #[test]
+    fn patterns_are_filled_in() {
+        assert_eq!(path("{app}/{stream}/{date}_{time}", "live", "cam", 0), "live/cam/1970-01-01_00-00-00");
+        assert_eq!(path("{stream}-{number}", "live/eu", "cam", 0), "cam-000007");
+        assert_eq!(path("{app}/{unix_ms}", "live/eu", "cam", 5), "live/eu/5000");
+        assert_eq!(Template::default(), "{app}/{stream}/{date}_{time}".parse().unwrap());
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, date) in [
+            (951_782_399, "2000-02-28_23-59-59"),
+            (951_782_400, "2000-02-29_00-00-00"),
+            (951_868_800, "2000-03-01_00-00-00"),
+            (1_735_689_599, "2024-12-31_23-59-59"),
+            (1_767_225_600, "2026-01-01_00-00-00"),
+            (4_107_542_400, "2100-03-01_00-00-00"),
+        ] {
+            assert_eq!(path("{date}_{time}", "a", "b", seconds), date);
+        }
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_root_or_is_too_long() {
+        let long = "ü".repeat(127);
+        for name in ["...", ".arcly-x", ".hidden", "..a", "a..", "-rf", "CON", "~", "$HOME", long.as_str()] {
+            let path = path("{app}/x{stream}{stream}/{stream}", name, name, 0);
+            for name in path.split('/') {
+                assert!(!name.is_empty() && !name.starts_with('.') && name.len() <= NAME_MAX_BYTES, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_that_lead_elsewhere_are_refused() {
+        for pattern in ["", "/etc/{stream}", "../{stream}", "{app}/../x", "a//b", "{nonsense}", "{app", "a}b", "a\\b", "a\nb"] {
+            assert!(pattern.parse::<Template>().is_err(), "{pattern:?}");
+        }
+    }
+}

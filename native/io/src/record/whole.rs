@@ -1,0 +1,154 @@
+//! Files made whole: the torn end of one that nobody finished is cut off, and a finished one gets its `moov` in front.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use arcly_pack::{
+    PackError,
+    container::{Container, SNIFF_BYTES},
+    mp4::{Finalizer, Finalizing, Layout, Range, Step, WholeFragments},
+};
+use bytes::Bytes;
+
+use super::segment::sync_directory;
+
+/// Bytes copied at a time.
+const COPY_BYTES: usize = 1 << 20;
+/// Bytes of a packet of MPEG-TS (ISO/IEC 13818-1 §2.4.3.2).
+const TS_PACKET_BYTES: u64 = 188;
+/// Bytes of the header of an FLV file with its first `PreviousTagSize` (FLV §E.2, §E.3).
+const FLV_HEADER_BYTES: u64 = 13;
+/// Bytes of a tag in front of its data, and behind it (FLV §E.4.1).
+const FLV_TAG_BYTES: u64 = 11 + 4;
+/// What the name of a file begins with that is being made.
+const TEMPORARY: &str = ".arcly-";
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// Bytes that are whole; 0 when the file was removed because nothing was.
+    pub bytes: u64,
+    /// Bytes that were cut off.
+    pub cut_bytes: u64,
+}
+
+/// Cuts the torn end off a recording that nobody finished: the process died, or the machine. A file that is whole stays as it is, so it can
+/// be done again.
+///
+/// # Errors
+/// The disk's.
+pub fn make_whole(path: &Path) -> io::Result<Whole> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let file_bytes = file.metadata()?.len();
+    let mut beginning = Vec::new();
+    (&file).take(SNIFF_BYTES as u64).read_to_end(&mut beginning)?;
+    let bytes = match Container::sniff(&beginning) {
+        Some(Container::Mp4) => whole_mp4(&mut file, file_bytes)?,
+        Some(Container::MpegTs) => file_bytes - file_bytes % TS_PACKET_BYTES,
+        Some(Container::Flv) => whole_flv(&mut file, file_bytes)?,
+        None => 0,
+    };
+    if bytes == 0 {
+        fs::remove_file(path)?;
+    } else if bytes < file_bytes {
+        file.set_len(bytes)?;
+        file.sync_all()?;
+    }
+    Ok(Whole { bytes, cut_bytes: file_bytes - bytes })
+}
+
+fn whole_mp4(file: &mut File, file_bytes: u64) -> io::Result<u64> {
+    let mut whole = WholeFragments::new(file_bytes);
+    while let Some(Step::Read { offset, bytes }) = whole.step() {
+        whole.supply(offset, &read_at(file, offset, bytes)?);
+    }
+    let bytes = whole.whole_bytes();
+    // Media right behind `moov` is no fragment: it is a file that was finished already.
+    let behind = read_at(file, bytes, 8.min(usize::try_from(file_bytes - bytes).unwrap_or(8)))?;
+    Ok(if behind.get(4..8) == Some(b"mdat") { file_bytes } else { bytes })
+}
+
+fn whole_flv(file: &mut File, file_bytes: u64) -> io::Result<u64> {
+    let mut reader = BufReader::new(file);
+    reader.seek(SeekFrom::Start(FLV_HEADER_BYTES))?;
+    let mut whole = if file_bytes >= FLV_HEADER_BYTES { FLV_HEADER_BYTES } else { 0 };
+    let mut header = [0; 4];
+    while whole + FLV_TAG_BYTES <= file_bytes {
+        reader.read_exact(&mut header)?;
+        let [_, size @ ..] = header;
+        let [a, b, c] = size.map(u64::from);
+        let tag_bytes = FLV_TAG_BYTES + (a << 16 | b << 8 | c);
+        if whole + tag_bytes > file_bytes {
+            break;
+        }
+        whole += tag_bytes;
+        reader.seek_relative(i64::try_from(tag_bytes).unwrap_or(i64::MAX) - 4)?;
+    }
+    // A header alone is no recording.
+    Ok(if whole > FLV_HEADER_BYTES { whole } else { 0 })
+}
+
+/// Bytes of a file, fewer only at its end.
+pub(super) fn read_at(file: &mut File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut piece = Vec::with_capacity(bytes);
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(bytes as u64).read_to_end(&mut piece)?;
+    Ok(piece)
+}
+
+/// Makes a fragmented recording into a file with `moov` in front, under the same name: readers see the old one or the new one. Returns its
+/// bytes.
+///
+/// # Errors
+/// The disk's, or that it is no MP4 file of frames. The file is as it was then.
+pub fn finalize(path: &Path) -> io::Result<u64> {
+    let mut source = File::open(path)?;
+    let layout = lay_out(&mut source)?;
+    let temporary = temporary_name(path);
+    let written = write_layout(&mut source, &layout, &temporary);
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        // What is left of it is removed at the next start, too.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_directory(path);
+    Ok(layout.bytes())
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{TEMPORARY}{name}"))
+}
+
+fn lay_out(source: &mut File) -> io::Result<Layout> {
+    let mut finalizer = Finalizer::new(source.metadata()?.len());
+    loop {
+        match finalizer.step().map_err(invalid)? {
+            Finalizing::Read { offset, bytes } => finalizer.supply(offset, Bytes::from(read_at(source, offset, bytes)?)),
+            Finalizing::Done(layout) => return Ok(layout),
+        }
+    }
+}
+
+pub(super) fn invalid(error: PackError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn write_layout(source: &mut File, layout: &Layout, path: &Path) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(&layout.head)?;
+    for &Range { offset, bytes } in &layout.media {
+        source.seek(SeekFrom::Start(offset))?;
+        copy(source, &mut file, bytes)?;
+    }
+    file.sync_all()
+}
+
+fn copy(source: &mut File, target: &mut File, bytes: u64) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(COPY_BYTES, source.take(bytes));
+    let copied = io::copy(&mut reader, target)?;
+    if copied < bytes { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+}

@@ -1,0 +1,245 @@
+//! Frames to files: where one ends and the next one begins. Blocks: it runs where that may be.
+
+use std::sync::Arc;
+
+use arcly_bus::{Frame, StreamKey, Track, TrackId, TrackSet};
+use arcly_codec::MediaKind;
+
+use super::{
+    RecordEnd, RecordOptions, SegmentInfo,
+    segment::{CreateError, Finished, Place, Segment, micros, writable},
+};
+
+/// Less than this is missing where packets were lost: the file goes on. More is a gap, and what follows is another file.
+const GAP_MIN_US: i64 = 1_000_000;
+
+/// Frames of one track set, in their order.
+pub(super) struct Batch {
+    pub tracks: Arc<TrackSet>,
+    pub frames: Vec<Frame>,
+    /// The first of them does not follow the last one of the batch before.
+    pub broken: bool,
+}
+
+/// What came of some frames.
+pub(super) enum Outcome {
+    Began(SegmentInfo),
+    Finished(Finished),
+}
+
+/// Writes a stream, file by file.
+pub(super) struct Writer {
+    options: Arc<RecordOptions>,
+    key: StreamKey,
+    segment: Option<Segment>,
+    /// As the stream has them, and those of them that are written.
+    tracks: Arc<TrackSet>,
+    written: Arc<TrackSet>,
+    /// The last frame of each written track: its decoding time.
+    last: Vec<(TrackId, i64)>,
+    number: u64,
+    /// Where the last file ended, if what comes next does not follow it.
+    gap_from_us: Option<i64>,
+    /// When the last frame that was written ends.
+    end_us: Option<i64>,
+    pub outcomes: Vec<Outcome>,
+    pub counts: Counts,
+}
+
+/// What was written, and what was not.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub frames: u64,
+    pub bytes: u64,
+    pub duration_us: u64,
+    pub gaps: u64,
+    pub gap_us: u64,
+    /// Frames that no file could take.
+    pub refused: u64,
+    pub last_error: Option<String>,
+}
+
+impl Writer {
+    pub fn new(options: Arc<RecordOptions>, key: StreamKey, number: u64) -> Self {
+        Self {
+            options,
+            key,
+            segment: None,
+            tracks: Arc::default(),
+            written: Arc::default(),
+            last: Vec::new(),
+            number,
+            gap_from_us: None,
+            end_us: None,
+            outcomes: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Writes frames.
+    ///
+    /// # Errors
+    /// Why the recording is over: nothing more can be written.
+    pub fn take(&mut self, batch: &Batch) -> Result<(), RecordEnd> {
+        if !Arc::ptr_eq(&batch.tracks, &self.tracks) {
+            self.change_tracks(&batch.tracks)?;
+        }
+        for (index, frame) in batch.frames.iter().enumerate() {
+            self.push(frame, frame.is_discontinuity() || batch.broken && index == 0)?;
+        }
+        Ok(())
+    }
+
+    fn change_tracks(&mut self, tracks: &Arc<TrackSet>) -> Result<(), RecordEnd> {
+        let is_same = tracks.tracks == self.tracks.tracks;
+        self.tracks = tracks.clone();
+        if is_same {
+            return Ok(());
+        }
+        let (written, left_out) = writable(self.options.format, tracks);
+        if written.tracks != self.written.tracks {
+            self.close()?;
+        }
+        self.written = written;
+        if !left_out.is_empty() {
+            let (format, codecs) = (self.options.format.name(), left_out.join(", "));
+            self.counts.last_error = Some(format!("{format} cannot carry {codecs}: left out"));
+        }
+        if self.written.tracks.is_empty() && !left_out.is_empty() {
+            return Err(RecordEnd::Failed(self.counts.last_error.clone().unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, frame: &Frame, breaks: bool) -> Result<(), RecordEnd> {
+        let written = self.written.clone();
+        let Some(track) = written.find(frame.track) else { return Ok(()) };
+        let dts_us = micros(frame.dts, track.clock_rate_hz);
+        if breaks {
+            self.look_for_gap(frame, dts_us)?;
+        }
+        let is_entry = self.is_entry(frame, track);
+        if is_entry && self.segment.as_ref().is_some_and(|segment| self.is_complete(segment, dts_us)) {
+            self.close()?;
+        }
+        if self.segment.is_none() {
+            if !is_entry {
+                // What cannot be decoded is missing.
+                self.gap_from_us = self.gap_from_us.or(self.end_us);
+                return Ok(());
+            }
+            self.open(dts_us)?;
+        }
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        // A time that goes back without being a break would spoil the fragment.
+        match self.last.iter_mut().find(|(id, _)| *id == frame.track) {
+            Some((_, last)) if *last >= frame.dts => {
+                self.counts.refused += 1;
+                return Ok(());
+            }
+            Some((_, last)) => *last = frame.dts,
+            None => self.last.push((frame.track, frame.dts)),
+        }
+        let pushed = segment.push(frame, track);
+        self.end_us = Some(segment.end_us());
+        pushed.map_err(|error| self.fail(error.into()))
+    }
+
+    /// Where readers may begin: at a key frame of the first video track, or anywhere in a stream without one.
+    fn is_entry(&self, frame: &Frame, track: &Track) -> bool {
+        match self.written.first(MediaKind::Video) {
+            Some(video) => frame.track == video.id && frame.is_key(),
+            None => track.kind() == MediaKind::Audio,
+        }
+    }
+
+    fn is_complete(&self, segment: &Segment, dts_us: i64) -> bool {
+        segment.age(dts_us) >= self.options.segment || segment.bytes() >= self.options.segment_bytes
+    }
+
+    /// A break ends the file when time goes back, or when so much is missing that it is a gap.
+    fn look_for_gap(&mut self, frame: &Frame, dts_us: i64) -> Result<(), RecordEnd> {
+        let Some(end_us) = self.end_us else { return Ok(()) };
+        let last = self.last.iter().find(|(id, _)| *id == frame.track);
+        let goes_back = last.is_some_and(|(_, last)| *last >= frame.dts) || dts_us < end_us.saturating_sub(GAP_MIN_US);
+        if goes_back || dts_us.saturating_sub(end_us) > GAP_MIN_US {
+            self.close()?;
+            self.gap_from_us = Some(end_us);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, dts_us: i64) -> Result<(), RecordEnd> {
+        let gap_us = self.gap_from_us.take().map(|from| u64::try_from(dts_us.saturating_sub(from)).unwrap_or(0));
+        if let Some(gap_us) = gap_us {
+            self.counts.gaps += 1;
+            self.counts.gap_us += gap_us;
+        }
+        let follows = gap_us.is_none() && self.end_us.is_some();
+        let place = Place { key: &self.key, number: self.number, follows, gap_us: gap_us.unwrap_or(0) };
+        match Segment::create(&self.options, &place, self.written.clone(), dts_us) {
+            Ok(segment) => {
+                self.number += 1;
+                self.last.clear();
+                self.outcomes.push(Outcome::Began(segment.info.clone()));
+                self.segment = Some(segment);
+                Ok(())
+            }
+            Err(CreateError::Io(error)) => Err(self.fail(error.into())),
+            Err(CreateError::Pack(error)) => Err(self.fail(RecordEnd::Failed(error.to_string()))),
+        }
+    }
+
+    /// Puts what waits for the rest of its fragment on the disk.
+    pub fn flush(&mut self) -> Result<(), RecordEnd> {
+        let flushed = self.segment.as_mut().map_or(Ok(()), |segment| segment.flush(None));
+        flushed.map_err(|error| self.fail(error.into()))
+    }
+
+    /// Ends the file, if there is one.
+    pub fn close(&mut self) -> Result<(), RecordEnd> {
+        self.flush()?;
+        let Some(mut segment) = self.segment.take() else { return Ok(()) };
+        self.note_refused(&mut segment);
+        let (finished, outcome) = segment.finish();
+        self.finished(finished);
+        outcome.map_err(|error| self.fail(error.into()))
+    }
+
+    /// The disk has refused: what is whole of the file is all of it.
+    fn fail(&mut self, end: RecordEnd) -> RecordEnd {
+        if let Some(mut segment) = self.segment.take() {
+            self.note_refused(&mut segment);
+            let finished = segment.give_up();
+            self.finished(finished);
+        }
+        self.counts.last_error = Some(end.to_string());
+        end
+    }
+
+    fn note_refused(&mut self, segment: &mut Segment) {
+        if let Some((frames, error)) = segment.refused.take() {
+            self.counts.refused += frames;
+            self.counts.last_error = Some(error.to_string());
+        }
+    }
+
+    fn finished(&mut self, finished: Option<Finished>) {
+        let Some(finished) = finished else { return };
+        self.counts.frames += finished.info.frames;
+        self.counts.bytes += finished.info.bytes;
+        self.counts.duration_us += finished.info.duration_us;
+        self.outcomes.push(Outcome::Finished(finished));
+    }
+
+    /// What was written up to now, with the file that is being written.
+    pub fn totals(&self) -> Counts {
+        let mut counts = self.counts.clone();
+        if let Some(segment) = &self.segment {
+            counts.frames += segment.info.frames;
+            counts.bytes += segment.info.bytes;
+            counts.duration_us += segment.info.duration_us;
+        }
+        counts
+    }
+}
