@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from arcly.origin import HttpOrigin
     from arcly.packagers.hls import HlsPackager
     from arcly.protocols.rtmp import RtmpHandler
+    from arcly.recording import Recorder
     from arcly.sinks.file import FileSink
     from arcly.sinks.push import PushTarget
     from arcly.sources.file import FileSource
@@ -90,6 +91,7 @@ __all__ = [
     "PublishSession",
     "PullSource",
     "PushTarget",
+    "Recorder",
     "RtmpHandler",
     "StorageBackend",
     "StreamAuthenticator",
@@ -129,6 +131,7 @@ _MODULES = {
     "arcly.origin": "HttpOrigin",
     "arcly.packagers.hls": "HlsPackager",
     "arcly.protocols.rtmp": "RtmpHandler",
+    "arcly.recording": "Recorder",
     "arcly.sinks.file": "FileSink",
     "arcly.sinks.push": "PushTarget",
     "arcly.sources.file": "FileSource",

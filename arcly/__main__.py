@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TypeAlias
 
 from arcly import __version__
+from arcly.server.record_options import add_recording
 
 DESCRIPTION = "The live-media server that is a Python library."
 
@@ -29,6 +30,7 @@ examples:
   arcly serve --pull live/tv-{program}=udp://:5000                 each program of one that comes to port 5000
   arcly serve --push live/cam=udp://239.0.0.2:1234?bitrate=6000000 and one that goes out, at a constant rate
   arcly serve --pull-on-demand live/gate=rtmp://cam.lan/live/1     a camera, while somebody watches
+  arcly serve --record DIR --record-keep 7d --record-keep 500GB
 
 publish from ffmpeg:
   ffmpeg -re -i clip.mp4 -c copy -f flv rtmp://localhost/live/cam
@@ -153,6 +155,7 @@ def add_serve(commands: Commands) -> None:
         action="store_true",
         help="let everybody who can open the page disconnect viewers: it asks for no password (default: nobody)",
     )
+    add_recording(serve)
     serve.add_argument("--demo", action="store_true", help="publish an endless test stream as live/demo")
     serve.add_argument(
         "--drain",

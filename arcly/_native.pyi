@@ -925,6 +925,69 @@ class HlsOutput:
         """Body bytes sent so far."""
 
 @final
+class Recording:
+    """A stream that is being written into files. Stops, in order, when it is dropped."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        stream: StreamHandle,
+        token: WakeToken,
+        options: tuple[str, str, str, float, int, float, float],
+        number: int,
+    ) -> Recording:
+        """Record `stream` from its newest key frame on; `token` is woken after each note.
+
+        Args:
+            engine: whose threads do it.
+            stream: what is recorded.
+            token: who is woken.
+            options: directory, template, format, seconds and bytes of a file, seconds of a fragment, and seconds that
+                one write may take.
+            number: of the first file.
+        """
+
+    def poll(
+        self,
+    ) -> (
+        tuple[
+            Literal["began", "finished", "ended"],
+            tuple[int, str, int, int, int, bool, int, int, int, int] | None,
+            str | None,
+            str | None,
+        ]
+        | None
+    ):
+        """Return the oldest note that was not read: its kind; the file (number, path, Unix ms at which it began, base in
+        ticks, their Hz, whether it follows the one before, gap in microseconds, bytes, frames, microseconds); why it
+        ended, as a code and in words.
+        """
+
+    def status(self) -> tuple[int, int, int, int, int, int, int, str | None]:
+        """Return frames, bytes, microseconds, gaps, microseconds of them, frames missed, frames refused, last error."""
+
+    def stop(self, done: WakeToken) -> None:
+        """Write what is there and end; `done` is woken then."""
+
+def recording_path(pattern: str, key: StreamKey, unix_ms: int, number: int) -> str:
+    """Return the path that a recording has by `pattern`, relative, without an ending.
+
+    Raises:
+        MisuseError: the pattern is none.
+    """
+
+def make_whole(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Cut the torn end off a recording; return the bytes that are left and those that were cut. One of which nothing is
+    left is removed.
+    """
+
+def finalize_recording(path: str | os.PathLike[str]) -> int:
+    """Make a fragmented recording into a file with `moov` in front, under the same name; return its bytes."""
+
+def measure_recording(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return how many frames a file has, and how many microseconds."""
+
+@final
 class FilePlayer:
     """Native half of `arcly.FileSource`."""
 

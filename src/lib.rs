@@ -25,6 +25,7 @@ mod media;
 mod name;
 mod park;
 mod payload;
+mod record;
 mod rtmp;
 mod session;
 mod stream;
@@ -52,6 +53,7 @@ mod _native {
         key::StreamKey,
         link::{Pull, Push, RemoteTarget},
         media::{CodecInfo, Demuxer, MediaReader, Muxer, config_from_frame, inspect, sniff},
+        record::{Recording, finalize_recording, make_whole, measure_recording, recording_path},
         rtmp::RtmpListener,
         session::PublishSession,
         stream::StreamHandle,

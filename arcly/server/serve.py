@@ -21,6 +21,9 @@ from arcly.engine import Engine
 from arcly.errors import MisuseError, StreamError
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
+from arcly.recording import Recorder
+from arcly.server.record_options import recorder_arguments
+from arcly.server.recordings import Recordings
 from arcly.server.status import status
 from arcly.server.viewers import Viewers
 from arcly.server.web import RESERVED_APPS, create_app
@@ -69,7 +72,8 @@ async def serve(options: argparse.Namespace) -> None:
         rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress)
         http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
         demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
-        listening = (rtmp, rtmps, http, demo)
+        recorder = Recorder(options.record, **recorder_arguments(options)) if options.record else None
+        listening = (recorder, rtmp, rtmps, http, demo)
         protocols: list[InboundProtocol] = [protocol for protocol in listening if protocol is not None]
         protocols += pulls(options.pull, on_demand=False) + pulls(options.pull_on_demand, on_demand=True)
         protocols += [PushTarget(url, key) for key, url in map(key_and_url, options.push)]
@@ -79,7 +83,11 @@ async def serve(options: argparse.Namespace) -> None:
                 origin = http
                 listeners = {"rtmp": rtmp, "rtmps": rtmps, "http": http}
                 watched = {name: listener for name, listener in listeners.items() if listener is not None}
-                app = create_app(lambda: status(engine, rtmp, origin), Viewers(watched, may_kick=options.allow_kick))
+                app = create_app(
+                    lambda: status(engine, rtmp, origin),
+                    Viewers(watched, may_kick=options.allow_kick),
+                    recordings=None if recorder is None else Recordings(recorder, may_change=options.allow_record),
+                )
                 await stack.enter_async_context(answering(app, socket))
             await stack.enter_async_context(engine)
             if http is not None:

@@ -7,6 +7,7 @@ no media, only:
 * `/` and `/<app>/<stream>/`: the page; the second form opens on that stream's player,
 * `/api/streams`: what is live now, `/api/viewers?stream=live/cam`: who watches it, as JSON,
 * `/api/viewers/<id>/kick`: ends a viewer, where the server lets everybody do that,
+* `/api/recordings` and `/recordings/…`: what was recorded, where something is,
 * `/static/…`: the page's files, `/healthz`: a liveness probe.
 
 The page's files are read once, into memory: the set of names that can be served is the set of
@@ -32,22 +33,20 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from arcly.server.own import is_own
+from arcly.server.recordings import Recordings
 from arcly.server.viewers import Viewers
 
 PAGE_DIR = Path(__file__).with_name("page")
 
-RESERVED_APPS = frozenset({"api", "static"})
+RESERVED_APPS = frozenset({"api", "recordings", "static"})
 """First path segments that belong to this application, never to a stream."""
 
 GZIP_MIN_BYTES = 1024
 """Below this a compressed body saves no packet."""
 
 KICK_HEADER = "x-arcly-kick"
-"""A header that a form of another site cannot send, and a script of another site only after it has asked (Fetch
-§3.2, CORS preflight), which is answered with 405: nobody is led into ending a viewer by a link."""
-
-CROSS_SITE = frozenset({"cross-site", "same-site"})
-"""What browsers say in Sec-Fetch-Site of a request that a page of another origin has made."""
+"""See `is_own`."""
 
 SECURITY_HEADERS = {
     # Everything comes from this origin. `blob:` is what Media Source Extensions (media-src) and
@@ -76,13 +75,16 @@ _MEDIA_TYPES.add_type("text/javascript", ".js")
 _MEDIA_TYPES.add_type("image/svg+xml", ".svg")
 
 
-def create_app(status: Callable[[], dict[str, Any]], viewers: Viewers) -> Starlette:
+def create_app(
+    status: Callable[[], dict[str, Any]], viewers: Viewers, *, recordings: Recordings | None = None
+) -> Starlette:
     """Build the application.
 
     Args:
         status: Returns the body of `/api/streams`, ready for JSON. It is called on the event
             loop once per request (every open page asks once a second), so it must not block.
         viewers: Who watches.
+        recordings: What is recorded, when something is.
 
     Returns:
         The application. It keeps no state of its own and can be mounted or served as it is.
@@ -96,6 +98,7 @@ def create_app(status: Callable[[], dict[str, Any]], viewers: Viewers) -> Starle
             Route("/api/streams", site.streams),
             Route("/api/viewers", site.viewers),
             Route("/api/viewers/{id}/kick", site.kick, methods=["POST"]),
+            *([] if recordings is None else recordings.routes()),
             Route("/static/{name:path}", site.static),
             Route("/{key:path}/", site.stream_page),
             Route("/{key:path}", site.stream_redirect),
@@ -159,7 +162,7 @@ class Site:
         """End a viewer."""
         if not self._viewers.may_kick:
             return JSONResponse({"error": "the server was started without --allow-kick"}, status_code=403)
-        if KICK_HEADER not in request.headers or request.headers.get("sec-fetch-site", "none") in CROSS_SITE:
+        if not is_own(request, KICK_HEADER):
             return JSONResponse({"error": f"asked for by another site, or without {KICK_HEADER}"}, status_code=403)
         if not self._viewers.kick(request.path_params["id"]):
             raise HTTPException(404)

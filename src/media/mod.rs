@@ -22,7 +22,7 @@ fn container(format: &str) -> PyResult<Container> {
     })
 }
 
-fn from_pack(error: PackError) -> PyErr {
+pub fn from_pack(error: PackError) -> PyErr {
     let text = error.to_string();
     match error {
         PackError::Malformed { .. } => MalformedError::new_err(text),

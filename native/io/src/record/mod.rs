@@ -4,12 +4,14 @@
 //! - `from_bus`: the task of a recording: reads the log, hands what it has read to the writer, tells the host what came of it.
 //! - `writer`: where a file ends and the next one begins.
 //! - `segment`: one file, written a fragment at a time.
+//! - `measure`: how long a file is that nobody has measured while it was written.
 //! - `whole`: files made whole: the torn end of one that nobody finished, and `moov` in front of one that is finished.
 //!
 //! A disk that is slow costs a position in the log: the cursor stays where it is while a write takes its time, and what the log has dropped
 //! meanwhile is a gap. A disk that is full, or that does not answer, ends the recording.
 
 mod from_bus;
+mod measure;
 mod segment;
 mod template;
 #[cfg(test)]
@@ -22,6 +24,7 @@ use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
 use arcly_pack::{PackError, container::Container};
 
 pub use from_bus::{Recording, RecordingStatus};
+pub use measure::{Length, measure};
 pub use segment::SegmentInfo;
 pub use template::{Template, TemplateError};
 pub use whole::{Whole, finalize, make_whole};
@@ -115,7 +118,7 @@ impl RecordOptions {
 /// Something that the host should know of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordNote {
-    /// A file was made. Nothing is in it yet.
+    /// A file was made, and its first fragment is in it.
     Began(SegmentInfo),
     /// A file is complete, and on the disk.
     Finished(SegmentInfo),

@@ -53,17 +53,18 @@ pub struct SegmentInfo {
 /// A file that is being written.
 pub(super) struct Segment {
     pub info: SegmentInfo,
-    path: PathBuf,
-    file: File,
+    options: Arc<RecordOptions>,
+    /// As the template has it; the file has this name, or one like it.
+    name: String,
+    /// Made with the first fragment.
+    file: Option<File>,
     mux: Mux,
     tracks: Arc<TrackSet>,
-    fragment_us: i64,
     waiting: Vec<Frame>,
     waiting_bytes: usize,
     /// Decoding time of the first frame, in microseconds.
     start_us: i64,
     end_us: i64,
-    has_base: bool,
     /// Frames that could not be written, and why the last one could not.
     pub refused: Option<(u64, PackError)>,
 }
@@ -101,22 +102,24 @@ pub(super) struct Place<'a> {
 }
 
 impl Segment {
-    /// Makes the file of that place, for these tracks, all of which the format can carry; `start_us`: when its first frame is decoded.
-    pub fn create(
-        options: &RecordOptions,
+    /// A file for that place, with these tracks, all of which the format can carry; `start_us`: when its first frame is decoded.
+    ///
+    /// # Errors
+    /// [`PackError`], when the format cannot carry them together.
+    pub fn new(
+        options: &Arc<RecordOptions>,
         place: &Place<'_>,
         tracks: Arc<TrackSet>,
         start_us: i64,
-    ) -> Result<Self, CreateError> {
+    ) -> Result<Self, PackError> {
         let mux = match options.format.container() {
             Container::Mp4 => Mux::Fragments(Box::new(Fmp4Muxer::new(&tracks)?)),
             other => Mux::Other(Box::new(ContainerMuxer::new(other, tracks.clone(), MuxOptions::default())?)),
         };
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let name = options.template.path(place.key, at, place.number);
-        let (file, relative) = create_file(&options.root, &name, options.format.ending())?;
         let info = SegmentInfo {
             number: place.number,
+            path: String::new(),
             began_unix_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
             base_ticks: 0,
             base_hz: common_clock_hz(&tracks),
@@ -125,22 +128,25 @@ impl Segment {
             bytes: 0,
             frames: 0,
             duration_us: 0,
-            path: relative,
         };
         Ok(Self {
-            path: options.root.join(&info.path),
             info,
-            file,
+            options: options.clone(),
+            name: options.template.path(place.key, at, place.number),
+            file: None,
             mux,
             tracks,
-            fragment_us: i64::try_from(options.fragment.as_micros()).unwrap_or(i64::MAX),
             waiting: Vec::new(),
             waiting_bytes: 0,
             start_us,
             end_us: start_us,
-            has_base: false,
             refused: None,
         })
+    }
+
+    /// Whether there is a file already: then its name and its base are known.
+    pub fn has_begun(&self) -> bool {
+        self.file.is_some()
     }
 
     /// How long it is already, at a frame that is decoded at `dts_us`.
@@ -179,7 +185,8 @@ impl Segment {
     fn ends_before(&self, frame: &Frame, track: &Track, dts_us: i64) -> bool {
         let Some(first) = self.waiting.first() else { return false };
         let clock_hz = |id| self.tracks.find(id).map_or(90_000, |track| track.clock_rate_hz);
-        let is_long = dts_us.saturating_sub(micros(first.dts, clock_hz(first.track))) >= self.fragment_us;
+        let lasts = dts_us.saturating_sub(micros(first.dts, clock_hz(first.track)));
+        let is_long = u128::try_from(lasts).unwrap_or(0) >= self.options.fragment.as_micros();
         let is_inner = |other: &Frame| other.track == frame.track && !other.is_key();
         let is_entry = track.kind() == MediaKind::Video && frame.is_key() && self.waiting.iter().any(is_inner);
         is_long || is_entry || self.waiting_bytes + frame.payload.len() > FRAGMENT_BYTES_MAX
@@ -192,7 +199,11 @@ impl Segment {
         if frames.is_empty() {
             return Ok(());
         }
-        self.find_base(&frames);
+        if self.file.is_none() {
+            self.find_base(&frames);
+            let (file, path) = create_file(&self.options.root, &self.name, self.options.format.ending())?;
+            (self.file, self.info.path) = (Some(file), path);
+        }
         let mut early = 0;
         frames.retain_mut(|frame| {
             let shift = self.shift(frame.track);
@@ -229,9 +240,10 @@ impl Segment {
 
     /// Appends bytes that are whole in themselves; where that fails, the file is cut back to what it was.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(bytes) {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if let Err(error) = file.write_all(bytes) {
             // The disk has refused already: the next start cuts what is left over.
-            let _ = self.file.set_len(self.info.bytes);
+            let _ = file.set_len(self.info.bytes);
             return Err(error);
         }
         self.info.bytes += bytes.len() as u64;
@@ -246,9 +258,6 @@ impl Segment {
 
     /// The time that becomes 0: that of the earliest of the first frames, in a clock in which it is whole for all tracks.
     fn find_base(&mut self, frames: &[Frame]) {
-        if std::mem::replace(&mut self.has_base, true) {
-            return;
-        }
         let hz = self.info.base_hz;
         let ticks = |frame: &Frame| {
             let clock_hz = self.tracks.find(frame.track).map_or(hz, |track| track.clock_rate_hz);
@@ -274,22 +283,22 @@ impl Segment {
             Mux::Fragments(_) => true,
         };
         let ended = if is_packed { self.write(&rest) } else { Ok(()) };
-        let synced = ended.and_then(|()| self.file.sync_data());
-        let path = self.path.clone();
-        let finished = self.give_up();
-        sync_directory(&path);
-        (finished, synced)
+        let synced = ended.and_then(|()| self.file.as_ref().map_or(Ok(()), File::sync_data));
+        (self.give_up(), synced)
     }
 
     /// What is whole of it, when the disk has refused the rest.
     pub fn give_up(self) -> Option<Finished> {
+        let file = self.file?;
+        let path = self.options.root.join(&self.info.path);
         if self.info.bytes == 0 {
             // Nothing is in it; that it stays where the disk does not even take that costs nothing.
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&path);
             return None;
         }
-        let _ = self.file.sync_data();
-        Some(Finished { info: self.info, path: self.path })
+        let _ = file.sync_data();
+        sync_directory(&path);
+        Some(Finished { info: self.info, path })
     }
 }
 
@@ -297,24 +306,6 @@ impl Segment {
 pub(super) struct Finished {
     pub info: SegmentInfo,
     pub path: PathBuf,
-}
-
-/// Why a file could not be begun.
-pub(super) enum CreateError {
-    Io(io::Error),
-    Pack(PackError),
-}
-
-impl From<io::Error> for CreateError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<PackError> for CreateError {
-    fn from(error: PackError) -> Self {
-        Self::Pack(error)
-    }
 }
 
 /// The greatest common divisor of the clocks: all of them count whole ticks of it.

@@ -7,7 +7,7 @@ use arcly_codec::MediaKind;
 
 use super::{
     RecordEnd, RecordOptions, SegmentInfo,
-    segment::{CreateError, Finished, Place, Segment, micros, writable},
+    segment::{Finished, Place, Segment, micros, writable},
 };
 
 /// Less than this is missing where packets were lost: the file goes on. More is a gap, and what follows is another file.
@@ -32,6 +32,8 @@ pub(super) struct Writer {
     options: Arc<RecordOptions>,
     key: StreamKey,
     segment: Option<Segment>,
+    /// The host knows of it.
+    is_told: bool,
     /// As the stream has them, and those of them that are written.
     tracks: Arc<TrackSet>,
     written: Arc<TrackSet>,
@@ -65,6 +67,7 @@ impl Writer {
             options,
             key,
             segment: None,
+            is_told: false,
             tracks: Arc::default(),
             written: Arc::default(),
             last: Vec::new(),
@@ -142,6 +145,7 @@ impl Writer {
         }
         let pushed = segment.push(frame, track);
         self.end_us = Some(segment.end_us());
+        self.tell_of_file();
         pushed.map_err(|error| self.fail(error.into()))
     }
 
@@ -177,22 +181,26 @@ impl Writer {
         }
         let follows = gap_us.is_none() && self.end_us.is_some();
         let place = Place { key: &self.key, number: self.number, follows, gap_us: gap_us.unwrap_or(0) };
-        match Segment::create(&self.options, &place, self.written.clone(), dts_us) {
-            Ok(segment) => {
-                self.number += 1;
-                self.last.clear();
-                self.outcomes.push(Outcome::Began(segment.info.clone()));
-                self.segment = Some(segment);
-                Ok(())
-            }
-            Err(CreateError::Io(error)) => Err(self.fail(error.into())),
-            Err(CreateError::Pack(error)) => Err(self.fail(RecordEnd::Failed(error.to_string()))),
+        let segment = Segment::new(&self.options, &place, self.written.clone(), dts_us);
+        self.segment = Some(segment.map_err(|error| RecordEnd::Failed(error.to_string()))?);
+        self.number += 1;
+        self.last.clear();
+        self.is_told = false;
+        Ok(())
+    }
+
+    /// Tells of a file when it is there.
+    fn tell_of_file(&mut self) {
+        if let Some(segment) = self.segment.as_ref().filter(|segment| !self.is_told && segment.has_begun()) {
+            self.outcomes.push(Outcome::Began(segment.info.clone()));
+            self.is_told = true;
         }
     }
 
     /// Puts what waits for the rest of its fragment on the disk.
     pub fn flush(&mut self) -> Result<(), RecordEnd> {
         let flushed = self.segment.as_mut().map_or(Ok(()), |segment| segment.flush(None));
+        self.tell_of_file();
         flushed.map_err(|error| self.fail(error.into()))
     }
 

@@ -1,0 +1,289 @@
+"""What was recorded: a small database beside the files.
+
+It is written by one thread, away from the event loop, in SQLite's write-ahead mode: what it was told is there after the
+process was killed, and other programs may read it meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from arcly._native import StreamKey
+
+T = TypeVar("T")
+
+VERSION = 1
+"""Of the tables. One that is newer is not touched."""
+
+TABLES = """
+CREATE TABLE recording (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app TEXT NOT NULL, stream TEXT NOT NULL, format TEXT NOT NULL,
+    began_ms INTEGER NOT NULL, ended_ms INTEGER, reason TEXT
+);
+CREATE TABLE segment (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    recording INTEGER NOT NULL REFERENCES recording (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL, path TEXT NOT NULL UNIQUE, is_whole INTEGER NOT NULL,
+    began_ms INTEGER NOT NULL, position_us INTEGER NOT NULL, duration_us INTEGER NOT NULL,
+    base_ticks INTEGER NOT NULL, base_hz INTEGER NOT NULL,
+    follows INTEGER NOT NULL, gap_us INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, frames INTEGER NOT NULL, stored TEXT
+);
+CREATE INDEX segment_recording ON segment (recording, number);
+CREATE INDEX segment_age ON segment (began_ms);
+"""
+
+SEGMENT = (
+    "id, recording, number, path, is_whole, began_ms, position_us, duration_us, base_ticks, base_hz, follows, gap_us, "
+    "bytes, frames, stored"
+)
+
+RECORDING = """
+SELECT r.id, r.app, r.stream, r.format, r.began_ms, r.ended_ms, r.reason, count(s.id), coalesce(sum(s.bytes), 0),
+       coalesce(sum(s.frames), 0), coalesce(sum(s.duration_us), 0), coalesce(sum(s.gap_us > 0), 0),
+       coalesce(sum(s.gap_us), 0)
+FROM recording r LEFT JOIN segment s ON s.recording = r.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSegment:
+    """One file of a recording."""
+
+    id: int
+    """Its number in the index."""
+
+    recording: int
+    """That of its recording."""
+
+    number: int
+    """The how-manieth of its recording it is, from 0."""
+
+    path: str
+    """Below the directory of the recorder, with `/`."""
+
+    is_whole: bool
+    """Whether it is complete; else it is being written."""
+
+    began_unix_ms: int
+    """When it began by the wall clock."""
+
+    position_us: int
+    """Where in the recording it begins."""
+
+    duration_us: int
+    """How long it is."""
+
+    base_ticks: int
+    """Time of the stream that is 0 in the file, in ticks of `base_hz`."""
+
+    base_hz: int
+    """See `base_ticks`; 0 when nobody knows it."""
+
+    follows: bool
+    """Whether it goes on where the file before it ends."""
+
+    gap_us: int
+    """What is missing in front of it."""
+
+    bytes: int
+    """Its size."""
+
+    frames: int
+    """What is in it."""
+
+    stored: str | None
+    """The key under which the storage backend has it; None when it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingInfo:
+    """A recording, as the index knows it. The file that is being written is not counted before it is complete."""
+
+    id: int
+    """Its number in the index, and in URLs."""
+
+    key: StreamKey
+    """What was recorded."""
+
+    format: str
+    """As `RecordSettings.format`."""
+
+    began_unix_ms: int
+    """When it began by the wall clock."""
+
+    ended_unix_ms: int | None
+    """When it ended; None while it goes on."""
+
+    reason: str | None
+    """Why it ended."""
+
+    segments: int
+    """Files."""
+
+    bytes: int
+    """Their size."""
+
+    frames: int
+    """What is in them."""
+
+    duration_s: float
+    """How long they are together."""
+
+    gaps: int
+    """How often something is missing between them."""
+
+    gap_s: float
+    """How much is."""
+
+
+class RecordingIndex:
+    """The index of one directory. All methods wait for its thread.
+
+    Args:
+        path: the database; it is made when it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="arcly-index")
+        self._database: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open it.
+
+        Raises:
+            OSError, sqlite3.Error: it cannot be had.
+        """
+        await self._do(self._open)
+
+    async def close(self) -> None:
+        """Close it. Idempotent."""
+        await self._do(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # In this mode statements commit by themselves, and BEGIN is ours.
+        database = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            # A kill costs nothing with NORMAL, a power cut the last moments: the files are found again.
+            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 5000"):
+                database.execute(f"PRAGMA {pragma}")
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version > VERSION:
+                raise OSError(f"{self._path} was written by a newer arcly")
+            if version < VERSION:
+                database.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        except BaseException:
+            database.close()
+            raise
+        self._database = database
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise OSError("the index is closed")
+        return self._database
+
+    async def begin(self, key: StreamKey, format: str, began_ms: int) -> int:
+        """Enter a recording; return its number."""
+
+        def insert() -> int:
+            sql = "INSERT INTO recording (app, stream, format, began_ms) VALUES (?, ?, ?, ?)"
+            return self._db.execute(sql, (key.app, key.stream, format, began_ms)).lastrowid or 0
+
+        return await self._do(insert)
+
+    async def end(self, recording: int, ended_ms: int, reason: str) -> None:
+        """Note that a recording is over. One without a file is forgotten."""
+
+        def update() -> None:
+            self._db.execute("UPDATE recording SET ended_ms = ?, reason = ? WHERE id = ?", (ended_ms, reason, recording))
+            self._forget_empty()
+
+        await self._do(update)
+
+    def _forget_empty(self) -> None:
+        empty = "ended_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM segment WHERE recording = recording.id)"
+        self._db.execute(f"DELETE FROM recording WHERE {empty}")
+
+    async def put(self, segment: RecordedSegment) -> int:
+        """Enter a file, or what is known of it now; return its number. `segment.id` 0 stands for a new one."""
+
+        def write() -> int:
+            values = [getattr(segment, "began_unix_ms" if name == "began_ms" else name) for name in SEGMENT.split(", ")]
+            marks = ", ".join("?" * len(values))
+            values[0] = segment.id or None
+            return self._db.execute(f"INSERT OR REPLACE INTO segment ({SEGMENT}) VALUES ({marks})", values).lastrowid or 0
+
+        return await self._do(write)
+
+    async def forget(self, segments: Sequence[int]) -> None:
+        """Forget files, and recordings that have none left."""
+
+        def delete() -> None:
+            self._db.executemany("DELETE FROM segment WHERE id = ?", [(segment,) for segment in segments])
+            self._forget_empty()
+
+        await self._do(delete)
+
+    async def recordings(self, key: StreamKey | None = None, limit: int = 1000) -> list[RecordingInfo]:
+        """Return the newest recordings, of all streams or of one, newest first."""
+        where, values = ("", ()) if key is None else ("WHERE r.app = ? AND r.stream = ?", (key.app, key.stream))
+        return await self._recordings(f"{where} GROUP BY r.id ORDER BY r.id DESC LIMIT ?", (*values, limit))
+
+    async def recording(self, recording: int) -> RecordingInfo | None:
+        """Return one of them."""
+        found = await self._recordings("WHERE r.id = ? GROUP BY r.id", (recording,))
+        return found[0] if found else None
+
+    async def unfinished(self) -> list[RecordingInfo]:
+        """Return those that have not ended."""
+        return await self._recordings("WHERE r.ended_ms IS NULL GROUP BY r.id ORDER BY r.id", ())
+
+    async def _recordings(self, clauses: str, values: tuple[object, ...]) -> list[RecordingInfo]:
+        def select() -> list[RecordingInfo]:
+            return [_recording(row) for row in self._db.execute(RECORDING + clauses, values)]
+
+        return await self._do(select)
+
+    async def segments(self, recording: int | None = None, *, torn: bool = False) -> list[RecordedSegment]:
+        """Return the files of a recording, or of all, in their order; `torn`: only those that are not whole."""
+        clauses = ["recording = ?"] if recording is not None else []
+        clauses += ["NOT is_whole"] if torn else []
+        where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+        values = (recording,) if recording is not None else ()
+
+        def select() -> list[RecordedSegment]:
+            sql = f"SELECT {SEGMENT} FROM segment {where} ORDER BY recording, number"
+            return [_segment(row) for row in self._db.execute(sql, values)]
+
+        return await self._do(select)
+
+
+def _recording(row: tuple[object, ...]) -> RecordingInfo:
+    number, app, stream, format, began_ms, ended_ms, reason, segments, size, frames, duration_us, gaps, gap_us = row
+    lengths = (segments, size, frames, duration_us / 1e6, gaps, gap_us / 1e6)  # type: ignore[operator]
+    return RecordingInfo(number, StreamKey(app, stream), format, began_ms, ended_ms, reason, *lengths)  # type: ignore[arg-type]
+
+
+def _segment(row: tuple[object, ...]) -> RecordedSegment:
+    values = list(row)
+    values[4], values[10] = bool(values[4]), bool(values[10])
+    return RecordedSegment(*values)  # type: ignore[arg-type]

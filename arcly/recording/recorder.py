@@ -1,0 +1,263 @@
+"""Which streams are recorded, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Unpack
+
+from arcly._native import StreamKey
+from arcly.contract import EventStream, IngestContext, StreamHandle
+from arcly.errors import MisuseError, NotFoundError
+from arcly.events import StreamEventKind
+from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
+from arcly.recording.mend import mend
+from arcly.recording.retention import WallClock, expired
+from arcly.recording.settings import RecordOptions, RecordSettings
+from arcly.recording.take import RecordingStatus, Take
+
+log = logging.getLogger("arcly")
+
+OWN = ".arcly"
+"""The directory of the index, below that of the files. No name of a template begins with a dot."""
+
+SWEEP_S = 60.0
+"""So often is looked for what is too old."""
+
+
+class Recorder:
+    """Records streams into files below a directory, and keeps an index of them. An `InboundProtocol`.
+
+        recorder = arcly.Recorder("/srv/recordings", record=["live/*"], keep_s=7 * 86_400)
+        async with arcly.Engine(arcly.RtmpHandler(), recorder):
+            ...
+
+    Files end at key frames, and what is written can be played at any time, also after the process was killed: the next
+    start cuts off what is torn and completes the index. A publisher that comes back goes on in the same recording,
+    behind a gap. The way of the media is never touched: a disk that is slow or full costs the recording what it
+    misses, and nobody else. One recorder has a directory at a time.
+
+    Args:
+        directory: where the files are; it is made when it is not there.
+        record: patterns (`live/*`) of streams that are recorded whenever they are published.
+        **options: see `RecordSettings`.
+
+    Raises:
+        MisuseError: an option is out of its range.
+    """
+
+    name = "record"
+
+    def __init__(self, directory: str | Path, *, record: Iterable[str] = (), **options: Unpack[RecordOptions]) -> None:
+        self.settings = RecordSettings(directory=Path(directory), record=tuple(record), **options)
+        self.index = RecordingIndex(self.directory / OWN / "index.db")
+        self._takes: dict[StreamKey, Take] = {}
+        self._running: dict[StreamKey, asyncio.Task[None]] = {}
+        self._finished_by_hand: dict[StreamKey, int] = {}
+        self._context: IngestContext | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sweeping = asyncio.Lock()
+        self._clock = WallClock()
+        self._lock: int | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where the files are."""
+        return self.settings.directory
+
+    async def start(self, context: IngestContext) -> None:
+        """Mend what a recorder before this one left behind, then record what the rules say.
+
+        Raises:
+            MisuseError: another recorder has the directory.
+            OSError: the directory or its index cannot be had.
+        """
+        self._lock = await asyncio.to_thread(lock_directory, self.directory / OWN)
+        await self.index.open()
+        await mend(self.directory, self.index)
+        self._context = context
+        events = context.events()
+        for stream in context.list_streams():
+            await self._consider(stream)
+        self._tasks = [asyncio.create_task(self._follow(events)), asyncio.create_task(self._sweep_always())]
+
+    async def stop(self) -> None:
+        """End all recordings in order. Idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for take in self._takes.values():
+            take.stop()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if self._context is not None:
+            self._context = None
+            await self.index.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _follow(self, events: EventStream) -> None:
+        async with contextlib.aclosing(events):
+            async for event in events:
+                if event.kind is StreamEventKind.PUBLISH_STARTED and self._context is not None:
+                    stream = self._context.get_stream(event.key)
+                    if stream is not None:
+                        await self._consider(stream)
+
+    async def _consider(self, stream: StreamHandle) -> None:
+        """Record a stream that is published, where a rule says so."""
+        take = self._takes.get(stream.key)
+        if take is not None:
+            take.published()
+        elif self.settings.wants(stream.key) and self._finished_by_hand.get(stream.key) != stream.session:
+            await self._begin(stream)
+
+    async def record(self, key: StreamKey) -> int:
+        """Record a stream from its newest key frame on; return the number of the recording. One that is being recorded
+        goes on.
+
+        Raises:
+            NotFoundError: it is not published.
+            ClosedError: the engine is stopping.
+        """
+        if self._context is None:
+            raise MisuseError("the recorder does not run")
+        take = self._takes.get(key)
+        if take is not None:
+            return take.id
+        stream = self._context.get_stream(key)
+        if stream is None:
+            raise NotFoundError(f"{key} is not published")
+        return await self._begin(stream)
+
+    async def finish(self, key: StreamKey) -> bool:
+        """End the recording of a stream, in order; False when there was none. A rule does not begin it again before the
+        stream is published anew.
+        """
+        take, task = self._takes.get(key), self._running.get(key)
+        if take is None or task is None:
+            return False
+        stream = self._context.get_stream(key) if self._context else None
+        if stream is not None:
+            self._finished_by_hand[key] = stream.session
+        take.stop()
+        await asyncio.wait([task])
+        return True
+
+    async def _begin(self, stream: StreamHandle) -> int:
+        assert self._context is not None
+        key = stream.key
+        # Before anything is waited for: nobody begins it twice.
+        take = Take(self._context, self.settings, self.index, key, self._on_segment)
+        self._takes[key] = take
+        self._finished_by_hand.pop(key, None)
+        try:
+            take.id = await self.index.begin(key, self.settings.format, take.began_unix_ms)
+        except BaseException:
+            del self._takes[key]
+            raise
+        self._running[key] = asyncio.create_task(self._run(take, stream))
+        return take.id
+
+    async def _run(self, take: Take, stream: StreamHandle) -> None:
+        reason = "an error of the recorder"
+        try:
+            reason = await take.run(stream)
+        except Exception:
+            log.exception("[record] recording %s failed", take.key)
+        finally:
+            del self._takes[take.key], self._running[take.key]
+            await self.index.end(take.id, time.time_ns() // 1_000_000, reason)
+            log.info("[record] %s is not recorded any more: %s", take.key, reason)
+
+    async def _on_segment(self, segment: RecordedSegment) -> None:
+        if self.settings.keep_bytes is not None:
+            await self.sweep()
+
+    def list_running(self) -> list[RecordingStatus]:
+        """Return the recordings that go on, by key."""
+        return [take.status for _, take in sorted(self._takes.items(), key=lambda item: str(item[0]))]
+
+    def status(self, key: StreamKey) -> RecordingStatus | None:
+        """Return how the recording of a stream is; None when there is none."""
+        take = self._takes.get(key)
+        return None if take is None else take.status
+
+    async def list(self, key: StreamKey | None = None, *, limit: int = 1000) -> list[RecordingInfo]:
+        """Return the newest recordings, of all streams or of one, newest first."""
+        return await self.index.recordings(key, limit)
+
+    async def delete(self, recording: int) -> bool:
+        """Delete a recording and its files; False when there is no such.
+
+        Raises:
+            MisuseError: it goes on: finish it first.
+            OSError: a file cannot be deleted.
+        """
+        if any(take.id == recording for take in self._takes.values()):
+            raise MisuseError(f"recording {recording} goes on: finish it first")
+        segments = await self.index.segments(recording)
+        await self._remove(segments)
+        return bool(segments)
+
+    async def sweep(self) -> int:
+        """Delete what is too old or too much, as `keep_s` and `keep_bytes` say; return how many files that were."""
+        async with self._sweeping:
+            keep_s, keep_bytes = self.settings.keep_s, self.settings.keep_bytes
+            gone = expired(await self.index.segments(), self._clock.now_s(), keep_s, keep_bytes)
+            await self._remove(gone)
+        if gone:
+            log.info("[record] %d old files were deleted", len(gone))
+        return len(gone)
+
+    async def _sweep_always(self) -> None:
+        while True:
+            try:
+                if self.settings.keep_s is not None or self.settings.keep_bytes is not None:
+                    await self.sweep()
+            except OSError as error:
+                log.warning("[record] old files cannot be deleted: %s", error)
+            await asyncio.sleep(SWEEP_S)
+
+    async def _remove(self, segments: Iterable[RecordedSegment]) -> None:
+        """Delete files first and then what the index says of them: what it does not know is never found again."""
+        segments = list(segments)
+        for segment in segments:
+            await asyncio.to_thread(remove_file, self.directory, segment.path)
+        await self.index.forget([segment.id for segment in segments])
+
+
+def remove_file(root: Path, path: str) -> None:
+    """Delete a file, and the directories between it and `root` that are empty then."""
+    file = root / path
+    file.unlink(missing_ok=True)
+    for parent in file.parents:
+        if parent == root:
+            break
+        try:
+            parent.rmdir()
+        except OSError:
+            break  # It is not empty.
+
+
+def lock_directory(directory: Path) -> int:
+    """Return a descriptor that holds `directory` for this process until it is closed.
+
+    Raises:
+        MisuseError: somebody else has it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise MisuseError(f"another recorder has {directory.parent}") from None
+    return descriptor

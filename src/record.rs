@@ -1,0 +1,138 @@
+//! `Recording`: a stream into files; and what is done with files besides.
+
+use std::path::PathBuf;
+
+use arcly_io::{
+    Handle,
+    record::{self, RecordFormat, RecordNote, RecordOptions, SegmentInfo, Template},
+};
+use pyo3::prelude::*;
+
+use crate::{
+    engine::Engine, error::misuse, hub::WakeToken, key::StreamKey, media::from_pack, rtmp::seconds, stream::StreamHandle,
+};
+
+/// Number, path, began (Unix ms), base ticks, base Hz, follows, gap (us), bytes, frames, duration (us).
+type SegmentTuple = (u64, String, u64, i64, u32, bool, u64, u64, u64, u64);
+
+/// Kind, segment or none, code or none, text or none.
+type NoteTuple = (&'static str, Option<SegmentTuple>, Option<&'static str>, Option<String>);
+
+/// Frames, bytes, duration (us), gaps, gap (us), missed, refused, last error.
+type StatusTuple = (u64, u64, u64, u64, u64, u64, u64, Option<String>);
+
+/// Root, template, format, seconds and bytes of a segment, seconds of a fragment, seconds that a write may take.
+type OptionsTuple = (PathBuf, String, String, f64, u64, f64, f64);
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Recording {
+    recording: record::Recording,
+    runtime: Handle,
+}
+
+#[pymethods]
+impl Recording {
+    #[new]
+    fn new(
+        engine: &Engine,
+        stream: &StreamHandle,
+        token: &WakeToken,
+        options: OptionsTuple,
+        number: u64,
+    ) -> PyResult<Self> {
+        let (runtime, stream) = (engine.runtime_handle()?, &stream.0);
+        let (log, key, options) = (stream.log(), stream.key().clone(), read_options(options)?);
+        let recording = record::Recording::start(&runtime, log, key, options, number, token.waker());
+        Ok(Self { recording, runtime })
+    }
+
+    fn poll(&self) -> Option<NoteTuple> {
+        Some(match self.recording.poll()? {
+            RecordNote::Began(info) => ("began", Some(segment(info)), None, None),
+            RecordNote::Finished(info) => ("finished", Some(segment(info)), None, None),
+            RecordNote::Ended(end) => ("ended", None, Some(end.code()), Some(end.to_string())),
+        })
+    }
+
+    fn status(&self) -> StatusTuple {
+        let status = self.recording.status();
+        (
+            status.frames,
+            status.bytes,
+            status.duration_us,
+            status.gaps,
+            status.gap_us,
+            status.missed,
+            status.refused,
+            status.last_error,
+        )
+    }
+
+    fn stop(&self, done: &WakeToken) {
+        let (ended, done) = (self.recording.ended(), done.waker());
+        self.recording.stop();
+        self.runtime.spawn(async move {
+            ended.await;
+            done.wake();
+        });
+    }
+}
+
+fn read_options(options: OptionsTuple) -> PyResult<RecordOptions> {
+    let (root, pattern, format, segment_s, segment_bytes, fragment_s, stall_s) = options;
+    Ok(RecordOptions {
+        root,
+        template: template(&pattern)?,
+        format: format.parse::<RecordFormat>().map_err(from_pack)?,
+        segment: seconds(segment_s)?,
+        segment_bytes,
+        fragment: seconds(fragment_s)?,
+        stall: seconds(stall_s)?,
+    })
+}
+
+fn template(pattern: &str) -> PyResult<Template> {
+    pattern.parse().map_err(|error| misuse(format!("{pattern:?}: {error}")))
+}
+
+fn segment(info: SegmentInfo) -> SegmentTuple {
+    (
+        info.number,
+        info.path,
+        info.began_unix_ms,
+        info.base_ticks,
+        info.base_hz,
+        info.follows,
+        info.gap_us,
+        info.bytes,
+        info.frames,
+        info.duration_us,
+    )
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+pub fn recording_path(pattern: &str, key: &StreamKey, unix_ms: u64, number: u64) -> PyResult<String> {
+    Ok(template(pattern)?.path(&key.0, std::time::Duration::from_millis(unix_ms), number))
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+pub fn make_whole(py: Python<'_>, path: PathBuf) -> PyResult<(u64, u64)> {
+    let whole = py.detach(|| record::make_whole(&path))?;
+    Ok((whole.bytes, whole.cut_bytes))
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+pub fn finalize_recording(py: Python<'_>, path: PathBuf) -> PyResult<u64> {
+    Ok(py.detach(|| record::finalize(&path))?)
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+pub fn measure_recording(py: Python<'_>, path: PathBuf) -> PyResult<(u64, u64)> {
+    let length = py.detach(|| record::measure(&path)).map_err(crate::file::from_file)?;
+    Ok((length.frames, u64::try_from(length.duration.as_micros()).unwrap_or(u64::MAX)))
+}
