@@ -951,16 +951,16 @@ class Recording:
         self,
     ) -> (
         tuple[
-            Literal["began", "finished", "ended"],
+            str,
             tuple[int, str, int, int, int, bool, int, int, int, int] | None,
             str | None,
             str | None,
         ]
         | None
     ):
-        """Return the oldest note that was not read: its kind; the file (number, path, Unix ms at which it began, base in
-        ticks, their Hz, whether it follows the one before, gap in microseconds, bytes, frames, microseconds); why it
-        ended, as a code and in words.
+        """Return the oldest note that was not read: its kind (`began`, `finished`, `ended`); the file (number, path,
+        Unix ms at which it began, base in ticks, their Hz, whether it follows the one before, gap in microseconds,
+        bytes, frames, microseconds); why it ended, as a code and in words.
         """
 
     def status(self) -> tuple[int, int, int, int, int, int, int, str | None]:

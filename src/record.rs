@@ -9,7 +9,8 @@ use arcly_io::{
 use pyo3::prelude::*;
 
 use crate::{
-    engine::Engine, error::misuse, hub::WakeToken, key::StreamKey, media::from_pack, rtmp::seconds, stream::StreamHandle,
+    engine::Engine, error::misuse, hub::WakeToken, key::StreamKey, media::from_pack, rtmp::seconds,
+    stream::StreamHandle,
 };
 
 /// Number, path, began (Unix ms), base ticks, base Hz, follows, gap (us), bytes, frames, duration (us).

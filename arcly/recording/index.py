@@ -214,7 +214,9 @@ class RecordingIndex:
         """Note that a recording is over. One without a file is forgotten."""
 
         def update() -> None:
-            self._db.execute("UPDATE recording SET ended_ms = ?, reason = ? WHERE id = ?", (ended_ms, reason, recording))
+            self._db.execute(
+                "UPDATE recording SET ended_ms = ?, reason = ? WHERE id = ?", (ended_ms, reason, recording)
+            )
             self._forget_empty()
 
         await self._do(update)
@@ -230,7 +232,9 @@ class RecordingIndex:
             values = [getattr(segment, "began_unix_ms" if name == "began_ms" else name) for name in SEGMENT.split(", ")]
             marks = ", ".join("?" * len(values))
             values[0] = segment.id or None
-            return self._db.execute(f"INSERT OR REPLACE INTO segment ({SEGMENT}) VALUES ({marks})", values).lastrowid or 0
+            return (
+                self._db.execute(f"INSERT OR REPLACE INTO segment ({SEGMENT}) VALUES ({marks})", values).lastrowid or 0
+            )
 
         return await self._do(write)
 

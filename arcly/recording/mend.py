@@ -8,17 +8,19 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from arcly._native import finalize_recording, make_whole, measure_recording
+from arcly._native import finalize_recording, make_whole, measure_recording, recording_path
 from arcly.errors import StreamError
-from arcly.recording.index import RecordedSegment, RecordingIndex
+from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
 
 log = logging.getLogger("arcly")
+
+ENDINGS = frozenset({".mp4", ".ts", ".flv"})
 
 TEMPORARY = ".arcly-*"
 """Files that were being made when the recorder died."""
 
 
-async def mend(directory: Path, index: RecordingIndex) -> int:
+async def mend(directory: Path, template: str, index: RecordingIndex) -> int:
     """Make every file whole that has no end, and end every recording that has none; return how many files that were.
 
     Can be done again at any time while nothing is recorded: what is whole stays as it is.
@@ -34,10 +36,57 @@ async def mend(directory: Path, index: RecordingIndex) -> int:
             log.info("[record] %s was mended: %.1f s of it", segment.path, mended.duration_us / 1e6)
             await index.put(mended)
     for recording in await index.unfinished():
+        await adopt(directory, index, recording, template)
         segments = await index.segments(recording.id)
         ends = [segment.began_unix_ms + segment.duration_us // 1000 for segment in segments]
         await index.end(recording.id, max(ends, default=recording.began_unix_ms), "the recorder died")
     return len(torn)
+
+
+async def adopt(directory: Path, index: RecordingIndex, recording: RecordingInfo, template: str) -> None:
+    """Enter the files of a recording of which the index had not been told yet when the recorder died: those that are
+    where its files are, and newer than it.
+    """
+    segments = await index.segments(recording.id)
+    known = {segment.path for segment in await index.segments()}
+    first = recording_path(template, recording.key, recording.began_unix_ms, 0)
+    folders = {(directory / path).parent for path in [first, *(segment.path for segment in segments)]}
+    number = max((segment.number for segment in segments), default=-1) + 1
+    position_us = max((segment.position_us + segment.duration_us for segment in segments), default=0)
+    for path in await asyncio.to_thread(unknown_files, directory, folders, known, recording.began_unix_ms):
+        orphan = RecordedSegment(
+            id=0,
+            recording=recording.id,
+            number=number,
+            path=path,
+            is_whole=False,
+            began_unix_ms=recording.began_unix_ms,
+            position_us=position_us,
+            duration_us=0,
+            base_ticks=0,
+            base_hz=0,
+            follows=False,
+            gap_us=0,
+            bytes=0,
+            frames=0,
+            stored=None,
+        )
+        mended = await asyncio.to_thread(mend_segment, directory, orphan, recording.format == "mp4")
+        if mended is not None:
+            log.info("[record] %s was found: %.1f s", path, mended.duration_us / 1e6)
+            await index.put(mended)
+            number, position_us = number + 1, position_us + mended.duration_us
+
+
+def unknown_files(root: Path, folders: set[Path], known: set[str], since_ms: int) -> list[str]:
+    """Return media files in these folders that nobody knows, oldest first."""
+    found = []
+    for folder in folders:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            name = path.relative_to(root).as_posix()
+            if path.suffix in ENDINGS and not path.name.startswith(".") and name not in known:
+                found.append((path.stat().st_mtime_ns, name))
+    return [name for changed_ns, name in sorted(found) if changed_ns // 1_000_000 >= since_ms]
 
 
 def mend_segment(directory: Path, segment: RecordedSegment, finalize: bool) -> RecordedSegment | None:

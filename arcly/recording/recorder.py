@@ -80,7 +80,7 @@ class Recorder:
         """
         self._lock = await asyncio.to_thread(lock_directory, self.directory / OWN)
         await self.index.open()
-        await mend(self.directory, self.index)
+        await mend(self.directory, self.settings.template, self.index)
         self._context = context
         events = context.events()
         for stream in context.list_streams():

@@ -18,13 +18,9 @@ DISTRUST_S = 3600.0
 
 
 class WallClock:
-    """The time of day, and whether it can be believed: a server that starts with a wrong clock, or whose clock is set by
-    a year, must not delete what it has for that.
-    """
+    """The time of day, and whether it can be believed: who sets the clock by a year must not delete a year of files."""
 
-    def __init__(
-        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._wall = wall
         self._monotonic = monotonic
         self._offset_s = wall() - monotonic()
@@ -35,7 +31,9 @@ class WallClock:
         wall, monotonic = self._wall(), self._monotonic()
         offset_s = wall - monotonic
         if abs(offset_s - self._offset_s) > JUMP_S:
-            log.warning("[record] the clock was set by %.0f s: nothing is deleted for its age", offset_s - self._offset_s)
+            log.warning(
+                "[record] the clock was set by %.0f s: nothing is deleted for its age", offset_s - self._offset_s
+            )
             self._jumped_s = monotonic
         self._offset_s = offset_s
         if self._jumped_s is not None and monotonic - self._jumped_s < DISTRUST_S:

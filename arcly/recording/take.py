@@ -158,7 +158,7 @@ class Take:
         self.id = 0
         self.key = key
         self.began_unix_ms = time.time_ns() // 1_000_000
-        self.state: TakeState = "recording"
+        self.state: TakeState = "waiting"
         self._context = context
         self._settings = settings
         self._index = index
@@ -216,11 +216,11 @@ class Take:
 
     async def _run(self, stream: StreamHandle) -> tuple[str, str]:
         """Record one stream until it ends, or the disk refuses; return why as a code and in words."""
-        self.state = "recording"
         run, news = Run(self._open_gap()), Signal()
         native = self._native = Recording(
             self._context.native, native_stream(stream), news.token, self._settings.native(), self._number
         )
+        self.state = "recording"
         self._emit(StreamEventKind.RECORDING_STARTED, f"recording {self.id}")
         stopping = asyncio.create_task(self._pass_on_stop(native))
         try:
@@ -332,9 +332,7 @@ class Take:
         begun = self._writing.pop(note.number, None)
         if begun is None:
             return  # Its beginning was lost among too many unread notes: the index finds the file later.
-        segment = replace(
-            begun, is_whole=True, bytes=note.bytes, frames=note.frames, duration_us=note.duration_us
-        )
+        segment = replace(begun, is_whole=True, bytes=note.bytes, frames=note.frames, duration_us=note.duration_us)
         await self._index.put(segment)
         self._end_position_us = max(self._end_position_us, segment.position_us + segment.duration_us)
         size_mb, lasts_s = segment.bytes / 1e6, segment.duration_us / 1e6

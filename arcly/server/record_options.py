@@ -8,7 +8,9 @@ from typing import Any
 
 def add_recording(serve: argparse.ArgumentParser) -> None:
     """Add the options of recordings."""
-    recording = serve.add_argument_group("recordings", "of what is published, into files that can be played at any time")
+    recording = serve.add_argument_group(
+        "recordings", "of what is published, into files that can be played at any time"
+    )
     recording.add_argument("--record", metavar="DIR", help="record below DIR (default: nothing is recorded)")
     recording.add_argument(
         "--record-streams",

@@ -14,8 +14,6 @@ mod from_bus;
 mod measure;
 mod segment;
 mod template;
-#[cfg(test)]
-mod tests;
 mod whole;
 mod writer;
 

@@ -81,8 +81,7 @@ pub(super) fn writable(format: RecordFormat, tracks: &TrackSet) -> (Arc<TrackSet
         Container::MpegTs => TsMuxer::supports(track),
         Container::Flv => FlvMuxer::supports(track, FlvMuxOptions::default().dialect),
     };
-    let (taken, left): (Vec<&Track>, Vec<&Track>) =
-        tracks.tracks.iter().partition(|track| supports(track).is_ok());
+    let (taken, left): (Vec<&Track>, Vec<&Track>) = tracks.tracks.iter().partition(|track| supports(track).is_ok());
     let left_out = left.into_iter().map(|track| track.config.codec().name().to_owned()).collect();
     (Arc::new(TrackSet { revision: tracks.revision, tracks: taken.into_iter().cloned().collect() }), left_out)
 }

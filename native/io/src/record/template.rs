@@ -222,7 +222,9 @@ mod tests {
 
     #[test]
     fn patterns_that_lead_elsewhere_are_refused() {
-        for pattern in ["", "/etc/{stream}", "../{stream}", "{app}/../x", "a//b", "{nonsense}", "{app", "a}b", "a\\b", "a\nb"] {
+        for pattern in
+            ["", "/etc/{stream}", "../{stream}", "{app}/../x", "a//b", "{nonsense}", "{app", "a}b", "a\\b", "a\nb"]
+        {
             assert!(pattern.parse::<Template>().is_err(), "{pattern:?}");
         }
     }

@@ -19,6 +19,8 @@ use super::segment::sync_directory;
 const COPY_BYTES: usize = 1 << 20;
 /// Bytes of a packet of MPEG-TS (ISO/IEC 13818-1 §2.4.3.2).
 const TS_PACKET_BYTES: u64 = 188;
+/// Bytes of packets looked at together.
+const TS_PIECE_BYTES: u64 = 4096 * TS_PACKET_BYTES;
 /// Bytes of the header of an FLV file with its first `PreviousTagSize` (FLV §E.2, §E.3).
 const FLV_HEADER_BYTES: u64 = 13;
 /// Bytes of a tag in front of its data, and behind it (FLV §E.4.1).
@@ -35,8 +37,8 @@ pub struct Whole {
     pub cut_bytes: u64,
 }
 
-/// Cuts the torn end off a recording that nobody finished: the process died, or the machine. A file that is whole stays as it is, so it can
-/// be done again.
+/// Cuts the torn end off a recording that nobody finished: the process died, or the machine. A file that is whole stays as it is, but for the
+/// last frame of a transport stream: nothing says where that ends.
 ///
 /// # Errors
 /// The disk's.
@@ -47,7 +49,7 @@ pub fn make_whole(path: &Path) -> io::Result<Whole> {
     (&file).take(SNIFF_BYTES as u64).read_to_end(&mut beginning)?;
     let bytes = match Container::sniff(&beginning) {
         Some(Container::Mp4) => whole_mp4(&mut file, file_bytes)?,
-        Some(Container::MpegTs) => file_bytes - file_bytes % TS_PACKET_BYTES,
+        Some(Container::MpegTs) => whole_mpegts(&mut file, file_bytes)?,
         Some(Container::Flv) => whole_flv(&mut file, file_bytes)?,
         None => 0,
     };
@@ -69,6 +71,24 @@ fn whole_mp4(file: &mut File, file_bytes: u64) -> io::Result<u64> {
     // Media right behind `moov` is no fragment: it is a file that was finished already.
     let behind = read_at(file, bytes, 8.min(usize::try_from(file_bytes - bytes).unwrap_or(8)))?;
     Ok(if behind.get(4..8) == Some(b"mdat") { file_bytes } else { bytes })
+}
+
+/// Up to the packet with which the last frame begins: a frame is written in packets that follow each other, and only the beginning of the
+/// next one shows that all of them are there.
+fn whole_mpegts(file: &mut File, file_bytes: u64) -> io::Result<u64> {
+    let mut end = file_bytes - file_bytes % TS_PACKET_BYTES;
+    while end > 0 {
+        let piece_bytes = end.min(TS_PIECE_BYTES);
+        let piece = read_at(file, end - piece_bytes, usize::try_from(piece_bytes).unwrap_or(0))?;
+        // `payload_unit_start_indicator` (§2.4.3.2).
+        let begins = |packet: &[u8]| packet.get(1).is_some_and(|byte| byte & 0x40 != 0);
+        let packets = piece.chunks_exact(188);
+        if let Some(found) = packets.rev().position(begins) {
+            return Ok(end - (found as u64 + 1) * TS_PACKET_BYTES);
+        }
+        end -= piece_bytes;
+    }
+    Ok(0)
 }
 
 fn whole_flv(file: &mut File, file_bytes: u64) -> io::Result<u64> {
@@ -127,7 +147,9 @@ fn lay_out(source: &mut File) -> io::Result<Layout> {
     let mut finalizer = Finalizer::new(source.metadata()?.len());
     loop {
         match finalizer.step().map_err(invalid)? {
-            Finalizing::Read { offset, bytes } => finalizer.supply(offset, Bytes::from(read_at(source, offset, bytes)?)),
+            Finalizing::Read { offset, bytes } => {
+                finalizer.supply(offset, Bytes::from(read_at(source, offset, bytes)?))
+            }
             Finalizing::Done(layout) => return Ok(layout),
         }
     }

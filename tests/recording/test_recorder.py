@@ -1,0 +1,204 @@
+"""What is in the files is what was published, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import eventually
+
+import arcly
+from arcly.recording import RecordedSegment, RecordingInfo
+from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read
+
+
+async def recorded(recorder: arcly.Recorder, frames: int) -> None:
+    """Wait until so many frames are on the disk."""
+
+    def are_there() -> bool:
+        status = recorder.status(KEY)
+        return status is not None and status.frames >= frames
+
+    await eventually(are_there, what=f"{recorder.status(KEY)}")
+
+
+async def begun(recorder: arcly.Recorder) -> None:
+    """Wait until the stream is being read."""
+    await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+
+
+async def the_recording(recorder: arcly.Recorder) -> tuple[RecordingInfo, list[RecordedSegment]]:
+    """The only one there is, when it has ended."""
+
+    async def ended() -> RecordingInfo | None:
+        (recording,) = await recorder.list()
+        return recording if recording.ended_unix_ms else None
+
+    recording = await eventually(ended)
+    return recording, await recorder.index.segments(recording.id)
+
+
+async def record(directory: Path, frames: list[arcly.MediaFrame], **options: Any) -> list[RecordedSegment]:
+    """Publish frames, all at once, and record them."""
+    recorder = arcly.Recorder(directory, record=["live/*"], resume_s=0, **options)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        session = await engine.start_publish(KEY)
+        await begun(recorder)
+        for frame in frames:
+            session.send(frame)
+        session.end()
+        _, segments = await the_recording(recorder)
+    return segments
+
+
+def files(directory: Path, segments: list[RecordedSegment]) -> list[Path]:
+    return [directory / segment.path for segment in segments]
+
+
+@pytest.mark.parametrize("format", ["fmp4", "mp4", "ts", "flv"])
+async def test_every_frame_is_in_the_files_once_and_every_file_begins_with_a_key_frame(
+    tmp_path: Path, format: str, ffprobe: Any
+) -> None:
+    frames = demo_frames()
+    segments = await record(tmp_path, frames, format=format, segment_s=3)
+    assert len(segments) == 3
+    found = read(files(tmp_path, segments))
+    assert payloads(found) == payloads(frames)
+    assert [segment.follows for segment in segments] == [False, True, True]
+    for segment, path in zip(segments, files(tmp_path, segments), strict=True):
+        first = next(frame for frame in read([path]) if frame.kind == "video")
+        assert first.is_key
+        probed = ffprobe(path)
+        assert probed.packets == segment.frames
+        assert probed.duration_s == pytest.approx(segment.duration_us / 1e6, abs=0.3)
+        assert path.stat().st_size == segment.bytes
+
+
+async def test_times_of_files_that_follow_each_other_agree_to_the_tick(tmp_path: Path) -> None:
+    frames = demo_frames()
+    segments = await record(tmp_path, frames, segment_s=3)
+    times = [
+        (frame.kind, frame.pts + segment.base_ticks * frame.clock_rate_hz // segment.base_hz)
+        for segment, path in zip(segments, files(tmp_path, segments), strict=True)
+        for frame in read([path])
+    ]
+    assert sorted(times) == sorted((frame.kind, frame.pts) for frame in frames)
+
+
+async def test_a_publisher_that_comes_back_goes_on_in_the_same_recording_behind_a_gap(tmp_path: Path) -> None:
+    frames = demo_frames()
+    recorder = arcly.Recorder(tmp_path, record=["live/*"], resume_s=30)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        for part in (frames[:300], frames[:200]):
+            session = await engine.start_publish(KEY)
+            before = recorder.status(KEY)
+            await begun(recorder)
+            for frame in part:
+                session.send(frame)
+            await recorded(recorder, (before.frames if before else 0) + 1)
+            session.end()
+            await eventually(lambda: (status := recorder.status(KEY)) and status.state == "waiting")
+        status = recorder.status(KEY)
+        assert status is not None
+        assert (status.frames, status.gaps) == (500, 1)
+        assert await recorder.finish(KEY)
+        recording, segments = await the_recording(recorder)
+    assert [segment.follows for segment in segments] == [False, False]
+    assert segments[1].gap_us > 0
+    assert segments[1].position_us == segments[0].position_us + segments[0].duration_us + segments[1].gap_us
+    assert payloads(read(files(tmp_path, segments))) == payloads([*frames[:300], *frames[:200]])
+    assert (recording.gaps, recording.segments) == (1, 2)
+
+
+async def test_a_publisher_within_the_grace_time_goes_on_too(tmp_path: Path) -> None:
+    frames = demo_frames()
+    recorder = arcly.Recorder(tmp_path, record=["live/*"], resume_s=0)
+    spec = arcly.AppSpec(ring_frames=1 << 16, ring_bytes=1 << 30, reconnect_grace_s=60)
+    async with arcly.Engine(recorder, default_app=spec) as engine:
+        for _ in range(2):
+            session = await engine.start_publish(KEY)
+            await begun(recorder)
+            for frame in frames:
+                session.send(frame)
+            session.end()
+            await asyncio.sleep(2.5)  # What is less than a second is no gap but a loss, and an engine counts seconds.
+        await recorder.finish(KEY)
+        _, segments = await the_recording(recorder)
+    assert len(segments) == 2
+    assert 500_000 < segments[1].gap_us < 20_000_000
+    assert payloads(read(files(tmp_path, segments))) == payloads([*frames, *frames])
+
+
+async def test_a_clock_of_the_publisher_that_jumps_begins_another_file(tmp_path: Path) -> None:
+    frames = demo_frames()
+    jumped = [*frames, *later(frames, 500), *frames]
+    segments = await record(tmp_path, jumped)
+    assert len(segments) == 3
+    assert payloads(read(files(tmp_path, segments))) == payloads(jumped)
+    ends = [segment.position_us + segment.duration_us for segment in segments]
+    assert [segment.position_us >= end for segment, end in zip(segments[1:], ends, strict=False)] == [True, True]
+    assert segments[1].gap_us == pytest.approx(488e6, rel=0.01)
+
+
+SERVER = """
+import asyncio, sys
+import arcly
+from recording.conftest import KEY, ROOMY, demo_frames, later
+
+async def main():
+    recorder = arcly.Recorder(sys.argv[1], record=["*"], format=sys.argv[2], segment_s=5)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        session, frames, passes = await engine.start_publish(KEY), demo_frames(), 0
+        while (status := recorder.status(KEY)) is None or status.state != "recording":
+            await asyncio.sleep(0.01)
+        while True:
+            for frame in later(frames, 12 * passes):
+                session.send(frame)
+            passes += 1
+            await asyncio.sleep(0.05)
+            status = recorder.status(KEY)
+            print(status.frames if status else 0, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def record_and_die(directory: Path, format: str) -> None:
+    command = [sys.executable, "-c", SERVER, str(directory), format]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as server:
+        assert server.stdout
+        while int(server.stdout.readline()) < 5000:
+            pass
+        server.kill()
+    # What a kill leaves behind differs from time to time. What a power cut leaves, too: of a file that was not
+    # finished, the end may be missing, anywhere.
+    with contextlib.closing(sqlite3.connect(directory / ".arcly" / "index.db")) as index:
+        for (path,) in index.execute("SELECT path FROM segment WHERE NOT is_whole"):
+            os.truncate(directory / path, (directory / path).stat().st_size - 777)
+
+
+@pytest.mark.parametrize("format", ["fmp4", "mp4", "ts", "flv"])
+async def test_after_a_kill_every_file_plays_and_the_next_start_completes_the_index(
+    tmp_path: Path, format: str, ffprobe: Any
+) -> None:
+    await asyncio.to_thread(record_and_die, tmp_path, format)
+    recorder = arcly.Recorder(tmp_path)
+    async with arcly.Engine(recorder):
+        recording, segments = await the_recording(recorder)
+    assert recording.reason == "the recorder died"
+    assert all(segment.is_whole for segment in segments)
+    assert {path.name for path in (tmp_path / "live/cam").iterdir()} == {Path(s.path).name for s in segments}
+    for segment, path in zip(segments, files(tmp_path, segments), strict=True):
+        assert ffprobe(path).packets == segment.frames
+    frames = [frame for passes in range(100) for frame in later(demo_frames(), 12 * passes)]
+    found, published = payloads(read(files(tmp_path, segments))), payloads(frames)
+    for kind in ("video", "audio"):
+        assert len(found[kind]) > 1000
+        assert found[kind] == published[kind][: len(found[kind])]
