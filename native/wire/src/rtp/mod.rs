@@ -7,7 +7,10 @@
 //!
 //! - `packet`, `extension`: the packet (RFC 3550 §5.1) and its header extensions (RFC 8285).
 //! - `counter`: sequence numbers and timestamps without their wraps.
+//! - `reorder`: packets in their order, and what is missing.
 //! - `payload`: one file a payload format, both ways.
+//! - `receiver`: source, order and access units of one track in one.
+//! - `rtcp`, `reception`: reports and feedback; what a receiver counts for them.
 //! - `format`: what a session description says of a format, and which codec configuration that is, both ways.
 //!
 //! No socket and no clock: the time is passed in where it is needed.
@@ -15,6 +18,8 @@
 //! | clause | state |
 //! |---|---|
 //! | RFC 3550 §5.1 packet | done: contributing sources, extension, padding |
+//! | RFC 3550 §6, §A.3, §A.8 RTCP | done: SR, RR, SDES (the canonical name), BYE, APP, report blocks. The times of reports (§6.2) are the caller's |
+//! | RFC 4585, 5104 feedback | done: generic NACK, PLI, FIR; REMB and transport-wide feedback of their drafts. Passed over: extended reports (RFC 3611) and the rest |
 //! | RFC 8285 header extensions | done: one-byte and two-byte form, both ways |
 //! | RFC 6184 H.264 | written: single NAL unit, STAP-A, FU-A (`packetization-mode` 1), single NAL units (0). Read: these, and STAP-B, MTAP16, MTAP24, FU-B in the order of their packets |
 //! | RFC 7798 H.265 | written: single NAL unit, AP, FU. Read: these, with order numbers or without. Not done: PACI |
@@ -27,6 +32,10 @@ mod format;
 mod limits;
 mod packet;
 mod payload;
+mod receiver;
+mod reception;
+mod reorder;
+pub mod rtcp;
 
 pub use counter::{Sequences, Timestamps};
 pub use extension::Extensions;
@@ -34,3 +43,6 @@ pub use format::{Encoding, Format, Parameters};
 pub use limits::Limits;
 pub use packet::{HEADER_BYTES, Header, Packet, is_rtcp};
 pub use payload::{AccessUnit, Depacketizer, Packetizer, Payload};
+pub use receiver::Receiver;
+pub use reception::Reception;
+pub use reorder::{Ordered, Reorder, ReorderCounts};

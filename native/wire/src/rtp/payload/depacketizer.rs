@@ -23,6 +23,8 @@ pub struct AccessUnit {
     pub is_key: bool,
     /// Something in front of this one is missing: an access unit, or what could have been one.
     pub follows_loss: bool,
+    /// Its time has nothing to do with those in front: another source, or a sender that has begun anew.
+    pub restarts: bool,
     /// The configuration that holds from here on, when it is another one than before.
     pub config: Option<Box<CodecConfig>>,
 }
@@ -53,6 +55,7 @@ pub(super) struct Output {
     config: Option<CodecConfig>,
     is_new_config: bool,
     follows_loss: bool,
+    restarts: bool,
     lost_units: u64,
 }
 
@@ -90,6 +93,7 @@ impl Output {
             timestamp: self.timestamps.unroll(timestamp.wrapping_add(ticks)),
             is_key,
             follows_loss: std::mem::take(&mut self.follows_loss),
+            restarts: std::mem::take(&mut self.restarts),
             config,
         });
     }
@@ -151,7 +155,7 @@ impl Depacketizer {
     pub fn reset(&mut self) {
         self.format.reset();
         self.out.timestamps = Timestamps::default();
-        self.out.mark_loss();
+        (self.out.follows_loss, self.out.restarts) = (true, true);
     }
 
     /// The next access unit.
