@@ -7,4 +7,5 @@
 pub mod base64;
 pub mod rtmp;
 pub mod rtp;
+pub mod webrtc;
 pub mod websocket;

@@ -1,0 +1,150 @@
+//! Codecs here and in str0m, and what is put into an answer.
+
+use arcly_codec::{Codec, CodecConfig, MediaKind};
+use str0m::{
+    RtcConfig,
+    format::{Codec as RtcCodec, PayloadParams},
+    media::Pt,
+};
+
+use super::Offer;
+
+/// The profiles of H.264 that are answered for one offer; browsers offer six.
+const H264_PROFILES_MAX: usize = 12;
+
+/// Payload types for H.264 until the offer's are known; str0m then takes those. 35 to 63 is where RFC 5761 §4 still has room.
+const H264_FIRST_PT: u8 = 33;
+
+/// Whether RTP to a browser can carry what this configures: it may be decoded there or not.
+pub fn can_carry(config: &CodecConfig) -> bool {
+    match config {
+        CodecConfig::G711A(pcm) | CodecConfig::G711U(pcm) => {
+            pcm.info.sample_rate_hz == 8000 && pcm.info.channels == 1
+        }
+        CodecConfig::Opus(opus) => opus.mapping_family == 0,
+        config => to_rtc(config.codec()).is_some(),
+    }
+}
+
+/// What is being played of one kind: enough to choose a format from an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayedCodec {
+    /// The coding.
+    pub codec: Codec,
+    /// Profile as the codec numbers it.
+    pub profile: u8,
+}
+
+impl PlayedCodec {
+    /// What `config` is; `None` when it cannot be carried.
+    pub fn of(config: &CodecConfig) -> Option<Self> {
+        let profile = config.video().map_or(0, |video| video.profile);
+        can_carry(config).then(|| Self { codec: config.codec(), profile })
+    }
+
+    /// How well a negotiated format suits; `None` when it does not.
+    fn suits(self, params: &PayloadParams) -> Option<u8> {
+        let spec = params.spec();
+        if Some(spec.codec) != to_rtc(self.codec) {
+            return None;
+        }
+        match self.codec {
+            Codec::H264 => {
+                // Our packets are those of mode 1 (RFC 6184 §6.3).
+                let is_mode_1 = spec.format.packetization_mode == Some(1);
+                let profile = spec.format.profile_level_id.map_or(66, |id| (id >> 16 & 0xff) as u8);
+                // A browser decodes more than it offers: a wrong profile is tried where the right one is not there.
+                is_mode_1.then(|| if profile == self.profile { 255 } else { profile.min(254) })
+            }
+            Codec::Vp9 => {
+                (spec.format.profile_id.unwrap_or(0) == u32::from(self.profile)).then_some(255)
+            }
+            _ => Some(255),
+        }
+    }
+
+    /// The payload type that suits best among those that both sides have agreed on.
+    pub(crate) fn choose(self, agreed: &[Pt], params: &[PayloadParams]) -> Option<Pt> {
+        let of = |pt: &Pt| params.iter().find(|params| params.pt() == *pt);
+        let suiting = agreed.iter().filter_map(|pt| Some((self.suits(of(pt)?)?, *pt)));
+        suiting.max_by_key(|(suits, _)| *suits).map(|(_, pt)| pt)
+    }
+}
+
+/// The codec of a format that a peer sends in.
+pub(crate) fn from_rtc(codec: RtcCodec) -> Option<Codec> {
+    Some(match codec {
+        RtcCodec::H264 => Codec::H264,
+        RtcCodec::H265 => Codec::H265,
+        RtcCodec::Vp8 => Codec::Vp8,
+        RtcCodec::Vp9 => Codec::Vp9,
+        RtcCodec::Av1 => Codec::Av1,
+        RtcCodec::Opus => Codec::Opus,
+        RtcCodec::PCMA => Codec::G711A,
+        RtcCodec::PCMU => Codec::G711U,
+        _ => return None,
+    })
+}
+
+fn to_rtc(codec: Codec) -> Option<RtcCodec> {
+    Some(match codec {
+        Codec::H264 => RtcCodec::H264,
+        Codec::H265 => RtcCodec::H265,
+        Codec::Vp8 => RtcCodec::Vp8,
+        Codec::Vp9 => RtcCodec::Vp9,
+        Codec::Av1 => RtcCodec::Av1,
+        Codec::Opus => RtcCodec::Opus,
+        Codec::G711A => RtcCodec::PCMA,
+        Codec::G711U => RtcCodec::PCMU,
+        _ => return None,
+    })
+}
+
+/// Everything that a publisher may send.
+pub(crate) fn enable_all(config: RtcConfig, offer: &Offer) -> RtcConfig {
+    let config = config.clear_codecs().enable_opus(true, false).enable_pcmu(true, false).enable_pcma(true, false);
+    enable_h264(config.enable_vp8(true).enable_vp9(true).enable_av1(true).enable_h265(true), offer)
+}
+
+/// What is played, and nothing else.
+pub(crate) fn enable_played(config: RtcConfig, offer: &Offer, played: &[PlayedCodec]) -> RtcConfig {
+    played.iter().fold(config.clear_codecs(), |config, played| match played.codec {
+        Codec::H264 => enable_h264(config, offer),
+        Codec::H265 => config.enable_h265(true),
+        Codec::Vp8 => config.enable_vp8(true),
+        Codec::Vp9 => config.enable_vp9(true),
+        Codec::Av1 => config.enable_av1(true),
+        Codec::Opus => config.enable_opus(true, false),
+        Codec::G711A => config.enable_pcma(true, false),
+        Codec::G711U => config.enable_pcmu(true, false),
+        _ => config,
+    })
+}
+
+/// H.264 in each profile that the offer names: RFC 6184 §8.2.2 wants the same one in the answer, and there are dozens of spellings.
+fn enable_h264(mut config: RtcConfig, offer: &Offer) -> RtcConfig {
+    let mut profiles: Vec<u32> = Vec::new();
+    for value in offer.values("a=fmtp:") {
+        let Some((_, rest)) = value.split_once("profile-level-id=") else { continue };
+        let Some(profile) = rest.get(..6).and_then(|digits| u32::from_str_radix(digits, 16).ok()) else { continue };
+        if !profiles.contains(&profile) && profiles.len() < H264_PROFILES_MAX {
+            profiles.push(profile);
+        }
+    }
+    if profiles.is_empty() {
+        // RFC 6184 §8.1: without the parameter it is Baseline, level 1.
+        profiles.push(0x42_000a);
+    }
+    let mut pt = H264_FIRST_PT;
+    for profile in profiles {
+        pt += 2;
+        config.codec_config().add_h264(pt.into(), Some((pt + 1).into()), true, profile);
+    }
+    config
+}
+
+/// The names of codecs of one kind that are played, for a message to people.
+pub(crate) fn names(played: &[PlayedCodec], kind: MediaKind) -> String {
+    let names: Vec<_> = played.iter().filter(|played| played.codec.kind() == kind).map(|played| played.codec.name()).collect();
+    names.join(", ")
+}

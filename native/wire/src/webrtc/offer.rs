@@ -1,0 +1,142 @@
+//! An offer, looked at before it is given to anybody: how long, how many sections, what for.
+
+use std::fmt::Write;
+
+use super::{Limits, WebRtcError};
+
+/// An offer (RFC 3264) that is within the limits and has what an answer needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    lines: Vec<String>,
+}
+
+/// Which way media would flow, as the peer sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// WHIP: RFC 9725 §4.2 says `sendonly`; browsers also say `sendrecv`.
+    FromPeer,
+    /// WHEP: `recvonly`.
+    ToPeer,
+}
+
+impl Offer {
+    /// Looks an offer over. What it says in detail is read by whoever answers it.
+    ///
+    /// # Errors
+    /// [`WebRtcError`]: no SDP, too much of it, or no transport in it.
+    pub fn parse(text: &str, limits: &Limits) -> Result<Self, WebRtcError> {
+        if text.len() > limits.offer_bytes {
+            return Err(WebRtcError::LimitExceeded { limit: "offer_bytes", max: limits.offer_bytes });
+        }
+        let lines: Vec<String> =
+            text.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect();
+        if lines.len() > limits.offer_lines {
+            return Err(WebRtcError::LimitExceeded { limit: "offer_lines", max: limits.offer_lines });
+        }
+        let offer = Self { lines };
+        offer.check_form()?;
+        offer.check_sections(limits)?;
+        offer.check_transport()?;
+        Ok(offer)
+    }
+
+    fn check_form(&self) -> Result<(), WebRtcError> {
+        if self.lines.first().map(String::as_str) != Some("v=0") {
+            return Err(WebRtcError::malformed("the body is no SDP: it does not begin with v=0"));
+        }
+        let is_line = |line: &String| line.as_bytes().get(1) == Some(&b'=') && !line.chars().any(char::is_control);
+        match self.lines.iter().position(|line| !is_line(line)) {
+            Some(index) => Err(WebRtcError::Malformed { what: "not a line of SDP".into(), line: index + 1 }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_sections(&self, limits: &Limits) -> Result<(), WebRtcError> {
+        let sections = self.values("m=").count();
+        if sections == 0 {
+            return Err(WebRtcError::malformed("the offer has no media section"));
+        }
+        if sections > limits.media_sections {
+            return Err(WebRtcError::LimitExceeded { limit: "media_sections", max: limits.media_sections });
+        }
+        let payload_types: usize = self.values("m=").map(|section| section.split(' ').skip(3).count()).sum();
+        if payload_types > limits.payload_types {
+            return Err(WebRtcError::LimitExceeded { limit: "payload_types", max: limits.payload_types });
+        }
+        if self.values("a=candidate:").count() > limits.candidates {
+            return Err(WebRtcError::LimitExceeded { limit: "candidates", max: limits.candidates });
+        }
+        if self.values("a=rid:").count() > limits.encodings * limits.media_sections {
+            return Err(WebRtcError::LimitExceeded { limit: "encodings", max: limits.encodings });
+        }
+        Ok(())
+    }
+
+    fn check_transport(&self) -> Result<(), WebRtcError> {
+        for (prefix, name) in
+            [("a=ice-ufrag:", "a=ice-ufrag"), ("a=ice-pwd:", "a=ice-pwd"), ("a=fingerprint:", "a=fingerprint")]
+        {
+            if self.values(prefix).next().is_none() {
+                return Err(WebRtcError::malformed(format!("the offer has no {name}")));
+            }
+        }
+        if self.lines.iter().any(|line| line == "a=ice-lite") {
+            return Err(WebRtcError::unsupported(
+                "the offer says a=ice-lite: of two such ends none would begin, and this server is one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The values of lines with that beginning.
+    pub(crate) fn values<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.lines.iter().filter_map(move |line| line.strip_prefix(prefix))
+    }
+
+    /// The names of the codecs in it, as `a=rtpmap` has them, each once and in lower case. For a message to people.
+    pub(crate) fn codecs(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for value in self.values("a=rtpmap:") {
+            let name = value.split_once(' ').map(|(_, coding)| coding.split('/').next().unwrap_or_default());
+            let name = name.unwrap_or_default().to_ascii_lowercase();
+            if !matches!(name.as_str(), "rtx" | "red" | "ulpfec" | "flexfec-03" | "") && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The text for whoever answers: media flow one way only, and without what would keep it from being read.
+    pub(crate) fn text(&self, way: Way) -> String {
+        let narrowed = match way {
+            Way::FromPeer => "a=sendonly",
+            Way::ToPeer => "a=recvonly",
+        };
+        self.write(|line| match line {
+            "a=sendrecv" => Some(narrowed),
+            // A name that only its owner can look up (mDNS): it sends the first check, and then we know.
+            line if line.starts_with("a=candidate:") && line.contains(".local ") => None,
+            line => Some(line),
+        })
+    }
+
+    /// The same offer under other credentials: what an ICE restart means.
+    pub(crate) fn with_credentials(&self, ufrag: &str, pass: &str) -> Self {
+        let replaced = |line: &String| match line {
+            line if line.starts_with("a=ice-ufrag:") => format!("a=ice-ufrag:{ufrag}"),
+            line if line.starts_with("a=ice-pwd:") => format!("a=ice-pwd:{pass}"),
+            line => line.clone(),
+        };
+        let of_old_path = |line: &&String| !line.starts_with("a=candidate:");
+        Self { lines: self.lines.iter().filter(of_old_path).map(replaced).collect() }
+    }
+
+    fn write<'a>(&'a self, keep: impl Fn(&'a str) -> Option<&'a str>) -> String {
+        let mut text = String::with_capacity(self.lines.iter().map(|line| line.len() + 2).sum());
+        for line in self.lines.iter().filter_map(|line| keep(line)) {
+            let _ = write!(text, "{line}\r\n");
+        }
+        text
+    }
+}
+

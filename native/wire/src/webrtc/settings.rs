@@ -1,0 +1,62 @@
+//! What all sessions of a process have in common.
+
+use std::net::SocketAddr;
+
+use aws_lc_rs::rand;
+use str0m::{
+    Candidate,
+    config::DtlsCert,
+    crypto::{CryptoProvider, from_feature_flags},
+    net::TcpType,
+};
+
+use super::{Limits, WebRtcError};
+
+/// Who we are and where: shared by all sessions of a listener.
+#[derive(Debug)]
+pub struct Settings {
+    /// What one session may cost.
+    pub limits: Limits,
+    pub(crate) certificate: DtlsCert,
+    pub(crate) crypto: std::sync::Arc<CryptoProvider>,
+    pub(crate) candidates: Vec<Candidate>,
+    udp: Vec<SocketAddr>,
+    tcp: Vec<SocketAddr>,
+}
+
+impl Settings {
+    /// Makes a certificate (which takes a millisecond: once a process is enough); peers are told to connect to `udp` and `tcp`.
+    ///
+    /// # Errors
+    /// [`WebRtcError`] when no certificate can be made, or an address is none that a peer could reach.
+    pub fn new(limits: Limits, udp: Vec<SocketAddr>, tcp: Vec<SocketAddr>) -> Result<Self, WebRtcError> {
+        let crypto = from_feature_flags();
+        let certificate = crypto.dtls_provider.generate_certificate();
+        let certificate = certificate.ok_or(WebRtcError::Bug("making a certificate"))?;
+        let unusable = |addr: &SocketAddr| WebRtcError::unsupported(format!("nobody can reach {addr}"));
+        let host = |addr: &SocketAddr| Candidate::host(*addr, "udp").map_err(|_| unusable(addr));
+        let passive = |addr: &SocketAddr| {
+            let built = Candidate::builder().tcp().host(*addr).tcptype(TcpType::Passive).build();
+            built.map_err(|_| unusable(addr))
+        };
+        let candidates = udp.iter().map(host).chain(tcp.iter().map(passive)).collect::<Result<_, _>>()?;
+        Ok(Self { limits, certificate, crypto: crypto.into(), candidates, udp, tcp })
+    }
+
+    /// The address of ours at which a datagram of `peer` is taken to have come in. One socket stands for all of them, so only the
+    /// family matters.
+    pub(crate) fn local(&self, peer: SocketAddr, is_tcp: bool) -> Option<SocketAddr> {
+        let ours = if is_tcp { &self.tcp } else { &self.udp };
+        ours.iter().find(|addr| addr.is_ipv6() == peer.is_ipv6()).or(ours.first()).copied()
+    }
+}
+
+/// A name that nobody can guess: 128 random bits in hexadecimal digits.
+pub fn token() -> String {
+    let mut bytes = [0; 16];
+    // It fails when the operating system has no randomness at all; then nothing here could be trusted.
+    if rand::fill(&mut bytes).is_err() {
+        return String::new();
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
