@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from arcly.packagers.hls import HlsPackager
     from arcly.protocols.rtmp import RtmpHandler
     from arcly.recording import Recorder
+    from arcly.protocols.webrtc import WebRtcHandler
     from arcly.sinks.file import FileSink
     from arcly.sinks.push import PushTarget
     from arcly.sources.file import FileSource
@@ -107,6 +108,7 @@ __all__ = [
     "UnauthorizedError",
     "UnsupportedError",
     "Viewer",
+    "WebRtcHandler",
     "__version__",
     "get_include",
 ]
@@ -132,6 +134,7 @@ _MODULES = {
     "arcly.packagers.hls": "HlsPackager",
     "arcly.protocols.rtmp": "RtmpHandler",
     "arcly.recording": "Recorder",
+    "arcly.protocols.webrtc": "WebRtcHandler",
     "arcly.sinks.file": "FileSink",
     "arcly.sinks.push": "PushTarget",
     "arcly.sources.file": "FileSource",

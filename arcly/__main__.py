@@ -117,6 +117,15 @@ def add_serve(commands: Commands) -> None:
     listeners.add_argument("--rtmp", metavar="ADDR", default=":1935", help="RTMP, for encoders (default: %(default)s)")
     listeners.add_argument("--rtmps", metavar="ADDR", default="off", help="RTMP over TLS (default: off; usual: :1936)")
     listeners.add_argument("--http", metavar="ADDR", default=":8888", help="page and HLS (default: %(default)s)")
+    listeners.add_argument(
+        "--webrtc", metavar="ADDR", default=":8189", help="media of WebRTC, UDP and TCP (default: %(default)s)"
+    )
+    listeners.add_argument(
+        "--webrtc-host",
+        metavar="HOST",
+        action="append",
+        help="where peers of WebRTC reach this machine, if it is behind a NAT; may be given several times",
+    )
     tls = serve.add_argument_group("TLS", "PEM files; when they change, new connections get the new certificate")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")

@@ -854,6 +854,74 @@ class RtmpListener:
         """Stop listening and end all connections; wakes `done` when they have ended."""
 
 @final
+class WebRtcTransport:
+    """Native half of `arcly.WebRtcHandler`: a port, and the sessions on it."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        inbox: Inbox,
+        addr: str,
+        *,
+        hosts: list[str],
+        sessions_max: int,
+        connect_timeout_s: float,
+        silence_timeout_s: float,
+        tcp: bool,
+    ) -> WebRtcTransport: ...
+    @property
+    def addr(self) -> tuple[str, int]:
+        """IP and port of the socket."""
+
+    @property
+    def sessions(self) -> int:
+        """Sessions now, those that are not connected yet among them."""
+
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+        """Return who watches: `arcly.Viewer`, field by field."""
+
+    def kick(self, viewer: int) -> bool:
+        """End a viewer within a second; False when it is not there."""
+
+    def publish(self, session: PublishSession, offer: str, address: str, agent: str) -> tuple[str, str, str, list[str]]:
+        """Answer the offer of a publisher, who takes `session` over.
+
+        Returns:
+            The session's name, the answer, the name of the ICE session, and notes for people.
+
+        Raises:
+            MalformedError, UnsupportedError: the offer cannot be answered; `session` is still its owner's.
+            LimitExceededError: as many sessions are open as may be.
+        """
+
+    def play(
+        self, stream: StreamHandle, offer: str, address: str, agent: str, *, sound: StreamHandle | None = None
+    ) -> tuple[str, str, str, list[str]]:
+        """Answer the offer of a viewer of `stream`, with the sound of `sound` instead of its own. See `publish`."""
+
+    def trickle(self, id: str, fragment: str, ice: str | None, done: WakeToken) -> WebRtcReply:
+        """Take more candidates of a peer, or new credentials; wakes `done` when the reply is there."""
+
+    def close(self, id: str, done: WakeToken) -> WebRtcReply:
+        """End a session; wakes `done` when it has ended."""
+
+    def stop(self, done: WakeToken) -> None:
+        """Say goodbye to all and close the port; wakes `done` then."""
+
+@final
+class WebRtcReply:
+    """What became of a request to a session."""
+
+    def take(self) -> tuple[str, str] | None:
+        """Return the fragment that answers a restart of ICE and the name of the new ICE session, or None. Once.
+
+        Raises:
+            NotFoundError: there is no such session.
+            MisuseError: the ICE session that was meant is over.
+            MalformedError, LimitExceededError: the fragment.
+        """
+
+@final
 class Origin:
     """Which media there is under which path."""
 

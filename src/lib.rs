@@ -32,6 +32,7 @@ mod stream;
 mod subscription;
 mod tls;
 mod track;
+mod webrtc;
 
 use pyo3::prelude::*;
 
@@ -60,6 +61,7 @@ mod _native {
         subscription::Cursor,
         tls::TlsIdentity,
         track::Track,
+        webrtc::{WebRtcReply, WebRtcTransport},
     };
 
     #[pymodule_init]

@@ -80,6 +80,11 @@ impl PublishSession {
         lock(&self.publishing).take().map(|publishing| publishing.publisher).ok_or_else(ended)
     }
 
+    /// What it publishes.
+    pub fn stream_key(&self) -> arcly_bus::StreamKey {
+        self.stream.key().clone()
+    }
+
     /// Publishes a copy of `bytes`. Needs no GIL.
     pub fn publish_copy(&self, header: Header, bytes: &[u8]) -> Result<(), BusError> {
         lock(&self.publishing).as_mut().ok_or(BusError::Closed)?.copy(header, bytes)

@@ -24,6 +24,7 @@ from arcly.protocols.rtmp import RtmpHandler
 from arcly.recording import Recorder
 from arcly.server.record_options import recorder_arguments
 from arcly.server.recordings import Recordings
+from arcly.protocols.webrtc import WebRtcHandler
 from arcly.server.status import status
 from arcly.server.viewers import Viewers
 from arcly.server.web import RESERVED_APPS, create_app
@@ -71,9 +72,13 @@ async def serve(options: argparse.Namespace) -> None:
         rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp, egress=egress)
         rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress)
         http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
+        # Its signalling is HTTP.
+        webrtc = None
+        if options.webrtc != OFF and http is not None:
+            webrtc = WebRtcHandler(options.webrtc, hosts=options.webrtc_host)
         demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
         recorder = Recorder(options.record, **recorder_arguments(options)) if options.record else None
-        listening = (recorder, rtmp, rtmps, http, demo)
+        listening = (recorder, rtmp, rtmps, webrtc, http, demo)
         protocols: list[InboundProtocol] = [protocol for protocol in listening if protocol is not None]
         protocols += pulls(options.pull, on_demand=False) + pulls(options.pull_on_demand, on_demand=True)
         protocols += [PushTarget(url, key) for key, url in map(key_and_url, options.push)]
@@ -81,11 +86,12 @@ async def serve(options: argparse.Namespace) -> None:
             engine = Engine(*protocols, authenticator=Names())
             if http is not None:
                 origin = http
-                listeners = {"rtmp": rtmp, "rtmps": rtmps, "http": http}
+                listeners = {"rtmp": rtmp, "rtmps": rtmps, "webrtc": webrtc, "http": http}
                 watched = {name: listener for name, listener in listeners.items() if listener is not None}
                 app = create_app(
-                    lambda: status(engine, rtmp, origin),
+                    lambda: status(engine, rtmp, origin, webrtc),
                     Viewers(watched, may_kick=options.allow_kick),
+                    signalling=webrtc.asgi() if webrtc else None,
                     recordings=None if recorder is None else Recordings(recorder, may_change=options.allow_record),
                 )
                 await stack.enter_async_context(answering(app, socket))

@@ -9,19 +9,22 @@ from arcly._native import Track
 from arcly.engine import Engine
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
+from arcly.protocols.webrtc import WebRtcHandler
 from arcly.stream import StreamHandle
 
 
-def status(engine: Engine, rtmp: RtmpHandler | None, http: HttpOrigin) -> dict[str, Any]:
+def status(
+    engine: Engine, rtmp: RtmpHandler | None, http: HttpOrigin, webrtc: WebRtcHandler | None = None
+) -> dict[str, Any]:
     """Return the body of `/api/streams`, ready for JSON."""
     return {
         "version": __version__,
-        "listeners": {"rtmp": port(rtmp), "http": port(http)},
+        "listeners": {"rtmp": port(rtmp), "http": port(http), "webrtc": port(webrtc)},
         "streams": [stream_status(stream, http) for stream in engine.list_streams()],
     }
 
 
-def port(listener: RtmpHandler | HttpOrigin | None) -> dict[str, int] | None:
+def port(listener: RtmpHandler | HttpOrigin | WebRtcHandler | None) -> dict[str, int] | None:
     """Return where a listener is, for people who know the host already."""
     address = listener.address if listener else None
     return {"port": address[1]} if address else None

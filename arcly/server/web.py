@@ -8,6 +8,7 @@ no media, only:
 * `/api/streams`: what is live now, `/api/viewers?stream=live/cam`: who watches it, as JSON,
 * `/api/viewers/<id>/kick`: ends a viewer, where the server lets everybody do that,
 * `/api/recordings` and `/recordings/…`: what was recorded, where something is,
+* `/<app>/<stream>/whip` and `/whep`: what WebRTC needs besides its media,
 * `/static/…`: the page's files, `/healthz`: a liveness probe.
 
 The page's files are read once, into memory: the set of names that can be served is the set of
@@ -76,7 +77,11 @@ _MEDIA_TYPES.add_type("image/svg+xml", ".svg")
 
 
 def create_app(
-    status: Callable[[], dict[str, Any]], viewers: Viewers, *, recordings: Recordings | None = None
+    status: Callable[[], dict[str, Any]],
+    viewers: Viewers,
+    *,
+    recordings: Recordings | None = None,
+    signalling: ASGIApp | None = None,
 ) -> Starlette:
     """Build the application.
 
@@ -85,6 +90,7 @@ def create_app(
             loop once per request (every open page asks once a second), so it must not block.
         viewers: Who watches.
         recordings: What is recorded, when something is.
+        signalling: What answers WHIP and WHEP.
 
     Returns:
         The application. It keeps no state of its own and can be mounted or served as it is.
@@ -92,6 +98,7 @@ def create_app(
     site = Site(status, viewers, load_assets(PAGE_DIR))
     app = Starlette(
         routes=[
+            *([] if signalling is None else signalling_routes(signalling)),
             Route("/", site.index),
             Route("/healthz", site.healthz),
             Route("/favicon.ico", site.favicon),
@@ -108,6 +115,12 @@ def create_app(
     )
     app.router.redirect_slashes = False  # it would answer with an absolute URL made of Host
     return app
+
+
+def signalling_routes(signalling: ASGIApp) -> list[Route]:
+    """Return the routes of WHIP and WHEP: for streams, and for the sessions below them."""
+    paths = ("/{key:path}/whip", "/{key:path}/whep", "/{key:path}/whip/{session}", "/{key:path}/whep/{session}")
+    return [Route(path, signalling) for path in paths]
 
 
 class Site:

@@ -99,7 +99,7 @@ def check_server_extra(python: Path, package: Path) -> None:
     assert "pip install 'arcly[server]'" in alone.stderr, alone.stderr
     run(python, "-m", "pip", "install", "--quiet", f"{package}[server]")
     server = subprocess.Popen(
-        [arcly, "serve", "--demo", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+        [arcly, "serve", "--demo", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--webrtc", "127.0.0.1:0"],
         stderr=subprocess.PIPE,
         text=True,
         cwd="/",

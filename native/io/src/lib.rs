@@ -24,6 +24,7 @@ mod tls;
 mod trust;
 pub mod ts_udp;
 mod udp;
+pub mod webrtc;
 
 pub use accept::ListenError;
 pub use inbox::{Inbox, Notice};

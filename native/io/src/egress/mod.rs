@@ -39,6 +39,7 @@ pub(crate) use self::{
     channel::{PlayError, Ticket},
     framing::Framing,
     line::{Line, Wants},
+    list::{Entry, List},
     socket::bound_unsent,
     viewer::End as ViewerEnd,
 };

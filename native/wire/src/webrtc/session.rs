@@ -3,7 +3,6 @@
 //! All of str0m that may panic is called through [`guard`]: a bug there ends one session.
 
 use std::{
-    collections::VecDeque,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -35,6 +34,9 @@ const RESEND_AGE: Duration = Duration::from_millis(1500);
 
 /// The part of what is sent that may be repetition; above it the path is full, and repeating makes that worse.
 const RESEND_SHARE_MAX: f32 = 0.3;
+
+/// Sources that are remembered; a publisher that changes them looks them up anew.
+const SOURCES_MAX: usize = 16;
 
 /// How a datagram travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,7 +155,6 @@ pub struct OutgoingPacket {
 /// Where packets of one lane go.
 #[derive(Debug)]
 struct Sender {
-    mid: Mid,
     ssrc: Ssrc,
     pt: Pt,
     /// Unrolled, from a random beginning (RFC 3550 §5.1) below 2¹⁶, which is where a receiver's rollover counter begins.
@@ -172,8 +173,8 @@ pub struct Session {
     candidates: usize,
     video: Option<Sender>,
     audio: Option<Sender>,
-    /// Events that came while the offer was answered.
-    early: VecDeque<Event>,
+    /// Encodings by their sources, as packets have shown them.
+    sources: Vec<(Ssrc, TrackKey)>,
     is_over: bool,
 }
 
@@ -239,30 +240,28 @@ impl Session {
         let answered = guard("answering an offer", || {
             let parsed = SdpOffer::from_sdp_string(&text).map_err(|error| plain(&error.to_string()))?;
             let mut rtc = config.build(now);
-            settings.candidates.iter().for_each(|candidate| drop(rtc.add_local_candidate(candidate.clone())));
+            for candidate in &settings.candidates {
+                let _ = rtc.add_local_candidate(candidate.clone());
+            }
             let answer = rtc.sdp_api().accept_offer(parsed).map_err(|error| plain(&error.to_string()))?;
             Ok((rtc, answer.to_sdp_string()))
         })?;
         let (rtc, sdp) = answered?;
         let candidates = offer.values("a=candidate:").count();
         let settings = settings.clone();
-        let (video, audio, early) = (None, None, VecDeque::new());
-        let mut session = Self { rtc, settings, offer, way, candidates, video, audio, early, is_over: false };
-        let media = session.take_media()?;
+        let session = Self {
+            rtc,
+            settings,
+            offer,
+            way,
+            candidates,
+            video: None,
+            audio: None,
+            sources: Vec::new(),
+            is_over: false,
+        };
+        let media = sections(&sdp);
         Ok((session, sdp, media))
-    }
-
-    /// The media sections that were answered.
-    fn take_media(&mut self) -> Result<Vec<(Mid, RtcKind)>, WebRtcError> {
-        let mut media = Vec::new();
-        loop {
-            match self.poll_rtc()? {
-                RtcOutput::Event(str0m::Event::MediaAdded(added)) => media.push((added.mid, added.kind)),
-                RtcOutput::Event(event) => self.early.extend(self.translate(event)),
-                RtcOutput::Transmit(_) => {}
-                RtcOutput::Timeout(_) => return Ok(media),
-            }
-        }
     }
 
     fn receives(&self, mid: Mid) -> bool {
@@ -286,7 +285,7 @@ impl Session {
         stream.set_rtx_cache(packets, RESEND_AGE, Some(RESEND_SHARE_MAX));
         let ssrc = stream.ssrc();
         let random = *ssrc;
-        Some(Sender { mid, ssrc, pt, sequence: u64::from(random & 0x3fff), timestamp: random.rotate_left(16) })
+        Some(Sender { ssrc, pt, sequence: u64::from(random & 0x3fff), timestamp: random.rotate_left(16) })
     }
 
     fn lane(&mut self, lane: Lane) -> &mut Option<Sender> {
@@ -346,9 +345,6 @@ impl Session {
     /// # Errors
     /// As [`Self::handle_datagram`].
     pub fn poll(&mut self) -> Result<Output, WebRtcError> {
-        if let Some(event) = self.early.pop_front() {
-            return Ok(Output::Event(event));
-        }
         loop {
             match self.poll_rtc()? {
                 RtcOutput::Timeout(at) => return Ok(Output::Timeout(at)),
@@ -467,7 +463,7 @@ impl Session {
         result?.map_err(|error| WebRtcError::Broken(plain(&error.to_string()).to_string()))
     }
 
-    fn translate(&self, event: str0m::Event) -> Option<Event> {
+    fn translate(&mut self, event: str0m::Event) -> Option<Event> {
         match event {
             str0m::Event::Connected => Some(Event::Connected),
             str0m::Event::RtpPacket(packet) => self.arrived(packet).map(Event::Packet),
@@ -479,20 +475,20 @@ impl Session {
         }
     }
 
-    fn arrived(&self, packet: RtpPacket) -> Option<ArrivedPacket> {
+    fn arrived(&mut self, packet: RtpPacket) -> Option<ArrivedPacket> {
         if self.way != Way::FromPeer {
             return None;
         }
         let header = &packet.header;
         let params = self.rtc.codec_config().params().iter().find(|params| params.pt() == header.payload_type)?;
         let spec = params.spec();
-        let mid = header.ext_vals.mid.or_else(|| self.only_mid_of(header.ssrc))?;
         let clock = packet.last_sender_info.map(|info| SenderClock {
             wall: info.ntp_time,
             timestamp: info.rtp_time.numer(),
         });
+        let track = self.track_of(header.ssrc)?;
         Some(ArrivedPacket {
-            track: TrackKey { mid, rid: header.ext_vals.rid },
+            track,
             codec: from_rtc(spec.codec)?,
             clock_rate_hz: spec.clock_rate.get(),
             channels: spec.channels,
@@ -505,9 +501,39 @@ impl Session {
         })
     }
 
-    fn only_mid_of(&self, _ssrc: Ssrc) -> Option<Mid> {
-        None
+    /// The encoding that a source sends: most packets do not say it, for the first ones did (RFC 8843 §9.2).
+    fn track_of(&mut self, ssrc: Ssrc) -> Option<TrackKey> {
+        if let Some((_, track)) = self.sources.iter().find(|(known, _)| *known == ssrc) {
+            return Some(*track);
+        }
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_rx(&ssrc)?;
+        let track = TrackKey { mid: stream.mid(), rid: stream.rid() };
+        if self.sources.len() >= SOURCES_MAX {
+            self.sources.remove(0);
+        }
+        self.sources.push((ssrc, track));
+        Some(track)
     }
+}
+
+/// The media sections of an answer. (str0m tells of them too, but only once a connection is there.)
+fn sections(sdp: &str) -> Vec<(Mid, RtcKind)> {
+    let (mut sections, mut kind) = (Vec::new(), None);
+    for line in sdp.lines() {
+        if let Some(section) = line.strip_prefix("m=") {
+            kind = match section.split(' ').next() {
+                Some("video") => Some(RtcKind::Video),
+                Some("audio") => Some(RtcKind::Audio),
+                _ => None,
+            };
+        } else if let Some(mid) = line.strip_prefix("a=mid:")
+            && let Some(kind) = kind.take()
+        {
+            sections.push((Mid::from(mid), kind));
+        }
+    }
+    sections
 }
 
 /// What all sessions have in common.

@@ -1,0 +1,259 @@
+"""WebRTC: publishing by WHIP (RFC 9725), watching by WHEP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+from arcly._address import resolve, show
+from arcly._bridge import native_session, native_stream
+from arcly._inbox import InboxReader
+from arcly._loop import Signal
+from arcly._native import StreamHandle as NativeStream
+from arcly._native import StreamKey, WebRtcTransport
+from arcly.contract import Credentials, IngestContext, StreamHandle
+from arcly.errors import ClosedError, MisuseError, NotFoundError
+from arcly.protocols._whip import Session, WhipApp
+from arcly.viewer import Viewer
+
+log = logging.getLogger("arcly")
+
+TRACKS_WAIT_S = 5.0
+"""How long a viewer waits for a stream that has just begun to say what it consists of."""
+
+TRACKS_LOOK_S = 0.05
+
+
+class WebRtcHandler:
+    """WebRTC: browsers, OBS, GStreamer and FFmpeg publish by WHIP and watch by WHEP. An `InboundProtocol`.
+
+    Media come over one UDP port, and the same number on TCP for those whose network lets nothing else through.
+    Signalling is HTTP: mount `asgi()` in your application, or let `arcly serve` do it. A stream is published at
+    `/<app>/<stream>/whip` and watched at `/<app>/<stream>/whep`.
+
+    Args:
+        bind: `HOST:PORT` of the media; an empty host stands for all addresses, port 0 for any free one. Default
+            `:8189`.
+        hosts: addresses or names of this machine that peers are told to connect to: the public ones, where it is
+            behind a NAT. Default: those by which it reaches others, and loopback.
+        sessions_max: sessions at a time, default 10 000.
+        connect_timeout_s: seconds from the offer until the peer must have connected, default 20.
+        silence_timeout_s: seconds after which a peer that is not heard is gone, default 30.
+        tcp: take TCP connections too, default True.
+        ice_servers: `stun:` and `turn:` URLs that peers are told to use besides; default none, since a server with a
+            public address needs none.
+    """
+
+    name = "webrtc"
+
+    def __init__(
+        self,
+        bind: str = ":8189",
+        *,
+        hosts: list[str] | None = None,
+        sessions_max: int = 10_000,
+        connect_timeout_s: float = 20.0,
+        silence_timeout_s: float = 30.0,
+        tcp: bool = True,
+        ice_servers: list[str] | None = None,
+    ) -> None:
+        self.ice_servers = list(ice_servers or [])
+        self._bind = bind
+        self._hosts = hosts
+        self._sessions_max = sessions_max
+        self._connect_timeout_s = connect_timeout_s
+        self._silence_timeout_s = silence_timeout_s
+        self._tcp = tcp
+        self._transport: WebRtcTransport | None = None
+        self._inbox: InboxReader | None = None
+        self._context: IngestContext | None = None
+        self._carried: dict[StreamKey, tuple[int, NativeStream]] = {}
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """IP and port of the media; None while it does not run."""
+        return self._transport.addr if self._transport else None
+
+    @property
+    def sessions(self) -> int:
+        """Sessions now, those that are not connected yet among them."""
+        return self._transport.sessions if self._transport else 0
+
+    def list_viewers(self) -> list[Viewer]:
+        """Return who watches here, by age."""
+        return [Viewer(*fields) for fields in self._transport.viewers()] if self._transport else []
+
+    def kick(self, viewer: int) -> bool:
+        """End a viewer by its `Viewer.id`, within a second; False when it is not there."""
+        return self._transport is not None and self._transport.kick(viewer)
+
+    def asgi(self) -> WhipApp:
+        """Return the signalling as an ASGI application: `POST`, `OPTIONS`, `PATCH` and `DELETE` of RFC 9725.
+
+        What stands in front of `/<app>/<stream>/whip` in the path (a mount) is left alone, and what the application
+        in front has authorised is asked no more: only the engine's authenticator is.
+        """
+        return WhipApp(self)
+
+    async def start(self, context: IngestContext) -> None:
+        """Open the port.
+
+        Raises:
+            ListenError: the address cannot be had.
+            MisuseError: `bind` or one of `hosts` is no address.
+        """
+        address = await resolve(self._bind)
+        hosts = local_addresses() if self._hosts is None else await addresses(self._hosts)
+        self._context = context
+        self._inbox = InboxReader(self.name)
+        self._transport = WebRtcTransport(
+            context.native,
+            self._inbox.inbox,
+            address,
+            hosts=hosts if is_any(address) or self._hosts is not None else [],
+            sessions_max=self._sessions_max,
+            connect_timeout_s=self._connect_timeout_s,
+            silence_timeout_s=self._silence_timeout_s,
+            tcp=self._tcp,
+        )
+        log.info("[webrtc] media on %s, to be reached at %s", show(self._transport.addr), ", ".join(hosts))
+
+    async def stop(self) -> None:
+        """Say goodbye to every peer and close the port."""
+        if self._transport is not None:
+            stopped = Signal()
+            self._transport.stop(stopped.token)
+            await stopped.wait()
+            stopped.close()
+            self._transport = None
+        self._carried.clear()
+        if self._inbox is not None:
+            await self._inbox.close()
+            self._inbox = None
+
+    async def publish(self, key: StreamKey, offer: str, credentials: Credentials) -> Session:
+        """Answer the offer of somebody who wants to publish, if they may.
+
+        Raises:
+            UnauthorizedError, AlreadyPublishingError: they may not.
+            MalformedError, UnsupportedError: the offer cannot be answered.
+            LimitExceededError: as many sessions are open as may be.
+        """
+        context, transport = self._running()
+        session = native_session(await context.open_publish(key, credentials, protocol=self.name))
+        try:
+            return Session(*transport.publish(session, offer, credentials.peer or "::", credentials.agent or ""))
+        except BaseException as error:
+            session.end(f"the offer was refused: {error}")
+            raise
+
+    async def play(self, key: StreamKey, offer: str, credentials: Credentials) -> Session:
+        """Answer the offer of somebody who wants to watch, if they may.
+
+        Raises:
+            UnauthorizedError: they may not.
+            NotFoundError: nobody publishes that.
+            MalformedError, UnsupportedError: the offer cannot be answered, or the stream has nothing for WebRTC.
+            LimitExceededError: as many sessions are open as may be.
+        """
+        context, transport = self._running()
+        await context.authorize_play(key, credentials)
+        stream = context.get_stream(key)
+        if stream is None:
+            raise NotFoundError(f"nobody publishes {key}")
+        native = self._native(stream)
+        await until_known(native)
+        return Session(*transport.play(native, offer, credentials.peer or "::", credentials.agent or ""))
+
+    async def trickle(self, session: str, fragment: str, ice: str | None = None) -> tuple[str, str] | None:
+        """Take more candidates of a peer; return a fragment and its entity tag where ICE was restarted.
+
+        Args:
+            session: its name.
+            fragment: the text.
+            ice: the ICE session that is meant; None: whichever there is.
+
+        Raises:
+            NotFoundError: there is no such session.
+            MisuseError: `ice` is over.
+            MalformedError, LimitExceededError: the fragment.
+        """
+        _, transport = self._running()
+        done = Signal()
+        try:
+            reply = transport.trickle(session, fragment, ice, done.token)
+            await done.wait()
+            return reply.take()
+        finally:
+            done.close()
+
+    async def close(self, session: str) -> None:
+        """End a session.
+
+        Raises:
+            NotFoundError: there is no such session.
+        """
+        _, transport = self._running()
+        done = Signal()
+        try:
+            reply = transport.close(session, done.token)
+            await done.wait()
+            reply.take()
+        finally:
+            done.close()
+
+    def _running(self) -> tuple[IngestContext, WebRtcTransport]:
+        if self._context is None or self._transport is None:
+            raise ClosedError("WebRTC does not run")
+        return self._context, self._transport
+
+    def _native(self, stream: StreamHandle) -> NativeStream:
+        """Return what the transport can read; frames of a foreign registry are carried there once for all."""
+        known = self._carried.get(stream.key)
+        if known is None or known[0] != stream.session:
+            known = self._carried[stream.key] = (stream.session, native_stream(stream))
+        return known[1]
+
+
+async def until_known(stream: NativeStream) -> None:
+    """Wait until the stream says what it consists of."""
+    waited = 0.0
+    while not stream.tracks and waited < TRACKS_WAIT_S and not stream.closed:
+        await asyncio.sleep(TRACKS_LOOK_S)
+        waited += TRACKS_LOOK_S
+
+
+def is_any(address: str) -> bool:
+    """Tell whether `address` stands for all addresses of this machine."""
+    return address.startswith(("0.0.0.0:", "[::]:"))
+
+
+def local_addresses() -> list[str]:
+    """Return the addresses by which this machine reaches others, and loopback behind them."""
+    found = []
+    # Documentation addresses (RFC 5737, RFC 3849): no packet is sent, the system only says which way it would go.
+    for family, other in ((socket.AF_INET, "198.51.100.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((other, 9))
+                found.append(str(probe.getsockname()[0]))
+        except OSError:
+            continue
+    return [*dict.fromkeys([*found, "127.0.0.1"])]
+
+
+async def addresses(hosts: list[str]) -> list[str]:
+    """Return the addresses of hosts that are given by name or address.
+
+    Raises:
+        MisuseError: one is neither.
+    """
+    found: list[str] = []
+    for host in hosts:
+        try:
+            infos = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        except OSError as error:
+            raise MisuseError(f"{host!r} is no address that peers could connect to: {error}") from None
+        found += [str(info[4][0]) for info in infos]
+    return [*dict.fromkeys(found)]

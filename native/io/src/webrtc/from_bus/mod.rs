@@ -1,0 +1,10 @@
+//! Frames of the bus to packets for viewers: cut once, sent to each under a header of its own.
+
+mod clock;
+mod feed;
+mod viewer;
+
+pub(crate) use self::{
+    feed::{Feed, playable},
+    viewer::{PACE, Pumped, Viewer},
+};

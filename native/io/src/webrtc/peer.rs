@@ -1,0 +1,280 @@
+//! One session and what it is for.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use arcly_bus::{Log, StreamKey};
+use arcly_codec::Codec;
+use arcly_wire::webrtc::{Event, Limits, Output, Session, Transmit, Transport, WebRtcError};
+use tokio::sync::mpsc;
+
+use super::{
+    door::Place,
+    from_bus::{Feed, Pumped, Viewer},
+    port::FeedKey,
+    to_bus::ToBus,
+    transport::Caller,
+};
+use crate::udp::Outbound;
+
+/// Bytes that wait for the kernel, of all sessions together: what 50 ms of a gigabit are.
+const OUTBOUND_BYTES_MAX: usize = 8 << 20;
+
+/// Addresses that one peer may send from: it has a few interfaces, of two families. Stops one that claims all ports of its address.
+pub(super) const ADDRESSES_MAX: usize = 16;
+
+/// What is to be sent.
+pub(super) struct Outbox {
+    pub(super) udp: Outbound,
+    pub(super) tcp: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Self {
+        Self { udp: Outbound::new(OUTBOUND_BYTES_MAX), tcp: HashMap::new() }
+    }
+
+    fn push(&mut self, Transmit { transport, to, bytes }: Transmit, from: Option<IpAddr>) {
+        match transport {
+            Transport::Udp => drop(self.udp.push(to, from, &[&bytes])),
+            // What does not fit is lost, as on any network.
+            Transport::Tcp => drop(self.tcp.get(&to).map(|connection| connection.try_send(bytes))),
+        }
+    }
+}
+
+/// What a session is for.
+pub(super) enum Purpose {
+    Publish(Box<ToBus>),
+    Play(Box<Playing>),
+}
+
+/// A viewer of one stream.
+pub(super) struct Playing {
+    pub(super) feed: FeedKey,
+    pub(super) log: Arc<Log>,
+    pub(super) codecs: [Option<Codec>; 2],
+    /// Once it is connected.
+    pub(super) viewer: Option<Viewer>,
+}
+
+/// One session in the port.
+pub(super) struct Peer {
+    pub(super) id: String,
+    pub(super) session: Box<Session>,
+    pub(super) purpose: Purpose,
+    pub(super) caller: Caller,
+    place: Place,
+    /// Ours, before and behind ICE restarts.
+    pub(super) user_names: Vec<String>,
+    pub(super) addresses: Vec<(Transport, SocketAddr)>,
+    /// The address of ours that it sends to: answers come from there, or a firewall on the way does not know them.
+    local: Option<IpAddr>,
+    begun: Instant,
+    heard: Instant,
+    is_connected: bool,
+    /// When it is looked at again, as the port's timers have it.
+    pub(super) due: Instant,
+    wants_turn_at: Instant,
+}
+
+/// What came of looking at a session.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// It has connected just now.
+    pub(super) connected: bool,
+    /// A viewer wants a key frame.
+    pub(super) wants_key: bool,
+    /// It is over, and why.
+    pub(super) end: Option<End>,
+}
+
+/// Why a session ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// One side said so.
+    Closed,
+    /// Nobody ever came.
+    NeverConnected,
+    /// It was heard, and then not any more.
+    Silent,
+    /// Somebody wanted it.
+    Kicked,
+    /// The stream has ended, or has become another one.
+    Stream(&'static str),
+    /// Worth a line in the log.
+    Failed(String),
+    /// Worth a report.
+    Bug(String),
+}
+
+impl From<WebRtcError> for End {
+    fn from(error: WebRtcError) -> Self {
+        match error {
+            WebRtcError::Bug(_) => Self::Bug(error.to_string()),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl End {
+    /// What the events of the stream say of a publisher.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Closed => "the publisher disconnected".into(),
+            Self::NeverConnected => "the publisher never connected".into(),
+            Self::Silent => "the publisher is not heard any more".into(),
+            Self::Kicked => "the server ended it".into(),
+            Self::Stream(reason) => (*reason).into(),
+            Self::Failed(text) | Self::Bug(text) => text.clone(),
+        }
+    }
+}
+
+impl Peer {
+    pub(super) fn new(
+        id: String,
+        session: Box<Session>,
+        purpose: Purpose,
+        caller: Caller,
+        place: Place,
+        user_name: String,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            session,
+            purpose,
+            caller,
+            place,
+            user_names: vec![user_name],
+            addresses: Vec::new(),
+            local: None,
+            begun: now,
+            heard: now,
+            is_connected: false,
+            due: now,
+            wants_turn_at: now,
+        }
+    }
+
+    pub(super) fn key(&self) -> &StreamKey {
+        &self.caller.key
+    }
+
+    /// Whether media may flow.
+    pub(super) fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
+    /// Where it is, as far as it is known.
+    pub(super) fn place(&self) -> SocketAddr {
+        self.addresses.last().map_or(SocketAddr::new(self.caller.address, 0), |(_, address)| *address)
+    }
+
+    /// It has proven to be at `address`. False when that is news.
+    pub(super) fn hear(&mut self, from: (Transport, SocketAddr), local: Option<IpAddr>, now: Instant) -> bool {
+        self.heard = now;
+        self.local = local.or(self.local);
+        if self.addresses.contains(&from) {
+            return true;
+        }
+        if self.addresses.len() < ADDRESSES_MAX {
+            self.addresses.push(from);
+            return false;
+        }
+        true
+    }
+
+    /// Sends and takes what the session has.
+    pub(super) fn turn(&mut self, outbox: &mut Outbox, limits: &Limits, now: Instant) -> Turn {
+        let mut turn = Turn::default();
+        if let Err(error) = self.drain(outbox, now, &mut turn) {
+            turn.end = Some(error.into());
+        }
+        if turn.end.is_none() {
+            turn.end = self.overdue(limits, now);
+        }
+        turn
+    }
+
+    fn drain(&mut self, outbox: &mut Outbox, now: Instant, turn: &mut Turn) -> Result<(), WebRtcError> {
+        loop {
+            match self.session.poll()? {
+                Output::Timeout(at) => {
+                    self.wants_turn_at = at;
+                    break;
+                }
+                Output::Transmit(transmit) => outbox.push(transmit, self.local),
+                Output::Event(event) => self.take(event, now, turn),
+            }
+        }
+        if let Purpose::Publish(to_bus) = &mut self.purpose {
+            to_bus.handle_timeout(now);
+            if let Some(reason) = to_bus.ended() {
+                turn.end = Some(End::Stream(reason));
+            }
+            let wishes = to_bus.take_key_frame_wishes(now);
+            if !wishes.is_empty() {
+                wishes.into_iter().try_for_each(|track| self.session.request_key_frame(track))?;
+                self.session.handle_timeout(now)?;
+                return self.drain(outbox, now, turn);
+            }
+        }
+        if self.session.is_over() {
+            turn.end.get_or_insert(End::Closed);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event, now: Instant, turn: &mut Turn) {
+        match (event, &mut self.purpose) {
+            (Event::Connected, _) => {
+                self.is_connected = true;
+                self.place.connect();
+                turn.connected = true;
+            }
+            (Event::Packet(packet), Purpose::Publish(to_bus)) => to_bus.packet(packet, now),
+            (Event::KeyFrameWanted, Purpose::Play(_)) => turn.wants_key = true,
+            (Event::Closed, _) => turn.end = Some(End::Closed),
+            _ => {}
+        }
+    }
+
+    fn overdue(&self, limits: &Limits, now: Instant) -> Option<End> {
+        if let Purpose::Play(playing) = &self.purpose
+            && playing.viewer.as_ref().is_some_and(Viewer::is_kicked)
+        {
+            return Some(End::Kicked);
+        }
+        if !self.is_connected {
+            return (now.saturating_duration_since(self.begun) >= limits.connect_time).then_some(End::NeverConnected);
+        }
+        (now.saturating_duration_since(self.heard) >= limits.silence).then_some(End::Silent)
+    }
+
+    /// When it should be looked at next.
+    pub(super) fn next_turn(&self, now: Instant) -> Instant {
+        let mut at = self.wants_turn_at;
+        if let Purpose::Publish(to_bus) = &self.purpose
+            && let Some(due) = to_bus.due()
+        {
+            at = at.min(due);
+        }
+        // At least once a second, for what has a deadline, and never at once again: a session that asks for that would turn for ever.
+        at.clamp(now + std::time::Duration::from_millis(1), now + std::time::Duration::from_secs(1))
+    }
+
+    /// Puts what a viewer has not been sent into its session.
+    pub(super) fn pump(&mut self, feed: &Feed, now: Instant) -> Result<Option<Pumped>, WebRtcError> {
+        let Purpose::Play(playing) = &mut self.purpose else { return Ok(None) };
+        let Some(viewer) = &mut playing.viewer else { return Ok(None) };
+        let pumped = viewer.pump(feed, &mut self.session, now)?;
+        self.session.handle_timeout(now)?;
+        Ok(Some(pumped))
+    }
+}

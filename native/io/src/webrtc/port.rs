@@ -1,0 +1,527 @@
+//! The task that owns the port: datagrams in and out, timers, streams.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::pending,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use arcly_bus::{Log, Publisher, StreamKey};
+use arcly_codec::Codec;
+use arcly_wire::webrtc::{
+    Answer, Fragment, Limits, Session, Transport,
+    demux::{Datagram, classify},
+};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::sleep_until,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    OpenError, WebRtcOptions,
+    door::Place,
+    from_bus::{Feed, PACE, Pumped, Viewer},
+    peer::{End, Outbox, Peer, Playing, Purpose, Turn},
+    tcp::TcpEvent,
+    to_bus::ToBus,
+    transport::Caller as Who,
+};
+use crate::{
+    Inbox,
+    egress::{List, Watcher},
+    udp::UdpSocket,
+};
+
+/// What the host wants.
+pub(super) enum Command {
+    Open(Box<Opening>),
+    Trickle {
+        id: String,
+        fragment: Fragment,
+        /// The ICE session that is meant.
+        ice: Option<String>,
+        reply: oneshot::Sender<Result<Option<Answer>, OpenError>>,
+    },
+    Close { id: String, reply: oneshot::Sender<bool> },
+}
+
+/// A session that begins.
+pub(super) struct Opening {
+    pub(super) id: String,
+    pub(super) user_name: String,
+    pub(super) session: Box<Session>,
+    pub(super) place: Place,
+    pub(super) caller: Who,
+    pub(super) role: Role,
+}
+
+/// What it is for.
+pub(super) enum Role {
+    Publish { publisher: Publisher },
+    Play { log: Arc<Log>, sound: Option<Arc<Log>>, codecs: [Option<Codec>; 2] },
+}
+
+/// Logs by their addresses: the feed holds them, so no others can have the same.
+pub(super) type FeedKey = (usize, usize);
+
+type PeerNumber = u64;
+
+/// What another thread calls the port for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// A stream has more.
+    Feed(FeedKey),
+    /// Somebody asks for a key frame, or has ended the stream.
+    Publisher(PeerNumber),
+}
+
+/// What the port was called for.
+#[derive(Default)]
+struct Calls {
+    waiting: Mutex<Vec<Call>>,
+    bell: Notify,
+}
+
+impl Calls {
+    fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Caller {
+    calls: Arc<Calls>,
+    call: Call,
+}
+
+impl Wake for Caller {
+    fn wake(self: Arc<Self>) {
+        let mut waiting = self.calls.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each stream and each session is in it once, so it is bounded by them.
+        if !waiting.contains(&self.call) {
+            waiting.push(self.call);
+        }
+        drop(waiting);
+        self.calls.bell.notify_one();
+    }
+}
+
+/// A stream and who watches it.
+struct Feeding {
+    key: StreamKey,
+    feed: Feed,
+    viewers: Vec<PeerNumber>,
+    /// Somebody is to be sent more then.
+    pace_at: Option<Instant>,
+}
+
+/// All sessions of one port.
+pub(super) struct Port {
+    socket: UdpSocket,
+    outbox: Outbox,
+    limits: Limits,
+    key_frame_interval: Duration,
+    viewers: Arc<List>,
+    inbox: Arc<Inbox>,
+    commands: mpsc::Receiver<Command>,
+    tcp: mpsc::Receiver<TcpEvent>,
+    calls: Arc<Calls>,
+    peers: HashMap<PeerNumber, Peer>,
+    last: PeerNumber,
+    by_id: HashMap<String, PeerNumber>,
+    by_name: HashMap<String, PeerNumber>,
+    by_address: HashMap<(Transport, SocketAddr), PeerNumber>,
+    feeds: HashMap<FeedKey, Feeding>,
+    timers: BTreeSet<(Instant, PeerNumber)>,
+}
+
+/// Viewers at a time in the list; sessions are bounded elsewhere.
+const VIEWERS_MAX: usize = usize::MAX;
+
+impl Port {
+    pub(super) fn new(
+        socket: UdpSocket,
+        options: &WebRtcOptions,
+        viewers: Arc<List>,
+        inbox: Arc<Inbox>,
+        commands: mpsc::Receiver<Command>,
+        tcp: mpsc::Receiver<TcpEvent>,
+    ) -> Self {
+        Self {
+            socket,
+            outbox: Outbox::new(),
+            limits: options.limits,
+            key_frame_interval: options.key_frame_interval,
+            viewers,
+            inbox,
+            commands,
+            tcp,
+            calls: Arc::default(),
+            peers: HashMap::new(),
+            last: 0,
+            by_id: HashMap::new(),
+            by_name: HashMap::new(),
+            by_address: HashMap::new(),
+            feeds: HashMap::new(),
+            timers: BTreeSet::new(),
+        }
+    }
+
+    /// Until it is told to stop, or nobody holds its other end.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut inbound = self.socket.inbound();
+        let calls = self.calls.clone();
+        loop {
+            let _ = self.socket.try_flush(&mut self.outbox.udp);
+            let wake_at = self.wake_at();
+            tokio::select! {
+                received = self.socket.receive(&mut inbound) => {
+                    if let Err(error) = received {
+                        self.inbox.warn(format!("the port of WebRTC fails: {error}"));
+                        break;
+                    }
+                    let now = Instant::now();
+                    for datagram in inbound.datagrams() {
+                        self.datagram(Transport::Udp, datagram.peer, datagram.local, datagram.bytes, now);
+                    }
+                }
+                // What the kernel has not taken yet.
+                sent = self.socket.flush(&mut self.outbox.udp), if !self.outbox.udp.is_empty() => {
+                    if let Err(error) = sent {
+                        self.inbox.warn(format!("the port of WebRTC fails: {error}"));
+                        break;
+                    }
+                }
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                event = next_of(&mut self.tcp) => self.tcp_event(event),
+                () = calls.bell.notified() => self.answer_calls(),
+                () = sleep_until(wake_at.into()) => {}
+                () = stop.cancelled() => break,
+            }
+            self.timers();
+        }
+        self.end_all().await;
+    }
+
+    fn wake_at(&self) -> Instant {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let paced = self.feeds.values().filter_map(|feeding| feeding.pace_at).min();
+        let never = Instant::now() + Duration::from_secs(3600);
+        [timer, paced].into_iter().flatten().min().unwrap_or(never)
+    }
+
+    /// Hands a datagram to whom it is for. Strangers are not answered.
+    fn datagram(
+        &mut self,
+        transport: Transport,
+        from: SocketAddr,
+        local: Option<IpAddr>,
+        bytes: &[u8],
+        now: Instant,
+    ) {
+        let number = match classify(bytes) {
+            Some(Datagram::Stun { ours: Some(name) }) => self.by_name.get(name),
+            Some(_) => self.by_address.get(&(transport, from)),
+            None => None,
+        };
+        let Some(number) = number.copied() else { return };
+        let Some(peer) = self.peers.get_mut(&number) else { return };
+        match peer.session.handle_datagram(now, transport, from, bytes) {
+            Ok(true) => {
+                if !peer.hear((transport, from), local, now) {
+                    self.by_address.insert((transport, from), number);
+                }
+                self.turn(number, now);
+            }
+            Ok(false) => {}
+            Err(error) => self.end(number, &error.into(), now),
+        }
+    }
+
+    fn tcp_event(&mut self, event: TcpEvent) {
+        match event {
+            TcpEvent::Opened(from, connection) => drop(self.outbox.tcp.insert(from, connection)),
+            TcpEvent::Datagram(from, bytes) => self.datagram(Transport::Tcp, from, None, &bytes, Instant::now()),
+            TcpEvent::Closed(from) => {
+                self.outbox.tcp.remove(&from);
+                self.by_address.remove(&(Transport::Tcp, from));
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::Open(opening) => self.open(*opening, now),
+            Command::Trickle { id, fragment, ice, reply } => {
+                drop(reply.send(self.trickle(&id, &fragment, ice.as_deref(), now)));
+            }
+            Command::Close { id, reply } => {
+                let number = self.by_id.get(&id).copied();
+                if let Some(number) = number {
+                    self.end(number, &End::Closed, now);
+                }
+                let _ = reply.send(number.is_some());
+            }
+        }
+    }
+
+    fn open(&mut self, opening: Opening, now: Instant) {
+        let Opening { id, user_name, session, place, caller, role } = opening;
+        self.last += 1;
+        let number = self.last;
+        let purpose = match role {
+            Role::Publish { publisher } => {
+                publisher.wake_on_request(self.waker(Call::Publisher(number)));
+                Purpose::Publish(Box::new(ToBus::new(publisher)))
+            }
+            Role::Play { log, sound, codecs } => {
+                let feed = self.feed(&caller.key, &log, sound.as_ref(), number, now);
+                Purpose::Play(Box::new(Playing { feed, log, codecs, viewer: None }))
+            }
+        };
+        self.by_id.insert(id.clone(), number);
+        self.by_name.insert(user_name.clone(), number);
+        self.peers.insert(number, Peer::new(id, session, purpose, caller, place, user_name, now));
+        self.timers.insert((now, number));
+        self.turn(number, now);
+    }
+
+    /// The packets of a stream, from before its first viewer is connected: the GOP is there when it is.
+    fn feed(
+        &mut self,
+        stream: &StreamKey,
+        log: &Arc<Log>,
+        sound: Option<&Arc<Log>>,
+        viewer: PeerNumber,
+        now: Instant,
+    ) -> FeedKey {
+        let address = |log: &Arc<Log>| Arc::as_ptr(log) as usize;
+        let key = (address(log), sound.map_or(0, address));
+        let waker = self.waker(Call::Feed(key));
+        let interval = self.key_frame_interval;
+        let feeding = self.feeds.entry(key).or_insert_with(|| {
+            let feed = Feed::new(log, sound, &waker, interval);
+            Feeding { key: stream.clone(), feed, viewers: Vec::new(), pace_at: None }
+        });
+        feeding.viewers.push(viewer);
+        self.pass(key, now);
+        key
+    }
+
+    fn waker(&self, call: Call) -> Waker {
+        Waker::from(Arc::new(Caller { calls: self.calls.clone(), call }))
+    }
+
+    fn trickle(
+        &mut self,
+        id: &str,
+        fragment: &Fragment,
+        ice: Option<&str>,
+        now: Instant,
+    ) -> Result<Option<Answer>, OpenError> {
+        let number = *self.by_id.get(id).ok_or(OpenError::NotFound)?;
+        let peer = self.peers.get_mut(&number).ok_or(OpenError::NotFound)?;
+        if ice.is_some_and(|ice| peer.user_names.last().is_none_or(|current| current != ice)) {
+            return Err(OpenError::OtherIce);
+        }
+        let answer = peer.session.trickle(fragment)?;
+        if let Some(answer) = &answer {
+            peer.user_names.push(answer.user_name.clone());
+            self.by_name.insert(answer.user_name.clone(), number);
+        }
+        self.turn(number, now);
+        Ok(answer)
+    }
+
+    fn answer_calls(&mut self) {
+        let now = Instant::now();
+        for call in self.calls.take() {
+            match call {
+                Call::Feed(key) => self.pass(key, now),
+                Call::Publisher(number) => self.turn(number, now),
+            }
+        }
+    }
+
+    /// Whatever is due.
+    fn timers(&mut self) {
+        let now = Instant::now();
+        while let Some((at, number)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, number));
+            let Some(peer) = self.peers.get_mut(&number) else { continue };
+            match peer.session.handle_timeout(now) {
+                Ok(()) => self.turn(number, now),
+                Err(error) => self.end(number, &error.into(), now),
+            }
+        }
+        let is_paced = |feeding: &Feeding| feeding.pace_at.is_some_and(|at| at <= now);
+        let paced: Vec<_> = self.feeds.iter().filter(|(_, feeding)| is_paced(feeding)).map(|(key, _)| *key).collect();
+        paced.into_iter().for_each(|key| self.pass(key, now));
+    }
+
+    /// Cuts what a stream has, and sends each viewer what it has not been sent.
+    fn pass(&mut self, key: FeedKey, now: Instant) {
+        let Some(mut feeding) = self.feeds.remove(&key) else { return };
+        feeding.pace_at = None;
+        loop {
+            feeding.feed.read(now);
+            if feeding.feed.is_over() || !feeding.feed.arm() {
+                break;
+            }
+        }
+        for note in feeding.feed.take_notes() {
+            self.inbox.warn(format!("{}: {note}", feeding.key));
+        }
+        let is_over = feeding.feed.is_over();
+        let viewers = feeding.viewers.clone();
+        self.feeds.insert(key, feeding);
+        for viewer in viewers {
+            if is_over {
+                self.end(viewer, &End::Stream("the stream has ended"), now);
+            } else {
+                self.pump(viewer, now);
+            }
+        }
+    }
+
+    /// Sends one viewer what it has not been sent.
+    fn pump(&mut self, number: PeerNumber, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&number).filter(|peer| peer.is_connected()) else { return };
+        let Purpose::Play(playing) = &peer.purpose else { return };
+        let Some(feeding) = self.feeds.get_mut(&playing.feed) else { return };
+        match peer.pump(&feeding.feed, now) {
+            Ok(Some(Pumped::More)) => feeding.pace_at = Some(now + PACE),
+            Ok(Some(Pumped::WaitsForKey)) => feeding.feed.request_key_frame(now),
+            Ok(Some(Pumped::OtherCodec)) => {
+                return self.end(number, &End::Stream("the stream goes on in another codec"), now);
+            }
+            Ok(_) => {}
+            Err(error) => return self.end(number, &error.into(), now),
+        }
+        self.turn(number, now);
+    }
+
+    /// Looks at a session.
+    fn turn(&mut self, number: PeerNumber, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&number) else { return };
+        let Turn { connected, wants_key, end } = peer.turn(&mut self.outbox, &self.limits, now);
+        let (due, next) = (peer.due, peer.next_turn(now));
+        if due != next {
+            peer.due = next;
+            self.timers.remove(&(due, number));
+        }
+        self.timers.insert((next, number));
+        if let Purpose::Publish(to_bus) = &mut peer.purpose {
+            for problem in to_bus.take_problems() {
+                self.inbox.warn(format!("{} ({}): {problem}", peer.caller.key, peer.caller.address));
+            }
+        }
+        if let Some(end) = end {
+            return self.end(number, &end, now);
+        }
+        if wants_key {
+            self.request_key_frame(number, now);
+        }
+        if connected {
+            self.connected(number, now);
+        }
+    }
+
+    fn request_key_frame(&mut self, number: PeerNumber, now: Instant) {
+        let Some(Purpose::Play(playing)) = self.peers.get(&number).map(|peer| &peer.purpose) else { return };
+        if let Some(feeding) = self.feeds.get_mut(&playing.feed) {
+            feeding.feed.request_key_frame(now);
+        }
+    }
+
+    /// A viewer is sent what there is, at once.
+    fn connected(&mut self, number: PeerNumber, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&number) else { return };
+        let (place, agent, key) = (peer.place(), peer.caller.agent.clone(), peer.caller.key.clone());
+        match &mut peer.purpose {
+            Purpose::Play(playing) => {
+                let watcher = Watcher { key, protocol: "webrtc", peer: place, agent };
+                let Some(entry) = self.viewers.enter(watcher, VIEWERS_MAX) else { return };
+                playing.viewer = Some(Viewer::new(entry, playing.log.viewer("webrtc"), playing.codecs));
+                self.pump(number, now);
+            }
+            Purpose::Publish(to_bus) => {
+                to_bus.connected(now);
+                self.inbox.tell(format!("{place} publishes {key}"));
+                self.turn(number, now);
+            }
+        }
+    }
+
+    /// Says goodbye to a peer and forgets it.
+    fn end(&mut self, number: PeerNumber, end: &End, now: Instant) {
+        let Some(mut peer) = self.peers.remove(&number) else { return };
+        self.timers.remove(&(peer.due, number));
+        self.by_id.remove(&peer.id);
+        for name in &peer.user_names {
+            self.by_name.remove(name);
+        }
+        for address in &peer.addresses {
+            if self.by_address.get(address) == Some(&number) {
+                self.by_address.remove(address);
+            }
+            if address.0 == Transport::Tcp {
+                self.outbox.tcp.remove(&address.1);
+            }
+        }
+        peer.session.close();
+        let _ = peer.turn(&mut self.outbox, &self.limits, now);
+        self.tell_of(&peer, end);
+        match peer.purpose {
+            Purpose::Publish(to_bus) => to_bus.end(end.reason()),
+            Purpose::Play(playing) => self.leave(playing.feed, number),
+        }
+    }
+
+    fn leave(&mut self, key: FeedKey, number: PeerNumber) {
+        if let Some(feeding) = self.feeds.get_mut(&key) {
+            feeding.viewers.retain(|viewer| *viewer != number);
+            if feeding.viewers.is_empty() {
+                self.feeds.remove(&key);
+            }
+        }
+    }
+
+    fn tell_of(&self, peer: &Peer, end: &End) {
+        let (key, place) = (peer.key(), peer.place());
+        match end {
+            End::NeverConnected => self.inbox.warn(format!(
+                "{key}: {place} had its offer answered and did not connect within {} s: is UDP port {} open, and was it told the right \
+                 address?",
+                self.limits.connect_time.as_secs(),
+                self.socket.addr().port()
+            )),
+            End::Silent => self.inbox.warn(format!("{key}: {place} is not heard any more")),
+            End::Failed(text) => self.inbox.warn(format!("{key}: {place} was disconnected: {text}")),
+            End::Bug(text) => self.inbox.report_bug(format!("{key}: {place} was disconnected: {text}; please report it")),
+            End::Closed | End::Kicked | End::Stream(_) => {}
+        }
+    }
+
+    async fn end_all(&mut self) {
+        let now = Instant::now();
+        let numbers: Vec<_> = self.peers.keys().copied().collect();
+        numbers.into_iter().for_each(|number| self.end(number, &End::Stream("the server is shutting down"), now));
+        let _ = self.socket.flush(&mut self.outbox.udp).await;
+    }
+}
+
+/// What comes by TCP; never, when nothing can.
+async fn next_of(events: &mut mpsc::Receiver<TcpEvent>) -> TcpEvent {
+    match events.recv().await {
+        Some(event) => event,
+        None => pending().await,
+    }
+}

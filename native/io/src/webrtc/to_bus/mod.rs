@@ -1,0 +1,198 @@
+//! Packets of a publisher to frames of the bus: put into order, put together, put onto one clock.
+
+mod lineup;
+mod start;
+mod track;
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use arcly_bus::{BusError, Publisher, Track, TrackId};
+use arcly_codec::MediaKind;
+use arcly_wire::webrtc::{ArrivedPacket, TrackKey};
+
+use self::{start::Start, track::Incoming};
+
+/// The least time between two requests for a key frame: a publisher needs a round trip and an encoder to answer one.
+const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Encodings that one publisher may send, of pictures and of sound.
+const TRACKS_MAX: usize = 8;
+
+/// What a publisher is told whose stream was ended by somebody else.
+const ENDED_HERE: &str = "the stream was ended by the server";
+
+/// What is kept of the different problems of a publish, so that each is told once.
+const PROBLEMS_MAX: usize = 8;
+
+pub(super) struct ToBus {
+    publisher: Publisher,
+    tracks: Vec<Incoming>,
+    start: Start,
+    /// When media could flow for the first time: times of the stream begin there.
+    connected: Option<Instant>,
+    asked_at: Option<Instant>,
+    /// Somebody asked while nobody could be asked.
+    wants_key: bool,
+    ended: Option<&'static str>,
+    said: HashSet<String>,
+    problems: Vec<String>,
+}
+
+impl ToBus {
+    pub(super) fn new(publisher: Publisher) -> Self {
+        Self {
+            publisher,
+            tracks: Vec::new(),
+            start: Start::default(),
+            connected: None,
+            asked_at: None,
+            wants_key: false,
+            ended: None,
+            said: HashSet::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Media may come from now on.
+    pub(super) fn connected(&mut self, now: Instant) {
+        self.connected.get_or_insert(now);
+    }
+
+    /// Takes a packet.
+    pub(super) fn packet(&mut self, packet: ArrivedPacket, now: Instant) {
+        let Some(index) = self.track_of(&packet, now) else { return };
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        if let Err(error) = track.push(packet, now) {
+            self.say(format!("{error}: it is left out"));
+        }
+        self.publish(now);
+    }
+
+    /// The track of a packet: by its encoding, and by its codec, which a publisher may change.
+    fn track_of(&mut self, packet: &ArrivedPacket, now: Instant) -> Option<usize> {
+        if let Some(index) = self.tracks.iter().position(|track| track.key == packet.track) {
+            let is_same = self.tracks.get(index)?.codec == packet.codec;
+            if !is_same {
+                let renewed = Incoming::new(packet, self.begun(now), now).ok()?;
+                *self.tracks.get_mut(index)? = renewed;
+            }
+            return Some(index);
+        }
+        // Renditions of simulcast would be streams of their own; the first one to come is this stream.
+        let is_other_rendition = |track: &Incoming| track.kind() == packet.codec.kind() && packet.track.rid().is_some();
+        if self.tracks.len() >= TRACKS_MAX || self.tracks.iter().any(is_other_rendition) {
+            return None;
+        }
+        match Incoming::new(packet, self.begun(now), now) {
+            Ok(track) => self.tracks.push(track),
+            Err(error) => {
+                self.say(format!("{} cannot be taken: {error}", packet.codec.name()));
+                return None;
+            }
+        }
+        Some(self.tracks.len() - 1)
+    }
+
+    fn begun(&self, now: Instant) -> Instant {
+        self.connected.unwrap_or(now)
+    }
+
+    /// Publishes what is whole.
+    fn publish(&mut self, now: Instant) {
+        self.align();
+        let mut changed = false;
+        let mut frames = Vec::new();
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            changed |= track.take_units(TrackId(index as u8), now, &mut frames);
+        }
+        self.wants_key |= self.tracks.iter().any(|track| track.waits_for_key());
+        if changed {
+            self.start.set_tracks(self.bus_tracks());
+        }
+        // Sound and pictures of one stream: more are not told apart when a connection begins.
+        let known = |kind| self.tracks.iter().any(|track| track.kind() == kind && track.config().is_some());
+        let is_whole = known(MediaKind::Video) && known(MediaKind::Audio);
+        frames.into_iter().for_each(|frame| self.start.push(frame, now));
+        self.start.open(is_whole, now);
+        self.release();
+    }
+
+    fn release(&mut self) {
+        while let Some(tracks) = self.start.take_tracks() {
+            self.note(|publisher| publisher.set_tracks(tracks));
+        }
+        while let Some(frame) = self.start.take_frame() {
+            self.note(|publisher| publisher.publish(frame));
+        }
+    }
+
+    fn note(&mut self, publish: impl FnOnce(&mut Publisher) -> Result<(), BusError>) {
+        match publish(&mut self.publisher) {
+            Ok(()) => {}
+            Err(BusError::Closed) => self.ended = Some(ENDED_HERE),
+            Err(error) => self.say(error.to_string()),
+        }
+    }
+
+    fn bus_tracks(&self) -> Vec<Track> {
+        let track = |(index, track): (usize, &Incoming)| Some(Track::new(TrackId(index as u8), track.config()?.clone()));
+        self.tracks.iter().enumerate().filter_map(track).collect()
+    }
+
+    /// Puts all tracks onto the clock of the first one that has told its own (RFC 3550 §6.4.1).
+    fn align(&mut self) {
+        let Some(reference) = self.tracks.iter().find_map(Incoming::wall_at_zero) else { return };
+        self.tracks.iter_mut().for_each(|track| track.align(reference));
+    }
+
+    /// The encodings of which a key frame is needed, when it is time to ask.
+    pub(super) fn take_key_frame_wishes(&mut self, now: Instant) -> Vec<TrackKey> {
+        self.wants_key |= self.publisher.take_keyframe_request();
+        let may_ask = self.asked_at.is_none_or(|asked| now.saturating_duration_since(asked) >= KEY_FRAME_INTERVAL);
+        if !self.wants_key || !may_ask || self.connected.is_none() {
+            return Vec::new();
+        }
+        (self.asked_at, self.wants_key) = (Some(now), false);
+        self.tracks.iter().filter(|track| track.kind() == MediaKind::Video).map(|track| track.key).collect()
+    }
+
+    /// When something is due though nothing comes: a hole is given up, or the beginning is not waited for any longer.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.tracks.iter().filter_map(Incoming::due).chain(self.start.due()).min()
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.due().is_some_and(|due| due <= now) {
+            self.tracks.iter_mut().for_each(|track| track.handle_timeout(now));
+            self.publish(now);
+        }
+    }
+
+    /// Why the publish is to end, when somebody else has ended its stream.
+    pub(super) fn ended(&self) -> Option<&'static str> {
+        self.ended.or(self.publisher.log().is_closed().then_some(ENDED_HERE))
+    }
+
+    /// Problems that were not told yet.
+    pub(super) fn take_problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
+    }
+
+    /// Ends the stream.
+    pub(super) fn end(mut self, reason: String) {
+        // What waited for a second track that never came.
+        self.start.give_up();
+        self.release();
+        self.publisher.end(reason);
+    }
+
+    fn say(&mut self, problem: String) {
+        if self.said.len() < PROBLEMS_MAX && self.said.insert(problem.clone()) {
+            self.problems.push(problem);
+        }
+    }
+}

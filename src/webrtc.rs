@@ -1,0 +1,183 @@
+//! `WebRtcTransport`, and the answers to what is asked of its sessions.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
+
+use arcly_io::webrtc::{Answer, Caller, Limits, OpenError, WebRtcError, WebRtcOptions};
+use pyo3::prelude::*;
+
+use crate::{
+    egress::{ViewerTuple, viewer},
+    engine::Engine,
+    error::{ClosedError, LimitExceededError, MalformedError, NotFoundError, StreamError, UnsupportedError, from_listen, misuse},
+    hub::WakeToken,
+    inbox::Inbox,
+    lock,
+    rtmp::{parse_addr, seconds},
+    session::PublishSession,
+    stream::StreamHandle,
+};
+
+/// Name of the session, answer, name of the ICE session, notes.
+type OpenedTuple = (String, String, String, Vec<String>);
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct WebRtcTransport {
+    transport: Arc<arcly_io::webrtc::WebRtcTransport>,
+    runtime: arcly_io::Handle,
+}
+
+#[pymethods]
+impl WebRtcTransport {
+    #[new]
+    #[pyo3(signature = (engine, inbox, addr, *, hosts, sessions_max, connect_timeout_s, silence_timeout_s, tcp))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
+    fn new(
+        engine: &Engine,
+        inbox: &Inbox,
+        addr: &str,
+        hosts: Vec<String>,
+        sessions_max: usize,
+        connect_timeout_s: f64,
+        silence_timeout_s: f64,
+        tcp: bool,
+    ) -> PyResult<Self> {
+        let runtime = engine.runtime_handle()?;
+        let hosts = hosts.iter().map(|host| parse_ip(host)).collect::<PyResult<_>>()?;
+        let (connect_time, silence) = (seconds(connect_timeout_s)?, seconds(silence_timeout_s)?);
+        let mut options = WebRtcOptions { hosts, sessions_max, ..WebRtcOptions::default() };
+        options.limits = Limits { connect_time, silence, ..options.limits };
+        if !tcp {
+            options.tcp_connections_max = 0;
+        }
+        let transport = arcly_io::webrtc::WebRtcTransport::bind(&runtime, parse_addr(addr)?, options, inbox.0.clone());
+        Ok(Self { transport: Arc::new(transport.map_err(from_listen)?), runtime })
+    }
+
+    #[getter]
+    fn addr(&self) -> (String, u16) {
+        (self.transport.addr().ip().to_string(), self.transport.addr().port())
+    }
+
+    #[getter]
+    fn sessions(&self) -> usize {
+        self.transport.sessions()
+    }
+
+    fn viewers(&self) -> Vec<ViewerTuple> {
+        self.transport.viewers().into_iter().map(viewer).collect()
+    }
+
+    fn kick(&self, viewer: u64) -> bool {
+        self.transport.kick(viewer)
+    }
+
+    fn publish(
+        &self,
+        py: Python<'_>,
+        session: &PublishSession,
+        offer: &str,
+        address: &str,
+        agent: String,
+    ) -> PyResult<OpenedTuple> {
+        let caller = Caller { key: session.stream_key(), address: parse_ip(address)?, agent };
+        let prepared = py.detach(|| self.transport.prepare_publish(offer, caller)).map_err(from_open)?;
+        // Taken only now: what cannot be answered leaves the session to its owner.
+        let publisher = session.take()?;
+        let answer = prepared.answer().clone();
+        Ok(opened(prepared.publish(publisher).map_err(from_open)?, answer))
+    }
+
+    #[pyo3(signature = (stream, offer, address, agent, *, sound=None))]
+    fn play(
+        &self,
+        py: Python<'_>,
+        stream: &StreamHandle,
+        offer: &str,
+        address: &str,
+        agent: String,
+        sound: Option<&StreamHandle>,
+    ) -> PyResult<OpenedTuple> {
+        let caller = Caller { key: stream.0.key().clone(), address: parse_ip(address)?, agent };
+        let (log, sound) = (stream.0.log(), sound.map(|sound| sound.0.log()));
+        let (id, answer) = py.detach(|| self.transport.play(offer, log, sound, caller)).map_err(from_open)?;
+        Ok(opened(id, answer))
+    }
+
+    fn trickle(&self, id: String, fragment: String, ice: Option<String>, done: &WakeToken) -> WebRtcReply {
+        let transport = self.transport.clone();
+        self.ask(done, async move {
+            let answer = transport.trickle(&id, &fragment, ice).await?;
+            Ok(answer.map(|answer| (answer.sdp, answer.user_name)))
+        })
+    }
+
+    fn close(&self, id: String, done: &WakeToken) -> WebRtcReply {
+        let transport = self.transport.clone();
+        self.ask(done, async move {
+            let found = transport.close(&id).await?;
+            if found { Ok(None) } else { Err(OpenError::NotFound) }
+        })
+    }
+
+    fn stop(&self, done: &WakeToken) {
+        let (transport, done) = (self.transport.clone(), done.waker());
+        self.runtime.spawn(async move {
+            transport.stop().await;
+            done.wake();
+        });
+    }
+}
+
+impl WebRtcTransport {
+    fn ask(&self, done: &WakeToken, asking: impl Future<Output = Told> + Send + 'static) -> WebRtcReply {
+        let (told, done) = (Arc::new(Mutex::new(None)), done.waker());
+        let reply = WebRtcReply { told: told.clone() };
+        self.runtime.spawn(async move {
+            let answer = asking.await;
+            *lock(&told) = Some(answer);
+            done.wake();
+        });
+        reply
+    }
+}
+
+/// A fragment and the name of the ICE session, when there is one.
+type Told = Result<Option<(String, String)>, OpenError>;
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct WebRtcReply {
+    told: Arc<Mutex<Option<Told>>>,
+}
+
+#[pymethods]
+impl WebRtcReply {
+    fn take(&self) -> PyResult<Option<(String, String)>> {
+        lock(&self.told).take().unwrap_or(Err(OpenError::Stopped)).map_err(from_open)
+    }
+}
+
+fn opened(id: String, answer: Answer) -> OpenedTuple {
+    (id, answer.sdp, answer.user_name, answer.notes)
+}
+
+fn parse_ip(text: &str) -> PyResult<IpAddr> {
+    text.parse().map(|ip: IpAddr| ip.to_canonical()).map_err(|_| misuse(format!("{text:?} is no IP address")))
+}
+
+fn from_open(error: OpenError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        OpenError::Offer(WebRtcError::Unsupported { .. }) | OpenError::NothingToPlay => UnsupportedError::new_err(text),
+        OpenError::Offer(WebRtcError::Bug(_)) => StreamError::new_err(text),
+        OpenError::Offer(_) => MalformedError::new_err(text),
+        OpenError::Full | OpenError::FullForAddress => LimitExceededError::new_err(text),
+        OpenError::NotFound => NotFoundError::new_err(text),
+        OpenError::OtherIce => misuse(text),
+        OpenError::Stopped => ClosedError::new_err(text),
+    }
+}
