@@ -11,7 +11,10 @@ use pyo3::prelude::*;
 use crate::{
     egress::{ViewerTuple, viewer},
     engine::Engine,
-    error::{ClosedError, LimitExceededError, MalformedError, NotFoundError, StreamError, UnsupportedError, from_listen, misuse},
+    error::{
+        ClosedError, LimitExceededError, MalformedError, NotFoundError, StreamError, UnsupportedError, from_listen,
+        misuse,
+    },
     hub::WakeToken,
     inbox::Inbox,
     lock,

@@ -46,7 +46,10 @@ pub(super) enum Command {
         ice: Option<String>,
         reply: oneshot::Sender<Result<Option<Answer>, OpenError>>,
     },
-    Close { id: String, reply: oneshot::Sender<bool> },
+    Close {
+        id: String,
+        reply: oneshot::Sender<bool>,
+    },
 }
 
 /// A session that begins.
@@ -217,14 +220,7 @@ impl Port {
     }
 
     /// Hands a datagram to whom it is for. Strangers are not answered.
-    fn datagram(
-        &mut self,
-        transport: Transport,
-        from: SocketAddr,
-        local: Option<IpAddr>,
-        bytes: &[u8],
-        now: Instant,
-    ) {
+    fn datagram(&mut self, transport: Transport, from: SocketAddr, local: Option<IpAddr>, bytes: &[u8], now: Instant) {
         let number = match classify(bytes) {
             Some(Datagram::Stun { ours: Some(name) }) => self.by_name.get(name),
             Some(_) => self.by_address.get(&(transport, from)),

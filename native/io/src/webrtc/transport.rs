@@ -303,7 +303,11 @@ fn reachable(local: SocketAddr, hosts: &[IpAddr]) -> Vec<SocketAddr> {
     addresses.dedup();
     if addresses.is_empty() {
         // Nobody said where we are: at least whoever sits at this machine finds us.
-        addresses.push(if local.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]) });
+        addresses.push(if local.is_ipv4() {
+            IpAddr::from([127, 0, 0, 1])
+        } else {
+            IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])
+        });
     }
     addresses.into_iter().map(|ip| SocketAddr::new(ip, local.port())).collect()
 }

@@ -18,9 +18,7 @@ const H264_FIRST_PT: u8 = 33;
 /// Whether RTP to a browser can carry what this configures: it may be decoded there or not.
 pub fn can_carry(config: &CodecConfig) -> bool {
     match config {
-        CodecConfig::G711A(pcm) | CodecConfig::G711U(pcm) => {
-            pcm.info.sample_rate_hz == 8000 && pcm.info.channels == 1
-        }
+        CodecConfig::G711A(pcm) | CodecConfig::G711U(pcm) => pcm.info.sample_rate_hz == 8000 && pcm.info.channels == 1,
         CodecConfig::Opus(opus) => opus.mapping_family == 0,
         config => to_rtc(config.codec()).is_some(),
     }
@@ -56,9 +54,7 @@ impl PlayedCodec {
                 // A browser decodes more than it offers: a wrong profile is tried where the right one is not there.
                 is_mode_1.then(|| if profile == self.profile { 255 } else { profile.min(254) })
             }
-            Codec::Vp9 => {
-                (spec.format.profile_id.unwrap_or(0) == u32::from(self.profile)).then_some(255)
-            }
+            Codec::Vp9 => (spec.format.profile_id.unwrap_or(0) == u32::from(self.profile)).then_some(255),
             _ => Some(255),
         }
     }
@@ -145,6 +141,7 @@ fn enable_h264(mut config: RtcConfig, offer: &Offer) -> RtcConfig {
 
 /// The names of codecs of one kind that are played, for a message to people.
 pub(crate) fn names(played: &[PlayedCodec], kind: MediaKind) -> String {
-    let names: Vec<_> = played.iter().filter(|played| played.codec.kind() == kind).map(|played| played.codec.name()).collect();
+    let names: Vec<_> =
+        played.iter().filter(|played| played.codec.kind() == kind).map(|played| played.codec.name()).collect();
     names.join(", ")
 }

@@ -48,6 +48,6 @@ pub use fragment::Fragment;
 pub use limits::Limits;
 pub use offer::Offer;
 pub use session::{
-    ArrivedPacket, Event, Lane, Output, OutgoingPacket, SenderClock, Session, TrackKey, Transmit, Transport,
+    ArrivedPacket, Event, Lane, OutgoingPacket, Output, SenderClock, Session, TrackKey, Transmit, Transport,
 };
 pub use settings::{Settings, token};

@@ -152,6 +152,9 @@ pub struct OutgoingPacket {
     pub wall: Instant,
 }
 
+/// A media section of an answer.
+type Section = (Mid, RtcKind);
+
 /// Where packets of one lane go.
 #[derive(Debug)]
 struct Sender {
@@ -235,7 +238,7 @@ impl Session {
         offer: Offer,
         way: Way,
         now: Instant,
-    ) -> Result<(Self, String, Vec<(Mid, RtcKind)>), WebRtcError> {
+    ) -> Result<(Self, String, Vec<Section>), WebRtcError> {
         let text = offer.text(way);
         let answered = guard("answering an offer", || {
             let parsed = SdpOffer::from_sdp_string(&text).map_err(|error| plain(&error.to_string()))?;
@@ -269,7 +272,7 @@ impl Session {
     }
 
     /// The sender of a lane: the first section that was agreed on for what is played of that kind.
-    fn sender(&mut self, lane: Lane, media: &[(Mid, RtcKind)], played: &[PlayedCodec]) -> Option<Sender> {
+    fn sender(&mut self, lane: Lane, media: &[Section], played: &[PlayedCodec]) -> Option<Sender> {
         let (kind, rtc_kind) = match lane {
             Lane::Video => (MediaKind::Video, RtcKind::Video),
             Lane::Audio => (MediaKind::Audio, RtcKind::Audio),
@@ -482,10 +485,8 @@ impl Session {
         let header = &packet.header;
         let params = self.rtc.codec_config().params().iter().find(|params| params.pt() == header.payload_type)?;
         let spec = params.spec();
-        let clock = packet.last_sender_info.map(|info| SenderClock {
-            wall: info.ntp_time,
-            timestamp: info.rtp_time.numer(),
-        });
+        let clock =
+            packet.last_sender_info.map(|info| SenderClock { wall: info.ntp_time, timestamp: info.rtp_time.numer() });
         let track = self.track_of(header.ssrc)?;
         Some(ArrivedPacket {
             track,
@@ -518,7 +519,7 @@ impl Session {
 }
 
 /// The media sections of an answer. (str0m tells of them too, but only once a connection is there.)
-fn sections(sdp: &str) -> Vec<(Mid, RtcKind)> {
+fn sections(sdp: &str) -> Vec<Section> {
     let (mut sections, mut kind) = (Vec::new(), None);
     for line in sdp.lines() {
         if let Some(section) = line.strip_prefix("m=") {

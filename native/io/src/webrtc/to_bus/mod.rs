@@ -138,7 +138,8 @@ impl ToBus {
     }
 
     fn bus_tracks(&self) -> Vec<Track> {
-        let track = |(index, track): (usize, &Incoming)| Some(Track::new(TrackId(index as u8), track.config()?.clone()));
+        let track =
+            |(index, track): (usize, &Incoming)| Some(Track::new(TrackId(index as u8), track.config()?.clone()));
         self.tracks.iter().enumerate().filter_map(track).collect()
     }
 
