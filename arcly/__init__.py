@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from arcly.origin import HttpOrigin
     from arcly.packagers.hls import HlsPackager
     from arcly.protocols.rtmp import RtmpHandler
-    from arcly.recording import Recorder
     from arcly.protocols.webrtc import WebRtcHandler
+    from arcly.recording import Recorder
     from arcly.sinks.file import FileSink
     from arcly.sinks.push import PushTarget
     from arcly.sources.file import FileSource

@@ -21,10 +21,10 @@ from arcly.engine import Engine
 from arcly.errors import MisuseError, StreamError
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
+from arcly.protocols.webrtc import WebRtcHandler
 from arcly.recording import Recorder
 from arcly.server.record_options import recorder_arguments
 from arcly.server.recordings import Recordings
-from arcly.protocols.webrtc import WebRtcHandler
 from arcly.server.status import status
 from arcly.server.viewers import Viewers
 from arcly.server.web import RESERVED_APPS, create_app
