@@ -1,7 +1,8 @@
 //! RTP (RFC 3550) and its payload formats: what RTSP, WebRTC and MPEG-TS over RTP share.
 //!
 //! ```text
-//! datagram ─▶ Packet ─▶ Reorder ─▶ Depacketizer ─▶ access units ─▶ bus
+//! datagram ─▶ Packet ─▶ Reorder ─▶ Depacketizer ─▶ access units ─▶ Sync, DecodingTimes ─▶ bus
+//!             └──────────── Receiver ───────────┘
 //! bus ─▶ Packetizer ─▶ payloads, made once ─▶ Header of each viewer ─▶ datagram
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! - `payload`: one file a payload format, both ways.
 //! - `receiver`: source, order and access units of one track in one.
 //! - `rtcp`, `reception`: reports and feedback; what a receiver counts for them.
+//! - `sync`: one timeline for the tracks of a session; `decoding`: decoding times, which RTP does not carry.
 //! - `format`: what a session description says of a format, and which codec configuration that is, both ways.
 //!
 //! No socket and no clock: the time is passed in where it is needed.
@@ -27,6 +29,7 @@
 //! | RFC 7587 Opus | done |
 
 mod counter;
+mod decoding;
 mod extension;
 mod format;
 mod limits;
@@ -36,8 +39,10 @@ mod receiver;
 mod reception;
 mod reorder;
 pub mod rtcp;
+mod sync;
 
 pub use counter::{Sequences, Timestamps};
+pub use decoding::DecodingTimes;
 pub use extension::Extensions;
 pub use format::{Encoding, Format, Parameters};
 pub use limits::Limits;
@@ -46,3 +51,4 @@ pub use payload::{AccessUnit, Depacketizer, Packetizer, Payload};
 pub use receiver::Receiver;
 pub use reception::Reception;
 pub use reorder::{Ordered, Reorder, ReorderCounts};
+pub use sync::{Placed, Sync, SyncTrack};

@@ -1,0 +1,124 @@
+//! Decoding times, which RTP does not carry: its timestamps are those at which pictures are shown (RFC 6184 §5.1), in the order in
+//! which they are decoded.
+//!
+//! When `depth` pictures may come in front of another in decoding order and after it in output order (`max_num_reorder_frames`),
+//! the decoding times are the presentation times in ascending order, `depth` pictures later: a picture is decoded at the time
+//! at which the one is shown that came `depth` pictures earlier. They never exceed the presentation time, and need no picture
+//! that has not come.
+
+/// What the standards allow at most (H.264 Annex A: `MaxDpbFrames`).
+const MAX_DEPTH: usize = 16;
+
+/// Gives pictures in decoding order their decoding times. Once for each stream, on the way in.
+#[derive(Debug, Clone)]
+pub struct DecodingTimes {
+    depth: usize,
+    /// Ticks from picture to picture, for the first ones.
+    picture_ticks: i64,
+    /// The greatest presentation times, `depth` and one, ascending; the first is the decoding time that was given last.
+    window: Vec<i64>,
+    last: Option<i64>,
+}
+
+impl DecodingTimes {
+    /// For a stream that says how many pictures are reordered at most (`VideoInfo::max_reorder_frames`), and how many ticks one
+    /// is from the next. A stream that does not say it is taken for one without reordering until a picture shows that it is
+    /// not.
+    pub fn new(max_reorder_frames: Option<u8>, picture_ticks: u32) -> Self {
+        let depth = usize::from(max_reorder_frames.unwrap_or(0)).min(MAX_DEPTH);
+        Self { depth, picture_ticks: i64::from(picture_ticks.max(1)), window: Vec::new(), last: None }
+    }
+
+    /// Another configuration, or a break of the timeline: what follows has nothing to do with the pictures in front.
+    pub fn restart(&mut self) {
+        self.window.clear();
+        self.last = None;
+    }
+
+    /// The presentation time and the decoding time of the next picture, which is shown at `pts`. Decoding times strictly
+    /// increase. A picture that comes too late to be shown at its time, which only a stream without a true depth has, is shown
+    /// when it is decoded.
+    pub fn stamp(&mut self, pts: i64) -> (i64, i64) {
+        if self.window.is_empty() {
+            let early = (1..=self.depth as i64).rev().map(|pictures| pts.saturating_sub(pictures * self.picture_ticks));
+            self.window.extend(early);
+        } else if self.window.len() > self.depth {
+            self.window.remove(0);
+        }
+        let place = self.window.partition_point(|&known| known <= pts);
+        self.window.insert(place, pts);
+        let least = self.last.map_or(i64::MIN, |last| last.saturating_add(1));
+        let dts = self.window.first().map_or(pts, |&first| first.max(least));
+        self.last = Some(dts);
+        if dts > pts && self.depth < MAX_DEPTH {
+            // One more than was known: the window does not move with the next picture.
+            self.depth += 1;
+        }
+        (pts.max(dts), dts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Display numbers in decoding order: B-pyramids of x264 with `bframes=3:b-pyramid=normal`, open GOP.
+    const PYRAMID: [i64; 13] = [0, 4, 2, 1, 3, 8, 6, 5, 7, 12, 10, 9, 11];
+
+    fn stamp(depth: Option<u8>, order: &[i64]) -> Vec<(i64, i64)> {
+        let mut times = DecodingTimes::new(depth, 3_000);
+        order.iter().map(|number| times.stamp(number * 3_000)).collect()
+    }
+
+    fn check(stamped: &[(i64, i64)]) {
+        assert!(stamped.windows(2).all(|pair| pair[0].1 < pair[1].1), "{stamped:?}");
+        assert!(stamped.iter().all(|(pts, dts)| dts <= pts), "{stamped:?}");
+    }
+
+    #[test]
+    fn without_reordering_both_times_are_one() {
+        let stamped = stamp(Some(0), &[0, 1, 2, 3]);
+        assert!(stamped.iter().all(|(pts, dts)| pts == dts));
+    }
+
+    #[test]
+    fn decoding_times_are_those_of_the_encoder() {
+        let stamped = stamp(Some(2), &PYRAMID);
+        check(&stamped);
+        // x264 begins two pictures before 0 and goes on in its rate.
+        assert!(stamped.iter().zip(-2..).all(|((_, dts), number)| *dts == number * 3_000), "{stamped:?}");
+        assert!(stamped.iter().zip(PYRAMID).all(|((pts, _), number)| *pts == number * 3_000));
+    }
+
+    #[test]
+    fn any_true_depth_keeps_every_presentation_time() {
+        for depth in 2..=16 {
+            let stamped = stamp(Some(depth), &PYRAMID);
+            check(&stamped);
+            assert!(stamped.iter().zip(PYRAMID).all(|((pts, _), number)| *pts == number * 3_000), "{depth}");
+        }
+    }
+
+    /// A stream that does not say that it reorders: from the third group of pictures on all is right.
+    #[test]
+    fn a_depth_that_is_not_said_is_learnt() {
+        let order: Vec<i64> =
+            (0..10).flat_map(|group| PYRAMID[1..5].iter().map(move |number| number + 4 * group)).collect();
+        for depth in [None, Some(1)] {
+            let stamped = stamp(depth, &order);
+            check(&stamped);
+            let right = stamped.iter().zip(&order).skip(8).all(|((pts, _), number)| *pts == number * 3_000);
+            assert!(right, "{stamped:?}");
+        }
+    }
+
+    #[test]
+    fn pictures_with_one_time_have_decoding_times_of_their_own() {
+        check(&stamp(Some(2), &[0, 0, 0, 5, 5, 2, 2]));
+        let mut times = DecodingTimes::new(Some(2), 3_000);
+        times.stamp(90_000);
+        times.restart();
+        assert_eq!(times.stamp(0), (0, -6_000));
+        assert_eq!(DecodingTimes::new(Some(255), 0).stamp(i64::MIN).0, i64::MIN);
+    }
+}
