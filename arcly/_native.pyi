@@ -981,9 +981,13 @@ class HlsOutput:
         stream: StreamHandle,
         inbox: Inbox,
         *,
-        segment_target_s: float,
-        playlist_segments: int,
+        cmaf: tuple[float, float, float, int, bool] | None = None,
+        ts: tuple[float, int] | None = None,
     ) -> HlsOutput: ...
+    @property
+    def window_s(self) -> float:
+        """Seconds that a player can go back; 0 before the first segment."""
+
     @property
     def viewers(self) -> int:
         """Players that asked for the playlist lately."""

@@ -5,10 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use arcly_io::hls::{HlsConfig, package};
+use arcly_io::hls::{CmafConfig, HlsConfig, PackageConfig, package};
 use pyo3::prelude::*;
 
 use crate::{engine::Engine, inbox::Inbox, rtmp::seconds, stream::StreamHandle};
+
+/// `part_s`, `segment_s`, `window_s`, `window_bytes_max`, whether it is an event.
+type CmafTuple = (f64, f64, f64, usize, bool);
+
+/// `segment_s`, `playlist_segments`.
+type TsTuple = (f64, usize);
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -17,17 +23,16 @@ pub struct HlsOutput(pub Arc<arcly_io::hls::HlsOutput>);
 #[pymethods]
 impl HlsOutput {
     #[new]
-    #[pyo3(signature = (engine, stream, inbox, *, segment_target_s, playlist_segments))]
+    #[pyo3(signature = (engine, stream, inbox, *, cmaf=None, ts=None))]
     fn new(
         engine: &Engine,
         stream: &StreamHandle,
         inbox: &Inbox,
-        segment_target_s: f64,
-        playlist_segments: usize,
+        cmaf: Option<CmafTuple>,
+        ts: Option<TsTuple>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let segment_target = seconds(segment_target_s)?;
-        let config = HlsConfig { segment_target, playlist_segments, ..HlsConfig::default() };
+        let config = PackageConfig { cmaf: cmaf.map(cmaf_config).transpose()?, ts: ts.map(ts_config).transpose()? };
         let stream = &stream.0;
         // Unique among the publishes of this engine and, by the time, of those before a restart. Nobody can guess it: segments are
         // for those who were told of them.
@@ -35,6 +40,12 @@ impl HlsOutput {
         let session = format!("{:x}{:x}{secret:016x}", stream.started_unix_ms(), stream.session());
         let name = stream.key().to_string();
         Ok(Self(package(&runtime, stream.log(), config, name, &session, inbox.0.clone())))
+    }
+
+    /// Seconds that a player can go back; 0 before the first segment.
+    #[getter]
+    fn window_s(&self) -> f64 {
+        self.0.cmaf_view().map_or(0.0, |view| view.window_s())
     }
 
     #[getter]
@@ -46,4 +57,19 @@ impl HlsOutput {
     fn sent_bytes(&self) -> u64 {
         self.0.sent_bytes()
     }
+}
+
+fn cmaf_config((part_s, segment_s, window_s, max_window_bytes, is_event): CmafTuple) -> PyResult<CmafConfig> {
+    Ok(CmafConfig {
+        part_target: seconds(part_s)?,
+        segment_target: seconds(segment_s)?,
+        window: seconds(window_s)?,
+        max_window_bytes,
+        is_event,
+        ..CmafConfig::default()
+    })
+}
+
+fn ts_config((segment_s, playlist_segments): TsTuple) -> PyResult<HlsConfig> {
+    Ok(HlsConfig { segment_target: seconds(segment_s)?, playlist_segments, ..HlsConfig::default() })
 }

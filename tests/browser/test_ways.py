@@ -70,7 +70,7 @@ async def test_only_the_player_that_is_needed_is_loaded(demo: Serve, visit: Open
     await play(page, "live/demo")
     assert await page.page.evaluate(loaded) == [demo.url("/static/vendor/mpegts.min.js")]
     await choose(page, "hls")
-    assert demo.url("/static/vendor/hls.light.min.js") in await page.page.evaluate(loaded)
+    assert demo.url("/static/vendor/hls.min.js") in await page.page.evaluate(loaded)
 
 
 @pytest.mark.parametrize("status", [404, 403, 503])

@@ -169,7 +169,7 @@ class Viewer:
 
     async def _media_path(self, http: Http) -> str:
         """Where the only variant of the stream is; waits for a stream that is not there yet."""
-        path = f"/{self.name}/index.m3u8"
+        path = f"/{self.name}/ts.m3u8"
         while True:
             status, body = await http.get(path)
             if status == 200:

@@ -29,7 +29,7 @@ IN_THE_WHEEL = [
     "arcly/py.typed",
     "arcly/server/demo.flv",
     "arcly/server/page/index.html",
-    "arcly/server/page/vendor/hls.light.min.js",
+    "arcly/server/page/vendor/hls.min.js",
     "arcly/server/page/vendor/mpegts.min.js",
     "arcly/server/page/vendor/mpegts.js.LICENSE.txt",
     "arcly/server/page/vendor/Apache-2.0.txt",

@@ -41,23 +41,32 @@ async def demo(server: Server) -> arcly.FileSource:
     return source
 
 
-async def test_playlists_and_segments_have_the_right_headers(server: Server) -> None:
-    source = await demo(server)
-    status, headers, index = await request(server, "/live/demo/index.m3u8")
+async def check_media(server: Server, index: str, media_type: str) -> tuple[str, bytes]:
+    """The headers of a multivariant playlist, of a media playlist of it and of a segment; that and its bytes."""
+    status, headers, multivariant = await request(server, f"/live/demo/{index}")
     assert (status, headers["content-type"]) == (200, "application/vnd.apple.mpegurl")
     assert headers["cache-control"] == "private, no-store"
     assert headers["access-control-allow-origin"] == "*"
-    assert b'CODECS="avc1.' in index
-    assert b"RESOLUTION=1280x720" in index
-    media = index.decode().split()[-1]
+    assert b'CODECS="avc1.' in multivariant
+    assert b"RESOLUTION=1280x720" in multivariant
+    media = multivariant.decode().split()[-1]
     status, headers, playlist = await request(server, f"/live/demo/{media}")
     assert (status, headers["cache-control"]) == (200, "no-cache")
-    segment = playlist.decode().split()[-1]
+    segment = next(line for line in playlist.decode().splitlines() if line and line[0] != "#")
     status, headers, body = await request(server, f"/live/demo/{segment}")
-    assert (status, headers["content-type"], body[0], len(body) % 188) == (200, "video/mp2t", 0x47, 0)
+    assert (status, headers["content-type"], int(headers["content-length"])) == (200, media_type, len(body))
     assert headers["cache-control"] == "public, max-age=3600, immutable"
     status, head, nothing = await request(server, f"/live/demo/{segment}", "HEAD")
     assert (status, head["content-length"], nothing) == (200, headers["content-length"], b"")
+    return media, body
+
+
+async def test_playlists_and_segments_have_the_right_headers(server: Server) -> None:
+    source = await demo(server)
+    media, body = await check_media(server, "index.m3u8", "video/mp4")
+    assert (media.partition("?")[0], body[4:8]) == ("v0.m3u8", b"styp")
+    media, body = await check_media(server, "ts.m3u8", "video/mp2t")
+    assert (media.partition("?")[0], body[0], len(body) % 188) == ("media.m3u8", 0x47, 0)
     await source.stop()
 
 
@@ -108,20 +117,21 @@ async def test_other_methods_and_unknown_paths(server: Server) -> None:
         assert status == 404, path
 
 
-async def test_an_ended_stream_says_endlist_and_a_new_one_takes_its_place(server: Server) -> None:
+@pytest.mark.parametrize("media", ["media.m3u8", "v0.m3u8", "a1.m3u8"])
+async def test_an_ended_stream_says_endlist_and_a_new_one_takes_its_place(server: Server, media: str) -> None:
     source = await demo(server)
     await request(server, "/live/demo/index.m3u8")
-    _, _, old = await request(server, "/live/demo/media.m3u8")
+    _, _, old = await request(server, f"/live/demo/{media}")
     await source.stop()
     await eventually(lambda: server.engine.get_stream(KEY) is None)
 
     async def ended() -> bool:
-        return b"#EXT-X-ENDLIST" in (await request(server, "/live/demo/media.m3u8"))[2]
+        return b"#EXT-X-ENDLIST" in (await request(server, f"/live/demo/{media}"))[2]
 
     await eventually(ended, deadline_s=2, what="ENDLIST at once")
     again = await demo(server)
     await eventually(lambda: server.http.hls_path(KEY))
-    _, _, new = await request(server, "/live/demo/media.m3u8")
+    _, _, new = await request(server, f"/live/demo/{media}")
     assert b"#EXT-X-ENDLIST" not in new
     assert not set(old.split()) & set(new.split()) - {line for line in new.split() if line.startswith(b"#")}
     await again.stop()

@@ -73,8 +73,9 @@ async def test_a_viewer_without_the_word_stays_outside(server: Server, doorman: 
     assert (await get(server, "/live/cam/index.m3u8", Authorization=basic("me:wrong")))[0] == 403
     assert len(doorman.asked) == 4
     # Only the first playlist asks; what comes after needs its session.
-    for path in ("media.m3u8", "media.m3u8?session=0000000000000000", "media.m3u8?session=&token=word"):
-        assert (await get(server, f"/live/cam/{path}"))[0] == 403
+    for name in ("media.m3u8", "v0.m3u8", "a1.m3u8"):
+        for query in ("", "?session=0000000000000000", "?session=&token=word"):
+            assert (await get(server, f"/live/cam/{name}{query}"))[0] == 403
     assert len(doorman.asked) == 4
 
 
@@ -89,17 +90,19 @@ async def test_a_viewer_without_the_word_stays_outside(server: Server, doorman: 
 async def test_a_viewer_with_the_word_is_asked_once(
     server: Server, doorman: Doorman, query: str, headers: dict[str, str]
 ) -> None:
-    status, multivariant, _ = await get(server, f"/live/cam/index.m3u8{query}", **headers)
-    assert status == 200
-    media = next(line for line in multivariant.splitlines() if line.startswith("media.m3u8"))
-    status, playlist, _ = await get(server, f"/live/cam/{media}")
-    assert status == 200
-    segment = next(line for line in playlist.splitlines() if line.endswith(".ts"))
-    assert (await get(server, f"/live/cam/{segment}"))[0] == 200
-    assert (await get(server, f"/live/cam/{media}"))[0] == 200
-    (asked,) = doorman.asked
-    assert (asked.protocol, asked.query) == ("hls", query[1:])
-    assert re.fullmatch(r"127\.0\.0\.1:\d+", asked.peer or "")
+    for index, begins, ends in ("index.m3u8", "v0.m3u8", ".m4s"), ("ts.m3u8", "media.m3u8", ".ts"):
+        status, multivariant, _ = await get(server, f"/live/cam/{index}{query}", **headers)
+        assert status == 200
+        media = next(line for line in multivariant.splitlines() if line.startswith(begins))
+        status, playlist, _ = await get(server, f"/live/cam/{media}")
+        assert status == 200
+        segment = next(line for line in playlist.splitlines() if line.endswith(ends))
+        assert (await get(server, f"/live/cam/{segment}"))[0] == 200
+        assert (await get(server, f"/live/cam/{media}"))[0] == 200
+        asked = doorman.asked.pop()
+        assert not doorman.asked
+        assert (asked.protocol, asked.query) == ("hls", query[1:])
+        assert re.fullmatch(r"127\.0\.0\.1:\d+", asked.peer or "")
 
 
 async def test_an_authenticator_that_hangs_has_refused(

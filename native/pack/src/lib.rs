@@ -1,13 +1,18 @@
 //! Containers and packagers: frames to bytes and playlists, bytes to frames. No I/O, no clock.
 
+pub mod cmaf;
 pub mod container;
+pub mod dash;
 pub mod flv;
 pub mod hls;
 pub mod mp4;
 pub mod mpegts;
 
+mod date;
 mod demux;
 mod error;
+mod gate;
+mod meter;
 #[cfg(test)]
 mod testing;
 mod time;

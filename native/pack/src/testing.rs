@@ -102,7 +102,7 @@ pub(crate) fn sound(rng: &mut Rng, dts: i64, bytes: usize) -> Frame {
 }
 
 /// What a stream is made of.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe {
     /// Ticks of 90 kHz of a picture; 0 for no pictures.
     pub(crate) picture_90k: i64,

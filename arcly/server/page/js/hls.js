@@ -6,19 +6,18 @@ import { loadScript } from "./script.js";
 /** @typedef {import("./source.js").Playback} Playback */
 
 const HLS_CONFIG = {
-  // Start three target durations behind the edge: the least that RFC 8216 §6.3.3 lets a client
-  // choose. With 2 s segments on loopback that is 6.5 s of delay and never less than 4.1 s in the
-  // buffer; two would be 4.2 s and 2.1 s, one late segment away from a stall.
-  liveSyncDurationCount: 3,
-  // Up to one target duration later than that: play 5 % faster (nobody hears it) to win it back.
-  maxLiveSyncPlaybackRate: 1.05,
-  // From here on jump: after a laptop's sleep, say. It is still inside a window of 7 segments.
+  // Parts, as soon as they are made. How far behind the edge to stay is the playlist's to say (PART-HOLD-BACK).
+  lowLatencyMode: true,
+  // Later than that: play up to 10 % faster (nobody hears it) to win it back. A viewer begins at a key
+  // picture, so up to a keyframe interval late.
+  maxLiveSyncPlaybackRate: 1.1,
+  // From here on jump: after a laptop's sleep, say. It is still inside the window of six.
   liveMaxLatencyDurationCount: 5,
   // Tells the browser that the stream has no end, so that no total time is shown for it.
   liveDurationInfinity: true,
-  // Memory: nothing more than the window can be loaded, and nobody rewinds a live stream.
+  // Memory: no more than that is loaded ahead, and kept behind for a viewer who goes back a little.
   maxBufferLength: 20,
-  backBufferLength: 10,
+  backBufferLength: 30,
 };
 
 const RECOVERY_WINDOW_MS = 10_000;
@@ -31,7 +30,7 @@ const NATIVE_EDGE_S = 20; // Safari sits at about three target durations
  */
 export async function openHls(video, url, onFault) {
   // @ts-expect-error ManagedMediaSource is Safari's
-  if (globalThis.ManagedMediaSource ?? globalThis.MediaSource) await loadScript("hls.light.min.js");
+  if (globalThis.ManagedMediaSource ?? globalThis.MediaSource) await loadScript("hls.min.js");
   // @ts-expect-error a classic script has defined it
   const { Hls } = globalThis;
   if (Hls?.isSupported()) return () => openHlsJs(Hls, video, url, onFault);

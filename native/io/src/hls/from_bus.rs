@@ -1,12 +1,17 @@
-//! One task per stream: reads the log, packages, and shows each new view of the playlist.
+//! One task per stream: reads the log, packages, and shows each new view.
 
 use std::{
     sync::Arc,
     task::{Wake, Waker},
+    time::{Duration, SystemTime},
 };
 
 use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, WakeSlot};
-use arcly_pack::hls::{HlsConfig, HlsPackager};
+use arcly_pack::{
+    PackError,
+    cmaf::{CmafConfig, CmafPackager},
+    hls::{HlsConfig, HlsPackager},
+};
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{Inbox, hls::HlsOutput};
@@ -14,26 +19,42 @@ use crate::{Inbox, hls::HlsOutput};
 /// Frames handled between two chances for other tasks.
 const BATCH_FRAMES: usize = 64;
 
-/// Starts packaging `log` and returns where its playlist appears. `name` stands in front of warnings, `session` in front of
+/// What is made of a stream.
+#[derive(Debug, Clone, Default)]
+pub struct PackageConfig {
+    /// CMAF: HLS with low latency, and DASH.
+    pub cmaf: Option<CmafConfig>,
+    /// HLS with MPEG-TS.
+    pub ts: Option<HlsConfig>,
+}
+
+/// Starts packaging `log` and returns where its playlists appear. `name` stands in front of warnings, `session` in front of
 /// segment names: no two publishes of one key may share it.
 pub fn package(
     runtime: &Handle,
     log: &Arc<Log>,
-    config: HlsConfig,
+    config: PackageConfig,
     name: String,
     session: &str,
     inbox: Arc<Inbox>,
 ) -> Arc<HlsOutput> {
-    let output = Arc::new(HlsOutput::new(log));
-    let task =
-        Task { packager: HlsPackager::new(config, session), output: output.clone(), name, inbox, refused_frames: 0 };
+    let output = Arc::new(HlsOutput::new(log, config.cmaf.is_some(), config.ts.is_some()));
+    let task = Task {
+        cmaf: config.cmaf.map(|config| CmafPackager::new(config, session)),
+        ts: config.ts.map(|config| HlsPackager::new(config, session)),
+        output: output.clone(),
+        name,
+        inbox,
+        refused_frames: 0,
+    };
     // The cursor is placed now, not when the task first runs: nothing published meanwhile is missed.
     runtime.spawn(task.run(log.tap()));
     output
 }
 
 struct Task {
-    packager: HlsPackager,
+    cmaf: Option<CmafPackager>,
+    ts: Option<HlsPackager>,
     output: Arc<HlsOutput>,
     name: String,
     inbox: Arc<Inbox>,
@@ -57,8 +78,7 @@ enum Next {
 impl Task {
     async fn run(mut self, mut subscription: Subscription) {
         let woken = Arc::new(Woken(Notify::new()));
-        // A segment ends at an entry: to look at each frame as it comes would be a hundred wake-ups for nothing.
-        let slot = WakeSlot::for_entries(subscription.log(), Waker::from(woken.clone()));
+        let slot = self.slot(&subscription, Waker::from(woken.clone()));
         loop {
             match self.turn(&mut subscription) {
                 Next::Again => tokio::task::yield_now().await,
@@ -72,8 +92,16 @@ impl Task {
                 }
             }
         }
-        self.packager.finish();
-        self.output.end(self.packager.view());
+        self.finish();
+    }
+
+    /// A part may end at any picture; sound waits for one, which costs it less than a frame. A segment ends at an entry: where there are no
+    /// parts, to look at each frame as it comes would be a hundred wake-ups for nothing.
+    fn slot(&self, subscription: &Subscription, waker: Waker) -> WakeSlot {
+        match self.cmaf {
+            Some(_) => WakeSlot::for_pictures(subscription.log(), waker),
+            None => WakeSlot::for_entries(subscription.log(), waker),
+        }
     }
 
     fn turn(&mut self, subscription: &mut Subscription) -> Next {
@@ -88,17 +116,37 @@ impl Task {
     }
 
     fn push(&mut self, batch: &Batch<'_>) {
-        let mut changed = false;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let (mut has_new_cmaf, mut has_new_ts) = (false, false);
         for (index, frame) in batch.frames.iter().enumerate() {
             let broken = index == 0 && batch.discontinuity;
             let marked = broken.then(|| mark_discontinuity(frame));
-            match self.packager.push(batch.tracks, marked.as_ref().unwrap_or(frame)) {
-                Ok(new_view) => changed |= new_view,
-                Err(error) => self.warn_once(&error.to_string()),
+            let frame = marked.as_ref().unwrap_or(frame);
+            if let Some(pushed) = self.cmaf.as_mut().map(|cmaf| cmaf.push(batch.tracks, frame, now)) {
+                has_new_cmaf |= self.check(pushed);
+            }
+            if let Some(pushed) = self.ts.as_mut().map(|ts| ts.push(batch.tracks, frame)) {
+                has_new_ts |= self.check(pushed);
             }
         }
-        if changed {
-            self.output.show(self.packager.view());
+        if has_new_cmaf && let Some(cmaf) = &self.cmaf {
+            self.output.show_cmaf(cmaf.view());
+        }
+        if has_new_ts && let Some(ts) = &self.ts {
+            self.output.show(ts.view());
+        }
+    }
+
+    /// Whether there is a new view.
+    fn check(&mut self, pushed: Result<bool, PackError>) -> bool {
+        match pushed {
+            Ok(is_new) => is_new,
+            // What one of the two cannot carry, the other one may.
+            Err(PackError::Unsupported { .. }) if self.cmaf.is_some() && self.ts.is_some() => false,
+            Err(error) => {
+                self.warn_once(&error.to_string());
+                false
+            }
         }
     }
 
@@ -107,6 +155,18 @@ impl Task {
         if self.refused_frames == 1 {
             self.inbox.warn(format!("{}: HLS leaves out a frame: {error} (said once)", self.name));
         }
+    }
+
+    fn finish(mut self) {
+        let cmaf = self.cmaf.as_mut().and_then(|cmaf| {
+            cmaf.finish();
+            cmaf.view()
+        });
+        let ts = self.ts.as_mut().and_then(|ts| {
+            ts.finish();
+            ts.view()
+        });
+        self.output.end(cmaf, ts);
     }
 }
 

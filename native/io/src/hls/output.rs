@@ -1,15 +1,19 @@
-//! What viewers of one stream are given: the newest view, who is watching, how much was sent.
+//! What viewers of one stream are given: the newest views, who is watching, how much was sent.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use arcly_bus::Log;
-use arcly_pack::hls::HlsView;
+use arcly_pack::{
+    cmaf::{CmafView, TrackView},
+    hls::HlsView,
+};
 use tokio::{sync::watch, time::Instant};
 
 use crate::hls::sessions::Sessions;
@@ -17,54 +21,119 @@ use crate::hls::sessions::Sessions;
 /// So often viewers who stopped asking are looked for, as long as there are any.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// The HLS of one publish.
+/// The HLS and DASH of one publish.
 pub struct HlsOutput {
-    view: watch::Sender<Shown>,
+    ts: watch::Sender<Shown<HlsView>>,
+    cmaf: watch::Sender<Shown<CmafView>>,
+    /// A channel for each track: who waits for a part of one is not woken for those of the others.
+    tracks: Mutex<HashMap<String, watch::Sender<Arc<TrackView>>>>,
+    has_cmaf: bool,
+    has_ts: bool,
     sessions: Mutex<Sessions>,
     sent_bytes: AtomicU64,
 }
 
-#[derive(Clone, Default)]
-struct Shown {
-    view: Option<Arc<HlsView>>,
+struct Shown<View> {
+    view: Option<Arc<View>>,
     /// When the stream ended.
     ended_at: Option<Instant>,
 }
 
+impl<View> Shown<View> {
+    fn nothing() -> watch::Sender<Self> {
+        watch::Sender::new(Self { view: None, ended_at: None })
+    }
+}
+
 impl HlsOutput {
     /// Nothing yet, made of `log`.
-    pub(crate) fn new(log: &Arc<Log>) -> Self {
-        let view = watch::Sender::new(Shown::default());
-        Self { view, sessions: Mutex::new(Sessions::new(log)), sent_bytes: AtomicU64::new(0) }
+    pub(crate) fn new(log: &Arc<Log>, has_cmaf: bool, has_ts: bool) -> Self {
+        Self {
+            ts: Shown::nothing(),
+            cmaf: Shown::nothing(),
+            tracks: Mutex::default(),
+            has_cmaf,
+            has_ts,
+            sessions: Mutex::new(Sessions::new(log)),
+            sent_bytes: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn show(&self, view: Option<Arc<HlsView>>) {
-        self.view.send_modify(|shown| shown.view = view);
+        self.ts.send_modify(|shown| shown.view = view);
     }
 
-    pub(crate) fn end(&self, view: Option<Arc<HlsView>>) {
-        self.view.send_replace(Shown { view, ended_at: Some(Instant::now()) });
+    pub(crate) fn show_cmaf(&self, view: Option<Arc<CmafView>>) {
+        if let Some(view) = &view {
+            self.show_tracks(view);
+        }
+        self.cmaf.send_modify(|shown| shown.view = view);
+    }
+
+    fn show_tracks(&self, view: &CmafView) {
+        let mut tracks = self.lock_tracks();
+        // Who waits for a track that is gone is told by the end of its channel.
+        tracks.retain(|name, _| view.track(name).is_some());
+        for track in &view.tracks {
+            match tracks.get(&track.name) {
+                Some(channel) if Arc::ptr_eq(&channel.borrow(), track) => {}
+                Some(channel) => drop(channel.send_replace(track.clone())),
+                None => drop(tracks.insert(track.name.clone(), watch::Sender::new(track.clone()))),
+            }
+        }
+    }
+
+    pub(crate) fn end(&self, cmaf: Option<Arc<CmafView>>, ts: Option<Arc<HlsView>>) {
+        if let Some(view) = &cmaf {
+            self.show_tracks(view);
+        }
+        let ended_at = Some(Instant::now());
+        self.cmaf.send_replace(Shown { view: cmaf, ended_at });
+        self.ts.send_replace(Shown { view: ts, ended_at });
         self.sessions(Sessions::end);
     }
 
-    /// The newest view; none before the first segment is complete.
-    pub(crate) fn view(&self) -> Option<Arc<HlsView>> {
-        self.view.borrow().view.clone()
+    /// Whether CMAF is made of it.
+    pub(crate) fn has_cmaf(&self) -> bool {
+        self.has_cmaf
+    }
+
+    /// Whether MPEG-TS is made of it.
+    pub(crate) fn has_ts(&self) -> bool {
+        self.has_ts
+    }
+
+    /// The newest view of MPEG-TS; none before the first segment is complete.
+    pub(crate) fn ts_view(&self) -> Option<Arc<HlsView>> {
+        self.ts.borrow().view.clone()
+    }
+
+    /// The newest view of CMAF; none before the first segment is complete.
+    pub fn cmaf_view(&self) -> Option<Arc<CmafView>> {
+        self.cmaf.borrow().view.clone()
     }
 
     /// Waits for the first view; none when the stream ends without one or the deadline passes.
-    pub(crate) async fn first_view(&self, deadline: Duration) -> Option<Arc<HlsView>> {
-        let mut shown = self.view.subscribe();
-        let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
-        tokio::time::timeout(deadline, settled).await.ok()?.ok()?.view.clone()
+    pub(crate) async fn first_ts_view(&self, deadline: Duration) -> Option<Arc<HlsView>> {
+        first(&self.ts, deadline).await
+    }
+
+    /// The same of CMAF.
+    pub(crate) async fn first_cmaf_view(&self, deadline: Duration) -> Option<Arc<CmafView>> {
+        first(&self.cmaf, deadline).await
+    }
+
+    /// The track of that name, and what comes of it.
+    pub(crate) fn track(&self, name: &str) -> Option<watch::Receiver<Arc<TrackView>>> {
+        self.lock_tracks().get(name).map(watch::Sender::subscribe)
     }
 
     /// Whether the stream ended longer than `keep` ago.
     pub(crate) fn is_stale(&self, keep: Duration) -> bool {
-        self.view.borrow().ended_at.is_some_and(|at| at.elapsed() > keep)
+        self.ts.borrow().ended_at.is_some_and(|at| at.elapsed() > keep)
     }
 
-    /// Viewers now: sessions that asked for the playlist lately.
+    /// Viewers now: sessions that asked for a playlist lately.
     pub fn viewers(&self) -> usize {
         let expiry = self.session_expiry();
         self.sessions(|sessions| sessions.count(Instant::now(), expiry))
@@ -112,13 +181,25 @@ impl HlsOutput {
 
     /// A player asks again about once per target duration (RFC 8216 §6.3.4); three misses mean that it is gone.
     fn session_expiry(&self) -> Duration {
-        let target_s = self.view().map_or(2, |view| view.target_duration_s());
+        let of_cmaf = self.cmaf.borrow().view.as_ref().map(|view| view.target_duration_s);
+        let of_ts = self.ts.borrow().view.as_ref().map(|view| view.target_duration_s());
+        let target_s = of_cmaf.max(of_ts).unwrap_or(2);
         Duration::from_secs(target_s.clamp(2, 60) * 3)
     }
 
     fn sessions<T>(&self, body: impl FnOnce(&mut Sessions) -> T) -> T {
         body(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn lock_tracks(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Arc<TrackView>>>> {
+        self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn first<View>(sender: &watch::Sender<Shown<View>>, deadline: Duration) -> Option<Arc<View>> {
+    let mut shown = sender.subscribe();
+    let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
+    tokio::time::timeout(deadline, settled).await.ok()?.ok()?.view.clone()
 }
 
 async fn sweep(output: Weak<HlsOutput>) {
@@ -162,7 +243,7 @@ mod tests {
     fn output() -> (LogWriter, Arc<Diary>, Arc<HlsOutput>) {
         let diary = Arc::new(Diary::default());
         let writer = LogWriter::new(LogBounds::default(), diary.clone());
-        let output = Arc::new(HlsOutput::new(writer.log()));
+        let output = Arc::new(HlsOutput::new(writer.log(), true, true));
         (writer, diary, output)
     }
 
@@ -191,7 +272,7 @@ mod tests {
         let log = Arc::downgrade(writer.log());
         let name = output.admit_session().unwrap();
         drop(writer);
-        output.end(None);
+        output.end(None, None);
         output.touch_session(&name);
         assert_eq!(diary.take(), ["hls joined", "hls left"]);
         assert_eq!(output.viewers(), 1, "it reads the end of the playlist");

@@ -2,14 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arcly_pack::hls::HlsView;
+use arcly_pack::{
+    cmaf::{Found, TrackView},
+    hls::{HlsView, Variant, multivariant},
+};
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::{Response, StatusCode};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     Inbox,
-    hls::HlsOutput,
-    http::response::{Body, denied, error, full},
+    hls::{
+        HlsOutput,
+        file::{Directives, File},
+        growing::Growing,
+    },
+    http::response::{Body, Pieces, denied, endless, error, full, media},
     play::{PlayAsk, ask},
 };
 
@@ -17,87 +26,182 @@ use crate::{
 const FIRST_SEGMENT_DEADLINE: Duration = Duration::from_secs(15);
 
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl"; // RFC 8216 §4
-const SEGMENT_TYPE: &str = "video/mp2t";
+const TS_TYPE: &str = "video/mp2t";
+const CMAF_TYPE: &str = "video/mp4";
 
 /// A multivariant playlist names one viewer's session: no cache may hand it to another.
 const CACHE_MULTIVARIANT: &str = "private, no-store";
 /// A media playlist changes with every segment.
 const CACHE_PLAYLIST: &str = "no-cache";
+/// One that was waited for has a name of its own, and can be kept for six target durations (RFC 8216bis Appendix B.1 of the drafts:
+/// "caching of blocking requests"), of which the shortest is a second.
+const CACHE_AWAITED: &str = "public, max-age=6";
 /// A segment never changes and its name is never used again.
 const CACHE_SEGMENT: &str = "public, max-age=3600, immutable";
-
-/// A file of the HLS presentation of a stream.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum File {
-    /// `index.m3u8`
-    Multivariant,
-    /// `media.m3u8`
-    Media,
-    /// `3f9a1c-17.ts`
-    Segment(String),
-}
-
-impl File {
-    /// The file with that name; none when HLS has no such file.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        match name {
-            "index.m3u8" => Some(Self::Multivariant),
-            "media.m3u8" => Some(Self::Media),
-            _ => name.ends_with(".ts").then(|| Self::Segment(name.to_owned())),
-        }
-    }
-}
 
 /// Who must be asked before somebody plays, and who asks; none when everybody may.
 pub(crate) type Gate<'a> = Option<(&'a Inbox, PlayAsk)>;
 
+/// Streams that show the same in other sizes: the one that was asked for first.
+pub(crate) type Group = Vec<Member>;
+
+/// One of them.
+pub(crate) struct Member {
+    /// From the playlist of the first one to its own: empty, or `../cam~720p/`.
+    pub(crate) base: String,
+    pub(crate) output: Arc<HlsOutput>,
+}
+
+const NOT_YET: &str = "the stream has no complete segment yet";
+
 /// Answers a GET or HEAD for `file`; `query` is the raw text behind `?`.
 ///
 /// With a gate a viewer is judged once, when it asks for the multivariant playlist. The session that it is given there opens the
-/// media playlist; segments have names that only a media playlist tells.
-pub(crate) async fn serve(output: Arc<HlsOutput>, file: File, query: &str, gate: Gate<'_>) -> Response<Body> {
+/// media playlists; segments have names that only a media playlist tells.
+pub(crate) async fn serve(group: Group, file: File, query: &str, gate: Gate<'_>) -> Response<Body> {
+    let Some(output) = group.first().map(|member| member.output.clone()) else {
+        return error(StatusCode::NOT_FOUND, "no such stream is live");
+    };
     let gated = gate.is_some();
     match (&file, gate) {
-        (File::Multivariant, Some((inbox, asked))) => {
+        (File::Multivariant | File::TsMultivariant, Some((inbox, asked))) => {
             if let Err(denial) = ask(inbox, asked).await {
                 return denied(denial);
             }
         }
-        (File::Media, Some(_)) if !session(query).is_some_and(|session| output.knows_session(session)) => {
+        (File::TsMedia | File::Track(_), Some(_))
+            if !session(query).is_some_and(|session| output.knows_session(session)) =>
+        {
             return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8");
         }
         _ => {}
     }
     match file {
-        File::Multivariant => match output.first_view(FIRST_SEGMENT_DEADLINE).await {
-            Some(view) => multivariant(&output, &view, gated),
-            None => error(StatusCode::NOT_FOUND, "the stream has no complete segment yet"),
-        },
-        File::Media => match output.first_view(FIRST_SEGMENT_DEADLINE).await {
-            Some(view) => media(&output, &view, query),
-            None => error(StatusCode::NOT_FOUND, "the stream has no complete segment yet"),
-        },
-        File::Segment(name) => match output.view().and_then(|view| view.segment(&name).cloned()) {
-            Some(bytes) => counted(&output, bytes, SEGMENT_TYPE, CACHE_SEGMENT),
+        File::Multivariant if output.has_cmaf() => cmaf_multivariant(&group, &output, gated).await,
+        File::Multivariant | File::TsMultivariant => ts_multivariant(&output, gated).await,
+        File::TsMedia => ts_media(&output, query).await,
+        File::TsSegment(name) => match output.ts_view().and_then(|view| view.segment(&name).cloned()) {
+            Some(bytes) => counted(&output, bytes, TS_TYPE, CACHE_SEGMENT),
             None => error(StatusCode::NOT_FOUND, "no such segment: it is too old, or was never made"),
         },
+        File::Track(name) => track_playlist(&output, &name, query).await,
+        File::Cmaf(name) => cmaf_file(&output, &name).await,
     }
 }
 
-fn multivariant(output: &Arc<HlsOutput>, view: &HlsView, gated: bool) -> Response<Body> {
-    let session = if gated { output.admit_session() } else { Some(output.open_session()) };
-    let Some(session) = session else {
-        return error(StatusCode::SERVICE_UNAVAILABLE, "too many viewers");
-    };
-    let media_uri = format!("media.m3u8?session={session}");
-    counted(output, view.multivariant(&media_uri).into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) -> Response<Body> {
+    if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
+        // Codecs that only MPEG-TS carries.
+        return if output.ts_view().is_some() {
+            ts_multivariant(output, gated).await
+        } else {
+            error(StatusCode::NOT_FOUND, NOT_YET)
+        };
+    }
+    let Some(session) = new_session(output, gated) else { return too_many() };
+    let views: Vec<_> =
+        group.iter().filter_map(|member| Some((member.output.cmaf_view()?, member.base.as_str()))).collect();
+    let variants: Vec<Variant<'_>> = views.iter().map(|(view, base)| Variant { view, base }).collect();
+    let text = multivariant(&variants, &format!("?session={session}"));
+    counted(output, text.into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
 }
 
-fn media(output: &Arc<HlsOutput>, view: &HlsView, query: &str) -> Response<Body> {
+async fn ts_multivariant(output: &Arc<HlsOutput>, gated: bool) -> Response<Body> {
+    let view = if output.has_ts() { output.first_ts_view(FIRST_SEGMENT_DEADLINE).await } else { None };
+    let Some(view) = view else { return error(StatusCode::NOT_FOUND, NOT_YET) };
+    let Some(session) = new_session(output, gated) else { return too_many() };
+    let text = view.multivariant(&format!("media.m3u8?session={session}"));
+    counted(output, text.into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+}
+
+fn new_session(output: &Arc<HlsOutput>, gated: bool) -> Option<String> {
+    if gated { output.admit_session() } else { Some(output.open_session()) }
+}
+
+fn too_many() -> Response<Body> {
+    error(StatusCode::SERVICE_UNAVAILABLE, "too many viewers")
+}
+
+async fn ts_media(output: &Arc<HlsOutput>, query: &str) -> Response<Body> {
+    match output.first_ts_view(FIRST_SEGMENT_DEADLINE).await {
+        Some(view) => ts_playlist(output, &view, query),
+        None => error(StatusCode::NOT_FOUND, NOT_YET),
+    }
+}
+
+fn ts_playlist(output: &Arc<HlsOutput>, view: &HlsView, query: &str) -> Response<Body> {
+    touch(output, query);
+    counted(output, view.media_playlist().clone(), PLAYLIST_TYPE, CACHE_PLAYLIST)
+}
+
+fn touch(output: &Arc<HlsOutput>, query: &str) {
     if let Some(session) = session(query) {
         output.touch_session(session);
     }
-    counted(output, view.media_playlist().clone(), PLAYLIST_TYPE, CACHE_PLAYLIST)
+}
+
+/// A media playlist of CMAF, at once or when it has what is waited for (RFC 8216bis §6.2.5.2).
+async fn track_playlist(output: &Arc<HlsOutput>, name: &str, query: &str) -> Response<Body> {
+    let Some(directives) = Directives::parse(query) else {
+        return error(StatusCode::BAD_REQUEST, "_HLS_msn and _HLS_part are numbers, and a part is one of a segment");
+    };
+    if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
+        return error(StatusCode::NOT_FOUND, NOT_YET);
+    }
+    let Some(mut track) = output.track(name) else { return error(StatusCode::NOT_FOUND, "no such track") };
+    touch(output, query);
+    let mut view = track.borrow().clone();
+    if let Some(awaited) = directives.awaited {
+        if view.is_far(awaited) && !view.ended() {
+            return error(StatusCode::BAD_REQUEST, "no playlist has told of a segment or part that far ahead");
+        }
+        match wait(&mut track, |view| view.has(awaited)).await {
+            Ok(has) => view = has,
+            Err(response) => return response,
+        }
+        touch(output, query);
+    }
+    let body = if directives.skip { view.delta_update() } else { view.playlist() };
+    let cache = if directives.awaited.is_some() { CACHE_AWAITED } else { CACHE_PLAYLIST };
+    counted(output, body.clone(), PLAYLIST_TYPE, cache)
+}
+
+/// Waits for a view with something in it, three target durations at most (RFC 8216bis §6.2.5.2).
+async fn wait(
+    track: &mut watch::Receiver<Arc<TrackView>>,
+    is_it: impl FnMut(&Arc<TrackView>) -> bool,
+) -> Result<Arc<TrackView>, Response<Body>> {
+    let deadline = Duration::from_secs(track.borrow().target_duration_s().saturating_mul(3));
+    match timeout(deadline, track.wait_for(is_it)).await {
+        Ok(Ok(view)) => Ok(view.clone()),
+        Ok(Err(_)) => Err(error(StatusCode::NOT_FOUND, "the track is gone")),
+        Err(_) => Err(error(StatusCode::SERVICE_UNAVAILABLE, "nothing has come for three target durations")),
+    }
+}
+
+/// A segment, part or header. One that is the next to be made is waited for (RFC 8216bis §6.2.6: a hint), and a segment in the making is
+/// sent as it grows.
+async fn cmaf_file(output: &HlsOutput, name: &str) -> Response<Body> {
+    let owner = output.cmaf_view().and_then(|view| view.owner(name).map(|track| track.name.clone()));
+    let Some(mut track) = owner.and_then(|owner| output.track(&owner)) else { return no_file() };
+    let is_there = |view: &Arc<TrackView>| !matches!(view.find(name), Found::Coming);
+    let view = match wait(&mut track, is_there).await {
+        Ok(view) => view,
+        Err(response) => return response,
+    };
+    match view.find(name) {
+        Found::Whole(pieces) => {
+            let body = Pieces::new(pieces);
+            output.count_sent(body.bytes());
+            media(body.boxed(), CMAF_TYPE, CACHE_SEGMENT)
+        }
+        Found::Growing(pieces) => endless(Growing::new(track, name, pieces).boxed(), CMAF_TYPE, CACHE_SEGMENT),
+        Found::Coming | Found::Nothing => no_file(),
+    }
+}
+
+fn no_file() -> Response<Body> {
+    error(StatusCode::NOT_FOUND, "no such segment: it is too old, or was never made")
 }
 
 fn session(query: &str) -> Option<&str> {
@@ -107,19 +211,4 @@ fn session(query: &str) -> Option<&str> {
 fn counted(output: &HlsOutput, body: Bytes, content_type: &'static str, cache: &'static str) -> Response<Body> {
     output.count_sent(body.len());
     full(StatusCode::OK, body, content_type, cache)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_files_of_hls_or_nothing() {
-        assert_eq!(File::named("index.m3u8"), Some(File::Multivariant));
-        assert_eq!(File::named("media.m3u8"), Some(File::Media));
-        assert_eq!(File::named("a-1.ts"), Some(File::Segment("a-1.ts".into())));
-        for other in ["", "index.html", "other.m3u8", "ts", "app.js"] {
-            assert_eq!(File::named(other), None, "{other}");
-        }
-    }
 }

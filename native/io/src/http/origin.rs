@@ -7,10 +7,14 @@ use std::{
 };
 
 use arcly_bus::{Log, StreamKey};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio::{sync::Notify, time::timeout};
 
-use crate::hls::{HlsOutput, server::File};
+use crate::hls::{
+    HlsOutput,
+    file::File,
+    server::{Group, Member},
+};
 
 /// How long the playlist of an ended stream can still be had: players must come to read its ENDLIST.
 const ENDED_KEEP: Duration = Duration::from_secs(60);
@@ -93,6 +97,23 @@ impl Origin {
         outputs.get(key).cloned()
     }
 
+    /// What is served for `key`, which is `output`, and for its renditions: `live/cam~720p` is one of `live/cam`.
+    pub(crate) fn group(&self, key: &StreamKey, output: Arc<HlsOutput>) -> Group {
+        let mut group = vec![Member { base: String::new(), output }];
+        let prefix = format!("{}~", key.stream());
+        let outputs = self.lock();
+        let renditions = outputs.iter().filter(|(other, output)| {
+            other.app() == key.app() && other.stream().starts_with(&prefix) && !output.is_stale(Duration::ZERO)
+        });
+        let mut renditions: Vec<_> = renditions.collect();
+        renditions.sort_by(|one, other| one.0.stream().cmp(other.0.stream()));
+        group.extend(renditions.into_iter().map(|(other, output)| {
+            let name = utf8_percent_encode(other.stream(), NON_ALPHANUMERIC);
+            Member { base: format!("../{name}/"), output: output.clone() }
+        }));
+        group
+    }
+
     /// Lets go of streams that ended more than a minute ago. Call it now and then.
     pub fn expire(&self) {
         self.lock().retain(|_, output| !output.is_stale(ENDED_KEEP));
@@ -125,8 +146,8 @@ mod tests {
     fn paths_name_media_or_belong_to_the_application() {
         let named = |path| media_path(path).map(|(key, file)| (key.to_string(), file));
         assert_eq!(named("/live/cam/index.m3u8"), Some(("live/cam".into(), File::Multivariant)));
-        assert_eq!(named("/a/b/cam/media.m3u8"), Some(("a/b/cam".into(), File::Media)));
-        assert_eq!(named("/live/%C3%BC/x-1.ts"), Some(("live/ü".into(), File::Segment("x-1.ts".into()))));
+        assert_eq!(named("/a/b/cam/v0.m3u8"), Some(("a/b/cam".into(), File::Track("v0".into()))));
+        assert_eq!(named("/live/%C3%BC/x-1.ts"), Some(("live/ü".into(), File::TsSegment("x-1.ts".into()))));
         for path in [
             "/",
             "",

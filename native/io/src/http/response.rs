@@ -53,6 +53,53 @@ impl hyper::body::Body for Unsaid {
     }
 }
 
+/// Bytes that lie in several pieces, of which the sum is known.
+pub(crate) struct Pieces {
+    pieces: std::vec::IntoIter<Bytes>,
+    left: u64,
+}
+
+impl Pieces {
+    pub(crate) fn new(pieces: Vec<Bytes>) -> Self {
+        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self { pieces: pieces.into_iter(), left }
+    }
+
+    /// What is still to be sent.
+    pub(crate) fn bytes(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX)
+    }
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
+        let piece = self.pieces.next();
+        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Poll::Ready(piece.map(|piece| Ok(hyper::body::Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        hyper::body::SizeHint::with_exact(self.left)
+    }
+}
+
+/// A body of media.
+pub(crate) fn media(body: Body, content_type: &'static str, cache: &'static str) -> Response<Body> {
+    let mut response = full(StatusCode::OK, Bytes::new(), content_type, cache);
+    *response.body_mut() = body;
+    response
+}
+
 /// An answer without an end.
 pub(crate) fn endless(body: Body, content_type: &'static str, cache: &'static str) -> Response<Body> {
     let mut response = full(StatusCode::OK, Bytes::new(), content_type, cache);

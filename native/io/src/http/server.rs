@@ -15,7 +15,7 @@ use crate::{
     Inbox, ListenError, PlayAsk, PlayDenial,
     accept::{Acceptor, bind},
     egress::{Egress, EgressOptions},
-    hls::{self, HlsOutput, server::File},
+    hls::{self, HlsOutput, file::File, server::Member},
     http::{
         Origin,
         app::App,
@@ -182,6 +182,11 @@ impl Site {
     ) -> Response<Body> {
         let query = request.uri().query().unwrap_or_default();
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        // Only a multivariant playlist tells of other streams.
+        let group = match file {
+            File::Multivariant => self.origin.group(&key, output),
+            _ => vec![Member { base: String::new(), output }],
+        };
         let gate = self.gate.as_deref().map(|inbox| {
             let (authorization, agent) = (text(header::AUTHORIZATION).to_owned(), text(header::USER_AGENT).to_owned());
             (
@@ -189,7 +194,7 @@ impl Site {
                 PlayAsk { key, protocol: "hls", needs_log: false, query: query.to_owned(), authorization, agent, peer },
             )
         });
-        hls::server::serve(output, file, query, gate).await
+        hls::server::serve(group, file, query, gate).await
     }
 
     /// Asks the host for a stream that is not live and that it can begin; none where it cannot.

@@ -2,7 +2,7 @@
 //!
 //! | what | where | clause of RFC 8216 |
 //! |---|---|---|
-//! | which frames are let in | `gate` | §3: a segment carries what it needs to be decoded |
+//! | which frames are let in | `crate::gate` | §3: a segment carries what it needs to be decoded |
 //! | where segments end | `cut` | §4.3.2.3, §4.3.3.1 |
 //! | a segment | `segment` | §3.2: PAT and PMT first |
 //! | listed, still available, freed | `window` | §6.2.1, §6.2.2 |
@@ -14,7 +14,8 @@
 //! (§6.2.2).
 
 mod cut;
-mod gate;
+pub(crate) mod media;
+mod multivariant;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -27,15 +28,16 @@ use std::{sync::Arc, time::Duration};
 use arcly_bus::{Frame, Track, TrackSet};
 use arcly_codec::MediaKind;
 
-pub use self::view::HlsView;
 use self::{
     cut::{Candidate, Cut, Limits, Timeline, last_end_us},
-    gate::Gate,
     segment::OpenSegment,
-    variant::Meter,
     window::Window,
 };
-use crate::{PackError, mpegts::TsMuxer, time::rescale};
+pub use self::{
+    multivariant::{Variant, multivariant},
+    view::HlsView,
+};
+use crate::{PackError, gate::Gate, meter::Meter, mpegts::TsMuxer, time::rescale};
 
 /// How a stream is cut, and how much of it is kept.
 ///
@@ -269,7 +271,7 @@ impl HlsPackager {
         self.reserve_bytes = open.bytes.len() + open.bytes.len() / 8;
         let segment = open.complete(self.next_sequence, name, end_us);
         self.next_sequence += 1;
-        self.meter.add(&segment, self.window.target_duration_s());
+        self.meter.add(segment.data.len(), segment.duration_us, segment.pictures, self.window.target_duration_s());
         self.window.push(segment, settles);
     }
 

@@ -5,11 +5,8 @@ use std::{fmt::Write, sync::Arc};
 use arcly_bus::TrackSet;
 use bytes::Bytes;
 
-use super::{
-    segment::Segment,
-    variant::{Meter, attributes},
-    window::Window,
-};
+use super::{segment::Segment, variant::attributes, window::Window};
+use crate::meter::Meter;
 
 /// An immutable snapshot of the playlist and the segments. A new one is made for each complete segment; one that is
 /// still held keeps its segments alive.

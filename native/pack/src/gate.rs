@@ -8,7 +8,7 @@ use arcly_codec::MediaKind;
 /// Players show nothing of a stream whose tracks are announced and do not come, so sound waits for the first key
 /// picture, but not for ever: after `patience` of it the stream goes on as sound, and pictures join at their first key.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     video_is_open: bool,
     audio_is_open: bool,
     /// When the first sound came that was held back.
@@ -17,22 +17,22 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Pictures of this stream come only from the next key picture on: their configuration is new.
-    pub(super) fn await_key(&mut self) {
+    pub(crate) fn await_key(&mut self) {
         self.video_is_open = false;
     }
 
     /// The stream has no pictures.
-    pub(super) fn expect_no_video(&mut self) {
+    pub(crate) fn expect_no_video(&mut self) {
         *self = Self { audio_is_open: true, ..Self::default() };
     }
 
     /// Whether pictures are let in.
-    pub(super) fn video_is_open(&self) -> bool {
+    pub(crate) fn video_is_open(&self) -> bool {
         self.video_is_open
     }
 
     /// Whether this frame, decoded at `dts_us`, is let in.
-    pub(super) fn admits(&mut self, frame: &Frame, kind: MediaKind, dts_us: i64, patience_us: i64) -> bool {
+    pub(crate) fn admits(&mut self, frame: &Frame, kind: MediaKind, dts_us: i64, patience_us: i64) -> bool {
         match kind {
             MediaKind::Video => {
                 self.video_is_open |= frame.is_key();

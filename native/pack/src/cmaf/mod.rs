@@ -1,0 +1,81 @@
+//! CMAF (ISO/IEC 23000-19) for HLS and DASH: frames to parts, parts to segments, each made once. No I/O, no clock.
+//!
+//! | what | where | clause |
+//! |---|---|---|
+//! | which frames are let in | `crate::gate` | RFC 8216bis §3 |
+//! | one track: parts and segments, and where they end | `lane` | RFC 8216bis §4.4.4.1, §4.4.4.9; ISO/IEC 23000-19 §7.3 |
+//! | how long parts are | `pace` | RFC 8216bis §4.4.3.7 |
+//! | all tracks together: breaks, changes, what leads | `packager` | RFC 8216bis §4.4.4.3, §6.2.1 |
+//! | listed, still available, freed | `window` | RFC 8216bis §6.2.1, §6.2.2 |
+//! | cues of SCTE-35 | `cue` | RFC 8216bis §4.4.5.1 |
+//! | what players can fetch at a moment | `view`, `segment` | RFC 8216bis §6.2.5 |
+//!
+//! The texts that tell players of it are `hls::media`, `hls::multivariant` and `dash::mpd`.
+//!
+//! Each track is a CMAF track of its own, cut by itself: into parts by its own frames, into segments where the leading track (the first
+//! video) was cut, at its own next frame. Their sequence numbers are their own; what they share is the time of the media, the wall clock,
+//! and the number of breaks.
+
+mod cue;
+mod lane;
+mod pace;
+mod packager;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod view;
+mod window;
+
+use std::time::Duration;
+
+pub(crate) use self::view::{DateRange, Report};
+pub use self::{
+    packager::CmafPackager,
+    segment::{Init, Part, Segment},
+    view::{Awaited, CmafView, Epoch, Found, OpenView, TrackView},
+};
+
+/// How a stream is cut, and how much of it is kept.
+///
+/// Memory of a stream: bit rate × (the window, at least six target durations, and as much again of what has just left it, at most a
+/// minute), and never more than `max_window_bytes` a track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CmafConfig {
+    /// Parts last about so long (see `pace`). Players stay three of them behind the live edge. Default: 200 ms. 0: no parts, and so no
+    /// low latency.
+    pub part_target: Duration,
+    /// A segment ends at the first key picture from here on. With parts it does not matter to latency: it is how soon a player who
+    /// comes can begin, and how many requests one without parts makes. Default: 1 s.
+    pub segment_target: Duration,
+    /// How far players can go back. Six target durations at least, whatever this says. Default: 15 s.
+    pub window: Duration,
+    /// Segments never leave the playlist (`EXT-X-PLAYLIST-TYPE:EVENT`). At `max_window_bytes` the presentation ends. Default: false.
+    pub is_event: bool,
+    /// The first segment is cut here, key picture or not. Stops a publisher who never sends a second one from keeping the
+    /// stream out of sight. Default: 10 s.
+    pub first_segment_max: Duration,
+    /// A segment is cut before it has more bytes, key picture or not. Stops a publisher of a monstrous bit rate.
+    /// Default: 64 MiB, 2 s of 268 Mbit/s.
+    pub max_segment_bytes: usize,
+    /// Memory of all complete segments of a track; the oldest are dropped first, and the newest never. Default: 256 MiB.
+    pub max_window_bytes: usize,
+}
+
+impl Default for CmafConfig {
+    fn default() -> Self {
+        Self {
+            part_target: Duration::from_millis(200),
+            segment_target: Duration::from_secs(1),
+            window: Duration::from_secs(15),
+            is_event: false,
+            first_segment_max: Duration::from_secs(10),
+            max_segment_bytes: 64 << 20,
+            max_window_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Whole microseconds, a day at most: sums of such times cannot overflow.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.min(Duration::from_secs(86_400)).as_micros()).unwrap_or(i64::MAX)
+}

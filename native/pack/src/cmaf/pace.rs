@@ -1,0 +1,131 @@
+//! How long parts are (RFC 8216bis §4.4.3.7, §4.4.4.9).
+//!
+//! A part lasts at most the Part Target Duration and at least 85 % of it, the last one of a segment excepted. So the target cannot be
+//! what somebody wishes: at 24 pictures a second nothing lasts between 170 and 200 ms. It is made of the frames that come first: as many
+//! as are nearest to the wish, and a little more, since the times of frames jitter.
+
+/// The lengths of the parts of one track.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// What the configuration wishes; 0 for no parts.
+    wish_us: i64,
+    /// What no part exceeds, once the first one was cut.
+    target_us: Option<i64>,
+    /// The longest part that said nothing on the others, being the only one of its segment.
+    longest_us: i64,
+    /// A playlist has said it: it cannot change any more.
+    is_published: bool,
+}
+
+impl Pace {
+    pub(super) fn new(wish_us: i64) -> Self {
+        Self { wish_us, target_us: None, longest_us: 0, is_published: false }
+    }
+
+    /// Whether a part of `elapsed_us` ends in front of a frame that will last `frame_us`.
+    pub(super) fn is_full(&self, elapsed_us: i64, frame_us: i64) -> bool {
+        elapsed_us > 0
+            && match self.target_us {
+                None => self.wish_us > 0 && elapsed_us + frame_us / 2 >= self.wish_us,
+                Some(target_us) => elapsed_us + frame_us > target_us,
+            }
+    }
+
+    /// Takes note of a part. The last one of a segment may be as short as it likes: the first target is not made of it.
+    pub(super) fn see(&mut self, duration_us: i64, frames: usize, is_last: bool) {
+        if self.wish_us == 0 || self.is_published {
+            return;
+        }
+        if is_last && self.target_us.is_none_or(|target_us| duration_us <= target_us) {
+            self.longest_us = self.longest_us.max(duration_us);
+            return;
+        }
+        let frame_us = duration_us / i64::try_from(frames.max(1)).unwrap_or(i64::MAX);
+        // Less than a frame, so that no part gets one more; and the part itself remains above 85 % of the sum.
+        let slack_us = (frame_us / 4).min(duration_us / 8);
+        let seen_us = duration_us + if self.target_us.is_none() { slack_us } else { 0 };
+        let target_us = self.target_us.unwrap_or(0).max(seen_us);
+        // In whole milliseconds, rounded up: what a playlist says.
+        self.target_us = Some((target_us + 999) / 1_000 * 1_000);
+    }
+
+    /// A playlist is about to say it.
+    pub(super) fn publish(&mut self) {
+        if self.wish_us > 0 {
+            // Frames that are as long as segments.
+            let longest_us = self.longest_us + self.longest_us / 8;
+            self.target_us.get_or_insert(self.wish_us.max(longest_us));
+        }
+        self.is_published = true;
+    }
+
+    /// `PART-TARGET`; `None` without parts, or when it is not known yet.
+    pub(super) fn target_us(&self) -> Option<i64> {
+        self.target_us
+    }
+
+    /// How a part that lasts `duration_us` is announced: at most the target, and gaps behind it that last the rest.
+    pub(super) fn divide(&self, duration_us: i64) -> (i64, Vec<i64>) {
+        let Some(target_us) = self.target_us.filter(|target_us| self.is_published && duration_us > *target_us) else {
+            return (duration_us, Vec::new());
+        };
+        let rest_us = duration_us - target_us;
+        let mut gaps = vec![target_us; usize::try_from(rest_us / target_us).unwrap_or(0)];
+        gaps.extend(Some(rest_us % target_us).filter(|last_us| *last_us > 0));
+        (target_us, gaps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cuts frames of that length into parts of about 200 ms; the target, and the parts that are not the first one.
+    fn parts(frame_us: i64, jitter_us: i64) -> (i64, Vec<i64>) {
+        let (mut pace, mut parts, mut start_us) = (Pace::new(200_000), Vec::new(), 0);
+        let mut begun = 0;
+        for frame in 0..1_000 {
+            let at = |index: i64| index * frame_us + if index % 3 == 1 { jitter_us } else { 0 };
+            let (now_us, next_us) = (at(frame), at(frame + 1));
+            if pace.is_full(now_us - start_us, next_us - now_us) {
+                pace.see(now_us - start_us, begun, false);
+                parts.push(now_us - start_us);
+                (start_us, begun) = (now_us, 0);
+            }
+            begun += 1;
+            if parts.len() == 3 {
+                pace.publish();
+            }
+        }
+        (pace.target_us().unwrap(), parts)
+    }
+
+    #[test]
+    fn parts_of_every_usual_rate_keep_to_the_target_and_to_85_percent_of_it() {
+        let video =
+            [1_000_000, 200_000, 100_000, 66_667, 41_667, 41_708, 40_000, 33_333, 33_367, 20_000, 16_667, 8_333];
+        let audio = [21_333, 23_220, 42_667, 46_440, 64_000, 20_000, 26_122, 24_000, 2_500];
+        for frame_us in video.into_iter().chain(audio) {
+            for jitter_us in [0, 1_000.min(frame_us / 10)] {
+                let (target_us, parts) = parts(frame_us, jitter_us);
+                assert!(target_us <= 250_000 || frame_us > 200_000, "{frame_us}: {target_us}");
+                for part_us in parts {
+                    assert!(part_us <= target_us, "{frame_us}: {part_us} of {target_us}");
+                    assert!(part_us * 100 >= target_us * 85, "{frame_us}: {part_us} of {target_us}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_beyond_the_target_is_announced_as_one_and_gaps() {
+        let mut pace = Pace::new(200_000);
+        pace.see(200_000, 6, false);
+        assert_eq!(pace.divide(500_000), (500_000, vec![]), "not published yet: the target would grow");
+        pace.publish();
+        let target_us = pace.target_us().unwrap();
+        assert_eq!(target_us, 209_000);
+        assert_eq!(pace.divide(target_us), (target_us, vec![]));
+        assert_eq!(pace.divide(500_000), (209_000, vec![209_000, 82_000]));
+    }
+}

@@ -1,0 +1,595 @@
+//! The packager against a model of RFC 8216bis' rules, and foreign readers.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use arcly_bus::{Frame, FrameFlags, TrackSet};
+use bytes::Bytes;
+
+use super::{Awaited, CmafConfig, CmafPackager, CmafView, Found, TrackView};
+use crate::testing::{
+    AUDIO, Clip, Recipe, Rng, Scratch, Seed, VIDEO, audio_track, picture, run, track_set, video_track,
+};
+
+const PLAIN: Recipe = Recipe {
+    picture_90k: 3_600,
+    gop: 25,
+    b_frames: true,
+    sample_rate_hz: 48_000,
+    seconds: 20,
+    start_90k: 0,
+    max_picture_bytes: 400,
+};
+
+/// 2026-01-01T00:00:00Z
+const BEGIN: Duration = Duration::from_secs(1_767_225_600);
+
+/// A media playlist as a player reads it.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Playlist {
+    target_us: i64,
+    part_target_us: i64,
+    hold_back_us: i64,
+    media_sequence: u64,
+    discontinuity_sequence: u64,
+    independent: bool,
+    is_event: bool,
+    skipped: u64,
+    segments: Vec<Entry>,
+    /// Parts behind the last segment.
+    open: Entry,
+    hint: Option<String>,
+    reports: Vec<(String, u64, u64)>,
+    date_ranges: Vec<String>,
+    ended: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Entry {
+    name: String,
+    duration_us: i64,
+    breaks: u64,
+    map: Option<String>,
+    program: Option<String>,
+    parts: Vec<PartEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct PartEntry {
+    name: String,
+    duration_us: i64,
+    independent: bool,
+    gap: bool,
+}
+
+fn us(seconds: &str) -> i64 {
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    whole.parse::<i64>().unwrap() * 1_000_000 + format!("{fraction:0<6}").parse::<i64>().unwrap()
+}
+
+fn attribute<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
+    attributes
+        .split(',')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        .map(|value| value.trim_matches('"'))
+}
+
+/// Reads a playlist and refuses any tag that this packager has no reason to write.
+fn parse(text: &Bytes) -> Playlist {
+    let text = std::str::from_utf8(text).unwrap();
+    let (mut playlist, mut entry) = (Playlist::default(), Entry::default());
+    let mut lines = text.lines();
+    assert_eq!((lines.next(), lines.next()), (Some("#EXTM3U"), Some("#EXT-X-VERSION:9")));
+    for line in lines {
+        assert!(!playlist.ended, "nothing behind the end");
+        let (tag, value) = line.split_once(':').unwrap_or((line, ""));
+        match tag {
+            "#EXT-X-TARGETDURATION" => playlist.target_us = us(value),
+            "#EXT-X-SERVER-CONTROL" => {
+                assert_eq!(attribute(value, "CAN-BLOCK-RELOAD"), Some("YES"));
+                assert!(us(attribute(value, "CAN-SKIP-UNTIL").unwrap()) >= 6 * playlist.target_us);
+                playlist.hold_back_us = attribute(value, "PART-HOLD-BACK").map_or(0, us);
+            }
+            "#EXT-X-PART-INF" => playlist.part_target_us = us(attribute(value, "PART-TARGET").unwrap()),
+            "#EXT-X-MEDIA-SEQUENCE" => playlist.media_sequence = value.parse().unwrap(),
+            "#EXT-X-DISCONTINUITY-SEQUENCE" => playlist.discontinuity_sequence = value.parse().unwrap(),
+            "#EXT-X-PLAYLIST-TYPE" => playlist.is_event = value == "EVENT",
+            "#EXT-X-INDEPENDENT-SEGMENTS" => playlist.independent = true,
+            "#EXT-X-SKIP" => playlist.skipped = attribute(value, "SKIPPED-SEGMENTS").unwrap().parse().unwrap(),
+            "#EXT-X-DATERANGE" => playlist.date_ranges.push(value.to_owned()),
+            "#EXT-X-DISCONTINUITY" => entry.breaks += 1,
+            "#EXT-X-MAP" => entry.map = attribute(value, "URI").map(str::to_owned),
+            "#EXT-X-PROGRAM-DATE-TIME" => entry.program = Some(value.to_owned()),
+            "#EXT-X-PART" => entry.parts.push(PartEntry {
+                name: attribute(value, "URI").unwrap().to_owned(),
+                duration_us: us(attribute(value, "DURATION").unwrap()),
+                independent: attribute(value, "INDEPENDENT") == Some("YES"),
+                gap: attribute(value, "GAP") == Some("YES"),
+            }),
+            "#EXTINF" => entry.duration_us = us(value.strip_suffix(',').unwrap()),
+            "#EXT-X-PRELOAD-HINT" => {
+                assert_eq!(attribute(value, "TYPE"), Some("PART"));
+                playlist.hint = attribute(value, "URI").map(str::to_owned);
+            }
+            "#EXT-X-RENDITION-REPORT" => playlist.reports.push((
+                attribute(value, "URI").unwrap().to_owned(),
+                attribute(value, "LAST-MSN").unwrap().parse().unwrap(),
+                attribute(value, "LAST-PART").unwrap().parse().unwrap(),
+            )),
+            "#EXT-X-ENDLIST" => playlist.ended = true,
+            _ if !line.starts_with('#') => {
+                entry.name = line.to_owned();
+                playlist.segments.push(std::mem::take(&mut entry));
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    playlist.open = entry;
+    playlist
+}
+
+/// A player of one track that fetches the playlist at each change. Asserts RFC 8216bis at each step.
+#[derive(Default)]
+struct Player {
+    newest: Option<Playlist>,
+    /// Every segment that was ever listed, and its bytes.
+    fetched: Vec<(Entry, Vec<u8>)>,
+    /// Every part by name.
+    parts: HashMap<String, (PartEntry, Bytes)>,
+    hint: Option<String>,
+    first: Option<u64>,
+    init_names: Vec<String>,
+    inits: Vec<Bytes>,
+}
+
+impl Player {
+    fn fetch(&mut self, view: &TrackView) {
+        let playlist = parse(view.playlist());
+        self.check_head(&playlist, view);
+        for (index, entry) in playlist.segments.iter().enumerate() {
+            let sequence = playlist.media_sequence + index as u64;
+            // §4.4.3.1: EXTINF, rounded, is at most the target duration.
+            assert!((entry.duration_us + 500_000) / 1_000_000 * 1_000_000 <= playlist.target_us, "{entry:?}");
+            let parts_us: i64 = entry.parts.iter().map(|part| part.duration_us).sum();
+            assert!(entry.parts.is_empty() || parts_us == entry.duration_us, "parts make up their segment: {entry:?}");
+            self.see(entry, sequence, view);
+        }
+        for (entry, is_open) in playlist.segments.iter().map(|it| (it, false)).chain([(&playlist.open, true)]) {
+            self.see_parts(entry, is_open, &playlist, view);
+        }
+        if let Some(hint) = self.hint.take()
+            && let Some(last) = self.newest.as_ref().filter(|newest| !newest.ended)
+            && !playlist.ended
+            && last.hint != playlist.hint
+        {
+            assert!(self.parts.contains_key(&hint), "a hint comes true: {hint}");
+        }
+        self.hint.clone_from(&playlist.hint);
+        self.check_delta(&playlist, view);
+        if let Some(newest) = self.newest.take() {
+            compare(&newest, &playlist);
+        }
+        self.newest = Some(playlist);
+    }
+
+    fn check_head(&self, playlist: &Playlist, view: &TrackView) {
+        assert_eq!(playlist.ended, view.ended());
+        assert!(playlist.target_us > 0 && !playlist.segments.is_empty());
+        if playlist.part_target_us > 0 {
+            // §4.4.3.8: at least twice, better three times.
+            assert_eq!(playlist.hold_back_us, 3 * playlist.part_target_us);
+        }
+        assert_eq!(playlist.hint.is_some(), !playlist.ended && playlist.part_target_us > 0);
+        assert!(playlist.segments.first().unwrap().map.is_some(), "the first segment has its header");
+        let first_breaks = playlist.segments.first().unwrap().breaks;
+        assert_eq!(first_breaks, 0, "a break in front of the playlist is in its number");
+    }
+
+    fn see(&mut self, entry: &Entry, sequence: u64, view: &TrackView) {
+        assert!(entry.program.is_some());
+        let data = whole(view, &entry.name);
+        let known = self.fetched.iter().position(|(known, _)| known.name == entry.name);
+        let first = *self.first.get_or_insert(sequence);
+        match known {
+            Some(index) => {
+                assert_eq!(index as u64, sequence - first);
+                let (known, bytes) = &self.fetched[index];
+                assert_eq!(
+                    (known.duration_us, &known.program),
+                    (entry.duration_us, &entry.program),
+                    "it never changes"
+                );
+                assert_eq!(bytes, &data, "a segment never changes");
+            }
+            None => {
+                assert_eq!(self.fetched.len() as u64, sequence - first, "no number is left out");
+                let parts = entry.parts.iter().filter(|part| !part.gap);
+                let of_parts: Vec<u8> = parts.flat_map(|part| whole(view, &part.name)).collect();
+                assert!(entry.parts.is_empty() || of_parts == data, "a segment is its parts");
+                self.fetched.push((entry.clone(), data));
+            }
+        }
+        if let Some(map) = entry.map.as_ref().filter(|map| !self.init_names.contains(map)) {
+            self.inits.push(whole(view, map).into());
+            self.init_names.push(map.clone());
+        }
+    }
+
+    fn see_parts(&mut self, entry: &Entry, is_open: bool, playlist: &Playlist, view: &TrackView) {
+        let last = entry.parts.len().saturating_sub(1);
+        for (index, part) in entry.parts.iter().enumerate() {
+            // §4.4.4.9: at most the part target, and at least 85 % of it but for the last one of a segment.
+            assert!(part.duration_us <= playlist.part_target_us, "{part:?} of {}", playlist.part_target_us);
+            let is_short = !part.gap && part.duration_us * 100 < playlist.part_target_us * 85;
+            assert!(
+                !is_short || (!is_open && index >= last.saturating_sub(1)),
+                "{part:?} of {}",
+                playlist.part_target_us
+            );
+            if part.gap {
+                assert!(matches!(view.find(&part.name), Found::Nothing));
+                continue;
+            }
+            let data = whole(view, &part.name);
+            // A sync sample at the head of a run, or flags of each sample: what INDEPENDENT promises.
+            let known = self.parts.entry(part.name.clone()).or_insert_with(|| (part.clone(), data.clone().into()));
+            assert_eq!((&known.0, &known.1[..]), (part, &data[..]), "a part never changes");
+        }
+    }
+
+    /// §6.2.5.1: what is skipped and what is not make up the whole.
+    fn check_delta(&self, playlist: &Playlist, view: &TrackView) {
+        let delta = parse(view.delta_update());
+        let skipped = delta.skipped as usize;
+        let after: i64 = playlist.segments[skipped..].iter().map(|segment| segment.duration_us).sum();
+        let open: i64 = playlist.open.parts.iter().map(|part| part.duration_us).sum();
+        assert!(skipped == 0 || after + open >= 6 * playlist.target_us);
+        let strip =
+            |entries: &[Entry]| entries.iter().map(|entry| Entry { map: None, ..entry.clone() }).collect::<Vec<_>>();
+        assert_eq!(strip(&delta.segments), strip(&playlist.segments[skipped..]));
+        assert_eq!(
+            (delta.media_sequence, &delta.hint, delta.ended),
+            (playlist.media_sequence, &playlist.hint, playlist.ended)
+        );
+    }
+}
+
+fn compare(newest: &Playlist, playlist: &Playlist) {
+    assert_eq!(newest.target_us, playlist.target_us, "the target duration never changes");
+    assert_eq!(newest.part_target_us, playlist.part_target_us, "the part target never changes");
+    let gone = (playlist.media_sequence - newest.media_sequence) as usize;
+    // The breaks in front of the segments that are gone, and in front of the one that is the first one now.
+    let all: Vec<u64> = newest.segments.iter().map(|entry| entry.breaks).chain([newest.open.breaks]).collect();
+    if gone < newest.segments.len() {
+        let breaks: u64 = all[..=gone].iter().sum();
+        assert_eq!(playlist.discontinuity_sequence, newest.discontinuity_sequence + breaks);
+        let remains: i64 = playlist.segments.iter().map(|entry| entry.duration_us).sum();
+        assert!(gone == 0 || remains >= 3 * playlist.target_us, "three target durations remain");
+    }
+    assert!(!newest.is_event || gone == 0);
+}
+
+fn whole(view: &TrackView, name: &str) -> Vec<u8> {
+    match view.find(name) {
+        Found::Whole(pieces) => pieces.concat(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// Packs frames and plays each track; frames come when they are decoded.
+struct Scene {
+    packager: CmafPackager,
+    players: HashMap<String, Player>,
+    views: usize,
+}
+
+impl Scene {
+    fn new(config: CmafConfig) -> Self {
+        Self { packager: CmafPackager::new(config, "s"), players: HashMap::new(), views: 0 }
+    }
+
+    fn play(&mut self, tracks: &Arc<TrackSet>, frames: &[Frame]) {
+        for frame in frames {
+            let track = tracks.find(frame.track).unwrap();
+            let at = frame.dts.max(0) as u64 * 1_000_000 / u64::from(track.clock_rate_hz);
+            if self.packager.push(tracks, frame, BEGIN + Duration::from_micros(at)).unwrap() {
+                self.look();
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        self.views += 1;
+        let view = self.packager.view().unwrap();
+        for track in &view.tracks {
+            self.players.entry(track.name.clone()).or_default().fetch(track);
+        }
+    }
+
+    fn finish(&mut self) -> Arc<CmafView> {
+        self.packager.finish();
+        self.look();
+        self.packager.view().unwrap()
+    }
+}
+
+fn all_recipes() -> impl Iterator<Item = Recipe> {
+    let rates = [(3_600, 25), (3_003, 30), (3_750, 24), (1_500, 120), (9_000, 10), (90_000, 1), (3_754, 48)];
+    let audio = [48_000, 44_100, 32_000, 0];
+    rates.into_iter().flat_map(move |(picture_90k, gop)| {
+        audio.into_iter().map(move |sample_rate_hz| Recipe { picture_90k, gop, sample_rate_hz, ..PLAIN })
+    })
+}
+
+#[test]
+fn playlists_of_every_rate_keep_the_rules_from_the_first_to_the_last() {
+    for (index, recipe) in all_recipes().enumerate() {
+        let seed = Seed(index as u64);
+        let mut scene = Scene::new(CmafConfig::default());
+        scene.play(&recipe.tracks(), &recipe.frames(&mut Rng(seed.0)));
+        let view = scene.finish();
+        assert!(view.ended && scene.views >= 18, "{recipe:?}: {}", scene.views);
+    }
+}
+
+#[test]
+fn sound_alone_and_pictures_alone_are_streams() {
+    for (picture_90k, sample_rate_hz, name) in [(0, 48_000, "a1"), (3_600, 0, "v0")] {
+        let recipe = Recipe { picture_90k, sample_rate_hz, ..PLAIN };
+        let mut scene = Scene::new(CmafConfig::default());
+        scene.play(&recipe.tracks(), &recipe.frames(&mut Rng(1)));
+        let view = scene.finish();
+        assert_eq!(view.tracks.iter().map(|track| track.name.as_str()).collect::<Vec<_>>(), [name]);
+        assert_eq!(view.target_duration_s, 1);
+    }
+}
+
+#[test]
+fn a_playlist_waits_for_the_part_that_is_asked_for() {
+    let mut scene = Scene::new(CmafConfig::default());
+    scene.play(&PLAIN.tracks(), &PLAIN.frames(&mut Rng(1)));
+    let view = scene.packager.view().unwrap();
+    let track = view.track("v0").unwrap();
+    let (open, next) = (track.open.as_ref().unwrap().parts.len() as u64, track.next_sequence());
+    let has = |sequence, part| track.has(Awaited { sequence, part });
+    assert!(has(next - 1, None) && has(next - 1, Some(99)), "a complete segment has all its parts");
+    assert!(has(next, Some(open - 1)) && !has(next, Some(open)) && !has(next, None) && !has(next + 1, Some(0)));
+    let is_far = |sequence, part| track.is_far(Awaited { sequence, part });
+    // 210 ms: fifteen parts in three seconds.
+    assert!(!is_far(next, Some(open - 1 + 15)) && is_far(next, Some(open + 15)));
+    assert!(!is_far(next + 1, None) && is_far(next + 2, None));
+    let name = track.next_part_name();
+    assert!(matches!(track.find(&name), Found::Coming));
+    assert!(matches!(track.find(&format!("s-v0-{next}.m4s")), Found::Growing(pieces) if pieces.len() as u64 == open));
+    assert!(matches!(track.find(&format!("s-v0-{}.m4s", next + 1)), Found::Nothing));
+    for name in [
+        "s-v0-99999.m4s",
+        "s-v0-p99999.m4s",
+        "s-v0-i9.mp4",
+        "s-v0-x.m4s",
+        "s-v0-.m4s",
+        "s-a1-0.m4s",
+        "x",
+        "s-v0",
+        "s-v0-0",
+    ] {
+        assert!(matches!(track.find(name), Found::Nothing), "{name}");
+    }
+    let view = scene.finish();
+    assert!(
+        matches!(view.track("v0").unwrap().find(&name), Found::Whole(_) | Found::Nothing),
+        "nobody waits at the end"
+    );
+}
+
+#[test]
+fn a_break_of_one_track_is_one_discontinuity_of_all() {
+    for (jump_90k, is_marked) in [(-900_000, false), (2_700_000, false), (90_000, true)] {
+        let (tracks, mut rng) = (PLAIN.tracks(), Rng(5));
+        let mut scene = Scene::new(CmafConfig::default());
+        let first = Recipe { seconds: 5, start_90k: 1_800_000, ..PLAIN };
+        scene.play(&tracks, &first.frames(&mut rng));
+        let mut again = Recipe { seconds: 5, start_90k: 2_250_000 + jump_90k, ..PLAIN }.frames(&mut rng);
+        if is_marked {
+            for id in [VIDEO, AUDIO] {
+                let frame = again.iter_mut().find(|frame| frame.track == id).unwrap();
+                frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            }
+        }
+        scene.play(&tracks, &again);
+        scene.finish();
+        for (name, player) in &scene.players {
+            let breaks: Vec<u64> =
+                player.fetched.iter().map(|(entry, _)| entry.breaks).filter(|breaks| *breaks > 0).collect();
+            assert_eq!(breaks, [1], "{name} {jump_90k} {is_marked}");
+            assert_eq!(player.newest.as_ref().unwrap().discontinuity_sequence, 0);
+        }
+    }
+}
+
+#[test]
+fn other_tracks_are_a_discontinuity_and_a_new_header() {
+    let mut scene = Scene::new(CmafConfig::default());
+    let (video, audio) = (video_track(), audio_track(48_000));
+    let mut larger = video.clone();
+    if let arcly_codec::CodecConfig::H264(config) = &mut larger.config {
+        (config.info.width, config.info.height) = (1920, 1080);
+    }
+    scene.play(&track_set(&[video, audio.clone()]), &Recipe { seconds: 5, ..PLAIN }.frames(&mut Rng(1)));
+    let again = Recipe { seconds: 5, start_90k: 450_000, ..PLAIN }.frames(&mut Rng(2));
+    scene.play(&track_set(&[larger, audio]), &again);
+    scene.finish();
+    assert_eq!((scene.players["v0"].inits.len(), scene.players["a1"].inits.len()), (2, 1));
+    let breaks = |name: &str| scene.players[name].fetched.iter().map(|(entry, _)| entry.breaks).sum::<u64>();
+    assert_eq!((breaks("v0"), breaks("a1")), (1, 1), "a break is one for all tracks");
+}
+
+#[test]
+fn a_frame_that_lasts_longer_than_a_part_may_is_followed_by_gaps() {
+    let (tracks, mut rng) = (PLAIN.tracks(), Rng(7));
+    let frames = PLAIN.frames(&mut rng);
+    // Pictures 253 to 262 are lost on their way, as congestion makes it.
+    let lost = |frame: &Frame| frame.track == VIDEO && (253..=262).contains(&(frame.dts / 3_600));
+    let frames: Vec<Frame> = frames.into_iter().filter(|frame| !lost(frame)).collect();
+    let mut scene = Scene::new(CmafConfig::default());
+    scene.play(&tracks, &frames);
+    scene.finish();
+    let gaps: Vec<_> =
+        scene.players["v0"].fetched.iter().flat_map(|(entry, _)| &entry.parts).filter(|part| part.gap).collect();
+    assert!(!gaps.is_empty());
+    let breaks: u64 = scene.players["v0"].fetched.iter().map(|(entry, _)| entry.breaks).sum();
+    assert_eq!(breaks, 0);
+}
+
+#[test]
+fn a_group_of_pictures_that_outlasts_the_target_is_cut_within() {
+    let (tracks, mut rng) = (PLAIN.tracks(), Rng(8));
+    let mut scene = Scene::new(CmafConfig::default());
+    scene.play(&tracks, &Recipe { seconds: 6, ..PLAIN }.frames(&mut rng));
+    scene.play(&tracks, &Recipe { seconds: 10, gop: 100, start_90k: 540_000, ..PLAIN }.frames(&mut rng));
+    assert!(scene.players["v0"].fetched.iter().all(|(entry, _)| entry.duration_us < 1_500_000));
+    let playlist = scene.players["v0"].newest.clone().unwrap();
+    assert!(!playlist.independent);
+    scene.finish();
+}
+
+#[test]
+fn the_window_is_as_long_as_it_should_be_and_memory_is_flat() {
+    for (window_s, least_s) in [(0, 6), (60, 60)] {
+        let (tracks, mut rng) = (PLAIN.tracks(), Rng(9));
+        let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(window_s), ..CmafConfig::default() });
+        let mut sizes = Vec::new();
+        for minute in 0..17 {
+            let recipe = Recipe { seconds: 60, start_90k: minute * 5_400_000, max_picture_bytes: 40, ..PLAIN };
+            for frame in recipe.frames(&mut rng) {
+                let at = frame.dts as u64 * 1_000_000 / if frame.track == VIDEO { 90_000 } else { 48_000 };
+                scene.packager.push(&tracks, &frame, BEGIN + Duration::from_micros(at)).unwrap();
+            }
+            scene.look_without_history();
+            let view = scene.packager.view().unwrap();
+            assert!(view.window_s() >= least_s as f64 || minute == 0, "{}", view.window_s());
+            assert!(view.window_s() < least_s as f64 + 2.0);
+            sizes.push(view.window_bytes());
+        }
+        // 1 020 segments of each track have passed.
+        assert!(scene.packager.view().unwrap().track("v0").unwrap().next_sequence() >= 1_000);
+        // Pictures are of random sizes: minutes are compared by sevens.
+        let (early, late) = (sizes[3..10].iter().sum::<usize>(), sizes[10..].iter().sum::<usize>());
+        assert!(early.abs_diff(late) * 10 < early, "{sizes:?}");
+    }
+}
+
+impl Scene {
+    fn look_without_history(&mut self) {
+        self.players.clear();
+        self.look();
+    }
+}
+
+#[test]
+fn an_event_keeps_everything_and_ends_at_its_limit() {
+    let (tracks, mut rng) = (PLAIN.tracks(), Rng(10));
+    let config = CmafConfig { is_event: true, max_window_bytes: 150_000, ..CmafConfig::default() };
+    let mut packager = CmafPackager::new(config, "s");
+    let mut refused = 0;
+    for frame in (Recipe { seconds: 60, ..PLAIN }).frames(&mut rng) {
+        match packager.push(&tracks, &frame, BEGIN) {
+            Ok(_) => assert_eq!(refused, 0),
+            Err(_) => refused += 1,
+        }
+    }
+    let view = packager.view().unwrap();
+    let playlist = parse(view.tracks[0].playlist());
+    assert!(playlist.is_event && playlist.ended && playlist.media_sequence == 0 && refused > 0);
+}
+
+#[test]
+fn a_publisher_who_breaks_its_time_at_every_frame_costs_little() {
+    let (tracks, mut rng) = (PLAIN.tracks(), Rng(11));
+    let mut packager = CmafPackager::new(CmafConfig::default(), "s");
+    for index in 0..5_000 {
+        let mut frame = picture(&mut rng, index * 3_600, 0, true, 10);
+        frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+        packager.push(&tracks, &frame, BEGIN).unwrap();
+    }
+    let view = packager.view().unwrap();
+    assert!(view.tracks[0].listed().len() <= 200, "{}", view.tracks[0].listed().len());
+    assert!(view.epochs.len() <= 201);
+}
+
+#[test]
+fn whatever_comes_the_playlists_keep_the_rules() {
+    for seed in 0..60 {
+        let seed = Seed(seed);
+        let mut rng = Rng(seed.0);
+        let recipe = Recipe {
+            gop: 1 + rng.below(90),
+            max_picture_bytes: 50,
+            picture_90k: 1_500 + rng.below(4_000) as i64,
+            ..PLAIN
+        };
+        let mut frames = recipe.frames(&mut rng);
+        frames.retain(|_| !rng.one_in(40));
+        for frame in &mut frames {
+            if rng.one_in(300) {
+                frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            }
+            if rng.one_in(400) {
+                let by = rng.below(400_000) as i64 - 100_000;
+                (frame.dts, frame.pts) = ((frame.dts + by).max(0), (frame.pts + by).max(0));
+            }
+        }
+        let mut scene = Scene::new(CmafConfig::default());
+        let tracks = recipe.tracks();
+        for frame in &frames {
+            if let Ok(true) = scene.packager.push(&tracks, frame, BEGIN) {
+                scene.look_at_rules_only();
+            }
+        }
+        scene.packager.finish();
+    }
+}
+
+impl Scene {
+    /// Parts of irregular frames may be shorter than 85 %; everything else holds.
+    fn look_at_rules_only(&mut self) {
+        for track in &self.packager.view().unwrap().tracks {
+            let playlist = parse(track.playlist());
+            for entry in playlist.segments.iter().chain([&playlist.open]) {
+                assert!((entry.duration_us + 500_000) / 1_000_000 * 1_000_000 <= playlist.target_us, "{entry:?}");
+                assert!(
+                    entry.parts.iter().all(|part| part.duration_us <= playlist.part_target_us && part.duration_us > 0)
+                );
+            }
+            if let Some(newest) = self.players.entry(track.name.clone()).or_default().newest.replace(playlist.clone()) {
+                compare(&newest, &playlist);
+            }
+        }
+    }
+}
+
+#[test]
+fn ffmpeg_plays_the_segments_without_a_word_and_finds_every_frame() {
+    let scratch = Scratch::new("cmaf-ffmpeg");
+    let clip = Clip::make(&scratch, 8);
+    let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+    scene.play(&clip.tracks, &clip.frames);
+    let view = scene.finish();
+    for (track, id) in [("v0", VIDEO), ("a1", AUDIO)] {
+        let view = view.track(track).unwrap();
+        for (index, (entry, data)) in scene.players[track].fetched.iter().enumerate() {
+            assert_eq!(entry.name, format!("s-{track}-{index}.m4s"));
+            scratch.write(&entry.name, data);
+        }
+        scratch.write(&format!("s-{track}-i0.mp4"), &scene.players[track].inits[0]);
+        let playlist = scratch.write(&format!("{track}.m3u8"), view.playlist());
+        let playlist = playlist.to_str().unwrap();
+        run("ffmpeg", &["-v", "error", "-i", playlist, "-f", "null", "-"], &scratch.path("."));
+        let count =
+            ["-v", "error", "-count_packets", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", playlist];
+        let count = String::from_utf8(run("ffprobe", &count, &scratch.path("."))).unwrap();
+        assert_eq!(
+            count.lines().next().unwrap().trim().trim_end_matches(',').parse::<usize>().unwrap(),
+            clip.of(id).count()
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! The multivariant playlist of CMAF tracks (RFC 8216bis §4.4.6): one stream, or several that show the same in other sizes.
+
+use std::{fmt::Write, sync::Arc};
+
+use arcly_bus::Track;
+use arcly_codec::MediaKind;
+
+use super::variant::write_picture;
+use crate::cmaf::{CmafView, TrackView};
+
+/// A stream of a group, and where its playlists are.
+pub struct Variant<'a> {
+    /// What it has now.
+    pub view: &'a CmafView,
+    /// In front of the names of its playlists: empty, or `../cam~720p/`. A URI reference, percent-encoded by the caller.
+    pub base: &'a str,
+}
+
+/// The playlist for a group of streams, the best one first. `query` is put behind each URI: empty, or `?session=…`.
+///
+/// The sound of the first stream that has some is that of all: renditions of the same scene differ in their pictures.
+pub fn multivariant(variants: &[Variant<'_>], query: &str) -> String {
+    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:9\n");
+    let of_kind = |variant: &Variant<'_>, kind: MediaKind| {
+        variant.view.tracks.iter().filter(|track| track.track.kind() == kind).cloned().collect::<Vec<_>>()
+    };
+    let is_independent = |variant: &Variant<'_>| {
+        variant.view.tracks.iter().all(|track| track.listed().iter().all(|segment| segment.independent))
+    };
+    if variants.iter().all(is_independent) {
+        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    let with_sound = variants.iter().find(|variant| !of_kind(variant, MediaKind::Audio).is_empty());
+    let (sounds, sound_base) =
+        with_sound.map(|variant| (of_kind(variant, MediaKind::Audio), variant.base)).unwrap_or_default();
+    let groups = groups(&sounds);
+    groups.iter().for_each(|group| write_renditions(&mut text, group, sound_base, query));
+    let mut has_pictures = false;
+    for variant in variants {
+        for pictures in of_kind(variant, MediaKind::Video) {
+            has_pictures = true;
+            write_video(&mut text, &pictures, &groups, variant.base, query);
+        }
+    }
+    if !has_pictures {
+        groups.iter().for_each(|group| write_audio(&mut text, group, sound_base, query));
+    }
+    text
+}
+
+/// Sounds of one codec: a player that can decode one can decode all (§4.4.6.1.1).
+struct Group {
+    id: String,
+    tracks: Vec<Arc<TrackView>>,
+}
+
+fn groups(sounds: &[Arc<TrackView>]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for sound in sounds {
+        let id = sound.track.config.codec().name().to_ascii_lowercase();
+        match groups.iter_mut().find(|group| group.id == id) {
+            Some(group) => group.tracks.push(sound.clone()),
+            None => groups.push(Group { id, tracks: vec![sound.clone()] }),
+        }
+    }
+    groups
+}
+
+impl Group {
+    fn peak_bps(&self) -> u64 {
+        self.tracks.iter().map(|track| track.meter.peak_bps()).max().unwrap_or(0)
+    }
+
+    fn average_bps(&self) -> u64 {
+        self.tracks.iter().map(|track| track.meter.average_bps()).max().unwrap_or(0)
+    }
+
+    fn codecs(&self) -> impl Iterator<Item = String> {
+        let mut codecs: Vec<String> = self.tracks.iter().map(|track| track.track.config.rfc6381()).collect();
+        codecs.dedup();
+        codecs.into_iter()
+    }
+}
+
+/// `EXT-X-MEDIA` (§4.4.6.1).
+fn write_renditions(text: &mut String, group: &Group, base: &str, query: &str) {
+    for (index, sound) in group.tracks.iter().enumerate() {
+        let _ =
+            write!(text, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"{}\"", group.id, name(&group.tracks, sound));
+        if let Some(language) = sound.track.language {
+            let _ = write!(text, ",LANGUAGE=\"{}\"", language.as_str());
+        }
+        text.push_str(if index == 0 { ",DEFAULT=YES,AUTOSELECT=YES" } else { ",DEFAULT=NO,AUTOSELECT=YES" });
+        if let Some(channels) = sound.track.config.audio().map(|info| info.channels).filter(|channels| *channels > 0) {
+            let _ = write!(text, ",CHANNELS=\"{channels}\"");
+        }
+        let _ = writeln!(text, ",URI=\"{base}{}.m3u8{query}\"", sound.name);
+    }
+}
+
+/// A name that no other one of the group has (§4.4.6.1.1).
+fn name(tracks: &[Arc<TrackView>], sound: &TrackView) -> String {
+    let language = |track: &Track| track.language.map(|language| language.as_str().to_owned());
+    let own = language(&sound.track);
+    let is_alone = tracks.iter().filter(|other| language(&other.track) == own).count() == 1;
+    own.filter(|_| is_alone).unwrap_or_else(|| format!("Audio {}", sound.track.id.0))
+}
+
+/// One `EXT-X-STREAM-INF` (§4.4.6.2) for each group of sounds, or one without.
+fn write_video(text: &mut String, pictures: &TrackView, groups: &[Group], base: &str, query: &str) {
+    let mut one = |group: Option<&Group>| {
+        let peak = pictures.meter.peak_bps() + group.map_or(0, Group::peak_bps);
+        let average = pictures.meter.average_bps() + group.map_or(0, Group::average_bps);
+        let codecs = std::iter::once(pictures.track.config.rfc6381()).chain(group.into_iter().flat_map(Group::codecs));
+        let codecs: Vec<String> = codecs.collect();
+        let _ = write!(
+            text,
+            "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},CODECS=\"{}\"",
+            codecs.join(",")
+        );
+        if let Some(info) = pictures.track.config.video() {
+            write_picture(text, &info, &pictures.meter);
+        }
+        if let Some(group) = group {
+            let _ = write!(text, ",AUDIO=\"{}\"", group.id);
+        }
+        let _ = writeln!(text, "\n{base}{}.m3u8{query}", pictures.name);
+    };
+    if groups.is_empty() {
+        one(None);
+    }
+    groups.iter().for_each(|group| one(Some(group)));
+}
+
+/// A stream without pictures: its first sound is the variant.
+fn write_audio(text: &mut String, group: &Group, base: &str, query: &str) {
+    let Some(first) = group.tracks.first() else { return };
+    let codecs: Vec<String> = group.codecs().collect();
+    let _ = write!(
+        text,
+        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",AUDIO=\"{}\"\n{base}{}.m3u8{query}\n",
+        group.peak_bps(),
+        group.average_bps(),
+        codecs.join(","),
+        group.id,
+        first.name
+    );
+}
