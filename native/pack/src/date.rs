@@ -1,7 +1,7 @@
 //! Dates as playlists and MPDs write them (ISO 8601, RFC 3339).
 
 /// `2026-11-25T21:09:46.123Z`, of microseconds since 1970 (UTC). Times before 1970 are 1970.
-pub(crate) fn iso_8601(us: i64) -> String {
+pub fn iso_8601(us: i64) -> String {
     let ms = us.max(0) / 1_000;
     let (seconds, ms) = (ms / 1_000, ms % 1_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);

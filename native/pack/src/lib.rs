@@ -17,5 +17,6 @@ mod meter;
 mod testing;
 mod time;
 
+pub use date::iso_8601;
 pub use demux::Item;
 pub use error::PackError;

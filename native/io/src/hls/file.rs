@@ -7,6 +7,10 @@ use arcly_pack::cmaf::Awaited;
 pub(crate) enum File {
     /// `index.m3u8`: of CMAF, or of MPEG-TS where no CMAF is made.
     Multivariant,
+    /// `manifest.mpd`
+    Mpd,
+    /// `time.txt`: what time it is here, for players of DASH.
+    Clock,
     /// `v0.m3u8`, `a1.m3u8`: a track in CMAF.
     Track(String),
     /// `3f9a1c-v0-17.m4s`, `3f9a1c-v0-p81.m4s`, `3f9a1c-v0-i0.mp4`
@@ -24,6 +28,8 @@ impl File {
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "index.m3u8" => return Some(Self::Multivariant),
+            "manifest.mpd" => return Some(Self::Mpd),
+            "time.txt" => return Some(Self::Clock),
             "ts.m3u8" => return Some(Self::TsMultivariant),
             "media.m3u8" => return Some(Self::TsMedia),
             _ => {}
@@ -80,6 +86,8 @@ mod tests {
     #[test]
     fn names_are_files_or_nothing() {
         assert_eq!(File::named("index.m3u8"), Some(File::Multivariant));
+        assert_eq!(File::named("manifest.mpd"), Some(File::Mpd));
+        assert_eq!(File::named("time.txt"), Some(File::Clock));
         assert_eq!(File::named("ts.m3u8"), Some(File::TsMultivariant));
         assert_eq!(File::named("media.m3u8"), Some(File::TsMedia));
         assert_eq!(File::named("v0.m3u8"), Some(File::Track("v0".into())));

@@ -1,10 +1,15 @@
 //! HLS over HTTP: which file of which stream, and the headers that let players and caches do right.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use arcly_pack::{
     cmaf::{Found, TrackView},
+    dash::mpd,
     hls::{HlsView, Variant, multivariant},
+    iso_8601,
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -26,6 +31,7 @@ use crate::{
 const FIRST_SEGMENT_DEADLINE: Duration = Duration::from_secs(15);
 
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl"; // RFC 8216 §4
+const MPD_TYPE: &str = "application/dash+xml"; // ISO/IEC 23009-1 annex C
 const TS_TYPE: &str = "video/mp2t";
 const CMAF_TYPE: &str = "video/mp4";
 
@@ -63,15 +69,16 @@ pub(crate) async fn serve(group: Group, file: File, query: &str, gate: Gate<'_>)
         return error(StatusCode::NOT_FOUND, "no such stream is live");
     };
     let gated = gate.is_some();
+    let is_known = gated && session(query).is_some_and(|session| output.knows_session(session));
     match (&file, gate) {
-        (File::Multivariant | File::TsMultivariant, Some((inbox, asked))) => {
+        // Who comes again for the MPD brings its session; playlists of HLS that give one are fetched once.
+        (File::Mpd, Some(_)) if is_known => {}
+        (File::Multivariant | File::TsMultivariant | File::Mpd, Some((inbox, asked))) => {
             if let Err(denial) = ask(inbox, asked).await {
                 return denied(denial);
             }
         }
-        (File::TsMedia | File::Track(_), Some(_))
-            if !session(query).is_some_and(|session| output.knows_session(session)) =>
-        {
+        (File::TsMedia | File::Track(_), Some(_)) if !is_known => {
             return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8");
         }
         _ => {}
@@ -86,6 +93,8 @@ pub(crate) async fn serve(group: Group, file: File, query: &str, gate: Gate<'_>)
         },
         File::Track(name) => track_playlist(&output, &name, query).await,
         File::Cmaf(name) => cmaf_file(&output, &name).await,
+        File::Mpd => manifest(&group, &output, query, gated && !is_known).await,
+        File::Clock => clock(),
     }
 }
 
@@ -99,11 +108,40 @@ async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) 
         };
     }
     let Some(session) = new_session(output, gated) else { return too_many() };
+    let query = format!("?session={session}");
+    let text = with_variants(group, |variants| multivariant(variants, &query));
+    counted(output, text.into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+}
+
+fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) -> String {
     let views: Vec<_> =
         group.iter().filter_map(|member| Some((member.output.cmaf_view()?, member.base.as_str()))).collect();
     let variants: Vec<Variant<'_>> = views.iter().map(|(view, base)| Variant { view, base }).collect();
-    let text = multivariant(&variants, &format!("?session={session}"));
-    counted(output, text.into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+    write(&variants)
+}
+
+/// The MPD. Its `Location` has the session, which so comes back with every update.
+async fn manifest(group: &Group, output: &Arc<HlsOutput>, query: &str, is_admitted: bool) -> Response<Body> {
+    if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
+        return error(StatusCode::NOT_FOUND, NOT_YET);
+    }
+    touch(output, query);
+    let known = session(query).filter(|session| session.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let session = match known.filter(|_| !is_admitted) {
+        Some(session) => Some(session.to_owned()),
+        None => new_session(output, is_admitted),
+    };
+    let Some(session) = session else { return too_many() };
+    let location = format!("manifest.mpd?session={session}");
+    let text = with_variants(group, |variants| mpd(variants, &location, "time.txt"));
+    counted(output, text.into(), MPD_TYPE, CACHE_MULTIVARIANT)
+}
+
+/// ISO/IEC 23009-1 §5.8.5.7: `urn:mpeg:dash:utc:http-iso:2014`.
+fn clock() -> Response<Body> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let text = iso_8601(i64::try_from(now.as_micros()).unwrap_or(0));
+    full(StatusCode::OK, text, "text/plain; charset=utf-8", "no-store")
 }
 
 async fn ts_multivariant(output: &Arc<HlsOutput>, gated: bool) -> Response<Body> {

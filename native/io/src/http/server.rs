@@ -182,9 +182,9 @@ impl Site {
     ) -> Response<Body> {
         let query = request.uri().query().unwrap_or_default();
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        // Only a multivariant playlist tells of other streams.
+        // Only a multivariant playlist and an MPD tell of other streams.
         let group = match file {
-            File::Multivariant => self.origin.group(&key, output),
+            File::Multivariant | File::Mpd => self.origin.group(&key, output),
             _ => vec![Member { base: String::new(), output }],
         };
         let gate = self.gate.as_deref().map(|inbox| {

@@ -217,6 +217,11 @@ impl TrackView {
         start_us.saturating_add(epoch.map_or(0, |epoch| epoch.wall_offset_us))
     }
 
+    /// In front of the names of its files.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Nothing comes any more.
     pub fn ended(&self) -> bool {
         self.told.ended
