@@ -7,5 +7,6 @@
 pub mod base64;
 pub mod rtmp;
 pub mod rtp;
+pub mod rtsp;
 pub mod webrtc;
 pub mod websocket;

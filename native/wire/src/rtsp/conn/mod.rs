@@ -1,0 +1,396 @@
+//! The server's side of a connection.
+
+mod play;
+mod requests;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+
+use self::session::{Offer, Phase, Role, Session};
+pub use self::{
+    play::{PlayAnswer, RtpInfo},
+    session::Group,
+};
+use super::{
+    Ask, Denial, Event, Incoming, Limits, MediaPacket, MediaSetup, Request, Response, RtspError,
+    auth::{Guard, Users, Verdict},
+    message::Headers,
+    reader::MessageReader,
+    sdp::{Description, Media},
+};
+
+/// How a server is, as far as its connections know.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// What one connection may cost.
+    pub limits: Limits,
+    /// What passwords are asked for: shown to users.
+    pub realm: String,
+    /// Who may come at all, and is then asked about. None: everybody is asked about.
+    pub users: Option<Users>,
+    /// Ports of ours for RTP and RTCP in datagrams; none where there are none, or the connection is encrypted and they are not.
+    pub udp: Option<(u16, u16)>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { limits: Limits::default(), realm: "arcly".into(), users: None, udp: None }
+    }
+}
+
+/// The server's side of one connection.
+///
+/// After every call that changes something, drain [`poll_event`](Self::poll_event) and [`poll_output`](Self::poll_output). After an
+/// error the machine is dead: what it had to say can still be polled, further input is ignored. An error, or dropping the machine,
+/// ends its session without an event.
+#[derive(Debug)]
+pub struct ServerConn {
+    limits: Limits,
+    guard: Guard,
+    offer: Offer,
+    reader: MessageReader,
+    /// What came while somebody decides.
+    waiting: BytesMut,
+    output: BytesMut,
+    events: VecDeque<Event>,
+    asked: Option<Asked>,
+    /// What was accepted: only of this tracks are set up.
+    granted: Option<Granted>,
+    session: Option<Session>,
+    now: Duration,
+    /// When the connection was last of use.
+    used: Duration,
+    challenges: u32,
+    dead: bool,
+}
+
+/// A request that waits for an answer of whoever drives the machine.
+#[derive(Debug)]
+struct Asked {
+    request: Request,
+    what: Question,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Question {
+    Play,
+    Publish(Vec<Media>),
+    /// Not whether, but from where on.
+    Begin,
+}
+
+/// A stream that this connection may play or publish.
+#[derive(Debug)]
+struct Granted {
+    role: Role,
+    /// The path of its URI.
+    path: String,
+    /// Its URI as the peer wrote it.
+    base: String,
+    medias: Vec<Media>,
+}
+
+/// The address of a track in our descriptions.
+fn control_of(media: usize) -> String {
+    format!("trackID={media}")
+}
+
+impl ServerConn {
+    /// A connection that was just accepted. `now` counts from any fixed origin and never goes back.
+    pub fn new(config: ServerConfig, now: Duration) -> Self {
+        let ServerConfig { limits, realm, users, udp } = config;
+        Self {
+            limits,
+            guard: Guard::new(users, &realm, now),
+            offer: Offer { udp, multicast: None },
+            reader: MessageReader::new(limits),
+            waiting: BytesMut::new(),
+            output: BytesMut::new(),
+            events: VecDeque::new(),
+            asked: None,
+            granted: None,
+            session: None,
+            now,
+            used: now,
+            challenges: 0,
+            dead: false,
+        }
+    }
+
+    /// Takes what the peer sent, cut anywhere. Payloads of packets are slices of it.
+    ///
+    /// # Errors
+    /// [`RtspError`] of every kind but `Timeout`; the connection is over.
+    pub fn handle_input(&mut self, now: Duration, input: Bytes) -> Result<(), RtspError> {
+        if self.dead || input.is_empty() {
+            return Ok(());
+        }
+        self.now = now;
+        if let Some(session) = &mut self.session {
+            session.sign = now;
+        }
+        if self.asked.is_some() {
+            self.waiting.extend_from_slice(&input);
+            let waiting = self.waiting.len().saturating_add(self.reader.buffered_bytes());
+            if waiting > self.limits.waiting_bytes {
+                return self.die(RtspError::limit("waiting_bytes", self.limits.waiting_bytes, waiting as u64));
+            }
+            return Ok(());
+        }
+        self.reader.push(input);
+        self.consume()
+    }
+
+    /// The next thing that the peer did.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next bytes to write to the peer, in order.
+    pub fn poll_output(&mut self) -> Option<Bytes> {
+        (!self.output.is_empty()).then(|| self.output.split().freeze())
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), on the clock of `now`; it changes with every call. None when nothing is
+    /// waited for.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.dead { None } else { self.deadline().map(|(at, ..)| at) }
+    }
+
+    /// Says that the time is `now`.
+    ///
+    /// # Errors
+    /// [`RtspError::Timeout`] when the peer is late; the connection is over.
+    pub fn handle_timeout(&mut self, now: Duration) -> Result<(), RtspError> {
+        self.now = now;
+        match self.deadline() {
+            Some((at, what, after)) if !self.dead && now >= at => self.die(RtspError::Timeout { what, after }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A datagram of the session has come: RTCP of a viewer, or media of a publisher.
+    pub fn note_datagram(&mut self, now: Duration, is_media: bool) {
+        if let Some(session) = &mut self.session {
+            session.sign = now;
+            if is_media {
+                session.media = now;
+            }
+        }
+    }
+
+    /// Lets the peer play what it asked for; these are the tracks. Their `control` is set here.
+    pub fn accept_play(&mut self, mut medias: Vec<Media>) {
+        let Some(Asked { request, what: Question::Play }) = self.asked.take() else { return };
+        medias.iter_mut().enumerate().for_each(|(at, media)| media.control = control_of(at));
+        self.grant(Role::Play, &request, medias);
+        match request.method {
+            super::Method::Describe => self.answer_describe(&request),
+            _ => self.setup(&request),
+        }
+        self.go_on();
+    }
+
+    /// Lets the peer publish what it described.
+    pub fn accept_publish(&mut self) {
+        let Some(Asked { request, what: Question::Publish(medias) }) = self.asked.take() else { return };
+        self.grant(Role::Record, &request, medias);
+        self.answer(&request, Response::new(200));
+        self.go_on();
+    }
+
+    /// Refuses what was asked for last; `text` may be shown to the peer's user.
+    pub fn refuse(&mut self, denial: Denial, text: &str) {
+        let Some(Asked { request, .. }) = self.asked.take() else { return };
+        // Credentials were not brought: then they are asked for, whatever else was.
+        let is_stranger = request.headers.get("Authorization").is_none();
+        if denial == Denial::Unauthenticated || (denial == Denial::Forbidden && is_stranger && text.is_empty()) {
+            self.challenge(&request, Verdict::Nothing);
+        } else {
+            let mut response = Response::new(denial.status());
+            if !text.is_empty() {
+                text.clone_into(&mut response.reason);
+            }
+            self.answer(&request, response);
+        }
+        self.go_on();
+    }
+
+    /// How the tracks of the session travel; empty when there is none.
+    pub fn setups(&self) -> &[MediaSetup] {
+        self.session.as_ref().map(|session| session.setups.as_slice()).unwrap_or_default()
+    }
+
+    /// Ends the session from our side: there is no event for it. RTSP has no word for that which clients know (RFC 2326 §10.10 asks for a new
+    /// connection elsewhere), so the connection is closed next.
+    pub fn end_session(&mut self) {
+        (self.session, self.granted) = (None, None);
+        self.used = self.now;
+    }
+
+    /// Memory held for the peer: an unfinished message, events and output not polled yet.
+    pub fn buffered_bytes(&self) -> usize {
+        let payload = |event: &Event| if let Event::Packet(packet) = event { packet.payload.len() } else { 0 };
+        let events = self.events.iter().map(payload).sum::<usize>() + self.events.capacity() * size_of::<Event>();
+        self.reader.buffered_bytes() + self.waiting.len() + self.output.len() + events
+    }
+
+    /// Whether the peer has begun a message and not ended it: a connection that closes now was cut.
+    pub fn is_mid_input(&self) -> bool {
+        self.reader.is_mid_message()
+    }
+
+    /// Whether a request waits for an answer of whoever drives this.
+    pub fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    fn die(&mut self, error: RtspError) -> Result<(), RtspError> {
+        self.dead = true;
+        Err(error)
+    }
+
+    /// Goes on with what came meanwhile. What is wrong with it comes out with the next input, or the next look at the time.
+    fn go_on(&mut self) {
+        if self.asked.is_none() && !self.waiting.is_empty() {
+            self.reader.push(self.waiting.split().freeze());
+        }
+        drop(self.consume());
+    }
+
+    fn consume(&mut self) -> Result<(), RtspError> {
+        while self.asked.is_none() && !self.dead {
+            let incoming = match self.reader.read() {
+                Ok(Some(incoming)) => incoming,
+                Ok(None) => break,
+                Err(error) => {
+                    self.say_goodbye(&error);
+                    return self.die(error);
+                }
+            };
+            match incoming {
+                Incoming::Request(request) => self.on_request(request),
+                // We ask nothing.
+                Incoming::Response(_) => {}
+                Incoming::Packet { channel, payload } => self.on_packet(channel, payload),
+            }
+            if let Err(error) = self.check_pending() {
+                return self.die(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn say_goodbye(&mut self, error: &RtspError) {
+        let status = match error {
+            RtspError::LimitExceeded { .. } => 413,
+            RtspError::Unsupported { .. } => 505,
+            _ => 400,
+        };
+        self.output.extend_from_slice(&Response::new(status).with("Connection", "close").write());
+    }
+
+    fn on_packet(&mut self, channel: u8, payload: Bytes) {
+        let Some(session) = self.session.as_mut().filter(|session| session.phase == Phase::Running) else { return };
+        let Some((media, is_rtcp)) = session.of_channel(channel) else { return };
+        if !is_rtcp {
+            session.media = self.now;
+        }
+        self.events.push_back(Event::Packet(MediaPacket { media, is_rtcp, payload }));
+    }
+
+    fn check_pending(&self) -> Result<(), RtspError> {
+        let Limits { pending_events, pending_output_bytes, challenges, .. } = self.limits;
+        if self.events.len() > pending_events {
+            return Err(RtspError::limit("pending_events", pending_events, self.events.len() as u64));
+        }
+        if self.output.len() > pending_output_bytes {
+            return Err(RtspError::limit("pending_output_bytes", pending_output_bytes, self.output.len() as u64));
+        }
+        if self.challenges > challenges {
+            return Err(RtspError::limit("challenges", challenges as usize, self.challenges.into()));
+        }
+        Ok(())
+    }
+
+    /// What is due next: when, what the peer will not have done, and how long it had.
+    fn deadline(&self) -> Option<(Duration, &'static str, Duration)> {
+        let Limits { unused_time, session_time, media_time, .. } = self.limits;
+        let after = |since: Duration, what, time| Some((since.saturating_add(time), what, time));
+        match &self.session {
+            // Whoever is asked has a deadline of its own.
+            None if self.asked.is_some() => None,
+            None => after(self.used, "asked for nothing (publish or play)", unused_time),
+            Some(session) => match (session.role, session.phase) {
+                (Role::Record, Phase::Running) => after(session.media, "sent no media", media_time),
+                // It is seen by what it reads whether such a viewer is there: many say nothing.
+                (Role::Play, Phase::Running) if session.is_interleaved() => None,
+                _ => after(session.sign, "gave no sign of life", session_time),
+            },
+        }
+    }
+
+    fn grant(&mut self, role: Role, request: &Request, medias: Vec<Media>) {
+        let (path, _) = super::url::path_and_query(&request.uri);
+        let path = stream_path(path).to_owned();
+        // The address of a track is left out: SETUP without DESCRIBE names one.
+        let base = request.uri.rsplit_once("trackID=").map_or(request.uri.as_str(), |(base, _)| base);
+        let base = base.trim_end_matches('/').to_owned();
+        self.granted = Some(Granted { role, path, base, medias });
+        self.used = self.now;
+    }
+
+    fn answer(&mut self, request: &Request, response: Response) {
+        let headers = self.headers(request, response.headers);
+        self.output.extend_from_slice(&Response { headers, ..response }.write());
+    }
+
+    /// What every answer has in front of its own headers.
+    fn headers(&self, request: &Request, own: Headers) -> Headers {
+        let mut headers = Headers::default();
+        if let Some(number) = request.headers.get("CSeq") {
+            headers.push("CSeq", number);
+        }
+        headers.push("Server", "arcly");
+        headers.extend(own);
+        headers
+    }
+
+    fn challenge(&mut self, request: &Request, verdict: Verdict) {
+        self.challenges += 1;
+        let challenges = self.guard.challenge(verdict, self.now);
+        let response = challenges.into_iter().fold(Response::new(401), |it, one| it.with("WWW-Authenticate", one));
+        self.answer(request, response);
+    }
+
+    /// Asks whoever drives this, when the password is right where one is needed.
+    fn ask(&mut self, request: Request, what: Question, description: Option<Description>) {
+        let authorization = request.headers.get("Authorization").unwrap_or_default();
+        let verdict = self.guard.check(authorization, request.method.as_str(), &request.uri, self.now);
+        if verdict != Verdict::Known {
+            return self.challenge(&request, verdict);
+        }
+        let (path, query) = super::url::path_and_query(&request.uri);
+        let ask = Ask {
+            path: stream_path(path).to_owned(),
+            // Clients append the address of a track to the query.
+            query: query.split("/trackID=").next().unwrap_or_default().to_owned(),
+            authorization: self.guard.as_basic(authorization),
+            agent: request.headers.get("User-Agent").unwrap_or_default().to_owned(),
+        };
+        self.asked = Some(Asked { request, what });
+        self.events.push_back(match description {
+            Some(description) => Event::PublishRequested(ask, Box::new(description)),
+            None => Event::PlayRequested(ask),
+        });
+    }
+}
+
+/// The path of a stream: without the address of a track, and without slashes at its end.
+fn stream_path(path: &str) -> &str {
+    path.rsplit_once("/trackID=").map_or(path, |(path, _)| path).trim_end_matches('/')
+}
