@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from arcly.origin import HttpOrigin
     from arcly.packagers.hls import HlsPackager
     from arcly.protocols.rtmp import RtmpHandler
+    from arcly.protocols.rtsp import RtspHandler
     from arcly.protocols.webrtc import WebRtcHandler
     from arcly.recording import Recorder
     from arcly.sinks.file import FileSink
@@ -94,6 +95,7 @@ __all__ = [
     "PushTarget",
     "Recorder",
     "RtmpHandler",
+    "RtspHandler",
     "StorageBackend",
     "StreamAuthenticator",
     "StreamError",
@@ -133,6 +135,7 @@ _MODULES = {
     "arcly.origin": "HttpOrigin",
     "arcly.packagers.hls": "HlsPackager",
     "arcly.protocols.rtmp": "RtmpHandler",
+    "arcly.protocols.rtsp": "RtspHandler",
     "arcly.recording": "Recorder",
     "arcly.protocols.webrtc": "WebRtcHandler",
     "arcly.sinks.file": "FileSink",

@@ -13,7 +13,7 @@ from arcly.server.record_options import add_recording
 DESCRIPTION = "The live-media server that is a Python library."
 
 SERVE = """\
-Run a server: publish to it over RTMP, watch over HLS, HTTP-FLV, HTTP-TS and RTMP.
+Run a server: publish to it over RTMP and RTSP, watch over HLS, HTTP-FLV, HTTP-TS, RTMP and RTSP.
 
 Any application and stream name is accepted: rtmp://HOST/live/cam becomes the stream live/cam, and
 http://HOST:8888/live/cam/ plays it.
@@ -41,6 +41,7 @@ watch:
   http://localhost:8888/live/cam/index.m3u8        HLS, for any other player
   http://localhost:8888/live/cam.flv (.ts, .mp4)   without delay: ffplay, VLC, mpegts.js
   rtmp://localhost/live/cam                        the same over RTMP
+  rtsp://localhost:8554/live/cam                   the same over RTSP, TCP or UDP
 """
 
 
@@ -116,6 +117,10 @@ def add_serve(commands: Commands) -> None:
     listeners = serve.add_argument_group("listeners", "HOST:PORT, :PORT for all addresses of this machine, or off")
     listeners.add_argument("--rtmp", metavar="ADDR", default=":1935", help="RTMP, for encoders (default: %(default)s)")
     listeners.add_argument("--rtmps", metavar="ADDR", default="off", help="RTMP over TLS (default: off; usual: :1936)")
+    listeners.add_argument(
+        "--rtsp", metavar="ADDR", default=":8554", help="RTSP, for cameras and players (default: %(default)s)"
+    )
+    listeners.add_argument("--rtsps", metavar="ADDR", default="off", help="RTSP over TLS (default: off; usual: :8322)")
     listeners.add_argument("--http", metavar="ADDR", default=":8888", help="page and HLS (default: %(default)s)")
     listeners.add_argument(
         "--webrtc", metavar="ADDR", default=":8189", help="media of WebRTC, UDP and TCP (default: %(default)s)"
@@ -145,7 +150,7 @@ def add_serve(commands: Commands) -> None:
     sources.add_argument(
         "--push", metavar="KEY=URL", action="append", default=[], help="send a stream of ours there; may be repeated"
     )
-    viewers = serve.add_argument_group("viewers", "of RTMP and of FLV, TS and MP4 over HTTP")
+    viewers = serve.add_argument_group("viewers", "of RTMP, RTSP, and of FLV, TS and MP4 over HTTP")
     viewers.add_argument(
         "--flush",
         choices=["picture", "packet"],

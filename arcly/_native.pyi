@@ -2,7 +2,7 @@
 
 import os
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, final
 
 from typing_extensions import Buffer
@@ -920,6 +920,37 @@ class WebRtcReply:
             MisuseError: the ICE session that was meant is over.
             MalformedError, LimitExceededError: the fragment.
         """
+
+@final
+class RtspListener:
+    """Native half of `arcly.RtspHandler`."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        inbox: Inbox,
+        addr: str,
+        *,
+        connections_max: int,
+        decision_deadline_s: float,
+        session_timeout_s: float,
+        media_timeout_s: float,
+        users: Mapping[str, str] | None = None,
+        tls: TlsIdentity | None = None,
+        egress: tuple[bool, float, float, int, float, float] | None = None,
+    ) -> RtspListener: ...
+    @property
+    def addr(self) -> tuple[str, int]:
+        """IP and port that are listened on."""
+
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+        """Return who plays: `arcly.Viewer`, field by field."""
+
+    def kick(self, viewer: int) -> bool:
+        """End a viewer within a second; False when it is not there."""
+
+    def stop(self, done: WakeToken) -> None:
+        """Stop listening and end all connections; wakes `done` when they have ended."""
 
 @final
 class Origin:

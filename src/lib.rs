@@ -27,6 +27,7 @@ mod park;
 mod payload;
 mod record;
 mod rtmp;
+mod rtsp;
 mod session;
 mod stream;
 mod subscription;
@@ -56,6 +57,7 @@ mod _native {
         media::{CodecInfo, Demuxer, MediaReader, Muxer, config_from_frame, inspect, sniff},
         record::{Recording, finalize_recording, make_whole, measure_recording, recording_path},
         rtmp::RtmpListener,
+        rtsp::RtspListener,
         session::PublishSession,
         stream::StreamHandle,
         subscription::Cursor,

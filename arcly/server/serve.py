@@ -21,6 +21,7 @@ from arcly.engine import Engine
 from arcly.errors import MisuseError, StreamError
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
+from arcly.protocols.rtsp import RtspHandler
 from arcly.protocols.webrtc import WebRtcHandler
 from arcly.recording import Recorder
 from arcly.server.record_options import recorder_arguments
@@ -71,6 +72,8 @@ async def serve(options: argparse.Namespace) -> None:
         egress = EgressOptions(flush=options.flush, merge_s=options.merge_ms / 1000)
         rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp, egress=egress)
         rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress)
+        rtsp = None if options.rtsp == OFF else RtspHandler(options.rtsp, egress=egress)
+        rtsps = None if options.rtsps == OFF else RtspHandler(options.rtsps, tls=tls, egress=egress)
         http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
         # Its signalling is HTTP.
         webrtc = None
@@ -78,7 +81,7 @@ async def serve(options: argparse.Namespace) -> None:
             webrtc = WebRtcHandler(options.webrtc, hosts=options.webrtc_host)
         demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
         recorder = Recorder(options.record, **recorder_arguments(options)) if options.record else None
-        listening = (recorder, rtmp, rtmps, webrtc, http, demo)
+        listening = (recorder, rtmp, rtmps, rtsp, rtsps, webrtc, http, demo)
         protocols: list[InboundProtocol] = [protocol for protocol in listening if protocol is not None]
         protocols += pulls(options.pull, on_demand=False) + pulls(options.pull_on_demand, on_demand=True)
         protocols += [PushTarget(url, key) for key, url in map(key_and_url, options.push)]
@@ -86,7 +89,14 @@ async def serve(options: argparse.Namespace) -> None:
             engine = Engine(*protocols, authenticator=Names())
             if http is not None:
                 origin = http
-                listeners = {"rtmp": rtmp, "rtmps": rtmps, "webrtc": webrtc, "http": http}
+                listeners = {
+                    "rtmp": rtmp,
+                    "rtmps": rtmps,
+                    "rtsp": rtsp,
+                    "rtsps": rtsps,
+                    "webrtc": webrtc,
+                    "http": http,
+                }
                 watched = {name: listener for name, listener in listeners.items() if listener is not None}
                 app = create_app(
                     lambda: status(engine, rtmp, origin, webrtc),
@@ -134,7 +144,7 @@ def certificate(options: argparse.Namespace) -> Tls | None:
     given = [options.tls_cert, options.tls_key]
     if all(given):
         return Tls(options.tls_cert, options.tls_key)
-    if any(given) or options.rtmps != OFF:
+    if any(given) or options.rtmps != OFF or options.rtsps != OFF:
         raise MisuseError("TLS needs both --tls-cert and --tls-key")
     return None
 

@@ -19,6 +19,7 @@ mod play;
 mod publish;
 pub mod record;
 pub mod rtmp;
+pub mod rtsp;
 mod runtime;
 mod tls;
 mod trust;

@@ -10,7 +10,7 @@ use arcly_bus::{Read, Subscription, WakeSlot};
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 
-use super::{line::Wants, list::Entry, packets::PacketLog};
+use super::{Head, line::Wants, list::Entry, packets::PacketLog};
 
 /// An endless body. It holds its place in the log only; hyper asks for more when the peer has taken what it got.
 pub(crate) struct PacketBody {
@@ -50,6 +50,11 @@ impl PacketBody {
             self.cursor = self.packets.join_for(wants);
             (self.has_header, self.next) = (false, None);
         }
+    }
+
+    /// What goes in front of all.
+    pub(crate) fn begin(&mut self, head: Head) -> Bytes {
+        head.make(&mut self.cursor)
     }
 
     /// What tells the viewer, in the framing of these packets, that this was all.

@@ -14,7 +14,6 @@ use std::{
 };
 
 use arcly_bus::{Log, WakeSlot};
-use bytes::Bytes;
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc},
@@ -29,7 +28,7 @@ use super::{
     list::{Entry, List},
     packets::{Fed, PacketLog, PacketWriter},
     pump::Pump,
-    viewer::Joiner,
+    viewer::{Head, Joiner},
 };
 use crate::Inbox;
 
@@ -83,7 +82,7 @@ impl Ticket {
         container: Container,
         framing: Framing,
         socket: TcpStream,
-        head: Bytes,
+        head: Head,
         line: Option<Arc<Line>>,
     ) -> Result<(), PlayError> {
         let Self { egress, log, entry, counted } = self;
@@ -94,6 +93,15 @@ impl Ticket {
         Ok(())
     }
 
+    /// The packets, for whoever sends them in its own way.
+    #[allow(dead_code)]
+    pub(crate) fn reader(self, container: Container, framing: Framing) -> Result<Reader, PlayError> {
+        let Self { egress, log, entry, counted } = self;
+        let channel =
+            egress.channel(&mut egress.lock(), &log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
+        Ok(Reader { packets: channel.packets, entry, _counted: counted, _lease: channel.lease })
+    }
+
     /// The same packets as the body of a response, for a connection that has to be encrypted or shared.
     pub(crate) fn body(self, container: Container, framing: Framing) -> Result<PacketBody, PlayError> {
         let Self { egress, log, entry, counted } = self;
@@ -101,6 +109,16 @@ impl Ticket {
             egress.channel(&mut egress.lock(), &log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
         Ok(PacketBody::new(&channel.packets, entry, counted, channel.lease))
     }
+}
+
+/// A viewer who is written to by somebody else than a pump.
+#[allow(dead_code)]
+pub(crate) struct Reader {
+    pub(crate) packets: Arc<PacketLog>,
+    pub(crate) entry: Entry,
+    _counted: arcly_bus::Viewer,
+    /// Keeps the packets coming.
+    _lease: Arc<()>,
 }
 
 impl Egress {

@@ -11,6 +11,7 @@ use arcly_pack::{
 use arcly_wire::rtmp;
 
 use super::Framing;
+use crate::rtsp;
 
 /// A container that is written without an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +24,8 @@ pub enum Container {
     Mp4,
     /// The messages of RTMP, in chunks.
     Rtmp,
+    /// RTP, each packet behind the header that RTSP puts in front of it on a connection.
+    Rtp,
 }
 
 impl Container {
@@ -42,6 +45,7 @@ impl Container {
             Self::Ts => "video/mp2t",
             Self::Flv | Self::Rtmp => "video/x-flv",
             Self::Mp4 => "video/mp4",
+            Self::Rtp => "application/x-rtsp-tunnelled",
         }
     }
 
@@ -55,6 +59,7 @@ impl Container {
             (Self::Mp4, Framing::WebSocket) => "ws-mp4",
             (Self::Mp4, _) => "http-mp4",
             (Self::Rtmp, _) => "rtmp",
+            (Self::Rtp, _) => "rtsp",
         }
     }
 
@@ -64,6 +69,7 @@ impl Container {
             Self::Flv => Box::new(Flv::new(write_tag, true)),
             Self::Mp4 => Box::<Mp4>::default(),
             Self::Rtmp => Box::new(Flv::new(write_message, false)),
+            Self::Rtp => Box::new(rtsp::Packets::new()),
         }
     }
 }

@@ -6,6 +6,8 @@ use arcly_wire::{
 };
 use bytes::Bytes;
 
+use crate::rtsp::Channels;
+
 /// What lies around packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Framing {
@@ -17,6 +19,8 @@ pub(crate) enum Framing {
     WebSocket,
     /// Messages of RTMP that are for this message stream, not for the first.
     MessageStream(u32),
+    /// Packets of RTSP on other channels than the usual ones.
+    Channels(Channels),
 }
 
 impl Framing {
@@ -34,6 +38,11 @@ impl Framing {
                 websocket::put_binary(packet, &mut message);
                 message.into()
             }
+            Self::Channels(channels) => {
+                let mut packets = packet.to_vec();
+                channels.apply(&mut packets);
+                packets.into()
+            }
             Self::MessageStream(stream_id) => {
                 let mut messages = packet.to_vec();
                 rtmp::egress::move_to_stream(&mut messages, stream_id);
@@ -45,7 +54,7 @@ impl Framing {
     /// What tells a viewer that this was all.
     pub(crate) fn end(self) -> Bytes {
         match self {
-            Self::Bare | Self::MessageStream(_) => Bytes::new(),
+            Self::Bare | Self::MessageStream(_) | Self::Channels(_) => Bytes::new(),
             Self::Chunked => Bytes::from_static(b"0\r\n\r\n"),
             Self::WebSocket => websocket::close(CloseCode::Normal),
         }

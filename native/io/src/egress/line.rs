@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use arcly_bus::TrackFilter;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
@@ -37,13 +38,15 @@ pub(crate) struct News {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wants {
     pub(crate) paused: bool,
+    /// Of the tracks of the packets, none but these.
+    pub(crate) only: TrackFilter,
     pub(crate) audio: bool,
     pub(crate) video: bool,
 }
 
 impl Default for Wants {
     fn default() -> Self {
-        Self { paused: false, audio: true, video: true }
+        Self { paused: false, only: TrackFilter::ALL, audio: true, video: true }
     }
 }
 

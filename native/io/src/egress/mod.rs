@@ -37,11 +37,12 @@ use std::time::Duration;
 pub(crate) use self::{
     body::PacketBody,
     channel::{PlayError, Ticket},
+    format::{Format, Headers},
     framing::Framing,
     line::{Line, Wants},
     list::{Entry, List},
     socket::bound_unsent,
-    viewer::End as ViewerEnd,
+    viewer::{End as ViewerEnd, Head},
 };
 pub use self::{
     channel::Egress,

@@ -49,8 +49,9 @@ impl PacketLog {
             MediaKind::Data => true,
         };
         let tracks = self.log.tracks();
-        let tracks = tracks.tracks.iter().filter(|track| is_wanted(track.kind())).map(|track| track.id);
-        let tracks = if wants.audio && wants.video { TrackFilter::ALL } else { TrackFilter::only(tracks) };
+        let ids = tracks.tracks.iter().filter(|track| is_wanted(track.kind())).map(|track| track.id);
+        let ids = ids.filter(|id| wants.only.contains(*id));
+        let tracks = if wants.audio && wants.video { wants.only } else { TrackFilter::only(ids) };
         self.log.subscribe_with(SubscriptionOptions { is_viewer: false, tracks, ..SubscriptionOptions::default() })
     }
 

@@ -94,7 +94,7 @@ impl Stage {
         let watcher = Watcher { key, protocol: "http-flv", peer: addr, agent: "test".into() };
         let head = Bytes::from_static(b"HEAD");
         let ticket = self.egress.admit(self.log(), watcher);
-        let result = ticket.and_then(|ticket| ticket.play(container, Framing::Bare, ours, head, None));
+        let result = ticket.and_then(|ticket| ticket.play(container, Framing::Bare, ours, Head::Bytes(head), None));
         (peer, result)
     }
 

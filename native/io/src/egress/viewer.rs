@@ -26,12 +26,32 @@ const OWN_SLICES: usize = 64;
 pub(crate) struct Joiner {
     pub(crate) socket: TcpStream,
     /// What is sent before anything else: the head of the response.
-    pub(crate) head: Bytes,
+    pub(crate) head: Head,
     pub(crate) entry: Entry,
     /// Counts it with the stream.
     pub(crate) counted: arcly_bus::Viewer,
     /// To whoever reads from the connection.
     pub(crate) line: Option<Arc<Line>>,
+}
+
+/// What is sent in front of the packets.
+pub(crate) enum Head {
+    /// Whatever the packets are.
+    Bytes(Bytes),
+    /// It says which is the first: made of the packets that are there, none when they are still to come.
+    OfPackets(Box<dyn FnOnce(&[Frame]) -> Bytes + Send>),
+}
+
+impl Head {
+    pub(crate) fn make(self, cursor: &mut Subscription) -> Bytes {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::OfPackets(make) => match cursor.peek(usize::MAX) {
+                Read::Frames(batch) => make(batch.frames),
+                _ => make(&[]),
+            },
+        }
+    }
 }
 
 pub(crate) struct Viewer {
@@ -116,11 +136,16 @@ pub(crate) enum End {
 impl Viewer {
     pub(crate) fn new(joiner: Joiner, packets: &PacketLog, now: Instant) -> Self {
         let Joiner { socket, head, entry, counted, line } = joiner;
+        // What was said before it came here.
+        let News { said, wants, leaves } = line.as_ref().map(|line| line.take_news()).unwrap_or_default();
+        let wants = wants.unwrap_or_default();
+        let mut cursor = packets.join_for(wants);
+        let front = join(&head.make(&mut cursor), &said.freeze());
         Self {
             socket,
-            cursor: packets.join(),
+            cursor,
             offset: 0,
-            front: head,
+            front,
             has_header: false,
             blocked: false,
             ending: false,
@@ -129,8 +154,8 @@ impl Viewer {
             _counted: counted,
             line,
             ears: (packets.framing == Framing::WebSocket).then(Box::default),
-            wants: Wants::default(),
-            leaves: false,
+            wants,
+            leaves,
         }
     }
 

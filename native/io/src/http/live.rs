@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response, StatusCode, Version, body::Incoming, head
 
 use crate::{
     Inbox, PlayAsk,
-    egress::{Container, Egress, Framing, PlayError, Watcher},
+    egress::{Container, Egress, Framing, Head, PlayError, Watcher},
     http::{
         lent::Owner,
         origin::decode,
@@ -93,7 +93,7 @@ impl Live {
         {
             let head = head(content_type);
             // Nobody is left who could be told of a failure: the connection ends by it.
-            let _ = ticket.play(self.container, framing, socket, head, None);
+            let _ = ticket.play(self.container, framing, socket, Head::Bytes(head), None);
             return std::future::pending().await;
         }
         match ticket.body(self.container, Framing::Bare) {

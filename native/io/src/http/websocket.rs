@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    egress::{Container, Framing, PacketBody, Ticket},
+    egress::{Container, Framing, Head, PacketBody, Ticket},
     http::{
         lent::Owner,
         live::refused,
@@ -68,7 +68,7 @@ pub(crate) async fn switch(
 ) -> Response<Body> {
     if let Some(socket) = owner.take() {
         // Nobody is left who could be told of a failure: the connection ends by it.
-        let _ = ticket.play(container, Framing::WebSocket, socket, head(proof), None);
+        let _ = ticket.play(container, Framing::WebSocket, socket, Head::Bytes(head(proof)), None);
         return std::future::pending().await;
     }
     match ticket.body(container, Framing::WebSocket) {

@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use crate::{
     Inbox, PlayAsk, PlayDenial,
-    egress::{Container, Framing, Line, PacketBody, Ticket, ViewerEnd, Wants},
+    egress::{Container, Framing, Head, Line, PacketBody, Ticket, ViewerEnd, Wants},
     play::ask,
     tls::Connection as Stream,
 };
@@ -63,7 +63,9 @@ impl Play {
                 let line = Arc::new(Line::default());
                 // The same socket twice: we read and wait for input, the pump writes and waits for room.
                 let socket: StdStream = SockRef::from(socket).try_clone()?.into();
-                ticket.play(Container::Rtmp, framing, socket, Bytes::new(), Some(line.clone())).map_err(refused)?;
+                ticket
+                    .play(Container::Rtmp, framing, socket, Head::Bytes(Bytes::new()), Some(line.clone()))
+                    .map_err(refused)?;
                 State::Pumped(line)
             }
             Stream::Tls(_) => State::Copied(Box::new(ticket.body(Container::Rtmp, framing).map_err(refused)?)),

@@ -103,6 +103,12 @@ impl Format {
         rescale(ticks, self.clock_rate_hz, config.clock_rate_hz())
     }
 
+    /// Whether packets of the one can follow those of the other: all is the same but what `a=fmtp` says of the configuration.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.payload_type, it.encoding, it.clock_rate_hz, it.channels);
+        of(self) == of(other)
+    }
+
     /// `packetization-mode` 0 of H.264: each NAL unit a packet (RFC 6184 §6.2).
     pub(super) fn is_single_nal_mode(&self) -> bool {
         self.parameters.number("packetization-mode").unwrap_or(0) == 0

@@ -205,7 +205,10 @@ impl ServerConn {
 
     /// Refuses what was asked for last; `text` may be shown to the peer's user.
     pub fn refuse(&mut self, denial: Denial, text: &str) {
-        let Some(Asked { request, .. }) = self.asked.take() else { return };
+        let Some(Asked { request, what }) = self.asked.take() else { return };
+        if let Some(session) = self.session.as_mut().filter(|_| what == Question::Begin) {
+            session.phase = Phase::Ready;
+        }
         // Credentials were not brought: then they are asked for, whatever else was.
         let is_stranger = request.headers.get("Authorization").is_none();
         if denial == Denial::Unauthenticated || (denial == Denial::Forbidden && is_stranger && text.is_empty()) {

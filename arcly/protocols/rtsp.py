@@ -1,0 +1,70 @@
+"""RTSP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from arcly._native import Inbox, RtspListener
+from arcly.contract import IngestContext
+from arcly.protocols._listener import Listener
+from arcly.tls import Tls
+from arcly.viewer import EgressOptions
+
+
+class RtspHandler(Listener[RtspListener]):
+    """RTSP: publishing by ffmpeg, GStreamer and cameras that push, and playing. An `InboundProtocol`.
+
+    The key of a stream is the path of the URL: `rtsp://host:8554/live/cam` publishes or plays `live/cam`. What stands
+    behind `?` reaches the authenticator as `Credentials.query`, and what the peer was asked for as
+    `Credentials.authorization`.
+
+    Args:
+        bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
+            `:8554`.
+        users: names and passwords. With them everybody is asked for one, by Digest (SHA-256 or MD5) or Basic, before
+            the authenticator is; it then sees `user` and `pass` as if they had come by Basic. Default none: the
+            authenticator alone decides, and who needs credentials is asked for them by Basic.
+        connections_max: connections at a time, default 4096. More are closed at once.
+        decision_deadline_s: seconds that authenticator and registry may take together, default 10; then the publish
+            is refused.
+        session_timeout_s: seconds without a sign of life after which a session ends, default 60.
+        media_timeout_s: seconds without media after which a publish ends, default 10.
+        tls: speak RTSPS, under this certificate.
+        egress: how streams leave to players.
+    """
+
+    def __init__(
+        self,
+        bind: str = ":8554",
+        *,
+        users: Mapping[str, str] | None = None,
+        connections_max: int = 4096,
+        decision_deadline_s: float = 10.0,
+        session_timeout_s: float = 60.0,
+        media_timeout_s: float = 10.0,
+        tls: Tls | None = None,
+        egress: EgressOptions | None = None,
+    ) -> None:
+        super().__init__(bind, decision_deadline_s=decision_deadline_s)
+        self.name = "rtsp" if tls is None else "rtsps"
+        self._users = None if users is None else dict(users)
+        self._connections_max = connections_max
+        self._session_timeout_s = session_timeout_s
+        self._media_timeout_s = media_timeout_s
+        self._tls = tls
+        self._egress = egress or EgressOptions()
+
+    def listen(self, context: IngestContext, inbox: Inbox, address: str) -> RtspListener:
+        """Return a listener at `address`."""
+        return RtspListener(
+            context.native,
+            inbox,
+            address,
+            connections_max=self._connections_max,
+            decision_deadline_s=self._decision_deadline_s,
+            session_timeout_s=self._session_timeout_s,
+            media_timeout_s=self._media_timeout_s,
+            users=self._users,
+            tls=None if self._tls is None else self._tls.native,
+            egress=self._egress.native(),
+        )

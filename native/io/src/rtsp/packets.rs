@@ -1,0 +1,193 @@
+//! Frames to packets: cut once, for all viewers of a stream, by TCP and by UDP, with the same source and the same numbers.
+//!
+//! In front of each key picture, and every few seconds, a track says by RTCP what its times are in those of the wall clock: so a viewer who
+//! begins there knows from the first packets on how its tracks belong together (RFC 3550 §6.4.1).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arcly_bus::{Frame, TrackId, TrackSet};
+use arcly_codec::MediaKind;
+use arcly_pack::PackError;
+use arcly_wire::{
+    rtp::{HEADER_BYTES, Header, Packetizer},
+    rtsp::{FRAME_HEADER_BYTES, MAGIC},
+};
+
+use super::tracks::{Outgoing, PACKET_BYTES_MAX, outgoing};
+use crate::egress::{Format, Headers};
+
+/// How often a track tells its times when no key picture does.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Seconds from 1900, where NTP begins, to 1970 (RFC 868).
+const NTP_TO_UNIX_S: u64 = 2_208_988_800;
+
+/// Writes the packets of a stream, each behind the header of RTSP (RFC 2326 §10.12) on the usual channel of its track.
+#[derive(Default)]
+pub(crate) struct Packets {
+    senders: Vec<Sender>,
+    video: Option<TrackId>,
+    anchor: Option<Anchor>,
+}
+
+/// One track: a source of RTP.
+struct Sender {
+    outgoing: Outgoing,
+    packetizer: Packetizer,
+    channel: u8,
+    header: Header,
+    /// The time 0 of the track, so that two streams have nothing in common (RFC 3550 §5.1).
+    origin: u32,
+    packets: u32,
+    bytes: u32,
+    /// When it last told its times, in nanoseconds of the stream; none when it has to.
+    reported_ns: Option<i64>,
+}
+
+/// A time of the stream and the same by the wall clock.
+#[derive(Debug, Clone, Copy)]
+struct Anchor {
+    stream_ns: i64,
+    unix_ns: i64,
+}
+
+impl Packets {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every track tells its times with its next frame.
+    fn report_soon(&mut self) {
+        self.senders.iter_mut().for_each(|sender| sender.reported_ns = None);
+    }
+}
+
+impl Format for Packets {
+    fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
+        let mut before = std::mem::take(&mut self.senders);
+        for (place, outgoing) in outgoing(tracks).into_iter().enumerate() {
+            let is_same =
+                |it: &Sender| it.outgoing.track == outgoing.track && it.outgoing.format.is_like(&outgoing.format);
+            let known = before.iter().position(is_same).map(|at| before.swap_remove(at));
+            self.senders.extend(Sender::of(outgoing, place, known));
+        }
+        self.video = tracks.first(MediaKind::Video).map(|track| track.id);
+        if self.senders.is_empty() {
+            return Err(PackError::Unsupported { what: "tracks for RTP" });
+        }
+        Ok(Headers::default())
+    }
+
+    fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+        if frame.is_discontinuity() {
+            self.anchor = None;
+        }
+        if self.anchor.is_none() || (frame.is_key() && self.video == Some(frame.track)) {
+            self.report_soon();
+        }
+        let Some(sender) = self.senders.iter_mut().find(|sender| sender.outgoing.track == frame.track) else {
+            return Ok(());
+        };
+        let anchor = *self.anchor.get_or_insert_with(|| Anchor::now(sender.stream_ns(frame.dts)));
+        sender.write(frame, anchor, out)
+    }
+}
+
+impl Anchor {
+    fn now(stream_ns: i64) -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { stream_ns, unix_ns: i64::try_from(unix.as_nanos()).unwrap_or(i64::MAX) }
+    }
+
+    /// Seconds and their binary fraction since 1900 (RFC 5905 §6).
+    fn ntp(self, stream_ns: i64) -> u64 {
+        let unix_ns = self.unix_ns.saturating_add(stream_ns.saturating_sub(self.stream_ns)).max(0).unsigned_abs();
+        let (seconds, rest) = (unix_ns / 1_000_000_000, unix_ns % 1_000_000_000);
+        (seconds.wrapping_add(NTP_TO_UNIX_S) << 32) | ((rest << 32) / 1_000_000_000)
+    }
+}
+
+impl Sender {
+    /// A source for a track; it goes on as `known` where that is the same track in the same format.
+    fn of(outgoing: Outgoing, place: usize, known: Option<Self>) -> Option<Self> {
+        let channel = u8::try_from(2 * place).ok()?;
+        if let Some(mut known) = known {
+            known.packetizer.reconfigure(&outgoing.config);
+            return Some(Self { outgoing, channel, ..known });
+        }
+        let max = PACKET_BYTES_MAX - HEADER_BYTES;
+        let packetizer = Packetizer::new(&outgoing.format, &outgoing.config, max).ok()?;
+        let (ssrc, origin) = (random(place), random(place));
+        let payload_type = outgoing.format.payload_type;
+        let header = Header { payload_type, ssrc, sequence: random(place) as u16, ..Header::default() };
+        Some(Self { outgoing, packetizer, channel, header, origin, packets: 0, bytes: 0, reported_ns: None })
+    }
+
+    fn stream_ns(&self, ticks: i64) -> i64 {
+        let rate_hz = i128::from(self.outgoing.config.clock_rate_hz().max(1));
+        i64::try_from(i128::from(ticks) * 1_000_000_000 / rate_hz).unwrap_or_default()
+    }
+
+    fn timestamp(&self, ticks: i64) -> u32 {
+        let ticks = self.outgoing.format.ticks_of_bus(ticks, &self.outgoing.config);
+        // Modulo 2^32, as the field has it.
+        self.origin.wrapping_add(ticks as u32)
+    }
+
+    fn write(&mut self, frame: &Frame, anchor: Anchor, out: &mut Vec<u8>) -> Result<(), PackError> {
+        let (time_ns, timestamp) = (self.stream_ns(frame.pts), self.timestamp(frame.pts));
+        let is_due = |at: i64| time_ns.saturating_sub(at).unsigned_abs() >= REPORT_EVERY.as_nanos() as u64;
+        if self.reported_ns.is_none_or(is_due) {
+            self.reported_ns = Some(time_ns);
+            self.report(anchor.ntp(time_ns), timestamp, out);
+        }
+        let Self { packetizer, header, channel, packets, bytes, .. } = self;
+        let begun = out.len();
+        let written = packetizer.packetize(&frame.payload, frame.is_key(), &mut |payload| {
+            header.marker = payload.marker;
+            header.timestamp = timestamp.wrapping_add(payload.timestamp_offset);
+            put_header(*channel, HEADER_BYTES + payload.len(), out);
+            out.extend_from_slice(&header.to_bytes());
+            payload.write(out);
+            header.sequence = header.sequence.wrapping_add(1);
+            *packets = packets.wrapping_add(1);
+            *bytes = bytes.wrapping_add(payload.len() as u32);
+        });
+        if written.is_err() {
+            // A part of a picture is of use to nobody.
+            out.truncate(begun);
+        }
+        written.map_err(|_| PackError::Unsupported { what: "frame for RTP" })
+    }
+
+    /// A sender report and the name that each compound packet has to have (RFC 3550 §6.1, §6.4.1, §6.5.1).
+    fn report(&self, ntp: u64, timestamp: u32, out: &mut Vec<u8>) {
+        let ssrc = self.header.ssrc.to_be_bytes();
+        let name = format!("{:08x}@arcly", self.header.ssrc);
+        let mut items = [&ssrc[..], &[1, name.len() as u8], name.as_bytes(), &[0]].concat();
+        items.resize(items.len().next_multiple_of(4), 0);
+        let words = |bytes: usize| (bytes / 4) as u16;
+        put_header(self.channel + 1, 28 + 4 + items.len(), out);
+        out.extend_from_slice(&[0x80, 200, 0, 6]);
+        out.extend_from_slice(&ssrc);
+        out.extend_from_slice(&ntp.to_be_bytes());
+        for field in [timestamp, self.packets, self.bytes] {
+            out.extend_from_slice(&field.to_be_bytes());
+        }
+        let [high, low] = words(items.len()).to_be_bytes();
+        out.extend_from_slice(&[0x81, 202, high, low]);
+        out.extend_from_slice(&items);
+    }
+}
+
+fn put_header(channel: u8, bytes: usize, out: &mut Vec<u8>) {
+    let length = u16::try_from(bytes).unwrap_or(u16::MAX);
+    let [high, low] = length.to_be_bytes();
+    out.extend_from_slice(&[MAGIC, channel, high, low]);
+    debug_assert_eq!(FRAME_HEADER_BYTES, 4);
+}
+
+/// Numbers that protect nothing and only should differ.
+fn random(place: usize) -> u32 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), place) as u32
+}

@@ -1,0 +1,73 @@
+//! `RtspListener`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arcly_io::rtsp::{Limits, RtspOptions, Users};
+use pyo3::prelude::*;
+
+use crate::{
+    egress::{EgressTuple, ViewerTuple, options, viewer},
+    engine::Engine,
+    error::from_listen,
+    hub::WakeToken,
+    inbox::Inbox,
+    rtmp::{parse_addr, seconds},
+    tls::TlsIdentity,
+};
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct RtspListener {
+    listener: Arc<arcly_io::rtsp::RtspListener>,
+    runtime: arcly_io::Handle,
+}
+
+#[pymethods]
+impl RtspListener {
+    #[new]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, session_timeout_s, media_timeout_s, users=None, tls=None, egress=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
+    fn new(
+        engine: &Engine,
+        inbox: &Inbox,
+        addr: &str,
+        connections_max: usize,
+        decision_deadline_s: f64,
+        session_timeout_s: f64,
+        media_timeout_s: f64,
+        users: Option<HashMap<String, String>>,
+        tls: Option<&TlsIdentity>,
+        egress: Option<EgressTuple>,
+    ) -> PyResult<Self> {
+        let runtime = engine.runtime_handle()?;
+        let (session_time, media_time) = (seconds(session_timeout_s)?, seconds(media_timeout_s)?);
+        let limits = Limits { session_time, media_time, ..Limits::default() };
+        let (decision_deadline, tls) = (seconds(decision_deadline_s)?, tls.map(|tls| tls.0.clone()));
+        let (egress, users) = (options(egress)?, users.map(Users::from_iter));
+        let options = RtspOptions { connections_max, decision_deadline, limits, egress, users, tls };
+        let addr = parse_addr(addr)?;
+        let listener = arcly_io::rtsp::RtspListener::bind(&runtime, addr, options, inbox.0.clone());
+        Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
+    }
+
+    #[getter]
+    fn addr(&self) -> (String, u16) {
+        (self.listener.addr().ip().to_string(), self.listener.addr().port())
+    }
+
+    fn viewers(&self) -> Vec<ViewerTuple> {
+        self.listener.egress().viewers().into_iter().map(viewer).collect()
+    }
+
+    fn kick(&self, viewer: u64) -> bool {
+        self.listener.egress().kick(viewer)
+    }
+
+    fn stop(&self, done: &WakeToken) {
+        let (listener, done) = (self.listener.clone(), done.waker());
+        self.runtime.spawn(async move {
+            listener.stop().await;
+            done.wake();
+        });
+    }
+}
