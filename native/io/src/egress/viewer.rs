@@ -34,12 +34,14 @@ pub(crate) struct Joiner {
     pub(crate) line: Option<Arc<Line>>,
 }
 
+type MakeHead = dyn FnOnce(&[Frame]) -> Bytes + Send;
+
 /// What is sent in front of the packets.
 pub(crate) enum Head {
     /// Whatever the packets are.
     Bytes(Bytes),
     /// It says which is the first: made of the packets that are there, none when they are still to come.
-    OfPackets(Box<dyn FnOnce(&[Frame]) -> Bytes + Send>),
+    OfPackets(Box<MakeHead>),
 }
 
 impl Head {

@@ -9,18 +9,20 @@ use arcly_bus::{Frame, TrackId, TrackSet};
 use arcly_codec::MediaKind;
 use arcly_pack::PackError;
 use arcly_wire::{
-    rtp::{HEADER_BYTES, Header, Packetizer},
+    rtp::{
+        HEADER_BYTES, Header, Packetizer,
+        rtcp::{Chunk, RtcpPacket, SenderInfo, ntp_of_unix},
+    },
     rtsp::{FRAME_HEADER_BYTES, MAGIC},
 };
+
+use bytes::BytesMut;
 
 use super::tracks::{Outgoing, PACKET_BYTES_MAX, outgoing};
 use crate::egress::{Format, Headers};
 
 /// How often a track tells its times when no key picture does.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-
-/// Seconds from 1900, where NTP begins, to 1970 (RFC 868).
-const NTP_TO_UNIX_S: u64 = 2_208_988_800;
 
 /// Writes the packets of a stream, each behind the header of RTSP (RFC 2326 §10.12) on the usual channel of its track.
 #[derive(Default)]
@@ -99,11 +101,9 @@ impl Anchor {
         Self { stream_ns, unix_ns: i64::try_from(unix.as_nanos()).unwrap_or(i64::MAX) }
     }
 
-    /// Seconds and their binary fraction since 1900 (RFC 5905 §6).
-    fn ntp(self, stream_ns: i64) -> u64 {
-        let unix_ns = self.unix_ns.saturating_add(stream_ns.saturating_sub(self.stream_ns)).max(0).unsigned_abs();
-        let (seconds, rest) = (unix_ns / 1_000_000_000, unix_ns % 1_000_000_000);
-        (seconds.wrapping_add(NTP_TO_UNIX_S) << 32) | ((rest << 32) / 1_000_000_000)
+    /// The wall clock at a time of the stream.
+    fn unix_ns(self, stream_ns: i64) -> u64 {
+        self.unix_ns.saturating_add(stream_ns.saturating_sub(self.stream_ns)).max(0).unsigned_abs()
     }
 }
 
@@ -139,7 +139,7 @@ impl Sender {
         let is_due = |at: i64| time_ns.saturating_sub(at).unsigned_abs() >= REPORT_EVERY.as_nanos() as u64;
         if self.reported_ns.is_none_or(is_due) {
             self.reported_ns = Some(time_ns);
-            self.report(anchor.ntp(time_ns), timestamp, out);
+            self.report(anchor.unix_ns(time_ns), timestamp, out);
         }
         let Self { packetizer, header, channel, packets, bytes, .. } = self;
         let begun = out.len();
@@ -160,23 +160,21 @@ impl Sender {
         written.map_err(|_| PackError::Unsupported { what: "frame for RTP" })
     }
 
-    /// A sender report and the name that each compound packet has to have (RFC 3550 §6.1, §6.4.1, §6.5.1).
-    fn report(&self, ntp: u64, timestamp: u32, out: &mut Vec<u8>) {
-        let ssrc = self.header.ssrc.to_be_bytes();
-        let name = format!("{:08x}@arcly", self.header.ssrc);
-        let mut items = [&ssrc[..], &[1, name.len() as u8], name.as_bytes(), &[0]].concat();
-        items.resize(items.len().next_multiple_of(4), 0);
-        let words = |bytes: usize| (bytes / 4) as u16;
-        put_header(self.channel + 1, 28 + 4 + items.len(), out);
-        out.extend_from_slice(&[0x80, 200, 0, 6]);
-        out.extend_from_slice(&ssrc);
-        out.extend_from_slice(&ntp.to_be_bytes());
-        for field in [timestamp, self.packets, self.bytes] {
-            out.extend_from_slice(&field.to_be_bytes());
-        }
-        let [high, low] = words(items.len()).to_be_bytes();
-        out.extend_from_slice(&[0x81, 202, high, low]);
-        out.extend_from_slice(&items);
+    /// A sender report, and the name that each compound packet has to have (RFC 3550 §6.1).
+    fn report(&self, unix_ns: u64, timestamp: u32, out: &mut Vec<u8>) {
+        let ssrc = self.header.ssrc;
+        let info = SenderInfo {
+            ntp: ntp_of_unix(Duration::from_nanos(unix_ns)),
+            rtp_timestamp: timestamp,
+            packets: self.packets,
+            octets: self.bytes,
+        };
+        let mut compound = BytesMut::new();
+        RtcpPacket::SenderReport { ssrc, info, reports: Vec::new() }.write(&mut compound);
+        let name = format!("{ssrc:08x}@arcly");
+        RtcpPacket::SourceDescription(vec![Chunk { ssrc, cname: name }]).write(&mut compound);
+        put_header(self.channel + 1, compound.len(), out);
+        out.extend_from_slice(&compound);
     }
 }
 

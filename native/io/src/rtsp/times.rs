@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use arcly_wire::rtp::rtcp::{RtcpPacket, packets};
+
 /// Arrival and reports of a track disagree by more: then the reports lie. Cameras send key pictures in bursts and start tracks late, but not
 /// by so much.
 const DISAGREE_MAX_NS: i64 = 5_000_000_000;
@@ -41,22 +43,15 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The first sender report of a compound packet; none when there is none.
-    pub(crate) fn parse(mut packets: &[u8]) -> Option<Self> {
-        loop {
-            let [first, kind, high, low, rest @ ..] = packets else { return None };
-            let (body, next) = rest.split_at_checked(4 * usize::from(u16::from_be_bytes([*high, *low])))?;
-            if first >> 6 == 2 && *kind == 200 {
-                let [_, _, _, _, ntp @ ..] = body else { return None };
-                let (ntp, rest) = ntp.split_first_chunk::<8>()?;
-                let timestamp = u32::from_be_bytes(*rest.first_chunk::<4>()?);
-                let ntp = u64::from_be_bytes(*ntp);
-                // A sender without a clock says 0 (RFC 3550 §6.4.1).
-                let ntp_ns = i64::try_from((u128::from(ntp) * 1_000_000_000) >> 32).ok()?;
-                return (ntp != 0).then_some(Self { ntp_ns, timestamp });
+    /// The first sender report of a compound packet; none when there is none, or its sender has no clock (RFC 3550 §6.4.1).
+    pub(crate) fn parse(datagram: &[u8]) -> Option<Self> {
+        packets(datagram).find_map(|packet| match packet {
+            Ok(RtcpPacket::SenderReport { info, .. }) if info.ntp != 0 => {
+                let ntp_ns = i64::try_from((u128::from(info.ntp) * 1_000_000_000) >> 32).ok()?;
+                Some(Self { ntp_ns, timestamp: info.rtp_timestamp })
             }
-            packets = next;
-        }
+            _ => None,
+        })
     }
 }
 
@@ -187,7 +182,7 @@ mod tests {
     #[test]
     fn a_report_that_comes_late_moves_the_sound() {
         let mut times = times();
-        times.place(0, 0, MS * 0);
+        times.place(0, 0, Duration::ZERO);
         assert_eq!(times.place(1, 0, MS * 300), 14_400);
         times.on_report(0, report(50_000, 90_000));
         times.on_report(1, report(50_000, 48_000));
@@ -201,7 +196,7 @@ mod tests {
         let mut times = times();
         times.on_report(0, report(50_000, 0));
         times.on_report(1, report(90_000, 0));
-        times.place(0, 0, MS * 0);
+        times.place(0, 0, Duration::ZERO);
         assert_eq!(times.place(1, 0, MS * 20), 960);
     }
 
