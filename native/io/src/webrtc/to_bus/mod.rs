@@ -1,6 +1,5 @@
 //! Packets of a publisher to frames of the bus: put into order, put together, put onto one clock.
 
-mod lineup;
 mod start;
 mod track;
 
@@ -18,6 +17,10 @@ use self::{start::Start, track::Incoming};
 /// The least time between two requests for a key frame: a publisher needs a round trip and an encoder to answer one.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
+/// A key frame is asked for when the last one is older than this: browsers send none unasked, and players of HLS, recordings and joiners
+/// begin at one.
+const KEY_FRAME_EVERY: Duration = Duration::from_secs(2);
+
 /// Encodings that one publisher may send, of pictures and of sound.
 const TRACKS_MAX: usize = 8;
 
@@ -34,6 +37,7 @@ pub(super) struct ToBus {
     /// When media could flow for the first time: times of the stream begin there.
     connected: Option<Instant>,
     asked_at: Option<Instant>,
+    key_at: Option<Instant>,
     /// Somebody asked while nobody could be asked.
     wants_key: bool,
     ended: Option<&'static str>,
@@ -49,6 +53,7 @@ impl ToBus {
             start: Start::default(),
             connected: None,
             asked_at: None,
+            key_at: None,
             wants_key: false,
             ended: None,
             said: HashSet::new(),
@@ -76,8 +81,8 @@ impl ToBus {
         if let Some(index) = self.tracks.iter().position(|track| track.key == packet.track) {
             let is_same = self.tracks.get(index)?.codec == packet.codec;
             if !is_same {
-                let renewed = Incoming::new(packet, self.begun(now), now).ok()?;
-                *self.tracks.get_mut(index)? = renewed;
+                let id = self.tracks.get(index)?.id;
+                *self.tracks.get_mut(index)? = Incoming::new(id, packet, self.begun(now), now).ok()?;
             }
             return Some(index);
         }
@@ -86,7 +91,7 @@ impl ToBus {
         if self.tracks.len() >= TRACKS_MAX || self.tracks.iter().any(is_other_rendition) {
             return None;
         }
-        match Incoming::new(packet, self.begun(now), now) {
+        match Incoming::new(self.id(packet.codec.kind()), packet, self.begun(now), now) {
             Ok(track) => self.tracks.push(track),
             Err(error) => {
                 self.say(format!("{} cannot be taken: {error}", packet.codec.name()));
@@ -94,6 +99,13 @@ impl ToBus {
             }
         }
         Some(self.tracks.len() - 1)
+    }
+
+    /// By convention 0 is the first track of pictures and 1 the first of sound, whichever comes first.
+    fn id(&self, kind: MediaKind) -> TrackId {
+        let usual = TrackId(u8::from(kind == MediaKind::Audio));
+        let is_taken = |id| self.tracks.iter().any(|track| track.id == id);
+        if is_taken(usual) { TrackId(2 + self.tracks.len() as u8) } else { usual }
     }
 
     fn begun(&self, now: Instant) -> Instant {
@@ -105,8 +117,8 @@ impl ToBus {
         self.align();
         let mut changed = false;
         let mut frames = Vec::new();
-        for (index, track) in self.tracks.iter_mut().enumerate() {
-            changed |= track.take_units(TrackId(index as u8), now, &mut frames);
+        for track in &mut self.tracks {
+            changed |= track.take_units(now, &mut frames);
         }
         self.wants_key |= self.tracks.iter().any(|track| track.waits_for_key());
         if changed {
@@ -115,7 +127,12 @@ impl ToBus {
         // Sound and pictures of one stream: more are not told apart when a connection begins.
         let known = |kind| self.tracks.iter().any(|track| track.kind() == kind && track.config().is_some());
         let is_whole = known(MediaKind::Video) && known(MediaKind::Audio);
-        frames.into_iter().for_each(|frame| self.start.push(frame, now));
+        for frame in frames {
+            if frame.is_key() {
+                self.key_at = Some(now);
+            }
+            self.start.push(frame, now);
+        }
         self.start.open(is_whole, now);
         self.release();
     }
@@ -151,7 +168,8 @@ impl ToBus {
 
     /// The encodings of which a key frame is needed, when it is time to ask.
     pub(super) fn take_key_frame_wishes(&mut self, now: Instant) -> Vec<TrackKey> {
-        self.wants_key |= self.publisher.take_keyframe_request();
+        let is_old = self.key_at.is_some_and(|key| now.saturating_duration_since(key) >= KEY_FRAME_EVERY);
+        self.wants_key |= self.publisher.take_keyframe_request() || is_old;
         let may_ask = self.asked_at.is_none_or(|asked| now.saturating_duration_since(asked) >= KEY_FRAME_INTERVAL);
         if !self.wants_key || !may_ask || self.connected.is_none() {
             return Vec::new();

@@ -5,11 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 use arcly_bus::{Frame, FrameFlags, TrackId};
 use arcly_codec::{Codec, CodecConfig, CodecError, MediaKind, opus};
 use arcly_wire::{
-    rtp::{AccessUnit, Depacketizer, Format, Header, Limits, Packet},
+    rtp::{AccessUnit, Depacketizer, Format, Header, Limits, Packet, Reorder, Timestamps},
     webrtc::{ArrivedPacket, SenderClock, TrackKey},
 };
-
-use super::lineup::Lineup;
 
 /// Pictures behind a loss are left out until the next key frame, but no longer than this: who sends none when asked is shown damaged.
 const DAMAGE_MAX: Duration = Duration::from_secs(2);
@@ -18,14 +16,17 @@ const DAMAGE_MAX: Duration = Duration::from_secs(2);
 const APART_MAX_MICROS: i64 = 5_000;
 
 pub(super) struct Incoming {
+    pub(super) id: TrackId,
     pub(super) key: TrackKey,
     pub(super) codec: Codec,
     rate_hz: u32,
-    lineup: Lineup,
+    reorder: Reorder,
     depacketizer: Depacketizer,
     config: Option<CodecConfig>,
     /// What is added to times of packets, in ticks: the stream begins when the connection does.
     shift: i64,
+    /// Times of packets, without their wraps.
+    times: Timestamps,
     clock: Option<SenderClock>,
     /// Pictures are left out since then.
     damaged_since: Option<Instant>,
@@ -34,7 +35,7 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// The track that begins with `packet`, `begun` being time 0.
-    pub(super) fn new(packet: &ArrivedPacket, begun: Instant, now: Instant) -> Result<Self, CodecError> {
+    pub(super) fn new(id: TrackId, packet: &ArrivedPacket, begun: Instant, now: Instant) -> Result<Self, CodecError> {
         let rtpmap = match packet.channels {
             Some(channels) => format!("{}/{}/{channels}", encoding_name(packet.codec), packet.clock_rate_hz),
             None => format!("{}/{}", encoding_name(packet.codec), packet.clock_rate_hz),
@@ -42,17 +43,22 @@ impl Incoming {
         // Mode 1 is what was answered; single NAL units are read all the same.
         let fmtp = (packet.codec == Codec::H264).then_some("packetization-mode=1");
         let format = Format::parse(96, Some(&rtpmap), fmtp)?;
-        let depacketizer = Depacketizer::new(&format, Limits::default())?;
+        let limits = Limits::default();
+        let depacketizer = Depacketizer::new(&format, limits)?;
+        let mut times = Timestamps::default();
+        let first = times.unroll(packet.timestamp as u32);
         let elapsed = now.saturating_duration_since(begun).as_micros() as i64;
         let rate_hz = packet.clock_rate_hz;
         Ok(Self {
+            id,
             key: packet.track,
             codec: packet.codec,
             rate_hz,
-            lineup: Lineup::default(),
+            reorder: Reorder::new(&limits),
+            times,
             config: depacketizer.config().cloned(),
             depacketizer,
-            shift: ticks(elapsed, rate_hz) - packet.timestamp as i64,
+            shift: ticks(elapsed, rate_hz) - first,
             clock: None,
             damaged_since: None,
             has_begun: false,
@@ -70,7 +76,14 @@ impl Incoming {
     /// Takes a packet.
     pub(super) fn push(&mut self, packet: ArrivedPacket, now: Instant) -> Result<(), CodecError> {
         self.clock = packet.clock.or(self.clock);
-        self.lineup.push(packet, now);
+        self.times.unroll(packet.timestamp as u32);
+        let header = Header {
+            marker: packet.marker,
+            sequence: packet.sequence as u16,
+            timestamp: packet.timestamp as u32,
+            ..Header::default()
+        };
+        self.reorder.push(now, Packet { header, payload: packet.payload, ..Packet::default() });
         self.feed(now)
     }
 
@@ -81,26 +94,23 @@ impl Incoming {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        self.lineup.due()
+        self.reorder.poll_timeout()
     }
 
     fn feed(&mut self, now: Instant) -> Result<(), CodecError> {
+        self.reorder.handle_timeout(now);
         let mut result = Ok(());
-        while let Some((packet, is_after_gap)) = self.lineup.poll(now) {
-            let header = Header {
-                marker: packet.marker,
-                sequence: packet.sequence as u16,
-                timestamp: packet.timestamp as u32,
-                ..Header::default()
-            };
-            let packet = Packet { header, payload: packet.payload, ..Packet::default() };
-            result = result.and(self.depacketizer.push(&packet, is_after_gap));
+        while let Some(ordered) = self.reorder.poll() {
+            if ordered.restarts {
+                self.depacketizer.reset();
+            }
+            result = result.and(self.depacketizer.push(&ordered.packet, ordered.lost > 0));
         }
         result
     }
 
     /// Takes what is whole; true when the configuration is another one from there on.
-    pub(super) fn take_units(&mut self, track: TrackId, now: Instant, frames: &mut Vec<Frame>) -> bool {
+    pub(super) fn take_units(&mut self, now: Instant, frames: &mut Vec<Frame>) -> bool {
         let mut changed = false;
         while let Some(unit) = self.depacketizer.poll() {
             if let Some(config) = &unit.config {
@@ -111,7 +121,7 @@ impl Incoming {
                 continue;
             }
             changed |= !std::mem::replace(&mut self.has_begun, true);
-            frames.push(self.frame(track, unit));
+            frames.push(self.frame(unit));
         }
         changed
     }
@@ -138,7 +148,7 @@ impl Incoming {
         self.kind() == MediaKind::Video && (self.damaged_since.is_some() || !self.has_begun)
     }
 
-    fn frame(&self, track: TrackId, unit: AccessUnit) -> Frame {
+    fn frame(&self, unit: AccessUnit) -> Frame {
         let pts = unit.timestamp.wrapping_add(self.shift);
         let flags = if unit.is_key && self.kind() == MediaKind::Video { FrameFlags::KEY } else { FrameFlags::NONE };
         let duration = match self.codec {
@@ -146,13 +156,13 @@ impl Incoming {
             Codec::G711A | Codec::G711U => unit.payload.len() as u32,
             _ => 0,
         };
-        Frame { track, flags, pts, dts: pts, duration, payload: unit.payload }
+        Frame { track: self.id, flags, pts, dts: pts, duration, payload: unit.payload }
     }
 
     /// The sender's clock when the time of the stream was 0, once it has told it.
     pub(super) fn wall_at_zero(&self) -> Option<SystemTime> {
         let clock = self.clock?;
-        let here = micros((clock.timestamp as i64).wrapping_add(self.shift), self.rate_hz);
+        let here = micros(self.times.peek(clock.timestamp as u32).wrapping_add(self.shift), self.rate_hz);
         if here >= 0 {
             clock.wall.checked_sub(Duration::from_micros(here as u64))
         } else {
