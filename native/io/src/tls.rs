@@ -21,6 +21,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use crate::egress::bound_unsent;
+
 /// A certificate chain and its private key. Shared by all listeners that are one server to the world; new connections get what was
 /// put in last, old ones go on with theirs.
 #[derive(Debug)]
@@ -104,11 +106,19 @@ pub(crate) enum Connection {
 impl Connection {
     /// Closes it both ways at once, whoever else holds the socket.
     pub(crate) fn reset(&self) {
-        let socket = match self {
+        let _ = socket2::SockRef::from(self.socket()).shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Bounds the bytes that the kernel keeps for the peer and has not sent yet, where it can.
+    pub(crate) fn bound_unsent(&self, bytes: u32) {
+        let _ = bound_unsent(self.socket(), bytes);
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
-        };
-        let _ = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Both);
+        }
     }
 }
 

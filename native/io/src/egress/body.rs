@@ -2,15 +2,25 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use arcly_bus::{Read, Subscription, WakeSlot};
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
+use tokio::time::{Instant, sleep};
 
-use super::{Head, line::Wants, list::Entry, packets::PacketLog};
+use super::{
+    Head,
+    line::Wants,
+    list::{Entry, Record},
+    packets::PacketLog,
+};
+
+/// How often somebody looks whether a viewer takes what it is given.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// An endless body. It holds its place in the log only; hyper asks for more when the peer has taken what it got.
 pub(crate) struct PacketBody {
@@ -23,6 +33,8 @@ pub(crate) struct PacketBody {
     next: Option<Bytes>,
     wants: Wants,
     entry: Entry,
+    /// Since when what was given out last is being sent; none while the stream is waited for.
+    given_at: Arc<Mutex<Option<Instant>>>,
     _counted: arcly_bus::Viewer,
     /// Keeps the packets coming.
     _lease: Arc<()>,
@@ -38,9 +50,15 @@ impl PacketBody {
             next: None,
             wants: Wants::default(),
             entry,
+            given_at: Arc::default(),
             _counted: counted,
             _lease: lease,
         }
+    }
+
+    /// Somebody has to look whether the viewer is stuck: who gives nobody room is never asked here.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { given_at: Arc::downgrade(&self.given_at), record: Arc::downgrade(&self.entry.0) }
     }
 
     /// Goes on at the newest key picture, with what is wanted.
@@ -100,6 +118,7 @@ impl Body for PacketBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        *lock(&self.given_at) = None;
         let mut found = self.look();
         if found.is_pending() {
             let slot = WakeSlot::new(self.packets.log(), context.waker().clone());
@@ -111,8 +130,33 @@ impl Body for PacketBody {
         found.map(|packet| {
             packet.map(|packet| {
                 self.entry.0.bytes.fetch_add(packet.len() as u64, Relaxed);
+                *lock(&self.given_at) = Some(Instant::now());
                 Ok(Frame::data(packet))
             })
         })
     }
+}
+
+/// A look at a body from outside of it.
+pub(crate) struct Watch {
+    given_at: Weak<Mutex<Option<Instant>>>,
+    record: Weak<Record>,
+}
+
+impl Watch {
+    /// Waits until the viewer has taken nothing for `stall_max`, or is to be ended while it does: true; or until it has gone.
+    pub(crate) async fn is_stuck(self, stall_max: Duration) -> bool {
+        loop {
+            sleep(LOOK_EVERY.min(stall_max)).await;
+            let (Some(given_at), Some(record)) = (self.given_at.upgrade(), self.record.upgrade()) else { return false };
+            let waits = lock(&given_at).map(|since| since.elapsed());
+            if waits.is_some_and(|waits| waits >= stall_max || record.is_kicked() && waits >= LOOK_EVERY) {
+                return true;
+            }
+        }
+    }
+}
+
+fn lock(given_at: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    given_at.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -102,6 +102,16 @@ impl Ticket {
         Ok(Reader { packets: channel.packets, entry, _counted: counted, _lease: channel.lease })
     }
 
+    /// How long the viewer may take nothing.
+    pub(crate) fn stall_max(&self) -> Duration {
+        self.egress.options.stall_max
+    }
+
+    /// Bytes that the kernel may hold for it.
+    pub(crate) fn unsent_max(&self) -> u32 {
+        self.egress.options.unsent_max
+    }
+
     /// The same packets as the body of a response, for a connection that has to be encrypted or shared.
     pub(crate) fn body(self, container: Container, framing: Framing) -> Result<PacketBody, PlayError> {
         let Self { egress, log, entry, counted } = self;

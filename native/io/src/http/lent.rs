@@ -4,7 +4,7 @@ use std::{
     io,
     net::TcpStream as StdStream,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
 };
 
@@ -21,6 +21,9 @@ pub(crate) struct Lent(Arc<Shared>);
 /// Ours, by which it is taken.
 #[derive(Clone)]
 pub(crate) struct Owner(Arc<Shared>);
+
+/// Ends the connection from outside, if it is still there.
+pub(crate) struct Breaker(Weak<Shared>);
 
 /// What a connection does once it speaks HTTP no more.
 type Then = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -58,6 +61,18 @@ impl Owner {
         }
     }
 
+    /// Bounds what the kernel keeps for a peer that does not read, so that it is seen to be slow.
+    pub(crate) fn bound_unsent(&self, bytes: u32) {
+        if let Some(connection) = self.0.lock().as_ref() {
+            connection.bound_unsent(bytes);
+        }
+    }
+
+    /// For whoever has to end it, and must not keep it open.
+    pub(crate) fn breaker(&self) -> Breaker {
+        Breaker(Arc::downgrade(&self.0))
+    }
+
     /// Leaves it to the task of the connection to go on with this, when hyper has done its part of an upgrade.
     pub(crate) fn leave(&self, then: impl Future<Output = ()> + Send + 'static) {
         *self.0.then.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(then));
@@ -71,6 +86,16 @@ impl Owner {
     /// Resolves when it was taken: hyper has nothing to do any more.
     pub(crate) async fn taken(&self) {
         self.0.taken.notified().await;
+    }
+}
+
+impl Breaker {
+    /// Closes the connection both ways at once: hyper finds it broken, whatever it waits for.
+    pub(crate) fn reset(&self) {
+        let shared = self.0.upgrade();
+        if let Some(connection) = shared.as_ref().map(|shared| shared.lock()).as_deref().and_then(Option::as_ref) {
+            connection.reset();
+        }
     }
 }
 

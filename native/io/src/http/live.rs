@@ -96,8 +96,19 @@ impl Live {
             let _ = ticket.play(self.container, framing, socket, Head::Bytes(head), None);
             return std::future::pending().await;
         }
+        let (stall_max, unsent_max) = (ticket.stall_max(), ticket.unsent_max());
         match ticket.body(self.container, Framing::Bare) {
-            Ok(body) => endless(body.boxed(), content_type, CACHE),
+            Ok(body) => {
+                owner.bound_unsent(unsent_max);
+                let (watch, breaker) = (body.watch(), owner.breaker());
+                // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
+                tokio::spawn(async move {
+                    if watch.is_stuck(stall_max).await {
+                        breaker.reset();
+                    }
+                });
+                endless(body.boxed(), content_type, CACHE)
+            }
             Err(error) => refused(&error),
         }
     }
