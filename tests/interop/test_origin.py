@@ -33,7 +33,7 @@ async def test_an_https_viewer_that_does_not_read_is_let_go(offered: list[str], 
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(http.address)
-        reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname="localhost", limit=4096)
+        _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname="localhost", limit=4096)
         if offered == ["h2"]:
             # Preface, settings, and HEADERS with :method GET, :scheme https, :authority localhost, :path (RFC 7541).
             path = b"/live/cam.ts"
