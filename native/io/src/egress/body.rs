@@ -145,7 +145,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Waits until the viewer has taken nothing for `stall_max`, or is to be ended while it does: true; or until it has gone.
-    pub(crate) async fn is_stuck(self, stall_max: Duration) -> bool {
+    pub(crate) async fn stuck(self, stall_max: Duration) -> bool {
         loop {
             sleep(LOOK_EVERY.min(stall_max)).await;
             let (Some(given_at), Some(record)) = (self.given_at.upgrade(), self.record.upgrade()) else { return false };

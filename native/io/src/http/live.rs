@@ -103,7 +103,7 @@ impl Live {
                 let (watch, breaker) = (body.watch(), owner.breaker());
                 // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
                 tokio::spawn(async move {
-                    if watch.is_stuck(stall_max).await {
+                    if watch.stuck(stall_max).await {
                         breaker.reset();
                     }
                 });
