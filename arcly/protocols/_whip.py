@@ -153,8 +153,7 @@ class WhipApp:
         if method == "DELETE":
             async with _Translated():
                 await self._sessions.close(target.session)
-            # FFmpeg takes an answer without a body for none.
-            return 200, [("content-type", "text/plain; charset=utf-8")], "ended\n"
+            return 200, [], ""
         raise _Refused(405, "a session takes PATCH and DELETE", ("allow", "OPTIONS, PATCH, DELETE"))
 
     async def _open(self, target: _Target, scope: Scope, receive: Receive) -> tuple[int, list[tuple[str, str]], str]:

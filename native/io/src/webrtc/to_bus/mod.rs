@@ -155,9 +155,10 @@ impl ToBus {
     }
 
     fn bus_tracks(&self) -> Vec<Track> {
-        let track =
-            |(index, track): (usize, &Incoming)| Some(Track::new(TrackId(index as u8), track.config()?.clone()));
-        self.tracks.iter().enumerate().filter_map(track).collect()
+        let track = |track: &Incoming| Some(Track::new(track.id, track.config()?.clone()));
+        let mut tracks: Vec<_> = self.tracks.iter().filter_map(track).collect();
+        tracks.sort_unstable_by_key(|track| track.id);
+        tracks
     }
 
     /// Puts all tracks onto the clock of the first one that has told its own (RFC 3550 §6.4.1).
