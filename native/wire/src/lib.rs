@@ -8,5 +8,6 @@ pub mod base64;
 pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;
+pub mod srt;
 pub mod webrtc;
 pub mod websocket;

@@ -1,0 +1,107 @@
+//! Handshakes: who is let in, what is agreed on, and what comes of it.
+
+use arcly_wire::srt::{Closed, KeySize, RejectReason, SrtOptions};
+use bytes::Bytes;
+
+use crate::pair::{carry, connect, ms, secret};
+
+fn plain() -> (SrtOptions, SrtOptions) {
+    (SrtOptions::default(), SrtOptions::default())
+}
+
+#[test]
+fn a_message_arrives_after_the_latency_and_not_before() {
+    let mut pair = connect(plain(), (None, None)).unwrap();
+    assert!(pair.caller.send(ms(1010), &Bytes::from_static(&[0x47; 1316])));
+    carry(ms(1010), &mut pair.caller, &mut pair.listener);
+    assert_eq!(pair.listener.poll_timeout(), Some(ms(1020)), "an acknowledgement");
+    assert!(pair.listener.deliver(ms(1129)).is_none());
+    let delivery = pair.listener.deliver(ms(1130)).unwrap();
+    assert_eq!((delivery.payload, delivery.lost_before), (&[0x47; 1316][..], 0));
+}
+
+#[test]
+fn each_direction_has_the_larger_of_both_latencies() {
+    let caller = SrtOptions { receive_latency: ms(300), send_latency: ms(50), ..SrtOptions::default() };
+    let listener = SrtOptions { receive_latency: ms(20), send_latency: ms(80), ..SrtOptions::default() };
+    let pair = connect((caller, listener), (None, None)).unwrap();
+    assert_eq!((pair.caller.receive_delay(), pair.listener.receive_delay()), (ms(300), ms(50)));
+    assert_eq!(pair.caller.stats(ms(1000)).send_latency_ms, 50);
+    assert_eq!(pair.listener.stats(ms(1000)).send_latency_ms, 300);
+}
+
+#[test]
+fn all_key_sizes_carry_messages_both_ways() {
+    for key_size in [KeySize::Aes128, KeySize::Aes192, KeySize::Aes256] {
+        let options = SrtOptions { key_size, ..SrtOptions::default() };
+        let mut pair = connect((options, options), (secret("a passphrase"), secret("a passphrase"))).unwrap();
+        assert_eq!(pair.listener.stats(ms(1000)).key_bits, key_size.bytes() as u64 * 8);
+        let message = Bytes::from_static(&[0x47; 1316]);
+        assert!(pair.caller.send(ms(1010), &message) && pair.listener.send(ms(1010), &message));
+        carry(ms(1010), &mut pair.caller, &mut pair.listener);
+        carry(ms(1010), &mut pair.listener, &mut pair.caller);
+        assert_eq!(pair.listener.deliver(ms(1200)).unwrap().payload, &message[..]);
+        assert_eq!(pair.caller.deliver(ms(1200)).unwrap().payload, &message[..]);
+    }
+}
+
+#[test]
+fn a_passphrase_is_demanded_in_both_directions() {
+    let refused = |caller, listener| connect(plain(), (caller, listener)).err();
+    assert_eq!(refused(secret("a passphrase"), secret("another phrase")), Some(RejectReason::BadSecret));
+    assert_eq!(refused(None, secret("a passphrase")), Some(RejectReason::Unsecure));
+    assert_eq!(refused(secret("a passphrase"), None), Some(RejectReason::Unsecure));
+    assert!(secret("too short").is_none());
+}
+
+/// Seed fault: a SHUTDOWN was ignored, and the stream stayed taken.
+#[test]
+fn shutdown_is_honoured() {
+    let mut pair = connect(plain(), (None, None)).unwrap();
+    pair.caller.close(ms(1010));
+    carry(ms(1010), &mut pair.caller, &mut pair.listener);
+    assert_eq!(pair.listener.closed(), Some(Closed::ByPeer));
+    assert_eq!(pair.listener.poll_timeout(), None);
+}
+
+/// Seed fault: the idle time-out was set anew by every tick and never fired.
+#[test]
+fn the_idle_time_out_fires() {
+    let mut pair = connect(plain(), (None, None)).unwrap();
+    let (mut now, mut turns) = (ms(1000), 0);
+    while pair.listener.closed().is_none() {
+        now = pair.listener.poll_timeout().unwrap().max(now);
+        pair.listener.handle_timeout(now);
+        pair.listener.poll_output(now, &mut Vec::new());
+        turns += 1;
+        assert!(turns < 20, "it does not spin");
+    }
+    assert_eq!((pair.listener.closed(), now), (Some(Closed::Idle), ms(6000)));
+}
+
+#[test]
+fn a_silent_connection_is_kept_alive() {
+    let mut pair = connect(plain(), (None, None)).unwrap();
+    for second in 2..30 {
+        let now = ms(second * 1000);
+        for conn in [&mut pair.caller, &mut pair.listener] {
+            conn.handle_timeout(now);
+        }
+        carry(now, &mut pair.caller, &mut pair.listener);
+        carry(now, &mut pair.listener, &mut pair.caller);
+    }
+    assert_eq!((pair.caller.closed(), pair.listener.closed()), (None, None));
+}
+
+#[test]
+fn a_message_of_several_packets_keeps_its_boundaries() {
+    use arcly_wire::srt::Position::{First, Last, Middle, Solo};
+    let mut pair = connect(plain(), (None, None)).unwrap();
+    assert!(
+        pair.caller.send(ms(1010), &Bytes::from(vec![1; 3000])) && pair.caller.send(ms(1010), &Bytes::from(vec![2; 3]))
+    );
+    carry(ms(1010), &mut pair.caller, &mut pair.listener);
+    let positions: Vec<_> =
+        std::iter::from_fn(|| pair.listener.deliver(ms(1200)).map(|it| (it.position, it.payload.len()))).collect();
+    assert_eq!(positions, [(First, 1456), (Middle, 1456), (Last, 88), (Solo, 3)]);
+}
