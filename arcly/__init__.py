@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from arcly.packagers.hls import HlsPackager
     from arcly.protocols.rtmp import RtmpHandler
     from arcly.protocols.rtsp import RtspHandler
+    from arcly.protocols.srt import SrtConnection, SrtHandler
     from arcly.protocols.webrtc import WebRtcHandler
     from arcly.recording import Recorder
     from arcly.sinks.file import FileSink
@@ -96,6 +97,8 @@ __all__ = [
     "Recorder",
     "RtmpHandler",
     "RtspHandler",
+    "SrtConnection",
+    "SrtHandler",
     "StorageBackend",
     "StreamAuthenticator",
     "StreamError",
@@ -138,6 +141,7 @@ _MODULES = {
     "arcly.protocols.rtsp": "RtspHandler",
     "arcly.recording": "Recorder",
     "arcly.protocols.webrtc": "WebRtcHandler",
+    "arcly.protocols.srt": "SrtConnection SrtHandler",
     "arcly.sinks.file": "FileSink",
     "arcly.sinks.push": "PushTarget",
     "arcly.sources.file": "FileSource",

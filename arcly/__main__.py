@@ -121,6 +121,7 @@ def add_serve(commands: Commands) -> None:
         "--rtsp", metavar="ADDR", default=":8554", help="RTSP, for cameras and players (default: %(default)s)"
     )
     listeners.add_argument("--rtsps", metavar="ADDR", default="off", help="RTSP over TLS (default: off; usual: :8322)")
+    listeners.add_argument("--srt", metavar="ADDR", default=":8890", help="SRT, both ways (default: %(default)s)")
     listeners.add_argument("--http", metavar="ADDR", default=":8888", help="page and HLS (default: %(default)s)")
     listeners.add_argument(
         "--webrtc", metavar="ADDR", default=":8189", help="media of WebRTC, UDP and TCP (default: %(default)s)"
@@ -149,6 +150,19 @@ def add_serve(commands: Commands) -> None:
     )
     sources.add_argument(
         "--push", metavar="KEY=URL", action="append", default=[], help="send a stream of ours there; may be repeated"
+    )
+    srt = serve.add_argument_group("SRT")
+    srt.add_argument(
+        "--srt-latency-ms",
+        metavar="MS",
+        type=float,
+        default=120.0,
+        help="how long lost packets may be asked for again; peers may want more (default: %(default)g)",
+    )
+    srt.add_argument(
+        "--srt-passphrase",
+        metavar="TEXT",
+        help="encrypt: publishers and viewers must know it, 10 to 79 bytes (default: in the clear)",
     )
     viewers = serve.add_argument_group("viewers", "of RTMP, RTSP, and of FLV, TS and MP4 over HTTP")
     viewers.add_argument(

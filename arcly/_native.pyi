@@ -762,6 +762,9 @@ class PublishRequest:
     def agent(self) -> str:
         """What the peer calls itself."""
 
+    def secure(self, passphrase: str | None) -> None:
+        """Demand a passphrase, or none, of a peer whose protocol encrypts with one; before the answer."""
+
     def accept(self, session: PublishSession) -> bool:
         """Let the peer publish into `session`, which it takes over. False when it has withdrawn or waited too long.
 
@@ -808,6 +811,9 @@ class PlayRequest:
     @property
     def peer(self) -> str:
         """The peer's address and port."""
+
+    def secure(self, passphrase: str | None) -> None:
+        """Demand a passphrase, or none, of a peer whose protocol encrypts with one; before the answer."""
 
     def accept(self, stream: StreamHandle | None = None) -> bool:
         """Let the peer play `stream`; HTTP knows it already. False when it no longer waited.
@@ -948,6 +954,41 @@ class RtspListener:
 
     def kick(self, viewer: int) -> bool:
         """End a viewer within a second; False when it is not there."""
+
+    def stop(self, done: WakeToken) -> None:
+        """Stop listening and end all connections; wakes `done` when they have ended."""
+
+@final
+class SrtListener:
+    """Native half of `arcly.SrtHandler`."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        inbox: Inbox,
+        addr: str,
+        *,
+        connections_max: int,
+        decision_deadline_s: float,
+        idle_timeout_s: float,
+        latency_ms: float,
+        peer_latency_ms: float,
+        key_bytes: int | None,
+        publish_passphrase: str | None = None,
+        read_passphrase: str | None = None,
+    ) -> SrtListener: ...
+    @property
+    def addr(self) -> tuple[str, int]:
+        """IP and port that are listened on."""
+
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+        """Return who plays: `arcly.Viewer`, field by field."""
+
+    def kick(self, viewer: int) -> bool:
+        """End a viewer within a second; False when it is not there."""
+
+    def connections(self) -> list[tuple[int, StreamKey, str, str, int, str, dict[str, int]]]:
+        """Return all connections: `arcly.SrtConnection`, field by field."""
 
     def stop(self, done: WakeToken) -> None:
         """Stop listening and end all connections; wakes `done` when they have ended."""

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use arcly_io::{Notice, PlayAsk, PlayDenial, PublishAsk, Refusal};
+use arcly_io::{Notice, PlayAsk, PlayDenial, PublishAsk, Refusal, Secret};
 use pyo3::{IntoPyObjectExt, prelude::*};
 
 use crate::{
@@ -46,12 +46,13 @@ impl Inbox {
 #[pyclass(frozen, module = "arcly._native")]
 pub struct PublishRequest {
     ask: PublishAsk,
+    secret: Secret,
     request: Mutex<Option<arcly_io::PublishRequest>>,
 }
 
 impl PublishRequest {
     fn new(request: arcly_io::PublishRequest) -> Self {
-        Self { ask: request.ask.clone(), request: Mutex::new(Some(request)) }
+        Self { ask: request.ask.clone(), secret: request.secret.clone(), request: Mutex::new(Some(request)) }
     }
 
     fn take(&self) -> PyResult<arcly_io::PublishRequest> {
@@ -96,6 +97,11 @@ impl PublishRequest {
         self.ask.peer.to_string()
     }
 
+    #[pyo3(signature = (passphrase))]
+    fn secure(&self, passphrase: Option<String>) {
+        self.secret.demand(passphrase);
+    }
+
     fn accept(&self, session: &PublishSession) -> PyResult<bool> {
         let publisher = session.take()?;
         Ok(self.take()?.accept(publisher))
@@ -117,12 +123,13 @@ impl PublishRequest {
 #[pyclass(frozen, module = "arcly._native")]
 pub struct PlayRequest {
     ask: PlayAsk,
+    secret: Secret,
     request: Mutex<Option<arcly_io::PlayRequest>>,
 }
 
 impl PlayRequest {
     fn new(request: arcly_io::PlayRequest) -> Self {
-        Self { ask: request.ask.clone(), request: Mutex::new(Some(request)) }
+        Self { ask: request.ask.clone(), secret: request.secret.clone(), request: Mutex::new(Some(request)) }
     }
 
     fn take(&self) -> PyResult<arcly_io::PlayRequest> {
@@ -165,6 +172,11 @@ impl PlayRequest {
     #[getter]
     fn peer(&self) -> String {
         self.ask.peer.to_string()
+    }
+
+    #[pyo3(signature = (passphrase))]
+    fn secure(&self, passphrase: Option<String>) {
+        self.secret.demand(passphrase);
     }
 
     #[pyo3(signature = (stream=None))]

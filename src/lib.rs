@@ -29,6 +29,7 @@ mod record;
 mod rtmp;
 mod rtsp;
 mod session;
+mod srt;
 mod stream;
 mod subscription;
 mod tls;
@@ -59,6 +60,7 @@ mod _native {
         rtmp::RtmpListener,
         rtsp::RtspListener,
         session::PublishSession,
+        srt::SrtListener,
         stream::StreamHandle,
         subscription::Cursor,
         tls::TlsIdentity,

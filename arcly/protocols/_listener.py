@@ -10,7 +10,7 @@ from arcly._desk import PublishDesk
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
-from arcly._native import Inbox, WakeToken
+from arcly._native import Inbox, PlayRequest, PublishRequest, WakeToken
 from arcly.contract import IngestContext
 from arcly.viewer import RawViewer, Viewer
 
@@ -87,9 +87,22 @@ class Listener(Generic[N]):
         address = await resolve(self._bind)
         self._desk = PublishDesk(context, deadline_s=self._decision_deadline_s)
         self._gate = PlayGate(context)
-        self._inbox = InboxReader(self.name, self._desk.decide, play=self._gate.decide)
+        self._inbox = InboxReader(self.name, self._on_publish, play=self._on_play)
         self._listener = self.listen(context, self._inbox.inbox, address)
         log.info("[%s] listening on %s", self.name, show(self._listener.addr))
+
+    def prepare(self, request: PublishRequest | PlayRequest) -> None:
+        """Look at a request before it is decided on. Does nothing here."""
+
+    def _on_publish(self, request: PublishRequest) -> None:
+        if self._desk is not None:
+            self.prepare(request)
+            self._desk.decide(request)
+
+    def _on_play(self, request: PlayRequest) -> None:
+        if self._gate is not None:
+            self.prepare(request)
+            self._gate.decide(request)
 
     async def stop(self) -> None:
         """Stop listening and disconnect everybody."""

@@ -22,6 +22,7 @@ from arcly.errors import MisuseError, StreamError
 from arcly.origin import HttpOrigin
 from arcly.protocols.rtmp import RtmpHandler
 from arcly.protocols.rtsp import RtspHandler
+from arcly.protocols.srt import SrtHandler
 from arcly.protocols.webrtc import WebRtcHandler
 from arcly.recording import Recorder
 from arcly.server.record_options import recorder_arguments
@@ -74,6 +75,7 @@ async def serve(options: argparse.Namespace) -> None:
         rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress)
         rtsp = None if options.rtsp == OFF else RtspHandler(options.rtsp, egress=egress)
         rtsps = None if options.rtsps == OFF else RtspHandler(options.rtsps, tls=tls, egress=egress)
+        srt = srt_handler(options)
         http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
         # Its signalling is HTTP.
         webrtc = None
@@ -81,7 +83,7 @@ async def serve(options: argparse.Namespace) -> None:
             webrtc = WebRtcHandler(options.webrtc, hosts=options.webrtc_host)
         demo = FileSource(DEMO_CLIP, DEMO_KEY) if options.demo else None
         recorder = Recorder(options.record, **recorder_arguments(options)) if options.record else None
-        listening = (recorder, rtmp, rtmps, rtsp, rtsps, webrtc, http, demo)
+        listening = (recorder, rtmp, rtmps, rtsp, rtsps, srt, webrtc, http, demo)
         protocols: list[InboundProtocol] = [protocol for protocol in listening if protocol is not None]
         protocols += pulls(options.pull, on_demand=False) + pulls(options.pull_on_demand, on_demand=True)
         protocols += [PushTarget(url, key) for key, url in map(key_and_url, options.push)]
@@ -94,6 +96,7 @@ async def serve(options: argparse.Namespace) -> None:
                     "rtmps": rtmps,
                     "rtsp": rtsp,
                     "rtsps": rtsps,
+                    "srt": srt,
                     "webrtc": webrtc,
                     "http": http,
                 }
@@ -112,6 +115,13 @@ async def serve(options: argparse.Namespace) -> None:
             await engine.until_signal(drain_s=options.drain)
             if renewing:
                 renewing.cancel()
+
+
+def srt_handler(options: argparse.Namespace) -> SrtHandler | None:
+    """Return what the flags of SRT say."""
+    if options.srt == OFF:
+        return None
+    return SrtHandler(options.srt, latency_ms=options.srt_latency_ms, passphrase=options.srt_passphrase)
 
 
 def pulls(wishes: list[str], *, on_demand: bool) -> list[PullSource]:

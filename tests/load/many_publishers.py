@@ -53,7 +53,18 @@ class Server:
     @classmethod
     async def start(cls) -> Server:
         """Start it on free ports and wait until it listens."""
-        command = [sys.executable, "-m", "arcly", "serve", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--webrtc", "127.0.0.1:0"]
+        command = [
+            sys.executable,
+            "-m",
+            "arcly",
+            "serve",
+            "--rtmp",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+            "--webrtc",
+            "127.0.0.1:0",
+        ]
         process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
         server = cls(process)
         async with asyncio.timeout(START_DEADLINE_S):

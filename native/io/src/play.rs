@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use arcly_bus::{Log, StreamKey};
 use tokio::sync::oneshot;
 
-use crate::{Inbox, Notice};
+use crate::{Inbox, Notice, Secret};
 
 /// How long the host may take to decide; then the viewer is turned away.
 const DECISION_DEADLINE: Duration = Duration::from_secs(10);
@@ -46,6 +46,8 @@ pub enum PlayDenial {
 pub struct PlayRequest {
     /// What is known of the peer.
     pub ask: PlayAsk,
+    /// What the peer must know besides, in protocols that encrypt with it; say it before the answer.
+    pub secret: Secret,
     reply: oneshot::Sender<Result<Option<Arc<Log>>, PlayDenial>>,
 }
 
@@ -66,8 +68,17 @@ impl PlayRequest {
 /// # Errors
 /// [`PlayDenial`]: the peer may not play, or nobody decided in time.
 pub(crate) async fn ask(inbox: &Inbox, ask: PlayAsk) -> Result<Option<Arc<Log>>, PlayDenial> {
+    ask_with_secret(inbox, ask, Secret::default()).await
+}
+
+/// The same for a protocol that encrypts with a passphrase: the host may demand one by `secret`.
+pub(crate) async fn ask_with_secret(
+    inbox: &Inbox,
+    ask: PlayAsk,
+    secret: Secret,
+) -> Result<Option<Arc<Log>>, PlayDenial> {
     let (reply, answer) = oneshot::channel();
-    if !inbox.push(Notice::Play(PlayRequest { ask, reply })) {
+    if !inbox.push(Notice::Play(PlayRequest { ask, secret, reply })) {
         return Err(PlayDenial::Failed);
     }
     match tokio::time::timeout(DECISION_DEADLINE, answer).await {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use arcly_bus::Publisher;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{Inbox, Notice};
+use crate::{Inbox, Notice, Secret};
 
 /// What is known of somebody who asks to publish.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub(crate) type Answer = Result<Box<Publisher>, (Refusal, String)>;
 pub struct PublishRequest {
     /// What is known of the peer.
     pub ask: PublishAsk,
+    /// What the peer must know besides, in protocols that encrypt with it; say it before the answer.
+    pub secret: Secret,
     reply: Option<Reply>,
 }
 
@@ -54,7 +56,7 @@ type Reply = Box<dyn FnOnce(Answer) -> bool + Send>;
 
 impl PublishRequest {
     pub(crate) fn new(ask: PublishAsk, reply: impl FnOnce(Answer) -> bool + Send + 'static) -> Self {
-        Self { ask, reply: Some(Box::new(reply)) }
+        Self { ask, secret: Secret::default(), reply: Some(Box::new(reply)) }
     }
 
     /// Lets the peer publish. What it sends goes to `publisher`, which is dropped (and its stream ended) when the peer is gone.
@@ -88,10 +90,22 @@ pub(crate) async fn ask(
     ask: PublishAsk,
     deadline: Duration,
 ) -> Result<Box<Publisher>, (Refusal, String)> {
+    ask_with_secret(inbox, ask, deadline, Secret::default()).await
+}
+
+/// The same for a protocol that encrypts with a passphrase: the host may demand one by `secret`.
+pub(crate) async fn ask_with_secret(
+    inbox: &Inbox,
+    ask: PublishAsk,
+    deadline: Duration,
+    secret: Secret,
+) -> Result<Box<Publisher>, (Refusal, String)> {
     let (reply, answer) = oneshot::channel();
     let peer = ask.peer;
+    let mut request = PublishRequest::new(ask, |answer| reply.send(answer).is_ok());
+    request.secret = secret;
     // When the inbox is full the request is dropped there, and that is a refusal.
-    inbox.push(Notice::Publish(PublishRequest::new(ask, |answer| reply.send(answer).is_ok())));
+    inbox.push(Notice::Publish(request));
     match timeout(deadline, answer).await {
         Ok(Ok(decision)) => decision,
         Ok(Err(_)) => Err((Refusal::Failed, "no decision was made".into())),

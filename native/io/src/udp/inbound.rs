@@ -57,6 +57,11 @@ impl Inbound {
         }
     }
 
+    /// One without memory: what stands in for a buffer that is lent out.
+    pub(crate) fn none() -> Self {
+        Self { memory: Vec::new(), slot_bytes: 1, filled: Vec::new(), truncated: 0, overflowed: 0 }
+    }
+
     /// What the last call has received, in its order.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
         self.filled.iter().flat_map(|filled| {

@@ -42,7 +42,7 @@ pub struct SrtOptions {
     pub receive_latency: Duration,
     /// With which delay the peer has to deliver at least what it gets; it may want more. Default 0.
     pub send_latency: Duration,
-    /// The key that a caller makes, and that a listener asks callers for. Default AES-128.
+    /// The key that a caller makes, unless the listener asks for a longer one. Default AES-128.
     pub key_size: KeySize,
     /// How fast packets leave at most.
     pub bandwidth: Bandwidth,

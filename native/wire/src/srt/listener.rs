@@ -16,7 +16,7 @@ use super::{
 /// Answers handshakes. Its only state is a key.
 pub struct SrtListener {
     cookies: Cookies,
-    key_size: KeySize,
+    key_size: Option<KeySize>,
 }
 
 /// What to do about a datagram for socket 0.
@@ -41,11 +41,11 @@ pub struct Request {
 }
 
 impl SrtListener {
-    /// One that advertises this key size to callers who have set none.
+    /// One that asks callers for this key size; with none they choose. Callers who only want to receive obey.
     ///
     /// # Errors
     /// [`SrtError::Crypto`]: there are no random numbers.
-    pub fn new(key_size: KeySize) -> Result<Self, SrtError> {
+    pub fn new(key_size: Option<KeySize>) -> Result<Self, SrtError> {
         Ok(Self { cookies: Cookies::new()?, key_size })
     }
 
@@ -86,7 +86,7 @@ impl SrtListener {
     /// As long as the request, field by field (SRT §4.3.1.1.2).
     fn induction(&self, now: Duration, peer: SocketAddr, request: &Handshake) -> Vec<u8> {
         let answer = Handshake {
-            encryption: self.key_size.field(),
+            encryption: self.key_size.map_or(0, KeySize::field),
             extension: MAGIC,
             initial_sequence: request.initial_sequence,
             mtu: request.mtu.min(1500),

@@ -14,7 +14,6 @@ fn a_message_arrives_after_the_latency_and_not_before() {
     let mut pair = connect(plain(), (None, None)).unwrap();
     assert!(pair.caller.send(ms(1010), &Bytes::from_static(&[0x47; 1316])));
     carry(ms(1010), &mut pair.caller, &mut pair.listener);
-    assert_eq!(pair.listener.poll_timeout(), Some(ms(1020)), "an acknowledgement");
     assert!(pair.listener.deliver(ms(1129)).is_none());
     let delivery = pair.listener.deliver(ms(1130)).unwrap();
     assert_eq!((delivery.payload, delivery.lost_before), (&[0x47; 1316][..], 0));

@@ -1,4 +1,7 @@
 //! SRT: two ends on a virtual clock, and one against what peers must not send.
 
+#![cfg(test)]
+
 mod connecting;
+mod hostile;
 mod pair;

@@ -3,8 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use arcly_wire::srt::{
-    Answer, CallEnd, KeySize, Passphrase, RejectReason, Reply, Request, SrtCaller, SrtConn, SrtListener, SrtOptions,
-    new_socket_id,
+    CallEnd, Passphrase, RejectReason, Reply, Request, SrtCaller, SrtConn, SrtListener, SrtOptions, new_socket_id,
 };
 
 pub fn addr() -> SocketAddr {
@@ -19,11 +18,10 @@ pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// The caller's connection, the listener's, and what the listener answered.
+/// The caller's connection and the listener's.
 pub struct Pair {
     pub caller: SrtConn,
     pub listener: SrtConn,
-    pub answer: Answer,
 }
 
 /// The request that a listener gets of a caller, at a time.
@@ -47,7 +45,7 @@ pub fn connect(
     options: (SrtOptions, SrtOptions),
     secrets: (Option<Passphrase>, Option<Passphrase>),
 ) -> Result<Pair, RejectReason> {
-    let (now, listener) = (ms(1000), SrtListener::new(KeySize::Aes128).unwrap());
+    let (now, listener) = (ms(1000), SrtListener::new(None).unwrap());
     let mut caller = SrtCaller::new(now, addr(), "publish:live/cam", secrets.0, options.0).unwrap();
     let request = request(now, &listener, &mut caller);
     assert_eq!(request.stream_id(), b"publish:live/cam");
@@ -55,7 +53,7 @@ pub fn connect(
         Ok((conn, answer)) => {
             caller.handle_input(now, &answer.packet(now));
             match caller.take_end() {
-                Some(CallEnd::Connected(caller)) => Ok(Pair { caller: *caller, listener: conn, answer }),
+                Some(CallEnd::Connected(caller)) => Ok(Pair { caller: *caller, listener: conn }),
                 end => panic!("{end:?}"),
             }
         }

@@ -208,6 +208,11 @@ impl SrtConn {
         self.send.push(now_us, payload, position, key, self.message);
     }
 
+    /// Packets that [`send`](Self::send) would take now.
+    pub fn room(&self) -> usize {
+        self.options.limits.send_packets.saturating_sub(self.send.len())
+    }
+
     /// The next packet whose time has come.
     pub fn deliver(&mut self, now: Duration) -> Option<Delivery<'_>> {
         let (delivery, given_up) = self.receive.deliver(micros(now), self.options.too_late_drop)?;

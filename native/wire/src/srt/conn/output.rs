@@ -67,7 +67,7 @@ impl Acks {
     /// One more data packet has come: whether there were enough of them for a light one.
     pub(super) fn is_light_due(&mut self) -> bool {
         self.packets += 1;
-        self.packets % LIGHT_ACK_PACKETS == 0
+        self.packets.is_multiple_of(LIGHT_ACK_PACKETS)
     }
 }
 

@@ -1,0 +1,159 @@
+//! A stream as a transport stream for all its viewers: muxed once, cut by each viewer's connection into packets of seven.
+//!
+//! ```text
+//! log of frames ──▶ Feed ──▶ log of runs ──▶ cursor ──▶ connection ──▶ packets of 1316 bytes
+//! ```
+//!
+//! A run is a picture and the sound before it, as whole packets of the transport stream: only the last packet of a run is not full. A
+//! key picture begins one, so that viewers enter there.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Wake, Waker},
+};
+
+use arcly_bus::{
+    Frame, FrameFlags, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackId, WakeSlot,
+};
+use arcly_codec::MediaKind;
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::egress::{Container, Format};
+
+/// Frames muxed at once.
+const BATCH_FRAMES: usize = 64;
+
+/// Rings for the port's task, and says which feed it was.
+pub(super) struct FeedBell {
+    rung: AtomicBool,
+    port: Arc<Notify>,
+}
+
+impl Wake for FeedBell {
+    fn wake(self: Arc<Self>) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.port.notify_one();
+        }
+    }
+}
+
+/// One stream on its way to viewers.
+pub(super) struct Feed {
+    source: Subscription,
+    format: Box<dyn Format>,
+    writer: LogWriter,
+    configured: Option<u32>,
+    /// The track whose pictures end runs; none in a stream of sound, where each frame does.
+    video: Option<TrackId>,
+    /// What the next run will be, without its payload.
+    next: Option<Frame>,
+    bytes: Vec<u8>,
+    slot: WakeSlot,
+    bell: Arc<FeedBell>,
+    /// Connections that read it.
+    pub(super) viewers: Vec<u32>,
+}
+
+impl Feed {
+    /// Begins at the newest key picture of `source`; `port` is notified of what comes.
+    pub(super) fn new(source: &Arc<Log>, port: &Arc<Notify>) -> Self {
+        let bounds = source.bounds();
+        // A transport stream adds some percent, and to sound a half.
+        let roomier = |bytes: usize| bytes.saturating_add(bytes / 4);
+        let bounds = LogBounds { bytes: roomier(bounds.bytes), gop_bytes: bounds.gop_bytes.map(roomier), ..bounds };
+        let bell = Arc::new(FeedBell { rung: AtomicBool::new(false), port: port.clone() });
+        let mut feed = Self {
+            source: source.tap(),
+            format: Container::Ts.format(),
+            writer: LogWriter::new(bounds, source.observer()),
+            configured: None,
+            video: None,
+            next: None,
+            bytes: Vec::new(),
+            slot: WakeSlot::for_pictures(source, Waker::from(bell.clone())),
+            bell,
+            viewers: Vec::new(),
+        };
+        feed.read();
+        feed
+    }
+
+    /// A cursor that begins at the newest key picture.
+    pub(super) fn join(&self) -> Subscription {
+        // Viewers are counted in the log of frames.
+        self.writer.log().subscribe_with(SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() })
+    }
+
+    /// Whether there is something new to be looked at; and it is told of the next then.
+    pub(super) fn take_rung(&self) -> bool {
+        self.bell.rung.swap(false, Ordering::AcqRel)
+    }
+
+    /// Muxes what waits; false when the stream is over.
+    pub(super) fn read(&mut self) -> bool {
+        loop {
+            self.slot.arm();
+            if !self.read_all() {
+                self.writer.log().close();
+                return false;
+            }
+            // What came before the arming wakes nobody.
+            if !self.source.is_ready() {
+                return true;
+            }
+        }
+    }
+
+    fn read_all(&mut self) -> bool {
+        let Self { source, format, writer, configured, video, next, bytes, .. } = self;
+        let is_alive = loop {
+            match source.read(BATCH_FRAMES) {
+                Read::Frames(batch) => {
+                    if *configured != Some(batch.tracks.revision) {
+                        flush(writer, next, bytes);
+                        *configured = Some(batch.tracks.revision);
+                        *video = batch.tracks.first(MediaKind::Video).map(|track| track.id);
+                        // Without a track that can be carried nothing is written, until others come.
+                        let _ = format.configure(batch.tracks);
+                        if writer.set_tracks(batch.tracks.tracks.clone()).is_err() {
+                            break false;
+                        }
+                    }
+                    for frame in batch.frames {
+                        let is_picture = video.is_none_or(|video| video == frame.track);
+                        if is_picture && frame.is_key() {
+                            flush(writer, next, bytes);
+                        }
+                        let before = bytes.len();
+                        if format.write(frame, bytes).is_err() {
+                            bytes.truncate(before); // What this container cannot hold is left out.
+                        } else if next.is_none() && bytes.len() > before {
+                            *next = Some(Frame { payload: Bytes::new(), ..frame.clone() });
+                        }
+                        if is_picture {
+                            flush(writer, next, bytes);
+                        }
+                    }
+                }
+                Read::Empty => break true,
+                Read::Ended | Read::Evicted => break false,
+            }
+        };
+        flush(writer, next, bytes);
+        is_alive
+    }
+}
+
+/// Publishes the run that is complete.
+fn flush(writer: &mut LogWriter, next: &mut Option<Frame>, bytes: &mut Vec<u8>) {
+    if let Some(frame) = next.take() {
+        let payload = Bytes::copy_from_slice(bytes);
+        let flags = if frame.is_key() { FrameFlags::KEY } else { FrameFlags::NONE };
+        let _ = writer.publish(Frame { payload, flags, ..frame });
+    }
+    bytes.clear();
+}

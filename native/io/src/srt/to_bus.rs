@@ -1,0 +1,80 @@
+//! The transport stream of one publisher to frames of the bus.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use arcly_bus::{BusError, Publisher};
+use arcly_pack::{
+    Item,
+    container::{Container, ContainerDemuxer},
+};
+
+use crate::Inbox;
+
+/// What a publisher is told whose stream was ended by somebody else.
+pub(super) const ENDED_HERE: &str = "the stream was ended by the server";
+
+/// Problems that are told of one publish.
+const SAID_MAX: usize = 8;
+
+pub(super) struct ToBus {
+    demuxer: ContainerDemuxer,
+    publisher: Publisher,
+    peer: SocketAddr,
+    inbox: Arc<Inbox>,
+    said: Vec<String>,
+}
+
+impl ToBus {
+    pub(super) fn new(publisher: Publisher, peer: SocketAddr, inbox: Arc<Inbox>) -> Self {
+        let demuxer = ContainerDemuxer::new(Container::MpegTs, None);
+        Self { demuxer, publisher, peer, inbox, said: Vec::new() }
+    }
+
+    /// Takes the payload of a packet. An error ends the publish and is its reason.
+    pub(super) fn push(&mut self, payload: &[u8]) -> Result<(), String> {
+        self.demuxer.push(payload).map_err(|error| error.to_string())?;
+        self.publish()
+    }
+
+    fn publish(&mut self) -> Result<(), String> {
+        while let Some(item) = self.demuxer.poll() {
+            let outcome = match item {
+                Item::Tracks(tracks) => self.publisher.set_tracks(tracks),
+                Item::Frame(frame) => self.publisher.publish(frame),
+                Item::EndOfSequence => Ok(()),
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(BusError::Closed) => return Err(ENDED_HERE.into()),
+                Err(error) => self.say(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer could make us say many things: each is said once, and no more than a few.
+    fn say(&mut self, problem: String) {
+        if self.said.len() < SAID_MAX && !self.said.contains(&problem) {
+            self.inbox.warn(format!("{}: {problem}", self.peer));
+            self.said.push(problem);
+        }
+    }
+
+    /// Whether the stream was ended by somebody else.
+    pub(super) fn is_closed(&self) -> bool {
+        self.publisher.log().is_closed()
+    }
+
+    fn finish(&mut self) {
+        let finished = self.demuxer.finish();
+        if let Err(error) = finished.map_err(|error| error.to_string()).and_then(|()| self.publish()) {
+            self.say(error);
+        }
+    }
+
+    /// Ends the stream.
+    pub(super) fn end(mut self, reason: String) {
+        self.finish();
+        self.publisher.end(reason);
+    }
+}
