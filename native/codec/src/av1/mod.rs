@@ -25,7 +25,7 @@ pub use frame::{FrameHeader, FrameType, is_random_access, is_reference};
 pub use metadata::{ItuT35, Metadata, hdr, metadata};
 pub use obu::{
     MAX_OBUS, OBU_FRAME, OBU_FRAME_HEADER, OBU_METADATA, OBU_PADDING, OBU_REDUNDANT_FRAME_HEADER, OBU_SEQUENCE_HEADER,
-    OBU_TEMPORAL_DELIMITER, OBU_TILE_GROUP, OBU_TILE_LIST, Obu, annex_b_obus, obus,
+    OBU_TEMPORAL_DELIMITER, OBU_TILE_GROUP, OBU_TILE_LIST, Obu, annex_b_obus, leb128, leb128_bytes, obus, put_leb128,
 };
 pub use record::{Av1Config, MAX_RECORD_BYTES};
 pub use sequence::{DecoderModel, OperatingPoint, SequenceHeader};

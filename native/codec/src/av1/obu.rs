@@ -125,7 +125,7 @@ fn length(bytes: &[u8], offset: &mut usize, end: usize, what: &'static str) -> R
 }
 
 /// `leb128()` (§4.10.5): seven bits a byte, the lowest first, at most eight bytes and 32 bits. Returns what is behind it too.
-pub(super) fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+pub fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0_u64;
     for (index, &byte) in bytes.iter().take(8).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -138,12 +138,12 @@ pub(super) fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// Bytes of a size as [`put_leb128`] writes it.
-pub(super) fn leb128_bytes(size: usize) -> usize {
+pub fn leb128_bytes(size: usize) -> usize {
     (usize::BITS - size.leading_zeros()).max(1).div_ceil(7) as usize
 }
 
 /// Writes a size in as few bytes as it needs.
-pub(super) fn put_leb128(into: &mut impl bytes::BufMut, mut size: usize) {
+pub fn put_leb128(into: &mut impl bytes::BufMut, mut size: usize) {
     while size > 0x7f {
         into.put_u8(0x80 | (size & 0x7f) as u8);
         size >>= 7;

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod aac;
+mod formats;
+mod media;
 mod nal;
 mod opus;
 mod stream;

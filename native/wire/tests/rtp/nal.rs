@@ -1,6 +1,6 @@
 //! H.264 (RFC 6184) and H.265 (RFC 7798).
 
-use arcly_codec::{CodecConfig, h264::AvcConfig, h265::HevcConfig};
+use arcly_codec::{CodecConfig, aac::AudioSpecificConfig, h264::AvcConfig, h265::HevcConfig};
 use arcly_wire::rtp::{AccessUnit, Depacketizer, Format, Header, Limits, Packet};
 use bytes::Bytes;
 
@@ -15,12 +15,22 @@ pub fn avc() -> AvcConfig {
     AvcConfig::parse(unhex(AVC).into()).unwrap()
 }
 
-fn h264() -> CodecConfig {
+pub fn h264() -> CodecConfig {
     CodecConfig::H264(avc())
 }
 
-fn h265() -> CodecConfig {
+pub fn h265() -> CodecConfig {
     CodecConfig::H265(HevcConfig::parse(unhex(HEVC).into()).unwrap())
+}
+
+pub fn aac() -> CodecConfig {
+    CodecConfig::Aac(AudioSpecificConfig::new(2, 48_000, 2).unwrap())
+}
+
+/// An access unit of some slices.
+pub fn access_unit(config: &CodecConfig, is_key: bool, rng: &mut Rng) -> Vec<u8> {
+    let sizes: Vec<usize> = (0..1 + rng.below(4)).map(|_| [1, 20, 300, 1_500, 5_000][rng.below(5)]).collect();
+    picture(config, is_key, &sizes, rng)
 }
 
 /// An access unit of slices with these sizes; the first one is the first of its picture. `is_key`: IDR.

@@ -80,7 +80,7 @@ fn aac(format: &Format) -> Result<AudioSpecificConfig, CodecError> {
 }
 
 /// `config` (RFC 6416 §7.4.1): a StreamMuxConfig.
-pub(in crate::rtp) fn latm(format: &Format) -> Option<StreamMuxConfig> {
+pub(super) fn latm(format: &Format) -> Option<StreamMuxConfig> {
     let config = unhex(format.parameters.get("config")?)?;
     StreamMuxConfig::parse(&config).ok()
 }

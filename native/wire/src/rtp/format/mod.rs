@@ -12,7 +12,7 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
-use arcly_codec::{CodecConfig, CodecError};
+use arcly_codec::{CodecConfig, CodecError, aac::latm::StreamMuxConfig};
 
 pub use encoding::Encoding;
 pub use parameters::Parameters;
@@ -107,6 +107,11 @@ impl Format {
     pub fn is_like(&self, other: &Self) -> bool {
         let of = |it: &Self| (it.payload_type, it.encoding, it.clock_rate_hz, it.channels);
         of(self) == of(other)
+    }
+
+    /// `config` of LATM (RFC 6416 §7.4.1).
+    pub(super) fn mux_config(&self) -> Option<StreamMuxConfig> {
+        config::latm(self)
     }
 
     /// `packetization-mode` 0 of H.264: each NAL unit a packet (RFC 6184 §6.2).

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fmt::Debug};
 use arcly_codec::{CodecConfig, CodecError};
 use bytes::Bytes;
 
-use super::{aac, h264::H264, h265::H265, nal::NalDepacketizer, opus};
+use super::{aac, ac3, av1, h264::H264, h265::H265, klv, latm, mpa, nal::NalDepacketizer, opus, vp8, vp9, waveform};
 use crate::rtp::{
     Limits, Packet,
     counter::Timestamps,
@@ -118,8 +118,21 @@ impl Depacketizer {
             Encoding::H264 => Box::new(NalDepacketizer::<H264>::new(max, format)),
             Encoding::H265 => Box::new(NalDepacketizer::<H265>::new(max, format)),
             Encoding::Mpeg4Generic => Box::new(aac::Depacketizer::new(format, config.as_ref(), max)?),
+            Encoding::Vp8 => Box::new(vp8::Depacketizer::new(max)),
+            Encoding::Vp9 => Box::new(vp9::Depacketizer::new(max)),
+            Encoding::Av1 => Box::new(av1::Depacketizer::new(max)),
+            Encoding::Mp4aLatm => Box::new(latm::Depacketizer::new(format, format.mux_config(), max)),
             Encoding::Opus => Box::new(opus::Depacketizer),
-            _ => return Err(CodecError::Unsupported { what: "RTP payload format" }),
+            Encoding::Mpa => Box::new(mpa::Depacketizer::new(format.clock_rate_hz)),
+            Encoding::Ac3 => Box::new(ac3::Depacketizer::new(ac3::Kind::Ac3, format.clock_rate_hz, max)),
+            Encoding::Eac3 => Box::new(ac3::Depacketizer::new(ac3::Kind::Eac3, format.clock_rate_hz, max)),
+            Encoding::Pcma | Encoding::Pcmu | Encoding::G722 | Encoding::L16 | Encoding::L24 => {
+                Box::new(waveform::Depacketizer::new(config.as_ref()))
+            }
+            Encoding::Klv => Box::new(klv::Depacketizer::new(max)),
+            Encoding::MpaRobust | Encoding::Mp2t => {
+                return Err(CodecError::Unsupported { what: "access units of this RTP payload format" });
+            }
         };
         let is_new_config = config.is_some();
         Ok(Self { format: depacketize, out: Output { config, is_new_config, ..Output::default() } })

@@ -4,12 +4,23 @@
 //! in front. [`Depacketizer`] puts access units together and never gives out one of which a part is missing.
 
 mod aac;
+mod ac3;
+mod av1;
 mod depacketizer;
+mod fragments;
 mod h264;
 mod h265;
+mod klv;
+mod latm;
+mod mpa;
+mod mpegts;
 mod nal;
 mod opus;
 mod packetizer;
+mod vp8;
+mod vp9;
+mod waveform;
 
 pub use depacketizer::{AccessUnit, Depacketizer};
-pub use packetizer::{Packetizer, Payload};
+pub use mpegts::{TS_PAYLOAD_BYTES, ts_packets};
+pub use packetizer::{MIN_PAYLOAD_BYTES, Packetizer, Payload};

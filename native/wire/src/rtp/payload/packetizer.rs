@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use arcly_codec::{CodecConfig, CodecError};
 use bytes::BufMut;
 
-use super::{aac, h264::H264, h265::H265, nal::NalPacketizer, opus};
+use super::{aac, ac3, av1, h264::H264, h265::H265, klv, latm, mpa, nal::NalPacketizer, opus, vp8, vp9, waveform};
 use crate::rtp::format::{Encoding, Format};
 
 /// Smallest payload that a packetizer can be told to keep to: below, headers would be most of it.
@@ -75,7 +75,7 @@ pub struct Packetizer {
 
 impl Packetizer {
     /// A packetizer of `format` for a stream of `config`. No payload is longer than `max_payload_bytes`, at least
-    /// [`MIN_PAYLOAD_BYTES`], but where the format cannot cut: Opus, KLV without a marker, H.264 in mode 0.
+    /// [`MIN_PAYLOAD_BYTES`], but where the format cannot cut: Opus, and H.264 in mode 0.
     ///
     /// # Errors
     /// [`CodecError::Unsupported`] when the format does not carry the configuration's codec.
@@ -86,8 +86,22 @@ impl Packetizer {
                 Box::new(NalPacketizer::<H264>::new(config, max, format.is_single_nal_mode()))
             }
             (Encoding::H265, CodecConfig::H265(_)) => Box::new(NalPacketizer::<H265>::new(config, max, false)),
+            (Encoding::Vp8, CodecConfig::Vp8(_)) => Box::new(vp8::Packetizer::new(max)),
+            (Encoding::Vp9, CodecConfig::Vp9(_)) => Box::new(vp9::Packetizer::new(max)),
+            (Encoding::Av1, CodecConfig::Av1(_)) => Box::new(av1::Packetizer::new(max)),
             (Encoding::Mpeg4Generic, CodecConfig::Aac(_)) => Box::new(aac::Packetizer::new(max)),
+            (Encoding::Mp4aLatm, CodecConfig::Aac(config)) => Box::new(latm::Packetizer::new(config, max)),
             (Encoding::Opus, CodecConfig::Opus(_)) => Box::new(opus::Packetizer),
+            (Encoding::Mpa, CodecConfig::Mp3(_) | CodecConfig::Mp2(_)) => Box::new(mpa::Packetizer::new(max)),
+            (Encoding::Ac3, CodecConfig::Ac3(_)) => Box::new(ac3::Packetizer::new(ac3::Kind::Ac3, max)),
+            (Encoding::Eac3, CodecConfig::Eac3(_)) => Box::new(ac3::Packetizer::new(ac3::Kind::Eac3, max)),
+            (Encoding::Pcma, CodecConfig::G711A(_))
+            | (Encoding::Pcmu, CodecConfig::G711U(_))
+            | (Encoding::G722, CodecConfig::G722(_))
+            | (Encoding::L16 | Encoding::L24, CodecConfig::Pcm(_)) => {
+                Box::new(waveform::Packetizer::new(format, config, max))
+            }
+            (Encoding::Klv, CodecConfig::Klv(_)) => Box::new(klv::Packetizer::new(max)),
             _ => return Err(CodecError::Unsupported { what: "codec of this payload format" }),
         };
         Ok(Self { format })

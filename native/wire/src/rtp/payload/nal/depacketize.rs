@@ -69,8 +69,10 @@ impl<F: NalFormat> NalDepacketizer<F> {
         }
         let continues = self.is_ended && self.buffer.is_empty();
         if let Err(error) = self.format.read(payload, &mut self.buffer) {
+            // The rest of a NAL unit whose beginning is lost is no fault of the sender.
+            let is_rest = self.must_begin && self.buffer.is_empty();
             self.damage();
-            return Err(error);
+            return if is_rest { Ok(()) } else { Err(error) };
         }
         if self.buffer.begins_within_picture() {
             // A slice that continues the picture which a marker has ended: from now on markers mean nothing.
