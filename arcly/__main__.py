@@ -121,6 +121,12 @@ def add_serve(commands: Commands) -> None:
         "--rtsp", metavar="ADDR", default=":8554", help="RTSP, for cameras and players (default: %(default)s)"
     )
     listeners.add_argument("--rtsps", metavar="ADDR", default="off", help="RTSP over TLS (default: off; usual: :8322)")
+    listeners.add_argument(
+        "--rtsp-udp",
+        metavar="PORT",
+        default="8000",
+        help="RTSP's media by UDP: RTP on this port, RTCP on the next, or off (default: %(default)s)",
+    )
     listeners.add_argument("--srt", metavar="ADDR", default=":8890", help="SRT, both ways (default: %(default)s)")
     listeners.add_argument("--http", metavar="ADDR", default=":8888", help="page and HLS (default: %(default)s)")
     listeners.add_argument(

@@ -941,6 +941,7 @@ class RtspListener:
         decision_deadline_s: float,
         session_timeout_s: float,
         media_timeout_s: float,
+        udp_port: int | None = None,
         users: Mapping[str, str] | None = None,
         tls: TlsIdentity | None = None,
         egress: tuple[bool, float, float, int, float, float] | None = None,
@@ -948,6 +949,10 @@ class RtspListener:
     @property
     def addr(self) -> tuple[str, int]:
         """IP and port that are listened on."""
+
+    @property
+    def udp_ports(self) -> tuple[int, int] | None:
+        """Ports of RTP and RTCP in datagrams."""
 
     def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
         """Return who plays: `arcly.Viewer`, field by field."""

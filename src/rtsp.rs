@@ -25,7 +25,7 @@ pub struct RtspListener {
 #[pymethods]
 impl RtspListener {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, session_timeout_s, media_timeout_s, users=None, tls=None, egress=None))]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, session_timeout_s, media_timeout_s, udp_port=None, users=None, tls=None, egress=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
@@ -35,6 +35,7 @@ impl RtspListener {
         decision_deadline_s: f64,
         session_timeout_s: f64,
         media_timeout_s: f64,
+        udp_port: Option<u16>,
         users: Option<HashMap<String, String>>,
         tls: Option<&TlsIdentity>,
         egress: Option<EgressTuple>,
@@ -44,7 +45,7 @@ impl RtspListener {
         let limits = Limits { session_time, media_time, ..Limits::default() };
         let (decision_deadline, tls) = (seconds(decision_deadline_s)?, tls.map(|tls| tls.0.clone()));
         let (egress, users) = (options(egress)?, users.map(Users::from_iter));
-        let options = RtspOptions { connections_max, decision_deadline, limits, egress, users, tls };
+        let options = RtspOptions { connections_max, decision_deadline, limits, egress, users, tls, udp_port };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::rtsp::RtspListener::bind(&runtime, addr, options, inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
@@ -53,6 +54,11 @@ impl RtspListener {
     #[getter]
     fn addr(&self) -> (String, u16) {
         (self.listener.addr().ip().to_string(), self.listener.addr().port())
+    }
+
+    #[getter]
+    fn udp_ports(&self) -> Option<(u16, u16)> {
+        self.listener.udp_ports()
     }
 
     fn viewers(&self) -> Vec<ViewerTuple> {

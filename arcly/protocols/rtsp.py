@@ -21,6 +21,8 @@ class RtspHandler(Listener[RtspListener]):
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
             `:8554`.
+        udp_port: the port of RTP in datagrams, default 8000; RTCP has the next one, 0 stands for any free pair, None for
+            none: then everything goes over the connection. Of no use with `tls`.
         users: names and passwords. With them everybody is asked for one, by Digest (SHA-256 or MD5) or Basic, before
             the authenticator is; it then sees `user` and `pass` as if they had come by Basic. Default none: the
             authenticator alone decides, and who needs credentials is asked for them by Basic.
@@ -37,6 +39,7 @@ class RtspHandler(Listener[RtspListener]):
         self,
         bind: str = ":8554",
         *,
+        udp_port: int | None = 8000,
         users: Mapping[str, str] | None = None,
         connections_max: int = 4096,
         decision_deadline_s: float = 10.0,
@@ -47,12 +50,18 @@ class RtspHandler(Listener[RtspListener]):
     ) -> None:
         super().__init__(bind, decision_deadline_s=decision_deadline_s)
         self.name = "rtsp" if tls is None else "rtsps"
+        self._udp_port = udp_port if tls is None else None
         self._users = None if users is None else dict(users)
         self._connections_max = connections_max
         self._session_timeout_s = session_timeout_s
         self._media_timeout_s = media_timeout_s
         self._tls = tls
         self._egress = egress or EgressOptions()
+
+    @property
+    def udp_ports(self) -> tuple[int, int] | None:
+        """Ports of RTP and RTCP in datagrams; None where there are none, or it does not run."""
+        return self._listener.udp_ports if self._listener else None
 
     def listen(self, context: IngestContext, inbox: Inbox, address: str) -> RtspListener:
         """Return a listener at `address`."""
@@ -64,6 +73,7 @@ class RtspHandler(Listener[RtspListener]):
             decision_deadline_s=self._decision_deadline_s,
             session_timeout_s=self._session_timeout_s,
             media_timeout_s=self._media_timeout_s,
+            udp_port=self._udp_port,
             users=self._users,
             tls=None if self._tls is None else self._tls.native,
             egress=self._egress.native(),

@@ -73,7 +73,7 @@ async def serve(options: argparse.Namespace) -> None:
         egress = EgressOptions(flush=options.flush, merge_s=options.merge_ms / 1000)
         rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp, egress=egress)
         rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress)
-        rtsp = None if options.rtsp == OFF else RtspHandler(options.rtsp, egress=egress)
+        rtsp = None if options.rtsp == OFF else RtspHandler(options.rtsp, udp_port=udp_port(options.rtsp_udp), egress=egress)
         rtsps = None if options.rtsps == OFF else RtspHandler(options.rtsps, tls=tls, egress=egress)
         srt = srt_handler(options)
         http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
@@ -143,6 +143,19 @@ def key_and_url(wish: str) -> tuple[str, str]:
     if not equals:
         raise MisuseError(f"{wish!r} is not of the form KEY=URL: live/cam=rtmp://HOST/APP/STREAM")
     return key, url
+
+
+def udp_port(text: str) -> int | None:
+    """Return what `--rtsp-udp` names.
+
+    Raises:
+        MisuseError: it is no port.
+    """
+    if text == OFF:
+        return None
+    if not text.isdecimal() or int(text) > 65534:
+        raise MisuseError(f"{text!r} is no port for RTP")
+    return int(text)
 
 
 def certificate(options: argparse.Namespace) -> Tls | None:

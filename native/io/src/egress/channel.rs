@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Log, WakeSlot};
+use arcly_bus::{Log, Subscription, WakeSlot};
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc},
@@ -94,7 +94,6 @@ impl Ticket {
     }
 
     /// The packets, for whoever sends them in its own way.
-    #[allow(dead_code)]
     pub(crate) fn reader(self, container: Container, framing: Framing) -> Result<Reader, PlayError> {
         let Self { egress, log, entry, counted } = self;
         let channel =
@@ -122,13 +121,27 @@ impl Ticket {
 }
 
 /// A viewer who is written to by somebody else than a pump.
-#[allow(dead_code)]
 pub(crate) struct Reader {
     pub(crate) packets: Arc<PacketLog>,
-    pub(crate) entry: Entry,
+    entry: Entry,
     _counted: arcly_bus::Viewer,
     /// Keeps the packets coming.
     _lease: Arc<()>,
+}
+
+impl Reader {
+    /// Counts what was sent, and how the viewer stands.
+    pub(crate) fn count(&self, frames: usize, bytes: usize, cursor: &Subscription) {
+        let record = &self.entry.0;
+        record.frames.fetch_add(frames as u64, Relaxed);
+        record.bytes.fetch_add(bytes as u64, Relaxed);
+        record.dropped.store(cursor.missed(), Relaxed);
+    }
+
+    /// Whether somebody has ended it.
+    pub(crate) fn is_kicked(&self) -> bool {
+        self.entry.0.is_kicked()
+    }
 }
 
 impl Egress {

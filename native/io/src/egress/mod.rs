@@ -36,11 +36,12 @@ use std::time::Duration;
 
 pub(crate) use self::{
     body::PacketBody,
-    channel::{PlayError, Ticket},
+    channel::{PlayError, Reader, Ticket},
     format::{Format, Headers},
     framing::Framing,
     line::{Line, Wants},
     list::{Entry, List},
+    packets::PacketLog,
     socket::bound_unsent,
     viewer::{End as ViewerEnd, Head},
 };

@@ -1,6 +1,11 @@
 //! A stream on its way to one viewer: described, handed to the pump, heard of again.
 
-use std::{io, net::TcpStream as StdStream, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, TcpStream as StdStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use arcly_bus::{Frame, Log, StreamKey, TrackFilter, WakeSlot};
 use arcly_wire::{
@@ -14,6 +19,7 @@ use tokio::time::timeout;
 
 use super::{
     channels::{Channels, split},
+    outlet::{Outlets, Targets, Viewer},
     tracks::{Outgoing, outgoing},
 };
 use crate::{
@@ -125,9 +131,31 @@ impl Play {
         Ok((Self { state, wants }, first))
     }
 
-    /// A play whose packets travel by themselves.
-    pub(crate) fn by_datagrams(line: Arc<Line>, wants: Wants) -> Self {
-        Self { state: State::Datagrams(line), wants }
+    /// Begins to send datagrams, to the address of the connection and nowhere else. Returns the answer to PLAY.
+    pub(crate) fn by_datagrams(
+        ticket: Ticket,
+        granted: &Granted,
+        setups: &[MediaSetup],
+        answer: PlayAnswer,
+        outlets: &Arc<Outlets>,
+        (peer, ours): (IpAddr, Option<IpAddr>),
+    ) -> io::Result<(Self, Bytes)> {
+        let reader =
+            ticket.reader(Container::Rtp, Framing::Bare).map_err(|_| io::Error::other("no more descriptors"))?;
+        let wants = granted.wants(setups);
+        let mut targets = Targets::default();
+        for setup in setups {
+            if let (Some((rtp, rtcp)), Some(target)) = (setup.transport.client_port, targets.get_mut(setup.media)) {
+                *target = Some((SocketAddr::new(peer, rtp), SocketAddr::new(peer, rtcp)));
+            }
+        }
+        let mut cursor = reader.packets.join_for(wants);
+        let of_media: Vec<_> = setups.iter().map(|setup| ((2 * setup.media) as u8, setup.media)).collect();
+        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames, &of_media))));
+        let first = head.make(&mut cursor);
+        let line = Arc::new(Line::default());
+        outlets.join(Viewer::new(reader, cursor, targets, ours, (line.clone(), wants)));
+        Ok((Self { state: State::Datagrams(line), wants }, first))
     }
 
     /// Who writes to the connection in our place.

@@ -1,19 +1,16 @@
 //! RTSP: the listener and the way of its packets, in and out.
 //!
 //! ```text
-//! server ─▶ to_bus (times, order) ─▶ bus ─▶ packets, once a stream ─▶ from_bus ─▶ egress, by TCP
-//!                                                                             └─▶ datagrams, by UDP
+//! server, datagrams ─▶ to_bus ─▶ bus ─▶ packets, once a stream ─▶ from_bus ─▶ egress, over the connection
+//!                                                                        └─▶ outlet, by UDP
 //! ```
 
-// Datagrams and the client use the rest.
-#![allow(dead_code)]
-
 mod channels;
+mod datagrams;
 mod from_bus;
-mod order;
+mod outlet;
 mod packets;
 mod server;
-mod times;
 mod to_bus;
 mod tracks;
 

@@ -20,10 +20,12 @@ use tokio::{
     runtime::Handle,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
+    datagrams::{Arrived, Ports, Registration},
     from_bus::{self, Granted, Play, PlayEvent},
+    outlet::Outlets,
     to_bus::{ENDED_HERE, ToBus},
     tracks::readable,
 };
@@ -51,6 +53,9 @@ pub struct RtspOptions {
     pub users: Option<Users>,
     /// RTSPS: who we are. Default none: RTSP.
     pub tls: Option<Arc<TlsIdentity>>,
+    /// The port of RTP in datagrams; RTCP has the next one, and 0 stands for any free pair. Default none: over the connection only. Of no
+    /// use with `tls`: what goes by itself would not be encrypted.
+    pub udp_port: Option<u16>,
 }
 
 impl Default for RtspOptions {
@@ -62,6 +67,7 @@ impl Default for RtspOptions {
             egress: EgressOptions::default(),
             users: None,
             tls: None,
+            udp_port: None,
         }
     }
 }
@@ -69,6 +75,9 @@ impl Default for RtspOptions {
 /// Bytes read at a time of a publisher, and of everybody else, who says little.
 const PUBLISHING_BUFFER_BYTES: usize = 64 << 10;
 const BUFFER_BYTES: usize = 4 << 10;
+
+/// How often a publisher is told how much of its packets has come (RFC 3550 §6.2: five seconds).
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a peer may refuse to take the few bytes that we answer with.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
@@ -82,6 +91,9 @@ pub struct RtspListener {
     acceptor: Acceptor,
     addr: SocketAddr,
     egress: Arc<Egress>,
+    udp: Option<Arc<Ports>>,
+    /// Ends the reception of datagrams with the listener.
+    _hearing: DropGuard,
 }
 
 impl RtspListener {
@@ -102,15 +114,31 @@ impl RtspListener {
         let tls = options.tls.as_ref().map(|identity| identity.acceptor(&[])).transpose();
         let tls = tls.map_err(|error| failed(io::Error::other(error)))?;
         let egress = Egress::new(runtime.clone(), options.egress, shared_inbox.clone());
-        let shared = Shared { options, inbox: shared_inbox, egress: egress.clone() };
+        let stop = CancellationToken::new();
+        let port = options.udp_port.filter(|_| options.tls.is_none());
+        let open = |port| Ports::open(runtime, local.ip(), port);
+        let udp = port
+            .map(open)
+            .transpose()
+            .map_err(|source| ListenError { addr: SocketAddr::new(local.ip(), port.unwrap_or_default()), source })?;
+        if let Some(ports) = &udp {
+            ports.serve(runtime, &stop);
+        }
+        let outlets = udp.as_ref().map(|ports| Outlets::new(runtime.clone(), ports.clone()));
+        let shared = Shared { options, inbox: shared_inbox, egress: egress.clone(), udp: udp.clone(), outlets };
         let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
         let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
-        Ok(Self { acceptor, addr: local, egress })
+        Ok(Self { acceptor, addr: local, egress, udp, _hearing: stop.drop_guard() })
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The ports of RTP and RTCP in datagrams, where there are such.
+    pub fn udp_ports(&self) -> Option<(u16, u16)> {
+        self.udp.as_ref().map(|ports| ports.numbers())
     }
 
     /// Who plays here.
@@ -130,6 +158,8 @@ struct Shared {
     options: RtspOptions,
     inbox: Arc<Inbox>,
     egress: Arc<Egress>,
+    udp: Option<Arc<Ports>>,
+    outlets: Option<Arc<Outlets>>,
 }
 
 async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, shared: Shared) {
@@ -216,13 +246,22 @@ struct Connection {
     egress: Arc<Egress>,
     granted: Option<Box<Granted>>,
     play: Option<Play>,
+    udp: Option<Arc<Ports>>,
+    outlets: Option<Arc<Outlets>>,
+    /// What comes by UDP for the session.
+    datagrams: Option<Registration>,
+    /// When the publisher is told next how much of its packets has come.
+    report_at: Option<Instant>,
     /// Rung when the stream that is published here is ended by somebody else.
     upstream: Arc<Bell>,
 }
 
 impl Connection {
-    fn new(peer: SocketAddr, Shared { options, inbox, egress }: Shared) -> Self {
-        let config = ServerConfig { limits: options.limits, users: options.users, ..ServerConfig::default() };
+    fn new(peer: SocketAddr, shared: Shared) -> Self {
+        let Shared { options, inbox, egress, udp, outlets } = shared;
+        let ports = udp.as_ref().map(|ports| ports.numbers());
+        let config =
+            ServerConfig { limits: options.limits, users: options.users, udp: ports, ..ServerConfig::default() };
         Self {
             machine: ServerConn::new(config, Duration::ZERO),
             started: Instant::now(),
@@ -237,6 +276,10 @@ impl Connection {
             egress,
             granted: None,
             play: None,
+            udp,
+            outlets,
+            datagrams: None,
+            report_at: None,
             upstream: Arc::default(),
         }
     }
@@ -259,6 +302,7 @@ impl Connection {
             let turn = tokio::select! {
                 read = stream.read_buf(&mut buffer) => self.on_read(read, &mut buffer),
                 decision = decided(&mut self.deciding) => { self.on_decision(decision); Ok(()) }
+                Some(arrived) = arrived(&mut self.datagrams) => self.on_datagrams(arrived),
                 event = from_bus::next(&mut self.play) => self.on_play_event(event, stream).await,
                 () = &mut rung => {
                     rung.set(bell.heard());
@@ -303,11 +347,17 @@ impl Connection {
 
     fn next_deadline(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
-        self.machine.poll_timeout().map_or(far, |at| self.started + at)
+        let machine = self.machine.poll_timeout().map(|at| self.started + at);
+        let missing = self.publishing.as_ref().and_then(ToBus::poll_timeout);
+        [machine, missing, self.report_at].into_iter().flatten().min().unwrap_or(far)
     }
 
     fn on_deadline(&mut self) -> Result<(), End> {
         let now = self.now();
+        self.publish(ToBus::handle_timeout)?;
+        if self.report_at.is_some_and(|at| at <= Instant::now()) {
+            self.report();
+        }
         self.machine.handle_timeout(now).map_err(|error| End::Failed(error.to_string()))
     }
 
@@ -318,7 +368,7 @@ impl Connection {
                 Event::PublishRequested(ask, description) => self.ask_to_publish(ask, description.medias),
                 Event::Playing(answer) => self.begin_play(*answer, stream).await?,
                 Event::Paused => self.play.iter_mut().for_each(|play| play.pause(true)),
-                Event::Recording => self.begin_publish(),
+                Event::Recording => self.begin_publish()?,
                 Event::Packet(packet) => self.on_packet(packet)?,
                 Event::Ended => self.on_left(),
             }
@@ -392,33 +442,69 @@ impl Connection {
         }
     }
 
-    fn begin_publish(&mut self) {
+    fn begin_publish(&mut self) -> Result<(), End> {
         // Behind a pause it goes on.
-        let Some(publisher) = self.publisher.take() else { return };
+        let Some(publisher) = self.publisher.take() else { return Ok(()) };
+        self.listen()?;
+        self.report_at = Some(Instant::now() + REPORT_EVERY);
         let setups = self.machine.setups();
         let is_set_up = |place| setups.iter().any(|setup| setup.media == place);
-        let mut to_bus = ToBus::new(&self.announced, is_set_up, *publisher);
-        self.warn_of(&mut to_bus);
-        self.publishing = Some(to_bus);
+        self.publishing = Some(ToBus::new(&self.announced, is_set_up, *publisher));
+        Ok(())
+    }
+
+    /// Hears what the peer sends by UDP, if it does.
+    fn listen(&mut self) -> Result<(), End> {
+        let setups = self.machine.setups();
+        let is_udp = setups.iter().any(|setup| setup.transport.lower == Lower::Udp);
+        if let Some(ports) = self.udp.as_ref().filter(|_| is_udp && self.datagrams.is_none()) {
+            let registration = ports.register(self.peer.ip(), setups);
+            self.datagrams = Some(registration.ok_or(End::Failed("named ports that another session has".into()))?);
+        }
+        Ok(())
     }
 
     fn on_packet(&mut self, packet: MediaPacket) -> Result<(), End> {
-        let now = self.now();
-        let Some(mut to_bus) = self.publishing.take() else { return Ok(()) };
         let MediaPacket { media, is_rtcp, payload } = packet;
-        let outcome = to_bus.packet(media, is_rtcp, payload, now);
-        self.warn_of(&mut to_bus);
-        self.publishing = Some(to_bus);
+        self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))
+    }
+
+    /// Takes what has come by UDP, a batch at a time.
+    fn on_datagrams(&mut self, first: Arrived) -> Result<(), End> {
+        let (now, mut next) = (self.now(), Some(first));
+        while let Some(Arrived { media, is_rtcp, payload }) = next {
+            self.machine.note_datagram(now, !is_rtcp && self.publishing.is_some());
+            self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))?;
+            next = self.datagrams.as_mut().and_then(Registration::try_next);
+        }
+        Ok(())
+    }
+
+    /// Tells the publisher how much has come.
+    fn report(&mut self) {
+        self.report_at = self.publishing.is_some().then(|| Instant::now() + REPORT_EVERY);
+        let Some(to_bus) = &mut self.publishing else { return };
+        let reports = to_bus.reports();
+        for (media, report) in reports {
+            if let Some(datagrams) = &self.datagrams {
+                datagrams.answer(media, &report);
+            } else {
+                self.machine.put_report(media, &report);
+            }
+        }
+    }
+
+    /// Lets the publish do something that may end it.
+    fn publish(&mut self, work: impl FnOnce(&mut ToBus) -> Result<(), String>) -> Result<(), End> {
+        let Some(to_bus) = &mut self.publishing else { return Ok(()) };
+        let outcome = work(to_bus);
+        for problem in to_bus.problems() {
+            self.inbox.warn(format!("{}: {problem}", self.peer));
+        }
         outcome.map_err(|reason| {
             self.unpublish(&reason);
             End::Failed(reason)
         })
-    }
-
-    fn warn_of(&self, to_bus: &mut ToBus) {
-        for problem in to_bus.problems() {
-            self.inbox.warn(format!("{}: {problem}", self.peer));
-        }
     }
 
     /// Ends the publish whose stream was ended by somebody else: RTSP has no word for it but the end of the connection.
@@ -458,8 +544,15 @@ impl Connection {
             self.machine.refuse(Denial::Failed, "as many watch as may");
             return Ok(());
         };
-        let (play, first) = Play::over_connection(ticket, granted, setups, answer, stream)?;
+        let (play, first) = match &self.outlets {
+            Some(outlets) if is_udp => {
+                let ours = stream.local_ip().filter(|ip| !ip.is_unspecified());
+                Play::by_datagrams(ticket, granted, setups, answer, outlets, (self.peer.ip(), ours))?
+            }
+            _ => Play::over_connection(ticket, granted, setups, answer, stream)?,
+        };
         self.play = Some(play);
+        self.listen()?;
         self.machine.begin_play();
         write(stream, &first).await
     }
@@ -488,7 +581,7 @@ impl Connection {
     /// The peer has ended its session.
     fn on_left(&mut self) {
         self.play.take_if(|play| play.leave());
-        self.granted = None;
+        (self.granted, self.datagrams) = (None, None);
         self.unpublish("the publisher ended the stream");
     }
 
@@ -526,6 +619,13 @@ fn key(path: &str) -> Option<StreamKey> {
     let path = percent_decode_str(path).decode_utf8().ok()?;
     let (app, stream) = path.trim_matches('/').rsplit_once('/')?;
     StreamKey::new(app, stream).ok()
+}
+
+async fn arrived(datagrams: &mut Option<Registration>) -> Option<Arrived> {
+    match datagrams {
+        Some(datagrams) => datagrams.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn decided(deciding: &mut Option<Deciding>) -> Decision {

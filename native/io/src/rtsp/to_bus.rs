@@ -8,22 +8,25 @@ use std::{
 use arcly_bus::{BusError, Frame, FrameFlags, Publisher, Track, TrackId};
 use arcly_codec::{CodecConfig, MediaKind};
 use arcly_wire::{
-    rtp::{self, AccessUnit, Depacketizer, Format, Packet},
+    rtp::{
+        self, AccessUnit, DecodingTimes, Format, Packet, Receiver, Sync, SyncTrack,
+        rtcp::{Chunk, RtcpPacket, SenderInfo, packets},
+    },
     rtsp::sdp::Media,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 
-use super::{
-    order::DecodeOrder,
-    times::{Report, Times},
-    tracks::readable,
-};
+use super::tracks::readable;
 
 /// How long the stream waits for tracks whose configuration is in-band, and for reports of their times.
 const TRACKS_TIME: Duration = Duration::from_secs(1);
 const REPORTS_TIME: Duration = Duration::from_millis(300);
 /// Frames that wait for that at most.
 const WAITING_MAX: usize = 512;
+
+/// Ticks of 90 kHz between two pictures of which nothing is known.
+const PICTURE_TICKS: u32 = 3_000;
 
 /// A publish is ended when its faults outweigh what is good, see the same of RTMP.
 const BROKEN_WEIGHT: u32 = 10;
@@ -36,12 +39,14 @@ pub(crate) const ENDED_HERE: &str = "the stream was ended by the server";
 pub(crate) struct ToBus {
     /// By the place in the description; none where the format is not known here, or the track was not set up.
     sources: Vec<Option<Source>>,
-    times: Times,
+    sync: Sync,
     publisher: Publisher,
     /// Units before the tracks are known.
-    waiting: VecDeque<(usize, Duration, AccessUnit)>,
+    waiting: VecDeque<(usize, Instant, AccessUnit)>,
     /// When the first packet came.
-    began: Option<Duration>,
+    began: Option<Instant>,
+    /// Ours as a receiver.
+    ssrc: u32,
     has_tracks: bool,
     frames: u64,
     fault: u32,
@@ -53,42 +58,42 @@ pub(crate) struct ToBus {
 struct Source {
     track: TrackId,
     format: Format,
-    depacketizer: Depacketizer,
+    receiver: Receiver,
     config: Option<CodecConfig>,
-    order: DecodeOrder,
-    /// The last sequence number.
-    last: Option<u16>,
-    ssrc: Option<u32>,
+    sync: SyncTrack,
+    /// A sender report has come.
+    is_told: bool,
+    /// One that came in front of the first packet.
+    early: Option<(u32, SenderInfo)>,
+    decoding: Option<DecodingTimes>,
     /// When the first packet of the unit that is being put together came.
-    begun: Duration,
-    is_new: bool,
+    begun: Option<Instant>,
+    malformed: u64,
     duration: u32,
 }
 
 impl ToBus {
     /// For the tracks of a description that were set up.
     pub(crate) fn new(medias: &[Media], is_set_up: impl Fn(usize) -> bool, publisher: Publisher) -> Self {
-        let (mut sources, mut times, mut news) = (Vec::new(), Times::default(), Vec::new());
+        let (mut sources, mut sync, mut news) = (Vec::new(), Sync::new(), Vec::new());
         let mut numbers = Numbers::default();
         for (place, media) in medias.iter().enumerate() {
             let format = readable(media).filter(|_| is_set_up(place));
-            let source = format.and_then(|format| Source::new(format, &mut numbers));
+            let source = format.and_then(|format| Source::new(format, &mut numbers, &mut sync));
             if source.is_none() && is_set_up(place) {
                 let encoding = media.format().map_or("nothing that is explained", |format| &format.encoding);
                 let encoding: String = encoding.chars().filter(|c| !c.is_control()).take(32).collect();
                 news.push(format!("a track of {} is left out: {encoding} is not known here", media.kind));
             }
-            // A track that says nothing must not be waited for.
-            let rate = source.as_ref().map_or(1, |source| source.format.clock_rate_hz);
-            times.add(rate, source.as_ref().is_some_and(|source| source.format.encoding.media() == "video"));
             sources.push(source);
         }
         Self {
             sources,
-            times,
+            sync,
             publisher,
             waiting: VecDeque::new(),
             began: None,
+            ssrc: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) as u32,
             has_tracks: false,
             frames: 0,
             fault: 0,
@@ -97,17 +102,13 @@ impl ToBus {
         }
     }
 
-    /// Whether there is a track that can be read.
-    pub(crate) fn is_possible(&self) -> bool {
-        self.sources.iter().any(Option::is_some)
-    }
-
     /// Whether the stream was ended by somebody else.
     pub(crate) fn is_closed(&self) -> bool {
         self.publisher.log().is_closed()
     }
 
     /// Frames published so far.
+    #[allow(dead_code)]
     pub(crate) fn frames(&self) -> u64 {
         self.frames
     }
@@ -117,30 +118,60 @@ impl ToBus {
         std::mem::take(&mut self.news)
     }
 
-    /// Takes a packet of a track, in the order of its numbers; `now` is by any clock. An error ends the publish and is its reason.
-    pub(crate) fn packet(&mut self, place: usize, is_rtcp: bool, payload: Bytes, now: Duration) -> Result<(), String> {
+    /// Takes a packet of a track. An error ends the publish and is its reason.
+    pub(crate) fn packet(&mut self, place: usize, is_rtcp: bool, payload: Bytes) -> Result<(), String> {
+        let now = Instant::now();
+        let Some(Some(source)) = self.sources.get_mut(place) else { return Ok(()) };
         if is_rtcp {
-            if let Some(report) = Report::parse(&payload) {
-                self.times.on_report(place, report);
-            }
+            source.on_reports(&payload, now, &mut self.sync);
             return Ok(());
         }
         self.began.get_or_insert(now);
-        let Some(Some(source)) = self.sources.get_mut(place) else { return Ok(()) };
-        match source.push(payload, now) {
-            Ok(Pushed::Fine) => self.fault = self.fault.saturating_sub(1),
-            Ok(Pushed::AnotherSource) => self.times.reset(place),
+        match source.push(payload, now, &mut self.sync) {
+            Ok(()) => self.fault = self.fault.saturating_sub(1),
             Err(problem) => self.complain(problem)?,
         }
         self.take_units(place)?;
         self.begin_when_ready(now)
     }
 
+    /// When [`Self::handle_timeout`] is to be called next: packets wait for one that is missing.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.sources.iter().flatten().filter_map(|source| source.receiver.poll_timeout()).min().map(Instant::from_std)
+    }
+
+    /// Gives up what has been waited for long enough. An error ends the publish.
+    pub(crate) fn handle_timeout(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        for place in 0..self.sources.len() {
+            if let Some(Some(source)) = self.sources.get_mut(place) {
+                source.receiver.handle_timeout(now.into());
+            }
+            self.take_units(place)?;
+        }
+        Ok(())
+    }
+
+    /// What we say as a receiver, for each track of which something has come (RFC 3550 §6.4.2).
+    pub(crate) fn reports(&mut self) -> Vec<(usize, Bytes)> {
+        let (ssrc, now) = (self.ssrc, Instant::now());
+        let sources = self.sources.iter_mut().enumerate();
+        let report = |(place, source): (usize, &mut Option<Source>)| {
+            let reports = vec![source.as_mut()?.receiver.report(now.into())?];
+            let mut compound = BytesMut::new();
+            RtcpPacket::ReceiverReport { ssrc, reports }.write(&mut compound);
+            RtcpPacket::SourceDescription(vec![Chunk { ssrc, cname: format!("{ssrc:08x}@arcly") }])
+                .write(&mut compound);
+            Some((place, compound.freeze()))
+        };
+        sources.filter_map(report).collect()
+    }
+
     fn take_units(&mut self, place: usize) -> Result<(), String> {
         while let Some(Some(source)) = self.sources.get_mut(place)
-            && let Some(unit) = source.depacketizer.poll()
+            && let Some(unit) = source.receiver.poll()
         {
-            let arrived = source.begun;
+            let arrived = source.begun.take().unwrap_or_else(Instant::now);
             if self.has_tracks {
                 self.publish(place, arrived, unit)?;
             } else {
@@ -152,15 +183,15 @@ impl ToBus {
     }
 
     /// Begins the stream when its tracks are known, or have been waited for long enough.
-    fn begin_when_ready(&mut self, now: Duration) -> Result<(), String> {
+    fn begin_when_ready(&mut self, now: Instant) -> Result<(), String> {
         if self.has_tracks || self.waiting.is_empty() {
             return Ok(());
         }
-        let waited = now.saturating_sub(self.began.unwrap_or(now));
+        let waited = now.saturating_duration_since(self.began.unwrap_or(now));
         let sources = || self.sources.iter().flatten();
         let are_known = sources().all(|source| source.config.is_some());
-        // A track of which nothing has come says nothing about its times either.
-        let are_told = self.sources.len() < 2 || self.times.are_told();
+        // One track alone has nothing to be put right by.
+        let are_told = sources().count() < 2 || sources().all(|source| source.is_told);
         let is_ready = are_known && (are_told || waited >= REPORTS_TIME);
         if !is_ready && waited < TRACKS_TIME && self.waiting.len() < WAITING_MAX {
             return Ok(());
@@ -188,7 +219,7 @@ impl ToBus {
         Ok(true)
     }
 
-    fn publish(&mut self, place: usize, arrived: Duration, mut unit: AccessUnit) -> Result<(), String> {
+    fn publish(&mut self, place: usize, arrived: Instant, mut unit: AccessUnit) -> Result<(), String> {
         let Some(Some(source)) = self.sources.get_mut(place) else { return Ok(()) };
         // What came with units that waited is known already.
         if source.note(&unit) {
@@ -196,14 +227,14 @@ impl ToBus {
         }
         let Some(Some(source)) = self.sources.get_mut(place) else { return Ok(()) };
         let Some(config) = &source.config else { return Ok(()) };
-        let ticks = self.times.place(place, unit.timestamp, arrived);
-        let pts = source.format.ticks_to_bus(ticks, config);
-        let is_video = self.times.is_video(place);
-        let dts = if is_video { source.order.dts(pts) } else { pts };
         let mut flags = if unit.is_key { FrameFlags::KEY } else { FrameFlags::NONE };
-        if std::mem::take(&mut source.is_new) {
+        let placed = self.sync.place(source.sync, unit.timestamp, arrived.into());
+        if placed.is_discontinuity {
             flags = flags.with(FrameFlags::DISCONTINUITY);
+            source.decoding.iter_mut().for_each(DecodingTimes::restart);
         }
+        let time = source.format.ticks_to_bus(placed.ticks, config);
+        let (pts, dts) = source.decoding.as_mut().map_or((time, time), |decoding| decoding.stamp(time));
         let payload = std::mem::take(&mut unit.payload);
         let frame = Frame { track: source.track, flags, pts, dts, duration: source.duration, payload };
         self.frames += 1;
@@ -218,6 +249,7 @@ impl ToBus {
     }
 
     /// The stream, for another sender to go on with it.
+    #[allow(dead_code)]
     pub(crate) fn into_publisher(mut self) -> Publisher {
         self.flush();
         self.publisher
@@ -233,7 +265,7 @@ impl ToBus {
     fn flush(&mut self) {
         for place in 0..self.sources.len() {
             if let Some(Some(source)) = self.sources.get_mut(place) {
-                source.depacketizer.flush();
+                source.receiver.flush();
             }
             drop(self.take_units(place));
         }
@@ -283,32 +315,26 @@ impl Numbers {
     }
 }
 
-/// What became of a packet.
-enum Pushed {
-    Fine,
-    /// It is of another source than those before: its times are others.
-    AnotherSource,
-}
-
 impl Source {
-    fn new(format: Format, numbers: &mut Numbers) -> Option<Self> {
-        let depacketizer = Depacketizer::new(&format, rtp::Limits::default()).ok()?;
+    fn new(format: Format, numbers: &mut Numbers, sync: &mut Sync) -> Option<Self> {
+        let receiver = Receiver::new(format.clone(), rtp::Limits::default()).ok()?;
         let kind = match format.encoding.media() {
             "video" => MediaKind::Video,
             "audio" => MediaKind::Audio,
             _ => MediaKind::Data,
         };
-        let config = depacketizer.config().cloned();
+        let config = receiver.config().cloned();
         let mut source = Self {
             track: numbers.next(kind),
+            sync: sync.add_track(kind, format.clock_rate_hz),
             format,
-            depacketizer,
+            receiver,
             config: None,
-            order: DecodeOrder::default(),
-            last: None,
-            ssrc: None,
-            begun: Duration::ZERO,
-            is_new: false,
+            is_told: false,
+            early: None,
+            decoding: None,
+            begun: None,
+            malformed: 0,
             duration: 0,
         };
         config.into_iter().for_each(|config| source.configure(config));
@@ -316,7 +342,11 @@ impl Source {
     }
 
     fn configure(&mut self, config: CodecConfig) {
-        self.order.configure(&config);
+        self.decoding = config.video().map(|video| {
+            let rate = video.frame_rate.map(|(rate, per)| u64::from(per) * 90_000 / u64::from(rate.max(1)));
+            let ticks = rate.and_then(|ticks| u32::try_from(ticks).ok()).unwrap_or(PICTURE_TICKS);
+            DecodingTimes::new(video.max_reorder_frames, ticks)
+        });
         let samples = config.audio().map_or(0, |audio| audio.samples_per_frame);
         (self.duration, self.config) = (samples, Some(config));
     }
@@ -329,25 +359,37 @@ impl Source {
         is_other
     }
 
-    fn push(&mut self, payload: Bytes, now: Duration) -> Result<Pushed, String> {
+    fn push(&mut self, payload: Bytes, now: Instant, sync: &mut Sync) -> Result<(), String> {
         let packet = Packet::parse(payload).map_err(|error| error.to_string())?;
-        // Another format than the one that was agreed on: comfort noise, redundancy.
-        if packet.header.payload_type != self.format.payload_type {
-            return Ok(Pushed::Fine);
+        self.begun.get_or_insert(now);
+        let before = self.receiver.ssrc();
+        self.receiver.push(now.into(), packet);
+        if before.is_some() && before != self.receiver.ssrc() {
+            sync.restart(self.sync);
         }
-        let is_other = self.ssrc.replace(packet.header.ssrc).is_some_and(|ssrc| ssrc != packet.header.ssrc);
-        if is_other {
-            self.depacketizer.reset();
-            self.order.reset();
-            (self.last, self.is_new) = (None, true);
+        if let Some((ssrc, info)) = self.early.take() {
+            self.tell(ssrc, &info, now, sync);
         }
-        let sequence = packet.header.sequence;
-        let is_gap = self.last.is_some_and(|last| sequence != last.wrapping_add(1));
-        self.last = Some(sequence);
-        if self.depacketizer.buffered_bytes() == 0 {
-            self.begun = now;
+        let (malformed, error) = self.receiver.malformed();
+        let is_worse = malformed > std::mem::replace(&mut self.malformed, malformed);
+        error.filter(|_| is_worse).map_or(Ok(()), |error| Err(error.to_string()))
+    }
+
+    fn on_reports(&mut self, datagram: &[u8], now: Instant, sync: &mut Sync) {
+        for packet in packets(datagram).flatten() {
+            let RtcpPacket::SenderReport { ssrc, info, .. } = packet else { continue };
+            match self.receiver.ssrc() {
+                Some(_) => self.tell(ssrc, &info, now, sync),
+                // Encoders begin with it, in front of the first packet.
+                None => self.early = Some((ssrc, info)),
+            }
         }
-        let pushed = self.depacketizer.push(&packet, is_gap).map_err(|error| error.to_string());
-        pushed.map(|()| if is_other { Pushed::AnotherSource } else { Pushed::Fine })
+    }
+
+    fn tell(&mut self, ssrc: u32, info: &SenderInfo, now: Instant, sync: &mut Sync) {
+        if let Some(timestamp) = self.receiver.sender_report(now.into(), ssrc, info) {
+            self.is_told = true;
+            sync.sender_report(self.sync, info.ntp, timestamp);
+        }
     }
 }

@@ -223,6 +223,17 @@ impl ServerConn {
         self.go_on();
     }
 
+    /// Queues RTCP about a track that comes over the connection.
+    pub fn put_report(&mut self, media: usize, report: &[u8]) {
+        let setup = self.setups().iter().find(|setup| setup.media == media);
+        let channel = setup.and_then(|setup| setup.transport.interleaved).map(|(_, rtcp)| rtcp);
+        if let (Some(channel), Ok(length)) = (channel, u16::try_from(report.len())) {
+            let [high, low] = length.to_be_bytes();
+            self.output.extend_from_slice(&[super::MAGIC, channel, high, low]);
+            self.output.extend_from_slice(report);
+        }
+    }
+
     /// How the tracks of the session travel; empty when there is none.
     pub fn setups(&self) -> &[MediaSetup] {
         self.session.as_ref().map(|session| session.setups.as_slice()).unwrap_or_default()

@@ -1,0 +1,164 @@
+//! Datagrams of all sessions of a listener: one port for RTP and one for RTCP (RFC 3550 §11).
+//!
+//! What comes is believed only from where a session has said that it sends from, and only by the address of its connection; all else is
+//! dropped unread. What goes, goes to the address of the connection, never to one that was only named: see `outlet`.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arcly_wire::rtsp::MediaSetup;
+use bytes::Bytes;
+use tokio::{runtime::Handle, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::udp::{Outbound, UdpOptions, UdpSocket};
+
+/// Datagrams of one session that wait for it; more are dropped, as the kernel would.
+const WAITING_MAX: usize = 1024;
+
+/// How often a pair of free ports is looked for.
+const PAIR_TRIES: usize = 32;
+
+/// A datagram of a session.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// The track, by its place in the description.
+    pub(crate) media: usize,
+    pub(crate) is_rtcp: bool,
+    pub(crate) payload: Bytes,
+}
+
+/// The two ports, and who is known there.
+pub(crate) struct Ports {
+    pub(crate) rtp: UdpSocket,
+    pub(crate) rtcp: UdpSocket,
+    routes: Mutex<HashMap<(bool, SocketAddr), Route>>,
+}
+
+struct Route {
+    media: usize,
+    to: mpsc::Sender<Arrived>,
+}
+
+/// A session that hears datagrams, until this is dropped.
+pub(crate) struct Registration {
+    ports: Arc<Ports>,
+    known: Vec<(bool, SocketAddr)>,
+    arrivals: mpsc::Receiver<Arrived>,
+}
+
+impl Ports {
+    /// Opens `port` for RTP and the next one for RTCP; 0 stands for any free pair.
+    pub(crate) fn open(runtime: &Handle, host: IpAddr, port: u16) -> io::Result<Arc<Self>> {
+        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+        for _ in 0..if port == 0 { PAIR_TRIES } else { 1 } {
+            match Self::pair(runtime, host, port) {
+                Ok(ports) => return Ok(Arc::new(ports)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn pair(runtime: &Handle, host: IpAddr, port: u16) -> io::Result<Self> {
+        let options = UdpOptions { coalesced: true, ..UdpOptions::default() };
+        let rtp = UdpSocket::bind(runtime, SocketAddr::new(host, port), &options)?;
+        let next = rtp.addr().port().checked_add(1).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let rtcp = UdpSocket::bind(runtime, SocketAddr::new(host, next), &UdpOptions::default())?;
+        Ok(Self { rtp, rtcp, routes: Mutex::default() })
+    }
+
+    /// Receives until `stop`.
+    pub(crate) fn serve(self: &Arc<Self>, runtime: &Handle, stop: &CancellationToken) {
+        for is_rtcp in [false, true] {
+            let (ports, stop) = (self.clone(), stop.clone());
+            runtime.spawn(async move {
+                tokio::select! {
+                    () = ports.receive(is_rtcp) => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    async fn receive(&self, is_rtcp: bool) {
+        let socket = if is_rtcp { &self.rtcp } else { &self.rtp };
+        let mut inbound = socket.inbound();
+        while socket.receive(&mut inbound).await.is_ok() {
+            let routes = self.lock();
+            for datagram in inbound.datagrams() {
+                if let Some(Route { media, to }) = routes.get(&(is_rtcp, datagram.peer)) {
+                    // Full: what is late is worth less than what follows.
+                    let payload = Bytes::copy_from_slice(datagram.bytes);
+                    let _ = to.try_send(Arrived { media: *media, is_rtcp, payload });
+                }
+            }
+        }
+    }
+
+    /// Ports of RTP and RTCP.
+    pub(crate) fn numbers(&self) -> (u16, u16) {
+        (self.rtp.addr().port(), self.rtcp.addr().port())
+    }
+
+    /// Hears what comes for a session from `host`; none when somebody else of that address is there already.
+    pub(crate) fn register(self: &Arc<Self>, host: IpAddr, setups: &[MediaSetup]) -> Option<Registration> {
+        let (to, arrivals) = mpsc::channel(WAITING_MAX);
+        let mut registration = Registration { ports: self.clone(), known: Vec::new(), arrivals };
+        let mut routes = self.lock();
+        let mut is_free = true;
+        for MediaSetup { media, transport } in setups {
+            let Some((rtp, rtcp)) = transport.client_port else { continue };
+            for key in [(false, SocketAddr::new(host, rtp)), (true, SocketAddr::new(host, rtcp))] {
+                if routes.contains_key(&key) {
+                    is_free = false;
+                    continue;
+                }
+                routes.insert(key, Route { media: *media, to: to.clone() });
+                registration.known.push(key);
+            }
+        }
+        drop(routes);
+        is_free.then_some(registration)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(bool, SocketAddr), Route>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registration {
+    /// The next datagram. Nothing is lost when the future is dropped.
+    pub(crate) async fn next(&mut self) -> Option<Arrived> {
+        self.arrivals.recv().await
+    }
+
+    /// Sends RTCP of a track to where the session has its own.
+    pub(crate) fn answer(&self, media: usize, report: &[u8]) {
+        let routes = self.ports.lock();
+        let of_media = |key: &&(bool, SocketAddr)| key.0 && routes.get(key).is_some_and(|route| route.media == media);
+        let mut outbound = Outbound::new(report.len());
+        if let Some((_, to)) = self.known.iter().find(of_media) {
+            outbound.push(*to, None, &[report]);
+        }
+        drop(routes);
+        // When the system takes nothing now, the next report says it too.
+        let _ = self.ports.rtcp.try_flush(&mut outbound);
+    }
+
+    /// One that is there already.
+    pub(crate) fn try_next(&mut self) -> Option<Arrived> {
+        self.arrivals.try_recv().ok()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut routes = self.ports.lock();
+        self.known.iter().for_each(|key| drop(routes.remove(key)));
+    }
+}

@@ -1,0 +1,251 @@
+//! Streams on their way to viewers by UDP: the packets of the log, one datagram each, many a system call.
+//!
+//! One task for each stream walks its viewers whenever a packet has come. A viewer who joins gets the present group of pictures first, no
+//! faster than its receive buffer is emptied: what overflows there is lost.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::Duration,
+};
+
+use arcly_bus::{Read, Subscription, WakeSlot};
+use arcly_wire::rtsp::FRAME_HEADER_BYTES;
+use tokio::{
+    runtime::Handle,
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    channels::{MEDIAS_MAX, split},
+    datagrams::Ports,
+};
+use crate::{
+    bell::Bell,
+    egress::{Line, PacketLog, Reader, ViewerEnd, Wants},
+    udp::Outbound,
+};
+
+/// Bytes that a viewer is sent at once, and how often so many: 65 Mbit/s. Half of the receive buffer that Linux gives by itself, counted
+/// as it counts it.
+const BURST_BYTES: usize = 32 << 10;
+const BURST_EVERY: Duration = Duration::from_millis(4);
+
+/// How often viewers are looked at when nothing comes: somebody may have ended one.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Bytes that wait for the system at most, of all viewers of a stream together in one round.
+const OUTBOUND_BYTES: usize = 1 << 20;
+
+/// Frames looked at at once.
+const BATCH_FRAMES: usize = 64;
+
+/// Where a viewer gets its tracks: the address of RTP and that of RTCP, by the place of the track.
+pub(crate) type Targets = [Option<(SocketAddr, SocketAddr)>; MEDIAS_MAX];
+
+/// Who sends to viewers by UDP: a task for each stream, which ends with its last viewer.
+pub(crate) struct Outlets {
+    runtime: Handle,
+    ports: Arc<Ports>,
+    tasks: Mutex<HashMap<usize, mpsc::UnboundedSender<Viewer>>>,
+}
+
+/// Datagrams on their way to the system.
+struct Queues {
+    rtp: Outbound,
+    rtcp: Outbound,
+}
+
+impl Queues {
+    /// Takes packets that lie behind each other, as long as something is `left` of what may be sent now; how many bytes that were.
+    fn put(&mut self, packets: &[u8], targets: &Targets, from: Option<IpAddr>, left: &mut usize) -> usize {
+        let mut taken = 0;
+        for (channel, packet) in split(packets) {
+            if *left == 0 {
+                break;
+            }
+            taken += FRAME_HEADER_BYTES + packet.len();
+            // What a viewer did not set up costs nothing.
+            let Some(Some((to_rtp, to_rtcp))) = targets.get(usize::from(channel / 2)) else { continue };
+            let (queue, to) = if channel % 2 == 1 { (&mut self.rtcp, to_rtcp) } else { (&mut self.rtp, to_rtp) };
+            queue.push(*to, from, &[packet]);
+            *left = left.saturating_sub(packet.len());
+        }
+        taken
+    }
+}
+
+/// Somebody who is sent datagrams.
+pub(crate) struct Viewer {
+    reader: Reader,
+    cursor: Subscription,
+    /// Bytes of the frame at the cursor that were sent.
+    offset: usize,
+    targets: Targets,
+    /// The address of ours that it knows.
+    from: Option<IpAddr>,
+    line: Arc<Line>,
+    wants: Wants,
+    leaves: bool,
+}
+
+impl Viewer {
+    pub(crate) fn new(
+        reader: Reader,
+        cursor: Subscription,
+        targets: Targets,
+        from: Option<IpAddr>,
+        (line, wants): (Arc<Line>, Wants),
+    ) -> Self {
+        Self { reader, cursor, offset: 0, targets, from, line, wants, leaves: false }
+    }
+
+    /// Puts what it is to be sent now into the queues; whether more waits, or why it is over.
+    fn serve(&mut self, queues: &mut Queues) -> Result<bool, ViewerEnd> {
+        self.take_news();
+        if self.reader.is_kicked() {
+            return Err(ViewerEnd::Kicked);
+        }
+        if self.leaves {
+            return Err(ViewerEnd::Left);
+        }
+        if self.wants.paused {
+            return if self.reader.packets.log().is_closed() { Err(ViewerEnd::Stream) } else { Ok(false) };
+        }
+        let mut left = BURST_BYTES;
+        while left > 0 {
+            let frames = match self.cursor.peek(BATCH_FRAMES) {
+                Read::Frames(batch) => batch.frames,
+                Read::Empty => return Ok(false),
+                Read::Ended => return Err(ViewerEnd::Stream),
+                Read::Evicted => return Err(ViewerEnd::Slow),
+            };
+            let (mut passed, before) = (0, left);
+            for frame in frames {
+                let rest = frame.payload.get(self.offset..).unwrap_or_default();
+                self.offset += queues.put(rest, &self.targets, self.from, &mut left);
+                if self.offset < frame.payload.len() {
+                    break;
+                }
+                (passed, self.offset) = (passed + 1, 0);
+            }
+            self.cursor.advance(passed);
+            self.reader.count(passed, before - left, &self.cursor);
+        }
+        Ok(true)
+    }
+
+    fn take_news(&mut self) {
+        if !self.line.has_news() {
+            return;
+        }
+        let news = self.line.take_news();
+        self.leaves |= news.leaves;
+        if let Some(wants) = news.wants.filter(|wants| *wants != self.wants) {
+            self.wants = wants;
+            // Goes on at the newest key picture.
+            (self.cursor, self.offset) = (self.reader.packets.join_for(wants), 0);
+        }
+    }
+}
+
+impl Outlets {
+    pub(crate) fn new(runtime: Handle, ports: Arc<Ports>) -> Arc<Self> {
+        Arc::new(Self { runtime, ports, tasks: Mutex::default() })
+    }
+
+    /// Begins to send to a viewer.
+    pub(crate) fn join(self: &Arc<Self>, viewer: Viewer) {
+        let key = Arc::as_ptr(&viewer.reader.packets) as usize;
+        let mut tasks = self.lock();
+        let Some(viewer) = (match tasks.get(&key) {
+            Some(task) => task.send(viewer).err().map(|refused| refused.0),
+            None => Some(viewer),
+        }) else {
+            return;
+        };
+        let (joiners, arriving) = mpsc::unbounded_channel();
+        let outlet = Outlet::new(self.clone(), key, arriving, viewer);
+        tasks.insert(key, joiners);
+        self.runtime.spawn(outlet.run());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, mpsc::UnboundedSender<Viewer>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The viewers of one stream.
+struct Outlet {
+    outlets: Arc<Outlets>,
+    key: usize,
+    arriving: mpsc::UnboundedReceiver<Viewer>,
+    viewers: Vec<Viewer>,
+    bell: Arc<Bell>,
+    slot: WakeSlot,
+    queues: Queues,
+    /// Kept so that its address is that of no other.
+    _packets: Arc<PacketLog>,
+}
+
+impl Outlet {
+    fn new(outlets: Arc<Outlets>, key: usize, arriving: mpsc::UnboundedReceiver<Viewer>, first: Viewer) -> Self {
+        let bell = Arc::<Bell>::default();
+        let slot = WakeSlot::new(first.reader.packets.log(), Waker::from(bell.clone()));
+        let queues = Queues { rtp: Outbound::new(OUTBOUND_BYTES), rtcp: Outbound::new(OUTBOUND_BYTES) };
+        let packets = first.reader.packets.clone();
+        Self { outlets, key, arriving, viewers: vec![first], bell, slot, queues, _packets: packets }
+    }
+
+    async fn run(mut self) {
+        loop {
+            // Armed before the look: what comes behind it rings.
+            self.slot.arm();
+            let has_more = self.round().await;
+            if self.viewers.is_empty() && self.is_over() {
+                return;
+            }
+            let until = Instant::now() + if has_more { BURST_EVERY } else { LOOK_EVERY };
+            tokio::select! {
+                // While somebody catches up the round is due soon anyway.
+                () = self.bell.heard(), if !has_more => {}
+                viewer = self.arriving.recv() => self.viewers.extend(viewer),
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// Sends to everybody what there is; whether anybody has to be sent more.
+    async fn round(&mut self) -> bool {
+        let Self { viewers, queues, outlets, .. } = self;
+        let ports = &outlets.ports;
+        let (mut has_more, mut at) = (false, 0);
+        while let Some(viewer) = viewers.get_mut(at) {
+            match viewer.serve(queues) {
+                Ok(more) => (has_more, at) = (has_more | more, at + 1),
+                Err(end) => viewers.swap_remove(at).line.hang_up(end),
+            }
+            if queues.rtp.waiting_bytes() > OUTBOUND_BYTES / 2 {
+                let _ = ports.rtp.flush(&mut queues.rtp).await;
+            }
+        }
+        // A report in front of what it is about.
+        let _ = ports.rtcp.flush(&mut queues.rtcp).await;
+        let _ = ports.rtp.flush(&mut queues.rtp).await;
+        has_more
+    }
+
+    /// Whether nobody is on the way either; then it is out of the map, too.
+    fn is_over(&mut self) -> bool {
+        let mut tasks = self.outlets.lock();
+        // Under the lock nobody can come in.
+        let is_over = self.arriving.is_empty();
+        if is_over {
+            tasks.remove(&self.key);
+        }
+        is_over
+    }
+}
