@@ -131,6 +131,10 @@ class Track:
         """Frames per second as the parameter sets say it; None when they do not. See `StreamStats.frames_per_s`."""
 
     @property
+    def reorder_frames(self) -> int | None:
+        """Pictures that may come before another and be shown after it, where the stream says it: 0 without B-frames."""
+
+    @property
     def sample_rate_hz(self) -> int | None:
         """Samples per second that come out of the decoder; None for video."""
 

@@ -67,6 +67,11 @@ impl Track {
     }
 
     #[getter]
+    fn reorder_frames(&self) -> Option<u8> {
+        self.0.config.video()?.max_reorder_frames
+    }
+
+    #[getter]
     fn sample_rate_hz(&self) -> Option<u32> {
         self.0.config.audio().map(|info| info.sample_rate_hz)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from arcly import __version__
 from arcly._native import Track
@@ -20,7 +21,7 @@ def status(
     return {
         "version": __version__,
         "listeners": {"rtmp": port(rtmp), "http": port(http), "webrtc": port(webrtc)},
-        "streams": [stream_status(stream, http) for stream in engine.list_streams()],
+        "streams": [stream_status(stream, http, webrtc) for stream in engine.list_streams()],
     }
 
 
@@ -30,7 +31,7 @@ def port(listener: RtmpHandler | HttpOrigin | WebRtcHandler | None) -> dict[str,
     return {"port": address[1]} if address else None
 
 
-def stream_status(stream: StreamHandle, http: HttpOrigin) -> dict[str, Any]:
+def stream_status(stream: StreamHandle, http: HttpOrigin, webrtc: WebRtcHandler | None = None) -> dict[str, Any]:
     """Return what is known of one stream."""
     stats = stream.stats
     return {
@@ -43,6 +44,7 @@ def stream_status(stream: StreamHandle, http: HttpOrigin) -> dict[str, Any]:
         "bitrate_bps": round(stats.bits_per_s),
         "fps": round(stats.frames_per_s, 1),
         "viewers": stats.viewers,
+        "whep": f"/{quote(str(stream.key))}/whep" if webrtc else None,
         "hls": http.hls_path(stream.key),
         "flv": http.live_path(stream.key, "flv"),
         "ts": http.live_path(stream.key, "ts"),
@@ -54,5 +56,10 @@ def track_status(track: Track) -> dict[str, Any]:
     """Return what is known of one track."""
     common: dict[str, Any] = {"id": track.id, "kind": track.kind, "codec": track.codec, "rfc6381": track.rfc6381}
     if track.kind == "video":
-        return common | {"width": track.width, "height": track.height, "fps": track.fps}
+        return common | {
+            "width": track.width,
+            "height": track.height,
+            "fps": track.fps,
+            "reorder": track.reorder_frames,
+        }
     return common | {"sample_rate_hz": track.sample_rate_hz, "channels": track.channels}

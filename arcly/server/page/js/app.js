@@ -72,7 +72,7 @@ function onStatus(answer, nowMs) {
   serverNowMs = nowMs;
   list.render(answer.streams, serverNowMs);
   list.markPlaying(player.target);
-  publish.setListener(answer.listeners.rtmp);
+  publish.setListeners(answer.listeners);
   setText(part("version"), `arcly ${answer.version}`);
   updatePlayer();
   showConnection("online");

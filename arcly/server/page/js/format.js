@@ -3,7 +3,7 @@
 const NONE = "–";
 
 /** @typedef {{id: number, kind: string, codec: string, rfc6381: string, width?: number,
- *   height?: number, fps?: number | null, sample_rate_hz?: number, channels?: number}} Track */
+ *   height?: number, fps?: number | null, reorder?: number | null, sample_rate_hz?: number, channels?: number}} Track */
 
 const CODEC_NAMES = new Map([
   ["H264", "H.264"],
@@ -29,6 +29,16 @@ export function frameRate(fps) {
 /** @param {number | null | undefined} s */
 export function seconds(s) {
   return Number.isFinite(s) ? `${Math.max(0, Number(s)).toFixed(1)} s` : NONE;
+}
+
+/** @param {number | null | undefined} s */
+export function milliseconds(s) {
+  return Number.isFinite(s) ? `${Math.round(Number(s) * 1000)} ms` : NONE;
+}
+
+/** @param {number | null | undefined} share of 1 */
+export function share(share) {
+  return Number.isFinite(share) ? `${(Number(share) * 100).toFixed(1)} %` : NONE;
 }
 
 /** @param {number | null | undefined} n */

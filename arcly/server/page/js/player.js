@@ -156,7 +156,7 @@ export class Player {
     this.#tracks = info.tracks.length;
     this.#hasPlayed = false;
     const strange = undecodable(info.tracks);
-    if (strange.length > 0) return this.#fail(cannotDecode(strange));
+    if (strange.length > 0 && !this.#isAble("whep", info)) return this.#fail(cannotDecode(strange));
     const { way, path } = this.#bestChoice(info);
     this.#source = openSource(way, this.#video, location.origin + path, (...fault) =>
       this.#onFault(...fault),
@@ -166,11 +166,18 @@ export class Player {
     this.#start(this.#source);
   }
 
+  /** @param {Way} way @param {StreamInfo} info */
+  #isAble(way, info) {
+    return choices(info).some((it) => it.way === way && it.why === "" && !this.#refused.has(way));
+  }
+
   /** @param {StreamInfo} info */
   #bestChoice(info) {
     const all = choices(info);
     const able = all.filter(({ way, why }) => why === "" && !this.#refused.has(way));
-    const best = able.find(({ way }) => way === this.#wish) ?? able[0] ?? all[all.length - 1];
+    const wished = able.find(({ way }) => way === this.#wish);
+    const whole = able.find(({ lacks }) => lacks === "");
+    const best = wished ?? whole ?? able[0] ?? all[all.length - 1];
     this.#way = best.way;
     const notes = [...this.#refused].map(
       ([way, why]) => `${WAY_NAMES[way]} did not play (${why}).`,

@@ -1,5 +1,6 @@
 // What to type into an encoder so that it publishes here.
 
+import { Broadcast } from "./broadcast.js";
 import { makeCopyButton } from "./copy.js";
 import { part, setAttribute, setText, setVisible } from "./dom.js";
 import { streamKey, streamPath, targetOfKey } from "./route.js";
@@ -17,6 +18,7 @@ export class PublishPanel {
   #input = part("publish-name");
   #hint = part("publish-hint");
   #port = 0;
+  #broadcast = new Broadcast(() => parseName(this.#input.value));
 
   constructor() {
     for (const what of Object.keys(LABELS)) {
@@ -26,10 +28,12 @@ export class PublishPanel {
     this.#input.addEventListener("input", () => this.#render());
   }
 
-  /** @param {{port: number} | null} rtmp */
-  setListener(rtmp) {
-    setVisible(part("publish-on"), rtmp !== null);
-    setVisible(part("publish-off"), rtmp === null);
+  /** @param {import("./status.js").Status["listeners"]} listeners */
+  setListeners({ rtmp, webrtc }) {
+    this.#broadcast.setServed(Boolean(webrtc));
+    setVisible(part("publish-on"), Boolean(rtmp ?? webrtc));
+    setVisible(part("publish-off"), !rtmp && !webrtc);
+    setVisible(part("publish-rtmp"), Boolean(rtmp));
     if (!rtmp || rtmp.port === this.#port) return;
     this.#port = rtmp.port;
     this.#render();

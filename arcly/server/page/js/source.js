@@ -1,12 +1,14 @@
-// One playback of one live stream in a <video>, by one way: HLS or an endless FLV or TS. A source
+// One playback of one live stream in a <video>, by one way: WebRTC, HLS or an endless FLV or TS. A source
 // is used once; the player makes a new one to try again.
 
 import { openEndless } from "./endless.js";
 import { openHls } from "./hls.js";
+import { openWhep } from "./whep.js";
 
 /** @typedef {import("./ways.js").Way} Way */
 /** @typedef {"network" | "media" | "missing" | "other"} Fault */
-/** @typedef {{latencyS: number | null, bitrateBps: number | null, atEdge: boolean}} Measure */
+/** @typedef {{latencyS: number | null, bitrateBps: number | null, atEdge: boolean,
+ *   lostShare?: number, roundTripS?: number | null}} Measure */
 /** @typedef {(fault: Fault, detail: string) => void} OnFault */
 /** @typedef {{measure: () => Measure, goLive: () => void, destroy: () => void}} Playback */
 /** @typedef {Playback & {ready: Promise<void>}} Source */
@@ -28,7 +30,12 @@ export function openSource(way, video, url, onFault) {
     open = false;
     onFault(...what);
   };
-  const opening = way === "hls" ? openHls(video, url, fault) : openEndless(way, video, url, fault);
+  const opening =
+    way === "whep"
+      ? openWhep(video, url, fault)
+      : way === "hls"
+        ? openHls(video, url, fault)
+        : openEndless(way, video, url, fault);
   const ready = opening.then(
     (begin) => {
       if (open) playback = begin();

@@ -19,6 +19,8 @@ const STATS = [
   "speed",
   "stalls",
   "dropped",
+  "lost",
+  "round-trip",
   "watched",
 ];
 
@@ -66,11 +68,16 @@ export class PlayerStats {
   render(info) {
     if (!this.#source) return;
     const video = this.#video;
-    const { latencyS, bitrateBps, atEdge } = this.#source.measure();
+    const { latencyS, bitrateBps, atEdge, lostShare, roundTripS } = this.#source.measure();
     const quality = video.getVideoPlaybackQuality();
     setText(part("stat-resolution"), format.size(video.videoWidth, video.videoHeight) || "–");
     setText(part("stat-bitrate"), format.bitrate(bitrateBps ?? info?.bitrate_bps));
-    setText(part("stat-latency"), format.seconds(latencyS));
+    setText(
+      part("stat-latency"),
+      roundTripS === undefined ? format.seconds(latencyS) : format.milliseconds(latencyS),
+    );
+    setText(part("stat-lost"), format.share(lostShare));
+    setText(part("stat-round-trip"), format.milliseconds(roundTripS));
     setText(part("stat-buffer"), format.seconds(bufferedAhead(video)));
     setText(
       part("stat-fps"),

@@ -2,17 +2,21 @@
 
 import { find, part, setAttribute, setText, setVisible } from "./dom.js";
 import * as format from "./format.js";
+import { unknownCodecs } from "./rtc.js";
 
 /** @typedef {import("./status.js").StreamInfo} StreamInfo */
 /** @typedef {import("./format.js").Track} Track */
-/** @typedef {"flv" | "ts" | "hls"} Way */
-/** @typedef {{way: Way, path: string | null, why: string}} Choice `why` it cannot be; empty: it can */
+/** @typedef {"whep" | "flv" | "ts" | "hls"} Way */
+/**
+ * `why` it cannot be; empty: it can. `lacks`: what is missing by it, so that it is only taken when asked for.
+ * @typedef {{way: Way, path: string | null, why: string, lacks: string}} Choice
+ */
 
 /** @type {Way[]} the first one that can be is taken */
-export const WAYS = ["flv", "ts", "hls"];
+export const WAYS = ["whep", "flv", "ts", "hls"];
 
 /** @type {Record<Way, string>} */
-export const WAY_NAMES = { flv: "FLV", ts: "TS", hls: "HLS" };
+export const WAY_NAMES = { whep: "WebRTC", flv: "FLV", ts: "TS", hls: "HLS" };
 
 /** @type {Record<"flv" | "ts", Set<string>>} what mpegts.js reads */
 const CODECS = {
@@ -24,9 +28,29 @@ const CODECS = {
 export function choices(info) {
   return WAYS.map((way) => {
     const path = info[way];
-    if (!path) return { way, path, why: `This server has no ${WAY_NAMES[way]} of it.` };
-    return { way, path, why: way === "hls" ? "" : whyNot(way, info.tracks) };
+    const name = WAY_NAMES[way];
+    if (!path) return { way, path, why: `This server has no ${name} of it.`, lacks: "" };
+    if (way === "whep") return { way, path, ...overWebRtc(info.tracks) };
+    return { way, path, why: way === "hls" ? "" : whyNot(way, info.tracks), lacks: "" };
   });
+}
+
+/** @param {Track[]} tracks */
+function overWebRtc(tracks) {
+  if (!("RTCPeerConnection" in globalThis)) return { why: "This browser has no WebRTC.", lacks: "" };
+  const media = tracks.filter(({ kind }) => kind !== "data");
+  const strange = unknownCodecs(media, "receive");
+  const kinds = new Set(media.map(({ kind }) => kind));
+  const carried = new Set(media.filter((it) => !strange.includes(it)).map(({ kind }) => kind));
+  const pictures = kinds.has("video") && !carried.has("video");
+  if (pictures || carried.size === 0) {
+    return { why: `WebRTC carries no ${format.codecs(strange)} to this browser.`, lacks: "" };
+  }
+  if (kinds.has("audio") && !carried.has("audio")) {
+    return { why: "", lacks: `Without sound: WebRTC does not carry ${format.codecs(strange)}.` };
+  }
+  const reorders = media.some(({ reorder }) => (reorder ?? 0) > 0);
+  return { why: "", lacks: reorders ? "Some pictures are left out: WebRTC carries no B-frames." : "" };
 }
 
 /** @param {"flv" | "ts"} way @param {Track[]} tracks */
@@ -74,7 +98,9 @@ export class WayChooser {
       input.checked = way === current;
       setAttribute(find("label", part(`way-${way}`)), "title", why || TITLES[way]);
     }
-    const said = note || (current === "hls" && choices.find(({ why }) => why)?.why) || "";
+    const lacks = choices.find(({ way }) => way === current)?.lacks;
+    const why = current === "hls" && choices.find(({ way, why }) => way !== "whep" && why)?.why;
+    const said = note || lacks || why || "";
     setText(part("way-note"), said);
     setVisible(part("way-note"), said !== "");
     setVisible(this.#root, true);
@@ -92,6 +118,7 @@ export class WayChooser {
 
 /** @type {Record<Way, string>} */
 const TITLES = {
+  whep: "WebRTC: a tenth of a second behind the publisher",
   flv: "HTTP-FLV: about a second behind the publisher",
   ts: "MPEG-TS over HTTP: about a second behind the publisher",
   hls: "HLS: several seconds behind, through every proxy and in every browser",

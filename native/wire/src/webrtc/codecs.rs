@@ -98,8 +98,18 @@ fn to_rtc(codec: Codec) -> Option<RtcCodec> {
 
 /// Everything that a publisher may send.
 pub(crate) fn enable_all(config: RtcConfig, offer: &Offer) -> RtcConfig {
-    let config = config.clear_codecs().enable_opus(true, false).enable_pcmu(true, false).enable_pcma(true, false);
-    enable_h264(config.enable_vp8(true).enable_vp9(true).enable_av1(true).enable_h265(true), offer)
+    // In the order of the offer, which is that of the peer's preference: of what is answered it sends the first.
+    offer.codecs().iter().fold(config.clear_codecs(), |config, name| match name.as_str() {
+        "h264" => enable_h264(config, offer),
+        "h265" => config.enable_h265(true),
+        "vp8" => config.enable_vp8(true),
+        "vp9" => config.enable_vp9(true),
+        "av1" => config.enable_av1(true),
+        "opus" => config.enable_opus(true, false),
+        "pcmu" => config.enable_pcmu(true, false),
+        "pcma" => config.enable_pcma(true, false),
+        _ => config,
+    })
 }
 
 /// What is played, and nothing else.

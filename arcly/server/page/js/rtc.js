@@ -1,0 +1,44 @@
+// Offer and answer with this server over HTTP: WHIP (RFC 9725) to publish, WHEP to watch. The server
+// is at one public address and says so in its answer, so no candidates are gathered or trickled first.
+
+const ANSWER_WITHIN_MS = 15_000;
+
+/**
+ * @param {RTCPeerConnection} connection that knows what it sends or wants
+ * @param {string} url
+ * @returns {Promise<string>} where the session can be ended
+ */
+export async function negotiate(connection, url) {
+  await connection.setLocalDescription(await connection.createOffer());
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/sdp" },
+    body: connection.localDescription?.sdp,
+    signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+  });
+  const text = await response.text();
+  if (response.status !== 201) throw new Error(text.trim() || `status ${response.status}`);
+  const session = new URL(response.headers.get("location") ?? "", response.url).href;
+  if (connection.signalingState === "closed") {
+    fetch(session, { method: "DELETE" }).catch(() => {});
+    throw new Error("it was ended meanwhile");
+  }
+  await connection.setRemoteDescription({ type: "answer", sdp: text });
+  return session;
+}
+
+/**
+ * The codecs of a stream that this browser does not take over WebRTC.
+ * @param {import("./format.js").Track[]} tracks @param {"receive" | "send"} way
+ */
+export function unknownCodecs(tracks, way) {
+  const side = way === "receive" ? globalThis.RTCRtpReceiver : globalThis.RTCRtpSender;
+  return tracks.filter(({ kind, codec }) => {
+    const known = side?.getCapabilities?.(kind)?.codecs ?? [];
+    const name = NAMES[codec] ?? codec;
+    return !known.some(({ mimeType }) => mimeType.toLowerCase() === `${kind}/${name}`.toLowerCase());
+  });
+}
+
+/** @type {Record<string, string>} of ours, as RTP says them */
+const NAMES = { G711A: "PCMA", G711U: "PCMU" };
