@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
@@ -151,8 +152,10 @@ class WhipApp:
         if method == "PATCH":
             return await self._trickle(target.session, scope, receive)
         if method == "DELETE":
+            # Of a session that has ended already, as one does whose peer says goodbye to its media first, this is no fault.
             async with _Translated():
-                await self._sessions.close(target.session)
+                with contextlib.suppress(NotFoundError):
+                    await self._sessions.close(target.session)
             return 200, [], ""
         raise _Refused(405, "a session takes PATCH and DELETE", ("allow", "OPTIONS, PATCH, DELETE"))
 
