@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arcly_io::{
     Backoff, Handle, Link, LinkGuard, TlsTrust,
     rtmp::{self, PullOptions, PushOptions},
+    srt::{self, SrtUrl},
     ts_udp::{self, UdpUrl},
 };
 use pyo3::prelude::*;
@@ -30,6 +31,7 @@ pub struct RemoteTarget {
 /// Where a link goes: a variant for each protocol.
 enum Url {
     Rtmp(rtmp::RemoteUrl),
+    Srt(SrtUrl),
     Udp(UdpUrl),
 }
 
@@ -38,8 +40,9 @@ impl Url {
         let (scheme, _) = url.split_once("://").ok_or("a URL begins with a scheme: rtmp://")?;
         match scheme.to_ascii_lowercase().as_str() {
             "rtmp" | "rtmps" => rtmp::RemoteUrl::parse(url).map(Self::Rtmp),
+            "srt" => SrtUrl::parse(url).map(Self::Srt),
             "udp" | "rtp" => UdpUrl::parse(url).map(Self::Udp),
-            other => Err(format!("{other}:// is not spoken here; rtmp://, rtmps://, udp:// and rtp:// are")),
+            other => Err(format!("{other}:// is not spoken here; rtmp://, rtmps://, srt://, udp:// and rtp:// are")),
         }
     }
 }
@@ -63,6 +66,7 @@ impl RemoteTarget {
     fn __str__(&self) -> String {
         match &self.url {
             Url::Rtmp(url) => url.to_string(),
+            Url::Srt(url) => url.to_string(),
             Url::Udp(url) => url.to_string(),
         }
     }
@@ -71,6 +75,7 @@ impl RemoteTarget {
     fn protocol(&self) -> &'static str {
         match &self.url {
             Url::Rtmp(_) => "rtmp",
+            Url::Srt(_) => "srt",
             Url::Udp(_) => "udp",
         }
     }
@@ -104,6 +109,10 @@ impl Pull {
             Url::Rtmp(url) => {
                 let options = PullOptions { backoff, grace, idle_time, trust, ..PullOptions::default() };
                 rtmp::pull(&runtime, url.clone(), key, options, inbox, waker)
+            }
+            Url::Srt(url) => {
+                let options = srt::PullOptions { backoff, grace, idle_time };
+                srt::pull(&runtime, url.clone(), key, options, inbox, waker)
             }
             Url::Udp(url) => {
                 let options = ts_udp::PullOptions { backoff, grace, idle_time };
@@ -151,6 +160,7 @@ impl Push {
                 let options = PushOptions { backoff, behind_max, enhanced, trust, ..PushOptions::default() };
                 rtmp::push(&runtime, url.clone(), log, options, inbox, waker)
             }
+            Url::Srt(url) => srt::push(&runtime, url.clone(), log, srt::PushOptions { backoff }, inbox, waker),
             Url::Udp(url) => {
                 let options = ts_udp::PushOptions { backoff };
                 ts_udp::push(&runtime, url.clone(), log, options, inbox, waker)

@@ -2,15 +2,14 @@
 
 use std::{net::SocketAddr, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use arcly_bus::{Read, StreamKey, Subscription};
+use arcly_bus::StreamKey;
 use arcly_wire::srt::{Answer, Closed, SrtConn};
 
-use super::to_bus::ToBus;
+use super::{
+    from_bus::{Outlet, Over},
+    to_bus::ToBus,
+};
 use crate::egress::Entry;
-
-/// Bytes of a transport stream in a packet: seven of its own, as every peer sends them.
-const TS_PACKET_BYTES: usize = 188;
-const TS_PAYLOAD_BYTES: usize = 7 * TS_PACKET_BYTES;
 
 /// A caller: an address, and the socket there.
 pub(super) type Caller = (SocketAddr, u32);
@@ -39,49 +38,30 @@ pub(super) enum Use {
 /// A viewer.
 pub(super) struct Player {
     pub(super) feed: usize,
-    cursor: Subscription,
-    /// In the run in front.
-    offset: usize,
+    outlet: Outlet,
     entry: Entry,
     _counted: arcly_bus::Viewer,
 }
 
 impl Player {
-    pub(super) fn new(feed: usize, cursor: Subscription, entry: Entry, counted: arcly_bus::Viewer) -> Self {
-        Self { feed, cursor, offset: 0, entry, _counted: counted }
+    pub(super) fn new(feed: usize, outlet: Outlet, entry: Entry, counted: arcly_bus::Viewer) -> Self {
+        Self { feed, outlet, entry, _counted: counted }
     }
 
-    /// Gives what there is to the machine, as far as it has room. An error ends the connection, and is why.
+    /// Gives what there is to the machine. An error ends the connection, and is why.
     fn push(&mut self, now: Duration, machine: &mut SrtConn) -> Result<(), String> {
-        if self.entry.0.is_kicked() {
+        let record = &self.entry.0;
+        if record.is_kicked() {
             return Err("it was disconnected by the host".into());
         }
-        let packet_bytes = machine.payload_max().min(TS_PAYLOAD_BYTES) / TS_PACKET_BYTES * TS_PACKET_BYTES;
-        let packet_bytes = if packet_bytes == 0 { machine.payload_max() } else { packet_bytes };
-        loop {
-            let batch = match self.cursor.peek(1) {
-                Read::Frames(batch) => batch,
-                Read::Empty => break,
-                Read::Ended => return Err("the stream has ended".into()),
-                Read::Evicted => return Err("it was too slow".into()),
-            };
-            let Some(run) = batch.frames.first().map(|frame| &frame.payload) else { break };
-            while self.offset < run.len() && machine.room() > 0 {
-                let end = run.len().min(self.offset + packet_bytes);
-                machine.send(now, &run.slice(self.offset..end));
-                self.offset = end;
-            }
-            if self.offset < run.len() {
-                break;
-            }
-            self.entry.0.bytes.fetch_add(run.len() as u64, Relaxed);
-            self.entry.0.frames.fetch_add(1, Relaxed);
-            self.cursor.advance(1);
-            self.offset = 0;
-        }
-        let lag = self.cursor.log().published().saturating_sub(self.cursor.position());
-        self.entry.0.lag_frames.store(lag, Relaxed);
-        self.entry.0.dropped.store(self.cursor.missed(), Relaxed);
+        let given = self.outlet.give(now, machine).map_err(|over| match over {
+            Over::Stream => "the stream has ended",
+            Over::Slow => "it was too slow",
+        })?;
+        record.bytes.fetch_add(given.bytes, Relaxed);
+        record.frames.fetch_add(given.runs, Relaxed);
+        record.lag_frames.store(self.outlet.lag(), Relaxed);
+        record.dropped.store(self.outlet.missed(), Relaxed);
         Ok(())
     }
 }

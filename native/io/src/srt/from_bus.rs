@@ -13,12 +13,14 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Wake, Waker},
+    time::Duration,
 };
 
 use arcly_bus::{
     Frame, FrameFlags, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackId, WakeSlot,
 };
 use arcly_codec::MediaKind;
+use arcly_wire::srt::SrtConn;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
@@ -145,6 +147,78 @@ impl Feed {
         };
         flush(writer, next, bytes);
         is_alive
+    }
+}
+
+/// Bytes of a transport stream in a packet: seven of its own, as every peer sends them.
+const TS_PACKET_BYTES: usize = 188;
+const TS_PAYLOAD_BYTES: usize = 7 * TS_PACKET_BYTES;
+
+/// A place in the runs of a feed, on its way into a connection.
+pub(super) struct Outlet {
+    cursor: Subscription,
+    /// In the run in front.
+    offset: usize,
+}
+
+/// What was given to a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Given {
+    pub(super) runs: u64,
+    pub(super) bytes: u64,
+}
+
+/// Nothing more will be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The stream has ended.
+    Stream,
+    /// It was overtaken too often.
+    Slow,
+}
+
+impl Outlet {
+    pub(super) fn new(cursor: Subscription) -> Self {
+        Self { cursor, offset: 0 }
+    }
+
+    /// Gives what there is to the machine, as far as it has room.
+    pub(super) fn give(&mut self, now: Duration, machine: &mut SrtConn) -> Result<Given, Over> {
+        let payload_max = machine.payload_max();
+        let whole = payload_max.min(TS_PAYLOAD_BYTES) / TS_PACKET_BYTES * TS_PACKET_BYTES;
+        let packet_bytes = if whole == 0 { payload_max } else { whole };
+        let mut given = Given::default();
+        loop {
+            let batch = match self.cursor.peek(1) {
+                Read::Frames(batch) => batch,
+                Read::Empty => return Ok(given),
+                Read::Ended => return Err(Over::Stream),
+                Read::Evicted => return Err(Over::Slow),
+            };
+            let Some(run) = batch.frames.first().map(|frame| &frame.payload) else { return Ok(given) };
+            while self.offset < run.len() && machine.room() > 0 {
+                let end = run.len().min(self.offset + packet_bytes);
+                machine.send(now, &run.slice(self.offset..end));
+                self.offset = end;
+            }
+            if self.offset < run.len() {
+                return Ok(given);
+            }
+            given.runs += 1;
+            given.bytes += run.len() as u64;
+            self.cursor.advance(1);
+            self.offset = 0;
+        }
+    }
+
+    /// Runs that wait.
+    pub(super) fn lag(&self) -> u64 {
+        self.cursor.log().published().saturating_sub(self.cursor.position())
+    }
+
+    /// Runs that it was too slow for.
+    pub(super) fn missed(&self) -> u64 {
+        self.cursor.missed()
     }
 }
 

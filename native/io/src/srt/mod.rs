@@ -3,16 +3,23 @@
 //! One task owns the port and all its connections: a datagram costs a look at its destination, and what leaves for hundreds of viewers at
 //! a time leaves in a few system calls.
 //!
-//! `server` ─ `port` ─ `connection` ─ `to_bus`, `from_bus`.
+//! `server` ─ `port` ─ `connection` ─ `to_bus`, `from_bus`; a link keeps `pull` and `push` up, which speak through `call`.
 
+mod call;
 mod connection;
 mod from_bus;
 mod options;
 mod port;
+mod pull;
+mod push;
 mod server;
 mod timers;
 mod to_bus;
+mod url;
 
 pub use arcly_wire::srt::{Bandwidth, KeySize, Limits, Passphrase, SrtOptions as Settings, Stats};
 pub use options::SrtOptions;
+pub use pull::{PullOptions, pull};
+pub use push::{PushOptions, push};
 pub use server::{ConnectionInfo, Role, SrtListener};
+pub use url::SrtUrl;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ConnectionInfo, Role, SrtOptions,
     connection::{Caller, Connection, Player, Use, is_fault},
-    from_bus::Feed,
+    from_bus::{Feed, Outlet},
     server::Shared,
     timers::Timers,
     to_bus::ToBus,
@@ -338,7 +338,7 @@ impl Port {
         };
         let address = Arc::as_ptr(log) as usize;
         let feed = self.feeds.entry(address).or_insert_with(|| Feed::new(log, &self.bell));
-        let player = Player::new(address, feed.join(), entry, counted);
+        let player = Player::new(address, Outlet::new(feed.join()), entry, counted);
         if let Some(id) = self.begin(caller, waiting, Use::Playing(player))
             && let Some(feed) = self.feeds.get_mut(&address)
         {

@@ -19,6 +19,7 @@ const SAID_MAX: usize = 8;
 pub(super) struct ToBus {
     demuxer: ContainerDemuxer,
     publisher: Publisher,
+    frames: u64,
     peer: SocketAddr,
     inbox: Arc<Inbox>,
     said: Vec<String>,
@@ -27,7 +28,7 @@ pub(super) struct ToBus {
 impl ToBus {
     pub(super) fn new(publisher: Publisher, peer: SocketAddr, inbox: Arc<Inbox>) -> Self {
         let demuxer = ContainerDemuxer::new(Container::MpegTs, None);
-        Self { demuxer, publisher, peer, inbox, said: Vec::new() }
+        Self { demuxer, publisher, frames: 0, peer, inbox, said: Vec::new() }
     }
 
     /// Takes the payload of a packet. An error ends the publish and is its reason.
@@ -40,7 +41,10 @@ impl ToBus {
         while let Some(item) = self.demuxer.poll() {
             let outcome = match item {
                 Item::Tracks(tracks) => self.publisher.set_tracks(tracks),
-                Item::Frame(frame) => self.publisher.publish(frame),
+                Item::Frame(frame) => {
+                    self.frames += 1;
+                    self.publisher.publish(frame)
+                }
                 Item::EndOfSequence => Ok(()),
             };
             match outcome {
@@ -60,16 +64,26 @@ impl ToBus {
         }
     }
 
+    /// Frames published so far.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Publishes what was incomplete, and leaves the stream to its next sender.
+    pub(super) fn into_publisher(mut self) -> Publisher {
+        self.finish();
+        self.publisher
+    }
+
     /// Whether the stream was ended by somebody else.
     pub(super) fn is_closed(&self) -> bool {
         self.publisher.log().is_closed()
     }
 
     fn finish(&mut self) {
-        let finished = self.demuxer.finish();
-        if let Err(error) = finished.map_err(|error| error.to_string()).and_then(|()| self.publish()) {
-            self.say(error);
-        }
+        // What is wrong with the rest of it is no news: it was cut off.
+        let _ = self.demuxer.finish();
+        let _ = self.publish();
     }
 
     /// Ends the stream.

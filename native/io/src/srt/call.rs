@@ -1,0 +1,130 @@
+//! A connection that we make: a machine and a socket of its own.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use arcly_wire::srt::{CallEnd, SrtCaller, SrtConn};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{connection::reason, url::SrtUrl};
+use crate::udp::{Inbound, Outbound, UdpOptions, UdpSocket};
+
+/// Bytes that may wait for the kernel.
+const OUTBOUND_BYTES_MAX: usize = 4 << 20;
+/// Where nothing else is due.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A connected call.
+pub(super) struct Call {
+    pub(super) machine: SrtConn,
+    pub(super) peer: SocketAddr,
+    wire: Wire,
+}
+
+/// A socket and what is on its way through it.
+struct Wire {
+    socket: UdpSocket,
+    inbound: Inbound,
+    outbound: Outbound,
+    started: Instant,
+}
+
+impl Call {
+    /// Calls; an error is a sentence.
+    pub(super) async fn connect(runtime: &Handle, url: &SrtUrl) -> Result<Self, String> {
+        let peer = url.resolve().await?;
+        let any = if peer.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+        let options = UdpOptions { coalesced: true, ..UdpOptions::default() };
+        let socket = UdpSocket::bind(runtime, any, &options).map_err(|error| format!("cannot call {url}: {error}"))?;
+        let (inbound, outbound) = (socket.inbound(), Outbound::new(OUTBOUND_BYTES_MAX));
+        let mut wire = Wire { socket, inbound, outbound, started: Instant::now() };
+        let machine = wire.call(url, peer).await?;
+        Ok(Self { machine, peer, wire })
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.wire.started.elapsed()
+    }
+
+    /// Waits until something has come, or it is time for something, or `bell` rings; and says what the machine has to say.
+    pub(super) async fn turn(&mut self, bell: &Notify) -> Result<(), String> {
+        self.speak();
+        let due = self.machine.poll_timeout().unwrap_or(Duration::MAX).min(self.now() + LOOK);
+        let Wire { socket, inbound, outbound, started } = &mut self.wire;
+        let failed = |error| format!("the socket is of no use any more: {error}");
+        tokio::select! {
+            received = socket.receive(inbound) => {
+                received.map_err(failed)?;
+                let now = started.elapsed();
+                for datagram in inbound.datagrams().filter(|datagram| datagram.peer.ip() == self.peer.ip()) {
+                    // A broken datagram is dropped.
+                    let _ = self.machine.handle_input(now, datagram.bytes);
+                }
+            }
+            flushed = socket.flush(outbound), if !outbound.is_empty() => flushed.map_err(failed)?,
+            () = sleep_until(*started + due) => self.machine.handle_timeout(started.elapsed()),
+            () = bell.notified() => {}
+        }
+        match self.machine.closed() {
+            None => Ok(()),
+            Some(closed) => {
+                self.speak();
+                Err(reason(closed))
+            }
+        }
+    }
+
+    /// Gives the kernel what the machine has to say.
+    pub(super) fn speak(&mut self) {
+        let now = self.now();
+        let mut datagram = Vec::with_capacity(1500);
+        while self.machine.poll_output(now, &mut datagram) {
+            self.wire.outbound.push(self.peer, None, &[&datagram]);
+            datagram.clear();
+        }
+        let _ = self.wire.socket.try_flush(&mut self.wire.outbound);
+    }
+
+    /// Says goodbye.
+    pub(super) fn close(&mut self) {
+        self.machine.close(self.now());
+        self.speak();
+    }
+}
+
+impl Wire {
+    async fn call(&mut self, url: &SrtUrl, peer: SocketAddr) -> Result<SrtConn, String> {
+        let now = self.started.elapsed();
+        let (passphrase, settings) = (url.passphrase.clone(), url.settings);
+        let caller = SrtCaller::new(now, peer, &url.stream_id, passphrase, settings);
+        let mut caller = caller.map_err(|error| error.to_string())?;
+        loop {
+            while let Some(packet) = caller.poll_output(self.started.elapsed()) {
+                self.outbound.push(peer, None, &[&packet]);
+                let _ = self.socket.try_flush(&mut self.outbound);
+            }
+            let due = self.started + caller.poll_timeout().unwrap_or_default();
+            tokio::select! {
+                received = self.socket.receive(&mut self.inbound) => {
+                    received.map_err(|error| error.to_string())?;
+                    let now = self.started.elapsed();
+                    self.inbound.datagrams().filter(|datagram| datagram.peer == peer)
+                        .for_each(|datagram| caller.handle_input(now, datagram.bytes));
+                }
+                () = sleep_until(due) => caller.handle_timeout(self.started.elapsed()),
+            }
+            match caller.take_end() {
+                None => {}
+                Some(CallEnd::Connected(machine)) => return Ok(*machine),
+                Some(CallEnd::Rejected(reason)) => return Err(format!("refused: {reason}")),
+                Some(CallEnd::Failed(error)) => return Err(error.to_string()),
+            }
+        }
+    }
+}
