@@ -13,7 +13,7 @@ from arcly.server.record_options import add_recording
 DESCRIPTION = "The live-media server that is a Python library."
 
 SERVE = """\
-Run a server: publish to it over RTMP and RTSP, watch over HLS, HTTP-FLV, HTTP-TS, RTMP and RTSP.
+Run a server: publish to it over RTMP, RTSP and SRT, watch over HLS, HTTP-FLV, HTTP-TS, RTMP, RTSP and SRT.
 
 Any application and stream name is accepted: rtmp://HOST/live/cam becomes the stream live/cam, and
 http://HOST:8888/live/cam/ plays it.
@@ -34,6 +34,7 @@ examples:
 
 publish from ffmpeg:
   ffmpeg -re -i clip.mp4 -c copy -f flv rtmp://localhost/live/cam
+  ffmpeg -re -i clip.mp4 -c copy -f mpegts 'srt://localhost:8890?streamid=publish:live/cam&pkt_size=1316'
 publish from OBS (Settings, Stream, Service: Custom):
   Server rtmp://localhost/live   Stream Key cam
 watch:
@@ -42,6 +43,7 @@ watch:
   http://localhost:8888/live/cam.flv (.ts, .mp4)   without delay: ffplay, VLC, mpegts.js
   rtmp://localhost/live/cam                        the same over RTMP
   rtsp://localhost:8554/live/cam                   the same over RTSP, TCP or UDP
+  srt://localhost:8890?streamid=read:live/cam      the same over SRT
 """
 
 
@@ -73,6 +75,7 @@ examples:
   arcly relay clip.mp4 rtmp://localhost/live/cam --loop              a file, again and again
   arcly relay rtmps://cam.lan/live/1 rtmp://localhost/live/cam --ca-file our-ca.pem
   arcly relay rtmp://origin/live/cam rtmp://edge/live/cam --retries 5
+  arcly relay "srt://origin:8890?streamid=read:live/cam&latency=500000" rtmp://localhost/live/cam   over a bad network
   arcly relay udp://239.0.0.1:1234?iface=eth0 rtmp://localhost/live/tv             MPEG-TS from a multicast group
   arcly relay rtmp://origin/live/cam "rtp://239.0.0.2:5004?ttl=8&bitrate=6000000"  and into one, at a constant rate
 """
@@ -229,7 +232,7 @@ def add_relay(commands: Commands) -> None:
         epilog=RELAY_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    remotes = "rtmp[s]://, udp://, rtp://"
+    remotes = "rtmp[s]://, srt://, udp://, rtp://"
     relay.add_argument("source", metavar="SRC", help=f"{remotes}, or a file: MPEG-TS, FLV or MP4")
     relay.add_argument("targets", metavar="DST", nargs="+", help=f"{remotes}, or a file: .ts, .flv or .mp4")
     relay.add_argument("--loop", action="store_true", help="begin a file again at its end, its times going on")

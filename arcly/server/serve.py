@@ -73,7 +73,11 @@ async def serve(options: argparse.Namespace) -> None:
         egress = EgressOptions(flush=options.flush, merge_s=options.merge_ms / 1000)
         rtmp = None if options.rtmp == OFF else RtmpHandler(options.rtmp, egress=egress)
         rtmps = None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress)
-        rtsp = None if options.rtsp == OFF else RtspHandler(options.rtsp, udp_port=udp_port(options.rtsp_udp), egress=egress)
+        rtsp = (
+            None
+            if options.rtsp == OFF
+            else RtspHandler(options.rtsp, udp_port=udp_port(options.rtsp_udp), egress=egress)
+        )
         rtsps = None if options.rtsps == OFF else RtspHandler(options.rtsps, tls=tls, egress=egress)
         srt = srt_handler(options)
         http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
