@@ -1,5 +1,6 @@
 """The native core of arcly. Use it through the package `arcly`, which re-exports what is meant for you."""
 
+import builtins
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -1139,6 +1140,89 @@ def finalize_recording(path: str | os.PathLike[str]) -> int:
 
 def measure_recording(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return how many frames a file has, and how many microseconds."""
+
+@final
+class Outline:
+    """What is where in a fragmented MP4 file. Reads the boxes of it, no media.
+
+    Raises:
+        OSError: it cannot be read, or is no fragmented MP4.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str]) -> Outline: ...
+    @property
+    def fragments(self) -> int:
+        """How many it has."""
+
+@final
+class Vod:
+    """A recording as players see it: HLS and DASH over its files, and parts of it as MP4."""
+
+    def __new__(
+        cls,
+        pieces: Sequence[tuple[str | os.PathLike[str], Outline, int, int, int, int, bool, int]],
+        has_ended: bool,
+    ) -> Vod:
+        """Play these files, in their order.
+
+        Args:
+            pieces: path, outline, number, position in the recording in microseconds, base in ticks, their Hz, whether
+                it follows the one before, Unix ms at which it began.
+            has_ended: no more of them come, and the last one does not grow.
+        """
+
+    @property
+    def tracks(self) -> list[Track]:
+        """All tracks that there ever are, pictures first."""
+
+    @property
+    def duration_s(self) -> float:
+        """How long it plays, without what is missing."""
+
+    def multivariant_playlist(self) -> str:
+        """Return the HLS playlist that names those of the tracks: `0.m3u8`."""
+
+    def media_playlist(self, track: int) -> str | None:
+        """Return the HLS playlist of a track; None when there is no such track."""
+
+    def manifest(self) -> str:
+        """Return the DASH manifest."""
+
+    def init_segment(self, number: int, track: int) -> bytes | None:
+        """Return the init segment of a track from the file with that number on: `init-0-1.mp4`."""
+
+    def segment(self, track: int, begin: int) -> bytes | None:
+        """Return the segment of a track that is presented from that time on, in its ticks: `1-90000.m4s`.
+
+        Raises:
+            OSError: its file cannot be read, or is not what it was.
+        """
+
+    def clip(self, begin_s: float, duration_s: float) -> Clip | None:
+        """Return a part of the recording, from the key frame at `begin_s` or before it on; None when nothing is there.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+
+@final
+class Clip:
+    """A part of a recording as an MP4 file that does not exist: it is made while it is read."""
+
+    @property
+    def bytes(self) -> int:
+        """Of all of it."""
+
+    @property
+    def begin_s(self) -> float:
+        """When it begins in the recording."""
+
+    def read(self, offset: int, max: int) -> builtins.bytes:
+        """Return up to `max` of its bytes from `offset` on; none behind its end.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
 
 @final
 class FilePlayer:

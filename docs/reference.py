@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {
     "engine": [".", "packagers", "protocols", "sources", "sinks"],
     "contracts": ["contract"],
+    "recordings": ["recording"],
     "storage": ["storage"],
     "services": ["services", "services/audit", "services/auth"],
 }

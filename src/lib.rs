@@ -34,6 +34,7 @@ mod stream;
 mod subscription;
 mod tls;
 mod track;
+mod vod;
 mod webrtc;
 
 use pyo3::prelude::*;
@@ -65,6 +66,7 @@ mod _native {
         subscription::Cursor,
         tls::TlsIdentity,
         track::Track,
+        vod::{Clip, Outline, Vod},
         webrtc::{WebRtcReply, WebRtcTransport},
     };
 

@@ -18,6 +18,7 @@ from arcly.errors import MisuseError, NotFoundError
 from arcly.events import StreamEventKind
 from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
 from arcly.recording.mend import mend
+from arcly.recording.playback import Playback
 from arcly.recording.retention import WallClock, expired
 from arcly.recording.settings import RecordOptions, RecordSettings
 from arcly.recording.take import RecordingStatus, Take
@@ -57,6 +58,7 @@ class Recorder:
     def __init__(self, directory: str | Path, *, record: Iterable[str] = (), **options: Unpack[RecordOptions]) -> None:
         self.settings = RecordSettings(directory=Path(directory), record=tuple(record), **options)
         self.index = RecordingIndex(self.directory / OWN / "index.db")
+        self.playback = Playback(self.directory, self.index)
         self._takes: dict[StreamKey, Take] = {}
         self._running: dict[StreamKey, asyncio.Task[None]] = {}
         self._finished_by_hand: dict[StreamKey, int] = {}

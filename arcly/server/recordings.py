@@ -2,11 +2,18 @@
 
 * `GET /api/recordings[?stream=live/cam]`: what there is and what goes on, as JSON,
 * `POST /api/recordings?stream=live/cam`: begins a recording, `POST /api/recordings/finish?stream=…`: ends it,
-* `DELETE /api/recordings/<id>`: deletes one that has ended.
+* `DELETE /api/recordings/<id>`: deletes one that has ended,
+* `/recordings/id:<id>/index.m3u8` and `manifest.mpd`: HLS and DASH, with what they name in the same place,
+* `/recordings/id:<id>/clip.mp4[?start=SECONDS&duration=SECONDS]`: a part of it as an MP4 file, from a key frame on,
+* `/recordings/id:<id>/files/<number>`: a file as it was recorded.
+
+No stream can be called `id:1`, so none of these is one of the paths that the origin answers itself.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -15,16 +22,30 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from arcly._native import StreamKey
-from arcly.errors import MalformedError, MisuseError, NotFoundError, StreamError
+from arcly._native import StreamKey, Vod
+from arcly.errors import MalformedError, MisuseError, NotFoundError, StreamError, UnsupportedError
 from arcly.recording import Recorder, RecordingInfo
 from arcly.recording.take import RecordingStatus
 from arcly.server.own import is_own
+from arcly.server.ranges import respond
 
 HEADER = "x-arcly-record"
 """See `is_own`."""
 
 NO_STORE = {"cache-control": "no-store"}
+
+MEDIA = {"access-control-allow-origin": "*"}
+"""Media may be played from any page."""
+
+HLS = "application/vnd.apple.mpegurl"
+
+TYPES = {"mp4": "video/mp4", "ts": "video/mp2t", "flv": "video/x-flv"}
+
+CLIP_MAX_S = 86_400.0
+"""The longest part: its tables are held while it is sent, some 60 MB."""
+
+YEARS_S = 1e9
+"""More than anything lasts."""
 
 
 class Recordings:
@@ -46,6 +67,13 @@ class Recordings:
             Route("/api/recordings", self.begin, methods=["POST"]),
             Route("/api/recordings/finish", self.finish, methods=["POST"]),
             Route("/api/recordings/{id:int}", self.delete, methods=["DELETE"]),
+            Route("/recordings/id:{id:int}/index.m3u8", self.multivariant),
+            Route("/recordings/id:{id:int}/manifest.mpd", self.manifest),
+            Route("/recordings/id:{id:int}/{track:int}.m3u8", self.playlist),
+            Route("/recordings/id:{id:int}/init-{number:int}-{track:int}.mp4", self.init_segment),
+            Route("/recordings/id:{id:int}/{track:int}-{begin:int}.m4s", self.segment),
+            Route("/recordings/id:{id:int}/clip.mp4", self.clip),
+            Route("/recordings/id:{id:int}/files/{number:int}", self.file),
         ]
 
     async def list(self, request: Request) -> Response:
@@ -85,11 +113,106 @@ class Recordings:
             raise HTTPException(404)
         return Response(status_code=204)
 
+    async def multivariant(self, request: Request) -> Response:
+        """Answer with the first playlist of HLS."""
+        return text((await self._vod(request)).multivariant_playlist(), HLS)
+
+    async def playlist(self, request: Request) -> Response:
+        """Answer with the playlist of a track."""
+        playlist = (await self._vod(request)).media_playlist(request.path_params["track"] & 0xFF)
+        if playlist is None:
+            raise HTTPException(404)
+        return text(playlist, HLS)
+
+    async def manifest(self, request: Request) -> Response:
+        """Answer with the manifest of DASH."""
+        return text((await self._vod(request)).manifest(), "application/dash+xml")
+
+    async def init_segment(self, request: Request) -> Response:
+        """Answer with an init segment."""
+        number, track = request.path_params["number"], request.path_params["track"]
+        return media((await self._vod(request)).init_segment(number, track & 0xFF))
+
+    async def segment(self, request: Request) -> Response:
+        """Answer with a segment."""
+        track, begin = request.path_params["track"], request.path_params["begin"]
+        vod = await self._vod(request)
+        try:
+            return media(await asyncio.to_thread(vod.segment, track & 0xFF, begin))
+        except FileNotFoundError:
+            raise HTTPException(404) from None
+
+    async def clip(self, request: Request) -> Response:
+        """Answer with a part of a recording as a file."""
+        vod = await self._vod(request)
+        start_s, duration_s = number_of(request, "start", 0.0), number_of(request, "duration", CLIP_MAX_S)
+        clip = await asyncio.to_thread(vod.clip, start_s, min(duration_s, CLIP_MAX_S))
+        if clip is None:
+            raise HTTPException(404)
+        name = f"recording-{request.path_params['id']}.mp4"
+        headers = {"content-type": "video/mp4", "content-disposition": f'attachment; filename="{name}"'} | MEDIA
+        tag = f'"{request.path_params["id"]}-{clip.begin_s}-{duration_s}-{clip.bytes}"'
+        return respond(request, clip.bytes, tag, clip.read, headers)
+
+    async def file(self, request: Request) -> Response:
+        """Answer with a file as it was recorded."""
+        segments = await self._recorder.index.segments(request.path_params["id"])
+        found = [segment for segment in segments if segment.number == request.path_params["number"]]
+        if not found:
+            raise HTTPException(404)
+        path = self._recorder.directory / found[0].path
+        try:
+            stat = await asyncio.to_thread(path.stat)
+        except FileNotFoundError:
+            raise HTTPException(404) from None
+
+        def read(offset: int, size: int) -> bytes:
+            with path.open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
+
+        ending = path.suffix.removeprefix(".")
+        name = f"recording-{found[0].recording}-{found[0].number}.{ending}"
+        headers = {"content-type": TYPES[ending], "content-disposition": f'attachment; filename="{name}"'} | MEDIA
+        return respond(request, stat.st_size, f'"{found[0].id}-{stat.st_size}-{stat.st_mtime_ns}"', read, headers)
+
+    async def _vod(self, request: Request) -> Vod:
+        try:
+            return await self._recorder.playback.open(request.path_params["id"])
+        except NotFoundError:
+            raise HTTPException(404) from None
+        except UnsupportedError as error:
+            raise HTTPException(501, str(error)) from None
+
     def _check(self, request: Request) -> None:
         if not self._may_change:
             raise HTTPException(403, "the server was started without --allow-record")
         if not is_own(request, HEADER):
             raise HTTPException(403, f"asked for by another site, or without {HEADER}")
+
+
+def text(body: str, content_type: str) -> Response:
+    """Return a playlist: what it says may be other in a second."""
+    return Response(body, media_type=content_type, headers={"cache-control": "no-cache"} | MEDIA)
+
+
+def media(body: bytes | None) -> Response:
+    """Return a segment: it never changes."""
+    if body is None:
+        raise HTTPException(404)
+    headers = {"cache-control": "public, max-age=3600, immutable"} | MEDIA
+    return Response(body, media_type="video/mp4", headers=headers)
+
+
+def number_of(request: Request, name: str, default: float) -> float:
+    """Return the number of seconds of that name in the query."""
+    try:
+        value = float(request.query_params.get(name, default))
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= YEARS_S:
+        raise HTTPException(400, f"{name} is a number of seconds")
+    return value
 
 
 def key_of(text: str) -> StreamKey:

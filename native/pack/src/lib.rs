@@ -7,6 +7,7 @@ pub mod flv;
 pub mod hls;
 pub mod mp4;
 pub mod mpegts;
+pub mod vod;
 
 mod date;
 mod demux;

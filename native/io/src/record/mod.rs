@@ -5,6 +5,7 @@
 //! - `writer`: where a file ends and the next one begins.
 //! - `segment`: one file, written a fragment at a time.
 //! - `measure`: how long a file is that nobody has measured while it was written.
+//! - `play`: files on their way to players.
 //! - `whole`: files made whole: the torn end of one that nobody finished, and `moov` in front of one that is finished.
 //!
 //! A disk that is slow costs a position in the log: the cursor stays where it is while a write takes its time, and what the log has dropped
@@ -12,6 +13,7 @@
 
 mod from_bus;
 mod measure;
+mod play;
 mod segment;
 mod template;
 mod whole;
@@ -23,6 +25,7 @@ use arcly_pack::{PackError, container::Container};
 
 pub use from_bus::{Recording, RecordingStatus};
 pub use measure::{Length, measure};
+pub use play::{Clip, FileOutline, outline, segment_bytes};
 pub use segment::SegmentInfo;
 pub use template::{Template, TemplateError};
 pub use whole::{Whole, finalize, make_whole};

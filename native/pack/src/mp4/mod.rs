@@ -28,8 +28,11 @@ mod read;
 mod tests;
 mod write;
 
-pub use demux::{MAX_MOOF_BYTES, MAX_MOOV_BYTES, MAX_READ_TRACKS, MAX_SAMPLE_BYTES, Mp4Demuxer, Mp4Index, Step};
+pub use demux::{
+    Fragment, MAX_MOOF_BYTES, MAX_MOOV_BYTES, MAX_READ_TRACKS, MAX_SAMPLE_BYTES, Mp4Demuxer, Mp4Index, Outline,
+    OutlineReader, Span, Step,
+};
 pub use entry::BitRate;
-pub use finalize::{Finalizer, Finalizing, Layout, MovieBuilder, Place, Range, WholeFragments};
+pub use finalize::{Finalizer, Finalizing, Layout, MovieBuilder, Place, PlaceReader, PlaceStep, Range, WholeFragments};
 pub use fragment::{Head, SegmentType};
 pub use mux::{Fmp4Muxer, MAX_TRACKS, TrackOptions};

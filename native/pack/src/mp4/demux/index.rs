@@ -22,6 +22,8 @@ use crate::{
 
 /// Bytes that are asked for at once, so that samples which lie together are read together.
 const READ_AHEAD_BYTES: u64 = 256 << 10;
+/// The same where only boxes are looked at: a fragment's `moof`, mostly.
+const PLACES_AHEAD_BYTES: u64 = 4 << 10;
 /// Pieces of the file that are held: tracks that lie apart are read in turns.
 const MAX_WINDOWS: usize = 4;
 /// Fragments whose place is remembered for a seek: four months of two seconds each.
@@ -67,6 +69,8 @@ pub struct Mp4Index {
     broken_frames: u64,
     /// Places instead of frames: no media is read.
     places: Option<VecDeque<Place>>,
+    /// Bytes that are asked for at once.
+    read_ahead: u64,
 }
 
 impl Mp4Index {
@@ -87,12 +91,13 @@ impl Mp4Index {
             dropped_frames: 0,
             broken_frames: 0,
             places: None,
+            read_ahead: READ_AHEAD_BYTES,
         }
     }
 
     /// A reader that gives out where samples are instead of frames: [`Self::poll_place`] behind each [`Self::advance`].
     pub(in crate::mp4) fn places(file_bytes: u64) -> Self {
-        Self { places: Some(VecDeque::new()), ..Self::new(file_bytes) }
+        Self { places: Some(VecDeque::new()), read_ahead: PLACES_AHEAD_BYTES, ..Self::new(file_bytes) }
     }
 
     pub(in crate::mp4) fn poll_place(&mut self) -> Option<Place> {
@@ -201,7 +206,7 @@ impl Mp4Index {
                 return Ok(window.slice(from as usize..end.saturating_sub(*begin).max(from) as usize));
             }
         }
-        let ahead = end.max(offset.saturating_add(READ_AHEAD_BYTES).min(self.file_bytes));
+        let ahead = end.max(offset.saturating_add(self.read_ahead).min(self.file_bytes));
         Err(Step::Read { offset, bytes: usize::try_from(ahead.saturating_sub(offset)).unwrap_or(usize::MAX) })
     }
 

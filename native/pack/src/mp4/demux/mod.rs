@@ -6,7 +6,8 @@
 //! - `track`: one track: its next sample, from either of them, as a frame in the form of the bus.
 //! - `form`: a sample's bytes in the form of the bus.
 //! - `event`: `emsg` to frames.
-//! - `push`: a stream in pieces of any size. `index`: a file by random access, with seek.
+//! - `push`: a stream in pieces of any size. `index`: a file by random access, with seek. `outline`: what is where in a
+//!   fragmented file.
 
 mod descriptor;
 mod entry;
@@ -15,11 +16,13 @@ mod form;
 mod fragment;
 mod index;
 mod movie;
+mod outline;
 mod push;
 mod table;
 mod track;
 
 pub use index::{Mp4Index, Step};
+pub use outline::{Fragment, Outline, OutlineReader, Span};
 pub use push::Mp4Demuxer;
 
 /// Tracks of a file that are looked at; of those behind, nothing is read. Stops a `moov` of thousands of them.

@@ -4,9 +4,11 @@
 //! - `tables`: the samples of a track as the tables of `stbl`, built while they are noted.
 //! - `layout`: chunks of all tracks in the order of their times, `moov` in front of them.
 //! - `recover`: how much of a file is whole.
+//! - `clip`: where the samples of a file are, for a part of it as a file of its own.
 //!
 //! No I/O: [`Finalizer`] says which bytes of the recording it needs to see, and in the end which ranges of it make the new file.
 
+mod clip;
 mod layout;
 mod recover;
 mod tables;
@@ -15,6 +17,7 @@ use arcly_bus::{Frame, FrameFlags, Track, TrackId};
 use arcly_codec::MediaKind;
 use bytes::Bytes;
 
+pub use clip::{PlaceReader, PlaceStep};
 pub use layout::{Layout, Range};
 pub use recover::WholeFragments;
 

@@ -1,0 +1,128 @@
+//! A part of a recording as one MP4 file: which fragments of which files, and the samples in them that are wanted.
+
+use arcly_bus::{Track, TrackId};
+use arcly_codec::MediaKind;
+
+use super::{Piece, Vod, cut::shift, section::Section};
+use crate::{
+    PackError,
+    mp4::{Fragment, MovieBuilder, Place, Range, Span, TrackOptions},
+    time::rescale,
+};
+
+/// Fragments of one file that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClipPart {
+    /// Index of the file, among the pieces.
+    pub piece: usize,
+    /// Their bytes.
+    pub range: Range,
+    /// What is added to the times of each track.
+    shifts: Vec<(TrackId, i64)>,
+}
+
+/// A part of a recording.
+#[derive(Debug, Clone)]
+pub struct ClipPlan {
+    /// Where its samples are.
+    pub parts: Vec<ClipPart>,
+    /// When it begins: at a key frame, at the time that was asked for or before it; in microseconds of the recording.
+    pub begin_us: i64,
+    /// When it ends.
+    pub end_us: i64,
+    /// When its first frame is decoded: sound from then on belongs to it.
+    begin_dts_us: i64,
+    tracks: Vec<Track>,
+}
+
+impl ClipPlan {
+    /// What makes its `moov`.
+    ///
+    /// # Errors
+    /// [`PackError`], when MP4 cannot carry its tracks.
+    pub fn builder(&self) -> Result<MovieBuilder, PackError> {
+        MovieBuilder::new(&self.tracks, |_| TrackOptions::default())
+    }
+
+    /// A sample of a part, at its time in the recording; `None` when it is not wanted. `offset`: where it is in what the clip is made of.
+    pub fn place(&self, part: &ClipPart, place: Place, offset: u64) -> Option<Place> {
+        let track = self.tracks.iter().find(|track| track.id == place.track)?;
+        let shift = part.shifts.iter().find(|(id, _)| *id == place.track).map_or(0, |(_, shift)| *shift);
+        let (pts, dts) = (place.pts.saturating_add(shift), place.dts.saturating_add(shift));
+        let us = rescale(pts, track.clock_rate_hz, 1_000_000);
+        // Pictures are cut by the order in which they are decoded: none is taken from those that need it.
+        let begins = track.kind() == MediaKind::Video || us >= self.begin_dts_us;
+        let ends = rescale(dts, track.clock_rate_hz, 1_000_000) >= self.end_us;
+        (begins && !ends).then_some(Place { offset, pts, dts, ..place })
+    }
+}
+
+impl Vod {
+    /// The part from the last key frame at `begin_us` or before it up to `end_us`, in microseconds of the recording; `None` when nothing is
+    /// there. It ends where the tracks become others; what is missing stays a pause.
+    pub fn clip(&self, begin_us: i64, end_us: i64) -> Option<ClipPlan> {
+        let all: Vec<Candidate<'_>> = self.sections.iter().flat_map(|section| self.candidates(section)).collect();
+        let entries = || all.iter().enumerate().filter(|(_, candidate)| candidate.fragment.is_entry);
+        let begin = entries().take_while(|(_, candidate)| candidate.begin_us <= begin_us).last().or(entries().next());
+        let (begin, first) = begin?;
+        let end_us = end_us.max(first.begin_us.saturating_add(1));
+        let wanted = all
+            .iter()
+            .skip(begin)
+            .take_while(|candidate| candidate.begin_us < end_us && candidate.section.tracks == first.section.tracks);
+        let mut parts: Vec<ClipPart> = Vec::new();
+        for candidate in wanted {
+            let Range { offset, bytes } = candidate.fragment.range;
+            match parts.last_mut().filter(|part| part.piece == candidate.piece) {
+                Some(part) => part.range.bytes = offset + bytes - part.range.offset,
+                None => parts.push(ClipPart {
+                    piece: candidate.piece,
+                    range: candidate.fragment.range,
+                    shifts: self.shifts(candidate.section, candidate.piece),
+                }),
+            }
+        }
+        let Candidate { begin_us, begin_dts_us, section, .. } = first;
+        Some(ClipPlan {
+            parts,
+            begin_us: *begin_us,
+            end_us,
+            begin_dts_us: *begin_dts_us,
+            tracks: section.tracks.clone(),
+        })
+    }
+
+    fn shifts(&self, section: &Section, piece: usize) -> Vec<(TrackId, i64)> {
+        let (Some(first), Some(piece)) = (self.pieces.get(section.first_piece), self.pieces.get(piece)) else {
+            return Vec::new();
+        };
+        section.tracks.iter().map(|track| (track.id, shift(first, piece, track))).collect()
+    }
+
+    fn candidates<'a>(&'a self, section: &'a Section) -> Vec<Candidate<'a>> {
+        let Some(first) = self.pieces.get(section.first_piece) else { return Vec::new() };
+        let video = section.tracks.iter().find(|track| track.kind() == MediaKind::Video);
+        let Some(lead) = video.or(section.tracks.first()) else { return Vec::new() };
+        let of_piece = |(index, piece): (usize, &'a Piece)| {
+            let shift = shift(first, piece, lead);
+            piece.outline.fragments.iter().filter_map(move |fragment| {
+                let is_lead = |span: &&Span| span.track == lead.id;
+                let span = fragment.spans.iter().find(is_lead)?;
+                let us = |ticks: i64| rescale(ticks.saturating_add(shift), lead.clock_rate_hz, 1_000_000);
+                let (begin_us, begin_dts_us) = (us(span.first_pts), us(span.begin_dts));
+                Some(Candidate { piece: index, section, fragment, begin_us, begin_dts_us })
+            })
+        };
+        let pieces = self.pieces.iter().enumerate().skip(section.first_piece).take(section.pieces);
+        pieces.flat_map(of_piece).collect()
+    }
+}
+
+/// A fragment with which a clip may begin or go on.
+struct Candidate<'a> {
+    piece: usize,
+    section: &'a Section,
+    fragment: &'a Fragment,
+    begin_us: i64,
+    begin_dts_us: i64,
+}

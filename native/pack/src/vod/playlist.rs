@@ -1,0 +1,139 @@
+//! HLS (RFC 8216): a playlist that names the tracks, and one for each.
+
+use std::fmt::Write;
+
+use arcly_bus::{Track, TrackId};
+use arcly_codec::MediaKind;
+
+use super::{Vod, cut::Cut, section::Section};
+use crate::{date::iso_8601, time::rescale};
+
+/// Bits a second of a track: the most of a segment, and of all together.
+struct Rates {
+    peak_bps: u64,
+    average_bps: u64,
+}
+
+fn rates(vod: &Vod, track: TrackId) -> Rates {
+    let (mut peak_bps, mut bytes, mut lasts_us) = (0, 0, 0);
+    for (track, cuts) in vod.sections.iter().filter_map(|section| section.cuts_of(track)) {
+        for cut in cuts {
+            let us = duration_us(cut, track).max(1);
+            peak_bps = peak_bps.max(bits_per_s(cut.bytes, us));
+            bytes += cut.bytes;
+            lasts_us += us;
+        }
+    }
+    Rates { peak_bps, average_bps: bits_per_s(bytes, lasts_us.max(1)) }
+}
+
+fn bits_per_s(bytes: u64, us: i64) -> u64 {
+    u64::try_from(u128::from(bytes) * 8_000_000 / u128::try_from(us.max(1)).unwrap_or(1)).unwrap_or(u64::MAX)
+}
+
+fn duration_us(cut: &Cut, track: &Track) -> i64 {
+    let end = rescale(cut.end_pts, track.clock_rate_hz, 1_000_000);
+    end.saturating_sub(rescale(cut.begin_pts, track.clock_rate_hz, 1_000_000))
+}
+
+/// `EXTINF` and the like: seconds with six digits.
+fn seconds(us: i64) -> String {
+    let us = us.max(0);
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+/// §4.3.4: the first video track with all audio tracks as one group; other video tracks are not offered.
+pub(super) fn multivariant(vod: &Vod) -> String {
+    let tracks = vod.tracks();
+    let video = tracks.iter().copied().find(|track| track.kind() == MediaKind::Video);
+    let sounds: Vec<&Track> = tracks.iter().copied().filter(|track| track.kind() == MediaKind::Audio).collect();
+    let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    let Some(main) = video.or(sounds.first().copied()) else { return out };
+    let group = if video.is_some() { sounds.as_slice() } else { &[] };
+    for (index, sound) in group.iter().enumerate() {
+        let language = sound.language.map_or(String::new(), |code| format!("LANGUAGE=\"{}\",", code.as_str()));
+        let default = if index == 0 { "YES" } else { "NO" };
+        let _ = writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{}\",{language}DEFAULT={default},AUTOSELECT=YES,URI=\"{}.m3u8\"",
+            index + 1,
+            sound.id.0,
+        );
+    }
+    let main_rates = rates(vod, main.id);
+    let group_rates: Vec<Rates> = group.iter().map(|sound| rates(vod, sound.id)).collect();
+    let peak_bps = main_rates.peak_bps + group_rates.iter().map(|rates| rates.peak_bps).max().unwrap_or(0);
+    let average_bps = main_rates.average_bps + group_rates.iter().map(|rates| rates.average_bps).max().unwrap_or(0);
+    let mut codecs: Vec<String> = Vec::new();
+    for codec in [main].into_iter().chain(group.iter().copied()).map(|track| track.config.rfc6381()) {
+        if !codecs.contains(&codec) {
+            codecs.push(codec);
+        }
+    }
+    let codecs = codecs.join(",");
+    let _ = write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak_bps},AVERAGE-BANDWIDTH={average_bps},CODECS=\"{codecs}\"");
+    if let Some(info) = main.config.video() {
+        let _ = write!(out, ",RESOLUTION={}x{}", info.width, info.height);
+        if let Some((numerator, denominator)) = info.frame_rate {
+            let _ = write!(out, ",FRAME-RATE={:.3}", f64::from(numerator) / f64::from(denominator.max(1)));
+        }
+    }
+    if !group.is_empty() {
+        out.push_str(",AUDIO=\"audio\"");
+    }
+    let _ = write!(out, "\n{}.m3u8\n", main.id.0);
+    out
+}
+
+/// §4.3.3: all segments of a track.
+pub(super) fn media(vod: &Vod, id: TrackId) -> Option<String> {
+    vod.tracks().into_iter().find(|track| track.id == id)?;
+    let kind = if vod.has_ended { "VOD" } else { "EVENT" };
+    let mut out = format!(
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:{kind}\n#EXT-X-INDEPENDENT-SEGMENTS\n",
+        target_s(vod, id)
+    );
+    for (index, section) in vod.sections.iter().enumerate() {
+        if index > 0 {
+            out.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        put_section(&mut out, vod, section, id);
+    }
+    if vod.has_ended {
+        out.push_str("#EXT-X-ENDLIST\n");
+    }
+    Some(out)
+}
+
+/// The longest segment, rounded to the nearest second (§4.3.3.1).
+fn target_s(vod: &Vod, id: TrackId) -> i64 {
+    let of_section = |section: &Section| match section.cuts_of(id) {
+        Some((track, cuts)) if !cuts.is_empty() => cuts.iter().map(|cut| duration_us(cut, track)).max().unwrap_or(0),
+        _ => section.duration_us(),
+    };
+    let longest_us = vod.sections.iter().map(of_section).max().unwrap_or(0);
+    ((longest_us + 500_000) / 1_000_000).max(1)
+}
+
+fn put_section(out: &mut String, vod: &Vod, section: &Section, id: TrackId) {
+    let Some((track, cuts)) = section.cuts_of(id).filter(|(_, cuts)| !cuts.is_empty()) else {
+        // The other tracks go on meanwhile (§4.4.4.7 of RFC 8216bis).
+        let lasts_us = section.duration_us();
+        if lasts_us > 0 {
+            let _ = write!(out, "#EXTINF:{},\n#EXT-X-GAP\n{}-gap.m4s\n", seconds(lasts_us), id.0);
+        }
+        return;
+    };
+    let _ = writeln!(out, "#EXT-X-MAP:URI=\"init-{}-{}.mp4\"", vod.number(section), id.0);
+    if let Some(began_ms) = vod.pieces.get(section.first_piece).map(|piece| piece.began_unix_ms) {
+        let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(began_ms));
+    }
+    for cut in cuts {
+        let _ = write!(out, "#EXTINF:{},\n{}-{}.m4s\n", seconds(duration_us(cut, track)), id.0, cut.begin_pts);
+    }
+}
+
+/// Milliseconds of Unix time as a date.
+pub(super) fn date_time(unix_ms: u64) -> String {
+    iso_8601(i64::try_from(unix_ms).unwrap_or(0).saturating_mul(1000))
+}
