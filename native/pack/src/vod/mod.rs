@@ -154,6 +154,6 @@ impl Vod {
 }
 
 /// Whether `track` can be played back.
-pub(self) fn is_playable(track: &Track) -> bool {
+fn is_playable(track: &Track) -> bool {
     track.kind() != MediaKind::Data && Fmp4Muxer::supports(track).is_ok()
 }

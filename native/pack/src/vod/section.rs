@@ -38,7 +38,7 @@ pub(super) fn sections(pieces: &[Piece], has_ended: bool) -> Vec<Section> {
     let mut sections: Vec<Section> =
         begins.iter().zip(ends).map(|(&begin, end)| Section::new(pieces, begin, end)).collect();
     if let Some(last) = sections.last_mut().filter(|_| !has_ended) {
-        last.cuts.iter_mut().for_each(|cuts| drop(cuts.pop()));
+        last.cuts.iter_mut().for_each(|cuts| cuts.truncate(cuts.len().saturating_sub(1)));
     }
     sections
 }
