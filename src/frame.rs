@@ -19,21 +19,50 @@ use crate::{
     track::Track,
 };
 
+/// The tracks of frames: one object of Python's for all frames under them, since its references are counted under the GIL and not by atomic
+/// operations, and since a frame is made without a look at its track.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Tracks(Arc<TrackSet>);
+
+/// The tracks of the frame made last, for the next one.
+#[derive(Default)]
+pub struct KnownTracks(Option<Py<Tracks>>);
+
+impl KnownTracks {
+    /// The object for `tracks`.
+    #[inline]
+    pub fn of(&mut self, py: Python<'_>, tracks: &Arc<TrackSet>) -> PyResult<&Py<Tracks>> {
+        let known = self.0.take().filter(|known| Arc::ptr_eq(&known.get().0, tracks));
+        let known = known.map_or_else(|| Py::new(py, Tracks(tracks.clone())), Ok)?;
+        Ok(self.0.insert(known))
+    }
+}
+
 /// See `_native.pyi`.
 #[pyclass(frozen, freelist = 256, module = "arcly")]
 pub struct MediaFrame {
     pub(crate) frame: Frame,
-    pub(crate) tracks: Arc<TrackSet>,
-    codec: Codec,
-    clock_rate_hz: u32,
+    tracks: Py<Tracks>,
 }
 
 impl MediaFrame {
-    /// A frame under `tracks`. One of an unknown track, which the bus refuses, would count as data without a clock.
-    pub fn new(frame: Frame, tracks: &Arc<TrackSet>) -> Self {
-        let track = tracks.find(frame.track);
-        let (codec, clock_rate_hz) = track.map_or((Codec::Id3, 1), |track| (track.config.codec(), track.clock_rate_hz));
-        Self { frame, tracks: tracks.clone(), codec, clock_rate_hz }
+    /// A frame under `tracks`. One of an unknown track, which the bus refuses, counts as data without a clock.
+    #[inline]
+    pub fn new(py: Python<'_>, frame: Frame, tracks: &Py<Tracks>) -> Self {
+        Self { frame, tracks: tracks.clone_ref(py) }
+    }
+
+    /// The tracks that it is under.
+    pub fn track_set(&self) -> &Arc<TrackSet> {
+        &self.tracks.get().0
+    }
+
+    fn codec_of(&self) -> Codec {
+        self.track_set().find(self.frame.track).map_or(Codec::Id3, |track| track.config.codec())
+    }
+
+    fn clock_of(&self) -> u32 {
+        self.track_set().find(self.frame.track).map_or(1, |track| track.clock_rate_hz)
     }
 
     /// Says that this does not continue the frame before.
@@ -42,7 +71,7 @@ impl MediaFrame {
     }
 
     fn seconds(&self, ticks: i64) -> f64 {
-        ticks as f64 / f64::from(self.clock_rate_hz)
+        ticks as f64 / f64::from(self.clock_of())
     }
 }
 
@@ -52,6 +81,7 @@ impl MediaFrame {
     #[pyo3(signature = (data, tracks, *, track, pts, dts=None, duration=0, key=false, discontinuity=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn make(
+        py: Python<'_>,
         data: &Bound<'_, PyAny>,
         tracks: Vec<PyRef<'_, Track>>,
         track: u8,
@@ -69,7 +99,7 @@ impl MediaFrame {
         }
         let header = Header { track, flags: flags(key, discontinuity), pts, dts: dts.unwrap_or(pts), duration };
         let payload = with_bytes(data, Bytes::copy_from_slice)?;
-        Ok(Self::new(header.with(payload), &Arc::new(tracks)))
+        Ok(Self { frame: header.with(payload), tracks: Py::new(py, Tracks(Arc::new(tracks)))? })
     }
 
     #[getter]
@@ -79,27 +109,27 @@ impl MediaFrame {
 
     #[getter]
     fn tracks(&self) -> Vec<Track> {
-        self.tracks.tracks.iter().cloned().map(Track).collect()
+        self.track_set().tracks.iter().cloned().map(Track).collect()
     }
 
     #[getter]
     fn revision(&self) -> u32 {
-        self.tracks.revision
+        self.track_set().revision
     }
 
     #[getter]
     fn kind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
-        name::of_kind(py, self.codec.kind())
+        name::of_kind(py, self.codec_of().kind())
     }
 
     #[getter]
     fn codec<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
-        name::of_codec(py, self.codec)
+        name::of_codec(py, self.codec_of())
     }
 
     #[getter]
     fn clock_rate_hz(&self) -> u32 {
-        self.clock_rate_hz
+        self.clock_of()
     }
 
     #[getter]
@@ -147,7 +177,7 @@ impl MediaFrame {
 
     fn __repr__(&self) -> String {
         let (key, bytes) = (if self.is_key() { ", key" } else { "" }, self.frame.payload.len());
-        format!("<MediaFrame {} pts={:.3}s{key}, {bytes} bytes>", self.codec.name(), self.pts_s())
+        format!("<MediaFrame {} pts={:.3}s{key}, {bytes} bytes>", self.codec_of().name(), self.pts_s())
     }
 
     /// Exports the payload, read-only, without a copy.

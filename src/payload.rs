@@ -17,6 +17,7 @@ pub struct Slab {
 
 impl Slab {
     /// A payload of the same bytes.
+    #[inline]
     pub fn copy(&mut self, bytes: &[u8]) -> Bytes {
         if bytes.len() > SMALL_BYTES {
             return Bytes::copy_from_slice(bytes);

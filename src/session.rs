@@ -51,6 +51,7 @@ impl Header {
 }
 
 impl Publishing {
+    #[inline(always)]
     fn copy(&mut self, header: Header, bytes: &[u8]) -> Result<(), BusError> {
         let payload = self.slab.copy(bytes);
         self.publisher.publish(header.with(payload))
@@ -86,6 +87,9 @@ impl PublishSession {
     }
 
     /// Publishes a copy of `bytes`. Needs no GIL.
+    ///
+    /// Always inline: a header that goes through memory is read back in other pieces than it was written in, and waits for that.
+    #[inline(always)]
     pub fn publish_copy(&self, header: Header, bytes: &[u8]) -> Result<(), BusError> {
         lock(&self.publishing).as_mut().ok_or(BusError::Closed)?.copy(header, bytes)
     }
@@ -106,7 +110,7 @@ impl PublishSession {
     fn send_native(&self, frame: &MediaFrame) -> PyResult<()> {
         let mut publishing = lock(&self.publishing);
         let publishing = publishing.as_mut().ok_or_else(ended)?;
-        publishing.follow(&frame.tracks).map_err(from_bus)?;
+        publishing.follow(frame.track_set()).map_err(from_bus)?;
         publishing.publisher.publish(frame.frame.clone()).map_err(from_bus)
     }
 

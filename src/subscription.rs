@@ -14,7 +14,7 @@ use pyo3::{prelude::*, types::PyList};
 
 use crate::{
     awaiting::{self, AsyncFrames},
-    frame::MediaFrame,
+    frame::{KnownTracks, MediaFrame},
     hub::{Token, WakeToken},
     lock,
     park::Parker,
@@ -28,7 +28,7 @@ const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 #[pyclass(frozen, module = "arcly._native")]
 pub struct Cursor {
     /// Gone once it is closed.
-    inner: Mutex<Option<Subscription>>,
+    inner: Mutex<Option<Reading>>,
     log: Arc<Log>,
     /// Counts as long as it reads.
     viewer: Mutex<Option<Viewer>>,
@@ -41,6 +41,11 @@ pub struct Cursor {
     evicted: AtomicBool,
     /// As of the end.
     missed: AtomicU64,
+}
+
+struct Reading {
+    subscription: Subscription,
+    known: KnownTracks,
 }
 
 /// What a look at the log gave, its frames passed on already.
@@ -68,7 +73,10 @@ impl Cursor {
     /// `options.is_viewer` is false: the events of a reader that counts must say by which protocol it reads.
     pub fn new(log: &Arc<Log>, options: SubscriptionOptions, protocol: &str) -> Self {
         Self {
-            inner: Mutex::new(Some(log.subscribe_with(options))),
+            inner: Mutex::new(Some(Reading {
+                subscription: log.subscribe_with(options),
+                known: KnownTracks::default(),
+            })),
             log: log.clone(),
             viewer: Mutex::new(Some(log.viewer(protocol.to_owned()))),
             looped: Mutex::default(),
@@ -82,11 +90,16 @@ impl Cursor {
 
     /// Passes up to `max` waiting frames to `take`, batch by batch. Needs no GIL.
     pub fn look(&self, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
+        self.look_known(max, |batch, _| take(batch))
+    }
+
+    /// The same, with the objects for the tracks.
+    fn look_known(&self, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>, &mut KnownTracks)) -> Look {
         let mut inner = lock(&self.inner);
-        let Some(inner) = inner.as_mut() else { return Look::Ended };
+        let Some(Reading { subscription, known }) = inner.as_mut() else { return Look::Ended };
         let mut count = 0;
         while count < max {
-            match self.read(inner, max - count, &mut take) {
+            match self.read(subscription, max - count, |batch| take(batch, known)) {
                 Look::Frames(frames) => count += frames,
                 // Told when there is nothing else to tell.
                 look if count == 0 => return look,
@@ -96,13 +109,13 @@ impl Cursor {
         Look::Frames(count)
     }
 
-    /// The same, but only frames that have the same tracks.
-    pub fn look_once(&self, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
+    /// The same as [`look`](Self::look), but only frames that have the same tracks.
+    pub fn look_once(&self, max: usize, take: impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
         let mut inner = lock(&self.inner);
-        inner.as_mut().map_or(Look::Ended, |inner| self.read(inner, max, &mut take))
+        inner.as_mut().map_or(Look::Ended, |inner| self.read(&mut inner.subscription, max, take))
     }
 
-    fn read(&self, inner: &mut Subscription, max: usize, take: &mut impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
+    fn read(&self, inner: &mut Subscription, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
         let evicted = match inner.read(max) {
             Read::Frames(batch) => {
                 take(&batch);
@@ -122,30 +135,36 @@ impl Cursor {
         Look::Ended
     }
 
-    fn collect(&self, max: usize, frames: &mut Vec<MediaFrame>) -> Look {
-        self.look(max, |batch| {
-            let first = frames.len();
-            frames.reserve(batch.frames.len());
-            frames.extend(batch.frames.iter().map(|frame| MediaFrame::new(frame.clone(), batch.tracks)));
-            if let Some(frame) = frames.get_mut(first).filter(|_| batch.discontinuity) {
-                frame.break_before();
+    fn collect(&self, py: Python<'_>, max: usize, frames: &mut Vec<MediaFrame>) -> PyResult<Look> {
+        let mut made = Ok(());
+        let look = self.look_known(max, |batch, known| match known.of(py, batch.tracks) {
+            Ok(tracks) => {
+                let first = frames.len();
+                frames.reserve(batch.frames.len());
+                frames.extend(batch.frames.iter().map(|frame| MediaFrame::new(py, frame.clone(), tracks)));
+                if let Some(frame) = frames.get_mut(first).filter(|_| batch.discontinuity) {
+                    frame.break_before();
+                }
             }
-        })
+            Err(error) => made = Err(error),
+        });
+        made.map(|()| look)
     }
 
     /// The next frame.
     pub fn find_frame<'py>(&self, py: Python<'py>) -> PyResult<Found<'py>> {
         let mut found = None;
-        let look = self.look(1, |batch| {
-            let frame = batch.frames.first().map(|frame| MediaFrame::new(frame.clone(), batch.tracks));
-            found = frame.map(|mut frame| {
+        let look = self.look_known(1, |batch, known| {
+            let Some(frame) = batch.frames.first() else { return };
+            found = Some(known.of(py, batch.tracks).map(|tracks| {
+                let mut frame = MediaFrame::new(py, frame.clone(), tracks);
                 if batch.discontinuity {
                     frame.break_before();
                 }
                 frame
-            });
+            }));
         });
-        match found {
+        match found.transpose()? {
             Some(frame) => Bound::new(py, frame).map(|frame| Found::Frames(frame.into_any())),
             None => Ok(Found::no_frames(look)),
         }
@@ -154,7 +173,7 @@ impl Cursor {
     /// A list of up to `max` frames.
     pub fn find_batch<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Found<'py>> {
         let mut frames = Vec::new();
-        match self.collect(max.max(1), &mut frames) {
+        match self.collect(py, max.max(1), &mut frames)? {
             Look::Frames(_) => PyList::new(py, frames).map(|frames| Found::Frames(frames.into_any())),
             look => Ok(Found::no_frames(look)),
         }
@@ -167,7 +186,9 @@ impl Cursor {
 
     /// Frames skipped because this reader was too slow.
     pub fn frames_missed(&self) -> u64 {
-        lock(&self.inner).as_ref().map_or_else(|| self.missed.load(Ordering::Acquire), Subscription::missed)
+        lock(&self.inner)
+            .as_ref()
+            .map_or_else(|| self.missed.load(Ordering::Acquire), |inner| inner.subscription.missed())
     }
 
     /// Waits on this thread until there is something to read; false when `deadline` came first. Not with the GIL held.
@@ -175,7 +196,7 @@ impl Cursor {
         loop {
             lock(&self.parked).get_or_insert_with(|| WakeSlot::new(&self.log, self.parker.waker())).arm();
             // What was published between the last look and the arming wakes nobody.
-            if lock(&self.inner).as_mut().is_none_or(Subscription::is_ready) {
+            if lock(&self.inner).as_mut().is_none_or(|inner| inner.subscription.is_ready()) {
                 return true;
             }
             if !self.parker.park(deadline) {
@@ -189,7 +210,7 @@ impl Cursor {
 impl Cursor {
     fn drain<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyList>> {
         let mut frames = Vec::new();
-        self.collect(max, &mut frames);
+        self.collect(py, max, &mut frames)?;
         PyList::new(py, frames)
     }
 
@@ -224,7 +245,7 @@ impl Cursor {
     fn close(&self) {
         let inner = lock(&self.inner).take();
         if let Some(inner) = &inner {
-            self.missed.store(inner.missed(), Ordering::Release);
+            self.missed.store(inner.subscription.missed(), Ordering::Release);
         }
         self.ended.store(true, Ordering::Release);
         drop((inner, lock(&self.viewer).take(), lock(&self.looped).take(), lock(&self.parked).take()));

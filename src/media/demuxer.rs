@@ -19,7 +19,7 @@ use pyo3::{
 use crate::{
     buffer::{Lent, export, with_bytes},
     error::{LimitExceededError, from_bus, misuse},
-    frame::MediaFrame,
+    frame::{KnownTracks, MediaFrame},
     lock,
     media::{container, from_pack},
     session::PublishSession,
@@ -114,12 +114,13 @@ impl Demuxer {
     }
 
     fn send_to_foreign(&self, sink: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let (py, mut frames) = (sink.py(), 0);
+        let (py, mut frames, mut known) = (sink.py(), 0, KnownTracks::default());
         while let Some((popped, tracks)) = self.pop() {
             match popped {
                 Popped::Tracks(tracks) => drop(sink.call_method1(intern!(py, "set_tracks"), (list(py, tracks)?,))?),
                 Popped::Frame(frame) => {
-                    sink.call_method1(intern!(py, "send"), (MediaFrame::new(frame, &tracks),))?;
+                    let frame = MediaFrame::new(py, frame, known.of(py, &tracks)?);
+                    sink.call_method1(intern!(py, "send"), (frame,))?;
                     frames += 1;
                 }
             }
@@ -128,15 +129,15 @@ impl Demuxer {
     }
 
     /// All frames that wait.
-    fn take(&self) -> Vec<MediaFrame> {
+    fn take(&self, py: Python<'_>) -> PyResult<Vec<MediaFrame>> {
         let mut state = lock(&self.state);
-        let mut frames = Vec::new();
+        let (mut frames, mut known) = (Vec::new(), KnownTracks::default());
         while let Some(popped) = state.pop() {
             if let Popped::Frame(frame) = popped {
-                frames.push(MediaFrame::new(frame, &state.tracks));
+                frames.push(MediaFrame::new(py, frame, known.of(py, &state.tracks)?));
             }
         }
-        frames
+        Ok(frames)
     }
 }
 
@@ -167,10 +168,10 @@ impl Demuxer {
                 None => with_bytes(data, |bytes| lock(&self.state).feed(bytes))??,
             },
         }
-        Ok(self.take())
+        self.take(data.py())
     }
 
-    fn finish(&self) -> PyResult<Vec<MediaFrame>> {
+    fn finish(&self, py: Python<'_>) -> PyResult<Vec<MediaFrame>> {
         let finished = {
             let mut state = lock(&self.state);
             let finished = state.demuxer.finish();
@@ -178,7 +179,7 @@ impl Demuxer {
             finished
         };
         finished.map_err(from_pack)?;
-        Ok(self.take())
+        self.take(py)
     }
 
     #[pyo3(signature = (sizehint=None))]

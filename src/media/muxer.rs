@@ -76,10 +76,11 @@ impl Muxer {
     fn write<'py>(&self, py: Python<'py>, frame: &MediaFrame) -> PyResult<Bound<'py, PyBytes>> {
         let mut state = lock(&self.state);
         let written = state.muxer.as_ref().map(ContainerMuxer::tracks);
-        let is_same =
-            written.is_some_and(|written| Arc::ptr_eq(written, &frame.tracks) || written.tracks == frame.tracks.tracks);
+        let is_same = written.is_some_and(|written| {
+            Arc::ptr_eq(written, frame.track_set()) || written.tracks == frame.track_set().tracks
+        });
         if !is_same {
-            state.configure(self.container, self.options, frame.tracks.clone())?;
+            state.configure(self.container, self.options, frame.track_set().clone())?;
         }
         let State { muxer, out } = &mut *state;
         let muxer = muxer.as_mut().ok_or_else(|| misuse("no tracks"))?;

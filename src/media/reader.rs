@@ -5,12 +5,18 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arcly_bus::TrackSet;
+use arcly_bus::{Frame, TrackSet};
 use arcly_io::file::{FileError, MediaReader as Reader};
 use arcly_pack::{Item, container::Container};
 use pyo3::prelude::*;
 
-use crate::{buffer::with_bytes, file::from_file, frame::MediaFrame, lock, track::Track};
+use crate::{
+    buffer::with_bytes,
+    file::from_file,
+    frame::{KnownTracks, MediaFrame},
+    lock,
+    track::Track,
+};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly.media")]
@@ -25,8 +31,8 @@ struct State {
 }
 
 impl State {
-    /// Up to `max` frames; fewer only at the end.
-    fn read(&mut self, max: usize) -> Result<Vec<MediaFrame>, FileError> {
+    /// Up to `max` frames and their tracks; fewer only at the end.
+    fn read(&mut self, max: usize) -> Result<Vec<(Frame, Arc<TrackSet>)>, FileError> {
         let mut frames = Vec::new();
         while frames.len() < max {
             match self.reader.next_item()? {
@@ -34,7 +40,7 @@ impl State {
                     let revision = self.tracks.revision.wrapping_add(1);
                     self.tracks = Arc::new(TrackSet { revision, tracks });
                 }
-                Some(Item::Frame(frame)) => frames.push(MediaFrame::new(frame, &self.tracks)),
+                Some(Item::Frame(frame)) => frames.push((frame, self.tracks.clone())),
                 Some(Item::EndOfSequence) => {}
                 None => break,
             }
@@ -54,7 +60,9 @@ impl MediaReader {
 
     #[pyo3(signature = (max_frames=256))]
     fn read(&self, py: Python<'_>, max_frames: usize) -> PyResult<Vec<MediaFrame>> {
-        py.detach(|| lock(&self.state).read(max_frames)).map_err(from_file)
+        let frames = py.detach(|| lock(&self.state).read(max_frames)).map_err(from_file)?;
+        let mut known = KnownTracks::default();
+        frames.into_iter().map(|(frame, tracks)| Ok(MediaFrame::new(py, frame, known.of(py, &tracks)?))).collect()
     }
 
     fn rewind(&self, py: Python<'_>) -> PyResult<()> {

@@ -71,6 +71,7 @@ impl Publisher {
     ///
     /// # Errors
     /// As there.
+    #[inline]
     pub fn publish(&mut self, frame: Frame) -> Result<(), BusError> {
         let published = self.writer.as_mut().ok_or(BusError::Closed)?.publish(frame)?;
         if std::mem::take(&mut self.tracks_are_news) {

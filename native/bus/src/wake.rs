@@ -9,12 +9,12 @@ use std::{
     task::Waker,
 };
 
-use crate::sync::{AtomicBool, Counted, Ordering, Shared, fence};
+use crate::sync::{AtomicBool, AtomicU32, Counted, Ordering, Shared, fence};
 
 /// The slots of one stream.
 pub(crate) struct WakeList {
-    /// Whether any slot may be armed, for each of [`Wants::ALL`].
-    armed: [AtomicBool; Wants::ALL.len()],
+    /// What armed slots may want: bits of [`Wants`]. One word, so that a publisher for whom nobody waits looks once.
+    armed: AtomicU32,
     /// Replaced as a whole when a slot comes or goes; read by the publisher without a lock.
     slots: Shared<Vec<Arc<Slot>>>,
     /// Held while `slots` is being replaced. Never by a publisher.
@@ -30,9 +30,9 @@ struct Slot {
 /// What a slot is woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wants {
-    Everything,
-    Pictures,
-    Entries,
+    Everything = 0b001,
+    Pictures = 0b010,
+    Entries = 0b100,
 }
 
 /// What was published, for those who wait.
@@ -48,17 +48,12 @@ impl News {
     /// The stream has ended: everybody wants to know.
     pub(crate) const END: Self = Self { is_picture: true, is_entry: true };
 
-    fn is_for(self, wants: Wants) -> bool {
-        match wants {
-            Wants::Everything => true,
-            Wants::Pictures => self.is_picture,
-            Wants::Entries => self.is_entry,
-        }
+    /// The bits of those who want it.
+    #[inline]
+    fn wanted_by(self) -> u32 {
+        let bit = |is_so, wants: Wants| if is_so { wants as u32 } else { 0 };
+        Wants::Everything as u32 | bit(self.is_picture, Wants::Pictures) | bit(self.is_entry, Wants::Entries)
     }
-}
-
-impl Wants {
-    const ALL: [Self; 3] = [Self::Everything, Self::Pictures, Self::Entries];
 }
 
 /// A registration for wake-ups of one stream; it ends when this is dropped.
@@ -70,7 +65,7 @@ pub struct WakeSlot {
 impl WakeList {
     pub(crate) fn new() -> Self {
         Self {
-            armed: std::array::from_fn(|_| AtomicBool::new(false)),
+            armed: AtomicU32::new(0),
             slots: Shared::new(Some(Counted::new(Vec::new()))),
             registering: Mutex::new(()),
         }
@@ -84,17 +79,22 @@ impl WakeList {
     }
 
     /// Wakes every armed slot that wants it. Called by the publisher after a frame was published, and at the end of the stream.
+    #[inline]
     pub(crate) fn wake(&self, news: News) {
-        // Pairs with the fence in `WakeSlot::arm`: either these loads see the arming, or the reader's second look sees the frame.
+        // Pairs with the fence in `WakeSlot::arm`: either this load sees the arming, or the reader's second look sees the frame.
         fence(Ordering::SeqCst);
-        let is_armed = |flag: &AtomicBool| flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::AcqRel);
-        let wanting = self.armed.iter().zip(Wants::ALL).filter(|(_, wants)| news.is_for(*wants));
-        // All are looked at: each flag that was raised is taken down.
-        if wanting.filter(|(flag, _)| is_armed(flag)).count() == 0 {
-            return;
+        let wanted_by = news.wanted_by();
+        if self.armed.load(Ordering::Relaxed) & wanted_by != 0 {
+            self.wake_armed(wanted_by);
         }
+    }
+
+    #[inline(never)]
+    fn wake_armed(&self, wanted_by: u32) {
+        // Taken down before the slots are looked at: who arms from here on is looked at by the next.
+        self.armed.fetch_and(!wanted_by, Ordering::AcqRel);
         let Some(slots) = self.slots.load_full() else { return };
-        let wanting = slots.iter().filter(|slot| news.is_for(slot.wants));
+        let wanting = slots.iter().filter(|slot| slot.wants as u32 & wanted_by != 0);
         for slot in wanting.filter(|slot| slot.armed.swap(false, Ordering::AcqRel)) {
             slot.waker.wake_by_ref();
         }
@@ -129,9 +129,7 @@ impl WakeSlot {
     /// published before the arming wakes nobody.
     pub fn arm(&self) {
         self.slot.armed.store(true, Ordering::Release);
-        if let Some(flag) = self.log.wakes.armed.get(self.slot.wants as usize) {
-            flag.store(true, Ordering::Release);
-        }
+        self.log.wakes.armed.fetch_or(self.slot.wants as u32, Ordering::Release);
         fence(Ordering::SeqCst);
     }
 }

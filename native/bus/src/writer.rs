@@ -104,6 +104,7 @@ impl LogWriter {
     /// # Errors
     /// [`BusError::Closed`] when the stream was ended, [`BusError::UnknownTrack`], [`BusError::FrameTooLarge`]; the frame is
     /// then dropped and the stream goes on.
+    #[inline]
     pub fn publish(&mut self, mut frame: Frame) -> Result<Published, BusError> {
         let is_video = self.check(&mut frame)?;
         let (bytes, is_key) = (frame.payload.len(), frame.is_key() && self.first_video == Some(frame.track));
