@@ -58,18 +58,36 @@ pub(crate) struct Member {
     pub(crate) output: Arc<HlsOutput>,
 }
 
+/// A request for a file of a stream.
+pub(crate) struct Asked<'a> {
+    /// The stream; with the others where the file tells of them.
+    pub(crate) group: Group,
+    /// The stream of which this one is a rendition.
+    pub(crate) parent: Option<Arc<HlsOutput>>,
+    pub(crate) file: File,
+    /// The raw text behind `?`.
+    pub(crate) query: &'a str,
+}
+
 const NOT_YET: &str = "the stream has no complete segment yet";
 
-/// Answers a GET or HEAD for `file`; `query` is the raw text behind `?`.
+/// Answers a GET or HEAD.
 ///
 /// With a gate a viewer is judged once, when it asks for the multivariant playlist. The session that it is given there opens the
 /// media playlists; segments have names that only a media playlist tells.
-pub(crate) async fn serve(group: Group, file: File, query: &str, gate: Gate<'_>) -> Response<Body> {
+///
+/// A session of `live/cam` opens `live/cam~720p` too, and is kept by it: who may play a stream may play it in all its sizes.
+pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Response<Body> {
+    let Asked { group, parent, file, query } = asked;
     let Some(output) = group.first().map(|member| member.output.clone()) else {
         return error(StatusCode::NOT_FOUND, "no such stream is live");
     };
     let gated = gate.is_some();
-    let is_known = gated && session(query).is_some_and(|session| output.knows_session(session));
+    let knows = |output: &Arc<HlsOutput>| session(query).is_some_and(|session| output.knows_session(session));
+    let is_known = gated && (knows(&output) || parent.as_ref().is_some_and(knows));
+    if let Some(parent) = parent.filter(|parent| !gated || knows(parent)) {
+        touch(&parent, query);
+    }
     match (&file, gate) {
         // Who comes again for the MPD brings its session; playlists of HLS that give one are fetched once.
         (File::Mpd, Some(_)) if is_known => {}

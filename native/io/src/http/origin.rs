@@ -114,6 +114,12 @@ impl Origin {
         group
     }
 
+    /// The stream of which `key` is a rendition, if it is one.
+    pub(crate) fn parent(&self, key: &StreamKey) -> Option<Arc<HlsOutput>> {
+        let (stream, _) = key.stream().split_once('~')?;
+        self.hls(&StreamKey::new(key.app(), stream).ok()?)
+    }
+
     /// Lets go of streams that ended more than a minute ago. Call it now and then.
     pub fn expire(&self) {
         self.lock().retain(|_, output| !output.is_stale(ENDED_KEEP));

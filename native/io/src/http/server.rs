@@ -15,7 +15,11 @@ use crate::{
     Inbox, ListenError, PlayAsk, PlayDenial,
     accept::{Acceptor, bind},
     egress::{Egress, EgressOptions},
-    hls::{self, HlsOutput, file::File, server::Member},
+    hls::{
+        self, HlsOutput,
+        file::File,
+        server::{Asked, Member},
+    },
     http::{
         Origin,
         app::App,
@@ -187,6 +191,7 @@ impl Site {
             File::Multivariant | File::Mpd => self.origin.group(&key, output),
             _ => vec![Member { base: String::new(), output }],
         };
+        let asked = Asked { group, parent: self.origin.parent(&key), file, query };
         let gate = self.gate.as_deref().map(|inbox| {
             let (authorization, agent) = (text(header::AUTHORIZATION).to_owned(), text(header::USER_AGENT).to_owned());
             (
@@ -194,7 +199,7 @@ impl Site {
                 PlayAsk { key, protocol: "hls", needs_log: false, query: query.to_owned(), authorization, agent, peer },
             )
         });
-        hls::server::serve(group, file, query, gate).await
+        hls::server::serve(asked, gate).await
     }
 
     /// Asks the host for a stream that is not live and that it can begin; none where it cannot.
