@@ -39,7 +39,7 @@ publish from OBS (Settings, Stream, Service: Custom):
   Server rtmp://localhost/live   Stream Key cam
 watch:
   http://localhost:8888/                           the page, with all streams
-  http://localhost:8888/live/cam/index.m3u8        HLS, for any other player
+  http://localhost:8888/live/cam/index.m3u8        HLS, for any other player (manifest.mpd: DASH)
   http://localhost:8888/live/cam.flv (.ts, .mp4)   without delay: ffplay, VLC, mpegts.js
   rtmp://localhost/live/cam                        the same over RTMP
   rtsp://localhost:8554/live/cam                   the same over RTSP, TCP or UDP
@@ -193,6 +193,38 @@ def add_serve(commands: Commands) -> None:
         help="let everybody who can open the page disconnect viewers: it asks for no password (default: nobody)",
     )
     add_recording(serve)
+    hls = serve.add_argument_group("HLS and DASH")
+    hls.add_argument(
+        "--hls-part",
+        metavar="SECONDS",
+        type=float,
+        default=0.2,
+        help="parts of segments; players with low latency stay three behind; 0: none (default: %(default)g)",
+    )
+    hls.add_argument(
+        "--hls-segment",
+        metavar="SECONDS",
+        type=float,
+        default=1.0,
+        help="a segment ends at the first key frame from here on (default: %(default)g)",
+    )
+    hls.add_argument(
+        "--hls-window",
+        metavar="SECONDS",
+        type=float,
+        default=15.0,
+        help="how far viewers can go back, kept in memory (default: %(default)g)",
+    )
+    hls.add_argument(
+        "--hls-window-mb",
+        metavar="MB",
+        type=int,
+        default=1024,
+        help="memory for that, of each track (default: %(default)d)",
+    )
+    hls.add_argument(
+        "--hls-ts", choices=["on", "off"], default="on", help="MPEG-TS too, at ts.m3u8 (default: %(default)s)"
+    )
     serve.add_argument("--demo", action="store_true", help="publish an endless test stream as live/demo")
     serve.add_argument(
         "--drain",

@@ -1067,6 +1067,10 @@ class HlsOutput:
         ts: tuple[float, int] | None = None,
     ) -> HlsOutput: ...
     @property
+    def has_dash(self) -> bool:
+        """Whether there is CMAF of it, and so a manifest of DASH."""
+
+    @property
     def window_s(self) -> float:
         """Seconds that a player can go back; 0 before the first segment."""
 

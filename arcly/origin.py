@@ -27,8 +27,12 @@ log = logging.getLogger("arcly")
 
 
 class HttpOrigin:
-    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: by prior knowledge): HLS at `/<app>/<stream>/index.m3u8`,
-    and without an end at `/<app>/<stream>.flv`, `.ts` and `.mp4`. An `InboundProtocol`.
+    """Serves streams over HTTP/1.1 and HTTP/2 (without TLS: by prior knowledge): HLS at `/<app>/<stream>/index.m3u8`
+    (with MPEG-TS at `ts.m3u8`), DASH at `/<app>/<stream>/manifest.mpd`, and without an end at `/<app>/<stream>.flv`,
+    `.ts` and `.mp4`. An `InboundProtocol`.
+
+    Streams `cam~720p` and `cam~360p` of the application of `cam` are renditions of that one: its playlist and its
+    manifest tell of them, and whoever may play `cam` may play them. Their times must be those of `cam`.
 
     Media never passes through Python. Where the engine has an authenticator, it is asked once for each viewer, when
     that asks for the first playlist or for an endless stream: with `?token=` or an `Authorization` header. Every other
@@ -93,6 +97,16 @@ class HttpOrigin:
     def hls_path(self, key: StreamKey) -> str | None:
         """Return the path of the stream's playlist, percent-encoded; None when it has none."""
         return f"/{quote(str(key))}/index.m3u8" if key in self._outputs else None
+
+    def dash_path(self, key: StreamKey) -> str | None:
+        """Return the path of the stream's DASH manifest, percent-encoded; None when it has none."""
+        output = self._outputs.get(key)
+        return f"/{quote(str(key))}/manifest.mpd" if output is not None and output.has_dash else None
+
+    def window_s(self, key: StreamKey) -> float:
+        """Return how many seconds a viewer of HLS or DASH can go back."""
+        output = self._outputs.get(key)
+        return output.window_s if output else 0.0
 
     def live_path(self, key: StreamKey, ending: Literal["flv", "ts", "mp4"]) -> str | None:
         """Return the path of the endless stream in that container, percent-encoded; None when it is not served."""

@@ -42,6 +42,11 @@ impl HlsOutput {
         Ok(Self(package(&runtime, stream.log(), config, name, &session, inbox.0.clone())))
     }
 
+    #[getter]
+    fn has_dash(&self) -> bool {
+        self.0.has_cmaf()
+    }
+
     /// Seconds that a player can go back; 0 before the first segment.
     #[getter]
     fn window_s(&self) -> f64 {

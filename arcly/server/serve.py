@@ -20,6 +20,7 @@ from arcly.contract import Credentials, InboundProtocol
 from arcly.engine import Engine
 from arcly.errors import MisuseError, StreamError
 from arcly.origin import HttpOrigin
+from arcly.packagers.hls import HlsPackager
 from arcly.protocols.rtmp import RtmpHandler
 from arcly.protocols.rtsp import RtspHandler
 from arcly.protocols.srt import SrtHandler
@@ -80,7 +81,18 @@ async def serve(options: argparse.Namespace) -> None:
         )
         rtsps = None if options.rtsps == OFF else RtspHandler(options.rtsps, tls=tls, egress=egress)
         srt = srt_handler(options)
-        http = None if options.http == OFF else HttpOrigin(options.http, app_socket=socket, egress=egress)
+        packager = HlsPackager(
+            part_s=options.hls_part,
+            segment_s=options.hls_segment,
+            window_s=options.hls_window,
+            window_bytes_max=options.hls_window_mb << 20,
+            ts=options.hls_ts == "on",
+        )
+        http = (
+            None
+            if options.http == OFF
+            else HttpOrigin(options.http, packager=packager, app_socket=socket, egress=egress)
+        )
         # Its signalling is HTTP.
         webrtc = None
         if options.webrtc != OFF and http is not None:

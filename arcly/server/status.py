@@ -46,6 +46,7 @@ def stream_status(stream: StreamHandle, http: HttpOrigin, webrtc: WebRtcHandler 
         "viewers": stats.viewers,
         "whep": f"/{quote(str(stream.key))}/whep" if webrtc else None,
         "hls": http.hls_path(stream.key),
+        "dash": http.dash_path(stream.key),
         "flv": http.live_path(stream.key, "flv"),
         "ts": http.live_path(stream.key, "ts"),
         "mp4": http.live_path(stream.key, "mp4"),

@@ -21,6 +21,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180
 BELOW_3_S = re.compile(r"^[0-2]\.\d s$")
 """What a viewer over FLV or TS is behind: the demo has a key picture every two seconds."""
 
+BELOW_4_S = re.compile(r"^[0-3]\.\d s$")
+"""What one over DASH is, who hears of a segment when it next fetches the manifest."""
+
 
 async def watch_with_no_stall_counted(visit: Visit, way: str, media_s: float) -> tuple[Look, Look]:
     """Watch so much by `way`, in one of a few attempts: a busy machine may be late."""
@@ -60,6 +63,36 @@ async def test_it_plays_without_delay_and_without_a_stall(demo: Serve, visit: Op
     assert after.ranges == 1
     await expect(page.part("stat-latency")).to_have_text(BELOW_3_S)
     assert await page.part("way-note").is_hidden()
+
+
+@pytest.mark.parametrize("way", ["hls", "dash"])
+async def test_segments_play_with_low_latency_and_without_a_stall(demo: Serve, visit: Open, way: str) -> None:
+    page = await visit(demo.url("/live/demo/"))
+    await page.is_in_state("playing")
+    before, after = await watch_with_no_stall_counted(page, way, 10)
+    assert after.decoded - before.decoded >= 9 * 25
+    assert sum(after.luma) / len(after.luma) > 10, "the picture is black"
+    assert before.changed(after) > 0.01, "the picture stands still"
+    await expect(page.part("stat-latency")).to_have_text(BELOW_3_S if way == "hls" else BELOW_4_S)
+    print(way, "is behind by", await page.part("stat-latency").inner_text())
+    await expect(page.part("rewind")).to_be_hidden()
+
+
+@pytest.mark.parametrize("way", ["hls", "dash"])
+async def test_what_is_kept_can_be_gone_back_to_and_live_is_a_press_away(serve: Start, visit: Open, way: str) -> None:
+    served = await serve("--hls-window", "120", "--demo")
+    page = await visit(served.url("/live/demo/"))
+    await page.is_in_state("playing")
+    await choose(page, way)
+    await expect(page.part("rewind")).to_be_visible(timeout=60_000)  # there are 20 s to go back
+    await page.part("rewind").evaluate("it => { it.value = -15; it.dispatchEvent(new Event('change')); }")
+    await expect(page.part("stat-latency")).to_have_text(re.compile(r"^1[2-7]\.\d s$"))
+    await expect(page.part("go-live")).to_have_attribute("data-live", "false")
+    await watch(page, 3)
+    await expect(page.part("stat-latency")).to_have_text(re.compile(r"^1[2-7]\.\d s$"))
+    await page.part("go-live").click()
+    await expect(page.part("stat-latency")).to_have_text(BELOW_4_S, timeout=20_000)
+    await watch(page, 1)
 
 
 async def test_only_the_player_that_is_needed_is_loaded(demo: Serve, visit: Open) -> None:

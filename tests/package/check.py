@@ -31,6 +31,8 @@ IN_THE_WHEEL = [
     "arcly/server/page/index.html",
     "arcly/server/page/vendor/hls.min.js",
     "arcly/server/page/vendor/mpegts.min.js",
+    "arcly/server/page/vendor/dash.mediaplayer.min.js",
+    "arcly/server/page/vendor/dash.js.LICENSE.txt",
     "arcly/server/page/vendor/mpegts.js.LICENSE.txt",
     "arcly/server/page/vendor/Apache-2.0.txt",
 ]

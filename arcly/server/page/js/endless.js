@@ -89,6 +89,12 @@ class Endless {
     if (end - this.#video.currentTime > JUMP_S) this.#video.currentTime = end - REMAIN_S;
   }
 
+  windowS() {
+    return 0; // what has passed is gone
+  }
+
+  goBack() {}
+
   destroy() {
     this.#listening.abort();
     clearTimeout(this.#pausedTimer);

@@ -1,9 +1,14 @@
 // HLS: by hls.js wherever Media Source Extensions exist, else by the browser's own player (iPhones).
 
+import { goBack, windowS } from "./rewind.js";
 import { loadScript } from "./script.js";
 
 /** @typedef {import("./source.js").OnFault} OnFault */
 /** @typedef {import("./source.js").Playback} Playback */
+
+// From so many target durations behind on jump: after a laptop's sleep, say. It is still inside the window
+// of six. Not in HLS_CONFIG: hls.js takes it there only with a distance to the edge, and that is the playlist's.
+const JUMP_COUNT = 5;
 
 const HLS_CONFIG = {
   // Parts, as soon as they are made. How far behind the edge to stay is the playlist's to say (PART-HOLD-BACK).
@@ -11,8 +16,6 @@ const HLS_CONFIG = {
   // Later than that: play up to 10 % faster (nobody hears it) to win it back. A viewer begins at a key
   // picture, so up to a keyframe interval late.
   maxLiveSyncPlaybackRate: 1.1,
-  // From here on jump: after a laptop's sleep, say. It is still inside the window of six.
-  liveMaxLatencyDurationCount: 5,
   // Tells the browser that the stream has no end, so that no total time is shown for it.
   liveDurationInfinity: true,
   // Memory: no more than that is loaded ahead, and kept behind for a viewer who goes back a little.
@@ -47,6 +50,8 @@ export async function openHls(video, url, onFault) {
 const NO_PLAYBACK = {
   measure: () => ({ latencyS: null, bitrateBps: null, atEdge: false }),
   goLive() {},
+  windowS: () => 0,
+  goBack() {},
   destroy() {},
 };
 
@@ -56,6 +61,7 @@ const NO_PLAYBACK = {
  */
 function openHlsJs(Hls, video, url, onFault) {
   const hls = new Hls(HLS_CONFIG);
+  hls.config.liveMaxLatencyDurationCount = JUMP_COUNT;
   const segments = /** @type {{bits: number, s: number}[]} */ ([]);
   let recoveredAt = -Infinity;
 
@@ -86,7 +92,13 @@ function openHlsJs(Hls, video, url, onFault) {
       atEdge: hls.latency > 0 && hls.latency < hls.maxLatency,
     }),
     goLive() {
+      hls.config.liveMaxLatencyDurationCount = JUMP_COUNT;
       if (hls.liveSyncPosition !== null) video.currentTime = hls.liveSyncPosition;
+    },
+    windowS: () => windowS(video),
+    goBack(s) {
+      hls.config.liveMaxLatencyDurationCount = Infinity; // until the viewer wants to see what is live
+      goBack(video, s);
     },
     destroy: () => hls.destroy(),
   };
@@ -116,6 +128,8 @@ function openNative(video, url, onFault) {
       const end = edge();
       if (end !== null) video.currentTime = end; // Safari itself keeps its distance
     },
+    windowS: () => windowS(video),
+    goBack: (s) => goBack(video, s),
     destroy() {
       listening.abort();
       video.removeAttribute("src");

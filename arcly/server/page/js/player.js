@@ -12,10 +12,11 @@ import { Controls } from "./controls.js";
 import { makeCopyButton } from "./copy.js";
 import { find, part, setAttribute, setText, setVisible } from "./dom.js";
 import { codecs } from "./format.js";
+import { Rewind } from "./rewind.js";
 import { streamKey, streamPath } from "./route.js";
 import { openSource } from "./source.js";
 import { PlayerStats, bufferedAhead } from "./stats.js";
-import { WAY_NAMES, WayChooser, choices, undecodable } from "./ways.js";
+import { WAY_NAMES, WayChooser, choices, isEndless, undecodable } from "./ways.js";
 
 /** @typedef {import("./status.js").StreamInfo} StreamInfo */
 /** @typedef {import("./status.js").Status["listeners"]} Listeners */
@@ -47,6 +48,7 @@ export class Player {
   #video = part("video");
   #controls = new Controls(() => this.#source?.goLive());
   #stats = new PlayerStats(this.#video);
+  #rewind = new Rewind((s) => this.#source?.goBack(s));
   #ways = new WayChooser((way) => this.#choose(way));
   #onPublish;
 
@@ -145,7 +147,7 @@ export class Player {
 
   /** A track that joins later is no part of an endless stream that has begun. @param {StreamInfo} info */
   #hasOtherTracks(info) {
-    return this.#way !== "hls" && info.tracks.length !== this.#tracks;
+    return this.#way !== null && isEndless(this.#way) && info.tracks.length !== this.#tracks;
   }
 
   /** @param {StreamInfo} info */
@@ -217,6 +219,7 @@ export class Player {
   #tick() {
     if (!this.#source) return;
     this.#stats.render(this.#info);
+    this.#rewind.render(this.#source.windowS(), this.#source.measure().latencyS ?? 0);
     // Native players do not always say `ended`, and a playlist that has gone says nothing at all.
     if (!this.#info && !this.#video.paused && bufferedAhead(this.#video) < TAIL_S) this.#end();
   }
@@ -284,6 +287,7 @@ export class Player {
     clearTimeout(this.#stallTimer);
     clearTimeout(this.#steadyTimer);
     this.#stats.stop();
+    this.#rewind.hide();
     this.#controls.stop();
     this.#source?.destroy();
     this.#source = null;

@@ -1,6 +1,7 @@
 // One playback of one live stream in a <video>, by one way: WebRTC, HLS or an endless FLV or TS. A source
 // is used once; the player makes a new one to try again.
 
+import { openDash } from "./dash.js";
 import { openEndless } from "./endless.js";
 import { openHls } from "./hls.js";
 import { openWhep } from "./whep.js";
@@ -10,7 +11,10 @@ import { openWhep } from "./whep.js";
 /** @typedef {{latencyS: number | null, bitrateBps: number | null, atEdge: boolean,
  *   lostShare?: number, roundTripS?: number | null}} Measure */
 /** @typedef {(fault: Fault, detail: string) => void} OnFault */
-/** @typedef {{measure: () => Measure, goLive: () => void, destroy: () => void}} Playback */
+/**
+ * @typedef {{measure: () => Measure, goLive: () => void, destroy: () => void,
+ *   windowS: () => number, goBack: (s: number) => void}} Playback `windowS`: how far one can go back
+ */
 /** @typedef {Playback & {ready: Promise<void>}} Source */
 
 /** @type {Measure} */
@@ -30,12 +34,7 @@ export function openSource(way, video, url, onFault) {
     open = false;
     onFault(...what);
   };
-  const opening =
-    way === "whep"
-      ? openWhep(video, url, fault)
-      : way === "hls"
-        ? openHls(video, url, fault)
-        : openEndless(way, video, url, fault);
+  const opening = openingOf(way, video, url, fault);
   const ready = opening.then(
     (begin) => {
       if (open) playback = begin();
@@ -46,10 +45,20 @@ export function openSource(way, video, url, onFault) {
     ready,
     measure: () => playback?.measure() ?? NOTHING,
     goLive: () => playback?.goLive(),
+    windowS: () => playback?.windowS() ?? 0,
+    goBack: (s) => playback?.goBack(s),
     destroy() {
       open = false;
       playback?.destroy();
       playback = null;
     },
   };
+}
+
+/** @param {Way} way @param {HTMLVideoElement} video @param {string} url @param {OnFault} onFault */
+function openingOf(way, video, url, onFault) {
+  if (way === "hls") return openHls(video, url, onFault);
+  if (way === "whep") return openWhep(video, url, onFault);
+  if (way === "dash") return openDash(video, url, onFault);
+  return openEndless(way, video, url, onFault);
 }

@@ -6,17 +6,17 @@ import { unknownCodecs } from "./rtc.js";
 
 /** @typedef {import("./status.js").StreamInfo} StreamInfo */
 /** @typedef {import("./format.js").Track} Track */
-/** @typedef {"whep" | "flv" | "ts" | "hls"} Way */
+/** @typedef {"whep" | "flv" | "ts" | "hls" | "dash"} Way */
 /**
  * `why` it cannot be; empty: it can. `lacks`: what is missing by it, so that it is only taken when asked for.
  * @typedef {{way: Way, path: string | null, why: string, lacks: string}} Choice
  */
 
 /** @type {Way[]} the first one that can be is taken */
-export const WAYS = ["whep", "flv", "ts", "hls"];
+export const WAYS = ["whep", "flv", "ts", "hls", "dash"];
 
 /** @type {Record<Way, string>} */
-export const WAY_NAMES = { whep: "WebRTC", flv: "FLV", ts: "TS", hls: "HLS" };
+export const WAY_NAMES = { whep: "WebRTC", flv: "FLV", ts: "TS", hls: "HLS", dash: "DASH" };
 
 /** @type {Record<"flv" | "ts", Set<string>>} what mpegts.js reads */
 const CODECS = {
@@ -31,7 +31,7 @@ export function choices(info) {
     const name = WAY_NAMES[way];
     if (!path) return { way, path, why: `This server has no ${name} of it.`, lacks: "" };
     if (way === "whep") return { way, path, ...overWebRtc(info.tracks) };
-    return { way, path, why: way === "hls" ? "" : whyNot(way, info.tracks), lacks: "" };
+    return { way, path, why: whyNot(way, info.tracks), lacks: "" };
   });
 }
 
@@ -53,11 +53,16 @@ function overWebRtc(tracks) {
   return { why: "", lacks: reorders ? "Some pictures are left out: WebRTC carries no B-frames." : "" };
 }
 
-/** @param {"flv" | "ts"} way @param {Track[]} tracks */
+/** Whether it lasts as long as its connection, with the tracks that there were. @param {Way} way */
+export const isEndless = (way) => way !== "hls" && way !== "dash";
+
+/** @param {Way} way @param {Track[]} tracks */
 function whyNot(way, tracks) {
+  if (way === "hls" || way === "whep") return "";
   const name = WAY_NAMES[way];
   // iPhones have only ManagedMediaSource, where the system decides when to load: HLS is made for that.
   if (!("MediaSource" in globalThis)) return `${name} needs Media Source Extensions.`;
+  if (way === "dash") return "";
   const strange = tracks.filter(({ kind, codec }) => kind !== "data" && !CODECS[way].has(codec));
   if (strange.length > 0) return `No player for ${format.codecs(strange)} in ${name}.`;
   const several = ["video", "audio"].find(
@@ -99,7 +104,7 @@ export class WayChooser {
       setAttribute(find("label", part(`way-${way}`)), "title", why || TITLES[way]);
     }
     const lacks = choices.find(({ way }) => way === current)?.lacks;
-    const why = current === "hls" && choices.find(({ way, why }) => way !== "whep" && why)?.why;
+    const why = current && !isEndless(current) && choices.find(({ way, why }) => way !== "whep" && why)?.why;
     const said = note || lacks || why || "";
     setText(part("way-note"), said);
     setVisible(part("way-note"), said !== "");
@@ -121,5 +126,6 @@ const TITLES = {
   whep: "WebRTC: a tenth of a second behind the publisher",
   flv: "HTTP-FLV: about a second behind the publisher",
   ts: "MPEG-TS over HTTP: about a second behind the publisher",
-  hls: "HLS: several seconds behind, through every proxy and in every browser",
+  hls: "HLS: a second or two behind, through every proxy and in every browser",
+  dash: "DASH: the same segments as HLS, by dash.js",
 };

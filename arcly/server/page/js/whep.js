@@ -50,6 +50,12 @@ class Whep {
 
   goLive() {} // it is
 
+  windowS() {
+    return 0; // what has passed is gone
+  }
+
+  goBack() {}
+
   destroy() {
     clearTimeout(this.#firstMediaTimer);
     clearInterval(this.#measureTimer);

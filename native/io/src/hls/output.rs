@@ -94,7 +94,7 @@ impl HlsOutput {
     }
 
     /// Whether CMAF is made of it.
-    pub(crate) fn has_cmaf(&self) -> bool {
+    pub fn has_cmaf(&self) -> bool {
         self.has_cmaf
     }
 

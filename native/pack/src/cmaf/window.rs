@@ -4,11 +4,14 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{CmafConfig, Segment, micros};
 
-/// How long a segment can be fetched after it has left the playlist.
+/// How long a segment can be fetched after it has left the playlist, at least if that is so long.
+const RETIRED_US: i64 = 15_000_000;
+
+/// The same as a part of a longer playlist.
 ///
 /// Deviation from RFC 8216bis §6.2.2, which asks for as long as the longest playlist that had it: of a window of hours that would be
 /// twice its memory, for the sake of players who stand at its far end and come late.
-const RETIRED_MAX_US: i64 = 60_000_000;
+const RETIRED_PART: i64 = 8;
 
 /// Segments that a track may have listed beyond what its window asks for. Stops a publisher who breaks its timeline at every frame: a
 /// playlist must not get shorter than three target durations, so segments of a microsecond would make it grow without end.
@@ -112,7 +115,7 @@ impl Window {
                 return;
             }
             // It stays available for its own duration and that of the longest playlist which had it.
-            let stays_us = oldest_us.saturating_add(self.listed_us).min(RETIRED_MAX_US);
+            let stays_us = oldest_us.saturating_add(self.listed_us).min(RETIRED_US.max(self.listed_us / RETIRED_PART));
             self.listed_us -= oldest_us;
             self.expiries_us.push_back(self.clock_us.saturating_add(stays_us));
         }

@@ -131,6 +131,17 @@ fn write_representation(text: &mut String, source: &Source<'_>, moment: &Moment)
     text.push_str("</Representation>\n");
 }
 
+/// Lets each segment last until the next one begins. Durations are of decoding, starts of presentation: where pictures are reordered in
+/// another way, or a time was repaired, they differ by a little.
+fn join(segments: &mut [(i64, i64)]) {
+    let starts: Vec<i64> = segments.iter().skip(1).map(|(start, _)| *start).collect();
+    for ((start, duration), next) in segments.iter_mut().zip(starts) {
+        if next > *start {
+            *duration = next - *start;
+        }
+    }
+}
+
 /// The segments of a track in a Period.
 struct Timeline {
     init: Arc<Init>,
@@ -160,6 +171,7 @@ impl Timeline {
             number.get_or_insert(track.next_sequence());
             init.get_or_insert_with(|| open.init.clone());
         }
+        join(&mut segments);
         Some(Self { init: init?, number: number?, segments, wall_offset_us: epoch.wall_offset_us })
     }
 

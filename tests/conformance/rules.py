@@ -1,0 +1,252 @@
+"""The rules that a live playlist with low latency keeps, clause by clause (draft-pantos-hls-rfc8216bis).
+
+Each rule yields what is wrong. `test_rules.py` breaks a good playlist in each of these ways: a rule that cannot fail is
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from conformance.playlist import Playlist, Segment, ends
+
+Rule = Callable[[Playlist], Iterator[str]]
+Succession = Callable[[Playlist, Playlist], Iterator[str]]
+
+ROUNDING_S = 1e-4
+"""Durations have six digits."""
+
+DATE_TOLERANCE = timedelta(milliseconds=30)
+"""Dates have milliseconds, and a segment of sound begins with a frame of its own."""
+
+PART_SHARE_MIN = 0.85
+
+
+def version(playlist: Playlist) -> Iterator[str]:
+    """§8: 6 for EXT-X-MAP, 9 for EXT-X-SKIP."""
+    if playlist.version < (9 if playlist.skipped else 6):
+        yield f"version {playlist.version} is too low for what is in it"
+
+
+def target_duration(playlist: Playlist) -> Iterator[str]:
+    """§4.4.3.1: each EXTINF, rounded to the nearest integer, is at most the target duration."""
+    if playlist.target is None:
+        yield "there is no EXT-X-TARGETDURATION"
+        return
+    for segment in playlist.segments:
+        if int(segment.seconds + 0.5) > playlist.target:
+            yield f"{segment.uri} lasts {segment.seconds} of {playlist.target} s"
+
+
+def header(playlist: Playlist) -> Iterator[str]:
+    """§4.4.4.5: fragmented MP4 has its initialization section."""
+    for segment in [*playlist.segments, playlist.rest]:
+        if (segment.uri or segment.parts) and segment.map is None:
+            yield f"{segment.uri or 'the segment in the making'} has no EXT-X-MAP"
+
+
+def server_control(playlist: Playlist) -> Iterator[str]:
+    """§4.4.3.8: PART-HOLD-BACK at least twice, better three times the part target; CAN-SKIP-UNTIL at least six targets."""
+    control, target = playlist.control, playlist.target or 0
+    if playlist.part_target is not None:
+        hold_back = float(control.get("PART-HOLD-BACK", 0))
+        if hold_back < 3 * playlist.part_target - ROUNDING_S:
+            yield f"PART-HOLD-BACK {hold_back} is below three part targets of {playlist.part_target}"
+        if control.get("CAN-BLOCK-RELOAD") != "YES":
+            yield "parts without CAN-BLOCK-RELOAD"
+    if "CAN-SKIP-UNTIL" in control and float(control["CAN-SKIP-UNTIL"]) < 6 * target:
+        yield f"CAN-SKIP-UNTIL {control['CAN-SKIP-UNTIL']} is below six target durations"
+    if "HOLD-BACK" in control and float(control["HOLD-BACK"]) < 3 * target:
+        yield f"HOLD-BACK {control['HOLD-BACK']} is below three target durations"
+
+
+def parts(playlist: Playlist) -> Iterator[str]:
+    """§4.4.3.7, §4.4.4.9: none beyond the part target; none below 85 % of it but the last one of a segment."""
+    if playlist.part_target is None:
+        if any(it.parts for it in [*playlist.segments, playlist.rest]):
+            yield "EXT-X-PART without EXT-X-PART-INF"
+        return
+    for segment in [*playlist.segments, playlist.rest]:
+        for index, part in enumerate(segment.parts):
+            if part.seconds > playlist.part_target + ROUNDING_S:
+                yield f"{part.uri} lasts {part.seconds} of {playlist.part_target} s"
+            is_last = segment.uri and index == len(segment.parts) - 1
+            if not is_last and not part.gap and part.seconds < PART_SHARE_MIN * playlist.part_target - ROUNDING_S:
+                yield f"{part.uri} lasts only {part.seconds} of {playlist.part_target} s"
+
+
+def parts_make_segments(playlist: Playlist) -> Iterator[str]:
+    """§4.4.4.9: the parts of a segment are all of it."""
+    for segment in playlist.segments:
+        total = sum(part.seconds for part in segment.parts)
+        if segment.parts and abs(total - segment.seconds) > ROUNDING_S * len(segment.parts):
+            yield f"the parts of {segment.uri} last {total} of {segment.seconds} s"
+
+
+def parts_near_the_end(playlist: Playlist) -> Iterator[str]:
+    """§6.2.2: parts are listed within three target durations of the end."""
+    if playlist.part_target is None:
+        return
+    behind = sum(part.seconds for part in playlist.rest.parts)
+    for segment in reversed(playlist.segments):
+        behind += segment.seconds
+        if behind <= 3 * (playlist.target or 0) and not segment.parts:
+            yield f"{segment.uri} is near the end and has no parts"
+
+
+def independent(playlist: Playlist) -> Iterator[str]:
+    """§4.4.2.1: where all segments are independent, the first part of each contains an independent frame."""
+    for segment in [*playlist.segments, playlist.rest] if playlist.independent else ():
+        if segment.parts and not segment.parts[0].independent:
+            yield f"{segment.parts[0].uri} begins an independent segment and is not INDEPENDENT"
+
+
+def dates(playlist: Playlist) -> Iterator[str]:
+    """§4.4.4.6: dates follow the durations, within what a discontinuity leaves."""
+    before: Segment | None = None
+    for segment in playlist.segments:
+        if segment.date is None:
+            yield f"{segment.uri} has no EXT-X-PROGRAM-DATE-TIME"
+        elif segment.date.tzinfo is None:
+            yield f"{segment.uri}: a date without a time zone"
+            before = None
+            continue
+        elif before is not None and (end := ends(before)) is not None:
+            difference = segment.date - end
+            if segment.discontinuities == 0 and abs(difference) > DATE_TOLERANCE:
+                yield f"{segment.uri} begins {difference} behind the end of the one before"
+            if difference < -DATE_TOLERANCE:
+                yield f"{segment.uri} begins before the one before has ended"
+        before = segment
+
+
+def hints(playlist: Playlist) -> Iterator[str]:
+    """§4.4.5.3: a live playlist with parts hints at one part, of which it does not tell already; an ended one at none."""
+    wanted = playlist.part_target is not None and not playlist.ended
+    if len([it for it in playlist.hints if it.get("TYPE") == "PART"]) != int(wanted):
+        yield f"{len(playlist.hints)} hints"
+    known = {part.uri for segment in [*playlist.segments, playlist.rest] for part in segment.parts}
+    for hint in playlist.hints:
+        if hint.get("URI") in known:
+            yield f"a hint at {hint['URI']}, which is there"
+
+
+def unique(playlist: Playlist) -> Iterator[str]:
+    """No two segments or parts have one name."""
+    uris = [it.uri for it in playlist.segments]
+    uris += [part.uri for segment in [*playlist.segments, playlist.rest] for part in segment.parts]
+    for uri in {uri for uri in uris if uris.count(uri) > 1}:
+        yield f"{uri} twice"
+
+
+def date_ranges(playlist: Playlist) -> Iterator[str]:
+    """§4.4.5.1: an ID and a date each; of one ID, attributes of one name have one value."""
+    known: dict[str, dict[str, str]] = {}
+    for found in playlist.date_ranges:
+        if "ID" not in found or "START-DATE" not in found:
+            yield f"EXT-X-DATERANGE without ID or START-DATE: {found}"
+            continue
+        before = known.setdefault(found["ID"], {})
+        for name in before.keys() & found.keys():
+            if before[name] != found[name]:
+                yield f"{found['ID']}: two values of {name}"
+        before |= found
+
+
+def long_enough(playlist: Playlist) -> Iterator[str]:
+    """§6.2.2: what slides keeps three target durations."""
+    if playlist.media_sequence > 0 and not playlist.ended and playlist.seconds < 3 * (playlist.target or 0):
+        yield f"only {playlist.seconds} s are listed"
+
+
+RULES: list[Rule] = [
+    version,
+    target_duration,
+    header,
+    server_control,
+    parts,
+    parts_make_segments,
+    parts_near_the_end,
+    independent,
+    dates,
+    hints,
+    unique,
+    date_ranges,
+    long_enough,
+]
+
+
+def never_changes(older: Playlist, newer: Playlist) -> Iterator[str]:
+    """§6.2.1: target durations never change."""
+    for name in ("target", "part_target", "kind"):
+        if getattr(older, name) != getattr(newer, name):
+            yield f"{name} was {getattr(older, name)} and is {getattr(newer, name)}"
+
+
+def goes_on(older: Playlist, newer: Playlist) -> Iterator[str]:
+    """§6.2.1: numbers never fall; segments that are listed twice are the same; nothing follows the end."""
+    if newer.media_sequence < older.media_sequence:
+        yield f"EXT-X-MEDIA-SEQUENCE fell from {older.media_sequence} to {newer.media_sequence}"
+    if older.ended and newer.next_sequence != older.next_sequence:
+        yield "something came behind EXT-X-ENDLIST"
+    known = {segment.sequence: segment for segment in older.segments}
+    for segment in newer.segments:
+        before = known.get(segment.sequence)
+        if before is not None and (before.uri, before.seconds, before.date, before.map) != (
+            segment.uri,
+            segment.seconds,
+            segment.date,
+            segment.map,
+        ):
+            yield f"segment {segment.sequence} has changed"
+
+
+def parts_go_on(older: Playlist, newer: Playlist) -> Iterator[str]:
+    """§6.2.1: a part is never taken back before its segment is complete, and its order stays."""
+    before = [part.uri for part in older.rest.parts]
+    now = [*newer.segments, newer.rest]
+    same = next((segment for segment in now if segment.sequence == older.rest.sequence), None)
+    if same is not None and same.parts and [part.uri for part in same.parts][: len(before)] != before:
+        yield f"the parts of segment {same.sequence} have changed"
+
+
+def hints_come_true(older: Playlist, newer: Playlist) -> Iterator[str]:
+    """§4.4.5.3: what was hinted at is what comes."""
+    known = {part.uri for segment in [*newer.segments, newer.rest] for part in segment.parts}
+    known |= {hint.get("URI", "") for hint in newer.hints}
+    if newer.ended or newer.media_sequence > older.next_sequence:
+        return
+    for hint in older.hints:
+        if hint.get("URI") not in known:
+            yield f"{hint.get('URI')} was hinted at and did not come"
+
+
+def discontinuities(older: Playlist, newer: Playlist) -> Iterator[str]:
+    """§4.4.3.3: the number counts the discontinuities that have left, whoever reads them when."""
+    position = older.discontinuity_sequence
+    by_sequence = {}
+    for segment in [*older.segments, older.rest]:
+        position += segment.discontinuities
+        by_sequence[segment.sequence] = position
+    position = newer.discontinuity_sequence
+    for segment in newer.segments:
+        position += segment.discontinuities
+        if segment.sequence in by_sequence and by_sequence[segment.sequence] != position and segment.uri:
+            was = by_sequence[segment.sequence]
+            if segment.sequence != older.rest.sequence or older.rest.parts:
+                yield f"discontinuity number of segment {segment.sequence} was {was} and is {position}"
+                return
+
+
+SUCCESSIONS: list[Succession] = [never_changes, goes_on, parts_go_on, hints_come_true, discontinuities]
+
+
+def faults(playlist: Playlist) -> list[str]:
+    """What is wrong with a playlist."""
+    return [f"{rule.__name__}: {fault}" for rule in RULES for fault in rule(playlist)]
+
+
+def faults_between(older: Playlist, newer: Playlist) -> list[str]:
+    """What is wrong with a playlist that follows another."""
+    return [f"{rule.__name__}: {fault}" for rule in SUCCESSIONS for fault in rule(older, newer)]
