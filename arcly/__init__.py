@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from arcly._native import __version__
 
 if TYPE_CHECKING:
+    from arcly._asgi import asgi
     from arcly._native import MediaFrame, PublishSession, StreamKey, Track
     from arcly.app import AppSpec
     from arcly.contract import (
@@ -115,6 +116,7 @@ __all__ = [
     "Viewer",
     "WebRtcHandler",
     "__version__",
+    "asgi",
     "get_include",
 ]
 
@@ -124,6 +126,7 @@ __all__ = [
 _MODULES = {
     "arcly._native": "MediaFrame PublishSession StreamKey Track",
     "arcly.app": "AppSpec",
+    "arcly._asgi": "asgi",
     "arcly.contract": (
         "Credentials EventBus FrameSink InboundProtocol IngestContext MediaSink MediaSource Muxer Packager "
         "PlaybackRegistry PublishRegistry StorageBackend StreamAuthenticator Transcoder"

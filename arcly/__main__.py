@@ -23,7 +23,7 @@ EXAMPLES = """\
 examples:
   arcly serve --demo                      a server with a stream to look at; open http://localhost:8888/
   arcly serve --rtmp :1936 --http :80     other ports
-  arcly serve --rtmps :1936 --tls-cert fullchain.pem --tls-key privkey.pem
+  arcly serve --https :8443 --rtmps :1936 --tls-cert fullchain.pem --tls-key privkey.pem
   arcly serve --rtmp 127.0.0.1:1935       publishers from this machine only
   arcly serve --rtmp off --demo           no RTMP at all
   arcly serve --pull live/feed=udp://239.0.0.1:1234?iface=eth0     a transport stream of a multicast group
@@ -132,6 +132,9 @@ def add_serve(commands: Commands) -> None:
     )
     listeners.add_argument("--srt", metavar="ADDR", default=":8890", help="SRT, both ways (default: %(default)s)")
     listeners.add_argument("--http", metavar="ADDR", default=":8888", help="page and HLS (default: %(default)s)")
+    listeners.add_argument(
+        "--https", metavar="ADDR", default="off", help="the same over TLS (default: off; usual: :8443)"
+    )
     listeners.add_argument(
         "--webrtc", metavar="ADDR", default=":8189", help="media of WebRTC, UDP and TCP (default: %(default)s)"
     )

@@ -1024,31 +1024,62 @@ class Origin:
         """Take an offer back."""
 
 @final
-class HttpListener:
-    """Native half of `arcly.HttpOrigin`."""
+class HttpSite:
+    """What an origin answers, on all its ports and to hosts with a server of their own."""
 
     def __new__(
         cls,
         engine: Engine,
         origin: Origin,
         inbox: Inbox,
-        addr: str,
         *,
-        connections_max: int,
-        app_socket: str | os.PathLike[str] | None = None,
-        asks: bool = False,
-        tls: TlsIdentity | None = None,
-        egress: tuple[bool, float, float, int, float, float] | None = None,
-    ) -> HttpListener: ...
-    @property
-    def addr(self) -> tuple[str, int]:
-        """IP and port that are listened on."""
-
+        app_socket: str | os.PathLike[str] | None,
+        asks: bool,
+        egress: tuple[bool, float, float, int, float, float],
+    ) -> HttpSite: ...
     def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
         """Return who watches endless streams: `arcly.Viewer`, field by field."""
 
     def kick(self, viewer: int) -> bool:
         """End a viewer within a second; False when it is not there."""
+
+    def close(self) -> None:
+        """End all endless streams."""
+
+    def ask(
+        self, method: str, target: str, headers: list[tuple[bytes, bytes]], peer: str, token: WakeToken
+    ) -> HttpExchange:
+        """Begin to answer a request; `token` is woken when there is something to look at.
+
+        Raises:
+            MalformedError: this is no request.
+            MisuseError: `peer` is no `IP:PORT`.
+        """
+
+@final
+class HttpExchange:
+    """A request and its answer. Dropping it ends the answer."""
+
+    @property
+    def is_media(self) -> bool | None:
+        """Whether the path names media; None while that is not known."""
+
+    def head(self) -> tuple[int, list[tuple[bytes, bytes]]] | None:
+        """Return status and headers; None while they are not known."""
+
+    def take(self) -> tuple[bool, bytes | None]:
+        """Return whether all was taken, and the next piece, if there is one."""
+
+@final
+class HttpListener:
+    """Native half of `arcly.HttpOrigin`: a port of a site."""
+
+    def __new__(
+        cls, site: HttpSite, addr: str, *, connections_max: int, tls: TlsIdentity | None = None
+    ) -> HttpListener: ...
+    @property
+    def addr(self) -> tuple[str, int]:
+        """IP and port that are listened on."""
 
     def stop(self, done: WakeToken) -> None:
         """Stop listening, finish what has begun; wakes `done` then."""
@@ -1077,6 +1108,9 @@ class HlsOutput:
     @property
     def viewers(self) -> int:
         """Players that asked for the playlist lately."""
+
+    def list_viewers(self) -> list[tuple[int, str, str, int, int]]:
+        """Return number, peer, agent, since (Unix ms) and bytes of each of them, by age."""
 
     @property
     def sent_bytes(self) -> int:

@@ -70,7 +70,7 @@ class Engine:
         )
         for name, spec in (apps or {}).items():
             self.put_app(name, spec)
-        self._protocols = protocols
+        self._protocols = list(protocols)
         self._registry = registry
         self._started: list[InboundProtocol] = []
         self._authenticator = authenticator
@@ -106,6 +106,16 @@ class Engine:
     ) -> None:
         """Stop."""
         await self.stop()
+
+    def attach(self, protocol: InboundProtocol) -> None:
+        """Add a protocol to those that start with this engine, behind them.
+
+        Raises:
+            MisuseError: it runs already, or has run.
+        """
+        if self._used:
+            raise MisuseError("an engine takes no more protocols once it has been started")
+        self._protocols.append(protocol)
 
     async def serve(
         self,

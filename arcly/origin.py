@@ -11,13 +11,14 @@ from typing import Literal
 from urllib.parse import quote
 
 from arcly._address import resolve, show
+from arcly._asgi import OriginApp
 from arcly._bridge import native_stream
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
-from arcly._native import HlsOutput, HttpListener, Origin, StreamKey
+from arcly._native import HlsOutput, HttpListener, HttpSite, Origin, StreamKey
 from arcly.contract import EventStream, IngestContext, Packager, StreamHandle
-from arcly.errors import ClosedError
+from arcly.errors import ClosedError, MisuseError
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.packagers.hls import HlsPackager
 from arcly.tls import Tls
@@ -34,43 +35,57 @@ class HttpOrigin:
     Streams `cam~720p` and `cam~360p` of the application of `cam` are renditions of that one: its playlist and its
     manifest tell of them, and whoever may play `cam` may play them. Their times must be those of `cam`.
 
+    HTTP/1.1 and 2, by ALPN over TLS. Playlists have an `ETag` and are compressed; segments can be kept by caches for an
+    hour, and fetched by ranges; everything may be played from any page.
+
     Media never passes through Python. Where the engine has an authenticator, it is asked once for each viewer, when
     that asks for the first playlist or for an endless stream: with `?token=` or an `Authorization` header. Every other
     path is passed on to `app_socket`, or is 404.
 
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
-            `:8888`.
+            `:8888`. None for no port at all: see `asgi`.
+        https: `HOST:PORT` to speak HTTPS on besides, under `tls`; without it `bind` itself speaks HTTPS where there is
+            a `tls`.
         packager: how streams are packaged; default `HlsPackager()`.
         app_socket: path of a Unix socket on which an HTTP/1.1 server, for instance uvicorn with your ASGI
             application, answers what is no media.
         connections_max: connections at a time, default 10 000. More are closed at once.
         tls: speak HTTPS, under this certificate.
         egress: how endless streams leave.
+
+    Raises:
+        MisuseError: `https` without `tls`.
     """
 
     name = "http"
 
     def __init__(
         self,
-        bind: str = ":8888",
+        bind: str | None = ":8888",
         *,
+        https: str | None = None,
         packager: Packager | None = None,
         app_socket: str | Path | None = None,
         connections_max: int = 10_000,
         tls: Tls | None = None,
         egress: EgressOptions | None = None,
     ) -> None:
+        if https is not None and tls is None:
+            raise MisuseError("https needs a certificate: tls=Tls(…)")
         self._egress = egress or EgressOptions()
         self._tls = tls
         self._bind = bind
+        self._https = https
         self._packager: Packager = packager or HlsPackager()
         self._app_socket = app_socket
         self._connections_max = connections_max
         self._native = Origin()
         self._outputs: dict[StreamKey, HlsOutput] = {}
         self._packaged: dict[StreamKey, int] = {}
+        self._site: HttpSite | None = None
         self._listener: HttpListener | None = None
+        self._secure: HttpListener | None = None
         self._inbox: InboxReader | None = None
         self._following: asyncio.Task[None] | None = None
         self._gate: PlayGate | None = None
@@ -81,18 +96,41 @@ class HttpOrigin:
         """IP and port that are listened on; None while it does not run."""
         return self._listener.addr if self._listener else None
 
+    @property
+    def https_address(self) -> tuple[str, int] | None:
+        """IP and port of `https`; None where there is none, and while it does not run."""
+        return self._secure.addr if self._secure else None
+
+    def asgi(self) -> OriginApp:
+        """Return the same media as an ASGI application, to be mounted in one of your own: see `arcly.asgi`."""
+        return OriginApp(lambda: self._site)
+
     def viewers(self, key: StreamKey) -> int:
         """Return how many players watch `key` over HTTP now."""
         output = self._outputs.get(key)
         return output.viewers if output else 0
 
     def list_viewers(self) -> list[Viewer]:
-        """Return who watches endless streams (FLV, TS) here, by age. HLS players hold no connection: see `viewers`."""
-        return [Viewer(*fields) for fields in self._listener.viewers()] if self._listener else []
+        """Return who watches endless streams (FLV, TS, MP4) here, by age. HLS players hold no connection: see
+        `list_hls_viewers`.
+        """
+        return [Viewer(*fields) for fields in self._site.viewers()] if self._site else []
+
+    def list_hls_viewers(self, key: StreamKey) -> list[Viewer]:
+        """Return who watches `key` by HLS or DASH, by age. `id` counts those of this stream and cannot be kicked;
+        `bytes` are told by address and agent, since segments are fetched without a session: players that share both
+        share them.
+        """
+        output = self._outputs.get(key)
+        found = output.list_viewers() if output else []
+        return [
+            Viewer(number, key, "hls", peer, agent, since_unix_ms, size, frames=0, dropped=0, lag_frames=0)
+            for number, peer, agent, since_unix_ms, size in found
+        ]
 
     def kick(self, viewer: int) -> bool:
         """End a viewer by its `Viewer.id`, within a second; False when it is not there."""
-        return self._listener is not None and self._listener.kick(viewer)
+        return self._site is not None and self._site.kick(viewer)
 
     def hls_path(self, key: StreamKey) -> str | None:
         """Return the path of the stream's playlist, percent-encoded; None when it has none."""
@@ -117,28 +155,36 @@ class HttpOrigin:
 
         Raises:
             ListenError: the address cannot be had.
-            MisuseError: `bind` is no address.
+            MisuseError: `bind` or `https` is no address.
         """
-        address = await resolve(self._bind)
+        address = None if self._bind is None else await resolve(self._bind)
+        https = None if self._https is None else await resolve(self._https)
         self._gate = PlayGate(context)
         self._inbox = InboxReader(self.name, play=self._gate.decide)
-        self._listener = HttpListener(
+        self._site = HttpSite(
             context.native,
             self._native,
             self._inbox.inbox,
-            address,
-            connections_max=self._connections_max,
             app_socket=None if self._app_socket is None else str(self._app_socket),
             asks=context.has_authenticator,
-            tls=None if self._tls is None else self._tls.native,
             egress=self._egress.native(),
         )
+        tls = None if self._tls is None else self._tls.native
+        if address is not None:
+            own = tls if https is None else None
+            self._listener = HttpListener(self._site, address, connections_max=self._connections_max, tls=own)
+        if https is not None:
+            self._secure = HttpListener(self._site, https, connections_max=self._connections_max, tls=tls)
         events = context.events()
         for stream in context.list_streams():
             self._package(context, stream)
         self._following = asyncio.create_task(self._follow(context, events))
         self._unwatch = context.offers.watch(self._native.offer, self._native.withdraw)
-        log.info("[%s] listening on %s", "https" if self._tls else "http", show(self._listener.addr))
+        if self._listener is not None:
+            scheme = "https" if self._tls and self._https is None else "http"
+            log.info("[%s] listening on %s", scheme, show(self._listener.addr))
+        if self._secure is not None:
+            log.info("[https] listening on %s", show(self._secure.addr))
 
     async def stop(self) -> None:
         """Stop listening; answers that have begun are finished."""
@@ -150,12 +196,15 @@ class HttpOrigin:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
             self._following = None
-        if self._listener is not None:
+        if self._site is not None:
+            self._site.close()
+            self._site = None
+        for listener in filter(None, (self._listener, self._secure)):
             stopped = Signal()
-            self._listener.stop(stopped.token)
+            listener.stop(stopped.token)
             await stopped.wait()
             stopped.close()
-            self._listener = None
+        self._listener = self._secure = None
         if self._gate is not None:
             self._gate.close()
             self._gate = None

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use arcly_io::hls::{CmafConfig, HlsConfig, PackageConfig, package};
+use arcly_io::hls::{CmafConfig, HlsConfig, PackageConfig, SessionInfo, package};
 use pyo3::prelude::*;
 
 use crate::{engine::Engine, inbox::Inbox, rtmp::seconds, stream::StreamHandle};
@@ -56,6 +56,11 @@ impl HlsOutput {
     #[getter]
     fn viewers(&self) -> usize {
         self.0.viewers()
+    }
+
+    fn list_viewers(&self) -> Vec<(u64, String, String, u64, u64)> {
+        let session = |it: SessionInfo| (it.number, it.peer.to_string(), it.agent, it.since_unix_ms, it.bytes);
+        self.0.list_viewers().into_iter().map(session).collect()
     }
 
     #[getter]

@@ -51,7 +51,7 @@ mod _native {
         file::FilePlayer,
         frame::MediaFrame,
         hls::HlsOutput,
-        http::{HttpListener, Origin},
+        http::{HttpExchange, HttpListener, HttpSite, Origin},
         hub::{LoopHub, WakeToken},
         inbox::{Inbox, PlayRequest, PublishRequest},
         key::StreamKey,

@@ -81,18 +81,7 @@ async def serve(options: argparse.Namespace) -> None:
         )
         rtsps = None if options.rtsps == OFF else RtspHandler(options.rtsps, tls=tls, egress=egress)
         srt = srt_handler(options)
-        packager = HlsPackager(
-            part_s=options.hls_part,
-            segment_s=options.hls_segment,
-            window_s=options.hls_window,
-            window_bytes_max=options.hls_window_mb << 20,
-            ts=options.hls_ts == "on",
-        )
-        http = (
-            None
-            if options.http == OFF
-            else HttpOrigin(options.http, packager=packager, app_socket=socket, egress=egress)
-        )
+        http = origin_of(options, tls, socket, egress)
         # Its signalling is HTTP.
         webrtc = None
         if options.webrtc != OFF and http is not None:
@@ -126,7 +115,7 @@ async def serve(options: argparse.Namespace) -> None:
                 await stack.enter_async_context(answering(app, socket))
             await stack.enter_async_context(engine)
             if http is not None:
-                log.info("open %s in a browser", page_url(options.http, http))
+                log.info("open %s in a browser", page_url(options, http))
             renewing = asyncio.create_task(renew(tls)) if tls else None
             await engine.until_signal(drain_s=options.drain)
             if renewing:
@@ -183,7 +172,7 @@ def certificate(options: argparse.Namespace) -> Tls | None:
     given = [options.tls_cert, options.tls_key]
     if all(given):
         return Tls(options.tls_cert, options.tls_key)
-    if any(given) or options.rtmps != OFF or options.rtsps != OFF:
+    if any(given) or any(address != OFF for address in (options.rtmps, options.rtsps, options.https)):
         raise MisuseError("TLS needs both --tls-cert and --tls-key")
     return None
 
@@ -211,12 +200,30 @@ class Names:
         return True
 
 
-def page_url(bind: str, http: HttpOrigin) -> str:
+def origin_of(options: argparse.Namespace, tls: Tls | None, socket: Path, egress: EgressOptions) -> HttpOrigin | None:
+    """Return what serves HTTP, or HTTPS, or both."""
+    plain, secure = (None if address == OFF else address for address in (options.http, options.https))
+    if plain is None and secure is None:
+        return None
+    packager = HlsPackager(
+        part_s=options.hls_part,
+        segment_s=options.hls_segment,
+        window_s=options.hls_window,
+        window_bytes_max=options.hls_window_mb << 20,
+        ts=options.hls_ts == "on",
+    )
+    certificate = tls if secure else None
+    return HttpOrigin(plain, https=secure, tls=certificate, packager=packager, app_socket=socket, egress=egress)
+
+
+def page_url(options: argparse.Namespace, http: HttpOrigin) -> str:
     """Return the page's URL for somebody who sits at this machine."""
-    host = split(bind)[0]
-    port = http.address[1] if http.address else 0
+    scheme, bind, address = "http", options.http, http.address
+    if address is None:
+        scheme, bind, address = "https", options.https, http.https_address
+    host, port = split(bind)[0], address[1] if address else 0
     name = "localhost" if host in ("", "::", "0.0.0.0") else host
-    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
+    return f"{scheme}://[{name}]:{port}/" if ":" in name else f"{scheme}://{name}:{port}/"
 
 
 @contextlib.asynccontextmanager

@@ -51,7 +51,7 @@ async def check_media(server: Server, index: str, media_type: str) -> tuple[str,
     assert b"RESOLUTION=1280x720" in multivariant
     media = multivariant.decode().split()[-1]
     status, headers, playlist = await request(server, f"/live/demo/{media}")
-    assert (status, headers["cache-control"]) == (200, "no-cache")
+    assert (status, headers["cache-control"]) == (200, "public, max-age=1")
     segment = next(line for line in playlist.decode().splitlines() if line and line[0] != "#")
     status, headers, body = await request(server, f"/live/demo/{segment}")
     assert (status, headers["content-type"], int(headers["content-length"])) == (200, media_type, len(body))

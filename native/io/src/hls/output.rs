@@ -16,7 +16,10 @@ use arcly_pack::{
 };
 use tokio::{sync::watch, time::Instant};
 
-use crate::hls::sessions::Sessions;
+use crate::hls::{
+    sent::Client,
+    sessions::{SessionInfo, Sessions},
+};
 
 /// So often viewers who stopped asking are looked for, as long as there are any.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -144,8 +147,16 @@ impl HlsOutput {
         self.sent_bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count_sent(&self, bytes: usize) {
+    /// Counts bytes that go to a client.
+    pub(crate) fn count_sent(&self, client: u64, bytes: usize) {
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.sessions(|sessions| sessions.count_bytes(client, bytes as u64));
+    }
+
+    /// Who watches now, by age.
+    pub fn list_viewers(&self) -> Vec<SessionInfo> {
+        let expiry = self.session_expiry();
+        self.sessions(|sessions| sessions.list(Instant::now(), expiry))
     }
 
     pub(crate) fn open_session(&self) -> String {
@@ -162,13 +173,12 @@ impl HlsOutput {
 
     /// Whether a viewer of that session was let in.
     pub(crate) fn knows_session(&self, id: &str) -> bool {
-        let expiry = self.session_expiry();
-        self.sessions(|sessions| sessions.knows(id, Instant::now(), expiry))
+        self.sessions(|sessions| sessions.knows(id, Instant::now()))
     }
 
-    pub(crate) fn touch_session(self: &Arc<Self>, id: &str) {
+    pub(crate) fn touch_session(self: &Arc<Self>, id: &str, client: &Client) {
         let expiry = self.session_expiry();
-        self.sessions(|sessions| sessions.touch(id, Instant::now(), expiry));
+        self.sessions(|sessions| sessions.touch(id, client, Instant::now(), expiry));
         self.sweep_sessions();
     }
 
@@ -253,7 +263,7 @@ mod tests {
         let name = output.open_session();
         assert!(diary.take().is_empty(), "a name alone is no viewer");
         for _ in 0..3 {
-            output.touch_session(&name);
+            output.touch_session(&name, &Client::new(([192, 0, 2, 1], 5000).into(), "player"));
             tokio::time::sleep(Duration::from_secs(4)).await;
         }
         assert_eq!(diary.take(), ["hls joined"], "once, and still here");
@@ -261,7 +271,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert_eq!(diary.take(), ["hls left"]);
         assert_eq!(writer.log().counters().viewers, 0);
-        output.touch_session(&name);
+        output.touch_session(&name, &Client::new(([192, 0, 2, 1], 5000).into(), "player"));
         tokio::time::sleep(Duration::from_secs(8)).await;
         assert_eq!(diary.take(), ["hls joined", "hls left"], "who comes back is swept again");
     }
@@ -273,7 +283,7 @@ mod tests {
         let name = output.admit_session().unwrap();
         drop(writer);
         output.end(None, None);
-        output.touch_session(&name);
+        output.touch_session(&name, &Client::new(([192, 0, 2, 1], 5000).into(), "player"));
         assert_eq!(diary.take(), ["hls joined", "hls left"]);
         assert_eq!(output.viewers(), 1, "it reads the end of the playlist");
         assert!(log.upgrade().is_none());

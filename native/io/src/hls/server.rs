@@ -8,22 +8,22 @@ use std::{
 use arcly_pack::{
     cmaf::{Found, TrackView},
     dash::mpd,
-    hls::{HlsView, Variant, multivariant},
+    hls::{Variant, multivariant},
     iso_8601,
 };
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{Response, StatusCode};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    Inbox,
+    Inbox, PlayDenial,
     hls::{
         HlsOutput,
         file::{Directives, File},
         growing::Growing,
+        sent::Client,
     },
-    http::response::{Body, Pieces, denied, endless, error, full, media},
+    http::response::{Body, denied, endless, error, full, media},
     play::{PlayAsk, ask},
 };
 
@@ -37,8 +37,10 @@ const CMAF_TYPE: &str = "video/mp4";
 
 /// A multivariant playlist names one viewer's session: no cache may hand it to another.
 const CACHE_MULTIVARIANT: &str = "private, no-store";
-/// A media playlist changes with every segment.
-const CACHE_PLAYLIST: &str = "no-cache";
+/// A media playlist changes with every segment; players come for it once a target duration, which is more than a second.
+const CACHE_PLAYLIST: &str = "public, max-age=1";
+/// Where viewers are let in one by one, a playlist is for the one who has asked.
+const CACHE_GATED: &str = "private, no-cache";
 /// One that was waited for has a name of its own, and can be kept for six target durations (RFC 8216bis Appendix B.1 of the drafts:
 /// "caching of blocking requests"), of which the shortest is a second.
 const CACHE_AWAITED: &str = "public, max-age=6";
@@ -67,26 +69,32 @@ pub(crate) struct Asked<'a> {
     pub(crate) file: File,
     /// The raw text behind `?`.
     pub(crate) query: &'a str,
+    /// Who has sent it.
+    pub(crate) client: &'a Client,
 }
+
+/// The raw text behind `?`, and who has sent it.
+type AskedBy<'a> = (&'a str, &'a Client);
 
 const NOT_YET: &str = "the stream has no complete segment yet";
 
 /// Answers a GET or HEAD.
 ///
 /// With a gate a viewer is judged once, when it asks for the multivariant playlist. The session that it is given there opens the
-/// media playlists; segments have names that only a media playlist tells.
+/// media playlists; who comes to one of these without is judged each time. Segments have names that only a media playlist tells.
 ///
 /// A session of `live/cam` opens `live/cam~720p` too, and is kept by it: who may play a stream may play it in all its sizes.
 pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Response<Body> {
-    let Asked { group, parent, file, query } = asked;
+    let Asked { group, parent, file, query, client } = asked;
     let Some(output) = group.first().map(|member| member.output.clone()) else {
         return error(StatusCode::NOT_FOUND, "no such stream is live");
     };
     let gated = gate.is_some();
     let knows = |output: &Arc<HlsOutput>| session(query).is_some_and(|session| output.knows_session(session));
     let is_known = gated && (knows(&output) || parent.as_ref().is_some_and(knows));
+    let asked_by = (query, client);
     if let Some(parent) = parent.filter(|parent| !gated || knows(parent)) {
-        touch(&parent, query);
+        touch(&parent, asked_by);
     }
     match (&file, gate) {
         // Who comes again for the MPD brings its session; playlists of HLS that give one are fetched once.
@@ -96,22 +104,26 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Response<Body> {
                 return denied(denial);
             }
         }
-        (File::TsMedia | File::Track(_), Some(_)) if !is_known => {
-            return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8");
-        }
+        (File::TsMedia | File::Track(_), Some((inbox, asked))) if !is_known => match ask(inbox, asked).await {
+            Err(PlayDenial::Unauthenticated | PlayDenial::Forbidden) if session(query).is_some() => {
+                return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8");
+            }
+            Err(denial) => return denied(denial),
+            Ok(_) => {}
+        },
         _ => {}
     }
     match file {
         File::Multivariant if output.has_cmaf() => cmaf_multivariant(&group, &output, gated).await,
         File::Multivariant | File::TsMultivariant => ts_multivariant(&output, gated).await,
-        File::TsMedia => ts_media(&output, query).await,
+        File::TsMedia => ts_media(&output, asked_by, gated).await,
         File::TsSegment(name) => match output.ts_view().and_then(|view| view.segment(&name).cloned()) {
-            Some(bytes) => counted(&output, bytes, TS_TYPE, CACHE_SEGMENT),
+            Some(bytes) => full(StatusCode::OK, bytes, TS_TYPE, CACHE_SEGMENT),
             None => error(StatusCode::NOT_FOUND, "no such segment: it is too old, or was never made"),
         },
-        File::Track(name) => track_playlist(&output, &name, query).await,
+        File::Track(name) => track_playlist(&output, &name, asked_by, gated).await,
         File::Cmaf(name) => cmaf_file(&output, &name).await,
-        File::Mpd => manifest(&group, &output, query, gated && !is_known).await,
+        File::Mpd => manifest(&group, &output, asked_by, gated && !is_known).await,
         File::Clock => clock(),
     }
 }
@@ -128,7 +140,7 @@ async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) 
     let Some(session) = new_session(output, gated) else { return too_many() };
     let query = format!("?session={session}");
     let text = with_variants(group, |variants| multivariant(variants, &query));
-    counted(output, text.into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+    full(StatusCode::OK, text, PLAYLIST_TYPE, CACHE_MULTIVARIANT)
 }
 
 fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) -> String {
@@ -139,12 +151,12 @@ fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) ->
 }
 
 /// The MPD. Its `Location` has the session, which so comes back with every update.
-async fn manifest(group: &Group, output: &Arc<HlsOutput>, query: &str, is_admitted: bool) -> Response<Body> {
+async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, is_admitted: bool) -> Response<Body> {
     if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
         return error(StatusCode::NOT_FOUND, NOT_YET);
     }
-    touch(output, query);
-    let known = session(query).filter(|session| session.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    touch(output, asked_by);
+    let known = session(asked_by.0).filter(|session| session.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let session = match known.filter(|_| !is_admitted) {
         Some(session) => Some(session.to_owned()),
         None => new_session(output, is_admitted),
@@ -152,7 +164,7 @@ async fn manifest(group: &Group, output: &Arc<HlsOutput>, query: &str, is_admitt
     let Some(session) = session else { return too_many() };
     let location = format!("manifest.mpd?session={session}");
     let text = with_variants(group, |variants| mpd(variants, &location, "time.txt"));
-    counted(output, text.into(), MPD_TYPE, CACHE_MULTIVARIANT)
+    full(StatusCode::OK, text, MPD_TYPE, CACHE_MULTIVARIANT)
 }
 
 /// ISO/IEC 23009-1 §5.8.5.7: `urn:mpeg:dash:utc:http-iso:2014`.
@@ -167,7 +179,7 @@ async fn ts_multivariant(output: &Arc<HlsOutput>, gated: bool) -> Response<Body>
     let Some(view) = view else { return error(StatusCode::NOT_FOUND, NOT_YET) };
     let Some(session) = new_session(output, gated) else { return too_many() };
     let text = view.multivariant(&format!("media.m3u8?session={session}"));
-    counted(output, text.into(), PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+    full(StatusCode::OK, text, PLAYLIST_TYPE, CACHE_MULTIVARIANT)
 }
 
 fn new_session(output: &Arc<HlsOutput>, gated: bool) -> Option<String> {
@@ -178,34 +190,35 @@ fn too_many() -> Response<Body> {
     error(StatusCode::SERVICE_UNAVAILABLE, "too many viewers")
 }
 
-async fn ts_media(output: &Arc<HlsOutput>, query: &str) -> Response<Body> {
-    match output.first_ts_view(FIRST_SEGMENT_DEADLINE).await {
-        Some(view) => ts_playlist(output, &view, query),
-        None => error(StatusCode::NOT_FOUND, NOT_YET),
-    }
+async fn ts_media(output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, gated: bool) -> Response<Body> {
+    let Some(view) = output.first_ts_view(FIRST_SEGMENT_DEADLINE).await else {
+        return error(StatusCode::NOT_FOUND, NOT_YET);
+    };
+    touch(output, asked_by);
+    full(StatusCode::OK, view.media_playlist().clone(), PLAYLIST_TYPE, cache_of(CACHE_PLAYLIST, gated))
 }
 
-fn ts_playlist(output: &Arc<HlsOutput>, view: &HlsView, query: &str) -> Response<Body> {
-    touch(output, query);
-    counted(output, view.media_playlist().clone(), PLAYLIST_TYPE, CACHE_PLAYLIST)
+/// What is for those who were let in is nobody else's to keep.
+fn cache_of(cache: &'static str, gated: bool) -> &'static str {
+    if gated { CACHE_GATED } else { cache }
 }
 
-fn touch(output: &Arc<HlsOutput>, query: &str) {
+fn touch(output: &Arc<HlsOutput>, (query, client): AskedBy<'_>) {
     if let Some(session) = session(query) {
-        output.touch_session(session);
+        output.touch_session(session, client);
     }
 }
 
 /// A media playlist of CMAF, at once or when it has what is waited for (RFC 8216bis §6.2.5.2).
-async fn track_playlist(output: &Arc<HlsOutput>, name: &str, query: &str) -> Response<Body> {
-    let Some(directives) = Directives::parse(query) else {
+async fn track_playlist(output: &Arc<HlsOutput>, name: &str, asked_by: AskedBy<'_>, gated: bool) -> Response<Body> {
+    let Some(directives) = Directives::parse(asked_by.0) else {
         return error(StatusCode::BAD_REQUEST, "_HLS_msn and _HLS_part are numbers, and a part is one of a segment");
     };
     if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
         return error(StatusCode::NOT_FOUND, NOT_YET);
     }
     let Some(mut track) = output.track(name) else { return error(StatusCode::NOT_FOUND, "no such track") };
-    touch(output, query);
+    touch(output, asked_by);
     let mut view = track.borrow().clone();
     if let Some(awaited) = directives.awaited {
         if view.is_far(awaited) && !view.ended() {
@@ -215,11 +228,11 @@ async fn track_playlist(output: &Arc<HlsOutput>, name: &str, query: &str) -> Res
             Ok(has) => view = has,
             Err(response) => return response,
         }
-        touch(output, query);
+        touch(output, asked_by);
     }
     let body = if directives.skip { view.delta_update() } else { view.playlist() };
     let cache = if directives.awaited.is_some() { CACHE_AWAITED } else { CACHE_PLAYLIST };
-    counted(output, body.clone(), PLAYLIST_TYPE, cache)
+    full(StatusCode::OK, body.clone(), PLAYLIST_TYPE, cache_of(cache, gated))
 }
 
 /// Waits for a view with something in it, three target durations at most (RFC 8216bis §6.2.5.2).
@@ -246,11 +259,7 @@ async fn cmaf_file(output: &HlsOutput, name: &str) -> Response<Body> {
         Err(response) => return response,
     };
     match view.find(name) {
-        Found::Whole(pieces) => {
-            let body = Pieces::new(pieces);
-            output.count_sent(body.bytes());
-            media(body.boxed(), CMAF_TYPE, CACHE_SEGMENT)
-        }
+        Found::Whole(pieces) => media(pieces, CMAF_TYPE, CACHE_SEGMENT),
         Found::Growing(pieces) => endless(Growing::new(track, name, pieces).boxed(), CMAF_TYPE, CACHE_SEGMENT),
         Found::Coming | Found::Nothing => no_file(),
     }
@@ -262,9 +271,4 @@ fn no_file() -> Response<Body> {
 
 fn session(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("session="))
-}
-
-fn counted(output: &HlsOutput, body: Bytes, content_type: &'static str, cache: &'static str) -> Response<Body> {
-    output.count_sent(body.len());
-    full(StatusCode::OK, body, content_type, cache)
 }

@@ -1,6 +1,6 @@
 //! The way to the host's ASGI application: plain HTTP/1.1 over a Unix socket.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper::{
     Request, Response, StatusCode,
@@ -10,7 +10,10 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, sync::Semaphore, time::timeout};
 
-use crate::http::response::{Body, error, streamed};
+use crate::http::{
+    response::{Body, error, streamed},
+    site::Asker,
+};
 
 /// Requests that the application works on at a time; it is a control plane, not the way of media.
 const REQUESTS_MAX: usize = 256;
@@ -40,11 +43,11 @@ impl App {
     }
 
     /// Passes `request` on and its answer back.
-    pub(crate) async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    pub(crate) async fn call(&self, request: Request<Incoming>, asker: Asker) -> Response<Body> {
         let Ok(_place) = self.places.try_acquire() else {
             return error(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once");
         };
-        match timeout(ANSWER_DEADLINE, self.forward(request, peer)).await {
+        match timeout(ANSWER_DEADLINE, self.forward(request, asker)).await {
             Ok(Ok(response)) => streamed(response),
             Ok(Err(_)) => error(StatusCode::BAD_GATEWAY, "the application behind this server does not answer"),
             Err(_) => error(StatusCode::GATEWAY_TIMEOUT, "the application behind this server took too long"),
@@ -54,20 +57,20 @@ impl App {
     async fn forward(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        asker: Asker,
     ) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
         let stream = UnixStream::connect(&self.socket).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the response's body, or with this connection's end.
         tokio::spawn(connection);
-        let mut response = sender.send_request(rewrite(request, peer)).await?;
+        let mut response = sender.send_request(rewrite(request, asker)).await?;
         strip(response.headers_mut());
         Ok(response)
     }
 }
 
 /// The request as the application should see it: origin-form target, `Host` whatever the HTTP version, and who really asks.
-fn rewrite(request: Request<Incoming>, peer: SocketAddr) -> Request<Incoming> {
+fn rewrite(request: Request<Incoming>, asker: Asker) -> Request<Incoming> {
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
     if let Some(authority) = parts.uri.authority()
@@ -79,11 +82,11 @@ fn rewrite(request: Request<Incoming>, peer: SocketAddr) -> Request<Incoming> {
         parts.uri = target.clone().into();
     }
     parts.version = hyper::Version::HTTP_11;
-    if let Ok(address) = HeaderValue::from_str(&peer.ip().to_string()) {
+    if let Ok(address) = HeaderValue::from_str(&asker.peer.ip().to_string()) {
         // What the client claims about itself is not passed on.
         parts.headers.insert(HeaderName::from_static("x-forwarded-for"), address);
     }
-    parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
+    parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static(asker.scheme));
     Request::from_parts(parts, body)
 }
 

@@ -5,15 +5,16 @@ use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use arcly_bus::{Log, StreamKey};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{Method, Request, Response, StatusCode, Version, body::Incoming, header};
+use hyper::{Method, Request, Response, StatusCode, Version, header};
 
 use crate::{
-    Inbox, PlayAsk,
+    Inbox,
     egress::{Container, Egress, Framing, Head, PlayError, Watcher},
     http::{
         lent::Owner,
         origin::decode,
         response::{Body, Unsaid, denied, endless, error, method_not_allowed, options},
+        site::asked,
         websocket,
     },
     play::ask,
@@ -39,13 +40,14 @@ pub(crate) struct Live {
 
 impl Live {
     /// Answers a request for it. A connection that can be given to the pump is taken away from hyper, and this never returns.
-    pub(crate) async fn answer(
+    /// Without an `owner` the answer leaves by a server that is not ours.
+    pub(crate) async fn answer<B>(
         self,
         egress: &Arc<Egress>,
         gate: Option<&Inbox>,
-        request: &mut Request<Incoming>,
+        request: &mut Request<B>,
         peer: SocketAddr,
-        owner: &Owner,
+        owner: Option<&Owner>,
     ) -> Response<Body> {
         match *request.method() {
             Method::GET | Method::HEAD => {}
@@ -60,21 +62,10 @@ impl Live {
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let agent = text(header::USER_AGENT).to_owned();
         let (protocol, content_type) = (self.container.protocol(framing), self.container.content_type());
-        if let Some(inbox) = gate {
-            let (query, authorization) = (request.uri().query().unwrap_or_default(), text(header::AUTHORIZATION));
-            let (query, authorization) = (query.to_owned(), authorization.to_owned());
-            let asked = PlayAsk {
-                key: self.key.clone(),
-                protocol,
-                needs_log: false,
-                query,
-                authorization,
-                agent: agent.clone(),
-                peer,
-            };
-            if let Err(denial) = ask(inbox, asked).await {
-                return denied(denial);
-            }
+        if let Some(inbox) = gate
+            && let Err(denial) = ask(inbox, asked(self.key.clone(), protocol, false, request, peer)).await
+        {
+            return denied(denial);
         }
         if *request.method() == Method::HEAD {
             return endless(Unsaid.boxed(), content_type, CACHE);
@@ -84,12 +75,12 @@ impl Live {
             Ok(ticket) => ticket,
             Err(error) => return refused(&error),
         };
-        if let Some(proof) = proof {
+        if let (Some(proof), Some(owner)) = (proof, owner) {
             return websocket::switch(ticket, self.container, &proof, request, owner).await;
         }
         // Chunks are of HTTP/1.1; before it the end of the connection is the end, and hyper does that.
         if request.version() == Version::HTTP_11
-            && let Some(socket) = owner.take()
+            && let Some(socket) = owner.and_then(Owner::take)
         {
             let head = head(content_type);
             // Nobody is left who could be told of a failure: the connection ends by it.
@@ -99,14 +90,16 @@ impl Live {
         let (stall_max, unsent_max) = (ticket.stall_max(), ticket.unsent_max());
         match ticket.body(self.container, Framing::Bare) {
             Ok(body) => {
-                owner.bound_unsent(unsent_max);
-                let (watch, breaker) = (body.watch(), owner.breaker());
-                // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
-                tokio::spawn(async move {
-                    if watch.stuck(stall_max).await {
-                        breaker.reset();
-                    }
-                });
+                if let Some(owner) = owner {
+                    owner.bound_unsent(unsent_max);
+                    let (watch, breaker) = (body.watch(), owner.breaker());
+                    // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
+                    tokio::spawn(async move {
+                        if watch.stuck(stall_max).await {
+                            breaker.reset();
+                        }
+                    });
+                }
                 endless(body.boxed(), content_type, CACHE)
             }
             Err(error) => refused(&error),

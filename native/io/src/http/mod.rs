@@ -1,12 +1,19 @@
 //! The HTTP origin: media is served here, everything else by the host's ASGI application behind it.
 
 mod app;
+mod entity;
+mod exchange;
 mod lent;
 mod live;
 mod origin;
 pub(crate) mod response;
 mod server;
+mod site;
 mod websocket;
 
+pub use hyper::Request;
+
+pub use exchange::{Exchange, Head, Piece};
 pub use origin::Origin;
-pub use server::{HttpListener, HttpOptions};
+pub use server::HttpListener;
+pub use site::{Asker, Site, SiteOptions};

@@ -14,12 +14,15 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
-use crate::play::PlayDenial;
+use crate::{http::entity::Whole, play::PlayDenial};
 
 pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
 
 /// Media may be played from any page: that is what a media origin is for.
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+
+/// What a page may read besides (Fetch §3.3.6): players estimate the latency by `Date`.
+const EXPOSED: HeaderValue = HeaderValue::from_static("Content-Range, Date, ETag");
 
 pub(crate) fn full(
     status: StatusCode,
@@ -27,13 +30,18 @@ pub(crate) fn full(
     content_type: &'static str,
     cache: &'static str,
 ) -> Response<Body> {
-    let body = Full::new(body.into()).map_err(|never: Infallible| match never {}).boxed();
+    let bytes = body.into();
+    let body = Full::new(bytes.clone()).map_err(|never: Infallible| match never {}).boxed();
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    if status == StatusCode::OK {
+        response.extensions_mut().insert(Whole(vec![bytes]));
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
@@ -64,11 +72,6 @@ impl Pieces {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
         Self { pieces: pieces.into_iter(), left }
     }
-
-    /// What is still to be sent.
-    pub(crate) fn bytes(&self) -> usize {
-        usize::try_from(self.left).unwrap_or(usize::MAX)
-    }
 }
 
 impl hyper::body::Body for Pieces {
@@ -93,16 +96,17 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-/// A body of media.
-pub(crate) fn media(body: Body, content_type: &'static str, cache: &'static str) -> Response<Body> {
-    let mut response = full(StatusCode::OK, Bytes::new(), content_type, cache);
-    *response.body_mut() = body;
+/// A whole file of media.
+pub(crate) fn media(pieces: Vec<Bytes>, content_type: &'static str, cache: &'static str) -> Response<Body> {
+    let mut response = endless(Pieces::new(pieces.clone()).boxed(), content_type, cache);
+    response.extensions_mut().insert(Whole(pieces));
     response
 }
 
 /// An answer without an end.
 pub(crate) fn endless(body: Body, content_type: &'static str, cache: &'static str) -> Response<Body> {
     let mut response = full(StatusCode::OK, Bytes::new(), content_type, cache);
+    response.extensions_mut().remove::<Whole>();
     *response.body_mut() = body;
     response
 }

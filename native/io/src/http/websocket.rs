@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     Request, Response, StatusCode, Version,
-    body::Incoming,
     header::{self, HeaderName, HeaderValue},
     upgrade::OnUpgrade,
 };
@@ -37,7 +36,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 const READ_BYTES: usize = 512;
 
 /// The proof for a request that asks for WebSocket, none for another one; the answer to one that asks wrongly (§4.2.1).
-pub(crate) fn asked(request: &Request<Incoming>) -> Result<Option<String>, Box<Response<Body>>> {
+pub(crate) fn asked<B>(request: &Request<B>) -> Result<Option<String>, Box<Response<Body>>> {
     let has = |name: HeaderName, token: &str| {
         let values = request.headers().get_all(name);
         let mut tokens = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
@@ -59,11 +58,11 @@ pub(crate) fn asked(request: &Request<Incoming>) -> Result<Option<String>, Box<R
 }
 
 /// Makes the connection a viewer's. Never returns when the pump has taken it.
-pub(crate) async fn switch(
+pub(crate) async fn switch<B>(
     ticket: Ticket,
     container: Container,
     proof: &str,
-    request: &mut Request<Incoming>,
+    request: &mut Request<B>,
     owner: &Owner,
 ) -> Response<Body> {
     if let Some(socket) = owner.take() {

@@ -1,0 +1,233 @@
+//! What is served under which path: media here, everything else by the host's application. Shared by all listeners of an origin, and asked
+//! by hosts that have a server of their own.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use arcly_bus::{Log, StreamKey};
+use http_body_util::BodyExt;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body as _, Incoming},
+    header::{self, HeaderMap},
+};
+use tokio::runtime::Handle;
+
+use crate::{
+    Inbox, PlayAsk, PlayDenial,
+    egress::{Egress, EgressOptions},
+    hls::{
+        self, HlsOutput,
+        file::File,
+        sent::{Client, Counted},
+        server::{Asked, Member},
+    },
+    http::{
+        Origin,
+        app::App,
+        entity::{Texts, negotiate},
+        lent::Owner,
+        live::{Live, live_path},
+        origin::media_path,
+        response::{Body, Unsaid, denied, error, method_not_allowed, options},
+    },
+    play::ask,
+};
+
+/// How an origin answers.
+#[derive(Debug, Clone, Default)]
+pub struct SiteOptions {
+    /// The Unix socket of the application that answers what is no media; none answers 404.
+    pub app_socket: Option<PathBuf>,
+    /// How endless streams leave.
+    pub egress: EgressOptions,
+    /// Whether the host is asked who may play. Default false: everybody may.
+    pub asks: bool,
+}
+
+/// An origin's answers.
+pub struct Site {
+    origin: Arc<Origin>,
+    app: Option<App>,
+    gate: Option<Arc<Inbox>>,
+    host: Arc<Inbox>,
+    egress: Arc<Egress>,
+    texts: Texts,
+}
+
+/// Who asks, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker {
+    /// Its address.
+    pub peer: SocketAddr,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
+
+/// The log of a stream that has begun, or nothing where nobody can begin it.
+type Summoned = Result<Option<Arc<Log>>, PlayDenial>;
+
+impl Site {
+    /// Serves `origin`. Requests and warnings go to `inbox`.
+    pub fn new(runtime: &Handle, options: SiteOptions, origin: Arc<Origin>, inbox: Arc<Inbox>) -> Arc<Self> {
+        let egress = Egress::new(runtime.clone(), options.egress, inbox.clone());
+        let gate = options.asks.then(|| inbox.clone());
+        let app = options.app_socket.map(App::new);
+        Arc::new(Self { origin, app, gate, host: inbox, egress, texts: Texts::default() })
+    }
+
+    /// Who watches endless streams here.
+    pub fn egress(&self) -> &Arc<Egress> {
+        &self.egress
+    }
+
+    /// Ends all endless streams.
+    pub fn close(&self) {
+        self.egress.kick_all();
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.host
+    }
+
+    /// Answers a request that came over a connection of ours.
+    pub(crate) async fn answer(&self, mut request: Request<Incoming>, asker: Asker, owner: &Owner) -> Response<Body> {
+        match (self.media(&mut request, asker.peer, Some(owner)).await, &self.app) {
+            (Some(response), _) => response,
+            (None, Some(app)) => app.call(request, asker).await,
+            (None, None) => {
+                let nothing = error(StatusCode::NOT_FOUND, "nothing here; media is at /<app>/<stream>/index.m3u8");
+                sized(request.method(), nothing)
+            }
+        }
+    }
+
+    /// Answers a request for media; none where its path names no media.
+    pub(crate) async fn media<B: Send + Sync>(
+        &self,
+        request: &mut Request<B>,
+        peer: SocketAddr,
+        owner: Option<&Owner>,
+    ) -> Option<Response<Body>> {
+        let response = self.whole(request, peer, owner).await?;
+        Some(sized(request.method(), response))
+    }
+
+    async fn whole<B: Send + Sync>(
+        &self,
+        request: &mut Request<B>,
+        peer: SocketAddr,
+        owner: Option<&Owner>,
+    ) -> Option<Response<Body>> {
+        if let Some((key, container)) = live_path(request.uri().path()) {
+            let log = match self.origin.live(&key) {
+                None => match self.summon(&key, request, peer).await {
+                    Ok(summoned) => summoned,
+                    Err(denial) => return Some(denied(denial)),
+                },
+                live => live,
+            };
+            if let Some(log) = log {
+                let live = Live { key, log, container };
+                return Some(live.answer(&self.egress, self.gate.as_deref(), request, peer, owner).await);
+            }
+        }
+        let (key, file) = media_path(request.uri().path())?;
+        Some(match *request.method() {
+            Method::GET | Method::HEAD => match self.output(&key, request, peer).await {
+                Ok(Some(output)) => self.file(output, file, key, request, peer).await,
+                Ok(None) => error(StatusCode::NOT_FOUND, "no such stream is live"),
+                Err(denial) => denied(denial),
+            },
+            Method::OPTIONS => options(),
+            _ => method_not_allowed(),
+        })
+    }
+
+    async fn file<B>(
+        &self,
+        output: Arc<HlsOutput>,
+        file: File,
+        key: StreamKey,
+        request: &Request<B>,
+        peer: SocketAddr,
+    ) -> Response<Body> {
+        let query = request.uri().query().unwrap_or_default();
+        // Only a multivariant playlist and an MPD tell of other streams.
+        let group = match file {
+            File::Multivariant | File::Mpd => self.origin.group(&key, output.clone()),
+            _ => vec![Member { base: String::new(), output: output.clone() }],
+        };
+        let client = Client::new(peer, text(request.headers(), header::USER_AGENT));
+        let asked_for = Asked { group, parent: self.origin.parent(&key), file, query, client: &client };
+        let gate = self.gate.as_deref().map(|inbox| (inbox, asked(key, "hls", false, request, peer)));
+        let response = hls::server::serve(asked_for, gate).await;
+        let response = negotiate(&self.texts, request.method(), request.uri().path(), request.headers(), response);
+        response.map(|body| Counted::new(body, output, &client).boxed())
+    }
+
+    /// Asks the host for a stream that is not live and that it can begin; none where it cannot.
+    async fn summon<B>(&self, key: &StreamKey, request: &Request<B>, peer: SocketAddr) -> Summoned {
+        if !self.origin.is_offered(key) || !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(None);
+        }
+        ask(&self.host, asked(key.clone(), "http", true, request, peer)).await
+    }
+
+    /// What is packaged of a stream; one that has ended begins anew where it can.
+    async fn output<B>(
+        &self,
+        key: &StreamKey,
+        request: &Request<B>,
+        peer: SocketAddr,
+    ) -> Result<Option<Arc<HlsOutput>>, PlayDenial> {
+        let known = self.origin.hls(key);
+        if known.as_ref().is_some_and(|output| !output.is_stale(Duration::ZERO)) || !self.origin.is_offered(key) {
+            return Ok(known);
+        }
+        match self.summon(key, request, peer).await? {
+            Some(_) => Ok(self.origin.arrival(key).await),
+            None => Ok(known),
+        }
+    }
+}
+
+/// Says the length, where it is known, and leaves the body out where only the head was asked for: hyper does so for HTTP/1 alone.
+fn sized(method: &Method, mut response: Response<Body>) -> Response<Body> {
+    let can_have_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(bytes) = response.body().size_hint().exact().filter(|_| can_have_body) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
+    }
+    if *method == Method::HEAD {
+        *response.body_mut() = Unsaid.boxed();
+    }
+    response
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What the host is told of somebody who asks for `key`.
+pub(crate) fn asked<B>(
+    key: StreamKey,
+    protocol: &'static str,
+    needs_log: bool,
+    request: &Request<B>,
+    peer: SocketAddr,
+) -> PlayAsk {
+    PlayAsk {
+        key,
+        protocol,
+        needs_log,
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        authorization: text(request.headers(), header::AUTHORIZATION).to_owned(),
+        agent: text(request.headers(), header::USER_AGENT).to_owned(),
+        peer,
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
