@@ -4,7 +4,7 @@ import builtins
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 from typing_extensions import Buffer
 
@@ -997,7 +997,9 @@ class SrtListener:
     def kick(self, viewer: int) -> bool:
         """End a viewer within a second; False when it is not there."""
 
-    def connections(self) -> list[tuple[int, StreamKey, str, str, int, str, dict[str, int]]]:
+    def connections(
+        self,
+    ) -> list[tuple[int, StreamKey, Literal["publisher", "viewer"], str, int, str, dict[str, int]]]:
         """Return all connections: `arcly.SrtConnection`, field by field."""
 
     def stop(self, done: WakeToken) -> None:

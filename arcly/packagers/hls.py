@@ -9,8 +9,8 @@ from arcly.contract import IngestContext, StreamHandle
 
 
 class HlsPackager:
-    """HTTP Live Streaming and DASH from the same CMAF segments (RFC 8216bis, ISO/IEC 23009-1), with low latency, and beside
-    it HLS with MPEG-TS segments. A `Packager`; give it to an `HttpOrigin`.
+    """HTTP Live Streaming and DASH from the same CMAF segments (RFC 8216bis, ISO/IEC 23009-1), with low latency, and
+    beside it HLS with MPEG-TS segments. A `Packager`; give it to an `HttpOrigin`.
 
     Every stream is packaged from its start, so that its first viewer does not wait for a segment to be made.
 

@@ -21,8 +21,8 @@ class RtspHandler(Listener[RtspListener]):
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
             `:8554`.
-        udp_port: the port of RTP in datagrams, default 8000; RTCP has the next one, 0 stands for any free pair, None for
-            none: then everything goes over the connection. Of no use with `tls`.
+        udp_port: the port of RTP in datagrams, default 8000; RTCP has the next one, 0 stands for any free pair, None
+            for none: then everything goes over the connection. Of no use with `tls`.
         users: names and passwords. With them everybody is asked for one, by Digest (SHA-256 or MD5) or Basic, before
             the authenticator is; it then sees `user` and `pass` as if they had come by Basic. Default none: the
             authenticator alone decides, and who needs credentials is asked for them by Basic.

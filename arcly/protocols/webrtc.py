@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 
-from arcly._address import resolve, show
+from arcly._address import resolve, show, split
 from arcly._bridge import native_session, native_stream
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
@@ -104,14 +104,17 @@ class WebRtcHandler:
             MisuseError: `bind` or one of `hosts` is no address.
         """
         address = await resolve(self._bind)
-        hosts = local_addresses() if self._hosts is None else await addresses(self._hosts)
+        if self._hosts is not None:
+            hosts = await addresses(self._hosts)
+        else:
+            hosts = local_addresses() if is_any(address) else [split(address)[0]]
         self._context = context
         self._inbox = InboxReader(self.name)
         self._transport = WebRtcTransport(
             context.native,
             self._inbox.inbox,
             address,
-            hosts=hosts if is_any(address) or self._hosts is not None else [],
+            hosts=hosts,
             sessions_max=self._sessions_max,
             connect_timeout_s=self._connect_timeout_s,
             silence_timeout_s=self._silence_timeout_s,

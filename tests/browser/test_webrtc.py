@@ -35,7 +35,7 @@ async def test_a_page_publishes_and_another_watches_by_webrtc_in_milliseconds(se
     assert before.changed(after) > 0.01, "the picture stands still"
     await expect(viewer.part("stat-latency")).to_have_text(MILLISECONDS)
     await expect(viewer.part("stat-lost")).to_have_text(re.compile(r"^\d+\.\d %$"))
-    await expect(viewer.part("stat-resolution")).to_have_text("1280×720")
+    await expect(viewer.part("stat-resolution")).to_have_text("1280×720")  # noqa: RUF001 - as people write it
     assert server.logged(r"publishing to live/cam, 2 tracks \(H264 \d+x\d+, Opus 48000 Hz\)"), server.log
     await publisher.part("broadcast-toggle").click()
     await viewer.is_in_state("ended")

@@ -47,7 +47,7 @@ def header(playlist: Playlist) -> Iterator[str]:
 
 
 def server_control(playlist: Playlist) -> Iterator[str]:
-    """§4.4.3.8: PART-HOLD-BACK at least twice, better three times the part target; CAN-SKIP-UNTIL at least six targets."""
+    """§4.4.3.8: PART-HOLD-BACK twice, better three times the part target; CAN-SKIP-UNTIL at least six targets."""
     control, target = playlist.control, playlist.target or 0
     if playlist.part_target is not None:
         hold_back = float(control.get("PART-HOLD-BACK", 0))
@@ -122,7 +122,7 @@ def dates(playlist: Playlist) -> Iterator[str]:
 
 
 def hints(playlist: Playlist) -> Iterator[str]:
-    """§4.4.5.3: a live playlist with parts hints at one part, of which it does not tell already; an ended one at none."""
+    """§4.4.5.3: a live playlist with parts hints at one part, which it does not list already; an ended one at none."""
     wanted = playlist.part_target is not None and not playlist.ended
     if len([it for it in playlist.hints if it.get("TYPE") == "PART"]) != int(wanted):
         yield f"{len(playlist.hints)} hints"

@@ -53,7 +53,7 @@ async def names(server: Server) -> list[str]:
     """The media playlists of the stream, with the session of this viewer."""
     status, text = await fetch(server, "/live/cam/index.m3u8")
     assert status == 200, text
-    return re.findall(r'^(v\d+\.m3u8[^\n]*)', text, re.MULTILINE) + re.findall(r'URI="(a\d+\.m3u8[^"]*)"', text)
+    return re.findall(r"^(v\d+\.m3u8[^\n]*)", text, re.MULTILINE) + re.findall(r'URI="(a\d+\.m3u8[^"]*)"', text)
 
 
 async def walk(server: Server, name: str, seconds: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""RTSP with real programs: two generations of FFmpeg publish and play, over TCP and UDP, and what they get is what was sent."""
+"""RTSP with real programs: two generations of FFmpeg publish and play, over TCP and UDP, and get what was sent."""
 
 from __future__ import annotations
 
@@ -150,9 +150,7 @@ async def test_a_stream_that_is_not_there_is_404_and_a_bad_name_400(rtsp_server:
         assert status in read.stderr
 
 
-async def test_a_name_that_is_taken_is_refused(
-    rtsp_server: RtspServer, ffmpeg: str, clip: Callable[..., Path]
-) -> None:
+async def test_a_name_that_is_taken_is_refused(rtsp_server: RtspServer, ffmpeg: str, clip: Callable[..., Path]) -> None:
     source = clip(b_frames=0)
     async with published(rtsp_server, ffmpeg, source):
         second = [ffmpeg, "-v", "error", "-re", "-i", source, "-c", "copy", "-f", "rtsp"]
