@@ -75,6 +75,7 @@ examples:
   arcly relay clip.mp4 rtmp://localhost/live/cam --loop              a file, again and again
   arcly relay rtmps://cam.lan/live/1 rtmp://localhost/live/cam --ca-file our-ca.pem
   arcly relay rtmp://origin/live/cam rtmp://edge/live/cam --retries 5
+  arcly relay rtsp://user:secret@cam.lan/stream1 rtmp://localhost/live/gate        a camera; rtspu:// for UDP
   arcly relay "srt://origin:8890?streamid=read:live/cam&latency=500000" rtmp://localhost/live/cam   over a bad network
   arcly relay udp://239.0.0.1:1234?iface=eth0 rtmp://localhost/live/tv             MPEG-TS from a multicast group
   arcly relay rtmp://origin/live/cam "rtp://239.0.0.2:5004?ttl=8&bitrate=6000000"  and into one, at a constant rate
@@ -148,7 +149,8 @@ def add_serve(commands: Commands) -> None:
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")
     sources = serve.add_argument_group(
-        "other servers", "as KEY=URL, with rtmp[s]://HOST/APP/STREAM, or udp:// and rtp://HOST:PORT for MPEG-TS"
+        "other servers",
+        "as KEY=URL, with rtmp[s]://HOST/APP/STREAM, rtsp[s]://HOST/PATH, or udp:// and rtp://HOST:PORT for MPEG-TS",
     )
     sources.add_argument(
         "--pull", metavar="KEY=URL", action="append", default=[], help="publish it here; may be repeated"

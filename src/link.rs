@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arcly_io::{
     Backoff, Handle, Link, LinkGuard, TlsTrust,
     rtmp::{self, PullOptions, PushOptions},
+    rtsp::{self, RtspUrl},
     srt::{self, SrtUrl},
     ts_udp::{self, UdpUrl},
 };
@@ -31,6 +32,7 @@ pub struct RemoteTarget {
 /// Where a link goes: a variant for each protocol.
 enum Url {
     Rtmp(rtmp::RemoteUrl),
+    Rtsp(RtspUrl),
     Srt(SrtUrl),
     Udp(UdpUrl),
 }
@@ -40,9 +42,12 @@ impl Url {
         let (scheme, _) = url.split_once("://").ok_or("a URL begins with a scheme: rtmp://")?;
         match scheme.to_ascii_lowercase().as_str() {
             "rtmp" | "rtmps" => rtmp::RemoteUrl::parse(url).map(Self::Rtmp),
+            "rtsp" | "rtsps" | "rtspt" | "rtspu" => RtspUrl::parse(url).map(Self::Rtsp),
             "srt" => SrtUrl::parse(url).map(Self::Srt),
             "udp" | "rtp" => UdpUrl::parse(url).map(Self::Udp),
-            other => Err(format!("{other}:// is not spoken here; rtmp://, rtmps://, srt://, udp:// and rtp:// are")),
+            other => Err(format!(
+                "{other}:// is not spoken here; rtmp://, rtmps://, rtsp://, rtsps://, srt://, udp:// and rtp:// are"
+            )),
         }
     }
 }
@@ -66,6 +71,7 @@ impl RemoteTarget {
     fn __str__(&self) -> String {
         match &self.url {
             Url::Rtmp(url) => url.to_string(),
+            Url::Rtsp(url) => url.to_string(),
             Url::Srt(url) => url.to_string(),
             Url::Udp(url) => url.to_string(),
         }
@@ -75,6 +81,7 @@ impl RemoteTarget {
     fn protocol(&self) -> &'static str {
         match &self.url {
             Url::Rtmp(_) => "rtmp",
+            Url::Rtsp(_) => "rtsp",
             Url::Srt(_) => "srt",
             Url::Udp(_) => "udp",
         }
@@ -109,6 +116,10 @@ impl Pull {
             Url::Rtmp(url) => {
                 let options = PullOptions { backoff, grace, idle_time, trust, ..PullOptions::default() };
                 rtmp::pull(&runtime, url.clone(), key, options, inbox, waker)
+            }
+            Url::Rtsp(url) => {
+                let options = rtsp::PullOptions { backoff, grace, idle_time, trust, ..rtsp::PullOptions::default() };
+                rtsp::pull(&runtime, url.clone(), key, options, inbox, waker)
             }
             Url::Srt(url) => {
                 let options = srt::PullOptions { backoff, grace, idle_time };
@@ -159,6 +170,10 @@ impl Push {
             Url::Rtmp(url) => {
                 let options = PushOptions { backoff, behind_max, enhanced, trust, ..PushOptions::default() };
                 rtmp::push(&runtime, url.clone(), log, options, inbox, waker)
+            }
+            Url::Rtsp(url) => {
+                let options = rtsp::PushOptions { backoff, behind_max, trust, ..rtsp::PushOptions::default() };
+                rtsp::push(&runtime, url.clone(), log, options, inbox, waker)
             }
             Url::Srt(url) => srt::push(&runtime, url.clone(), log, srt::PushOptions { backoff }, inbox, waker),
             Url::Udp(url) => {

@@ -19,7 +19,7 @@ log = logging.getLogger("arcly")
 
 
 class PushTarget(Link):
-    """Publishes a stream of this engine to another RTMP server, or sends it as a transport stream over UDP. An
+    """Publishes a stream of this engine to another RTMP or RTSP server, or sends it as a transport stream over UDP. An
     `InboundProtocol`: an engine starts and stops it.
 
         arcly.Engine(arcly.RtmpHandler(), arcly.PushTarget("rtmps://a.example/live2/KEY", "live/cam"))
@@ -28,7 +28,8 @@ class PushTarget(Link):
     remote that is too slow skips to the newest key frame, and slows nobody else down.
 
     Args:
-        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; or `udp://` or
+        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; `rtsp://`, `rtsps://` or, for media
+            by UDP, `rtspu://[USER:PASSWORD@]HOST[:PORT]/PATH[?QUERY]`; or `udp://` or
             `rtp://HOST:PORT[?QUERY]`, a host or a multicast group, with `iface=` (the network interface for a group, by
             name or IPv4 address), `ttl=` (default 1: the local network), `bitrate=` (bits a second of a constant rate,
             filled up with null packets), `pkt_size=` (bytes in a datagram, default 1316) and `loop=0` (not to receivers

@@ -32,7 +32,9 @@ class PullSource(Link):
     It is listened to one sender at a time. A key that is taken is asked for again every 5 s.
 
     Args:
-        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; or `udp://` or
+        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; `rtsp://` or
+            `rtsps://[USER:PASSWORD@]HOST[:PORT]/PATH[?QUERY]`, of a server or a camera, whose media comes over the
+            connection, or with `rtspu://` by UDP, each time the other way where the first cannot be had; or `udp://` or
             `rtp://[ADDRESS]:PORT[?QUERY]`, an address of this machine or a multicast group, with `iface=` (the network
             interface of a group, by name or IPv4 address), `source=` (the only sender that is heard), `program=` (its
             number; default the first with media) and `buffer_size=` (bytes, default 2 MiB); or
@@ -49,7 +51,8 @@ class PullSource(Link):
         on_demand: connect when the first viewer asks for `key`, and disconnect after the last; default False. The
             first viewer waits meanwhile, up to 8 s.
         linger_s: seconds without a viewer after which it disconnects, default 10; only with `on_demand`.
-        ca_file: PEM file with authorities that are trusted besides those of the system, for RTMPS.
+        ca_file: PEM file with authorities that are trusted besides those of the system, for RTMPS and
+            RTSPS.
         verify: False takes any certificate, so that anybody on the way can listen and lie.
 
     Raises:

@@ -4,10 +4,11 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, TcpStream as StdStream},
     sync::Arc,
+    task::Waker,
     time::Duration,
 };
 
-use arcly_bus::{Frame, Log, StreamKey, TrackFilter, WakeSlot};
+use arcly_bus::{Frame, Log, StreamKey, TrackFilter, TrackSet, WakeSlot};
 use arcly_wire::{
     rtp::HEADER_BYTES,
     rtsp::{MediaSetup, PlayAnswer, RtpInfo, sdp},
@@ -41,18 +42,7 @@ pub(crate) struct Granted {
 impl Granted {
     /// Waits for the tracks of the stream.
     pub(crate) async fn of(key: StreamKey, log: Arc<Log>) -> Self {
-        let bell = Arc::<Bell>::default();
-        let slot = WakeSlot::new(&log, std::task::Waker::from(bell.clone()));
-        let known = async {
-            loop {
-                slot.arm();
-                if log.is_closed() || !log.tracks().tracks.is_empty() {
-                    return;
-                }
-                bell.heard().await;
-            }
-        };
-        let _ = timeout(TRACKS_DEADLINE, known).await;
+        let _ = timeout(TRACKS_DEADLINE, known_tracks(&log)).await;
         let tracks = outgoing(&log.tracks());
         Self { key, log, tracks }
     }
@@ -67,12 +57,35 @@ impl Granted {
         self.tracks.iter().map(Outgoing::media).collect()
     }
 
+    fn lanes(&self, setups: &[MediaSetup], channel: impl Fn(&MediaSetup) -> Option<u8>) -> Vec<Lane> {
+        let lane = |setup: &MediaSetup| {
+            let outgoing = self.tracks.get(setup.media)?.clone();
+            Some(Lane { channel: channel(setup)?, media: setup.media, outgoing })
+        };
+        setups.iter().filter_map(lane).collect()
+    }
+
     /// The tracks that a viewer has set up.
     pub(crate) fn wants(&self, setups: &[MediaSetup]) -> Wants {
         let chosen = setups.iter().filter_map(|setup| self.tracks.get(setup.media)).map(|outgoing| outgoing.track);
         let is_all = setups.len() == self.tracks.len();
         let only = if is_all { TrackFilter::ALL } else { TrackFilter::only(chosen) };
         Wants { only, ..Wants::default() }
+    }
+}
+
+/// Waits until a stream says what its tracks are, or ends.
+pub(super) async fn known_tracks(log: &Arc<Log>) -> Arc<TrackSet> {
+    let bell = Arc::<Bell>::default();
+    let slot = WakeSlot::new(log, Waker::from(bell.clone()));
+    loop {
+        // Armed before the look: what comes behind it rings.
+        slot.arm();
+        let tracks = log.tracks();
+        if log.is_closed() || !tracks.tracks.is_empty() {
+            return tracks;
+        }
+        bell.heard().await;
     }
 }
 
@@ -109,9 +122,8 @@ impl Play {
         let refused = |_| io::Error::other("no more descriptors");
         let wants = granted.wants(setups);
         let framing = framing(setups);
-        let of_media: Vec<_> =
-            setups.iter().filter_map(|setup| Some((setup.transport.interleaved?.0, setup.media))).collect();
-        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames, &of_media))));
+        let lanes = granted.lanes(setups, |setup| setup.transport.interleaved.map(|(rtp, _)| rtp));
+        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames, &lanes))));
         let (state, first) = match stream {
             Stream::Plain(socket) => {
                 let line = Arc::new(Line::default());
@@ -150,8 +162,8 @@ impl Play {
             }
         }
         let mut cursor = reader.packets.join_for(wants);
-        let of_media: Vec<_> = setups.iter().map(|setup| ((2 * setup.media) as u8, setup.media)).collect();
-        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames, &of_media))));
+        let lanes = granted.lanes(setups, |setup| u8::try_from(2 * setup.media).ok());
+        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames, &lanes))));
         let first = head.make(&mut cursor);
         let line = Arc::new(Line::default());
         outlets.join(Viewer::new(reader, cursor, targets, ours, (line.clone(), wants)));
@@ -212,18 +224,35 @@ fn framing(setups: &[MediaSetup]) -> Framing {
     if channels == Channels::default() { Framing::Bare } else { Framing::Channels(channels) }
 }
 
-/// Where the tracks begin in these packets, by the channels of RTP.
-fn infos(frames: &[Frame], of_media: &[(u8, usize)]) -> Vec<RtpInfo> {
+/// A track as a viewer gets it.
+struct Lane {
+    /// Its channel of RTP in the packets.
+    channel: u8,
+    media: usize,
+    outgoing: Outgoing,
+}
+
+/// Where the tracks are at the moment at which the first of these packets is shown: one moment for all, or a player would take the first
+/// packets of all tracks for simultaneous (RFC 2326 §12.33).
+fn infos(frames: &[Frame], lanes: &[Lane]) -> Vec<RtpInfo> {
     let mut infos: Vec<RtpInfo> = Vec::new();
-    for (channel, packet) in frames.iter().flat_map(|frame| split(&frame.payload)) {
-        let Some((_, media)) = of_media.iter().find(|(rtp, _)| *rtp == channel) else { continue };
-        let header = packet.first_chunk::<HEADER_BYTES>();
-        let is_known = infos.iter().any(|info| info.media == *media);
-        if let Some([_, _, s0, s1, t0, t1, t2, t3, ..]) = header.filter(|_| !is_known) {
-            let (sequence, timestamp) = (u16::from_be_bytes([*s0, *s1]), u32::from_be_bytes([*t0, *t1, *t2, *t3]));
-            infos.push(RtpInfo { media: *media, sequence, timestamp });
-        }
-        if infos.len() == of_media.len() {
+    let mut moment = None;
+    for frame in frames {
+        let lane = lanes.iter().find(|lane| lane.outgoing.track == frame.track);
+        let Some(lane) = lane.filter(|lane| infos.iter().all(|info| info.media != lane.media)) else { continue };
+        let rtp = split(&frame.payload).find(|(channel, _)| *channel == lane.channel);
+        let header = rtp.and_then(|(_, packet)| packet.first_chunk::<HEADER_BYTES>());
+        let Some([_, _, s0, s1, t0, t1, t2, t3, ..]) = header else { continue };
+        let (config, format) = (&lane.outgoing.config, &lane.outgoing.format);
+        let rate_hz = i128::from(config.clock_rate_hz().max(1));
+        let shown_ns = i128::from(frame.pts) * 1_000_000_000 / rate_hz;
+        let moment_ns = *moment.get_or_insert(shown_ns);
+        let later = i64::try_from((shown_ns - moment_ns) * rate_hz / 1_000_000_000).unwrap_or_default();
+        // Modulo 2^32, as the field has it.
+        let later = format.ticks_of_bus(later, config) as u32;
+        let timestamp = u32::from_be_bytes([*t0, *t1, *t2, *t3]).wrapping_sub(later);
+        infos.push(RtpInfo { media: lane.media, sequence: u16::from_be_bytes([*s0, *s1]), timestamp });
+        if infos.len() == lanes.len() {
             break;
         }
     }

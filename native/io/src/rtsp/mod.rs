@@ -4,17 +4,25 @@
 //! server, datagrams ─▶ to_bus ─▶ bus ─▶ packets, once a stream ─▶ from_bus ─▶ egress, over the connection
 //!                                                                        └─▶ outlet, by UDP
 //! ```
+//!
+//! The other side: `crate::link` keeps `pull` and `push` up, which speak through `client`, and by UDP through `ears`.
 
 mod channels;
+mod client;
 mod datagrams;
+mod ears;
 mod from_bus;
 mod outlet;
 mod packets;
+mod pull;
+mod push;
 mod server;
 mod to_bus;
 mod tracks;
 
-pub use arcly_wire::rtsp::{Limits, Users};
+pub use arcly_wire::rtsp::{Limits, RtspUrl, Users};
 pub(crate) use channels::Channels;
 pub(crate) use packets::Packets;
+pub use pull::{PullOptions, pull};
+pub use push::{PushOptions, push};
 pub use server::{RtspListener, RtspOptions};

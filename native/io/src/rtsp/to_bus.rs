@@ -12,7 +12,7 @@ use arcly_wire::{
         self, AccessUnit, DecodingTimes, Format, Packet, Receiver, Sync, SyncTrack,
         rtcp::{Chunk, RtcpPacket, SenderInfo, packets},
     },
-    rtsp::sdp::Media,
+    rtsp::{RtpInfo, sdp::Media},
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
@@ -65,6 +65,8 @@ struct Source {
     is_told: bool,
     /// One that came in front of the first packet.
     early: Option<(u32, SenderInfo)>,
+    /// The time of the moment at which all tracks begin, before the first packet.
+    common: Option<u32>,
     decoding: Option<DecodingTimes>,
     /// When the first packet of the unit that is being put together came.
     begun: Option<Instant>,
@@ -108,7 +110,6 @@ impl ToBus {
     }
 
     /// Frames published so far.
-    #[allow(dead_code)]
     pub(crate) fn frames(&self) -> u64 {
         self.frames
     }
@@ -116,6 +117,15 @@ impl ToBus {
     /// Problems that were not told yet.
     pub(crate) fn problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.news)
+    }
+
+    /// Takes what the sender says of where its tracks begin (RFC 2326 §12.33): one moment for all.
+    pub(crate) fn begin_at(&mut self, infos: &[RtpInfo]) {
+        for info in infos {
+            if let Some(Some(source)) = self.sources.get_mut(info.media) {
+                source.common = Some(info.timestamp);
+            }
+        }
     }
 
     /// Takes a packet of a track. An error ends the publish and is its reason.
@@ -249,7 +259,6 @@ impl ToBus {
     }
 
     /// The stream, for another sender to go on with it.
-    #[allow(dead_code)]
     pub(crate) fn into_publisher(mut self) -> Publisher {
         self.flush();
         self.publisher
@@ -332,6 +341,7 @@ impl Source {
             config: None,
             is_told: false,
             early: None,
+            common: None,
             decoding: None,
             begun: None,
             malformed: 0,
@@ -366,6 +376,9 @@ impl Source {
         self.receiver.push(now.into(), packet);
         if before.is_some() && before != self.receiver.ssrc() {
             sync.restart(self.sync);
+        }
+        if let Some(timestamp) = self.common.take() {
+            sync.common_moment(self.sync, self.receiver.unroll(timestamp));
         }
         if let Some((ssrc, info)) = self.early.take() {
             self.tell(ssrc, &info, now, sync);

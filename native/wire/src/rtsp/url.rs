@@ -1,4 +1,5 @@
-//! Where a stream is: `rtsps://user:password@host:port/path?query`, and the addresses of its tracks.
+//! Where a stream is: `rtsps://user:password@host:port/path?query`, and the addresses of its tracks. `rtspt` and `rtspu` say besides
+//! how its media shall travel, by TCP or UDP, as GStreamer has it.
 
 use std::fmt;
 
@@ -12,6 +13,8 @@ pub const TLS_PORT: u16 = 322;
 pub struct RtspUrl {
     /// RTSPS: behind TLS.
     pub tls: bool,
+    /// `rtspu`: media by UDP, where that can be had.
+    pub udp: bool,
     /// Undecoded; empty where there is none.
     pub user: String,
     /// Undecoded; empty where there is none.
@@ -33,9 +36,10 @@ impl RtspUrl {
     /// A sentence that says what is wrong with it.
     pub fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.trim().split_once("://").ok_or("a URL begins with rtsp:// or rtsps://")?;
-        let tls = match scheme.to_ascii_lowercase().as_str() {
-            "rtsp" | "rtspt" | "rtspu" => false,
-            "rtsps" => true,
+        let (tls, udp) = match scheme.to_ascii_lowercase().as_str() {
+            "rtsp" | "rtspt" => (false, false),
+            "rtspu" => (false, true),
+            "rtsps" => (true, false),
             other => return Err(format!("{other}:// is neither rtsp:// nor rtsps://")),
         };
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -54,7 +58,7 @@ impl RtspUrl {
         }
         let own = str::to_owned;
         let (user, password, path, query) = (own(user), own(password), own(path), own(query));
-        Ok(Self { tls, user, password, host: own(host), port, path, query })
+        Ok(Self { tls, udp, user, password, host: own(host), port, path, query })
     }
 
     /// As requests say it: without user and password (RFC 2326 §3.2).
@@ -88,6 +92,7 @@ impl RtspUrl {
             return Err("the server asked to go on without TLS".into());
         }
         // A password goes to the host that it is for, and nowhere else.
+        let moved = Self { udp: self.udp, ..moved };
         if moved.host == self.host && moved.user.is_empty() {
             return Ok(Self { user: self.user.clone(), password: self.password.clone(), ..moved });
         }
@@ -176,6 +181,7 @@ mod tests {
             ("rtsp://me:a@b@h:1/x", "h", 1, "/x", "rtsp://h:1/x"),
             ("rtsp://me:a/b@h/x", "h", 554, "/x", "rtsp://h/x"),
             ("rtsp://h", "h", 554, "", "rtsp://h"),
+            ("rtspu://h/x", "h", 554, "/x", "rtsp://h/x"),
             ("rtsp://h?a=b@c", "h", 554, "", "rtsp://h?a=b@c"),
         ] {
             let parsed = RtspUrl::parse(url).unwrap();

@@ -11,7 +11,7 @@ pub struct RtpInfo {
     pub media: usize,
     /// Sequence number of the first packet.
     pub sequence: u16,
-    /// Its time.
+    /// The time of the moment at which the play begins, the same for all tracks: near that of the first packet.
     pub timestamp: u32,
 }
 

@@ -1,0 +1,269 @@
+//! A connection to another server: the state machine of `wire`, driven over a socket, and datagrams beside it.
+
+use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
+
+use arcly_wire::rtsp::{
+    ClientConfig, ClientConn, ClientEvent, ClientUse, Limits, Lower, MediaPacket, MediaSetup, RtspError, RtspUrl,
+    Transport,
+};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{datagrams::Arrived, ears::Ears};
+use crate::{TlsTrust, dial::dial, tls::Connection};
+
+/// Bytes read at a time.
+const READ_BUFFER_BYTES: usize = 64 << 10;
+/// How long the remote may refuse to take a single byte before the connection counts as lost.
+const STALL_MAX: Duration = Duration::from_secs(20);
+/// How long the goodbye may take.
+const GOODBYE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Why a connection is over.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The remote cannot have it this way: perhaps it can in another.
+    Transport(String),
+    /// A sentence.
+    Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self::Other(text)
+    }
+}
+
+impl From<RtspError> for Failure {
+    fn from(error: RtspError) -> Self {
+        match error {
+            RtspError::Refused { status: 461, .. } => Self::Transport(error.to_string()),
+            RtspError::Refused { .. } | RtspError::Timeout { .. } => Self::Other(error.to_string()),
+            error => Self::Other(format!("the remote broke the protocol: {error}")),
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Transport(text) | Self::Other(text) => text,
+        }
+    }
+}
+
+/// A client and its socket.
+pub(super) struct Client {
+    machine: ClientConn,
+    input: ReadHalf<Connection>,
+    output: WriteHalf<Connection>,
+    /// The remote's address.
+    pub(super) peer: SocketAddr,
+    started: Instant,
+    buffer: BytesMut,
+    /// On its way out; what the machine has to say comes behind it.
+    pending: Bytes,
+    /// When the remote last took something, or had nothing to take.
+    taken: Instant,
+    /// TLS may hold back what was written.
+    needs_flush: bool,
+    written: u64,
+    lower: Lower,
+    ears: Option<Ears>,
+    /// Packets that have come by UDP.
+    arrived: VecDeque<MediaPacket>,
+}
+
+impl Client {
+    /// Connects and begins to speak; media goes by `lower`, but over the connection where that is encrypted.
+    pub(super) async fn connect(
+        url: &RtspUrl,
+        purpose: ClientUse,
+        lower: Lower,
+        trust: &TlsTrust,
+        limits: Limits,
+    ) -> Result<Self, String> {
+        let (connection, peer) = dial(&url.host, url.port, url.tls.then_some(trust)).await?;
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let (input, output) = split(connection);
+        let started = Instant::now();
+        let config = ClientConfig { url: url.clone(), purpose, limits };
+        Ok(Self {
+            machine: ClientConn::new(config, Duration::ZERO),
+            input,
+            output,
+            peer,
+            started,
+            buffer: BytesMut::new(),
+            pending: Bytes::new(),
+            taken: started,
+            needs_flush: false,
+            written: 0,
+            lower: if url.tls { Lower::Tcp } else { lower },
+            ears: None,
+            arrived: VecDeque::new(),
+        })
+    }
+
+    /// What the remote did next.
+    pub(super) fn event(&mut self) -> Option<ClientEvent> {
+        let event = self.machine.poll_event();
+        if let (Some(ClientEvent::Started(_)), Some(ears)) = (&event, &mut self.ears) {
+            ears.listen(self.machine.setups());
+        }
+        event.or_else(|| self.arrived.pop_front().map(ClientEvent::Packet))
+    }
+
+    /// How media travels.
+    pub(super) fn lower(&self) -> Lower {
+        self.lower
+    }
+
+    /// The tracks that were set up.
+    pub(super) fn is_set_up(&self, media: usize) -> bool {
+        self.machine.setups().iter().any(|setup| setup.media == media)
+    }
+
+    /// Sets up these tracks; to send them, with `record`.
+    pub(super) fn setup(&mut self, medias: &[usize], record: bool) -> Result<(), String> {
+        let mut wishes = Vec::new();
+        for (place, media) in medias.iter().enumerate() {
+            let transport = match self.lower {
+                Lower::Tcp => {
+                    let channel = u8::try_from(2 * place).map_err(|_| "too many tracks".to_owned())?;
+                    Transport::tcp((channel, channel.saturating_add(1)))
+                }
+                Lower::Udp => {
+                    let ears = self.ears.get_or_insert_with(|| Ears::new(self.peer.ip()));
+                    Transport::udp(ears.open(*media).map_err(|error| format!("no ports for UDP: {error}"))?)
+                }
+            };
+            wishes.push(MediaSetup { media: *media, transport: Transport { record, ..transport } });
+        }
+        self.machine.setup(wishes);
+        Ok(())
+    }
+
+    /// Whether all that we had to say is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.machine.pending_output_bytes() == 0
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.pending.len() + self.machine.pending_output_bytes()
+    }
+
+    /// Bytes written so far, or given to the system as datagrams.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Queues a packet of a track.
+    pub(super) fn put(&mut self, media: usize, is_rtcp: bool, packet: &[u8]) {
+        match &mut self.ears {
+            Some(ears) => {
+                ears.put(media, is_rtcp, packet);
+                self.written += packet.len() as u64;
+            }
+            None => self.machine.put_packet(media, is_rtcp, packet),
+        }
+    }
+
+    /// Sends datagrams that are queued.
+    pub(super) fn send(&mut self) {
+        self.ears.iter_mut().for_each(Ears::send);
+    }
+
+    /// Reads or writes once, whatever can be done first. Nothing is lost when the future is dropped.
+    pub(super) async fn turn(&mut self) -> Result<(), Failure> {
+        if self.pending.is_empty() {
+            self.pending = self.machine.poll_output().unwrap_or_default();
+            self.taken = Instant::now();
+        }
+        let has_output = !self.pending.is_empty();
+        let deadline = self.deadline(has_output);
+        self.buffer.reserve(READ_BUFFER_BYTES);
+        tokio::select! {
+            read = self.input.read_buf(&mut self.buffer) => self.on_read(read),
+            written = write_some(&mut self.output, &self.pending, self.needs_flush) => self.on_written(written),
+            Arrived { media, is_rtcp, payload } = arrival(&mut self.ears) => {
+                self.arrived.push_back(MediaPacket { media, is_rtcp, payload });
+                Ok(())
+            }
+            () = sleep_until(deadline) => self.on_deadline(has_output),
+        }
+    }
+
+    fn deadline(&self, has_output: bool) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let machine = self.machine.poll_timeout().map_or(far, |at| self.started + at);
+        if has_output { machine.min(self.taken + STALL_MAX) } else { machine }
+    }
+
+    fn on_read(&mut self, read: io::Result<usize>) -> Result<(), Failure> {
+        if read.map_err(|error| broke(&error))? == 0 {
+            return Err("the remote closed the connection".to_owned().into());
+        }
+        let (now, input) = (self.started.elapsed(), self.buffer.split().freeze());
+        Ok(self.machine.handle_input(now, input)?)
+    }
+
+    fn on_written(&mut self, written: io::Result<usize>) -> Result<(), Failure> {
+        let written = written.map_err(|error| broke(&error))?;
+        // Nothing waited: that was the flush.
+        self.needs_flush = !self.pending.is_empty();
+        self.pending.advance(written.min(self.pending.len()));
+        self.written += written as u64;
+        self.taken = Instant::now();
+        Ok(())
+    }
+
+    fn on_deadline(&mut self, has_output: bool) -> Result<(), Failure> {
+        if has_output && self.taken.elapsed() >= STALL_MAX {
+            return Err(format!("the remote has read nothing for {} s", STALL_MAX.as_secs()).into());
+        }
+        Ok(self.machine.handle_timeout(self.started.elapsed())?)
+    }
+
+    /// Takes leave: what waits is written, then the goodbye, and the remote gets time to read it.
+    pub(super) async fn close(mut self) {
+        self.machine.close();
+        let goodbye = async {
+            let pending = std::mem::take(&mut self.pending);
+            self.output.write_all(&pending).await?;
+            while let Some(bytes) = self.machine.poll_output() {
+                self.output.write_all(&bytes).await?;
+            }
+            self.output.shutdown().await?;
+            // A socket closed with unread input is reset, and that takes back what the remote has not read (RFC 1122 §4.2.2.13).
+            let mut scratch = [0; 4096];
+            while self.input.read(&mut scratch).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _ = timeout(GOODBYE_DEADLINE, goodbye).await;
+    }
+}
+
+async fn arrival(ears: &mut Option<Ears>) -> Arrived {
+    match ears {
+        Some(ears) => ears.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes a part of `pending`, or flushes when there is nothing and that is due; else it never returns.
+async fn write_some(output: &mut WriteHalf<Connection>, pending: &[u8], needs_flush: bool) -> io::Result<usize> {
+    match (pending, needs_flush) {
+        ([], false) => std::future::pending().await,
+        ([], true) => output.flush().await.map(|()| 0),
+        _ => output.write(pending).await,
+    }
+}
+
+fn broke(error: &io::Error) -> String {
+    format!("the connection broke: {error}")
+}

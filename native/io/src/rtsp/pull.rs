@@ -1,0 +1,277 @@
+//! A stream of another server or a camera, published here.
+
+use std::{future::pending, sync::Arc, task::Waker, time::Duration};
+
+use arcly_bus::StreamKey;
+use arcly_wire::rtsp::{
+    ClientEvent, ClientUse, Limits, Lower, MediaPacket, RtpInfo, RtspUrl,
+    sdp::{Direction, Media},
+};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    channels::MEDIAS_MAX,
+    client::{Client, Failure},
+    to_bus::ToBus,
+    tracks::readable,
+};
+use crate::{
+    Backoff, Inbox, Link, LinkGuard, TlsTrust,
+    keep::Keeper,
+    link::{End, Session},
+};
+
+/// How long datagrams may fail to come before it is tried over the connection.
+const SILENT_MAX: Duration = Duration::from_secs(5);
+
+/// How often the remote is told how much has come (RFC 3550 §6.2).
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// How a stream is pulled.
+#[derive(Debug, Clone)]
+pub struct PullOptions {
+    /// When a lost connection is tried again.
+    pub backoff: Backoff,
+    /// How long the stream waits for its remote to come back before it is ended here; viewers stay meanwhile. Default 30 s.
+    pub grace: Duration,
+    /// Without media for so long the connection counts as lost. Default 10 s.
+    pub idle_time: Duration,
+    /// Whose certificates are believed, with RTSPS.
+    pub trust: TlsTrust,
+    /// What the remote can make us hold.
+    pub limits: Limits,
+}
+
+impl Default for PullOptions {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::default(),
+            grace: Duration::from_secs(30),
+            idle_time: Duration::from_secs(10),
+            trust: TlsTrust::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Plays `url` and publishes it as `key`, until the guard is dropped: by TCP, or by UDP where the URL says so, and the other way where the
+/// remote refuses that, or no datagrams come. The publish itself is asked of the host through `inbox`, with the first
+/// media and again when the stream had to be ended; `on_change` is called after each change of state.
+pub fn pull(
+    runtime: &Handle,
+    url: RtspUrl,
+    key: StreamKey,
+    options: PullOptions,
+    inbox: Arc<Inbox>,
+    on_change: Waker,
+) -> LinkGuard {
+    let backoff = options.backoff;
+    let keeper = Keeper::new(key, "rtsp", options.grace, inbox.clone());
+    let lower = if url.udp { Lower::Udp } else { Lower::Tcp };
+    let session = Pulling { home: url.clone(), url: url.clone(), options, inbox: inbox.clone(), keeper, lower };
+    Link::spawn(runtime, &url, backoff, inbox, on_change, session)
+}
+
+struct Pulling {
+    /// As the host gave it.
+    home: RtspUrl,
+    /// Where the remote has sent us, and else the same.
+    url: RtspUrl,
+    options: PullOptions,
+    inbox: Arc<Inbox>,
+    keeper: Keeper,
+    /// How media came last, or shall come next.
+    lower: Lower,
+}
+
+/// One connection.
+struct Playing {
+    client: Client,
+    medias: Vec<Media>,
+    infos: Vec<RtpInfo>,
+    to_bus: Option<ToBus>,
+    last_media: Instant,
+    report_at: Instant,
+}
+
+impl Session for Pulling {
+    async fn run(&mut self, link: &Link) -> Result<End, String> {
+        let end = match self.connect(link).await {
+            Err(Failure::Transport(text)) => {
+                self.lower = other(self.lower);
+                self.inbox.warn(format!("{}: {text}; trying it by {}", self.url, name(self.lower)));
+                self.connect(link).await
+            }
+            end => end,
+        };
+        end.map_err(Failure::text).inspect_err(|_| self.url = self.home.clone())
+    }
+
+    async fn linger(&mut self) {
+        self.keeper.grace().await;
+    }
+}
+
+/// The other way.
+pub(super) fn other(lower: Lower) -> Lower {
+    if lower == Lower::Tcp { Lower::Udp } else { Lower::Tcp }
+}
+
+pub(super) fn name(lower: Lower) -> &'static str {
+    if lower == Lower::Tcp { "TCP" } else { "UDP" }
+}
+
+impl Pulling {
+    async fn connect(&mut self, link: &Link) -> Result<End, Failure> {
+        let (trust, limits) = (&self.options.trust, self.options.limits);
+        let connecting = Client::connect(&self.url, ClientUse::Play, self.lower, trust, limits);
+        let client = tokio::select! {
+            client = connecting => client?,
+            () = self.keeper.grace() => pending().await,
+            () = link.stopped() => return Ok(End::Done),
+        };
+        let now = Instant::now();
+        let (medias, infos) = (Vec::new(), Vec::new());
+        let mut playing =
+            Playing { client, medias, infos, to_bus: None, last_media: now, report_at: now + REPORT_EVERY };
+        let end = self.play(&mut playing, link).await;
+        let Playing { client, to_bus, last_media, .. } = playing;
+        match end {
+            Ok(End::Done) => {
+                client.close().await;
+                to_bus.into_iter().for_each(|to_bus| to_bus.end("the pull was stopped".into()));
+            }
+            _ => {
+                if let Some(to_bus) = to_bus {
+                    self.keeper.keep(to_bus.into_publisher(), last_media);
+                }
+            }
+        }
+        end
+    }
+
+    async fn play(&mut self, playing: &mut Playing, link: &Link) -> Result<End, Failure> {
+        loop {
+            let due = playing.due(self.options.idle_time);
+            tokio::select! {
+                turn = playing.client.turn() => turn?,
+                () = sleep_until(due) => self.on_due(playing)?,
+                () = self.keeper.grace() => {}
+                () = link.stopped() => return Ok(End::Done),
+            }
+            while let Some(event) = playing.client.event() {
+                match event {
+                    ClientEvent::Described(description) => playing.choose(description.medias)?,
+                    ClientEvent::Started(infos) => (playing.infos, playing.last_media) = (infos, Instant::now()),
+                    ClientEvent::Packet(packet) => {
+                        if self.on_packet(packet, playing, link).await?.is_some() {
+                            return Ok(End::Done);
+                        }
+                    }
+                    ClientEvent::Ended => return Err("the remote ended the session".to_owned().into()),
+                    ClientEvent::Moved(location) => {
+                        self.url = self.url.moved(&location)?;
+                        return Ok(End::Moved);
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_due(&self, playing: &mut Playing) -> Result<(), Failure> {
+        let now = Instant::now();
+        let idle = self.options.idle_time;
+        if playing.is_silent(now) {
+            return Err(Failure::Transport(format!("no datagrams came within {} s", SILENT_MAX.as_secs())));
+        }
+        if now >= playing.last_media + idle {
+            return Err(format!("the remote sent no media for {} s", idle.as_secs_f64()).into());
+        }
+        let Some(to_bus) = &mut playing.to_bus else { return Ok(()) };
+        to_bus.handle_timeout()?;
+        if now >= playing.report_at {
+            playing.report_at = now + REPORT_EVERY;
+            for (media, report) in to_bus.reports() {
+                playing.client.put(media, true, &report);
+            }
+            playing.client.send();
+        }
+        Ok(())
+    }
+
+    /// Publishes a packet. With the first one the link runs, and the stream begins or goes on. Something when it was stopped meanwhile.
+    async fn on_packet(
+        &mut self,
+        packet: MediaPacket,
+        playing: &mut Playing,
+        link: &Link,
+    ) -> Result<Option<End>, Failure> {
+        let MediaPacket { media, is_rtcp, payload } = packet;
+        let to_bus = match &mut playing.to_bus {
+            Some(to_bus) => to_bus,
+            // In front of media there is nothing to publish.
+            None if is_rtcp => return Ok(None),
+            none => {
+                let publisher = tokio::select! {
+                    publisher = self.keeper.publisher(playing.client.peer) => publisher?,
+                    () = link.stopped() => return Ok(Some(End::Done)),
+                };
+                link.running();
+                let client = &playing.client;
+                let mut to_bus = ToBus::new(&playing.medias, |media| client.is_set_up(media), publisher);
+                to_bus.begin_at(&playing.infos);
+                none.insert(to_bus)
+            }
+        };
+        if !is_rtcp {
+            playing.last_media = Instant::now();
+        }
+        let (bytes, before) = (payload.len() as u64, to_bus.frames());
+        let outcome = to_bus.packet(media, is_rtcp, payload);
+        link.count(to_bus.frames() - before, bytes, 0);
+        for problem in to_bus.problems() {
+            self.inbox.warn(format!("{}: {problem}", self.url));
+        }
+        Ok(outcome.map(|()| None)?)
+    }
+}
+
+impl Playing {
+    /// Sets up what can be read: not what the camera would hear.
+    fn choose(&mut self, medias: Vec<Media>) -> Result<(), Failure> {
+        // Cameras with a back channel mark it; others mark everything, in either sense.
+        let has_both = medias.iter().any(|media| media.direction == Direction::RecvOnly);
+        let is_wanted =
+            |media: &Media| readable(media).is_some() && !(has_both && media.direction == Direction::SendOnly);
+        let places = medias.iter().enumerate().filter(|(_, media)| is_wanted(media)).map(|(place, _)| place);
+        let chosen: Vec<usize> = places.take(MEDIAS_MAX).collect();
+        if chosen.is_empty() {
+            let known = medias.iter().filter_map(|media| media.format()).map(|format| format.rtpmap());
+            let known = known.collect::<Vec<_>>().join(", ");
+            let known: String = known.chars().filter(|c| !c.is_control()).take(100).collect();
+            return Err(format!("the remote has no track that is known here ({known})").into());
+        }
+        self.medias = medias;
+        Ok(self.client.setup(&chosen, false)?)
+    }
+
+    fn due(&self, idle_time: Duration) -> Instant {
+        let idle = self.last_media + idle_time;
+        let missing = self.to_bus.as_ref().and_then(ToBus::poll_timeout);
+        let silent = self.awaits_datagrams().then_some(self.last_media + SILENT_MAX);
+        let report = self.to_bus.as_ref().map(|_| self.report_at);
+        [Some(idle), missing, silent, report].into_iter().flatten().min().unwrap_or(idle)
+    }
+
+    /// Whether the first datagram is still to come.
+    fn awaits_datagrams(&self) -> bool {
+        self.client.lower() == Lower::Udp && self.to_bus.is_none()
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        self.awaits_datagrams() && now >= self.last_media + SILENT_MAX
+    }
+}

@@ -1,0 +1,284 @@
+//! A stream from here, published to another server.
+
+use std::{sync::Arc, task::Waker, time::Duration};
+
+use arcly_bus::{Log, Read, Subscription, TrackSet, WakeSlot};
+use arcly_wire::rtsp::{ClientEvent, ClientUse, Limits, Lower, RtspUrl};
+use tokio::{runtime::Handle, time::Instant};
+
+use super::{
+    channels::split,
+    client::{Client, Failure},
+    from_bus::known_tracks,
+    packets::Packets,
+    pull::{name, other},
+    tracks::{Outgoing, outgoing},
+};
+use crate::{
+    Backoff, Inbox, Link, LinkGuard, TlsTrust,
+    bell::Bell,
+    egress::Format,
+    link::{End, Session},
+};
+
+/// Bytes of packets after which no more are made before these are written.
+const FILL_BYTES: usize = 64 << 10;
+
+/// How a stream is pushed.
+#[derive(Debug, Clone)]
+pub struct PushOptions {
+    /// When a lost connection is tried again.
+    pub backoff: Backoff,
+    /// How long the remote may be behind the stream before it skips to the newest key frame. Default 5 s.
+    pub behind_max: Duration,
+    /// Whose certificates are believed, with RTSPS.
+    pub trust: TlsTrust,
+    /// What the remote can make us hold.
+    pub limits: Limits,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::default(),
+            behind_max: Duration::from_secs(5),
+            trust: TlsTrust::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Publishes `log` to `url`, from its newest key frame on, until it ends or the guard is dropped: by TCP, or by UDP where the URL says so, and
+/// the other way where the remote refuses that. Warnings go to `inbox`; `on_change` is called
+/// after each change of state.
+pub fn push(
+    runtime: &Handle,
+    url: RtspUrl,
+    log: Arc<Log>,
+    options: PushOptions,
+    inbox: Arc<Inbox>,
+    on_change: Waker,
+) -> LinkGuard {
+    let (backoff, bell) = (options.backoff, Arc::<Bell>::default());
+    let slot = WakeSlot::new(&log, Waker::from(bell.clone()));
+    let lower = if url.udp { Lower::Udp } else { Lower::Tcp };
+    let home = url.clone();
+    let session =
+        Pushing { home, url: url.clone(), log, options, inbox: inbox.clone(), bell, slot, lower, said: Vec::new() };
+    Link::spawn(runtime, &url, backoff, inbox, on_change, session)
+}
+
+struct Pushing {
+    /// As the host gave it.
+    home: RtspUrl,
+    /// Where the remote has sent us, and else the same.
+    url: RtspUrl,
+    log: Arc<Log>,
+    options: PushOptions,
+    inbox: Arc<Inbox>,
+    bell: Arc<Bell>,
+    slot: WakeSlot,
+    lower: Lower,
+    /// Codecs that RTP cannot carry and that were told of.
+    said: Vec<String>,
+}
+
+impl Session for Pushing {
+    async fn run(&mut self, link: &Link) -> Result<End, String> {
+        let end = match self.connect(link).await {
+            Err(Failure::Transport(text)) => {
+                self.lower = other(self.lower);
+                self.inbox.warn(format!("{}: {text}; trying it by {}", self.url, name(self.lower)));
+                self.connect(link).await
+            }
+            end => end,
+        };
+        end.map_err(Failure::text).inspect_err(|_| self.url = self.home.clone())
+    }
+
+    async fn linger(&mut self) {
+        std::future::pending().await
+    }
+}
+
+impl Pushing {
+    async fn connect(&mut self, link: &Link) -> Result<End, Failure> {
+        let tracks = tokio::select! {
+            tracks = known_tracks(&self.log) => tracks,
+            () = link.stopped() => return Ok(End::Done),
+        };
+        if self.log.is_closed() {
+            return Ok(End::Done);
+        }
+        let sent = outgoing(&tracks);
+        self.tell(&tracks, &sent)?;
+        let purpose = ClientUse::Publish(sent.iter().map(Outgoing::media).collect());
+        let (trust, limits) = (&self.options.trust, self.options.limits);
+        let connecting = Client::connect(&self.url, purpose, self.lower, trust, limits);
+        let mut client = tokio::select! {
+            client = connecting => client?,
+            () = link.stopped() => return Ok(End::Done),
+        };
+        let end = self.publish(&mut client, &sent, link).await;
+        if let Ok(End::Done | End::Moved) = end {
+            client.close().await;
+        }
+        end
+    }
+
+    async fn publish(&mut self, client: &mut Client, sent: &[Outgoing], link: &Link) -> Result<End, Failure> {
+        let mut outlet: Option<Outlet> = None;
+        loop {
+            if let Some(outlet) = outlet.as_mut().filter(|_| client.is_idle()) {
+                let has_ended = self.fill(outlet, client, link)?;
+                if has_ended {
+                    return Ok(End::Done);
+                }
+            }
+            let before = client.written();
+            tokio::select! {
+                turn = client.turn() => turn?,
+                () = self.bell.heard() => {}
+                () = link.stopped() => return Ok(End::Done),
+            }
+            link.count(0, client.written() - before, 0);
+            while let Some(event) = client.event() {
+                match event {
+                    ClientEvent::Described(description) => {
+                        client.setup(&(0..description.medias.len()).collect::<Vec<_>>(), true)?;
+                    }
+                    ClientEvent::Started(_) => outlet = Some(Outlet::new(self.log.tap(), sent)),
+                    // Reports of what has come there.
+                    ClientEvent::Packet(_) => {}
+                    ClientEvent::Ended => return Err("the remote ended the session".to_owned().into()),
+                    ClientEvent::Moved(location) => {
+                        self.url = self.url.moved(&location)?;
+                        return Ok(End::Moved);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes packets of what is waiting, up to a bound; true when the stream has ended.
+    fn fill(&mut self, outlet: &mut Outlet, client: &mut Client, link: &Link) -> Result<bool, Failure> {
+        let (skipped, mut frames, mut has_ended) = (outlet.catch_up(self.options.behind_max), 0, false);
+        while client.waiting_bytes() < FILL_BYTES {
+            // Armed before each look: what comes behind it rings.
+            self.slot.arm();
+            match outlet.next(client)? {
+                Next::Frame => frames += 1,
+                Next::Nothing => break,
+                Next::Ended => {
+                    has_ended = true;
+                    break;
+                }
+            }
+        }
+        client.send();
+        if frames > 0 {
+            link.running();
+        }
+        link.count(frames, 0, skipped + outlet.missed());
+        Ok(has_ended)
+    }
+
+    fn tell(&mut self, tracks: &TrackSet, sent: &[Outgoing]) -> Result<(), Failure> {
+        let is_left_out = |id| sent.iter().all(|outgoing| outgoing.track != id);
+        let left_out = tracks.tracks.iter().filter(|track| is_left_out(track.id));
+        let names: Vec<String> = left_out.map(|track| track.config.codec().name().to_owned()).collect();
+        if sent.is_empty() {
+            return Err(format!("nothing of this stream can go by RTSP ({})", names.join(", ")).into());
+        }
+        for name in names {
+            if !self.said.contains(&name) {
+                self.inbox.warn(format!("{}: {name} cannot go by RTSP: left out", self.url));
+                self.said.push(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The stream on its way to one connection.
+struct Outlet {
+    cursor: Subscription,
+    packets: Packets,
+    /// As it was described.
+    sent: Vec<Outgoing>,
+    revision: Option<u32>,
+    buffer: Vec<u8>,
+    /// When there was last nothing left to send.
+    caught_up: Instant,
+    /// As the cursor counts, up to the last look.
+    missed: u64,
+}
+
+enum Next {
+    Frame,
+    Nothing,
+    Ended,
+}
+
+impl Outlet {
+    fn new(cursor: Subscription, sent: &[Outgoing]) -> Self {
+        let (missed, sent) = (cursor.missed(), sent.to_vec());
+        let (packets, buffer, caught_up) = (Packets::new(), Vec::new(), Instant::now());
+        Self { cursor, packets, sent, revision: None, buffer, caught_up, missed }
+    }
+
+    /// Skips to the newest key frame when the remote has been behind for too long. Returns how many frames it misses.
+    fn catch_up(&mut self, behind_max: Duration) -> u64 {
+        if self.caught_up.elapsed() <= behind_max {
+            return 0;
+        }
+        let skipped = self.cursor.skip_ahead();
+        if skipped > 0 {
+            self.caught_up = Instant::now();
+            self.missed = self.cursor.missed();
+        }
+        skipped
+    }
+
+    /// Frames that the log has dropped in front of us since the last call.
+    fn missed(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.missed, self.cursor.missed());
+        self.missed - before
+    }
+
+    /// Gives the packets of the next frame to `client`.
+    fn next(&mut self, client: &mut Client) -> Result<Next, Failure> {
+        let (frame, tracks) = match self.cursor.read(1) {
+            Read::Frames(batch) => match batch.frames.first() {
+                Some(frame) => (frame.clone(), batch.tracks.clone()),
+                None => return Ok(Next::Nothing),
+            },
+            Read::Empty => {
+                self.caught_up = Instant::now();
+                return Ok(Next::Nothing);
+            }
+            Read::Ended | Read::Evicted => return Ok(Next::Ended),
+        };
+        if self.revision.replace(tracks.revision) != Some(tracks.revision) {
+            self.configure(&tracks)?;
+        }
+        self.buffer.clear();
+        // A frame that cannot be cut is left out like one that was lost.
+        let _ = self.packets.write(&frame, &mut self.buffer);
+        for (channel, packet) in split(&self.buffer) {
+            client.put(usize::from(channel / 2), channel % 2 == 1, packet);
+        }
+        Ok(Next::Frame)
+    }
+
+    /// A description cannot be changed in mid-stream: other tracks need another session.
+    fn configure(&mut self, tracks: &TrackSet) -> Result<(), Failure> {
+        let now = outgoing(tracks);
+        let is_same = |(a, b): (&Outgoing, &Outgoing)| a.track == b.track && a.format.is_like(&b.format);
+        if now.len() != self.sent.len() || !now.iter().zip(&self.sent).all(is_same) {
+            return Err("the tracks of the stream have changed".to_owned().into());
+        }
+        self.packets.configure(tracks).map_err(|error| Failure::Other(error.to_string()))?;
+        Ok(())
+    }
+}
