@@ -15,7 +15,8 @@ import pytest
 from conftest import Server, eventually
 
 import arcly
-from arcly.server.serve import DEMO_CLIP, answering
+from arcly.server.application import answering
+from arcly.server.serve import DEMO_CLIP
 from arcly.server.viewers import SHOWN_MAX, Viewers
 from arcly.server.web import create_app
 

@@ -1,0 +1,125 @@
+"""What `arcly serve` listens with, as its flags say."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from arcly._address import split
+from arcly.contract import InboundProtocol
+from arcly.errors import MisuseError
+from arcly.origin import HttpOrigin
+from arcly.packagers.hls import HlsPackager
+from arcly.protocols.rtmp import RtmpHandler
+from arcly.protocols.rtsp import RtspHandler
+from arcly.protocols.srt import SrtHandler
+from arcly.protocols.webrtc import WebRtcHandler
+from arcly.tls import Tls
+from arcly.viewer import EgressOptions
+
+OFF = "off"
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """One of each kind; None where it is off."""
+
+    rtmp: RtmpHandler | None
+    rtmps: RtmpHandler | None
+    rtsp: RtspHandler | None
+    rtsps: RtspHandler | None
+    srt: SrtHandler | None
+    webrtc: WebRtcHandler | None
+    http: HttpOrigin | None
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, tls: Tls | None, app_socket: Path) -> Listeners:
+        """Return what the flags ask for; the application behind HTTP answers on `app_socket`.
+
+        Raises:
+            MisuseError: an address or a number is none.
+        """
+        egress = EgressOptions(flush=options.flush, merge_s=options.merge_ms / 1000)
+        http = http_origin(options, tls, app_socket, egress)
+        return cls(
+            rtmp=None if options.rtmp == OFF else RtmpHandler(options.rtmp, egress=egress),
+            rtmps=None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress),
+            rtsp=rtsp_handler(options, egress),
+            rtsps=None if options.rtsps == OFF else RtspHandler(options.rtsps, tls=tls, egress=egress),
+            srt=srt_handler(options),
+            # Its signalling is HTTP.
+            webrtc=None if options.webrtc == OFF or http is None else webrtc_handler(options),
+            http=http,
+        )
+
+    def named(self) -> dict[str, RtmpHandler | RtspHandler | SrtHandler | WebRtcHandler | HttpOrigin]:
+        """Return those there are, by name, in the order in which they start: the origin is last, so that the page shows
+        a server that is complete.
+        """
+        fields = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return {name: listener for name, listener in fields if listener is not None}
+
+    def protocols(self) -> list[InboundProtocol]:
+        """Return those there are, in the order in which they start."""
+        return list(self.named().values())
+
+
+def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHandler | None:
+    """Return what the flags of RTSP say."""
+    if options.rtsp == OFF:
+        return None
+    return RtspHandler(options.rtsp, udp_port=udp_port(options.rtsp_udp), egress=egress)
+
+
+def srt_handler(options: argparse.Namespace) -> SrtHandler | None:
+    """Return what the flags of SRT say."""
+    if options.srt == OFF:
+        return None
+    return SrtHandler(options.srt, latency_ms=options.srt_latency_ms, passphrase=options.srt_passphrase)
+
+
+def webrtc_handler(options: argparse.Namespace) -> WebRtcHandler:
+    """Return what the flags of WebRTC say."""
+    return WebRtcHandler(options.webrtc, hosts=options.webrtc_host)
+
+
+def udp_port(text: str) -> int | None:
+    """Return what `--rtsp-udp` names.
+
+    Raises:
+        MisuseError: it is no port.
+    """
+    if text == OFF:
+        return None
+    if not text.isdecimal() or int(text) > 65534:
+        raise MisuseError(f"{text!r} is no port for RTP")
+    return int(text)
+
+
+def http_origin(
+    options: argparse.Namespace, tls: Tls | None, app_socket: Path, egress: EgressOptions
+) -> HttpOrigin | None:
+    """Return what serves HTTP, or HTTPS, or both."""
+    plain, secure = (None if address == OFF else address for address in (options.http, options.https))
+    if plain is None and secure is None:
+        return None
+    packager = HlsPackager(
+        part_s=options.hls_part,
+        segment_s=options.hls_segment,
+        window_s=options.hls_window,
+        window_bytes_max=options.hls_window_mb << 20,
+        ts=options.hls_ts == "on",
+    )
+    certificate = tls if secure else None
+    return HttpOrigin(plain, https=secure, tls=certificate, packager=packager, app_socket=app_socket, egress=egress)
+
+
+def page_url(options: argparse.Namespace, http: HttpOrigin) -> str:
+    """Return the page's URL for somebody who sits at this machine."""
+    scheme, bind, address = "http", options.http, http.address
+    if address is None:
+        scheme, bind, address = "https", options.https, http.https_address
+    host, port = split(bind)[0], address[1] if address else 0
+    name = "localhost" if host in ("", "::", "0.0.0.0") else host
+    return f"{scheme}://[{name}]:{port}/" if ":" in name else f"{scheme}://{name}:{port}/"
