@@ -252,8 +252,12 @@ def starlette_app(engine: arcly.Engine, media: Any, lifespan: Any) -> Any:
 
 def fastapi_app(engine: arcly.Engine, media: Any, lifespan: Any) -> Any:
     """The same with FastAPI."""
-    fastapi = pytest.importorskip("fastapi")
-    app = fastapi.FastAPI(lifespan=lifespan)
+    try:
+        from fastapi import FastAPI
+    except ImportError:
+        missing("FastAPI (pip install fastapi)")
+        raise
+    app = FastAPI(lifespan=lifespan)
     app.mount("/media", media)
     app.get("/hello")(lambda: PlainTextResponse("mine"))
     return app

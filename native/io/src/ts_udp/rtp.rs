@@ -1,22 +1,16 @@
 //! RTP around transport packets (RFC 2250 §2): headers taken off, order restored; and put in front.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use arcly_pack::mpegts::PACKET_BYTES;
-use arcly_wire::rtp::{HEADER_BYTES, Header, Packet};
+use arcly_wire::rtp::{HEADER_BYTES, Header, Limits, Packet, Reorder};
 use bytes::Bytes;
 
 /// `MP2T` (RFC 3551 §6).
 const PAYLOAD_TYPE: u8 = 33;
 
 /// Packets that wait for one that is missing, and how long they do: senders and networks here are near.
-const WAITING_MAX: usize = 128;
-const WAITING_TIME_MAX: Duration = Duration::from_millis(100);
-/// A packet that is further ahead, or behind, than this is of a sender that has begun anew (RFC 3550 §A.1, `MAX_DROPOUT`).
-const JUMP: i64 = 3_000;
+const LIMITS: Limits = Limits { reorder_packets: 128, reorder_time: Duration::from_millis(100), access_unit_bytes: 0 };
 
 /// Reads a packet whose payload is a transport stream; `None` for anything else. RTP of version 2 begins with 0x80 to 0xBF, a
 /// transport packet with 0x47.
@@ -26,14 +20,16 @@ fn packet(datagram: &[u8]) -> Option<Packet> {
 }
 
 /// Takes headers off and restores the order, as far as that can be done in time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unwrapper {
-    /// The next sequence number, unrolled; none before the first packet.
-    next: Option<i64>,
     ssrc: u32,
-    waiting: BTreeMap<i64, Bytes>,
-    /// Since when the packets that wait do so.
-    since: Option<Instant>,
+    reorder: Reorder,
+}
+
+impl Default for Unwrapper {
+    fn default() -> Self {
+        Self { ssrc: 0, reorder: Reorder::new(&LIMITS) }
+    }
 }
 
 impl Unwrapper {
@@ -47,60 +43,24 @@ impl Unwrapper {
             }
             return;
         };
-        let next = self.next_of(&packet, &mut take);
-        let ahead = i64::from(packet.header.sequence.wrapping_sub(next as u16) as i16);
-        match ahead {
-            0 => {
-                take(&packet.payload);
-                self.next = Some(next + 1);
-                self.release(&mut take);
-            }
-            1.. => {
-                self.waiting.entry(next + ahead).or_insert(packet.payload);
-                self.since.get_or_insert(now);
-            }
-            // It comes twice, or too late.
-            _ => {}
+        if packet.header.ssrc != self.ssrc {
+            self.reorder.flush();
+            self.release(&mut take);
+            *self = Self { ssrc: packet.header.ssrc, ..Self::default() };
         }
+        self.reorder.push(now, packet);
         self.give_up(now, take);
     }
 
     /// Goes on without what has been missing for too long.
     pub(super) fn give_up(&mut self, now: Instant, mut take: impl FnMut(&[u8])) {
-        let is_late = self.since.is_some_and(|since| now.saturating_duration_since(since) >= WAITING_TIME_MAX);
-        if (is_late || self.waiting.len() > WAITING_MAX)
-            && let Some((&first, _)) = self.waiting.first_key_value()
-        {
-            self.next = Some(first);
-            self.release(&mut take);
-            self.since = (!self.waiting.is_empty()).then_some(now);
-        }
-    }
-
-    /// The sequence number that is due, or that of this packet where a sender begins.
-    fn next_of(&mut self, packet: &Packet, take: &mut impl FnMut(&[u8])) -> i64 {
-        if let Some(next) = self.next.filter(|_| self.ssrc == packet.header.ssrc) {
-            let ahead = i64::from(packet.header.sequence.wrapping_sub(next as u16) as i16);
-            if ahead.abs() < JUMP {
-                return next;
-            }
-        }
-        std::mem::take(&mut self.waiting).values().for_each(|payload| take(payload));
-        (self.ssrc, self.since) = (packet.header.ssrc, None);
-        let next = i64::from(packet.header.sequence);
-        self.next = Some(next);
-        next
+        self.reorder.handle_timeout(now);
+        self.release(&mut take);
     }
 
     fn release(&mut self, take: &mut impl FnMut(&[u8])) {
-        let Some(mut next) = self.next else { return };
-        while let Some(payload) = self.waiting.remove(&next) {
-            take(&payload);
-            next += 1;
-        }
-        self.next = Some(next);
-        if self.waiting.is_empty() {
-            self.since = None;
+        while let Some(ordered) = self.reorder.poll() {
+            take(&ordered.packet.payload);
         }
     }
 }
@@ -156,7 +116,7 @@ mod tests {
         for sequence in sequences {
             unwrapper.push(now, &datagram(sequence, 7), &mut take);
         }
-        unwrapper.give_up(now + WAITING_TIME_MAX, &mut take);
+        unwrapper.give_up(now + LIMITS.reorder_time, &mut take);
         out
     }
 
@@ -174,7 +134,7 @@ mod tests {
         assert_eq!(lossy, (1..400).filter(|sequence| *sequence != 2).collect::<Vec<_>>());
         let (mut unwrapper, now) = (Unwrapper::default(), Instant::now());
         (0..10_000).step_by(2).for_each(|sequence| unwrapper.push(now, &datagram(sequence, 7), |_| {}));
-        assert!(unwrapper.waiting.len() <= WAITING_MAX + 1);
+        assert!(unwrapper.reorder.waiting() <= LIMITS.reorder_packets);
     }
 
     #[test]

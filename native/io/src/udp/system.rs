@@ -414,7 +414,9 @@ mod linux {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+// Tested on Linux too, where it is not used.
+#[cfg(any(test, not(target_os = "linux")))]
+#[cfg_attr(target_os = "linux", allow(dead_code))]
 mod portable {
     use std::{
         io,
@@ -496,5 +498,32 @@ mod portable {
             io::ErrorKind::Unsupported,
             "here one sender can be chosen in IPv4, by an interface's address",
         ))
+    }
+    #[cfg(test)]
+    mod tests {
+        use std::net::Ipv4Addr;
+
+        use super::*;
+
+        #[tokio::test]
+        async fn datagrams_pass_one_by_one() {
+            let to = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let from = UdpSocket::bind("[::]:0").await.unwrap();
+            let port = to.local_addr().unwrap().port();
+            let mut inbound = Inbound::new(false);
+            assert_eq!(receive(&to, &mut inbound).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            from.writable().await.unwrap();
+            for bytes in [&b"one"[..], b"two"] {
+                let message =
+                    Message { to: (Ipv4Addr::LOCALHOST, port).into(), from: None, bytes, segment_bytes: None };
+                assert_eq!(send(&from, from.local_addr().unwrap(), [message; 2].into_iter()).unwrap(), 3);
+            }
+            to.readable().await.unwrap();
+            receive(&to, &mut inbound).unwrap();
+            let received: Vec<_> = inbound.datagrams().map(|datagram| datagram.bytes.to_vec()).collect();
+            assert_eq!(received, [b"one", b"two"]);
+            let peer = inbound.datagrams().next().unwrap().peer;
+            assert_eq!(peer, (Ipv4Addr::LOCALHOST, from.local_addr().unwrap().port()).into());
+        }
     }
 }
