@@ -55,6 +55,11 @@ impl Receiver {
         })
     }
 
+    /// Says which sequence number the first packet has, where that is known (`RTP-Info`): those that overtake it wait.
+    pub fn begin_at(&mut self, sequence: u16) {
+        self.reorder.begin_at(sequence);
+    }
+
     /// Takes a packet that came at `now`.
     pub fn push(&mut self, now: Instant, packet: Packet) {
         if packet.header.payload_type != self.format.payload_type {

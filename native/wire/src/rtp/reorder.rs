@@ -75,6 +75,12 @@ impl Reorder {
         }
     }
 
+    /// Says which number the first packet has, where that is known (`RTP-Info`, RFC 7826 §18.45): those that come before it
+    /// wait. Nothing happens when one has come.
+    pub fn begin_at(&mut self, sequence: u16) {
+        self.next.get_or_insert(i64::from(sequence));
+    }
+
     /// Takes a packet that came at `now`.
     pub fn push(&mut self, now: Instant, packet: Packet) {
         let sequence = packet.header.sequence;
@@ -270,6 +276,14 @@ mod tests {
         assert_eq!((drain(&mut reorder), reorder.counts().lost), (vec![(9, 2)], 5));
         reorder.push(start, packet(7));
         assert_eq!((drain(&mut reorder), reorder.counts().late), (vec![], 1));
+    }
+
+    #[test]
+    fn a_known_beginning_is_waited_for() {
+        let mut reorder = Reorder::new(&LIMITS);
+        reorder.begin_at(10);
+        [11, 10, 12].iter().for_each(|&sequence| reorder.push(Instant::now(), packet(sequence)));
+        assert_eq!(drain(&mut reorder), [(10, 0), (11, 0), (12, 0)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod aac;
 mod formats;
+mod links;
 mod media;
 mod nal;
 mod opus;

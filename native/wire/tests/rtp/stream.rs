@@ -20,6 +20,9 @@ impl Rng {
     }
 }
 
+/// The time of the first access unit: it wraps soon.
+pub const FIRST_TIMESTAMP: u32 = 0xffff_fff0;
+
 /// Access units in, packets out.
 pub struct Sender {
     packetizer: Packetizer,
@@ -31,7 +34,7 @@ impl Sender {
     pub fn new(format: &Format, config: &CodecConfig, max_payload_bytes: usize) -> Self {
         let packetizer = Packetizer::new(format, config, max_payload_bytes).unwrap();
         // Wraps soon.
-        let header = Header { payload_type: 96, sequence: 65_530, timestamp: 0xffff_fff0, ssrc: 7, marker: false };
+        let header = Header { payload_type: 96, sequence: 65_530, timestamp: FIRST_TIMESTAMP, ssrc: 7, marker: false };
         Self { packetizer, header, max_payload_bytes }
     }
 

@@ -164,7 +164,7 @@ impl Depacketize for Depacketizer {
     }
 
     fn flush(&mut self, out: &mut Output) {
-        if let Some(whole) = self.fragments.flush() {
+        if let Some(whole) = self.fragments.flush(out) {
             // What is refused has been counted.
             drop(self.emit(whole, out));
         }

@@ -162,12 +162,22 @@ pub(super) struct Depacketizer {
     is_damaged: bool,
     /// The marker of this time has come.
     is_ended: bool,
+    /// The stream has markers: without one a temporal unit has no end.
+    has_markers: bool,
     max_bytes: usize,
 }
 
 impl Depacketizer {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { unit: BytesMut::new(), partial: None, timestamp: None, is_damaged: false, is_ended: false, max_bytes }
+        Self {
+            unit: BytesMut::new(),
+            partial: None,
+            timestamp: None,
+            is_damaged: false,
+            is_ended: false,
+            has_markers: false,
+            max_bytes,
+        }
     }
 
     /// What this packet says about the temporal unit in front of it, and the one that it belongs to. Nothing in a payload says
@@ -300,12 +310,13 @@ impl Depacketize for Depacketizer {
         }
         if packet.header.marker {
             self.finish(out);
-            self.is_ended = true;
+            (self.is_ended, self.has_markers) = (true, true);
         }
         read
     }
 
     fn flush(&mut self, out: &mut Output) {
+        self.is_damaged |= self.has_markers && self.buffered() > 0;
         self.finish(out);
         self.is_ended = true;
     }

@@ -23,6 +23,8 @@ pub(super) struct Fragments {
     bytes: BytesMut,
     timestamp: Option<u32>,
     state: State,
+    /// The stream has markers: without one an access unit has no end.
+    has_markers: bool,
     max_bytes: usize,
 }
 
@@ -31,7 +33,7 @@ pub(super) type Whole = (Bytes, u32);
 
 impl Fragments {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { bytes: BytesMut::new(), timestamp: None, state: State::Empty, max_bytes }
+        Self { bytes: BytesMut::new(), timestamp: None, state: State::Empty, has_markers: false, max_bytes }
     }
 
     /// To be called with each packet first. Gives the access unit in front of it, when that had no marker and nothing of it
@@ -94,6 +96,7 @@ impl Fragments {
         if !ends {
             return Ok(None);
         }
+        self.has_markers = true;
         let whole = if self.state == State::Open { self.take().zip(self.timestamp) } else { None };
         self.state = State::Empty;
         Ok(whole)
@@ -111,8 +114,16 @@ impl Fragments {
         out.lose();
     }
 
-    pub(super) fn flush(&mut self) -> Option<Whole> {
-        if self.state == State::Open { self.take().zip(self.timestamp) } else { None }
+    /// What is there, when nothing follows.
+    pub(super) fn flush(&mut self, out: &mut Output) -> Option<Whole> {
+        match self.state {
+            State::Open if self.has_markers => {
+                self.damage(out);
+                None
+            }
+            State::Open => self.take().zip(self.timestamp),
+            _ => None,
+        }
     }
 
     pub(super) fn reset(&mut self) {

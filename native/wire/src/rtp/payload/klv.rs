@@ -65,7 +65,7 @@ impl Depacketize for Depacketizer {
     }
 
     fn flush(&mut self, out: &mut Output) {
-        if let Some(whole) = self.fragments.flush() {
+        if let Some(whole) = self.fragments.flush(out) {
             emit(whole, out);
         }
     }

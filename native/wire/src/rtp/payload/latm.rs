@@ -51,6 +51,8 @@ impl Packetize for Packetizer {
 #[derive(Debug)]
 pub(super) struct Depacketizer {
     fragments: Fragments,
+    /// An element has been read: until then what comes may be the rest of one.
+    has_begun: bool,
     /// The configuration is in the elements.
     is_in_band: bool,
     mux_config: Option<StreamMuxConfig>,
@@ -61,6 +63,7 @@ impl Depacketizer {
     pub(super) fn new(format: &Format, mux_config: Option<StreamMuxConfig>, max_bytes: usize) -> Self {
         Self {
             fragments: Fragments::new(max_bytes.min(MAX_ELEMENT_BYTES)),
+            has_begun: false,
             // 1 where nothing is said (RFC 6416 §7.4.1).
             is_in_band: format.parameters.number("cpresent") != Some(0),
             mux_config,
@@ -73,7 +76,14 @@ impl Depacketizer {
             Some(config) if !self.is_in_band => AudioMuxElement::parse_without_config(&element, config),
             previous => AudioMuxElement::parse(&element, previous.as_ref()),
         };
-        let element = element.inspect_err(|_| out.lose())?;
+        let has_begun = std::mem::replace(&mut self.has_begun, true);
+        let element = match element {
+            Ok(element) => element,
+            Err(error) => {
+                out.lose();
+                return if has_begun { Err(error) } else { Ok(()) };
+            }
+        };
         if let Some(config) = element.config {
             out.set_config(CodecConfig::Aac(config.audio.clone()));
             self.mux_config = Some(config);
@@ -103,7 +113,7 @@ impl Depacketize for Depacketizer {
     }
 
     fn flush(&mut self, out: &mut Output) {
-        if let Some(whole) = self.fragments.flush() {
+        if let Some(whole) = self.fragments.flush(out) {
             // What is refused has been counted.
             drop(self.emit(whole, out));
         }
@@ -111,6 +121,7 @@ impl Depacketize for Depacketizer {
 
     fn reset(&mut self) {
         self.fragments.reset();
+        self.has_begun = false;
     }
 
     fn buffered_bytes(&self) -> usize {

@@ -107,7 +107,7 @@ impl Depacketize for Depacketizer {
     }
 
     fn flush(&mut self, out: &mut Output) {
-        if let Some(whole) = self.fragments.flush() {
+        if let Some(whole) = self.fragments.flush(out) {
             emit(whole, out);
         }
     }

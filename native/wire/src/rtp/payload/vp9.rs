@@ -204,7 +204,7 @@ impl Depacketize for Depacketizer {
     }
 
     fn flush(&mut self, out: &mut Output) {
-        if let Some(whole) = self.fragments.flush() {
+        if let Some(whole) = self.fragments.flush(out) {
             self.emit(whole, out);
         }
     }

@@ -25,6 +25,8 @@ pub(in crate::rtp::payload) struct NalDepacketizer<F> {
     must_begin: bool,
     /// The access unit of this time was ended by its marker.
     is_ended: bool,
+    /// The stream has markers: without one an access unit has no end.
+    has_markers: bool,
     /// Markers have been seen within a picture (encoders that set one on each slice): only another time ends an access unit.
     ignores_markers: bool,
     /// Parameter sets that came when there was no configuration yet, and do not make one.
@@ -40,6 +42,7 @@ impl<F: NalFormat> NalDepacketizer<F> {
             is_damaged: false,
             must_begin: false,
             is_ended: false,
+            has_markers: false,
             ignores_markers: false,
             waiting_sets: Canonical::default(),
         }
@@ -148,12 +151,13 @@ impl<F: NalFormat> Depacketize for NalDepacketizer<F> {
         let ends = self.is_damaged || self.buffer.has_slice();
         if packet.header.marker && !self.ignores_markers && ends {
             self.finish(out);
-            self.is_ended = true;
+            (self.is_ended, self.has_markers) = (true, true);
         }
         read
     }
 
     fn flush(&mut self, out: &mut Output) {
+        self.is_damaged |= self.has_markers && !self.ignores_markers && !self.buffer.is_empty();
         self.finish(out);
         self.is_ended = true;
     }
