@@ -18,6 +18,7 @@ mod mutate;
 pub mod options;
 mod parameter_sets;
 mod random;
+mod rtp;
 mod shrink;
 pub mod sweep;
 pub mod targets;

@@ -21,9 +21,14 @@ mod mpeg_audio;
 mod names;
 mod opus;
 mod pcm;
+mod rtcp;
 mod rtmp_chunk;
 mod rtmp_client;
 mod rtmp_conn;
+mod rtp_depacketize;
+mod rtp_format;
+mod rtp_order;
+mod rtp_packet;
 mod sei;
 mod ts_demux;
 mod vp8;
@@ -55,9 +60,14 @@ pub const ALL: &[Target] = &[
     names::TARGET,
     opus::TARGET,
     pcm::TARGET,
+    rtcp::TARGET,
     rtmp_chunk::TARGET,
     rtmp_client::TARGET,
     rtmp_conn::TARGET,
+    rtp_depacketize::TARGET,
+    rtp_format::TARGET,
+    rtp_order::TARGET,
+    rtp_packet::TARGET,
     sei::TARGET,
     ts_demux::TARGET,
     vp8::TARGET,
@@ -84,7 +94,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 29] = [
+    const REQUIRED: [&str; 34] = [
         "aac",
         "ac3",
         "amf0",
@@ -106,9 +116,14 @@ mod tests {
         "names",
         "opus",
         "pcm",
+        "rtcp",
         "rtmp_chunk",
         "rtmp_client",
         "rtmp_conn",
+        "rtp_depacketize",
+        "rtp_format",
+        "rtp_order",
+        "rtp_packet",
         "sei",
         "ts_demux",
         "vp8",

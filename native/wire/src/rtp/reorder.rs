@@ -144,17 +144,22 @@ impl Reorder {
 
     /// Passes over `places`, filled or not, then over what follows in order.
     fn give_up(&mut self, places: usize) {
-        for _ in 0..places {
-            match self.waiting.pop_front() {
-                Some(Some((_, packet))) => self.advance(packet),
-                _ => {
-                    self.next = self.next.map(|next| next + 1);
-                    self.lost = self.lost.saturating_add(1);
-                    self.counts.lost += 1;
-                }
+        let beyond = places.saturating_sub(self.waiting.len());
+        for _ in 0..places - beyond {
+            match self.waiting.pop_front().flatten() {
+                Some((_, packet)) => self.advance(packet),
+                None => self.lose(1),
             }
         }
+        self.lose(beyond);
         self.release();
+    }
+
+    /// Passes over places that are empty.
+    fn lose(&mut self, places: usize) {
+        self.next = self.next.map(|next| next + places as i64);
+        self.lost = self.lost.saturating_add(places as u32);
+        self.counts.lost += places as u64;
     }
 
     /// Lets go what has nothing missing in front of it.

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod aac;
+mod foreign;
 mod formats;
 mod links;
 mod media;

@@ -241,7 +241,9 @@ impl Depacketizer {
 fn emit(access_unit: &Bytes, timestamp: u32, ticks: u32, out: &mut Output) {
     let adts = parse_adts(access_unit).ok().filter(|header| header.frame_bytes == access_unit.len());
     let header_bytes = adts.map_or(0, |header| header.header_bytes.min(access_unit.len()));
-    out.emit(access_unit.slice(header_bytes..), timestamp, ticks, false);
+    if header_bytes < access_unit.len() {
+        out.emit(access_unit.slice(header_bytes..), timestamp, ticks, false);
+    }
 }
 
 impl Depacketize for Depacketizer {

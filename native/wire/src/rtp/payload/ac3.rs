@@ -101,6 +101,11 @@ impl Depacketizer {
                 out.lose();
                 return Err(CodecError::Malformed { what: "AC-3 syncframe", offset: end });
             }
+            if end == 0 && !begins_access_unit(&header) {
+                // More channels of a frame that is not there.
+                out.lose();
+                return Ok(());
+            }
             if begins_access_unit(&header) && end > begin {
                 self.emit_unit(run.slice(begin..end), timestamp, samples, out);
                 samples += u64::from(std::mem::take(&mut unit_samples));

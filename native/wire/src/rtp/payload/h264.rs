@@ -111,7 +111,10 @@ fn aggregated(mut fields: Cursor<'_>, skip: usize, buffer: &mut NalBuffer) -> Re
         if matches!(h264::nal_type(nal), STAP_A..) {
             return Err(malformed);
         }
-        buffer.push(nal)?;
+        // Unspecified, as a packet of its own would be.
+        if h264::nal_type(nal) != 0 {
+            buffer.push(nal)?;
+        }
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ const APPLICATION: usize = 15;
 const REMB: &[u8; 4] = b"REMB";
 /// Bits of the mantissa of a bit rate.
 const MANTISSA_BITS: u32 = 18;
+/// The most that they can say in 64 bits.
+const MAX_BIT_RATE_BPS: u64 = ((1 << MANTISSA_BITS) - 1) << (u64::BITS - MANTISSA_BITS);
 
 /// Packets to be sent again (RFC 4585 §6.2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +105,8 @@ impl Remb {
         let count = fields.u8()?;
         let rate = fields.u24()?;
         let mantissa = u64::from(rate & ((1 << MANTISSA_BITS) - 1));
-        // At most 18 bits and a shift of 63: what does not fit is more than anybody sends.
-        let bit_rate_bps = mantissa.saturating_mul(1 << (rate >> MANTISSA_BITS));
+        // The exponent goes up to 63: what does not fit is more than anybody sends.
+        let bit_rate_bps = mantissa.checked_mul(1 << (rate >> MANTISSA_BITS)).unwrap_or(MAX_BIT_RATE_BPS);
         let ssrcs = (0..count).map(|_| fields.u32()).collect::<Option<_>>()?;
         Some(RtcpPacket::Remb(Self { sender, bit_rate_bps, ssrcs }))
     }

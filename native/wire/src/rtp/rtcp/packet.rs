@@ -142,11 +142,14 @@ impl RtcpPacket {
 
     fn read_application(fields: &mut Cursor<'_>, subtype: u8) -> Option<Self> {
         let (ssrc, name) = (fields.u32()?, fields.array()?);
-        Some(Self::Application { subtype, ssrc, name, data: Bytes::copy_from_slice(fields.rest()) })
+        // In whole words: what padding leaves over is none of it.
+        let data = fields.rest().as_chunks::<4>().0.as_flattened();
+        Some(Self::Application { subtype, ssrc, name, data: Bytes::copy_from_slice(data) })
     }
 
     /// Writes the packet; several behind each other are a datagram. The first should be a report, the second a description
-    /// with the canonical name (RFC 3550 §6.1). What does not fit into a packet is left out.
+    /// with the canonical name (RFC 3550 §6.1). What does not fit into a packet is left out, and so is
+    /// [`Self::Other`], of which nothing is known.
     pub fn write(&self, into: &mut BytesMut) {
         match self {
             Self::SenderReport { ssrc, info, reports } => write(into, SENDER_REPORT, reports.len(), |body| {
@@ -182,7 +185,7 @@ impl RtcpPacket {
             Self::FullIntra(request) => request.write(into),
             Self::Remb(remb) => remb.write(into),
             Self::Transport(feedback) => feedback.write(into),
-            Self::Other { packet_type } => write(into, *packet_type, 0, |_| {}),
+            Self::Other { .. } => {}
         }
     }
 }

@@ -45,7 +45,6 @@ fn all() -> Vec<RtcpPacket> {
             count: 9,
             deltas,
         }),
-        RtcpPacket::Other { packet_type: 207 },
     ]
 }
 
@@ -97,6 +96,7 @@ fn ugly_datagrams_are_read_as_far_as_they_go() {
     assert_eq!(read(&padded), read(&good));
     let behind: Vec<_> = packets(&[&good[..], &[1, 2, 3]].concat()).map(|packet| packet.is_ok()).collect();
     assert_eq!(behind, [true, false]);
+    assert_eq!(read(&[0x80, 207, 0, 1, 0, 0, 0, 1]), [RtcpPacket::Other { packet_type: 207 }]);
     // A report with an extension of a profile behind it; a goodbye and a description of nobody; RFC 3550 §6.5 without filling.
     assert_eq!(
         read(&[0x80, 201, 0, 2, 0, 0, 0, 1, 9, 9, 9, 9]),

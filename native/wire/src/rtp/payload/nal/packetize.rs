@@ -67,7 +67,7 @@ impl<'a, 'b, F: NalFormat> Cutter<'a, 'b, F> {
 
     fn push(&mut self, nal: &'b [u8]) {
         // Its type could not be told.
-        if nal.len() <= F::HEADER_BYTES {
+        if nal.len() < F::HEADER_BYTES {
             return;
         }
         let bytes = LENGTH_BYTES + nal.len();
