@@ -6,17 +6,26 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
+    time::{Sleep, sleep},
 };
 
 use crate::tls::Connection;
 
+/// How long a peer may take nothing of what is being written. Stops one that asks for a large file and does not read it.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
 /// hyper's end of the connection.
-pub(crate) struct Lent(Arc<Shared>);
+pub(crate) struct Lent {
+    shared: Arc<Shared>,
+    /// Runs while the peer takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
+}
 
 /// Ours, by which it is taken.
 #[derive(Clone)]
@@ -39,7 +48,7 @@ struct Shared {
 pub(crate) fn lend(connection: Connection) -> (Lent, Owner) {
     let shared =
         Arc::new(Shared { connection: Mutex::new(Some(connection)), taken: Notify::new(), then: Mutex::default() });
-    (Lent(shared.clone()), Owner(shared))
+    (Lent { shared: shared.clone(), stall: None }, Owner(shared))
 }
 
 impl Owner {
@@ -112,15 +121,32 @@ impl Shared {
     }
 }
 
+impl Lent {
+    /// Does something that waits for the peer to take what was written; fails when that lasts too long.
+    fn send<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        body: impl FnOnce(Pin<&mut Connection>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let done = self.shared.with(|connection| body(connection, context));
+        if done.is_ready() {
+            self.stall = None;
+            return done;
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(WRITE_DEADLINE)));
+        stall.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl AsyncRead for Lent {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.with(|connection| connection.poll_read(context, buffer))
+        self.shared.with(|connection| connection.poll_read(context, buffer))
     }
 }
 
 impl AsyncWrite for Lent {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.with(|connection| connection.poll_write(context, bytes))
+        self.get_mut().send(context, |connection, context| connection.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -128,18 +154,56 @@ impl AsyncWrite for Lent {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.with(|connection| connection.poll_write_vectored(context, slices))
+        self.get_mut().send(context, |connection, context| connection.poll_write_vectored(context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.lock().as_ref().is_some_and(AsyncWrite::is_write_vectored)
+        self.shared.lock().as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.with(|connection| connection.poll_flush(context))
+        self.get_mut().send(context, |connection, context| connection.poll_flush(context))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.with(|connection| connection.poll_shutdown(context))
+        self.get_mut().send(context, |connection, context| connection.poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+        time::Instant,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_is_given_up_and_a_slow_one_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (mut lent, _owner) = lend(Connection::Plain(stream));
+        tokio::time::pause();
+        let (start, mut block) = (Instant::now(), vec![0; 1 << 20]);
+        let mut reads = 0;
+        // The clock runs while nothing else happens. A peer that reads a little now and then stays.
+        let error = loop {
+            match tokio::time::timeout(WRITE_DEADLINE / 2, lent.write_all(&block)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => break error,
+                Err(_) if reads < 5 => {
+                    reads += 1;
+                    // All that waits in between, so that a window opens.
+                    while peer.try_read(&mut block).is_ok() {}
+                }
+                Err(_) => {}
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= WRITE_DEADLINE);
+        assert_eq!(reads, 5);
     }
 }
