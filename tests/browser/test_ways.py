@@ -80,7 +80,7 @@ async def test_segments_play_with_low_latency_and_without_a_stall(demo: Serve, v
 
 @pytest.mark.parametrize("way", ["hls", "dash"])
 async def test_what_is_kept_can_be_gone_back_to_and_live_is_a_press_away(serve: Start, visit: Open, way: str) -> None:
-    served = await serve("--hls-window", "120", "--demo")
+    served = await serve("--hls-window", "120", "--demo", "--rtsp", "off")
     page = await visit(served.url("/live/demo/"))
     await page.is_in_state("playing")
     await choose(page, way)

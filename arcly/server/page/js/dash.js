@@ -40,7 +40,8 @@ class Dash {
     this.#player = player;
     player.on("error", (/** @type {any} */ { error }) => onFault(faultOf(error?.code), error?.message));
     player.updateSettings(SETTINGS);
-    player.initialize(video, url, false);
+    player.on("streamInitialized", () => beginAnew(video));
+    player.initialize(video, url, true);
     this.#video = video;
   }
 
@@ -76,6 +77,16 @@ class Dash {
   #catchUp(enabled) {
     this.#player.updateSettings({ streaming: { liveCatchup: { enabled } } });
   }
+}
+
+/**
+ * dash.js fetches the manifest again only once it has heard the <video> begin, and it listens from now on.
+ * @param {HTMLVideoElement} video
+ */
+function beginAnew(video) {
+  if (video.paused) return;
+  video.pause();
+  video.play().catch(() => {}); // whoever has begun it is told
 }
 
 const NOT_YET = { latencyS: null, bitrateBps: null, atEdge: false };

@@ -25,6 +25,7 @@ const HLS_CONFIG = {
 
 const RECOVERY_WINDOW_MS = 10_000;
 const BITRATE_SEGMENTS = 4;
+const EDGE_S = 2; // this much later than it should be is still live
 const NATIVE_EDGE_S = 20; // Safari sits at about three target durations
 
 /**
@@ -89,7 +90,7 @@ function openHlsJs(Hls, video, url, onFault) {
     measure: () => ({
       latencyS: hls.latency || null, // 0: not known yet
       bitrateBps: meanBitrate(segments),
-      atEdge: hls.latency > 0 && hls.latency < hls.maxLatency,
+      atEdge: hls.latency > 0 && hls.latency < (hls.targetLatency ?? 0) + EDGE_S,
     }),
     goLive() {
       hls.config.liveMaxLatencyDurationCount = JUMP_COUNT;

@@ -11,5 +11,7 @@
 
 mod mpd;
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub use mpd::mpd;

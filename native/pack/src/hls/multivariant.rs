@@ -146,3 +146,115 @@ fn write_audio(text: &mut String, group: &Group, base: &str, query: &str) {
         first.name
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use arcly_bus::{Language, TrackId};
+    use arcly_codec::CodecConfig;
+
+    use super::*;
+    use crate::{
+        cmaf::{CmafConfig, CmafPackager},
+        testing::{Recipe, Rng, VIDEO, audio_track, track_set, video_track},
+    };
+
+    const RECIPE: Recipe = Recipe {
+        picture_90k: 3_600,
+        gop: 25,
+        b_frames: false,
+        sample_rate_hz: 48_000,
+        seconds: 5,
+        start_90k: 0,
+        max_picture_bytes: 400,
+    };
+
+    /// A stream of these tracks; further sounds are copies of the first.
+    fn view(tracks: &[Track], recipe: Recipe) -> Arc<CmafView> {
+        let set = track_set(tracks);
+        let mut packager = CmafPackager::new(CmafConfig::default(), "s");
+        for frame in recipe.frames(&mut Rng(1)) {
+            let copies = tracks.iter().filter(|track| (track.id == VIDEO) == (frame.track == VIDEO));
+            for track in copies {
+                let frame = arcly_bus::Frame { track: track.id, ..frame.clone() };
+                packager.push(&set, &frame, Duration::from_secs(1_000)).unwrap();
+            }
+        }
+        packager.view().unwrap()
+    }
+
+    fn text(view: &CmafView) -> String {
+        multivariant(&[Variant { view, base: "" }], "?session=1")
+    }
+
+    #[test]
+    fn sounds_are_renditions_with_their_languages_and_names_of_their_own() {
+        let sound = |id, language| {
+            let language = Language::new(language);
+            Track { id: TrackId(id), language, ..audio_track(48_000) }
+        };
+        let tracks = [video_track(), sound(1, "eng"), sound(2, "deu"), sound(3, "und")];
+        let text = text(&view(&tracks, RECIPE));
+        let media: Vec<&str> = text.lines().filter(|line| line.starts_with("#EXT-X-MEDIA:")).collect();
+        let rest = "CHANNELS=\"2\",URI=";
+        assert_eq!(
+            media,
+            [
+                format!(
+                    "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"aac\",NAME=\"eng\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,{rest}\"a1.m3u8?session=1\""
+                ),
+                format!(
+                    "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"aac\",NAME=\"deu\",LANGUAGE=\"deu\",DEFAULT=NO,AUTOSELECT=YES,{rest}\"a2.m3u8?session=1\""
+                ),
+                format!(
+                    "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"aac\",NAME=\"Audio 3\",DEFAULT=NO,AUTOSELECT=YES,{rest}\"a3.m3u8?session=1\""
+                ),
+            ]
+        );
+        let variant = text.lines().find(|line| line.starts_with("#EXT-X-STREAM-INF:")).unwrap();
+        assert!(
+            variant.contains("CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO=\"aac\""),
+            "{variant}"
+        );
+        assert!(text.ends_with("\nv0.m3u8?session=1\n"));
+    }
+
+    #[test]
+    fn the_bandwidth_is_that_of_what_was_made() {
+        let view = view(&[video_track(), audio_track(48_000)], RECIPE);
+        let text = text(&view);
+        let number = |name: &str| {
+            text.split_once(&format!("{name}=")).unwrap().1.split(',').next().unwrap().parse::<f64>().unwrap()
+        };
+        let bits = |track: &TrackView| {
+            let bytes: usize = track.listed().iter().map(|segment| segment.bytes).sum();
+            bytes as f64 * 8e6 / track.listed().iter().map(|segment| segment.duration_us).sum::<i64>() as f64
+        };
+        let average: f64 = view.tracks.iter().map(|track| bits(track)).sum();
+        assert!((number("AVERAGE-BANDWIDTH") - average).abs() < 10.0, "{average}: {text}");
+        assert!(number("BANDWIDTH") >= number("AVERAGE-BANDWIDTH"));
+        let peak =
+            view.tracks[0].listed().iter().map(|segment| segment.bytes as i64 * 8_000_000 / segment.duration_us).max();
+        assert!(number("BANDWIDTH") >= peak.unwrap() as f64);
+    }
+
+    #[test]
+    fn sound_alone_is_its_own_variant_and_pictures_alone_have_no_group() {
+        let sound = text(&view(&[audio_track(48_000)], Recipe { picture_90k: 0, ..RECIPE }));
+        assert!(sound.contains("CODECS=\"mp4a.40.2\",AUDIO=\"aac\"\na1.m3u8?session=1\n"), "{sound}");
+        let pictures = text(&view(&[video_track()], Recipe { sample_rate_hz: 0, ..RECIPE }));
+        assert!(!pictures.contains("AUDIO") && pictures.contains("CODECS=\"avc1.64001f\""), "{pictures}");
+    }
+
+    #[test]
+    fn high_dynamic_range_is_said() {
+        for (transfer, range) in [(16, "VIDEO-RANGE=PQ"), (18, "VIDEO-RANGE=HLG")] {
+            let mut track = video_track();
+            if let CodecConfig::H264(config) = &mut track.config {
+                config.info.colour.transfer = transfer;
+            }
+            assert!(text(&view(&[track], Recipe { sample_rate_hz: 0, ..RECIPE })).contains(range));
+        }
+    }
+}

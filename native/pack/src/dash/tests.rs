@@ -1,0 +1,165 @@
+//! The MPD beside the segments of which it tells.
+
+use std::{sync::Arc, time::Duration};
+
+use arcly_bus::{Frame, TrackSet};
+
+use super::mpd;
+use crate::{
+    cmaf::{CmafConfig, CmafPackager, CmafView},
+    hls::Variant,
+    testing::{Recipe, Rng},
+};
+
+const PLAIN: Recipe = Recipe {
+    picture_90k: 3_600,
+    gop: 25,
+    b_frames: true,
+    sample_rate_hz: 48_000,
+    seconds: 10,
+    start_90k: 900_000,
+    max_picture_bytes: 400,
+};
+
+const BEGIN_S: u64 = 1_767_225_600;
+
+fn push(packager: &mut CmafPackager, tracks: &Arc<TrackSet>, frames: &[Frame]) {
+    for frame in frames {
+        let rate = u64::from(tracks.find(frame.track).unwrap().clock_rate_hz);
+        let now = Duration::from_secs(BEGIN_S) + Duration::from_micros(frame.dts as u64 * 1_000_000 / rate);
+        packager.push(tracks, frame, now).unwrap();
+    }
+}
+
+fn text(view: &CmafView) -> String {
+    mpd(&[Variant { view, base: "" }], "manifest.mpd?session=1", "time.txt")
+}
+
+fn attribute<'a>(text: &'a str, name: &str) -> &'a str {
+    let after = text.split_once(&format!(" {name}=\"")).unwrap_or_else(|| panic!("{name} in {text}")).1;
+    after.split_once('"').unwrap().0
+}
+
+fn seconds(duration: &str) -> f64 {
+    duration.strip_prefix("PT").and_then(|text| text.strip_suffix('S')).unwrap().parse().unwrap()
+}
+
+/// Each element of that name, with what is in it.
+fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(&format!("<{name} ")) {
+        let end = rest[start..].find(&format!("</{name}>")).unwrap();
+        found.push(&rest[start..start + end]);
+        rest = &rest[start + end..];
+    }
+    found
+}
+
+/// Start and duration of each segment.
+fn timeline(representation: &str) -> Vec<(i64, i64)> {
+    let (mut at, mut found) = (0, Vec::new());
+    for entry in representation.split("<S").skip(1).filter(|entry| entry.starts_with(' ')) {
+        let entry = entry.split_once("/>").unwrap().0;
+        let has = |name: &str| entry.contains(&format!(" {name}=\""));
+        at = if has("t") { attribute(entry, "t").parse().unwrap() } else { at };
+        let (duration, repeats): (i64, i64) =
+            (attribute(entry, "d").parse().unwrap(), if has("r") { attribute(entry, "r").parse().unwrap() } else { 0 });
+        for _ in 0..=repeats {
+            found.push((at, duration));
+            at += duration;
+        }
+    }
+    found
+}
+
+#[test]
+fn a_live_manifest_tells_of_every_segment_and_of_the_one_in_the_making() {
+    let (tracks, mut packager) = (PLAIN.tracks(), CmafPackager::new(CmafConfig::default(), "s"));
+    push(&mut packager, &tracks, &PLAIN.frames(&mut Rng(1)));
+    let view = packager.view().unwrap();
+    let text = text(&view);
+    assert_eq!((attribute(&text, "type"), attribute(&text, "minimumUpdatePeriod")), ("dynamic", "PT1S"));
+    assert!(attribute(&text, "availabilityStartTime").starts_with("2026-01-01T00:00:"));
+    assert!(seconds(attribute(&text, "timeShiftBufferDepth")) >= 8.0);
+    let representations = elements(&text, "Representation");
+    assert_eq!(representations.len(), 2);
+    for representation in representations {
+        let track = view.track(attribute(representation, "id")).unwrap();
+        let told = timeline(representation);
+        let made: Vec<i64> = track.listed().iter().map(|segment| segment.start).collect();
+        assert!(told.iter().map(|(start, _)| start).take(made.len()).eq(&made));
+        assert_eq!(told.len(), made.len() + 1, "the segment in the making");
+        assert!(told.windows(2).all(|two| two[0].0 + two[0].1 == two[1].0), "one begins where the other ends");
+        assert_eq!(told.last().unwrap().0, track.open.as_ref().unwrap().start);
+        let number: u64 = attribute(representation, "startNumber").parse().unwrap();
+        assert_eq!(number, track.listed()[0].sequence);
+        let name = attribute(representation, "media").replace("$Number$", &number.to_string());
+        assert_eq!(name, track.listed()[0].name);
+        assert_eq!(attribute(representation, "initialization"), track.listed()[0].init.name);
+        let early: f64 = attribute(representation, "availabilityTimeOffset").parse().unwrap();
+        assert!((0.75..0.82).contains(&early), "{early}");
+        assert!(representation.contains("availabilityTimeComplete=\"false\""));
+    }
+    let location = text.split_once("<Location>").unwrap().1;
+    assert!(location.starts_with("manifest.mpd?session=1</Location>"));
+}
+
+#[test]
+fn a_break_is_a_period_and_segments_are_where_it_begins() {
+    let (tracks, mut packager) = (PLAIN.tracks(), CmafPackager::new(CmafConfig::default(), "s"));
+    let mut rng = Rng(2);
+    push(&mut packager, &tracks, &Recipe { seconds: 4, ..PLAIN }.frames(&mut rng));
+    push(&mut packager, &tracks, &Recipe { seconds: 4, start_90k: 3_600_000, ..PLAIN }.frames(&mut rng));
+    let text = text(&packager.view().unwrap());
+    let periods = elements(&text, "Period");
+    assert_eq!(periods.iter().map(|period| attribute(period, "id")).collect::<Vec<_>>(), ["0", "1"]);
+    // The second one came 30 s after the first.
+    let starts: Vec<f64> = periods.iter().map(|period| seconds(attribute(period, "start"))).collect();
+    assert!(starts[0].abs() < 0.001 && (starts[1] - 30.0).abs() < 0.1, "{starts:?}");
+    for representation in periods.iter().flat_map(|period| elements(period, "Representation")) {
+        let rate: i64 = attribute(representation, "timescale").parse().unwrap();
+        let offset: i64 = attribute(representation, "presentationTimeOffset").parse().unwrap();
+        let first = timeline(representation)[0].0;
+        assert!((0..rate / 5).contains(&(first - offset)), "{first} behind {offset} of {rate}");
+    }
+}
+
+#[test]
+fn what_has_ended_is_static_and_begins_at_its_first_segment() {
+    let config = CmafConfig { window: Duration::ZERO, ..CmafConfig::default() };
+    let (tracks, mut packager) = (PLAIN.tracks(), CmafPackager::new(config, "s"));
+    push(&mut packager, &tracks, &Recipe { seconds: 20, ..PLAIN }.frames(&mut Rng(3)));
+    packager.finish();
+    let view = packager.view().unwrap();
+    let text = text(&view);
+    assert_eq!(attribute(&text, "type"), "static");
+    assert!(!text.contains("Location") && !text.contains("availabilityTimeOffset") && !text.contains("UTCTiming"));
+    let total = seconds(attribute(&text, "mediaPresentationDuration"));
+    assert!((total - view.window_s()).abs() < 0.2, "{total} of {}", view.window_s());
+    assert!(seconds(attribute(elements(&text, "Period")[0], "start")).abs() < 0.001);
+    for representation in elements(&text, "Representation") {
+        let rate: i64 = attribute(representation, "timescale").parse().unwrap();
+        let offset: i64 = attribute(representation, "presentationTimeOffset").parse().unwrap();
+        // Each track has the segments of its own window.
+        assert!((0..rate * 5 / 4).contains(&(timeline(representation)[0].0 - offset)));
+    }
+}
+
+#[test]
+fn sizes_are_one_set_and_sounds_are_those_of_the_first() {
+    let view = |seed| {
+        let (tracks, mut packager) = (PLAIN.tracks(), CmafPackager::new(CmafConfig::default(), "s"));
+        push(&mut packager, &tracks, &PLAIN.frames(&mut Rng(seed)));
+        packager.view().unwrap()
+    };
+    let (large, small) = (view(1), view(2));
+    let variants = [Variant { view: &large, base: "" }, Variant { view: &small, base: "../cam~360p/" }];
+    let text = mpd(&variants, "manifest.mpd", "time.txt");
+    let sets = elements(&text, "AdaptationSet");
+    assert_eq!(sets.len(), 2);
+    let ids =
+        |set: &str| elements(set, "Representation").iter().map(|it| attribute(it, "id").to_owned()).collect::<Vec<_>>();
+    assert_eq!((ids(sets[0]), ids(sets[1])), (vec!["v0".to_owned(), "cam~360p/v0".to_owned()], vec!["a1".to_owned()]));
+    assert!(elements(sets[0], "Representation")[1].contains("media=\"../cam~360p/s-v0-$Number$.m4s\""));
+}

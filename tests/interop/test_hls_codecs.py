@@ -1,0 +1,161 @@
+"""HLS and DASH of every codec that CMAF carries, read by two ffmpegs; renditions; what a gate lets through."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urljoin
+from xml.etree import ElementTree
+
+import pytest
+from conftest import Server, eventually, missing, run
+
+import arcly
+
+CODECS = {
+    "h264+aac": (
+        ["-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "25"],
+        ["-c:a", "aac"],
+        "avc1.",
+        "mp4a.40.2",
+    ),
+    "h265+aac": (
+        ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:keyint=25:bframes=2"],
+        ["-c:a", "aac"],
+        "hvc1.",
+        "mp4a.40.2",
+    ),
+    "av1+opus": (
+        ["-c:v", "libsvtav1", "-preset", "12", "-g", "25", "-svtav1-params", "lookahead=0"],
+        ["-c:a", "libopus"],
+        "av01.",
+        "opus",
+    ),
+    "vp9+opus": (
+        ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "25"],
+        ["-c:a", "libopus"],
+        "vp09.",
+        "opus",
+    ),
+    "h264+mp3": (
+        ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25"],
+        ["-c:a", "libmp3lame"],
+        "avc1.",
+        "mp4a.40.34",
+    ),
+    "h264+ac3": (["-c:v", "libx264", "-preset", "ultrafast", "-g", "25"], ["-c:a", "ac3"], "avc1.", "ac-3"),
+    "h264+flac": (["-c:v", "libx264", "-preset", "ultrafast", "-g", "25"], ["-c:a", "flac"], "avc1.", "flac"),
+}
+
+
+@pytest.fixture(scope="session")
+def encoded(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Clips of four seconds, made once."""
+    folder = tmp_path_factory.mktemp("encoded")
+
+    def make(case: str, size: str = "320x180") -> Path:
+        path = folder / f"{case}-{size}.mp4"
+        if not path.exists():
+            video, audio, _, _ = CODECS[case]
+            inputs = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25"]
+            inputs += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
+            command = [
+                ffmpeg,
+                "-v",
+                "error",
+                *inputs,
+                "-t",
+                "4",
+                *video,
+                *audio,
+                "-ac",
+                "2",
+                "-pix_fmt",
+                "yuv420p",
+                str(path),
+            ]
+            subprocess.run(command, check=True, timeout=60)
+        return path
+
+    return make
+
+
+def readers(ffmpeg: str) -> list[str]:
+    """The newest ffmpeg and that of Debian."""
+    old = shutil.which("ffmpeg", path="/usr/bin")
+    if old is None:
+        missing("ffmpeg (on Debian: apt-get install ffmpeg)")
+    assert old is not None
+    return [ffmpeg, old]
+
+
+@pytest.mark.parametrize("case", CODECS)
+async def test_two_ffmpegs_read_every_codec_by_hls_and_dash(
+    server: Server, ffmpeg: str, encoded: Callable[..., Path], case: str
+) -> None:
+    source = arcly.FileSource(encoded(case), arcly.StreamKey("live", "cam"))
+    await source.start(server.engine)
+    await eventually(lambda: server.http.hls_path(arcly.StreamKey("live", "cam")))
+    _, _, video, audio = CODECS[case]
+    for name in ("index.m3u8", "manifest.mpd"):
+        url = server.url(f"/live/cam/{name}")
+        for reader in readers(ffmpeg):
+            read = await run(
+                reader, "-v", "error", "-i", url, "-t", "2.5", "-map", "0", "-f", "framemd5", "-c", "copy", "-"
+            )
+            assert (read.returncode, read.stderr) == (0, ""), (name, reader)
+            lines = [line for line in read.stdout.decode().splitlines() if line[:1] not in "#"]
+            assert len([line for line in lines if line.startswith("0,")]) >= 50, (name, reader)
+            assert len([line for line in lines if line.startswith("1,")]) >= 50, (name, reader)
+    index = (await fetch(server, "index.m3u8")).decode()
+    codecs = re.search(r'CODECS="([^"]*)"', index)[1].split(",")
+    assert codecs[0].startswith(video)
+    assert codecs[1] == audio
+    await source.stop()
+
+
+async def fetch(server: Server, name: str, stream: str = "cam") -> bytes:
+    """A file of a stream."""
+    reader, writer = await asyncio.open_connection(*server.http.address)
+    path = urljoin(f"/live/{stream}/", name)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await asyncio.wait_for(reader.read(), 20)).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 200"), head
+    return body
+
+
+async def test_renditions_are_variants_of_one_playlist_and_one_set_of_dash(
+    server: Server, ffmpeg: str, encoded: Callable[..., Path]
+) -> None:
+    sources = []
+    for stream, size in ("cam", "640x360"), ("cam~180p", "320x180"):
+        source = arcly.FileSource(encoded("h264+aac", size), arcly.StreamKey("live", stream))
+        await source.start(server.engine)
+        sources.append(source)
+    await eventually(lambda: server.http.hls_path(arcly.StreamKey("live", "cam~180p")))
+    await fetch(server, "index.m3u8", "cam~180p")
+    index = (await fetch(server, "index.m3u8")).decode()
+    variants = re.findall(r"#EXT-X-STREAM-INF:(.*)\n(.*)\n", index)
+    assert [re.search(r"RESOLUTION=(\w+)", attributes)[1] for attributes, _ in variants] == ["640x360", "320x180"]
+    assert [uri.partition("?")[0] for _, uri in variants] == ["v0.m3u8", "../cam%7E180p/v0.m3u8"]
+    for attributes, uri in variants:
+        assert 'AUDIO="aac"' in attributes
+        assert b"#EXT-X-PART-INF" in await fetch(server, uri)
+    assert index.count("#EXT-X-MEDIA:TYPE=AUDIO") == 1
+    assert server.http.viewers(arcly.StreamKey("live", "cam")) == 1
+    root = ElementTree.fromstring(await fetch(server, "manifest.mpd"))
+    names = {"": "urn:mpeg:dash:schema:mpd:2011"}
+    video, audio = root.findall("Period/AdaptationSet", names)
+    heights = [it.get("height") for it in video.findall("Representation", names)]
+    assert (heights, len(audio.findall("Representation", names))) == (["360", "180"], 1)
+    for name in ("index.m3u8", "manifest.mpd"):
+        url = server.url(f"/live/cam/{name}")
+        read = await run(ffmpeg, "-v", "error", "-i", url, "-t", "2", "-map", "0:v", "-f", "null", "-")
+        assert (read.returncode, read.stderr) == (0, ""), name
+    for source in sources:
+        await source.stop()
