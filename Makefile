@@ -15,7 +15,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-udp docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench-http: $(BENCH)/stamp  ## HLS beside nginx, waiting players, packaging; QUI
 bench-load: $(BENCH)/stamp  ## hundreds of viewers, CPU per Gbit beside nginx-rtmp and bare writes; QUICK=1 JSON=1
 	@$(CARGO) run --quiet --release --manifest-path bench/load/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
 	  $(if $(JSON),--json) $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY))
+
+bench-udp:  ## datagrams many a call beside one a call, both ways; JSON=1 for one JSON object
+	@$(CARGO) run --quiet --release --manifest-path bench/udp/Cargo.toml -- $(if $(JSON),--json)
 
 docs:  ## write the reference of all classes and functions to target/docs, from the docstrings
 	@$(PYTHON) docs/reference.py target/docs
