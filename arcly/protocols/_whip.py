@@ -152,7 +152,7 @@ class WhipApp:
         if method == "PATCH":
             return await self._trickle(target.session, scope, receive)
         if method == "DELETE":
-            # Of a session that has ended already, as when its peer says goodbye to its media first, this is no fault.
+            # One that has ended already is no fault: so it is where a peer says goodbye to its media first.
             async with _Translated():
                 with contextlib.suppress(NotFoundError):
                     await self._sessions.close(target.session)

@@ -74,22 +74,12 @@ class Serve:
 @asynccontextmanager
 async def serving(log_file: Path, *options: str) -> AsyncIterator[Serve]:
     """Run `arcly serve` on free ports; at the end it stops by itself on SIGINT, and has logged no error."""
-    ports = [
-        "--rtmp",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-        "--webrtc",
-        "127.0.0.1:0",
-        "--rtsp",
-        "127.0.0.1:0",
-        "--srt",
-        "off",
-    ]
+    free = [option for name in ("rtmp", "http", "webrtc") for option in (f"--{name}", "127.0.0.1:0")]
+    free += ["--rtsp", "off", "--srt", "off"]  # what no page speaks
     # The log goes to a file: nobody has to read it for the server to go on.
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "arcly", "serve", *ports, *options, stdin=asyncio.subprocess.DEVNULL, stderr=log
+            sys.executable, "-m", "arcly", "serve", *free, *options, stdin=asyncio.subprocess.DEVNULL, stderr=log
         )
     server = Serve(process, log_file)
     try:

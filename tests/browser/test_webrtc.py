@@ -7,8 +7,9 @@ import re
 import pytest
 from playwright.async_api import expect
 
+from browser import rtc
 from browser.conftest import Serve, Visit
-from browser.watching import Open, Start, choose, look, play, watch
+from browser.watching import TIMES, Open, Start, choose, look, play, watch
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
@@ -35,7 +36,7 @@ async def test_a_page_publishes_and_another_watches_by_webrtc_in_milliseconds(se
     assert before.changed(after) > 0.01, "the picture stands still"
     await expect(viewer.part("stat-latency")).to_have_text(MILLISECONDS)
     await expect(viewer.part("stat-lost")).to_have_text(re.compile(r"^\d+\.\d %$"))
-    await expect(viewer.part("stat-resolution")).to_have_text("1280×720")  # noqa: RUF001 - as people write it
+    await expect(viewer.part("stat-resolution")).to_have_text(f"1280{TIMES}720")
     assert server.logged(r"publishing to live/cam, 2 tracks \(H264 \d+x\d+, Opus 48000 Hz\)"), server.log
     await publisher.part("broadcast-toggle").click()
     await viewer.is_in_state("ended")
@@ -72,3 +73,46 @@ async def test_a_refusal_of_the_browser_is_put_into_words(serve: Start, visit: O
     words = re.compile("not allowed to use it|no camera or microphone")
     await expect(page.part("broadcast-state")).to_have_text(words)
     await expect(page.part("broadcast-toggle")).to_have_text("Go live")
+
+
+@pytest.mark.parametrize("codec", ["H264", "VP8", "VP9", "AV1"])
+async def test_every_codec_of_a_browser_goes_in_and_comes_out(serve: Start, visit: Open, codec: str) -> None:
+    server = await serve()
+    page = await visit(server.url("/healthz"))
+    await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), codec])
+    await page.page.evaluate(rtc.WATCH, server.url("/live/cam/whep"))
+    received = await rtc.received(page.page, 60)
+    assert received["state"] == "connected"
+    assert received["audio"]["packets"] > 50, received
+    assert received["video"]["lost"] == 0, received
+    assert server.logged(rf"2 tracks \({codec} 640x360, Opus 48000 Hz\)"), server.log
+
+
+async def test_ice_is_restarted_by_a_fragment_with_new_credentials(serve: Start, visit: Open) -> None:
+    server = await serve()
+    page = await visit(server.url("/healthz"))
+    await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), "VP8"])
+    await page.page.evaluate(rtc.WATCH, server.url("/live/cam/whep"))
+    before = await rtc.received(page.page, 10)
+    etags = await page.page.evaluate(RESTART)
+    assert etags[0] != etags[1]
+    await rtc.received(page.page, before["video"]["decoded"] + 60)
+    assert await page.page.evaluate("watched.pc.iceConnectionState") in ("connected", "completed")
+
+
+RESTART = """async () => {
+  const { pc, session, etag } = watched;
+  const offer = await pc.createOffer({ iceRestart: true });
+  await pc.setLocalDescription(offer);
+  const line = name => offer.sdp.match(new RegExp(`^a=${name}:.*$`, "m"))[0];
+  const body = `${line("ice-ufrag")}\\r\\n${line("ice-pwd")}\\r\\n`;
+  const headers = { "content-type": "application/trickle-ice-sdpfrag", "if-match": "*" };
+  const response = await fetch(session, { method: "PATCH", headers, body });
+  if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`);
+  const fragment = await response.text();
+  const renewed = name => fragment.match(new RegExp(`^a=${name}:.*$`, "m"))[0];
+  const sdp = ["ice-ufrag", "ice-pwd"].reduce(
+    (text, name) => text.replace(new RegExp(`^a=${name}:.*$`, "gm"), renewed(name)), watched.sdp);
+  await pc.setRemoteDescription({ type: "answer", sdp });
+  return [etag, response.headers.get("etag")];
+}"""

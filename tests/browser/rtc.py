@@ -1,0 +1,84 @@
+"""Scripts for a page: publishes a canvas by WHIP in one codec, watches by WHEP, and tells what came."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from playwright.async_api import Page
+
+NEGOTIATE = """async (pc, url) => {
+  await pc.setLocalDescription(await pc.createOffer());
+  const headers = { "content-type": "application/sdp" };
+  const response = await fetch(url, { method: "POST", headers, body: pc.localDescription.sdp });
+  const sdp = await response.text();
+  if (response.status !== 201) throw new Error(`${response.status} ${sdp}`);
+  await pc.setRemoteDescription({ type: "answer", sdp });
+  return { pc, session: new URL(response.headers.get("location"), response.url).href, sdp,
+           etag: response.headers.get("etag"), note: response.headers.get("x-arcly-note") };
+}"""
+
+PUBLISH = (
+    """async ([url, codec]) => {
+  const negotiate = """
+    + NEGOTIATE
+    + """;
+  const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+  const context = canvas.getContext("2d");
+  let count = 0;
+  setInterval(() => {
+    context.fillStyle = `hsl(${3 * count++} 80% 50%)`;
+    context.fillRect(0, 0, 640, 360);
+  }, 33);
+  const audio = new AudioContext();
+  const [tone, output] = [audio.createOscillator(), audio.createMediaStreamDestination()];
+  tone.connect(output);
+  tone.start();
+  const pc = new RTCPeerConnection();
+  const video = pc.addTransceiver(canvas.captureStream(30).getVideoTracks()[0], { direction: "sendonly" });
+  const { codecs } = RTCRtpSender.getCapabilities("video");
+  const wanted = [`video/${codec}`, "video/rtx"].map(it => it.toLowerCase());
+  video.setCodecPreferences(codecs.filter(({ mimeType }) => wanted.includes(mimeType.toLowerCase())));
+  pc.addTransceiver(output.stream.getAudioTracks()[0], { direction: "sendonly" });
+  globalThis.published = await negotiate(pc, url);
+}"""
+)
+
+WATCH = (
+    """async (url) => {
+  const negotiate = """
+    + NEGOTIATE
+    + """;
+  const pc = new RTCPeerConnection();
+  for (const kind of ["video", "audio"]) pc.addTransceiver(kind, { direction: "recvonly" });
+  const video = Object.assign(document.createElement("video"), { muted: true, autoplay: true });
+  video.srcObject = new MediaStream();
+  document.body.append(video);
+  pc.addEventListener("track", ({ track }) => video.srcObject.addTrack(track));
+  const began = performance.now();
+  globalThis.watched = await negotiate(pc, url);
+  const shown = new Promise(done => video.requestVideoFrameCallback(() => done(performance.now() - began)));
+  globalThis.watched.firstFrameMs = await shown;
+  return { note: watched.note, firstFrameMs: watched.firstFrameMs };
+}"""
+)
+
+RECEIVED = """async () => {
+  const told = {};
+  for (const it of (await watched.pc.getStats()).values()) {
+    if (it.type !== "inbound-rtp") continue;
+    told[it.kind] = { decoded: it.framesDecoded ?? 0, packets: it.packetsReceived, lost: it.packetsLost,
+                      samples: it.totalSamplesReceived ?? 0, key: it.keyFramesDecoded ?? 0, pli: it.pliCount ?? 0 };
+  }
+  return { ...told, state: watched.pc.connectionState };
+}"""
+
+
+async def received(page: Page, decoded: int, within_s: float = 30) -> dict[str, Any]:
+    """Wait until so many pictures were decoded; return what the browser says of what came."""
+    told: dict[str, Any] = {}
+    async with asyncio.timeout(within_s):
+        while told.get("video", {}).get("decoded", 0) < decoded:
+            await asyncio.sleep(0.1)
+            told = await page.evaluate(RECEIVED)
+    return told
