@@ -33,6 +33,10 @@ mod sei;
 mod ts_demux;
 mod vp8;
 mod vp9;
+mod webrtc_datagram;
+mod webrtc_fragment;
+mod webrtc_offer;
+mod webrtc_session;
 mod websocket;
 
 use crate::mutate::{Edit, Input};
@@ -72,6 +76,10 @@ pub const ALL: &[Target] = &[
     ts_demux::TARGET,
     vp8::TARGET,
     vp9::TARGET,
+    webrtc_datagram::TARGET,
+    webrtc_fragment::TARGET,
+    webrtc_offer::TARGET,
+    webrtc_session::TARGET,
     websocket::TARGET,
 ];
 
@@ -94,7 +102,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 34] = [
+    const REQUIRED: [&str; 38] = [
         "aac",
         "ac3",
         "amf0",
@@ -128,6 +136,10 @@ mod tests {
         "ts_demux",
         "vp8",
         "vp9",
+        "webrtc_datagram",
+        "webrtc_fragment",
+        "webrtc_offer",
+        "webrtc_session",
         "websocket",
     ];
 

@@ -1,0 +1,49 @@
+//! What comes to the port of WebRTC: which kind of datagram, whose, and cut out of a TCP stream.
+
+use arcly_wire::webrtc::{
+    demux::{Datagram, classify},
+    framing::{Frames, frame},
+};
+
+use super::Target;
+use crate::mutate::Input;
+
+const DATAGRAM_BYTES_MAX: usize = 2000;
+
+pub const TARGET: Target = Target { name: "webrtc_datagram", vectors, edit: None, buffered_bytes_max: 128 << 10, run };
+
+fn vectors() -> Vec<Vec<u8>> {
+    // A request with USERNAME evtj:h6vY (RFC 5769 §2.1, shortened), a ClientHello's beginning, RTP, RTCP.
+    let stun = b"\x00\x01\x00\x10\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\x00\x06\x00\x09evtj:h6vY\x20\x20\x20";
+    let dtls = b"\x16\xfe\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x01\x00\x00\x00";
+    let rtp = b"\x80\x60\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03payload";
+    let datagrams = [&stun[..], dtls, rtp, b"\x81\xc9\x00\x01\x00\x00\x00\x01"];
+    let mut stream = Vec::new();
+    datagrams.iter().for_each(|datagram| frame(datagram, &mut stream));
+    datagrams.iter().map(|datagram| datagram.to_vec()).chain([stream]).collect()
+}
+
+fn run(input: &Input) -> usize {
+    if let Some(Datagram::Stun { ours: Some(name) }) = classify(&input.bytes) {
+        assert!(name.len() < input.bytes.len() && !name.contains(':'));
+    }
+    let whole = cut(Input::whole(input.bytes.clone()).pieces());
+    assert_eq!(cut(input.pieces()), whole, "the pieces change what comes");
+    input.bytes.len()
+}
+
+/// The datagrams in a stream, and whether it can go on.
+fn cut<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
+    let (mut frames, mut came) = (Frames::new(DATAGRAM_BYTES_MAX), Vec::new());
+    for piece in pieces {
+        frames.push(piece);
+        loop {
+            match frames.poll() {
+                Ok(Some(datagram)) => came.push(datagram.to_vec()),
+                Ok(None) => break,
+                Err(_) => return (came, false),
+            }
+        }
+    }
+    (came, true)
+}
