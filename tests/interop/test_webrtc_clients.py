@@ -1,0 +1,152 @@
+"""WHIP and WHEP with clients that are no browsers: FFmpeg, aiortc; and what comes in by RTMP."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
+from conftest import eventually, run, running
+from webrtc_server import WebRtcServer, serving
+
+TEST_PICTURE = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]
+TEST_SOUND = ["-f", "lavfi", "-i", "sine=sample_rate=48000"]
+H264 = [
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-tune",
+    "zerolatency",
+    "-pix_fmt",
+    "yuv420p",
+    "-bf",
+    "0",
+    "-g",
+    "25",
+]
+OPUS = ["-c:a", "libopus", "-ac", "2"]
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[WebRtcServer]:
+    """A server on free ports."""
+    async with serving(tmp_path) as server:
+        yield server
+
+
+async def post(url: str, offer: str) -> tuple[str, str]:
+    """Send an offer; return the answer and where the session is."""
+
+    def send() -> tuple[str, str]:
+        request = urllib.request.Request(url, offer.encode(), {"content-type": "application/sdp"}, method="POST")
+        with urllib.request.urlopen(request, timeout=20) as response:
+            assert response.status == 201
+            return response.read().decode(), response.headers["location"]
+
+    return await asyncio.to_thread(send)
+
+
+async def negotiate(peer: RTCPeerConnection, url: str) -> str:
+    """Offer what the peer sends or wants, and take the answer."""
+    await peer.setLocalDescription(await peer.createOffer())
+    answer, location = await post(url, peer.localDescription.sdp)
+    await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    return location
+
+
+async def watch(url: str, frames: int, deadline_s: float = 30) -> dict[str, list[Any]]:
+    """Watch by aiortc until so many frames of each kind were decoded."""
+    peer, came = RTCPeerConnection(), {"video": [], "audio": []}  # type: ignore[var-annotated]
+    peer.addTransceiver("video", direction="recvonly")
+    peer.addTransceiver("audio", direction="recvonly")
+
+    async def read(track: MediaStreamTrack) -> None:
+        while len(came[track.kind]) < frames:
+            came[track.kind].append(await track.recv())
+
+    reading: list[asyncio.Task[None]] = []
+    peer.on("track", lambda track: reading.append(asyncio.create_task(read(track))))
+    try:
+        await negotiate(peer, url)
+        async with asyncio.timeout(deadline_s):
+            await asyncio.gather(*reading)
+    finally:
+        await peer.close()
+    return came
+
+
+def codecs_of(stream: object) -> list[str]:
+    """The codecs of a stream, pictures first."""
+    return [track.codec for track in stream.tracks]  # type: ignore[attr-defined]
+
+
+async def test_ffmpeg_publishes_by_whip_and_rtmp_plays_it(server: WebRtcServer, ffmpeg: str, tmp_path: Path) -> None:
+    whip = [ffmpeg, "-v", "error", *TEST_PICTURE, *TEST_SOUND, *H264, *OPUS, "-f", "whip", server.url("/live/cam/whip")]
+    async with running(*whip) as publisher:
+        stream = await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2 and it, what="it")
+        assert codecs_of(stream) == ["H264", "Opus"]
+        assert (stream.tracks[0].width, stream.tracks[0].height) == (320, 180)
+        played = await run(ffmpeg, "-v", "error", "-i", server.rtmp_url("live/cam"), "-t", "3", "-f", "null", "-")
+        assert (played.returncode, played.stderr) == (0, "")
+        publisher.terminate()
+        await publisher.wait()
+    await eventually(lambda: server.stream("live/cam") is None, what="it ends with its publisher")
+
+
+async def test_aiortc_publishes_and_aiortc_watches(server: WebRtcServer) -> None:
+    publisher = RTCPeerConnection()
+    publisher.addTrack(VideoStreamTrack())
+    publisher.addTrack(AudioStreamTrack())
+    try:
+        await negotiate(publisher, server.url("/live/cam/whip"))
+        await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2, what="two tracks")
+        came = await watch(server.url("/live/cam/whep"), 30)
+        assert {frame.width for frame in came["video"]} == {640}
+        assert {frame.sample_rate for frame in came["audio"]} == {48_000}
+    finally:
+        await publisher.close()
+    await eventually(lambda: server.stream("live/cam") is None, what="it ends with its publisher")
+
+
+async def test_what_comes_by_rtmp_is_watched_by_aiortc(server: WebRtcServer, ffmpeg: str) -> None:
+    flv = [*H264, *OPUS, "-f", "flv", server.rtmp_url("live/cam")]
+    async with running(ffmpeg, "-v", "error", *TEST_PICTURE, *TEST_SOUND, *flv):
+        await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2, what="two tracks")
+        came = await watch(server.url("/live/cam/whep"), 40)
+        assert {(frame.width, frame.height) for frame in came["video"]} == {(320, 180)}
+        viewers = server.webrtc.list_viewers()
+    assert [viewer.protocol for viewer in viewers] in ([], ["webrtc"])
+
+
+async def test_sound_and_picture_of_a_publisher_are_on_one_clock(server: WebRtcServer, ffmpeg: str) -> None:
+    # A flash and a beep on each second: what FFmpeg finds of them is apart by as much as arcly has moved them.
+    flash = "color=black:size=320x180:rate=25,drawbox=color=white:t=fill:enable='lt(mod(t,1),0.12)'"
+    beep = "aevalsrc='if(lt(mod(t,1),0.12),sin(2*PI*880*t),0)':s=48000"
+    source = ["-re", "-f", "lavfi", "-i", flash, "-f", "lavfi", "-i", beep]
+    whip = [ffmpeg, "-v", "error", *source, *H264, *OPUS, "-f", "whip", server.url("/live/cam/whip")]
+    async with running(*whip):
+        await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2, what="two tracks")
+        # Past its first seconds: then the sender has told its clocks.
+        await asyncio.sleep(3)
+        flashes, beeps = await edges(ffmpeg, server.url("/live/cam.ts"))
+    apart = [min(flash - beep for beep in beeps if abs(flash - beep) < 0.5) for flash in flashes[1:4]]
+    assert all(abs(seconds) <= 0.06 for seconds in apart), (flashes, beeps)
+
+
+async def edges(ffmpeg: str, url: str) -> tuple[list[float], list[float]]:
+    """The times at which pictures become white and sound begins."""
+    filters = "[0:v]blackdetect=d=0.05:pix_th=0.5[v];[0:a]silencedetect=n=-30dB:d=0.3[a]"
+    command = [ffmpeg, "-copyts", "-t", "6", "-i", url, "-filter_complex", filters, "-map", "[v]", "-map", "[a]"]
+    found = await run(*command, "-f", "null", "-")
+    words = found.stderr.replace("\r", "\n")
+    flashes = [float(line.split("black_end:")[1].split()[0]) for line in words.splitlines() if "black_end:" in line]
+    beeps = [float(line.split("silence_end:")[1].split()[0]) for line in words.splitlines() if "silence_end:" in line]
+    assert len(flashes) >= 4, words
+    assert len(beeps) >= 4, words
+    return flashes, beeps
