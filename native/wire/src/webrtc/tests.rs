@@ -10,7 +10,7 @@ use std::{
 use arcly_codec::Codec;
 use str0m::{
     Candidate, Input, Output as RtcOutput, Rtc, RtcConfig,
-    change::{SdpAnswer, SdpOffer, SdpPendingOffer},
+    change::{SdpAnswer, SdpPendingOffer},
     media::{Direction, MediaKind, Mid},
     net::{Protocol, Receive},
     rtp::{RtpPacket, RtpWrite, SeqNo},
