@@ -27,7 +27,7 @@ def native_session(session: contract.PublishSession) -> PublishSession:
     """Return a session for a native listener to take over: `session` itself, or one whose frames are carried to it."""
     if isinstance(session, PublishSession):
         return session
-    private = _private_session(session.key)
+    private = private_session(session.key)
     _carry(_publish_to(session, StreamHandle(private.handle)))
     return private
 
@@ -36,13 +36,14 @@ def native_stream(stream: contract.StreamHandle) -> NativeStream:
     """Return a stream that a native packager can read: that of `stream`, or one to which its frames are carried."""
     if isinstance(stream, StreamHandle):
         return stream.native
-    private = _private_session(stream.key)
+    private = private_session(stream.key)
     handle = private.handle
     _carry(_read_from(stream, private))
     return handle
 
 
-def _private_session(key: StreamKey) -> PublishSession:
+def private_session(key: StreamKey) -> PublishSession:
+    """Return a session of a stream that nobody sees."""
     engine = NativeEngine(max_publishers=1, default_app=AppSpec().native(), workers=1)
     return engine.start_publish(key, "bridge", None)
 

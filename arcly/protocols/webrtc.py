@@ -14,6 +14,7 @@ from arcly._native import StreamHandle as NativeStream
 from arcly._native import StreamKey, WebRtcTransport
 from arcly.contract import Credentials, IngestContext, StreamHandle
 from arcly.errors import ClosedError, MisuseError, NotFoundError
+from arcly.protocols import _sound
 from arcly.protocols._whip import Session, WhipApp
 from arcly.viewer import Viewer
 
@@ -24,6 +25,10 @@ TRACKS_WAIT_S = 5.0
 
 TRACKS_LOOK_S = 0.05
 
+SOUND_LOOK_S = 5.0
+SOUND_KEPT_LOOKS = 6
+"""Sound that is made into Opus goes on for half a minute behind its last viewer."""
+
 
 class WebRtcHandler:
     """WebRTC: browsers, OBS, GStreamer and FFmpeg publish by WHIP and watch by WHEP. An `InboundProtocol`.
@@ -31,6 +36,10 @@ class WebRtcHandler:
     Media come over one UDP port, and the same number on TCP for those whose network lets nothing else through.
     Signalling is HTTP: mount `asgi()` in your application, or let `arcly serve` do it. A stream is published at
     `/<app>/<stream>/whip` and watched at `/<app>/<stream>/whep`.
+
+    Sound that browsers do not take over WebRTC (AAC above all) is made into Opus, once for all viewers of a stream,
+    where PyAV is installed: `pip install arcly[av]`. Otherwise such a stream is watched without sound, and the answer
+    says so.
 
     Args:
         bind: `HOST:PORT` of the media; an empty host stands for all addresses, port 0 for any free one. Default
@@ -69,11 +78,18 @@ class WebRtcHandler:
         self._inbox: InboxReader | None = None
         self._context: IngestContext | None = None
         self._carried: dict[StreamKey, tuple[int, NativeStream]] = {}
+        self._sounds: dict[StreamKey, tuple[int, _sound.OpusSound]] = {}
+        self._tidying: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:
         """IP and port of the media; None while it does not run."""
         return self._transport.addr if self._transport else None
+
+    @property
+    def makes_opus(self) -> bool:
+        """Whether sound that WebRTC does not carry is made into Opus: whether PyAV is installed."""
+        return _sound.is_available()
 
     @property
     def sessions(self) -> int:
@@ -130,6 +146,11 @@ class WebRtcHandler:
             await stopped.wait()
             stopped.close()
             self._transport = None
+        if self._tidying is not None:
+            self._tidying.cancel()
+        for _, sound in self._sounds.values():
+            sound.stop()
+        self._sounds.clear()
         self._carried.clear()
         if self._inbox is not None:
             await self._inbox.close()
@@ -167,7 +188,9 @@ class WebRtcHandler:
             raise NotFoundError(f"nobody publishes {key}")
         native = self._native(stream)
         await until_known(native)
-        return Session(*transport.play(native, offer, credentials.peer or "::", credentials.agent or ""))
+        sound = self._sound(stream.session, native)
+        who = (credentials.peer or "::", credentials.agent or "")
+        return Session(*transport.play(native, offer, *who, sound=None if sound is None else sound.handle))
 
     async def trickle(self, session: str, fragment: str, ice: str | None = None) -> tuple[str, str] | None:
         """Take more candidates of a peer; return a fragment and its entity tag where ICE was restarted.
@@ -210,6 +233,31 @@ class WebRtcHandler:
         if self._context is None or self._transport is None:
             raise ClosedError("WebRTC does not run")
         return self._context, self._transport
+
+    def _sound(self, session: int, stream: NativeStream) -> _sound.OpusSound | None:
+        """Return the sound of a stream as Opus, where it has to be made and can be; begun by its first viewer."""
+        track = _sound.foreign_sound(stream.tracks)
+        if track is None or not _sound.is_available():
+            return None
+        known = self._sounds.get(stream.key)
+        if known is None or known[0] != session or not known[1].runs:
+            log.info("[webrtc] %s: its sound is made into Opus from %s", stream.key, track.codec)
+            known = self._sounds[stream.key] = (session, _sound.OpusSound(stream, track))
+        if self._tidying is None or self._tidying.done():
+            self._tidying = asyncio.create_task(self._tidy())
+        return known[1]
+
+    async def _tidy(self) -> None:
+        """End the sounds that nobody has heard for a while, until there are none."""
+        unheard: dict[StreamKey, int] = {}
+        while self._sounds:
+            await asyncio.sleep(SOUND_LOOK_S)
+            heard = {viewer.key for viewer in self.list_viewers()}
+            for key, (_, sound) in list(self._sounds.items()):
+                unheard[key] = 0 if key in heard else unheard.get(key, 0) + 1
+                if unheard[key] > SOUND_KEPT_LOOKS or not sound.runs:
+                    sound.stop()
+                    del self._sounds[key]
 
     def _native(self, stream: StreamHandle) -> NativeStream:
         """Return what the transport can read; frames of a foreign registry are carried there once for all."""

@@ -45,6 +45,7 @@ def stream_status(stream: StreamHandle, http: HttpOrigin, webrtc: WebRtcHandler 
         "fps": round(stats.frames_per_s, 1),
         "viewers": stats.viewers,
         "whep": f"/{quote(str(stream.key))}/whep" if webrtc else None,
+        "whep_opus": webrtc is not None and webrtc.makes_opus,
         "hls": http.hls_path(stream.key),
         "dash": http.dash_path(stream.key),
         "flv": http.live_path(stream.key, "flv"),

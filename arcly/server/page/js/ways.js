@@ -30,13 +30,13 @@ export function choices(info) {
     const path = info[way];
     const name = WAY_NAMES[way];
     if (!path) return { way, path, why: `This server has no ${name} of it.`, lacks: "" };
-    if (way === "whep") return { way, path, ...overWebRtc(info.tracks) };
+    if (way === "whep") return { way, path, ...overWebRtc(info) };
     return { way, path, why: whyNot(way, info.tracks), lacks: "" };
   });
 }
 
-/** @param {Track[]} tracks */
-function overWebRtc(tracks) {
+/** @param {StreamInfo} info */
+function overWebRtc({ tracks, whep_opus }) {
   if (!("RTCPeerConnection" in globalThis)) return { why: "This browser has no WebRTC.", lacks: "" };
   const media = tracks.filter(({ kind }) => kind !== "data");
   const strange = unknownCodecs(media, "receive");
@@ -46,7 +46,7 @@ function overWebRtc(tracks) {
   if (pictures || carried.size === 0) {
     return { why: `WebRTC carries no ${format.codecs(strange)} to this browser.`, lacks: "" };
   }
-  if (kinds.has("audio") && !carried.has("audio")) {
+  if (kinds.has("audio") && !carried.has("audio") && !whep_opus) {
     return { why: "", lacks: `Without sound: WebRTC does not carry ${format.codecs(strange)}.` };
   }
   const reorders = media.some(({ reorder }) => (reorder ?? 0) > 0);

@@ -1,0 +1,177 @@
+"""Sound that WebRTC does not carry, as Opus: decoded and encoded once for all viewers of a stream, by PyAV.
+
+It runs in a thread of its own: the loop and the native threads do not wait for it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from arcly._bridge import private_session
+from arcly._native import MediaFrame, PublishSession, Track
+from arcly._native import StreamHandle as NativeStream
+from arcly.errors import StreamError
+from arcly.subscription import Subscription
+
+log = logging.getLogger("arcly")
+
+DECODERS = {"AAC": "aac", "MP3": "mp3float", "MP2": "mp2float", "AC3": "ac3", "EAC3": "eac3", "FLAC": "flac"}
+"""The codecs that are made into Opus, and who decodes them in FFmpeg."""
+
+OPUS_HZ = 48_000
+OPUS_SAMPLES = 960
+"""20 ms: what browsers expect."""
+
+OPUS_BITS_PER_S = 96_000
+PRE_SKIP = 312
+"""Samples that a decoder drops from the beginning: the delay of libopus."""
+
+GAP_MAX = OPUS_HZ // 10
+"""Samples by which the sound may be apart from its own times before it begins anew."""
+
+LOOK_S = 0.5
+"""How often the thread looks whether it is to end."""
+
+
+def is_available() -> bool:
+    """Tell whether PyAV is installed (`pip install arcly[av]`)."""
+    return importlib.util.find_spec("av") is not None
+
+
+def foreign_sound(tracks: list[Track]) -> Track | None:
+    """Return the sound that would have to be made into Opus; None where a track can go as it is, or there is none."""
+    sounds = [track for track in tracks if track.kind == "audio"]
+    if any(track.codec in ("Opus", "G711A", "G711U") for track in sounds):
+        return None
+    return next((track for track in sounds if track.codec in DECODERS), None)
+
+
+class OpusSound:
+    """The sound of a stream as Opus, in a stream of its own with the times of the other.
+
+    Args:
+        stream: whose sound.
+        track: which.
+    """
+
+    def __init__(self, stream: NativeStream, track: Track) -> None:
+        self._session: PublishSession = private_session(stream.key)
+        self._session.set_tracks([Track(1, "Opus", opus_head())])
+        self._stream = stream
+        self._track = track
+        self._ending = threading.Event()
+        self.handle = self._session.handle
+        self._thread = threading.Thread(target=self._run, name=f"opus {stream.key}", daemon=True)
+        self._thread.start()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it goes on."""
+        return self._thread.is_alive() and not self._ending.is_set()
+
+    def stop(self) -> None:
+        """End it, soon."""
+        self._ending.set()
+
+    def _run(self) -> None:
+        try:
+            with Subscription(self._stream, tracks=[self._track.id], protocol="opus") as subscription:
+                for packet, pts in self._encode(frames_of(subscription, self._ending)):
+                    self._session.publish(packet, track=1, pts=pts, duration=OPUS_SAMPLES)
+        except StreamError:
+            pass  # The stream has ended.
+        except Exception:
+            log.exception("[webrtc] the sound of %s is not made into Opus any more", self._stream.key)
+        finally:
+            self._session.end("its stream has ended")
+
+    def _encode(self, frames: Iterator[MediaFrame]) -> Iterator[tuple[bytes, int]]:
+        """Yield packets and their times in samples."""
+        import av
+
+        decoder: Any = av.CodecContext.create(DECODERS[self._track.codec], "r")
+        if self._track.codec == "AAC":
+            decoder.extradata = self._track.config
+        clock = Clock(self._track.clock_rate_hz)
+        resampler: Any = None
+        fifo: Any = None
+        encoder: Any = None
+        for frame in frames:
+            for sound in decoder.decode(av.Packet(bytes(frame))):
+                if resampler is None or clock.is_apart(frame.pts):
+                    resampler = av.AudioResampler(format="s16", layout="stereo", rate=OPUS_HZ)
+                    fifo, encoder = av.AudioFifo(), opus_encoder()
+                    clock.begin(frame.pts)
+                for resampled in resampler.resample(sound):
+                    clock.came += resampled.samples
+                    resampled.pts = None
+                    fifo.write(resampled)
+                for piece in fifo.read_many(OPUS_SAMPLES):
+                    piece.pts = None
+                    for packet in encoder.encode(piece):
+                        yield bytes(packet), clock.next()
+
+
+class Clock:
+    """The times of packets: counted from the first sample, which has the time of its source."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz = rate_hz
+        self._begin = 0
+        self._sent = 0
+        self.came = 0
+
+    def begin(self, pts: int) -> None:
+        """Count from here."""
+        self._begin = self._scaled(pts)
+        self.came = self._sent = 0
+
+    def is_apart(self, pts: int) -> bool:
+        """Tell whether a frame of that time is not where the samples before it end."""
+        return abs(self._scaled(pts) - (self._begin + self.came)) > GAP_MAX
+
+    def next(self) -> int:
+        """Return the time of the next packet."""
+        self._sent += OPUS_SAMPLES
+        return self._begin + self._sent - OPUS_SAMPLES - PRE_SKIP
+
+    def _scaled(self, pts: int) -> int:
+        return pts * OPUS_HZ // self._rate_hz
+
+
+def frames_of(subscription: Subscription, ending: threading.Event) -> Iterator[MediaFrame]:
+    """Yield the frames of a subscription until it is to end."""
+    while not ending.is_set():
+        try:
+            yield from until_set(subscription.blocking(timeout_s=LOOK_S), ending)
+            return
+        except TimeoutError:
+            continue
+
+
+def until_set(frames: Iterator[MediaFrame], ending: threading.Event) -> Iterator[MediaFrame]:
+    """Yield frames until `ending` is set."""
+    for frame in frames:
+        if ending.is_set():
+            return
+        yield frame
+
+
+def opus_encoder() -> Any:
+    """Return an encoder for live sound."""
+    import av
+
+    encoder: Any = av.CodecContext.create("libopus", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = OPUS_HZ, "stereo", "s16"
+    encoder.bit_rate = OPUS_BITS_PER_S
+    encoder.options = {"application": "audio", "frame_duration": "20"}
+    return encoder
+
+
+def opus_head() -> bytes:
+    """Return the configuration: stereo (RFC 7845 §5.1)."""
+    return b"OpusHead\x01\x02" + PRE_SKIP.to_bytes(2, "little") + OPUS_HZ.to_bytes(4, "little") + b"\x00\x00" + b"\x00"
