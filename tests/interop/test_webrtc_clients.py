@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -122,6 +123,17 @@ async def test_what_comes_by_rtmp_is_watched_by_aiortc(server: WebRtcServer, ffm
         assert {(frame.width, frame.height) for frame in came["video"]} == {(320, 180)}
         viewers = server.webrtc.list_viewers()
     assert [viewer.protocol for viewer in viewers] in ([], ["webrtc"])
+
+
+async def test_aac_by_rtmp_is_heard_as_opus(server: WebRtcServer, ffmpeg: str) -> None:
+    flv = [*H264, "-c:a", "aac", "-f", "flv", server.rtmp_url("live/cam")]
+    async with running(ffmpeg, "-v", "error", *TEST_PICTURE, *TEST_SOUND, *flv):
+        await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2, what="two tracks")
+        came = await watch(server.url("/live/cam/whep"), 60)
+    loudest = [int(abs(frame.to_ndarray()).max()) for frame in came["audio"][20:]]
+    assert min(loudest) > 1000, loudest  # a sine never pauses, and so does its copy not
+    times = [frame.pts for frame in came["audio"]]
+    assert {after - before for before, after in itertools.pairwise(times)} == {960}
 
 
 async def test_sound_and_picture_of_a_publisher_are_on_one_clock(server: WebRtcServer, ffmpeg: str) -> None:
