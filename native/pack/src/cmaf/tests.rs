@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use arcly_bus::{Frame, FrameFlags, TrackSet};
+use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
+use arcly_codec::{Codec, CodecConfig};
 use bytes::Bytes;
 
 use super::{Awaited, CmafConfig, CmafPackager, CmafView, Found, TrackView};
@@ -591,5 +592,44 @@ fn ffmpeg_plays_the_segments_without_a_word_and_finds_every_frame() {
             count.lines().next().unwrap().trim().trim_end_matches(',').parse::<usize>().unwrap(),
             clip.of(id).count()
         );
+    }
+}
+
+#[test]
+fn tags_and_cues_are_events_in_the_segments_and_cues_are_date_ranges() {
+    // The sample of ANSI/SCTE 35 §14.2.
+    const CUE: &str =
+        "FC302F000000000000FFFFF014054800008F7FEFFE7369C02EFE0052CCF500000000000A0008435545490000013562DBA30A";
+    let cue: Vec<u8> = (0..CUE.len() / 2).map(|at| u8::from_str_radix(&CUE[2 * at..][..2], 16).unwrap()).collect();
+    let data = |id, codec| Track::new(TrackId(id), CodecConfig::parse(codec, Bytes::new()).unwrap());
+    let (id3, scte35) = (data(7, Codec::Id3), data(8, Codec::Scte35));
+    let tracks = track_set(&[video_track(), audio_track(48_000), id3, scte35]);
+    let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+    for frame in PLAIN.frames(&mut Rng(1)) {
+        let event = |id, payload: &[u8]| Frame {
+            track: TrackId(id),
+            payload: Bytes::copy_from_slice(payload),
+            ..frame.clone()
+        };
+        let is_at = |second: i64| frame.track == VIDEO && frame.dts == second * 90_000;
+        let tag = is_at(5).then(|| event(7, b"ID3\x04\0\0\0\0\0\x0aTXXX\0\0\0\0\0\0"));
+        let cue = is_at(7).then(|| event(8, &cue));
+        let frames: Vec<Frame> = [frame.clone()].into_iter().chain(tag).chain(cue).collect();
+        scene.play(&tracks, &frames);
+    }
+    let view = scene.finish();
+    assert!(view.has_id3 && view.has_scte35);
+    let count = |track: &str, scheme: &[u8]| {
+        let fetched = &scene.players[track].fetched;
+        fetched.iter().filter(|(_, data)| data.windows(scheme.len()).any(|window| window == scheme)).count()
+    };
+    assert_eq!((count("v0", b"https://aomedia.org/emsg/ID3"), count("v0", b"urn:scte:scte35:2013:bin")), (1, 1));
+    assert_eq!(count("a1", b"emsg"), 0, "once for the stream");
+    for track in &view.tracks {
+        let ranges = parse(track.playlist()).date_ranges;
+        assert_eq!(ranges.len(), 1);
+        let begins = "ID=\"splice-1207959695\",START-DATE=\"2026-01-01T00:00:07.";
+        assert!(ranges[0].starts_with(begins), "{ranges:?}");
+        assert!(ranges[0].ends_with(&format!("PLANNED-DURATION=60.293,SCTE35-OUT=0x{CUE}")), "{ranges:?}");
     }
 }

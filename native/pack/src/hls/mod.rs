@@ -8,7 +8,8 @@
 //! | listed, still available, freed | `window` | §6.2.1, §6.2.2 |
 //! | media playlist, multivariant playlist | `view`, `variant` | §4.3.3, §4.3.4 |
 //!
-//! Of a stream the first video and the first audio track are carried whose codecs MPEG-TS has.
+//! Of a stream the first video and the first audio track are carried whose codecs MPEG-TS has, and its data: ID3 as PES packets ("Timed
+//! Metadata for HTTP Live Streaming" §2), SCTE-35 as sections.
 //!
 //! Deviation: where memory or a hostile timeline leaves no choice, the playlist is shorter than three target durations
 //! (§6.2.2).
@@ -143,6 +144,9 @@ impl HlsPackager {
             return Err(PackError::Misuse { what: "frame behind the end of the stream" });
         }
         self.follow(tracks)?;
+        if self.carried.find(frame.track).is_some_and(|track| track.kind() == MediaKind::Data) {
+            return self.append_data(frame).map(|()| false);
+        }
         let Some(next) = self.admit(frame)? else { return Ok(false) };
         let changed = self.cut_before(&next);
         self.append(&next)?;
@@ -175,7 +179,7 @@ impl HlsPackager {
             return Ok(());
         }
         let carried = carried_tracks(tracks);
-        if carried.tracks.is_empty() {
+        if carried.tracks.iter().all(|track| track.kind() == MediaKind::Data) {
             return Err(PackError::Unsupported { what: "codecs of all tracks in MPEG-TS" });
         }
         if carried.tracks != self.carried.tracks {
@@ -249,6 +253,14 @@ impl HlsPackager {
         Ok(())
     }
 
+    /// Data goes along with what is there: nothing begins or ends with it.
+    fn append_data(&mut self, frame: &Frame) -> Result<(), PackError> {
+        match (&mut self.open, &mut self.muxer) {
+            (Some(open), Some(muxer)) => muxer.write(frame, &mut open.bytes),
+            _ => Ok(()),
+        }
+    }
+
     /// Begins a segment with `next`, behind `cut`.
     fn open_segment(&mut self, next: &Candidate<'_>, cut: Cut) {
         let Some(muxer) = &mut self.muxer else { return };
@@ -296,14 +308,15 @@ impl HlsPackager {
     }
 }
 
-/// The tracks of a stream that its segments carry: of each kind the first one that MPEG-TS has a form for.
+/// The tracks of a stream that its segments carry: of pictures and sounds the first one that MPEG-TS has a form for, and all data.
 fn carried_tracks(tracks: &TrackSet) -> TrackSet {
-    let is_carried = |track: &Track| track.kind() != MediaKind::Data && TsMuxer::supports(track).is_ok();
+    let is_carried = |track: &Track| TsMuxer::supports(track).is_ok();
     let is_first = |track: &&Track| {
         let of_kind = |other: &&Track| other.kind() == track.kind() && is_carried(other);
         tracks.tracks.iter().find(of_kind) == Some(track)
     };
-    TrackSet { revision: tracks.revision, tracks: tracks.tracks.iter().filter(is_first).cloned().collect() }
+    let is_wanted = |track: &&Track| if track.kind() == MediaKind::Data { is_carried(track) } else { is_first(track) };
+    TrackSet { revision: tracks.revision, tracks: tracks.tracks.iter().filter(is_wanted).cloned().collect() }
 }
 
 /// Whole microseconds, a day at most: sums of such times cannot overflow.

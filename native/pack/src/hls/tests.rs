@@ -779,3 +779,27 @@ fn ffmpeg_reads_the_playlist() {
     assert_eq!(decode("index.m3u8", "0:v"), decode("clip.h264", "0:v"));
     assert_eq!(decode("index.m3u8", "0:a"), decode("clip.aac", "0:a"));
 }
+
+#[test]
+fn tags_of_id3_go_along_in_the_segments() {
+    let id3 = Track::new(arcly_bus::TrackId(7), CodecConfig::parse(arcly_codec::Codec::Id3, Bytes::new()).unwrap());
+    let tracks = track_set(&[video_track(), audio_track(48_000), id3]);
+    let mut packager = HlsPackager::new(HlsConfig::default(), "s");
+    let mut sent = 0;
+    for frame in PLAIN.frames(&mut Rng(1)) {
+        packager.push(&tracks, &frame).unwrap();
+        if frame.track == VIDEO && frame.dts % 90_000 == 0 {
+            let payload = Bytes::from_static(b"ID3\x04\0\0\0\0\0\x0aTXXX\0\0\0\0\0\0");
+            let tag = Frame { track: arcly_bus::TrackId(7), payload, flags: FrameFlags::NONE, ..frame };
+            packager.push(&tracks, &tag).unwrap();
+            sent += 1;
+        }
+    }
+    packager.finish();
+    let view = packager.view().unwrap();
+    let found: usize =
+        view.segments.iter().map(|segment| segment.data.windows(4).filter(|four| four == b"TXXX").count()).sum();
+    // The oldest segments are gone by now.
+    assert!(sent >= 18 && found >= 14, "{found} of {sent}");
+    assert_eq!(parse(view.media_playlist()).discontinuity_sequence, 0);
+}
