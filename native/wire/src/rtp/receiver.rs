@@ -12,8 +12,8 @@ use super::{
     rtcp::{ReportBlock, SenderInfo},
 };
 
-/// Receives the packets of one track. A new source (SSRC) takes over when two packets of it follow each other; packets of
-/// another payload type are passed over.
+/// Receives the packets of one track. A new source (SSRC) takes over when two packets of it follow each other and none of
+/// the old one came between them; packets of another payload type are passed over.
 ///
 /// Push what comes, then [`poll`](Self::poll) until there is nothing, and call [`handle_timeout`](Self::handle_timeout) when
 /// [`poll_timeout`](Self::poll_timeout) says so.
@@ -69,6 +69,8 @@ impl Receiver {
         if packet.header.ssrc != ssrc {
             return self.consider(now, packet);
         }
+        // While the source lives no other takes over, or two that send at a time would take turns.
+        self.candidate = None;
         self.accept(now, packet);
         self.depacketize();
     }

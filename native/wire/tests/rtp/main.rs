@@ -8,4 +8,5 @@ mod links;
 mod media;
 mod nal;
 mod opus;
+mod sources;
 mod stream;
