@@ -83,8 +83,8 @@ class OriginApp:
     """An ASGI application that answers for media, as `HttpOrigin` does on its own port: HLS, DASH, FLV, TS and MP4, and
     the latter three over WebSocket. Paths are those below the place where it is mounted.
 
-    Bytes pass through Python here, a piece for each picture and viewer: for hundreds of viewers of endless streams an
-    `HttpOrigin` with a port of its own costs a tenth.
+    Bytes pass through Python here, a piece for each picture and viewer of an endless stream, and through the server
+    that runs the application. Where that is too much, give media a port of its own: `HttpOrigin(":8888")`.
     """
 
     def __init__(self, site: Callable[[], HttpSite | None]) -> None:

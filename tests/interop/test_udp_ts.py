@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import socket
+import struct
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -337,3 +338,46 @@ async def test_relay_carries_a_file_to_udp_and_udp_to_a_file(
     whole = await digest(ffmpeg, path)
     played_sizes = [(str(int(size) - 7), "") for size, _ in packets(played, 1)]
     assert_run_of(played_sizes, [(size, "") for size, _ in packets(whole, 1)], 50)
+
+
+def capture(path: Path, port: int, datagrams: list[bytes]) -> None:
+    """Write datagrams as if they had been captured on Ethernet (the format of libpcap)."""
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1))
+        for number, data in enumerate(datagrams):
+            udp = struct.pack("!HHHH", 5000, port, 8 + len(data), 0) + data
+            ip = struct.pack(
+                "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), number, 0, 64, 17, 0, b"\x7f\0\0\1", b"\x7f\0\0\1"
+            )
+            frame = bytes(12) + b"\x08\0" + ip + udp
+            file.write(struct.pack("<IIII", number // 1000, number % 1000 * 1000, len(frame), len(frame)) + frame)
+
+
+@pytest.mark.parametrize(("scheme", "more"), [("udp", ""), ("rtp", ""), ("udp", "?bitrate=3000000")])
+async def test_wireshark_finds_nothing_wrong_with_what_goes_out(
+    scheme: str, more: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        missing("tshark (on Debian: apt-get install tshark)")
+        return
+    datagrams: list[bytes] = []
+
+    class Taker(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            datagrams.append(data)
+
+    port, path = free_udp_port(), tmp_path / "ours.pcap"
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Taker, local_addr=("127.0.0.1", port))
+    push = arcly.PushTarget(f"{scheme}://127.0.0.1:{port}{more}", CAM)
+    async with arcly.Engine(push, arcly.FileSource(clip(), CAM)):
+        await eventually(lambda: len(datagrams) > 300)
+    transport.close()
+    capture(path, port, datagrams)
+    dissector = "rtp" if scheme == "rtp" else "mp2t"
+    read = [tshark, "-r", path, "-d", f"udp.port=={port},{dissector}", "-T", "fields"]
+    seen = await run(*read, "-e", "mp2t.sync_byte")
+    assert len(seen.stdout.split()) >= 300, seen.stderr
+    found = await run(*read, "-Y", "_ws.malformed || mp2t.cc.drop", "-e", "frame.number", "-e", "_ws.expert.message")
+    assert (found.returncode, found.stdout) == (0, b""), found

@@ -272,3 +272,25 @@ async fn an_interface_that_does_not_exist_is_named() {
     let error = UdpSocket::bind(&Handle::current(), "239.77.1.1:0".parse().unwrap(), &options).unwrap_err();
     assert!(error.to_string().contains("nic9"), "{error}");
 }
+
+/// By what the kernel says of itself: loopback has no route for groups of IPv6 to send them by.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn groups_of_ipv6_are_joined_on_a_named_interface_and_for_one_source() {
+    let joined = |file: &str, parts: &[&str]| {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+    };
+    let open_for = |text: &str, source| {
+        let membership = group(text, source, "lo");
+        open(&format!("[{text}]:0"), &UdpOptions { membership, shared: true, ..UdpOptions::default() })
+    };
+    let group = ["lo", "ff150000000000000000000000770001"];
+    let any = open_for("ff15::77:1", None);
+    assert!(joined("/proc/net/igmp6", &group));
+    drop(any);
+    assert!(!joined("/proc/net/igmp6", &group));
+    let _one = open_for("ff35::77:1", Some("2001:db8::9"));
+    let source = "20010db8000000000000000000000009";
+    assert!(joined("/proc/net/mcfilter6", &["lo", "ff350000000000000000000000770001", source]));
+}
