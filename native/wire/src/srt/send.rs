@@ -109,9 +109,9 @@ impl SendBuffer {
         self.lost.remove_below(until);
     }
 
-    /// Forgets what was given to us before `before_us`: it would be too late (SRT §4.6). How many packets and bytes that were.
-    pub(super) fn drop_older(&mut self, before_us: u64) -> (u64, usize) {
-        let (count, bytes) = (self.kept.iter().take_while(|kept| kept.origin_us < before_us).count(), self.bytes);
+    /// Forgets what was given to us at `until_us` or before: it would be too late (SRT §4.6). How many packets and bytes that were.
+    pub(super) fn drop_until(&mut self, until_us: u64) -> (u64, usize) {
+        let (count, bytes) = (self.kept.iter().take_while(|kept| kept.origin_us <= until_us).count(), self.bytes);
         if count > 0 {
             self.forget_until(self.base + count as u64);
         }

@@ -4,4 +4,5 @@
 
 mod connecting;
 mod hostile;
+mod network;
 mod pair;

@@ -122,7 +122,8 @@ impl SrtConn {
     }
 
     pub(super) fn drop_late(&mut self, now_us: u64) {
-        let (packets, bytes) = self.send.drop_older(now_us.saturating_sub(self.keep_us()));
+        let Some(until_us) = now_us.checked_sub(self.keep_us()) else { return };
+        let (packets, bytes) = self.send.drop_until(until_us);
         self.counters.send_dropped_packets += packets;
         self.counters.send_dropped_bytes += bytes as u64;
         if self.send.len() == 0 {

@@ -21,6 +21,10 @@ const ROUNDS: NonZeroU32 = match NonZeroU32::new(2048) {
     None => NonZeroU32::MIN,
 };
 
+/// A key that the peer has not confirmed is not used before so many packets were sent with the old one: the peer could not read them. Then
+/// it has to be, for sequence numbers come round again, and with them counters.
+const FORCED_PACKETS: u64 = 1 << 30;
+
 /// When a key is changed, in packets sent with it (SRT §6.1.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refresh {
@@ -195,7 +199,7 @@ impl Keys {
         let mut told = None;
         if self.count == self.refresh.period.saturating_sub(self.refresh.announce) {
             told = Some(self.announce()?);
-        } else if self.count > self.refresh.period {
+        } else if self.count > self.refresh.period && (self.announced.is_none() || self.count > FORCED_PACKETS) {
             self.switch();
         } else if self.count == self.refresh.announce {
             self.sent.set(other(self.active), None);
