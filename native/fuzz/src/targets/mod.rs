@@ -30,6 +30,8 @@ mod rtp_format;
 mod rtp_order;
 mod rtp_packet;
 mod sei;
+mod srt_conn;
+mod srt_packet;
 mod ts_demux;
 mod vp8;
 mod vp9;
@@ -73,6 +75,8 @@ pub const ALL: &[Target] = &[
     rtp_order::TARGET,
     rtp_packet::TARGET,
     sei::TARGET,
+    srt_conn::TARGET,
+    srt_packet::TARGET,
     ts_demux::TARGET,
     vp8::TARGET,
     vp9::TARGET,
@@ -102,7 +106,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 38] = [
+    const REQUIRED: [&str; 40] = [
         "aac",
         "ac3",
         "amf0",
@@ -133,6 +137,8 @@ mod tests {
         "rtp_order",
         "rtp_packet",
         "sei",
+        "srt_conn",
+        "srt_packet",
         "ts_demux",
         "vp8",
         "vp9",

@@ -158,7 +158,6 @@ struct Seen {
     delivered: Option<u64>,
 }
 
-#[expect(clippy::too_many_lines, reason = "one loop over all events; in pieces it would be harder to read")]
 fn run(seed: u64) -> Outcome {
     let mut plan = Plan::new(seed);
     let World { mut clock, mut forth, mut back, mut caller, mut listener, base } = connect(&plan, seed);
