@@ -39,7 +39,8 @@ class PullSource(Link):
             interface of a group, by name or IPv4 address), `source=` (the only sender that is heard), `program=` (its
             number; default the first with media) and `buffer_size=` (bytes, default 2 MiB); or
             `srt://HOST[:PORT]?streamid=…` with `latency=` (microseconds, as FFmpeg writes it, or `latency_ms=`; default
-            120 ms), `passphrase=`, `pbkeylen=` (16, 24 or 32) and `maxbw=` (bytes a second; 0: by what is measured).
+            120 ms), `passphrase=`, `pbkeylen=` (16, 24 or 32), `maxbw=` (bytes a second; 0: by what is measured), and
+            `mode=rendezvous` where both sides call each other, from the same port (`adapter=`: from which address).
         key: where it is published. With `{program}` in it, each program of a transport stream is a stream of its own,
             its number in that place: `live/tv-{program}`.
         grace_s: seconds that the stream waits for the remote before it is ended, default 30. Pulling goes on, and

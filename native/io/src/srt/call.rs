@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use arcly_wire::srt::{CallEnd, SrtCaller, SrtConn};
+use arcly_wire::srt::{CallEnd, SrtCaller, SrtConn, SrtRendezvous};
 use tokio::{
     runtime::Handle,
     sync::Notify,
@@ -39,9 +39,13 @@ impl Call {
     /// Calls; an error is a sentence.
     pub(super) async fn connect(runtime: &Handle, url: &SrtUrl) -> Result<Self, String> {
         let peer = url.resolve().await?;
-        let any = if peer.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+        // Who is called back must be found at a port that is known: by custom, the same.
+        let port = if url.rendezvous { url.port } else { 0 };
+        let any = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let local = (url.adapter.unwrap_or(any), port).into();
         let options = UdpOptions { coalesced: true, ..UdpOptions::default() };
-        let socket = UdpSocket::bind(runtime, any, &options).map_err(|error| format!("cannot call {url}: {error}"))?;
+        let socket =
+            UdpSocket::bind(runtime, local, &options).map_err(|error| format!("cannot call {url}: {error}"))?;
         let (inbound, outbound) = (socket.inbound(), Outbound::new(OUTBOUND_BYTES_MAX));
         let mut wire = Wire { socket, inbound, outbound, started: Instant::now() };
         let machine = wire.call(url, peer).await?;
@@ -98,12 +102,62 @@ impl Call {
     }
 }
 
+/// The two ways to call.
+enum Dial {
+    Caller(Box<SrtCaller>),
+    Rendezvous(SrtRendezvous),
+}
+
+impl Dial {
+    fn new(now: Duration, url: &SrtUrl, peer: SocketAddr) -> Result<Self, String> {
+        let (passphrase, settings) = (url.passphrase.clone(), url.settings);
+        let made = if url.rendezvous {
+            SrtRendezvous::new(now, peer, passphrase, settings).map(Self::Rendezvous)
+        } else {
+            SrtCaller::new(now, peer, &url.stream_id, passphrase, settings).map(|caller| Self::Caller(Box::new(caller)))
+        };
+        made.map_err(|error| error.to_string())
+    }
+
+    fn poll_output(&mut self, now: Duration) -> Option<Vec<u8>> {
+        match self {
+            Self::Caller(caller) => caller.poll_output(now),
+            Self::Rendezvous(caller) => caller.poll_output(now),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Caller(caller) => caller.poll_timeout(),
+            Self::Rendezvous(caller) => caller.poll_timeout(),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        match self {
+            Self::Caller(caller) => caller.handle_timeout(now),
+            Self::Rendezvous(caller) => caller.handle_timeout(now),
+        }
+    }
+
+    fn handle_input(&mut self, now: Duration, datagram: &[u8]) {
+        match self {
+            Self::Caller(caller) => caller.handle_input(now, datagram),
+            Self::Rendezvous(caller) => caller.handle_input(now, datagram),
+        }
+    }
+
+    fn take_end(&mut self) -> Option<CallEnd> {
+        match self {
+            Self::Caller(caller) => caller.take_end(),
+            Self::Rendezvous(caller) => caller.take_end(),
+        }
+    }
+}
+
 impl Wire {
     async fn call(&mut self, url: &SrtUrl, peer: SocketAddr) -> Result<SrtConn, String> {
-        let now = self.started.elapsed();
-        let (passphrase, settings) = (url.passphrase.clone(), url.settings);
-        let caller = SrtCaller::new(now, peer, &url.stream_id, passphrase, settings);
-        let mut caller = caller.map_err(|error| error.to_string())?;
+        let mut caller = Dial::new(self.started.elapsed(), url, peer)?;
         loop {
             while let Some(packet) = caller.poll_output(self.started.elapsed()) {
                 self.outbound.push(peer, None, &[&packet]);
@@ -119,7 +173,13 @@ impl Wire {
                 }
                 () = sleep_until(due) => caller.handle_timeout(self.started.elapsed()),
             }
-            match caller.take_end() {
+            let end = caller.take_end();
+            if let (Dial::Rendezvous(rendezvous), Some(_)) = (&mut caller, &end)
+                && let Some(farewell) = rendezvous.poll_output(self.started.elapsed())
+            {
+                self.outbound.push(peer, None, &[&farewell]);
+            }
+            match end {
                 None => {}
                 Some(CallEnd::Connected(machine)) => return Ok(*machine),
                 Some(CallEnd::Rejected(reason)) => return Err(format!("refused: {reason}")),

@@ -1,6 +1,10 @@
 //! Where streams are called for: `srt://host:8890?streamid=read:live/cam&latency=200000`.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use arcly_wire::srt::{Bandwidth, KeySize, Passphrase, SrtOptions as Settings, StreamId};
 use percent_encoding::percent_decode_str;
@@ -18,6 +22,8 @@ pub struct SrtUrl {
     pub passphrase: Option<Passphrase>,
     /// `mode`: both sides call each other (`rendezvous`).
     pub rendezvous: bool,
+    /// `adapter`: the address of ours that is called from; none for the system's choice.
+    pub adapter: Option<IpAddr>,
     /// `latency`, `pbkeylen`, `maxbw`, `inputbw`, `oheadbw`, `tlpktdrop`.
     pub settings: Settings,
 }
@@ -40,7 +46,7 @@ impl SrtUrl {
         }
         let (rendezvous, settings) = (false, Settings::default());
         let stream_id = path.trim_end_matches('/').to_owned();
-        let mut parsed = Self { host, port, stream_id, passphrase: None, rendezvous, settings };
+        let mut parsed = Self { host, port, stream_id, passphrase: None, rendezvous, adapter: None, settings };
         query.split('&').filter(|pair| !pair.is_empty()).try_for_each(|pair| parsed.set(pair))?;
         Ok(parsed)
     }
@@ -75,10 +81,17 @@ impl SrtUrl {
             "oheadbw" => self.settings.overhead_percent = u32::try_from(number()?).unwrap_or(100).clamp(5, 100),
             "tlpktdrop" => self.settings.too_late_drop = number()? != 0,
             "connect_timeout" => self.settings.limits.connect_time = Duration::from_millis(number()?),
+            "adapter" | "localaddr" => {
+                self.adapter = Some(value.parse().map_err(|_| format!("{name}={value}: this is no IP address"))?);
+            }
             "mode" => return self.set_mode(&value),
             // Of FFmpeg and srt-live-transmit, and of no meaning here.
             "pkt_size" | "transtype" | "mss" | "ffs" | "timeout" | "listen_timeout" | "nakreport" | "payload_size" => {}
-            _ => return Err(format!("{name} is not known: streamid, passphrase, pbkeylen, latency, mode, maxbw are")),
+            _ => {
+                return Err(format!(
+                    "{name} is not known: streamid, passphrase, pbkeylen, latency, mode, adapter, maxbw are"
+                ));
+            }
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ mod packet;
 mod range_set;
 mod rate;
 mod receive;
+mod rendezvous;
 mod rtt;
 mod send;
 mod stats;
@@ -60,5 +61,6 @@ pub use packet::{
 };
 pub use rate::Bandwidth;
 pub use receive::Delivery;
+pub use rendezvous::SrtRendezvous;
 pub use stats::{Counters, Stats};
 pub use stream_id::{Mode, StreamId, StreamIdFault};

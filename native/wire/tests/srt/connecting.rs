@@ -1,6 +1,6 @@
 //! Handshakes: who is let in, what is agreed on, and what comes of it.
 
-use arcly_wire::srt::{Closed, KeySize, RejectReason, SrtOptions};
+use arcly_wire::srt::{CallEnd, Closed, KeySize, RejectReason, SrtOptions, SrtRendezvous};
 use bytes::Bytes;
 
 use crate::pair::{carry, connect, ms, secret};
@@ -103,4 +103,65 @@ fn a_message_of_several_packets_keeps_its_boundaries() {
     let positions: Vec<_> =
         std::iter::from_fn(|| pair.listener.deliver(ms(1200)).map(|it| (it.position, it.payload.len()))).collect();
     assert_eq!(positions, [(First, 1456), (Middle, 1456), (Last, 88), (Solo, 3)]);
+}
+
+/// Both flows, over a link that loses every third packet, in the clear and encrypted; the first wave of one side is lost or not.
+#[test]
+fn two_who_call_each_other_meet() {
+    for round in 0..48_u64 {
+        let phrase = || secret("a passphrase").filter(|_| round % 2 == 0);
+        let make = || SrtRendezvous::new(ms(1000), crate::pair::addr(), phrase(), SrtOptions::default()).unwrap();
+        let (mut one, mut other) = (make(), make());
+        let (mut count, mut ends) = (round, [None, None]);
+        for now in (1000..4000).step_by(10).map(ms) {
+            let (mut to_other, mut to_one) = (Vec::new(), Vec::new());
+            to_other.extend(one.poll_output(now));
+            to_one.extend(other.poll_output(now));
+            // Who is connected sends.
+            for (end, packets) in ends.iter_mut().zip([&mut to_other, &mut to_one]) {
+                if let Some(CallEnd::Connected(conn)) = end {
+                    conn.send(now, &Bytes::from_static(b"hello"));
+                    let mut datagram = Vec::new();
+                    while conn.poll_output(now, &mut datagram) {
+                        packets.push(std::mem::take(&mut datagram));
+                    }
+                }
+            }
+            let mut arrives = |_: &Vec<u8>| {
+                count += 1;
+                count % 3 != 0
+            };
+            let to_other: Vec<_> = to_other.into_iter().filter(&mut arrives).collect();
+            let to_one: Vec<_> = to_one.into_iter().filter(&mut arrives).collect();
+            for (machine, packets, end) in [(&mut one, to_one, 0), (&mut other, to_other, 1)] {
+                for packet in packets {
+                    match &mut ends[end] {
+                        Some(CallEnd::Connected(conn)) => drop(conn.handle_input(now, &packet)),
+                        _ => machine.handle_input(now, &packet),
+                    }
+                }
+                ends[end] = ends[end].take().or_else(|| machine.take_end());
+            }
+        }
+        let [Some(CallEnd::Connected(mut one)), Some(CallEnd::Connected(mut other))] = ends else {
+            panic!("{round}: {ends:?}");
+        };
+        assert_eq!((one.is_encrypted(), other.is_encrypted()), (round % 2 == 0, round % 2 == 0));
+        assert_eq!(one.deliver(ms(4000)).unwrap().payload, b"hello");
+        assert_eq!(other.deliver(ms(4000)).unwrap().payload, b"hello");
+    }
+}
+
+#[test]
+fn two_with_different_passphrases_do_not_meet() {
+    let make =
+        |phrase| SrtRendezvous::new(ms(1000), crate::pair::addr(), secret(phrase), SrtOptions::default()).unwrap();
+    let (mut one, mut other) = (make("a passphrase"), make("another phrase"));
+    for now in (1000..2000).step_by(10).map(ms) {
+        let (to_other, to_one) = (one.poll_output(now), other.poll_output(now));
+        to_other.iter().for_each(|packet| other.handle_input(now, packet));
+        to_one.iter().for_each(|packet| one.handle_input(now, packet));
+    }
+    let ends = [one.take_end(), other.take_end()];
+    assert!(ends.iter().all(|end| matches!(end, Some(CallEnd::Rejected(RejectReason::BadSecret)))), "{ends:?}");
 }
