@@ -105,14 +105,14 @@ impl Call {
 /// The two ways to call.
 enum Dial {
     Caller(Box<SrtCaller>),
-    Rendezvous(SrtRendezvous),
+    Rendezvous(Box<SrtRendezvous>),
 }
 
 impl Dial {
     fn new(now: Duration, url: &SrtUrl, peer: SocketAddr) -> Result<Self, String> {
         let (passphrase, settings) = (url.passphrase.clone(), url.settings);
         let made = if url.rendezvous {
-            SrtRendezvous::new(now, peer, passphrase, settings).map(Self::Rendezvous)
+            SrtRendezvous::new(now, peer, passphrase, settings).map(|caller| Self::Rendezvous(Box::new(caller)))
         } else {
             SrtCaller::new(now, peer, &url.stream_id, passphrase, settings).map(|caller| Self::Caller(Box::new(caller)))
         };
