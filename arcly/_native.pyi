@@ -894,8 +894,16 @@ class WebRtcTransport:
     def kick(self, viewer: int) -> bool:
         """End a viewer within a second; False when it is not there."""
 
-    def publish(self, session: PublishSession, offer: str, address: str, agent: str) -> tuple[str, str, str, list[str]]:
-        """Answer the offer of a publisher, who takes `session` over.
+    def publish(
+        self,
+        session: PublishSession,
+        offer: str,
+        address: str,
+        agent: str,
+        *,
+        others: list[tuple[str, PublishSession]] = ...,
+    ) -> tuple[str, str, str, list[str]]:
+        """Answer the offer of a publisher, who takes `session` over, and for other encodings those with their names.
 
         Returns:
             The session's name, the answer, the name of the ICE session, and notes for people.

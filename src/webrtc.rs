@@ -78,6 +78,7 @@ impl WebRtcTransport {
         self.transport.kick(viewer)
     }
 
+    #[pyo3(signature = (session, offer, address, agent, *, others=Vec::new()))]
     fn publish(
         &self,
         py: Python<'_>,
@@ -85,13 +86,15 @@ impl WebRtcTransport {
         offer: &str,
         address: &str,
         agent: String,
+        others: Vec<(String, PyRef<'_, PublishSession>)>,
     ) -> PyResult<OpenedTuple> {
         let caller = Caller { key: session.stream_key(), address: parse_ip(address)?, agent };
         let prepared = py.detach(|| self.transport.prepare_publish(offer, caller)).map_err(from_open)?;
         // Taken only now: what cannot be answered leaves the session to its owner.
         let publisher = session.take()?;
+        let others = others.into_iter().map(|(name, session)| Ok((name, session.take()?))).collect::<PyResult<_>>()?;
         let answer = prepared.answer().clone();
-        Ok(opened(prepared.publish(publisher).map_err(from_open)?, answer))
+        Ok(opened(prepared.publish(publisher, others).map_err(from_open)?, answer))
     }
 
     #[pyo3(signature = (stream, offer, address, agent, *, sound=None))]

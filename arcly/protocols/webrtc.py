@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 
 from arcly._address import resolve, show, split
 from arcly._bridge import native_session, native_stream
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
+from arcly._native import PublishSession as NativeSession
 from arcly._native import StreamHandle as NativeStream
 from arcly._native import StreamKey, WebRtcTransport
 from arcly.contract import Credentials, IngestContext, StreamHandle
@@ -25,6 +27,9 @@ TRACKS_WAIT_S = 5.0
 
 TRACKS_LOOK_S = 0.05
 
+ENCODINGS_MAX = 4
+"""Of one publisher."""
+
 SOUND_LOOK_S = 5.0
 SOUND_KEPT_LOOKS = 6
 """Sound that is made into Opus goes on for half a minute behind its last viewer."""
@@ -35,7 +40,8 @@ class WebRtcHandler:
 
     Media come over one UDP port, and the same number on TCP for those whose network lets nothing else through.
     Signalling is HTTP: mount `asgi()` in your application, or let `arcly serve` do it. A stream is published at
-    `/<app>/<stream>/whip` and watched at `/<app>/<stream>/whep`.
+    `/<app>/<stream>/whip` and watched at `/<app>/<stream>/whep`. Who publishes several encodings (simulcast) makes
+    several streams: the first one has the name that was asked for, the others its name and theirs, `live/cam~low`.
 
     Sound that browsers do not take over WebRTC (AAC above all) is made into Opus, once for all viewers of a stream,
     where PyAV is installed: `pip install arcly[av]`. Otherwise such a stream is watched without sound, and the answer
@@ -166,10 +172,17 @@ class WebRtcHandler:
         """
         context, transport = self._running()
         session = native_session(await context.open_publish(key, credentials, protocol=self.name))
+        others: list[tuple[str, NativeSession]] = []
+        who = (credentials.peer or "::", credentials.agent or "")
         try:
-            return Session(*transport.publish(session, offer, credentials.peer or "::", credentials.agent or ""))
+            for name in encodings(offer)[1:]:
+                rung = StreamKey(key.app, f"{key.stream}~{name}")
+                opened = await context.start_publish(rung, protocol=self.name, peer=credentials.peer)
+                others.append((name, native_session(opened)))
+            return Session(*transport.publish(session, offer, *who, others=others))
         except BaseException as error:
-            session.end(f"the offer was refused: {error}")
+            for refused in (session, *(other for _, other in others)):
+                refused.end(f"the offer was refused: {error}")
             raise
 
     async def play(self, key: StreamKey, offer: str, credentials: Credentials) -> Session:
@@ -265,6 +278,16 @@ class WebRtcHandler:
         if known is None or known[0] != stream.session:
             known = self._carried[stream.key] = (stream.session, native_stream(stream))
         return known[1]
+
+
+def encodings(offer: str) -> list[str]:
+    """Return the names of the encodings that a publisher offers to send (simulcast, RFC 8853 §5.1), the best one first.
+
+    As the native half knows them: 8 letters and digits.
+    """
+    found = re.search(r"^a=simulcast:\s*send ([^ \r\n]+)", offer, re.MULTILINE)
+    names = [layer.split(",")[0].removeprefix("~") for layer in found[1].split(";")] if found else []
+    return [re.sub(r"[^A-Za-z0-9]", "_", name)[:8] for name in names[:ENCODINGS_MAX] if name]
 
 
 async def until_known(stream: NativeStream) -> None:

@@ -19,7 +19,7 @@ NEGOTIATE = """async (pc, url) => {
 }"""
 
 PUBLISH = (
-    """async ([url, codec]) => {
+    """async ([url, codec, sendEncodings = [{}]]) => {
   const negotiate = """
     + NEGOTIATE
     + """;
@@ -35,7 +35,8 @@ PUBLISH = (
   tone.connect(output);
   tone.start();
   const pc = new RTCPeerConnection();
-  const video = pc.addTransceiver(canvas.captureStream(30).getVideoTracks()[0], { direction: "sendonly" });
+  const [picture] = canvas.captureStream(30).getVideoTracks();
+  const video = pc.addTransceiver(picture, { direction: "sendonly", sendEncodings });
   const { codecs } = RTCRtpSender.getCapabilities("video");
   const wanted = [`video/${codec}`, "video/rtx"].map(it => it.toLowerCase());
   video.setCodecPreferences(codecs.filter(({ mimeType }) => wanted.includes(mimeType.toLowerCase())));

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from conftest import eventually
 from playwright.async_api import expect
 
 from browser import rtc
@@ -126,3 +127,15 @@ async def test_aac_is_heard_as_opus_where_pyav_is_installed(demo: Serve, visit: 
     received = await rtc.received(page.page, 30)
     assert received["audio"]["packets"] > 50, received
     assert demo.logged(r"live/demo: its sound is made into Opus from AAC"), demo.log
+
+
+async def test_each_encoding_of_simulcast_is_a_stream(serve: Start, visit: Open) -> None:
+    server = await serve()
+    page = await visit(server.url("/healthz"))
+    encodings = [{"rid": "high"}, {"rid": "low", "scaleResolutionDownBy": 4}]
+    await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), "VP8", encodings])
+    for name, width, height in ("cam", 640, 360), ("cam~low", 160, 90):
+        await page.page.evaluate(rtc.WATCH, server.url(f"/live/{name}/whep"))
+        await rtc.received(page.page, 20)
+        pattern = rf"live/{name}, 2 tracks \(VP8 {width}x{height}, Opus 48000 Hz\)"
+        await eventually(lambda pattern=pattern: server.logged(pattern), what=pattern)

@@ -16,7 +16,7 @@ use super::{
     door::Place,
     from_bus::{Feed, Pumped, Viewer},
     port::FeedKey,
-    to_bus::ToBus,
+    to_bus::Rungs,
     transport::Caller,
 };
 use crate::udp::Outbound;
@@ -49,7 +49,7 @@ impl Outbox {
 
 /// What a session is for.
 pub(super) enum Purpose {
-    Publish(Box<ToBus>),
+    Publish(Box<Rungs>),
     Play(Box<Playing>),
 }
 

@@ -27,7 +27,7 @@ use super::{
     from_bus::{Feed, PACE, Pumped, Viewer},
     peer::{End, Outbox, Peer, Playing, Purpose, Turn},
     tcp::TcpEvent,
-    to_bus::ToBus,
+    to_bus::Rungs,
     transport::Caller as Who,
 };
 use crate::{
@@ -64,8 +64,16 @@ pub(super) struct Opening {
 
 /// What it is for.
 pub(super) enum Role {
-    Publish { publisher: Publisher },
-    Play { log: Arc<Log>, sound: Option<Arc<Log>>, codecs: [Option<Codec>; 2] },
+    Publish {
+        publisher: Box<Publisher>,
+        /// Of its other encodings, by their names.
+        others: Vec<(String, Publisher)>,
+    },
+    Play {
+        log: Arc<Log>,
+        sound: Option<Arc<Log>>,
+        codecs: [Option<Codec>; 2],
+    },
 }
 
 /// Logs by their addresses: the feed holds them, so no others can have the same.
@@ -273,9 +281,10 @@ impl Port {
         self.last += 1;
         let number = self.last;
         let purpose = match role {
-            Role::Publish { publisher } => {
-                publisher.wake_on_request(self.waker(Call::Publisher(number)));
-                Purpose::Publish(Box::new(ToBus::new(publisher)))
+            Role::Publish { publisher, others } => {
+                let all = std::iter::once(&*publisher).chain(others.iter().map(|(_, publisher)| publisher));
+                all.for_each(|publisher| publisher.wake_on_request(self.waker(Call::Publisher(number))));
+                Purpose::Publish(Box::new(Rungs::new(*publisher, others)))
             }
             Role::Play { log, sound, codecs } => {
                 let feed = self.feed(&caller.key, &log, sound.as_ref(), number, now);
@@ -476,7 +485,7 @@ impl Port {
         let _ = peer.turn(&mut self.outbox, &self.limits, now);
         self.tell_of(&peer, end);
         match peer.purpose {
-            Purpose::Publish(to_bus) => to_bus.end(end.reason()),
+            Purpose::Publish(to_bus) => to_bus.end(&end.reason()),
             Purpose::Play(playing) => self.leave(playing.feed, number),
         }
     }

@@ -106,12 +106,13 @@ impl Prepared {
         &self.answer
     }
 
-    /// Lets the peer publish. Returns the name of the session, which nobody can guess.
+    /// Lets the peer publish: into `publisher`, and what it sends in other encodings (simulcast) into those with their names. Returns the
+    /// name of the session, which nobody can guess.
     ///
     /// # Errors
     /// [`OpenError::Stopped`].
-    pub fn publish(self, publisher: Publisher) -> Result<String, OpenError> {
-        self.begin(Role::Publish { publisher })
+    pub fn publish(self, publisher: Publisher, others: Vec<(String, Publisher)>) -> Result<String, OpenError> {
+        self.begin(Role::Publish { publisher: Box::new(publisher), others })
     }
 
     fn begin(self, role: Role) -> Result<String, OpenError> {

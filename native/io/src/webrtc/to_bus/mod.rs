@@ -1,5 +1,6 @@
 //! Packets of a publisher to frames of the bus: put into order, put together, put onto one clock.
 
+mod rungs;
 mod start;
 mod track;
 
@@ -30,7 +31,10 @@ const ENDED_HERE: &str = "the stream was ended by the server";
 /// What is kept of the different problems of a publish, so that each is told once.
 const PROBLEMS_MAX: usize = 8;
 
-pub(super) struct ToBus {
+pub(super) use self::rungs::Rungs;
+
+/// One stream of a publisher.
+struct ToBus {
     publisher: Publisher,
     tracks: Vec<Incoming>,
     start: Start,
@@ -46,7 +50,7 @@ pub(super) struct ToBus {
 }
 
 impl ToBus {
-    pub(super) fn new(publisher: Publisher) -> Self {
+    fn new(publisher: Publisher) -> Self {
         Self {
             publisher,
             tracks: Vec::new(),
@@ -62,12 +66,12 @@ impl ToBus {
     }
 
     /// Media may come from now on.
-    pub(super) fn connected(&mut self, now: Instant) {
+    fn connected(&mut self, now: Instant) {
         self.connected.get_or_insert(now);
     }
 
     /// Takes a packet.
-    pub(super) fn packet(&mut self, packet: ArrivedPacket, now: Instant) {
+    fn packet(&mut self, packet: ArrivedPacket, now: Instant) {
         let Some(index) = self.track_of(&packet, now) else { return };
         let Some(track) = self.tracks.get_mut(index) else { return };
         if let Err(error) = track.push(packet, now) {
@@ -86,7 +90,7 @@ impl ToBus {
             }
             return Some(index);
         }
-        // Renditions of simulcast would be streams of their own; the first one to come is this stream.
+        // Each encoding of simulcast has a stream; one that was not announced has none.
         let is_other_rendition = |track: &Incoming| track.kind() == packet.codec.kind() && packet.track.rid().is_some();
         if self.tracks.len() >= TRACKS_MAX || self.tracks.iter().any(is_other_rendition) {
             return None;
@@ -168,7 +172,7 @@ impl ToBus {
     }
 
     /// The encodings of which a key frame is needed, when it is time to ask.
-    pub(super) fn take_key_frame_wishes(&mut self, now: Instant) -> Vec<TrackKey> {
+    fn take_key_frame_wishes(&mut self, now: Instant) -> Vec<TrackKey> {
         let is_old = self.key_at.is_some_and(|key| now.saturating_duration_since(key) >= KEY_FRAME_EVERY);
         self.wants_key |= self.publisher.take_keyframe_request() || is_old;
         let may_ask = self.asked_at.is_none_or(|asked| now.saturating_duration_since(asked) >= KEY_FRAME_INTERVAL);
@@ -180,12 +184,12 @@ impl ToBus {
     }
 
     /// When something is due though nothing comes: a hole is given up, or the beginning is not waited for any longer.
-    pub(super) fn due(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         self.tracks.iter().filter_map(Incoming::due).chain(self.start.due()).min()
     }
 
     /// Does what is due.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    fn handle_timeout(&mut self, now: Instant) {
         if self.due().is_some_and(|due| due <= now) {
             self.tracks.iter_mut().for_each(|track| track.handle_timeout(now));
             self.publish(now);
@@ -193,17 +197,17 @@ impl ToBus {
     }
 
     /// Why the publish is to end, when somebody else has ended its stream.
-    pub(super) fn ended(&self) -> Option<&'static str> {
+    fn ended(&self) -> Option<&'static str> {
         self.ended.or(self.publisher.log().is_closed().then_some(ENDED_HERE))
     }
 
     /// Problems that were not told yet.
-    pub(super) fn take_problems(&mut self) -> Vec<String> {
+    fn take_problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)
     }
 
     /// Ends the stream.
-    pub(super) fn end(mut self, reason: String) {
+    fn end(mut self, reason: String) {
         // What waited for a second track that never came.
         self.start.give_up();
         self.release();
