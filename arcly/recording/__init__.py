@@ -9,7 +9,8 @@
 - `take`: one recording, from its first to its last file, over every return of its publisher.
 - `index`: what there is, in SQLite.
 - `mend`: what a recorder left behind that died.
-- `retention`: what is deleted.
+- `retention`: what is deleted. `upload`: what is put into a storage backend.
+- `playback`: files on their way to players.
 """
 
 from arcly.recording.index import RecordedSegment, RecordingInfo

@@ -267,6 +267,23 @@ class RecordingIndex:
 
         return await self._do(select)
 
+    async def unstored(self) -> list[RecordedSegment]:
+        """Return the complete files that no storage backend has, in their order."""
+
+        def select() -> list[RecordedSegment]:
+            sql = f"SELECT {SEGMENT} FROM segment WHERE is_whole AND stored IS NULL ORDER BY recording, number"
+            return [_segment(row) for row in self._db.execute(sql)]
+
+        return await self._do(select)
+
+    async def store(self, segment: int, key: str) -> bool:
+        """Note that a storage backend has a file; False when the file was deleted meanwhile."""
+
+        def update() -> bool:
+            return self._db.execute("UPDATE segment SET stored = ? WHERE id = ?", (key, segment)).rowcount > 0
+
+        return await self._do(update)
+
     async def segments(self, recording: int | None = None, *, torn: bool = False) -> list[RecordedSegment]:
         """Return the files of a recording, or of all, in their order; `torn`: only those that are not whole."""
         clauses = ["recording = ?"] if recording is not None else []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Unpack
 
 from arcly._native import StreamKey
-from arcly.contract import EventStream, IngestContext, StreamHandle
+from arcly.contract import EventStream, IngestContext, StorageBackend, StreamHandle
 from arcly.errors import MisuseError, NotFoundError
 from arcly.events import StreamEventKind
 from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
@@ -22,6 +22,7 @@ from arcly.recording.playback import Playback
 from arcly.recording.retention import WallClock, expired
 from arcly.recording.settings import RecordOptions, RecordSettings
 from arcly.recording.take import RecordingStatus, Take
+from arcly.recording.upload import Uploader
 
 log = logging.getLogger("arcly")
 
@@ -47,6 +48,8 @@ class Recorder:
     Args:
         directory: where the files are; it is made when it is not there.
         record: patterns (`live/*`) of streams that are recorded whenever they are published.
+        storage: where every complete file is put, too, under the same path.
+        move: delete files here that were stored there. They are listed and deleted as before, but not played back.
         **options: see `RecordSettings`.
 
     Raises:
@@ -55,10 +58,20 @@ class Recorder:
 
     name = "record"
 
-    def __init__(self, directory: str | Path, *, record: Iterable[str] = (), **options: Unpack[RecordOptions]) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        record: Iterable[str] = (),
+        storage: StorageBackend | None = None,
+        move: bool = False,
+        **options: Unpack[RecordOptions],
+    ) -> None:
         self.settings = RecordSettings(directory=Path(directory), record=tuple(record), **options)
         self.index = RecordingIndex(self.directory / OWN / "index.db")
         self.playback = Playback(self.directory, self.index)
+        self._storage = storage
+        self._uploader = None if storage is None else Uploader(self.directory, self.index, storage, move=move)
         self._takes: dict[StreamKey, Take] = {}
         self._running: dict[StreamKey, asyncio.Task[None]] = {}
         self._finished_by_hand: dict[StreamKey, int] = {}
@@ -84,6 +97,8 @@ class Recorder:
         await self.index.open()
         await mend(self.directory, self.settings.template, self.index)
         self._context = context
+        if self._uploader is not None:
+            self._uploader.start()
         events = context.events()
         for stream in context.list_streams():
             await self._consider(stream)
@@ -98,6 +113,8 @@ class Recorder:
         for take in self._takes.values():
             take.stop()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if self._uploader is not None:
+            await self._uploader.stop()
         if self._context is not None:
             self._context = None
             await self.index.close()
@@ -108,7 +125,9 @@ class Recorder:
     async def _follow(self, events: EventStream) -> None:
         async with contextlib.aclosing(events):
             async for event in events:
-                if event.kind is StreamEventKind.PUBLISH_STARTED and self._context is not None:
+                if event.kind is StreamEventKind.PUBLISH_ENDED:
+                    self._finished_by_hand.pop(event.key, None)
+                elif event.kind is StreamEventKind.PUBLISH_STARTED and self._context is not None:
                     stream = self._context.get_stream(event.key)
                     if stream is not None:
                         await self._consider(stream)
@@ -180,6 +199,8 @@ class Recorder:
             log.info("[record] %s is not recorded any more: %s", take.key, reason)
 
     async def _on_segment(self, segment: RecordedSegment) -> None:
+        if self._uploader is not None:
+            self._uploader.wake()
         if self.settings.keep_bytes is not None:
             await self.sweep()
 
@@ -233,6 +254,8 @@ class Recorder:
         segments = list(segments)
         for segment in segments:
             await asyncio.to_thread(remove_file, self.directory, segment.path)
+            if segment.stored is not None and self._storage is not None:
+                await self._storage.delete(segment.stored)
         await self.index.forget([segment.id for segment in segments])
 
 

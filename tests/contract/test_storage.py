@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import urllib.request
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +13,39 @@ from hypothesis import strategies as st
 
 import arcly
 from arcly.contract import StorageBackend
-from arcly.storage import FileStorage, MemoryStorage, check_key
+from arcly.storage import FileStorage, MemoryStorage, S3Storage, check_key
 
 
-@pytest.fixture(params=["files", "memory"])
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """A server that speaks the protocol of S3, with an empty bucket."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def s3_storage(server: str, **options: str) -> S3Storage:
+    """A bucket of its own."""
+    bucket = f"bucket-{uuid.uuid4()}"
+    urllib.request.urlopen(urllib.request.Request(f"{server}/{bucket}", method="PUT")).close()
+    return S3Storage(bucket, endpoint=server, access_key_id="test", secret_access_key="test", **options)
+
+
+@pytest.fixture(params=["files", "memory", "s3", "s3 with a prefix"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageBackend:
-    return FileStorage(tmp_path / "root", fsync=False) if request.param == "files" else MemoryStorage()
+    match request.param:
+        case "files":
+            return FileStorage(tmp_path / "root", fsync=False)
+        case "memory":
+            return MemoryStorage()
+        case "s3":
+            return s3_storage(request.getfixturevalue("s3_server"))
+        case _:
+            return s3_storage(request.getfixturevalue("s3_server"), prefix="all/of it")
 
 
 async def test_what_is_put_is_found(storage: StorageBackend, tmp_path: Path) -> None:
@@ -147,3 +177,31 @@ async def test_memory_is_bounded() -> None:
     await storage.put("b", b"1")
     await storage.delete("a")
     await storage.put("c", bytes(9))
+
+
+async def test_a_large_file_goes_to_s3_in_parts(s3_server: str, tmp_path: Path) -> None:
+    storage = s3_storage(s3_server)
+    data = os.urandom(20 << 20)
+    (tmp_path / "large").write_bytes(data)
+    await storage.put_file("live/large.mp4", tmp_path / "large")
+    assert await storage.get("live/large.mp4") == data
+
+
+async def test_keys_of_s3_are_what_they_are(s3_server: str) -> None:
+    storage = s3_storage(s3_server)
+    keys = ["a b/ü#1.mp4", "100%/~x", "a+b/c&d=e", "live/cam~720p/{x}^`.ts"]
+    for key in keys:
+        await storage.put(key, key.encode())
+    assert await storage.keys() == sorted(keys)
+    assert [(await storage.get(key)).decode() for key in keys] == keys
+
+
+async def test_an_s3_server_that_is_not_there_is_an_oserror() -> None:
+    from datetime import timedelta
+
+    retry = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+    storage = S3Storage(
+        "none", endpoint="http://127.0.0.1:9", access_key_id="a", secret_access_key="b", retry_config=retry
+    )
+    with pytest.raises(OSError, match="error"):
+        await storage.put("a", b"")

@@ -1,0 +1,80 @@
+"""Finished files on their way to a storage backend."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from arcly.contract import StorageBackend
+from arcly.errors import StreamError
+from arcly.recording.index import RecordedSegment, RecordingIndex
+
+log = logging.getLogger("arcly")
+
+RETRY_S = (1.0, 300.0)
+"""The first and the longest wait behind a file that could not be stored."""
+
+
+class Uploader:
+    """Puts every complete file into a storage backend, the oldest first, again and again until it is there. What was not
+    stored when the process ended is stored by the next one.
+
+    Args:
+        directory: where the files are.
+        index: what there is.
+        storage: where they go, under the same path.
+        move: delete what was stored from the directory.
+    """
+
+    def __init__(self, directory: Path, index: RecordingIndex, storage: StorageBackend, *, move: bool) -> None:
+        self._directory = directory
+        self._index = index
+        self._storage = storage
+        self._move = move
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin with what is there."""
+        self._news.set()
+        self._task = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        """Say that there is another file."""
+        self._news.set()
+
+    async def stop(self) -> None:
+        """Let go; a file that is on its way is sent again later. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        wait_s, longest_s = RETRY_S
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                for segment in await self._index.unstored():
+                    await self._store(segment)
+                wait_s = RETRY_S[0]
+            except (OSError, StreamError) as error:
+                log.warning("[record] not stored, again in %g s: %s", wait_s, error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, longest_s)
+                self._news.set()
+
+    async def _store(self, segment: RecordedSegment) -> None:
+        path = self._directory / segment.path
+        if not await asyncio.to_thread(path.is_file):
+            return  # Somebody has deleted it, and the index will hear of it.
+        await self._storage.put_file(segment.path, path)
+        if not await self._index.store(segment.id, segment.path):
+            await self._storage.delete(segment.path)  # It was deleted while it was sent.
+        elif self._move:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        log.info("[record] %s is stored", segment.path)

@@ -1,0 +1,99 @@
+"""Files that go on to a storage backend."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+from conftest import eventually
+
+import arcly
+from arcly.recording import upload
+from arcly.storage import MemoryStorage, S3Storage
+from recording.conftest import KEY, ROOMY, demo_frames
+
+
+async def publish(engine: arcly.Engine, recorder: arcly.Recorder) -> None:
+    session = await engine.start_publish(KEY)
+    await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+    for frame in demo_frames():
+        session.send(frame)
+    session.end()
+    await eventually(lambda: recorder.status(KEY) is None)
+
+
+@pytest.mark.parametrize("move", [False, True])
+async def test_every_file_is_stored_whole_and_deleted_with_its_recording(tmp_path: Path, move: bool) -> None:
+    storage = MemoryStorage()
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, storage=storage, move=move)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await publish(engine, recorder)
+
+        async def stored() -> bool:
+            segments = await recorder.index.segments(1)
+            return len(segments) == 3 and all(segment.stored for segment in segments)
+
+        await eventually(stored)
+        segments = await recorder.index.segments(1)
+        assert list(await storage.keys()) == sorted(segment.path for segment in segments)
+        for segment in segments:
+            assert len(await storage.get(segment.path)) == segment.bytes
+        await eventually(lambda: (tmp_path / segments[-1].path).exists() != move)
+        assert await recorder.delete(1)
+        assert await storage.keys() == []
+        assert list(tmp_path.rglob("*.mp4")) == []  # noqa: ASYNC240
+
+
+async def test_a_storage_that_fails_is_tried_again_and_what_is_left_over_goes_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "RETRY_S", (0.01, 0.02))
+
+    class Failing(MemoryStorage):
+        left = 3
+
+        async def put_file(self, key: str, path: Path) -> None:
+            if self.left:
+                self.left -= 1
+                raise OSError("the network is down")
+            await super().put_file(key, path)
+
+    storage = Failing()
+    storage.left = 10**9
+    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0, storage=storage)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await publish(engine, recorder)
+    assert await storage.keys() == []
+    storage.left = 3
+    async with arcly.Engine(arcly.Recorder(tmp_path, storage=storage)):
+
+        async def stored() -> bool:
+            return len(await storage.keys()) == 1
+
+        await eventually(stored)
+    assert storage.left == 0
+
+
+async def test_files_go_to_s3(tmp_path: Path) -> None:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        urllib.request.urlopen(urllib.request.Request(f"{url}/recordings", method="PUT")).close()  # noqa: ASYNC210
+        storage = S3Storage("recordings", endpoint=url, access_key_id="a", secret_access_key="b")
+        recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0, storage=storage)
+        async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+            await publish(engine, recorder)
+
+            async def there() -> bool:
+                return len(await storage.keys()) == 1
+
+            await eventually(there)
+            (segment,) = await recorder.index.segments(1)
+            assert await storage.get(segment.path) == (tmp_path / segment.path).read_bytes()
+    finally:
+        server.stop()
