@@ -30,7 +30,7 @@ CREATE TABLE recording (
 CREATE TABLE segment (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     recording INTEGER NOT NULL REFERENCES recording (id) ON DELETE CASCADE,
-    number INTEGER NOT NULL, path TEXT NOT NULL UNIQUE, is_whole INTEGER NOT NULL,
+    number INTEGER NOT NULL, path TEXT NOT NULL, is_whole INTEGER NOT NULL,
     began_ms INTEGER NOT NULL, position_us INTEGER NOT NULL, duration_us INTEGER NOT NULL,
     base_ticks INTEGER NOT NULL, base_hz INTEGER NOT NULL,
     follows INTEGER NOT NULL, gap_us INTEGER NOT NULL,
@@ -67,7 +67,7 @@ class RecordedSegment:
     """The how-manieth of its recording it is, from 0."""
 
     path: str
-    """Below the directory of the recorder, with `/`."""
+    """Below the directory of the recorder, with `/`; empty when it was moved to the storage backend."""
 
     is_whole: bool
     """Whether it is complete; else it is being written."""
@@ -229,12 +229,14 @@ class RecordingIndex:
         """Enter a file, or what is known of it now; return its number. `segment.id` 0 stands for a new one."""
 
         def write() -> int:
-            values = [getattr(segment, "began_unix_ms" if name == "began_ms" else name) for name in SEGMENT.split(", ")]
-            marks = ", ".join("?" * len(values))
-            values[0] = segment.id or None
-            return (
-                self._db.execute(f"INSERT OR REPLACE INTO segment ({SEGMENT}) VALUES ({marks})", values).lastrowid or 0
-            )
+            names = SEGMENT.split(", ")[1:]
+            values = [getattr(segment, "began_unix_ms" if name == "began_ms" else name) for name in names]
+            if segment.id:
+                changes = ", ".join(f"{name} = ?" for name in names)
+                self._db.execute(f"UPDATE segment SET {changes} WHERE id = ?", [*values, segment.id])
+                return segment.id
+            marks = ", ".join("?" * len(names))
+            return self._db.execute(f"INSERT INTO segment ({', '.join(names)}) VALUES ({marks})", values).lastrowid or 0
 
         return await self._do(write)
 
@@ -276,11 +278,14 @@ class RecordingIndex:
 
         return await self._do(select)
 
-    async def store(self, segment: int, key: str) -> bool:
-        """Note that a storage backend has a file; False when the file was deleted meanwhile."""
+    async def store(self, segment: RecordedSegment, key: str, *, moved: bool) -> bool:
+        """Note that a storage backend has a file, and whether the directory has it no longer; False when it was deleted
+        meanwhile.
+        """
 
         def update() -> bool:
-            return self._db.execute("UPDATE segment SET stored = ? WHERE id = ?", (key, segment)).rowcount > 0
+            sql = "UPDATE segment SET stored = ?, path = ? WHERE id = ?"
+            return self._db.execute(sql, (key, "" if moved else segment.path, segment.id)).rowcount > 0
 
         return await self._do(update)
 

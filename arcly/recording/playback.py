@@ -62,7 +62,7 @@ class Playback:
     def _sizes(self, segments: Sequence[RecordedSegment]) -> list[tuple[RecordedSegment, tuple[int, int]]]:
         """Return the files that are there, each with its size and when it was changed."""
         found = []
-        for segment in segments:
+        for segment in filter(lambda segment: segment.path, segments):
             try:
                 stat = (self._directory / segment.path).stat()
             except FileNotFoundError:

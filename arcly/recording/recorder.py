@@ -253,7 +253,8 @@ class Recorder:
         """Delete files first and then what the index says of them: what it does not know is never found again."""
         segments = list(segments)
         for segment in segments:
-            await asyncio.to_thread(remove_file, self.directory, segment.path)
+            if segment.path:
+                await asyncio.to_thread(remove_file, self.directory, segment.path)
             if segment.stored is not None and self._storage is not None:
                 await self._storage.delete(segment.stored)
         await self.index.forget([segment.id for segment in segments])

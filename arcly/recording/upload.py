@@ -18,8 +18,8 @@ RETRY_S = (1.0, 300.0)
 
 
 class Uploader:
-    """Puts every complete file into a storage backend, the oldest first, again and again until it is there. What was not
-    stored when the process ended is stored by the next one.
+    """Puts every complete file into a storage backend, the oldest first, again and again until it is there. What was
+    not stored when the process ended is stored by the next one.
 
     Args:
         directory: where the files are.
@@ -72,9 +72,21 @@ class Uploader:
         path = self._directory / segment.path
         if not await asyncio.to_thread(path.is_file):
             return  # Somebody has deleted it, and the index will hear of it.
-        await self._storage.put_file(segment.path, path)
-        if not await self._index.store(segment.id, segment.path):
-            await self._storage.delete(segment.path)  # It was deleted while it was sent.
+        key = await self._free_key(segment.path)
+        await self._storage.put_file(key, path)
+        if not await self._index.store(segment, key, moved=self._move):
+            await self._storage.delete(key)  # It was deleted while it was sent.
         elif self._move:
             await asyncio.to_thread(path.unlink, missing_ok=True)
-        log.info("[record] %s is stored", segment.path)
+        log.info("[record] %s is stored", key)
+
+    async def _free_key(self, path: str) -> str:
+        """Return a key for a file: another one may be stored under its path, when that was moved away within the same
+        second, or the clock was set back.
+        """
+        stem, dot, ending = path.rpartition(".")
+        key, count = path, 0
+        while await self._storage.exists(key):
+            count += 1
+            key = f"{stem}~{count}{dot}{ending}"
+        return key

@@ -158,7 +158,7 @@ class Recordings:
         """Answer with a file as it was recorded."""
         segments = await self._recorder.index.segments(request.path_params["id"])
         found = [segment for segment in segments if segment.number == request.path_params["number"]]
-        if not found:
+        if not found or not found[0].path:
             raise HTTPException(404)
         path = self._recorder.directory / found[0].path
         try:

@@ -27,6 +27,7 @@ from arcly.server.web import RESERVED_APPS, create_app
 from arcly.sinks.push import PushTarget
 from arcly.sources.file import FileSource
 from arcly.sources.pull import PullSource
+from arcly.thumbnail import Thumbnails
 from arcly.tls import Tls
 
 log = logging.getLogger("arcly")
@@ -71,7 +72,9 @@ async def serve(options: argparse.Namespace) -> None:
         engine = Engine(*protocols, authenticator=Names())
         async with contextlib.AsyncExitStack() as stack:
             if listeners.http is not None:
-                app = application(options, engine, listeners, recorder)
+                thumbnails = Thumbnails(engine.get_stream)
+                stack.push_async_callback(thumbnails.close)
+                app = application(options, engine, listeners, recorder, thumbnails)
                 await stack.enter_async_context(answering(app, socket))
             await stack.enter_async_context(engine)
             if listeners.http is not None:
@@ -83,7 +86,11 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 def application(
-    options: argparse.Namespace, engine: Engine, listeners: Listeners, recorder: Recorder | None
+    options: argparse.Namespace,
+    engine: Engine,
+    listeners: Listeners,
+    recorder: Recorder | None,
+    thumbnails: Thumbnails,
 ) -> ASGIApp:
     """Return the page and its API."""
     assert listeners.http is not None
@@ -93,6 +100,7 @@ def application(
         Viewers(listeners.named(), may_kick=options.allow_kick),
         signalling=webrtc.asgi() if webrtc else None,
         recordings=None if recorder is None else Recordings(recorder, may_change=options.allow_record),
+        thumbnails=thumbnails,
     )
 
 

@@ -8,6 +8,7 @@ no media, only:
 * `/api/streams`: what is live now, `/api/viewers?stream=live/cam`: who watches it, as JSON,
 * `/api/viewers/<id>/kick`: ends a viewer, where the server lets everybody do that,
 * `/api/recordings` and `/recordings/…`: what was recorded, where something is,
+* `/<app>/<stream>/thumbnail.jpg`: the newest picture of a stream,
 * `/<app>/<stream>/whip` and `/whep`: what WebRTC needs besides its media,
 * `/static/…`: the page's files, `/healthz`: a liveness probe.
 
@@ -36,7 +37,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arcly.server.own import is_own
 from arcly.server.recordings import Recordings
+from arcly.server.thumbnails import thumbnail_routes
 from arcly.server.viewers import Viewers
+from arcly.thumbnail import Thumbnails
 
 PAGE_DIR = Path(__file__).with_name("page")
 
@@ -82,6 +85,7 @@ def create_app(
     *,
     recordings: Recordings | None = None,
     signalling: ASGIApp | None = None,
+    thumbnails: Thumbnails | None = None,
 ) -> Starlette:
     """Build the application.
 
@@ -91,11 +95,13 @@ def create_app(
         viewers: Who watches.
         recordings: What is recorded, when something is.
         signalling: What answers WHIP and WHEP.
+        thumbnails: What makes pictures of streams.
 
     Returns:
         The application. It keeps no state of its own and can be mounted or served as it is.
     """
-    site = Site(status, viewers, load_assets(PAGE_DIR))
+    records = recordings is not None
+    site = Site(lambda: status() | {"recordings": records}, viewers, load_assets(PAGE_DIR))
     app = Starlette(
         routes=[
             *([] if signalling is None else signalling_routes(signalling)),
@@ -106,6 +112,7 @@ def create_app(
             Route("/api/viewers", site.viewers),
             Route("/api/viewers/{id}/kick", site.kick, methods=["POST"]),
             *([] if recordings is None else recordings.routes()),
+            *([] if thumbnails is None else thumbnail_routes(thumbnails)),
             Route("/static/{name:path}", site.static),
             Route("/{key:path}/", site.stream_page),
             Route("/{key:path}", site.stream_redirect),

@@ -1,8 +1,8 @@
-"""Key frames on standard input, JPEG pictures on standard output. A process of its own: `python -m arcly.thumbnail.worker`.
+"""Key frames on standard input, JPEG pictures on standard output, as a process: `python -m arcly.thumbnail.worker`.
 
-A request is the length of a JSON object in 4 bytes (big-endian), the object (`codec`, `width`, and the lengths `config`
-and `frame`), the codec's record, the frame. An answer is 1 byte, 0 when the rest is a picture and 1 when it is a sentence
-that says why there is none, the length of the rest in 4 bytes, and the rest.
+A request is the length of a JSON object in 4 bytes (big-endian), the object (`codec`, `width`, and the lengths of
+`config` and `frame`), the codec's record, the frame. An answer is 1 byte, 0 when the rest is a picture and 1 when it is
+a sentence that says why there is none, the length of the rest in 4 bytes, and the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import resource
 import struct
 import sys
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 MEMORY_BYTES = 2 << 30
 """What the process may have: a picture that claims to be larger does not get it."""
@@ -31,12 +31,12 @@ def picture(codec: str, config: bytes, frame: bytes, width: int) -> bytes:
     import av
     from av.video.frame import VideoFrame
 
-    decoder = av.CodecContext.create(DECODERS[codec], "r")
+    decoder: Any = av.CodecContext.create(DECODERS[codec], "r")
     decoder.thread_count = 1
     decoder.options = {"max_pixels": str(PIXELS_MAX)}
     if config:
         decoder.extradata = config
-    decoded = [*decoder.decode(av.Packet(frame)), *decoder.decode(None)]  # type: ignore[attr-defined]
+    decoded = [*decoder.decode(av.Packet(frame)), *decoder.decode(None)]
     pictures = [one for one in decoded if isinstance(one, VideoFrame)]
     if not pictures:
         raise ValueError("the decoder made no picture of it")
@@ -45,11 +45,11 @@ def picture(codec: str, config: bytes, frame: bytes, width: int) -> bytes:
     high = max(2, round(first.height * wide / first.width) & ~1)
     small = first.reformat(width=wide, height=high, format="yuvj420p")
     small.pts = 0
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = wide, high, "yuvj420p"  # type: ignore[attr-defined]
+    encoder: Any = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = wide, high, "yuvj420p"
     encoder.time_base = Fraction(1, 1)
     encoder.options = {"qmin": "3", "qmax": "6"}
-    return b"".join(bytes(packet) for packet in [*encoder.encode(small), *encoder.encode(None)])  # type: ignore[attr-defined]
+    return b"".join(bytes(packet) for packet in [*encoder.encode(small), *encoder.encode(None)])
 
 
 def read(stream: BinaryIO, size: int) -> bytes:

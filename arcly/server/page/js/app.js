@@ -4,6 +4,7 @@
 import { find, part, setAttribute, setText, setVisible } from "./dom.js";
 import { Player } from "./player.js";
 import { PublishPanel } from "./publish.js";
+import { RecordingList } from "./recordings.js";
 import { streamKey, streamPath, targetOfPath } from "./route.js";
 import { followStatus } from "./status.js";
 import { StreamList } from "./streams.js";
@@ -21,6 +22,7 @@ const player = new Player({
   onPublish: (target) => publish.show(target),
 });
 const viewers = new ViewerTable();
+const recordings = new RecordingList();
 /** @type {Status | null} */
 let status = null;
 let serverNowMs = 0; // when it said so
@@ -72,6 +74,7 @@ function onStatus(answer, nowMs) {
   serverNowMs = nowMs;
   list.render(answer.streams, serverNowMs);
   list.markPlaying(player.target);
+  recordings.refresh(answer.recordings);
   publish.setListeners(answer.listeners);
   setText(part("version"), `arcly ${answer.version}`);
   updatePlayer();

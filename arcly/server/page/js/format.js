@@ -21,6 +21,12 @@ export function bitrate(bps) {
   return `${(rate / 1e6).toFixed(rate < 99.95e6 ? 2 : 0)} Mb/s`;
 }
 
+/** @param {number} n */
+export function bytes(n) {
+  if (n < 999_500) return `${Math.round(n / 1e3)} kB`;
+  return n < 999.5e6 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(2)} GB`;
+}
+
 /** @param {number | null | undefined} fps */
 export function frameRate(fps) {
   return Number.isFinite(fps) ? `${Number(Number(fps).toFixed(2))} fps` : NONE;

@@ -1,11 +1,12 @@
-//! MP4 by random access: reads stay within the file, it comes to an end, and every seek does.
+//! MP4 by random access: reads stay within the file, it comes to an end, and every seek does. What is played back of it lies within it, too.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use arcly_bus::Track;
 use arcly_pack::{
     Item,
-    mp4::{Finalizer, Finalizing, Mp4Index, Step, WholeFragments},
+    mp4::{Finalizer, Finalizing, Mp4Index, OutlineReader, Step, WholeFragments},
+    vod::{Piece, Vod},
 };
 use bytes::Bytes;
 
@@ -36,6 +37,7 @@ fn run(input: &Input) -> usize {
     }
     finalize(&file);
     check_whole(&file);
+    play_back(&file);
     0
 }
 
@@ -91,4 +93,45 @@ fn check_whole(file: &Bytes) {
         whole.supply(offset, &slice(file, offset, bytes));
     }
     assert!(whole.whole_bytes() <= file.len() as u64);
+}
+
+/// Everything that a playlist names can be had.
+fn play_back(file: &Bytes) {
+    let mut reader = OutlineReader::new(file.len() as u64);
+    loop {
+        match reader.step() {
+            Ok(Some(Step::Read { offset, bytes })) => reader.supply(offset, slice(file, offset, bytes)),
+            Ok(_) => break,
+            Err(_) => return,
+        }
+    }
+    let outline = reader.finish();
+    outline
+        .fragments
+        .iter()
+        .for_each(|fragment| drop(slice(file, fragment.range.offset, fragment.range.bytes as usize)));
+    let init = file.slice(..outline.init_bytes as usize);
+    let piece = Piece {
+        outline: Arc::new(outline),
+        init,
+        number: 0,
+        position_us: 0,
+        base_ticks: 0,
+        base_hz: 1,
+        follows: false,
+        began_unix_ms: 0,
+    };
+    let vod = Vod::new(vec![piece], true);
+    let _ = (vod.multivariant_playlist(), vod.manifest());
+    for track in vod.tracks() {
+        let playlist = vod.media_playlist(track.id).expect("of a track that is there");
+        for name in playlist.lines().filter_map(|line| line.strip_suffix(".m4s")) {
+            let Some(begin) = name.split_once('-').and_then(|(_, begin)| begin.parse().ok()) else { continue };
+            let segment = vod.segment(track.id, begin).expect("a segment that was named");
+            let _ = vod.segment_bytes(&segment, &slice(file, segment.range.offset, segment.range.bytes as usize));
+        }
+    }
+    if let Some(plan) = vod.clip(0, i64::MAX) {
+        plan.parts.iter().for_each(|part| drop(slice(file, part.range.offset, part.range.bytes as usize)));
+    }
 }

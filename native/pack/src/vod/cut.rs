@@ -103,6 +103,6 @@ fn cut(piece: &Piece, index: usize, group: ops::Range<usize>, track: &Track, shi
         begin_dts: first.begin_dts.saturating_add(shift),
         begin_pts,
         end_pts: last.end_dts.saturating_add(delay).saturating_add(shift).max(begin_pts),
-        bytes: spans.iter().map(|span| span.bytes).sum(),
+        bytes: spans.iter().map(|span| span.bytes).fold(0, u64::saturating_add),
     })
 }

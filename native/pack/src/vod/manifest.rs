@@ -18,7 +18,7 @@ pub(super) fn manifest(vod: &Vod) -> String {
         period_time(lasts_us)
     );
     // What is missing between sections is passed over.
-    let mut start_us = 0;
+    let mut start_us = 0_i64;
     for (index, section) in vod.sections.iter().enumerate().filter(|(_, section)| section.duration_us() > 0) {
         let (start, lasts) = (period_time(start_us), period_time(section.duration_us()));
         let _ = writeln!(out, "  <Period id=\"{index}\" start=\"{start}\" duration=\"{lasts}\">");
@@ -27,7 +27,7 @@ pub(super) fn manifest(vod: &Vod) -> String {
             put_track(&mut out, section, track, cuts, number);
         }
         out.push_str("  </Period>\n");
-        start_us += section.duration_us();
+        start_us = start_us.saturating_add(section.duration_us());
     }
     out.push_str("</MPD>\n");
     out

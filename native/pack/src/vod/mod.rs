@@ -16,6 +16,8 @@ mod manifest;
 mod playlist;
 mod section;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -104,7 +106,7 @@ impl Vod {
 
     /// How long it plays, in microseconds, without what is missing.
     pub fn duration_us(&self) -> i64 {
-        self.sections.iter().map(Section::duration_us).sum()
+        self.sections.iter().map(Section::duration_us).fold(0, i64::saturating_add)
     }
 
     /// The init segment of a track from the file with that number on.

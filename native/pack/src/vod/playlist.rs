@@ -15,13 +15,13 @@ struct Rates {
 }
 
 fn rates(vod: &Vod, track: TrackId) -> Rates {
-    let (mut peak_bps, mut bytes, mut lasts_us) = (0, 0, 0);
+    let (mut peak_bps, mut bytes, mut lasts_us) = (0_u64, 0_u64, 0_i64);
     for (track, cuts) in vod.sections.iter().filter_map(|section| section.cuts_of(track)) {
         for cut in cuts {
             let us = duration_us(cut, track).max(1);
             peak_bps = peak_bps.max(bits_per_s(cut.bytes, us));
-            bytes += cut.bytes;
-            lasts_us += us;
+            bytes = cut.bytes.saturating_add(bytes);
+            lasts_us = us.saturating_add(lasts_us);
         }
     }
     Rates { peak_bps, average_bps: bits_per_s(bytes, lasts_us.max(1)) }
@@ -62,8 +62,9 @@ pub(super) fn multivariant(vod: &Vod) -> String {
     }
     let main_rates = rates(vod, main.id);
     let group_rates: Vec<Rates> = group.iter().map(|sound| rates(vod, sound.id)).collect();
-    let peak_bps = main_rates.peak_bps + group_rates.iter().map(|rates| rates.peak_bps).max().unwrap_or(0);
-    let average_bps = main_rates.average_bps + group_rates.iter().map(|rates| rates.average_bps).max().unwrap_or(0);
+    let most =
+        |rate: fn(&Rates) -> u64| rate(&main_rates).saturating_add(group_rates.iter().map(rate).max().unwrap_or(0));
+    let (peak_bps, average_bps) = (most(|rates| rates.peak_bps), most(|rates| rates.average_bps));
     let mut codecs: Vec<String> = Vec::new();
     for codec in [main].into_iter().chain(group.iter().copied()).map(|track| track.config.rfc6381()) {
         if !codecs.contains(&codec) {
@@ -112,7 +113,7 @@ fn target_s(vod: &Vod, id: TrackId) -> i64 {
         _ => section.duration_us(),
     };
     let longest_us = vod.sections.iter().map(of_section).max().unwrap_or(0);
-    ((longest_us + 500_000) / 1_000_000).max(1)
+    (longest_us.saturating_add(500_000) / 1_000_000).max(1)
 }
 
 fn put_section(out: &mut String, vod: &Vod, section: &Section, id: TrackId) {

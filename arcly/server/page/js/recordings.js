@@ -1,0 +1,139 @@
+// What was recorded: a list, and a player below the row that is played.
+
+import { find, part, setAttribute, setText, setVisible, stamp } from "./dom.js";
+import * as format from "./format.js";
+import { loadScript } from "./script.js";
+
+/** @typedef {{id: number, app: string, stream: string, format: string, state: string, began_unix_ms: number,
+ *   duration_s: number, bytes: number, gaps: number}} Recording */
+
+const LOOK_MS = 5_000;
+const HEADERS = { "x-arcly-record": "1" };
+
+export class RecordingList {
+  /** @type {Map<number, HTMLElement>} */
+  #rows = new Map();
+  #lookedMs = -Infinity;
+  #mayChange = false;
+  /** @type {number | null} */
+  #playing = null;
+  /** @type {(() => void) | null} ends what is played */
+  #end = null;
+
+  constructor() {
+    part("recording-close").addEventListener("click", () => this.#close());
+  }
+
+  /** Look again, at times. @param {boolean} available whether this server records anything */
+  refresh(available) {
+    if (!available || performance.now() - this.#lookedMs < LOOK_MS) return;
+    this.#lookedMs = performance.now();
+    this.#fetch().catch(() => {}); // the next look is soon
+  }
+
+  async #fetch() {
+    const answer = await fetch("/api/recordings");
+    if (!answer.ok) return;
+    const { recordings, may_change: mayChange } = await answer.json();
+    this.#mayChange = mayChange;
+    this.#render(recordings);
+  }
+
+  /** @param {Recording[]} recordings */
+  #render(recordings) {
+    const list = part("recording-list");
+    const ids = new Set(recordings.map(({ id }) => id));
+    for (const [id, row] of this.#rows) {
+      if (ids.has(id)) continue;
+      row.remove();
+      this.#rows.delete(id);
+      if (this.#playing === id) this.#close();
+    }
+    recordings.forEach((recording, index) => {
+      const row = this.#rows.get(recording.id) ?? this.#add(recording);
+      if (list.children[index] !== row) list.insertBefore(row, list.children[index] ?? null);
+      this.#fill(row, recording);
+    });
+    setText(part("recording-count"), recordings.length ? String(recordings.length) : "");
+    setVisible(part("recordings"), recordings.length > 0);
+  }
+
+  /** @param {Recording} recording */
+  #add(recording) {
+    const row = find("li", stamp("recording-row"));
+    const base = `/recordings/id:${recording.id}/`;
+    const plays = recording.format === "fmp4";
+    setText(find(".app", row), `${recording.app}/`);
+    setText(find(".name", row), recording.stream);
+    const link = part("recording-name", row);
+    setAttribute(link, "href", plays ? `${base}index.m3u8` : `${base}files/0`);
+    link.addEventListener("click", (event) => {
+      if (!plays) return; // the file itself
+      event.preventDefault();
+      this.#play(recording.id, base, `${recording.app}/${recording.stream}`);
+    });
+    setAttribute(part("recording-download", row), "href", plays ? `${base}clip.mp4` : `${base}files/0`);
+    part("recording-delete", row).addEventListener("click", () => this.#delete(recording.id));
+    this.#rows.set(recording.id, row);
+    return row;
+  }
+
+  /** @param {HTMLElement} row @param {Recording} recording */
+  #fill(row, recording) {
+    const began = new Date(recording.began_unix_ms).toLocaleString();
+    const gaps = recording.gaps === 1 ? "1 gap" : `${recording.gaps} gaps`;
+    const goesOn = recording.state !== "ended";
+    const said = [began, goesOn ? recording.state : "", recording.gaps ? gaps : ""];
+    setText(part("recording-format", row), said.filter(Boolean).join(" · "));
+    setText(part("recording-length", row), format.duration(recording.duration_s * 1000));
+    setText(part("recording-size", row), format.bytes(recording.bytes));
+    setVisible(part("recording-delete", row), this.#mayChange && !goesOn);
+    setAttribute(part("recording-name", row), "aria-current", String(this.#playing === recording.id));
+  }
+
+  /** @param {number} id @param {string} base @param {string} title */
+  async #play(id, base, title) {
+    this.#close();
+    this.#playing = id;
+    const video = /** @type {HTMLVideoElement} */ (part("recording-video"));
+    setText(part("recording-title"), title);
+    setVisible(part("recording-player"), true);
+    this.#end = await open(video, `${base}index.m3u8`);
+    if (this.#playing !== id) this.#close();
+    video.scrollIntoView({ block: "nearest" });
+    video.play().catch(() => {}); // the browser wants a click: there are controls
+  }
+
+  #close() {
+    this.#end?.();
+    this.#end = null;
+    this.#playing = null;
+    setVisible(part("recording-player"), false);
+  }
+
+  /** @param {number} id */
+  async #delete(id) {
+    if (!confirm("Delete this recording and its files?")) return;
+    await fetch(`/api/recordings/${id}`, { method: "DELETE", headers: HEADERS });
+    this.#lookedMs = -Infinity;
+  }
+}
+
+/** @param {HTMLVideoElement} video @param {string} url @returns {Promise<() => void>} what ends it */
+async function open(video, url) {
+  // @ts-expect-error ManagedMediaSource is Safari's
+  if (globalThis.ManagedMediaSource ?? globalThis.MediaSource) await loadScript("hls.min.js");
+  // @ts-expect-error a classic script has defined it
+  const { Hls } = globalThis;
+  if (Hls?.isSupported()) {
+    const hls = new Hls();
+    hls.loadSource(url);
+    hls.attachMedia(video);
+    return () => hls.destroy();
+  }
+  video.src = url;
+  return () => {
+    video.removeAttribute("src");
+    video.load();
+  };
+}

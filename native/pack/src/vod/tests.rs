@@ -1,0 +1,205 @@
+//! What playlists name can be had, and is what was recorded.
+
+use std::sync::Arc;
+
+use arcly_bus::{Frame, Track, TrackId, TrackSet};
+use arcly_codec::{CodecConfig, h264::AvcConfig};
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    Item,
+    mp4::{Head, Mp4Demuxer, OutlineReader, Step},
+    testing::{AUDIO, Recipe, Rng, VIDEO, audio_track},
+};
+
+const SECONDS: i64 = 30;
+
+/// An avcC record of libx264.
+const RECORD: [u8; 37] = [
+    1, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0, 0x16, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0, 0, 3, 0,
+    0x40, 0, 0, 7, 0x83, 0xc5, 0x0a, 0xa8, 1, 0, 4, 0x68, 0xce, 0x0f, 0xc8,
+];
+
+fn stream() -> (Arc<TrackSet>, Vec<Frame>) {
+    let recipe = Recipe {
+        picture_90k: 3600,
+        gop: 50,
+        b_frames: true,
+        sample_rate_hz: 48_000,
+        seconds: SECONDS,
+        start_90k: 0,
+        max_picture_bytes: 400,
+    };
+    let config = AvcConfig::parse(Bytes::from_static(&RECORD)).unwrap();
+    let tracks =
+        TrackSet { revision: 1, tracks: vec![Track::new(VIDEO, CodecConfig::H264(config)), audio_track(48_000)] };
+    (Arc::new(tracks), recipe.frames(&mut Rng(7)).into_iter().map(with_header).collect())
+}
+
+/// Pictures of noise, behind the header of a NAL unit that is right.
+fn with_header(frame: Frame) -> Frame {
+    if frame.track != VIDEO {
+        return frame;
+    }
+    let header = if frame.is_key() { 0x65 } else { 0x41 };
+    let length = (frame.payload.len() + 1) as u32;
+    Frame { payload: [&length.to_be_bytes()[..], &[header], &frame.payload].concat().into(), ..frame }
+}
+
+/// Frames as a file, a fragment a second; times begin at 0. Returns the file and what was taken off, in seconds.
+fn file(tracks: &TrackSet, frames: &[Frame]) -> (Bytes, i64) {
+    let seconds = |frame: &Frame| frame.dts.div_euclid(i64::from(clock_hz(frame.track)));
+    let base = frames.iter().map(seconds).min().unwrap();
+    let mut muxer = Fmp4Muxer::new(tracks).unwrap();
+    let mut out = muxer.init_segment().to_vec();
+    for group in frames.chunk_by(|one, other| seconds(one) == seconds(other)) {
+        let shifted: Vec<Frame> = group.iter().map(|frame| moved(frame, -base)).collect();
+        muxer.write_fragment(&shifted, &Head::default(), &mut out).unwrap();
+    }
+    (out.into(), base)
+}
+
+fn clock_hz(track: TrackId) -> u32 {
+    if track == VIDEO { 90_000 } else { 48_000 }
+}
+
+fn moved(frame: &Frame, seconds: i64) -> Frame {
+    let ticks = seconds * i64::from(clock_hz(frame.track));
+    Frame { pts: frame.pts + ticks, dts: frame.dts + ticks, ..frame.clone() }
+}
+
+fn outline(file: &Bytes) -> Outline {
+    let mut reader = OutlineReader::new(file.len() as u64);
+    while let Some(Step::Read { offset, bytes }) = reader.step().unwrap() {
+        reader.supply(offset, file.slice(offset as usize..offset as usize + bytes));
+    }
+    reader.finish()
+}
+
+fn piece(file: &Bytes, number: u64, base: i64, position_s: i64, follows: bool) -> Piece {
+    let outline = Arc::new(outline(file));
+    let init = file.slice(..outline.init_bytes as usize);
+    let (position_us, began_unix_ms) = (position_s as u64 * 1_000_000, 1_700_000_000_000);
+    Piece { outline, init, number, position_us, base_ticks: base * 6000, base_hz: 6000, follows, began_unix_ms }
+}
+
+/// A recording in files that end at these seconds; those named in `gaps` do not follow.
+fn recording(ends: &[i64], gaps: &[u64], has_ended: bool) -> (Vod, Vec<Bytes>, Vec<Frame>) {
+    let (tracks, frames) = stream();
+    let second = |frame: &Frame| frame.dts.div_euclid(i64::from(clock_hz(frame.track)));
+    let (mut pieces, mut files, mut begin) = (Vec::new(), Vec::new(), 0);
+    for (number, &end) in (0_u64..).zip(ends) {
+        let own: Vec<Frame> = frames.iter().filter(|frame| (begin..end).contains(&second(frame))).cloned().collect();
+        let (file, base) = file(&tracks, &own);
+        pieces.push(piece(&file, number, base, base, number > 0 && !gaps.contains(&number)));
+        files.push(file);
+        begin = end;
+    }
+    (Vod::new(pieces, has_ended), files, frames)
+}
+
+/// All frames of a track, segment by segment, as the playlist names them.
+fn played(vod: &Vod, files: &[Bytes], track: TrackId) -> Vec<Frame> {
+    let playlist = vod.media_playlist(track).unwrap();
+    let (mut init, mut frames) = (Bytes::new(), Vec::new());
+    for line in playlist.lines() {
+        if let Some(map) = line.strip_prefix("#EXT-X-MAP:URI=\"init-") {
+            init = vod.init_segment(map.split('-').next().unwrap().parse().unwrap(), track).unwrap();
+        }
+        let Some(name) = line.strip_suffix(".m4s") else { continue };
+        let segment = vod.segment(track, name.split_once('-').unwrap().1.parse().unwrap()).unwrap();
+        let Range { offset, bytes } = segment.range;
+        let file = files[segment.piece].slice(offset as usize..(offset + bytes) as usize);
+        let mut demuxer = Mp4Demuxer::new();
+        demuxer.push(&init).unwrap();
+        demuxer.push(&vod.segment_bytes(&segment, &file).unwrap()).unwrap();
+        demuxer.finish();
+        let found = std::iter::from_fn(|| demuxer.poll());
+        frames.extend(found.filter_map(|item| if let Item::Frame(frame) = item { Some(frame) } else { None }));
+    }
+    frames
+}
+
+fn essence(frames: impl IntoIterator<Item = Frame>, track: TrackId) -> Vec<(i64, i64, Bytes)> {
+    let own = frames.into_iter().filter(|frame| frame.track == track);
+    own.map(|frame| (frame.pts, frame.dts, frame.payload)).collect()
+}
+
+#[test]
+fn segments_have_every_frame_at_its_time_over_the_ends_of_files() {
+    let (vod, files, frames) = recording(&[8, 20, SECONDS + 1], &[], true);
+    assert_eq!(vod.sections.len(), 1);
+    for track in [VIDEO, AUDIO] {
+        // A file of one track calls that track 0.
+        let found: Vec<Frame> = played(&vod, &files, track).into_iter().map(|frame| Frame { track, ..frame }).collect();
+        let (found, expected) = (essence(found, track), essence(frames.clone(), track));
+        assert_eq!(found.len(), expected.len());
+        assert!(found == expected, "{track:?}");
+    }
+}
+
+#[test]
+fn a_gap_is_a_discontinuity_and_a_period() {
+    let (vod, files, frames) = recording(&[8, 20, SECONDS + 1], &[1], true);
+    assert_eq!(vod.sections.len(), 2);
+    let playlist = vod.media_playlist(VIDEO).unwrap();
+    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
+    assert_eq!(playlist.matches("#EXT-X-MAP").count(), 2);
+    assert_eq!(vod.manifest().matches("<Period ").count(), 2);
+    let found: Vec<Bytes> = played(&vod, &files, VIDEO).into_iter().map(|frame| frame.payload).collect();
+    let expected = frames.into_iter().filter(|frame| frame.track == VIDEO).map(|frame| frame.payload);
+    assert!(found == expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn segments_begin_with_key_frames_and_are_as_long_as_the_playlist_says() {
+    let (vod, files, _) = recording(&[SECONDS + 1], &[], true);
+    let playlist = vod.media_playlist(VIDEO).unwrap();
+    let lasts: Vec<f64> = playlist
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','))
+        .map(|text| text.parse().unwrap())
+        .collect();
+    let target: f64 = playlist.split("TARGETDURATION:").nth(1).unwrap().split('\n').next().unwrap().parse().unwrap();
+    assert!(lasts.iter().all(|lasts| lasts.round() <= target), "{lasts:?} {target}");
+    assert!((lasts.iter().sum::<f64>() - SECONDS as f64).abs() < 0.1, "{lasts:?}");
+    assert!(lasts.len() > 5);
+    let found = played(&vod, &files, VIDEO);
+    assert_eq!(found.iter().filter(|frame| frame.is_key()).count(), 15);
+}
+
+#[test]
+fn the_last_segment_of_a_recording_that_goes_on_is_not_named() {
+    let (ended, ..) = recording(&[8, SECONDS + 1], &[], true);
+    let (grows, ..) = recording(&[8, SECONDS + 1], &[], false);
+    let count = |vod: &Vod| vod.media_playlist(VIDEO).unwrap().matches("#EXTINF").count();
+    assert_eq!(count(&grows) + 1, count(&ended));
+    assert!(!grows.media_playlist(VIDEO).unwrap().contains("ENDLIST"));
+}
+
+#[test]
+fn names_stay_right_when_the_first_files_are_deleted() {
+    let (vod, files, _) = recording(&[8, 20, SECONDS + 1], &[], true);
+    let later = Vod::new(vod.pieces()[1..].to_vec(), true);
+    let names = |vod: &Vod| -> Vec<String> {
+        let playlist = vod.media_playlist(AUDIO).unwrap();
+        playlist.lines().filter(|line| line.ends_with(".m4s")).map(str::to_owned).collect()
+    };
+    for name in names(&vod).iter().filter(|name| !names(&later).contains(name)) {
+        let begin: i64 = name.strip_suffix(".m4s").unwrap().split_once('-').unwrap().1.parse().unwrap();
+        assert!(begin < 8 * 48_000, "{name}");
+        assert!(later.segment(AUDIO, begin).is_none());
+    }
+    assert!(!played(&later, &files[1..], AUDIO).is_empty());
+}
+
+#[test]
+fn a_clip_begins_at_the_key_frame_before_and_ends_where_it_is_told() {
+    let (vod, ..) = recording(&[8, 20, SECONDS + 1], &[], true);
+    let plan = vod.clip(5_000_000, 9_500_000).unwrap();
+    assert!((3_900_000..=4_200_000).contains(&plan.begin_us), "{}", plan.begin_us);
+    assert_eq!(plan.parts.iter().map(|part| part.piece).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(vod.clip(i64::MAX, i64::MAX).unwrap().parts.len(), 1, "the last key frame there is");
+    assert!(Vod::new(Vec::new(), true).clip(0, 1).is_none());
+}
