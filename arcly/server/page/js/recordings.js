@@ -126,7 +126,7 @@ async function open(video, url) {
   // @ts-expect-error a classic script has defined it
   const { Hls } = globalThis;
   if (Hls?.isSupported()) {
-    const hls = new Hls();
+    const hls = new Hls({ startPosition: 0 }); // one that goes on, too, is played from its beginning
     hls.loadSource(url);
     hls.attachMedia(video);
     return () => hls.destroy();

@@ -1,0 +1,73 @@
+"""The page lists recordings and plays them, in Chromium by hls.js."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from conftest import eventually
+from playwright.async_api import expect
+
+from browser.watching import Open, Start
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+PROGRESS = """async (video) => {
+  const begin = video.currentTime;
+  const until = performance.now() + 20000;
+  while (performance.now() < until) {
+    await new Promise((resume) => setTimeout(resume, 50));
+    if (video.currentTime > begin + 1 && video.videoWidth > 0) return video.currentTime - begin;
+  }
+  return 0;
+}"""
+
+
+async def test_a_recording_is_listed_played_sought_and_deleted(serve: Start, visit: Open, tmp_path: Path) -> None:
+    options = ["--record", str(tmp_path / "recordings"), "--record-segment", "4s", "--allow-record"]
+    server = await serve("--demo", *options)
+    await eventually(lambda: server.log.count("[record] live/demo: ") >= 2, deadline_s=40)
+    page = await visit(server.url())
+    row = page.part("recording-row")
+    await expect(row).to_have_count(1)
+    await expect(row.get_by_test_id("recording-format")).to_contain_text("recording")
+    await row.get_by_test_id("recording-name").click()
+    video = page.part("recording-video")
+    await expect(video).to_be_visible()
+    assert await video.evaluate(PROGRESS) > 1
+    assert await video.evaluate("(video) => video.webkitAudioDecodedByteCount") > 0, "sound has segments of its own"
+    await video.evaluate("(video) => { video.currentTime = 6; }")
+    assert await video.evaluate(PROGRESS) > 1
+    await page.screenshot("recordings")
+    await page.part("recording-close").click()
+    await expect(video).to_be_hidden()
+    picture = await page.page.request.get(server.url("/live/demo/thumbnail.jpg"))
+    assert (picture.status, picture.headers["content-type"]) == (200, "image/jpeg")
+
+
+async def test_recordings_of_the_last_run_are_there_and_can_be_deleted(
+    serve: Start, visit: Open, tmp_path: Path
+) -> None:
+    from recording.conftest import KEY, demo_frames
+
+    import arcly
+
+    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0)
+    async with arcly.Engine(recorder) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+        for frame in demo_frames()[:300]:
+            session.send(frame)
+            await asyncio.sleep(0)
+        session.end()
+        await eventually(lambda: recorder.status(KEY) is None)
+    server = await serve("--record", str(tmp_path), "--record-streams", "none", "--allow-record")
+    page = await visit(server.url())
+    await expect(page.part("recording-row")).to_have_count(1)
+    await page.part("recording-name").click()
+    assert await page.part("recording-video").evaluate(PROGRESS) > 1
+    await page.page.evaluate("window.confirm = () => true")
+    await page.part("recording-delete").click()
+    await expect(page.part("recordings")).to_be_hidden()
+    assert not list(tmp_path.rglob("*.mp4"))  # noqa: ASYNC240
