@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from arcly.protocols.srt import SrtConnection, SrtHandler
 from arcly.viewer import Viewer
 
 SHOWN_MAX = 100
@@ -53,7 +54,12 @@ class Viewers:
         if now - self._kept_since >= KEPT_S:
             self._kept, self._kept_since = self._list(), now
         viewers = self._kept.get(stream, [])
-        return {"total": len(viewers), "may_kick": self.may_kick, "viewers": viewers[-SHOWN_MAX:]}
+        return {
+            "total": len(viewers),
+            "may_kick": self.may_kick,
+            "viewers": viewers[-SHOWN_MAX:],
+            "srt": self._srt(stream)[-SHOWN_MAX:],
+        }
 
     def kick(self, name: str) -> bool:
         """End the viewer with that name; False when it is not there, or may not be ended."""
@@ -62,6 +68,13 @@ class Viewers:
             return False
         return self._listeners[listener].kick(int(number))
 
+    def _srt(self, stream: str) -> list[dict[str, Any]]:
+        """Return how the SRT connections of a stream are, its publisher's too, by age."""
+        handlers = [listener for listener in self._listeners.values() if isinstance(listener, SrtHandler)]
+        connections = [it for handler in handlers for it in handler.list_connections() if str(it.key) == stream]
+        connections.sort(key=lambda connection: connection.since_unix_ms)
+        return [srt_status(connection) for connection in connections]
+
     def _list(self) -> dict[str, list[dict[str, Any]]]:
         everybody = [(name, viewer) for name, it in self._listeners.items() for viewer in it.list_viewers()]
         everybody.sort(key=lambda named: named[1].since_unix_ms)
@@ -69,6 +82,17 @@ class Viewers:
         for name, viewer in everybody:
             by_stream.setdefault(str(viewer.key), []).append(viewer_status(name, viewer))
         return by_stream
+
+
+def srt_status(connection: SrtConnection) -> dict[str, Any]:
+    """Return what is told of one SRT connection."""
+    return {
+        "role": connection.role,
+        "peer": connection.peer,
+        "version": connection.version,
+        "since_ms": connection.since_unix_ms,
+        **connection.stats,
+    }
 
 
 def viewer_status(listener: str, viewer: Viewer) -> dict[str, Any]:

@@ -249,3 +249,23 @@ async def test_gstreamer_publishes_and_plays(srt: Srt, ffmpeg: str, clip: Callab
         await run("sh", "-c", f"timeout 4 {launch} -q {got}")
         read = await run(ffmpeg, "-v", "error", "-i", tmp_path / "out.ts", "-c", "copy", "-f", "framemd5", "-")
         assert len(times(read)) >= 45, read.stderr
+
+
+async def test_the_dissector_of_wireshark_finds_nothing_malformed(
+    srt: Srt, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        missing("tshark (on Debian: apt-get install tshark)")
+    assert tshark is not None
+    assert srt.handler.address is not None
+    port, capture = srt.handler.address[1], tmp_path / "srt.pcapng"
+    record = [tshark, "-q", "-i", "lo", "-f", f"udp port {port}", "-a", "duration:6", "-w", capture]
+    async with running(*record) as recorder, live(srt, ffmpeg, clip()):
+        await play(ffmpeg, srt.url("read:live/cam"), 2)
+        await recorder.wait()
+    look = [tshark, "-r", capture, "-d", f"udp.port=={port},srt"]
+    kinds = await run(*look, "-T", "fields", "-e", "srt.type")
+    assert {"0x0000", "0x0002", "0x0006"} <= set(kinds.stdout.decode().split()), "handshakes, ACK, ACKACK"
+    bad = await run(*look, "-Y", "_ws.malformed || _ws.expert.severity >= 0x600000")
+    assert bad.stdout == b""

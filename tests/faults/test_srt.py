@@ -1,0 +1,169 @@
+"""SRT under hostile peers: datagrams of every kind, floods of handshakes, and a publisher that vanishes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+import signal
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import eventually, running
+
+import arcly
+
+INDUCTION, CONCLUSION = 1, 0xFFFFFFFF
+
+
+@asynccontextmanager
+async def serving(**options: object) -> AsyncIterator[tuple[arcly.Engine, arcly.SrtHandler]]:
+    """Run an engine with nothing but SRT on a free port."""
+    handler = arcly.SrtHandler("127.0.0.1:0", **options)  # type: ignore[arg-type]
+    async with arcly.Engine(handler) as engine:
+        yield engine, handler
+
+
+@contextmanager
+def peer(handler: arcly.SrtHandler) -> Iterator[socket.socket]:
+    """A socket that sends to the port."""
+    assert handler.address is not None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", handler.address[1]))
+        sock.settimeout(5)
+        yield sock
+
+
+def handshake(kind: int, cookie: int = 0, socket_id: int = 77, extensions: bytes = b"") -> bytes:
+    """A handshake packet of ours, which shares no code with the server's."""
+    version, field = (4, 2) if kind == INDUCTION else (5, 5)
+    head = struct.pack(">HHIII", 0x8000, 0, 0, 0, 0)
+    body = struct.pack(">IHHIIIIII", version, 0, field, 1000, 1500, 8192, kind, socket_id, cookie)
+    return head + body + bytes(16) + extensions
+
+
+def wants(stream_id: str) -> bytes:
+    """HSREQ and a stream id."""
+    text = stream_id.encode()
+    text += bytes(-len(text) % 4)
+    words = b"".join(text[at : at + 4][::-1] for at in range(0, len(text), 4))
+    hsreq = struct.pack(">HHIII", 1, 3, 0x010501, 0x3F, 0)
+    return hsreq + struct.pack(">HH", 5, len(words) // 4) + words
+
+
+def cookie_of(answer: bytes) -> int:
+    """The cookie of an induction response."""
+    return int(struct.unpack(">I", answer[16 + 28 : 16 + 32])[0])
+
+
+def kind_of(answer: bytes) -> int:
+    """The type of a handshake."""
+    return int(struct.unpack(">I", answer[16 + 20 : 16 + 24])[0])
+
+
+async def connect(sock: socket.socket, stream_id: str, socket_id: int = 77) -> bytes:
+    """Both steps of a handshake; returns the last answer."""
+    loop = asyncio.get_running_loop()
+    sock.setblocking(False)
+    await loop.sock_sendall(sock, handshake(INDUCTION, socket_id=socket_id))
+    answer = await asyncio.wait_for(loop.sock_recv(sock, 2000), 5)
+    await loop.sock_sendall(sock, handshake(CONCLUSION, cookie_of(answer), socket_id, wants(stream_id)))
+    return await asyncio.wait_for(loop.sock_recv(sock, 2000), 5)
+
+
+async def test_datagrams_of_every_kind_harm_nobody(ffmpeg: str, clip: Callable[..., Path]) -> None:
+    chance = random.Random(7)
+    async with serving() as (engine, handler):
+        assert handler.address is not None
+        url = f"srt://127.0.0.1:{handler.address[1]}?streamid=publish:live/cam&pkt_size=1316"
+        publish = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", clip(), "-c", "copy", "-f", "mpegts", url]
+        async with running(*publish):
+            await eventually(lambda: handler.list_connections())
+            [connection] = handler.list_connections()
+            with peer(handler) as sock:
+                for number in range(20_000):
+                    datagram = chance.randbytes(chance.randrange(1, 200))
+                    if number % 2 and len(datagram) > 16:
+                        # To the connection that there is, as if from its peer.
+                        datagram = datagram[:12] + struct.pack(">I", connection.id) + datagram[16:]
+                    # An end from a forged packet is the peer's right: its socket is a secret of 30 bits.
+                    if datagram[:2] not in (b"\x80\x05", b"\x80\x08"):
+                        sock.send(datagram)
+                    if number % 500 == 0:
+                        await asyncio.sleep(0)
+            before = handler.list_connections()[0].stats["delivered_packets"]
+            await eventually(lambda: handler.list_connections()[0].stats["delivered_packets"] > before + 100)
+            assert engine.get_stream(arcly.StreamKey.parse("live/cam")) is not None
+
+
+async def test_a_handshake_without_its_cookie_keeps_and_answers_nothing() -> None:
+    async with serving() as (_, handler):
+        with peer(handler) as sock:
+            for cookie in (0, 1, 0xFFFFFFFF):
+                sock.send(handshake(CONCLUSION, cookie, extensions=wants("read:live/cam")))
+            sock.send(handshake(INDUCTION))
+            answer = sock.recv(2000)
+            assert (kind_of(answer), len(answer)) == (INDUCTION, 64), "the first answer is that of the honest one"
+        assert handler.list_connections() == []
+
+
+async def test_reasons_are_told() -> None:
+    async with serving() as (_, handler):
+        for stream_id, reason in [("read:live/cam", 2404), ("cam", 2400), ("#!::r=a/b,m=bidirectional", 2405)]:
+            with peer(handler) as sock:
+                assert kind_of(await connect(sock, stream_id)) == reason
+
+
+async def test_a_publisher_that_vanishes_is_ended_by_its_silence(ffmpeg: str, clip: Callable[..., Path]) -> None:
+    async with serving(idle_timeout_s=1.0) as (engine, handler):
+        assert handler.address is not None
+        url = f"srt://127.0.0.1:{handler.address[1]}?streamid=publish:live/cam&pkt_size=1316"
+        publish = [ffmpeg, "-v", "quiet", "-re", "-stream_loop", "-1", "-i", clip(), "-c", "copy", "-f", "mpegts", url]
+        async with running(*publish) as process:
+            key = arcly.StreamKey.parse("live/cam")
+            await eventually(lambda: engine.get_stream(key))
+            process.send_signal(signal.SIGSTOP)
+            await eventually(lambda: engine.get_stream(key) is None, what="it is gone without a word")
+            process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("count", [int(os.environ.get("ARCLY_SRT_CONNECTIONS", "2000"))])
+async def test_connections_that_come_and_go_leave_no_memory(count: int) -> None:
+    async with serving(connections_max=64, idle_timeout_s=2.0) as (_, handler):
+        await churn(handler, 200)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        await churn(handler, count)
+        await eventually(lambda: handler.list_connections() == [])
+        grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert grown_kib < 20_000, f"{grown_kib} KiB more after {count} connections"
+
+
+async def churn(handler: arcly.SrtHandler, count: int) -> None:
+    """Publishers that connect, send a packet and say goodbye."""
+    for number in range(count):
+        with peer(handler) as sock:
+            answer = await connect(sock, f"publish:live/{number}", 1 + number)
+            if kind_of(answer) == CONCLUSION:
+                destination = struct.unpack(">I", answer[16 + 24 : 16 + 28])[0]
+                sock.send(struct.pack(">IIII", 1000, 0xE0000001, 0, destination) + bytes(188))
+                sock.send(struct.pack(">HHIII", 0x8005, 0, 0, 0, destination))
+
+
+async def test_a_repeated_conclusion_is_answered_alike() -> None:
+    async with serving() as (_, handler):
+        with peer(handler) as sock:
+            loop = asyncio.get_running_loop()
+            first = await connect(sock, "publish:live/cam")
+            assert kind_of(first) == CONCLUSION
+            cookie = cookie_of(first)
+            await loop.sock_sendall(sock, handshake(CONCLUSION, cookie, extensions=wants("publish:live/cam")))
+            again = await asyncio.wait_for(loop.sock_recv(sock, 2000), 5)
+            while kind_of(again) != CONCLUSION or again[:4] != first[:4]:
+                again = await asyncio.wait_for(loop.sock_recv(sock, 2000), 5)
+            assert again[12:] == first[12:], "all but the time"
+            await eventually(lambda: len(handler.list_connections()) == 1)
