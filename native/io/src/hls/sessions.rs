@@ -112,7 +112,12 @@ impl Sessions {
             session.viewer = log.upgrade().map(|log| log.viewer("hls"));
         }
         if session.client.as_ref() != Some(client) {
-            session.client = Some(client.clone());
+            // One place for each session, whatever it calls itself.
+            if let Some(before) = session.client.replace(client.clone())
+                && self.by_client.get(&before.id()) == Some(&id)
+            {
+                self.by_client.remove(&before.id());
+            }
             self.by_client.insert(client.id(), id);
         }
     }
@@ -266,6 +271,16 @@ mod tests {
         assert!(sessions.list(start + EXPIRY, EXPIRY).is_empty());
         assert_eq!(sessions.count(start + EXPIRY, EXPIRY), 0);
         assert!(sessions.by_client.is_empty());
+    }
+
+    #[test]
+    fn a_session_that_calls_itself_by_many_names_has_one_place() {
+        let (mut sessions, start) = (Sessions::default(), Instant::now());
+        let name = sessions.open();
+        (0..1000).for_each(|n| sessions.touch(&name, &client(&format!("agent {n}")), start, EXPIRY));
+        assert_eq!(sessions.by_client.len(), 1);
+        sessions.count_bytes(client("agent 999").id(), 7);
+        assert_eq!(sessions.list(start, EXPIRY)[0].bytes, 7);
     }
 
     #[test]
