@@ -15,8 +15,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from conftest import Server, eventually, running
+from conftest import Server, eventually, running, serving
 
+import arcly
 from conformance.playlist import Playlist, parse
 from conformance.rules import faults, faults_between
 
@@ -141,6 +142,47 @@ async def test_reports_of_renditions_are_where_their_playlists_are(live: Server)
         assert report["URI"] == other.partition("?")[0]
         reported = parse((await fetch(live, f"/live/cam/{other}"))[1])
         assert abs(int(report["LAST-MSN"]) - reported.next_sequence) <= 1
+
+
+async def test_a_publisher_that_comes_back_is_a_discontinuity_and_a_period(
+    ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    def publish(size: str) -> list[str | Path]:
+        source = clip(fps="30", gop=30, seconds=8, size=size)
+        return [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", "-f", "flv"]
+
+    async with serving(default_app=arcly.AppSpec(reconnect_grace_s=20)) as server:
+        async with running(*publish("640x360"), server.rtmp_url("live/cam")):
+            await eventually(lambda: server.stream("live/cam"))
+            video, audio = await names(server)
+            walks = [asyncio.create_task(walk_over_a_break(server, name)) for name in (video, audio)]
+            await asyncio.sleep(5)  # as long as the first publisher is there: nothing else tells
+        async with running(*publish("320x180"), server.rtmp_url("live/cam")):
+            assert await asyncio.gather(*walks) == [[], []]
+            text = (await fetch(server, "/live/cam/manifest.mpd"))[1]
+    periods = ElementTree.fromstring(text).findall(f"{MPD}Period")
+    assert [period.get("id") for period in periods] == ["0", "1"]
+    assert seconds(periods[1].get("start")) >= 4.5
+    heights = [next(period.iter(f"{MPD}Representation")).get("height") for period in periods]
+    assert heights == ["360", "180"]
+
+
+async def walk_over_a_break(server: Server, name: str) -> list[str]:
+    """Follow a media playlist until there are segments behind a discontinuity; what was wrong with it."""
+    found: list[str] = []
+    newest = parse((await fetch(server, f"/live/cam/{name}"))[1])
+    while not any(segment.discontinuities for segment in newest.segments):
+        query = f"_HLS_msn={newest.next_sequence}&_HLS_part={len(newest.rest.parts)}"
+        status, text = await fetch(server, f"/live/cam/{name}&{query}")
+        if status == 503:
+            continue  # three target durations without a publisher
+        playlist = parse(text)
+        found += faults(playlist) + faults_between(newest, playlist)
+        newest = playlist
+    maps = {segment.map for segment in newest.segments}
+    if len(maps) != (2 if name.startswith("v") else 1):
+        found.append(f"{name}: {maps}")
+    return found
 
 
 MPD = "{urn:mpeg:dash:schema:mpd:2011}"

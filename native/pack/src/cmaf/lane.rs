@@ -109,7 +109,11 @@ impl Lane {
         let name = format!("{letter}{}", track.id.0);
         let prefix = format!("{session}-{name}");
         let muxer = Fmp4Muxer::new(&muxed(track, events))?;
-        let init = Arc::new(Init { name: format!("{prefix}-i0.mp4"), data: muxer.init_segment().clone() });
+        let init = Arc::new(Init {
+            name: format!("{prefix}-i0.mp4"),
+            data: muxer.init_segment().clone(),
+            track: track.clone(),
+        });
         Ok(Self {
             name,
             prefix,
@@ -141,7 +145,7 @@ impl Lane {
     pub(super) fn reconfigure(&mut self, track: &Track, events: &[Track]) -> Result<(), PackError> {
         if self.muxer.reconfigure(&muxed(track, events))? {
             let name = format!("{}-i{}.mp4", self.prefix, self.inits);
-            self.init = Arc::new(Init { name, data: self.muxer.init_segment().clone() });
+            self.init = Arc::new(Init { name, data: self.muxer.init_segment().clone(), track: track.clone() });
             self.inits += 1;
             self.meter.forget_pictures();
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arcly_bus::Track;
 use bytes::Bytes;
 
 /// What a decoder is given before the first segment: a CMAF header (ISO/IEC 23000-19 §7.3.1).
@@ -11,6 +12,8 @@ pub struct Init {
     pub name: String,
     /// `ftyp` and `moov`.
     pub data: Bytes,
+    /// What it configures: the track as it was then.
+    pub track: Track,
 }
 
 /// A Partial Segment (RFC 8216bis §4.4.4.9): one CMAF chunk.

@@ -101,7 +101,8 @@ fn write_set(text: &mut String, id: usize, sameness: &Sameness, sources: &[Sourc
 /// Nothing where the track has no segments in this Period.
 fn write_representation(text: &mut String, source: &Source<'_>, moment: &Moment) {
     let Some(timeline) = Timeline::of(source, moment) else { return };
-    let (track, config) = (source.track, &source.track.track.config);
+    // Of a Period that is over it is told as it was then.
+    let (track, config) = (source.track, &timeline.init.track.config);
     let id = format!("{}{}", source.base.trim_start_matches("../"), track.name);
     let _ = write!(
         text,
