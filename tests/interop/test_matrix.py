@@ -1,4 +1,4 @@
-"""Every way in, to every way out: a server as users run it, FFmpeg at both ends. Prints its cells."""
+"""Every way in, to every way out: a server as users run it, FFmpeg at both ends, aiortc for WHEP. Prints its cells."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import eventually, run, running
+from test_webrtc_clients import watch
 
 SECONDS = 2
 FPS = 25
@@ -120,6 +121,15 @@ async def play(ffmpeg: str, arguments: list[str], names: dict[str, str]) -> str:
     return ""
 
 
+async def watch_by_webrtc(names: dict[str, str]) -> str:
+    """Watch until a second of pictures and sound was decoded; returns what is wrong, or nothing."""
+    try:
+        await watch(f"http://127.0.0.1:{names['http']}/live/x/whep", FPS)
+    except (TimeoutError, OSError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
 async def newest_recording(folder: str) -> str:
     """Return a file that is being recorded and has something to read."""
 
@@ -147,6 +157,7 @@ async def test_what_comes_in_any_way_goes_out_every_way(
                     return await play(ffmpeg, WAYS_OUT[way_out], names)
 
             faults = dict(zip(WAYS_OUT, await asyncio.gather(*map(cell, WAYS_OUT)), strict=True))
+            faults["whep"] = await watch_by_webrtc(names)
     with capsys.disabled():
         cells = "  ".join(f"{way_out} {'-' if fault else 'ok'}" for way_out, fault in faults.items())
         print(f"\n{way_in:>9} -> {cells}")
