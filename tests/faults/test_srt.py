@@ -170,3 +170,16 @@ async def test_a_repeated_conclusion_is_answered_alike() -> None:
                 again = await asyncio.wait_for(loop.sock_recv(sock, 2000), 5)
             assert again[12:] == first[12:], "all but the time"
             await eventually(lambda: len(handler.list_connections()) == 1)
+
+
+async def test_a_peer_whose_port_changes_is_still_the_same() -> None:
+    async with serving() as (_, handler):
+        with peer(handler) as before, peer(handler) as after:
+            answer = await connect(before, "publish:live/cam")
+            destination = struct.unpack(">I", answer[16 + 24 : 16 + 28])[0]
+            [connection] = await eventually(handler.list_connections)
+            keep_alive = struct.pack(">HHIIII", 0x8001, 0, 0, 0, destination, 0)
+            after.send(keep_alive)
+            port = after.getsockname()[1]
+            await eventually(lambda: handler.list_connections()[0].peer == f"127.0.0.1:{port}", what="NAT rebinding")
+            assert handler.list_connections()[0].id == connection.id
