@@ -81,6 +81,13 @@ examples:
   arcly relay rtmp://origin/live/cam "rtp://239.0.0.2:5004?ttl=8&bitrate=6000000"  and into one, at a constant rate
 """
 
+CAMERAS = """\
+List the ONVIF cameras of the local network: what they are, and where their streams and pictures are.
+
+Cameras show their streams to those they know: give a name by --user, and the password in the variable
+ARCLY_CAMERA_PASSWORD of the environment. The exit status is 0 when a camera was found.
+"""
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -106,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     add_serve(commands)
     add_probe(commands)
     add_relay(commands)
+    add_cameras(commands)
     return top
 
 
@@ -291,6 +299,24 @@ def add_relay(commands: Commands) -> None:
         default="info",
         help="how much is said on standard error (default: %(default)s)",
     )
+
+
+def add_cameras(commands: Commands) -> None:
+    """Add `arcly cameras`."""
+    cameras = commands.add_parser(
+        "cameras",
+        help="list the cameras of the local network",
+        description=CAMERAS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    cameras.add_argument("--user", metavar="NAME", help="who asks; the password is in ARCLY_CAMERA_PASSWORD")
+    cameras.add_argument("--interface", metavar="NIC", help="ask by this network interface: its name or IPv4 address")
+    cameras.add_argument("--ipv6", action="store_true", help="ask by IPv6")
+    cameras.add_argument("--target", metavar="HOST:PORT", help="ask there, and not the group of all cameras")
+    cameras.add_argument(
+        "--seconds", metavar="N", type=float, default=3.0, help="how long answers are waited for (default: %(default)g)"
+    )
+    cameras.add_argument("--json", action="store_true", help="JSON instead of a table")
 
 
 if __name__ == "__main__":

@@ -161,9 +161,17 @@ async def test_a_name_that_is_taken_is_refused(rtsp_server: RtspServer, ffmpeg: 
 
 CODECS = {
     "h265": ["-c:v", "libx265", "-x265-params", "log-level=error:keyint=25:bframes=2", "-c:a", "libopus"],
+    "av1": ["-c:v", "libsvtav1", "-preset", "12", "-g", "25", "-c:a", "libopus"],
+    "vp9": ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-c:a", "libopus"],
+    "vp8": ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-c:a", "libopus"],
+    "mp3": ["-c:v", "libx264", "-g", "25", "-c:a", "libmp3lame"],
     "g711a": ["-c:v", "libx264", "-g", "25", "-c:a", "pcm_alaw", "-ar", "8000", "-ac", "1"],
     "g711u": ["-c:v", "libx264", "-g", "25", "-c:a", "pcm_mulaw", "-ar", "8000", "-ac", "1"],
 }
+
+
+EXPERIMENTAL = ["-strict", "experimental", "-copyinkf"]
+"""FFmpeg marks no picture of VP8 and VP9 over RTSP as a key picture."""
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -173,10 +181,42 @@ async def test_codecs_pass_both_ways(rtsp_server: RtspServer, ffmpeg: str, codec
     made = await run(ffmpeg, "-v", "error", "-y", *inputs, *CODECS[codec], "-t", "4", "-pix_fmt", "yuv420p", source)
     assert made.returncode == 0, made.stderr
     async with published(rtsp_server, ffmpeg, source, "-strict", "experimental"):
-        read = await run(*play(ffmpeg, rtsp_server.rtsp_url("live/cam"), "-strict", "experimental", seconds=2))
+        read = await run(*play(ffmpeg, rtsp_server.rtsp_url("live/cam"), *EXPERIMENTAL, seconds=2))
         assert read.returncode == 0, read.stderr
         assert len(frames(read.stdout, 0)) >= 40
         assert len(frames(read.stdout, 1)) >= 20
+
+
+async def test_what_comes_by_rtmp_leaves_by_rtsp(rtsp_server: RtspServer, ffmpeg: str, tmp_path: Path) -> None:
+    """Enhanced RTMP brings what plain RTMP cannot."""
+    source = tmp_path / "clip.mp4"
+    inputs = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-f", "lavfi", "-i", "sine=sample_rate=48000"]
+    made = await run(
+        ffmpeg,
+        "-v",
+        "error",
+        "-y",
+        *inputs,
+        *CODECS["h265"][:4],
+        "-c:a",
+        "aac",
+        "-t",
+        "4",
+        "-pix_fmt",
+        "yuv420p",
+        source,
+    )
+    assert made.returncode == 0, made.stderr
+    publish = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", "-f", "flv"]
+    async with running(*publish, rtsp_server.rtmp_url("live/cam")):
+        await eventually(lambda: (stream := rtsp_server.stream("live/cam")) and stream.tracks)
+        for transport in TRANSPORTS:
+            read = await run(*play(ffmpeg, rtsp_server.rtsp_url("live/cam"), transport=transport, seconds=2))
+            assert read.returncode == 0, read.stderr
+            pictures, sound = sorted(times(read.stdout, 0, 90_000)), times(read.stdout, 1, 48_000)
+            assert len(pictures) >= 40
+            assert len(sound) >= 70
+            assert abs(pictures[0] - sound[0]) < 0.12, "in step from the first picture on"
 
 
 async def test_what_comes_by_rtsp_leaves_by_all_other_ways(

@@ -29,6 +29,11 @@ mod rtp_depacketize;
 mod rtp_format;
 mod rtp_order;
 mod rtp_packet;
+mod rtsp_client;
+mod rtsp_headers;
+mod rtsp_message;
+mod rtsp_sdp;
+mod rtsp_session;
 mod sei;
 mod srt_conn;
 mod srt_packet;
@@ -74,6 +79,11 @@ pub const ALL: &[Target] = &[
     rtp_format::TARGET,
     rtp_order::TARGET,
     rtp_packet::TARGET,
+    rtsp_client::TARGET,
+    rtsp_headers::TARGET,
+    rtsp_message::TARGET,
+    rtsp_sdp::TARGET,
+    rtsp_session::TARGET,
     sei::TARGET,
     srt_conn::TARGET,
     srt_packet::TARGET,
@@ -106,7 +116,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 40] = [
+    const REQUIRED: [&str; 45] = [
         "aac",
         "ac3",
         "amf0",
@@ -136,6 +146,11 @@ mod tests {
         "rtp_format",
         "rtp_order",
         "rtp_packet",
+        "rtsp_client",
+        "rtsp_headers",
+        "rtsp_message",
+        "rtsp_sdp",
+        "rtsp_session",
         "sei",
         "srt_conn",
         "srt_packet",

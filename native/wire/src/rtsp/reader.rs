@@ -42,7 +42,7 @@ pub struct MessageReader {
     input: Bytes,
     /// Bytes of the connection in front of `begun`.
     offset: u64,
-    /// Bytes passed over since the last that was understood.
+    /// Sixteenths of bytes passed over since the last that was understood: an empty line counts less than nonsense.
     garbage: usize,
     /// Channels of the session, a bit each.
     channels: [u64; 4],
@@ -116,11 +116,12 @@ impl MessageReader {
         let next = rest.iter().position(|byte| *byte == MAGIC || byte.is_ascii_uppercase());
         let skipped = next.map_or(self.input.len(), |at| at + 1);
         let blank = self.input.iter().take(skipped).filter(|byte| byte.is_ascii_whitespace()).count();
-        self.garbage = self.garbage.saturating_add(skipped - blank + blank / 16);
+        self.garbage = self.garbage.saturating_add(16 * (skipped - blank) + blank);
         self.input.advance(skipped);
         self.offset += skipped as u64;
-        if self.garbage > self.limits.garbage_bytes {
-            return Err(RtspError::limit("garbage_bytes", self.limits.garbage_bytes, self.garbage as u64));
+        let seen = self.garbage / 16;
+        if seen > self.limits.garbage_bytes {
+            return Err(RtspError::limit("garbage_bytes", self.limits.garbage_bytes, seen as u64));
         }
         Ok(())
     }

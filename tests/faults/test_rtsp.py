@@ -1,0 +1,362 @@
+"""RTSP against those who do not mean well, or are broken: by plain sockets, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from conftest import eventually
+
+import arcly
+
+SDP = (
+    "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    "a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z0LADNoFB+xEAAADAAQAAAMAyDxQqoA=,aM4PyA==\r\n"
+    "a=control:streamid=0\r\n"
+    "m=audio 0 RTP/AVP 0\r\na=control:streamid=1\r\n"
+)
+"""Pictures of 320x240, and G.711."""
+
+TCP = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+
+
+class Talk:
+    """A connection to the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.sequence = 0
+        self.session = ""
+
+    async def ask(self, start: str, headers: str = "", body: str = "") -> tuple[int, str]:
+        """Send a request; returns status and text of its answer, over packets that come between."""
+        self.sequence += 1
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        session = f"Session: {self.session}\r\n" if self.session else ""
+        text = f"{start} RTSP/1.0\r\nCSeq: {self.sequence}\r\n{headers}{session}{length}\r\n{body}"
+        self.writer.write(text.encode())
+        return await self.answer()
+
+    async def answer(self) -> tuple[int, str]:
+        """The next answer."""
+        async with asyncio.timeout(20):
+            while (first := await self.reader.readexactly(1)) == b"$":
+                head = await self.reader.readexactly(3)
+                await self.reader.readexactly(int.from_bytes(head[1:], "big"))
+            text = (first + await self.reader.readuntil(b"\r\n\r\n")).decode()
+            if found := re.search(r"Content-Length: (\d+)", text):
+                text += (await self.reader.readexactly(int(found[1]))).decode()
+        if found := re.search(r"Session: (\w+)", text):
+            self.session = found[1]
+        return int(text.split(" ")[1]), text
+
+    async def packet(self) -> tuple[int, bytes]:
+        """The next packet: channel and content."""
+        async with asyncio.timeout(20):
+            magic, channel, *length = await self.reader.readexactly(4)
+            assert magic == 0x24
+            return channel, await self.reader.readexactly(int.from_bytes(length, "big"))
+
+    async def is_closed(self) -> bool:
+        """Wait until the server has closed it."""
+        try:
+            async with asyncio.timeout(20):
+                while await self.reader.read(4096):
+                    pass
+        except ConnectionError:
+            pass
+        return True
+
+    async def publish(self, name: str, transport: str = TCP) -> None:
+        """Begin to publish."""
+        announced = await self.ask(f"ANNOUNCE rtsp://h/{name}", "Content-Type: application/sdp\r\n", SDP)
+        assert announced[0] == 200, announced
+        status, text = await self.ask(f"SETUP rtsp://h/{name}/streamid=0", transport)
+        assert status == 200, text
+        assert (await self.ask(f"RECORD rtsp://h/{name}"))[0] == 200
+
+    def send_pictures(self, count: int, first: int = 0) -> None:
+        """Send key pictures of one packet each, 25 a second by their times."""
+        for number in range(first, first + count):
+            self.writer.write(interleaved(0, picture(number)))
+
+
+def picture(number: int) -> bytes:
+    """A key picture in one packet; what is in it nobody looks at."""
+    head = bytes([0x80, 0xE0]) + number.to_bytes(2, "big") + (number * 3600).to_bytes(4, "big") + b"ssrc"
+    return head + b"\x65" + bytes(100)
+
+
+def interleaved(channel: int, packet: bytes) -> bytes:
+    """A packet as it goes over the connection."""
+    return b"$" + bytes([channel]) + len(packet).to_bytes(2, "big") + packet
+
+
+@asynccontextmanager
+async def talking(rtsp: arcly.RtspHandler) -> AsyncIterator[Talk]:
+    """Connect."""
+    assert rtsp.address is not None
+    talk = Talk(*await asyncio.open_connection(*rtsp.address))
+    try:
+        yield talk
+    finally:
+        talk.writer.transport.abort()
+
+
+@asynccontextmanager
+async def serving(**options: object) -> AsyncIterator[tuple[arcly.Engine, arcly.RtspHandler]]:
+    """Run a server on free ports."""
+    rtsp = arcly.RtspHandler("127.0.0.1:0", udp_port=0, **options)  # type: ignore[arg-type]
+    async with arcly.Engine(rtsp) as engine:
+        yield engine, rtsp
+
+
+def stream(engine: arcly.Engine, name: str = "live/cam") -> arcly.StreamHandle | None:
+    """The stream with that name."""
+    return engine.get_stream(arcly.StreamKey.parse(name))
+
+
+async def test_half_a_session_is_a_whole_stream_of_one_track() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as talk:
+        await talk.publish("live/cam")
+        talk.send_pictures(30)
+        found = await eventually(lambda: (it := stream(engine)) and it.tracks and it)
+        assert [track.codec for track in found.tracks] == ["H264"]
+        async with talking(rtsp) as viewer:
+            status, text = await viewer.ask("DESCRIBE rtsp://h/live/cam")
+            assert (status, text.count("m=")) == (200, 1)
+
+
+async def test_a_publisher_that_stops_sending_is_reaped() -> None:
+    async with serving(media_timeout_s=0.5) as (engine, rtsp), talking(rtsp) as talk:
+        await talk.publish("live/cam")
+        talk.send_pictures(10)
+        await eventually(lambda: (it := stream(engine)) and it.tracks)
+        assert await talk.is_closed()
+        await eventually(lambda: stream(engine) is None)
+        async with talking(rtsp) as successor:
+            await successor.publish("live/cam")
+
+
+async def test_who_announces_and_does_nothing_more_keeps_no_name() -> None:
+    async with serving() as (engine, rtsp):
+        async with talking(rtsp) as talk:
+            assert (await talk.ask("ANNOUNCE rtsp://h/live/cam", "", SDP))[0] == 200
+            assert stream(engine) is not None
+            assert (await talk.ask("TEARDOWN rtsp://h/live/cam"))[0] == 200
+            await eventually(lambda: stream(engine) is None)
+            assert (await talk.ask("ANNOUNCE rtsp://h/live/cam", "", SDP))[0] == 200
+        await eventually(lambda: stream(engine) is None, what="gone with its connection")
+
+
+async def test_a_viewer_leaves_in_the_middle_and_comes_again_on_the_same_connection() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as publisher:
+        await publisher.publish("live/cam")
+        publisher.send_pictures(30)
+        await eventually(lambda: (it := stream(engine)) and it.tracks)
+        async with talking(rtsp) as talk:
+            for number in range(3):
+                assert (await talk.ask("DESCRIBE rtsp://h/live/cam"))[0] == 200
+                assert (await talk.ask("SETUP rtsp://h/live/cam/trackID=0", TCP))[0] == 200
+                status, text = await talk.ask("PLAY rtsp://h/live/cam/")
+                assert status == 200
+                assert "RTP-Info: url=rtsp://h/live/cam/trackID=0;seq=" in text
+                channels = [(await talk.packet())[0] for _ in range(2)]
+                assert channels == [1, 0], "a report, and the picture"
+                assert (await talk.ask("GET_PARAMETER rtsp://h/live/cam"))[0] == 200
+                assert (await talk.ask("TEARDOWN rtsp://h/live/cam"))[0] == 200
+                talk.session = ""
+                publisher.send_pictures(3, 30 + 3 * number)
+                await eventually(lambda: rtsp.list_viewers() == [])
+
+
+async def test_pause_holds_the_packets_back_and_play_goes_on() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as publisher:
+        await publisher.publish("live/cam")
+        publisher.send_pictures(30)
+        await eventually(lambda: (it := stream(engine)) and it.tracks)
+        async with talking(rtsp) as talk:
+            await talk.ask("DESCRIBE rtsp://h/live/cam")
+            await talk.ask("SETUP rtsp://h/live/cam/trackID=0", "Transport: RTP/AVP/TCP;interleaved=6-7\r\n")
+            assert (await talk.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+            assert [(await talk.packet())[0] for _ in range(2)] == [7, 6], "the channels that were asked for"
+            assert (await talk.ask("PAUSE rtsp://h/live/cam/"))[0] == 200
+            publisher.send_pictures(5, 30)
+            assert (await talk.ask("OPTIONS *"))[0] == 200
+            assert (await talk.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+            publisher.send_pictures(5, 35)
+            assert (await talk.packet())[0] in (6, 7)
+
+
+async def test_a_thousand_describes_without_a_setup_cost_one_connection() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as publisher:
+        await publisher.publish("live/cam")
+        publisher.send_pictures(10)
+        await eventually(lambda: (it := stream(engine)) and it.tracks)
+        async with talking(rtsp) as talk:
+            for _ in range(1000):
+                assert (await talk.ask("DESCRIBE rtsp://h/live/cam"))[0] == 200
+        assert rtsp.list_viewers() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("ANNOUNCE rtsp://h/live/cam RTSP/1.0\r\nContent-Length: 4294967296\r\n\r\n", 413),
+        ("OPTIONS * RTSP/1.0\r\n" + "A: b\r\n" * 10_000 + "\r\n", 413),
+        ("OPTIONS * RTSP/1.0\r\nA: " + "b" * 100_000, 413),
+        ("GET / HTTP/1.9\r\n\r\n", 400),
+        ("OPTIONS * RTSP/7.0\r\n\r\n", 505),
+    ],
+)
+async def test_what_is_too_much_or_nothing_is_told_and_ended(text: str, status: int) -> None:
+    async with serving() as (_, rtsp), talking(rtsp) as talk:
+        talk.writer.write(text.encode())
+        assert (await talk.answer())[0] == status
+        assert await talk.is_closed()
+
+
+async def test_garbage_between_packets_costs_no_more_than_itself() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as talk:
+        await talk.publish("live/cam")
+        for number in range(40):
+            talk.writer.write(interleaved(0, picture(number)))
+            talk.writer.write(bytes([0, number, 0xFF, 0x24, 0x99, 0, 4, 1]))
+        found = await eventually(lambda: (it := stream(engine)) and it.tracks and it)
+        await eventually(lambda: found.stats.video_frames >= 35)
+        assert (await talk.ask("GET_PARAMETER *"))[0] == 200
+
+
+async def test_packets_are_heard_however_they_are_cut() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as talk:
+        await talk.publish("live/cam")
+        data = b"".join(interleaved(0, picture(number)) for number in range(12))
+        for begin in range(0, len(data), 7):
+            talk.writer.write(data[begin : begin + 7])
+            await talk.writer.drain()
+        found = await eventually(lambda: (it := stream(engine)) and it.tracks and it)
+        await eventually(lambda: found.stats.video_frames >= 11)
+
+
+async def test_a_session_of_another_connection_opens_nothing() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as publisher:
+        await publisher.publish("live/cam")
+        publisher.send_pictures(10)
+        await eventually(lambda: (it := stream(engine)) and it.tracks)
+        async with talking(rtsp) as thief:
+            thief.session = publisher.session
+            for method in ("PLAY", "RECORD", "PAUSE", "TEARDOWN", "GET_PARAMETER"):
+                assert (await thief.ask(f"{method} rtsp://h/live/cam"))[0] == 454
+        assert stream(engine) is not None
+
+
+def datagram_socket() -> socket.socket:
+    """A socket for datagrams, on a port of its own."""
+    ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ours.bind(("127.0.0.1", 0))
+    ours.setblocking(False)
+    return ours
+
+
+async def test_datagrams_are_heard_from_the_agreed_port_alone() -> None:
+    with datagram_socket() as agreed, datagram_socket() as stranger:
+        async with serving() as (engine, rtsp), talking(rtsp) as talk:
+            assert rtsp.udp_ports is not None
+            port = agreed.getsockname()[1]
+            await talk.publish("live/cam", f"Transport: RTP/AVP;unicast;client_port={port}-{port + 1};mode=record\r\n")
+            target = ("127.0.0.1", rtsp.udp_ports[0])
+            for number in range(50):
+                stranger.sendto(picture(1000 + number), target)
+            for number in range(30):
+                agreed.sendto(picture(number), target)
+            found = await eventually(lambda: (it := stream(engine)) and it.tracks and it)
+            await eventually(lambda: found.stats.video_frames >= 29)
+            assert found.stats.video_frames <= 30
+
+
+async def test_nothing_goes_by_udp_before_play_and_never_to_whom_a_client_names() -> None:
+    with datagram_socket() as ours, datagram_socket() as victim:
+        async with serving() as (engine, rtsp), talking(rtsp) as publisher:
+            await publisher.publish("live/cam")
+            publisher.send_pictures(30)
+            await eventually(lambda: (it := stream(engine)) and it.tracks)
+            async with talking(rtsp) as talk:
+                port, other = ours.getsockname()[1], victim.getsockname()[1]
+                await talk.ask("DESCRIBE rtsp://h/live/cam")
+                wish = f"Transport: RTP/AVP;unicast;destination=127.0.0.1:{other};client_port={port}-{port + 1}\r\n"
+                status, text = await talk.ask("SETUP rtsp://h/live/cam/trackID=0", wish)
+                assert (status, "destination" in text) == (200, False)
+                assert (await talk.ask("OPTIONS *"))[0] == 200
+                with pytest.raises(BlockingIOError):
+                    ours.recv(2000)
+                assert (await talk.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+                loop = asyncio.get_running_loop()
+                async with asyncio.timeout(10):
+                    assert (await loop.sock_recv(ours, 2000))[0] == 0x80
+                with pytest.raises(BlockingIOError):
+                    victim.recv(2000)
+
+
+async def test_a_viewer_by_udp_that_says_nothing_more_is_let_go() -> None:
+    with datagram_socket() as ours:
+        async with serving(session_timeout_s=0.5) as (engine, rtsp), talking(rtsp) as publisher:
+            await publisher.publish("live/cam")
+            publisher.send_pictures(30)
+            await eventually(lambda: (it := stream(engine)) and it.tracks)
+            async with talking(rtsp) as talk:
+                port = ours.getsockname()[1]
+                await talk.ask("DESCRIBE rtsp://h/live/cam")
+                await talk.ask(
+                    "SETUP rtsp://h/live/cam/trackID=0", f"Transport: RTP/AVP;client_port={port}-{port + 1}\r\n"
+                )
+                assert (await talk.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+                assert await talk.is_closed()
+                await eventually(lambda: rtsp.list_viewers() == [])
+
+
+async def test_times_of_the_sender_may_wrap_and_its_source_may_change() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as talk:
+        await talk.publish("live/cam")
+        for number in range(60):
+            sequence, time = (65_530 + number) % 65_536, (2**32 - 36_000 + number * 3600) % 2**32
+            source = b"ssrc" if number < 40 else b"SSRC"
+            head = bytes([0x80, 0xE0]) + sequence.to_bytes(2, "big") + time.to_bytes(4, "big") + source
+            talk.writer.write(interleaved(0, head + b"\x65" + bytes(100)))
+        found = await eventually(lambda: (it := stream(engine)) and it.tracks and it)
+        await eventually(lambda: found.stats.video_frames >= 55)
+        assert not found.closed
+
+
+@pytest.mark.parametrize("ports", ["70000-70001", "0-0", "-", "a-b", "65535"])
+async def test_ports_that_cannot_be_are_refused(ports: str) -> None:
+    async with serving() as (_, rtsp), talking(rtsp) as talk:
+        await talk.ask("ANNOUNCE rtsp://h/live/cam", "", SDP)
+        status, _ = await talk.ask("SETUP rtsp://h/live/cam/streamid=0", f"Transport: RTP/AVP;client_port={ports}\r\n")
+        assert status == 461
+
+
+async def test_a_viewer_that_does_not_read_is_ended_and_holds_up_nobody() -> None:
+    egress = arcly.EgressOptions(stall_max_s=1)
+    async with serving(egress=egress) as (engine, rtsp), talking(rtsp) as publisher:
+        await publisher.publish("live/cam")
+        publisher.send_pictures(30)
+        await eventually(lambda: (it := stream(engine)) and it.tracks)
+        async with talking(rtsp) as talk:
+            talk.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await talk.ask("DESCRIBE rtsp://h/live/cam")
+            await talk.ask("SETUP rtsp://h/live/cam/trackID=0", TCP)
+            assert (await talk.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+            talk.reader._transport.pause_reading()  # type: ignore[attr-defined]
+
+            numbers = itertools.count(30, 500)
+
+            def is_let_go() -> bool:
+                publisher.send_pictures(500, next(numbers) % 60_000)
+                return rtsp.list_viewers() == []
+
+            await eventually(is_let_go, deadline_s=30)
