@@ -163,6 +163,11 @@ impl Sessions {
         if self.seen.len() >= SESSIONS_MAX && !self.seen.contains_key(&id) {
             self.expire(now, expiry);
             if self.seen.len() >= SESSIONS_MAX {
+                // Those who pause make room for those who come.
+                self.seen.retain(|_, session| !session.is_over(now, expiry));
+                self.by_client.retain(|_, id| self.seen.contains_key(id));
+            }
+            if self.seen.len() >= SESSIONS_MAX {
                 return None;
             }
         }
@@ -251,6 +256,7 @@ mod tests {
         }
         (0..SESSIONS_MAX).for_each(|_| drop(sessions.admit(later(600), EXPIRY)));
         assert!(sessions.admit(later(600), EXPIRY).is_none(), "bounded");
+        assert!(sessions.admit(later(606), EXPIRY).is_some(), "who pauses makes room");
     }
 
     #[test]
