@@ -15,7 +15,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-udp docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-rtsp bench-udp docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,10 @@ bench-media: $(MEDIA_BENCH)/stamp  ## containers beside arcly-stream, libavforma
 # QUICK=1: two minutes. SECONDS=10: each measurement longer. ONLY=viewers|many|streams|idle|memory|stalled.
 bench-http: $(BENCH)/stamp  ## HLS beside nginx, waiting players, packaging; QUICK=1 JSON=1
 	@$(CARGO) run --quiet --release --manifest-path bench/http/Cargo.toml -- --venv $(BENCH) $(if $(JSON),--json) $(if $(QUICK),--quick)
+
+bench-rtsp: $(BENCH)/stamp  ## RTSP viewers and cameras beside bare writes, RTP packets beside arcly-stream; QUICK=1 JSON=1
+	@$(CARGO) run --quiet --release --manifest-path bench/rtsp/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
+	  $(if $(JSON),--json) $(if $(QUICK),--quick)
 
 bench-load: $(BENCH)/stamp  ## hundreds of viewers, CPU per Gbit beside nginx-rtmp and bare writes; QUICK=1 JSON=1
 	@$(CARGO) run --quiet --release --manifest-path bench/load/Cargo.toml -- --arcly $(BENCH)/bin/arcly \

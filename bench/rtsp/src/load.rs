@@ -1,0 +1,153 @@
+//! Players and cameras against `arcly serve`.
+
+use std::{
+    io::Write,
+    net::{Ipv4Addr, TcpStream, UdpSocket},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use arcly_bench_report::{Goal, Row};
+use arcly_wire::rtp::Format;
+use bytes::Bytes;
+
+use crate::{
+    client::{Client, Transport},
+    floor,
+    readers::{Readers, Socket},
+    server::Arcly,
+    stream::{self, PICTURES_PER_S, renumber},
+};
+
+const VIEWERS: usize = 200;
+const CAMERAS: usize = 100;
+const BIT_RATE: u32 = 2_500_000;
+/// Until buffers are full and everybody plays.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+pub fn rows(command: &Path, window: Duration) -> Result<Vec<Row>, String> {
+    let packets = stream::packets(BIT_RATE);
+    eprintln!("measuring {VIEWERS} viewers over TCP ...");
+    let (tcp, tcp_floor) = (viewers(command, &packets, window, true)?, floor::tcp(&packets, VIEWERS, window)?);
+    eprintln!("measuring {VIEWERS} viewers by UDP ...");
+    let (udp, udp_floor) = (viewers(command, &packets, window, false)?, floor::udp(&packets, VIEWERS, window)?);
+    eprintln!("measuring {CAMERAS} cameras ...");
+    let camera_ms = cameras(command, &packets, window)?;
+    let name = |by: &str, floor: &str| format!("RTSP, {VIEWERS} viewers by {by}; floor: {floor}");
+    Ok(vec![
+        Row::new(name("TCP", "a send a packet"), "CPU s/Gbit", tcp, Goal::OfFloor(1.33)).floor(tcp_floor),
+        Row::new(name("UDP", "segmentation offload"), "CPU s/Gbit", udp, Goal::OfFloor(0.83)).floor(udp_floor),
+        Row::new(format!("RTSP, {CAMERAS} cameras, no viewer"), "ms/stream-s", camera_ms, Goal::AtMost(1.0)),
+    ])
+}
+
+/// CPU seconds of the server for a gigabit that its viewers get.
+fn viewers(command: &Path, packets: &[Vec<Bytes>], window: Duration, by_tcp: bool) -> Result<f64, String> {
+    let server = Arcly::start(command)?;
+    let _camera = Cameras::start(&server, packets, 1)?;
+    let (mut sockets, mut connections) = (Vec::new(), Vec::new());
+    for _ in 0..VIEWERS {
+        let client = Client::connect(server.rtsp, "cam0")?;
+        if by_tcp {
+            sockets.push(Socket::Tcp(client.play(Transport::Tcp)?));
+        } else {
+            let (rtp, rtcp) = pair()?;
+            let port = rtp.local_addr().map_err(|error| error.to_string())?.port();
+            connections.push((client.play(Transport::Udp(port))?, rtcp));
+            sockets.push(Socket::Udp(rtp));
+        }
+    }
+    let readers = Readers::start(sockets).map_err(|error| error.to_string())?;
+    std::thread::sleep(WARM_UP);
+    let (cpu_s, bytes) = (server.cpu_s(), readers.bytes());
+    std::thread::sleep(window);
+    let gbit = 8.0 * (readers.bytes() - bytes) as f64 / 1e9;
+    let due_gbit = f64::from(BIT_RATE) * VIEWERS as f64 * window.as_secs_f64() / 1e9;
+    eprintln!("{:.0} % of what was sent came", 100.0 * gbit / due_gbit);
+    Ok((server.cpu_s() - cpu_s) / gbit)
+}
+
+/// Milliseconds of CPU for each second of each camera.
+fn cameras(command: &Path, packets: &[Vec<Bytes>], window: Duration) -> Result<f64, String> {
+    let server = Arcly::start(command)?;
+    let _cameras = Cameras::start(&server, packets, CAMERAS)?;
+    std::thread::sleep(WARM_UP);
+    let cpu_s = server.cpu_s();
+    std::thread::sleep(window);
+    Ok((server.cpu_s() - cpu_s) * 1e3 / window.as_secs_f64() / CAMERAS as f64)
+}
+
+/// Two ports that follow each other, the first one even.
+fn pair() -> Result<(UdpSocket, UdpSocket), String> {
+    for _ in 0..1_000 {
+        let bind = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
+        let Ok(rtp) = bind(0) else { continue };
+        let Ok(port) = rtp.local_addr().map(|address| address.port()) else { continue };
+        if port.is_multiple_of(2)
+            && let Ok(rtcp) = bind(port + 1)
+        {
+            return Ok((rtp, rtcp));
+        }
+    }
+    Err("no two ports in a row".to_owned())
+}
+
+/// Publishers in a thread, each at its own time within a picture. They end when this is dropped.
+struct Cameras {
+    is_ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Cameras {
+    fn start(server: &Arcly, packets: &[Vec<Bytes>], count: usize) -> Result<Self, String> {
+        let format = Format::of(96, &stream::config()).map_err(|error| error.to_string())?;
+        let media = format!(
+            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 {}\r\na=fmtp:96 {}\r\n",
+            format.rtpmap(),
+            format.fmtp().unwrap_or_default()
+        );
+        let publish = |number| Client::connect(server.rtsp, &format!("cam{number}"))?.publish(&media);
+        let sockets: Vec<TcpStream> = (0..count).map(publish).collect::<Result<_, String>>()?;
+        let is_ended = Arc::new(AtomicBool::new(false));
+        let (end, packets) = (is_ended.clone(), packets.to_vec());
+        let thread = std::thread::spawn(move || send(sockets, &packets, &end));
+        Ok(Self { is_ended, thread: Some(thread) })
+    }
+}
+
+/// A picture of each camera every 40 ms, until the end or until the server goes.
+fn send(mut sockets: Vec<TcpStream>, packets: &[Vec<Bytes>], end: &AtomicBool) {
+    let (start, mut sequence) = (Instant::now(), 0_u16);
+    let between = Duration::from_secs(1) / PICTURES_PER_S / sockets.len() as u32;
+    for picture in 0_u32.. {
+        let Some(group) = packets.get(picture as usize % packets.len()) else { return };
+        let mut bytes = Vec::new();
+        for packet in group {
+            let mut framed = floor::frame(packet);
+            renumber(&mut framed[4..], sequence, picture.wrapping_mul(90_000 / PICTURES_PER_S));
+            sequence = sequence.wrapping_add(1);
+            bytes.extend(framed);
+        }
+        for (index, socket) in sockets.iter_mut().enumerate() {
+            let due = start + Duration::from_secs(1) / PICTURES_PER_S * picture + between * index as u32;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if end.load(Ordering::Relaxed) || socket.write_all(&bytes).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Cameras {
+    fn drop(&mut self) {
+        self.is_ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
