@@ -7,11 +7,13 @@ from typing import Any
 
 from playwright.async_api import Page
 
-NEGOTIATE = """async (pc, url) => {
+NEGOTIATE = """async (pc, url, transports = ["udp", "tcp"]) => {
   await pc.setLocalDescription(await pc.createOffer());
   const headers = { "content-type": "application/sdp" };
   const response = await fetch(url, { method: "POST", headers, body: pc.localDescription.sdp });
-  const sdp = await response.text();
+  const answer = await response.text();
+  const isOther = line => line.startsWith("a=candidate:") && !transports.includes(line.split(" ")[2]);
+  const sdp = answer.split("\\r\\n").filter(line => !isOther(line)).join("\\r\\n");
   if (response.status !== 201) throw new Error(`${response.status} ${sdp}`);
   await pc.setRemoteDescription({ type: "answer", sdp });
   return { pc, session: new URL(response.headers.get("location"), response.url).href, sdp,
@@ -46,7 +48,7 @@ PUBLISH = (
 )
 
 WATCH = (
-    """async (url) => {
+    """async ([url, transports]) => {
   const negotiate = """
     + NEGOTIATE
     + """;
@@ -57,7 +59,7 @@ WATCH = (
   document.body.append(video);
   pc.addEventListener("track", ({ track }) => video.srcObject.addTrack(track));
   const began = performance.now();
-  globalThis.watched = await negotiate(pc, url);
+  globalThis.watched = await negotiate(pc, url, transports);
   const shown = new Promise(done => video.requestVideoFrameCallback(() => done(performance.now() - began)));
   globalThis.watched.firstFrameMs = await shown;
   return { note: watched.note, firstFrameMs: watched.firstFrameMs };

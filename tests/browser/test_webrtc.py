@@ -82,7 +82,7 @@ async def test_every_codec_of_a_browser_goes_in_and_comes_out(serve: Start, visi
     server = await serve()
     page = await visit(server.url("/healthz"))
     await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), codec])
-    await page.page.evaluate(rtc.WATCH, server.url("/live/cam/whep"))
+    await page.page.evaluate(rtc.WATCH, [server.url("/live/cam/whep")])
     received = await rtc.received(page.page, 60)
     assert received["state"] == "connected"
     assert received["audio"]["packets"] > 50, received
@@ -94,7 +94,7 @@ async def test_ice_is_restarted_by_a_fragment_with_new_credentials(serve: Start,
     server = await serve()
     page = await visit(server.url("/healthz"))
     await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), "VP8"])
-    await page.page.evaluate(rtc.WATCH, server.url("/live/cam/whep"))
+    await page.page.evaluate(rtc.WATCH, [server.url("/live/cam/whep")])
     before = await rtc.received(page.page, 10)
     etags = await page.page.evaluate(RESTART)
     assert etags[0] != etags[1]
@@ -122,7 +122,7 @@ RESTART = """async () => {
 
 async def test_aac_is_heard_as_opus_where_pyav_is_installed(demo: Serve, visit: Open) -> None:
     page = await visit(demo.url("/healthz"))
-    told = await page.page.evaluate(rtc.WATCH, demo.url("/live/demo/whep"))
+    told = await page.page.evaluate(rtc.WATCH, [demo.url("/live/demo/whep")])
     assert told["note"] is None
     received = await rtc.received(page.page, 30)
     assert received["audio"]["packets"] > 50, received
@@ -135,7 +135,25 @@ async def test_each_encoding_of_simulcast_is_a_stream(serve: Start, visit: Open)
     encodings = [{"rid": "high"}, {"rid": "low", "scaleResolutionDownBy": 4}]
     await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), "VP8", encodings])
     for name, width, height in ("cam", 640, 360), ("cam~low", 160, 90):
-        await page.page.evaluate(rtc.WATCH, server.url(f"/live/{name}/whep"))
+        await page.page.evaluate(rtc.WATCH, [server.url(f"/live/{name}/whep")])
         await rtc.received(page.page, 20)
         pattern = rf"live/{name}, 2 tracks \(VP8 {width}x{height}, Opus 48000 Hz\)"
         await eventually(lambda pattern=pattern: server.logged(pattern), what=pattern)
+
+
+async def test_a_viewer_whom_no_datagram_reaches_comes_by_tcp(serve: Start, visit: Open) -> None:
+    server = await serve()
+    page = await visit(server.url("/healthz"))
+    await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), "VP8"])
+    await page.page.evaluate(rtc.WATCH, [server.url("/live/cam/whep"), ["tcp"]])
+    received = await rtc.received(page.page, 60)
+    assert received["state"] == "connected"
+    transports = await page.page.evaluate(TRANSPORTS)
+    assert transports == ["tcp"]
+
+
+TRANSPORTS = """async () => {
+  const stats = await watched.pc.getStats();
+  const pairs = [...stats.values()].filter(it => it.type === "candidate-pair" && it.nominated);
+  return pairs.map(it => stats.get(it.remoteCandidateId).protocol);
+}"""
