@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arcly_bus::{Log, StreamKey};
@@ -26,6 +26,11 @@ const OUTBOUND_BYTES_MAX: usize = 8 << 20;
 
 /// Addresses that one peer may send from: it has a few interfaces, of two families. Stops one that claims all ports of its address.
 pub(super) const ADDRESSES_MAX: usize = 16;
+
+/// How soon a session is looked at again: at least once a second, for what has a deadline, and never at once, for one that asks for that
+/// would turn for ever.
+const TURN_MIN: Duration = Duration::from_millis(1);
+const TURN_MAX: Duration = Duration::from_secs(1);
 
 /// What is to be sent.
 pub(super) struct Outbox {
@@ -265,8 +270,7 @@ impl Peer {
         {
             at = at.min(due);
         }
-        // At least once a second, for what has a deadline, and never at once again: a session that asks for that would turn for ever.
-        at.clamp(now + std::time::Duration::from_millis(1), now + std::time::Duration::from_secs(1))
+        at.clamp(now + TURN_MIN, now + TURN_MAX)
     }
 
     /// Puts what a viewer has not been sent into its session.

@@ -28,7 +28,7 @@ use super::{
     peer::{End, Outbox, Peer, Playing, Purpose, Turn},
     tcp::TcpEvent,
     to_bus::Rungs,
-    transport::Caller as Who,
+    transport::Caller,
 };
 use crate::{
     Inbox,
@@ -58,7 +58,7 @@ pub(super) struct Opening {
     pub(super) user_name: String,
     pub(super) session: Box<Session>,
     pub(super) place: Place,
-    pub(super) caller: Who,
+    pub(super) caller: Caller,
     pub(super) role: Role,
 }
 
@@ -103,12 +103,13 @@ impl Calls {
     }
 }
 
-struct Caller {
+/// Calls the port for one thing.
+struct Ring {
     calls: Arc<Calls>,
     call: Call,
 }
 
-impl Wake for Caller {
+impl Wake for Ring {
     fn wake(self: Arc<Self>) {
         let mut waiting = self.calls.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         // Each stream and each session is in it once, so it is bounded by them.
@@ -321,7 +322,7 @@ impl Port {
     }
 
     fn waker(&self, call: Call) -> Waker {
-        Waker::from(Arc::new(Caller { calls: self.calls.clone(), call }))
+        Waker::from(Arc::new(Ring { calls: self.calls.clone(), call }))
     }
 
     fn trickle(

@@ -1,1 +1,155 @@
+//! What is decided here and not by a peer: who is let in, how a stream is cut, and where its viewers begin.
 
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Publisher, Track, TrackId};
+use arcly_codec::{Codec, CodecConfig};
+use arcly_wire::webrtc::Lane;
+use bytes::Bytes;
+
+use super::{
+    WebRtcOptions,
+    door::{Door, Full},
+    from_bus::Feed,
+};
+
+/// An avcC record written by libx264: 320x240, baseline.
+const AVCC: [u8; 37] = [
+    0x01, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0x00, 0x16, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0x00,
+    0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x07, 0x83, 0xc5, 0x0a, 0xa8, 0x01, 0x00, 0x04, 0x68, 0xce, 0x0f, 0xc8,
+];
+const OPUS_HEAD: &[u8] = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0";
+const VIDEO: TrackId = TrackId(0);
+const AUDIO: TrackId = TrackId(1);
+/// 40 ms.
+const STEP: i64 = 3600;
+
+fn publisher() -> Publisher {
+    let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+    let video = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+    let audio = CodecConfig::parse(Codec::Opus, Bytes::from_static(OPUS_HEAD)).unwrap();
+    publisher.set_tracks(vec![Track::new(VIDEO, video), Track::new(AUDIO, audio)]).unwrap();
+    publisher
+}
+
+/// A picture of so many bytes; a key frame is an IDR slice, others are what `kind` says (0x41 is needed by others, 0x01 is not).
+fn picture(number: i64, shown: i64, kind: u8, bytes: usize) -> Frame {
+    let mut unit = vec![0xaa; bytes];
+    unit[0] = kind;
+    let flags = if kind == 0x65 { FrameFlags::KEY } else { FrameFlags::NONE };
+    let payload = [&(unit.len() as u32).to_be_bytes()[..], &unit].concat().into();
+    Frame { track: VIDEO, flags, pts: shown * STEP, dts: (number - 2) * STEP, duration: 0, payload }
+}
+
+fn sound(number: i64) -> Frame {
+    let (pts, payload) = (number * 960, Bytes::from_static(&[0xfc, 0xff, 0xfe]));
+    Frame { track: AUDIO, flags: FrameFlags::NONE, pts, dts: pts, duration: 960, payload }
+}
+
+fn feed(publisher: &Publisher) -> Feed {
+    Feed::new(publisher.log(), None, Waker::noop(), Duration::from_millis(500))
+}
+
+/// Times of the pictures that are kept, in steps from the first one.
+fn pictures(feed: &Feed) -> Vec<u32> {
+    let packets: Vec<_> = (0..feed.end()).filter_map(|at| feed.packet(at)).collect();
+    let ends = packets.iter().filter(|packet| packet.lane == Lane::Video && packet.marker);
+    let times: Vec<_> = ends.map(|packet| packet.timestamp).collect();
+    times.iter().map(|time| time.wrapping_sub(times[0]) / STEP as u32).collect()
+}
+
+#[test]
+fn viewers_begin_at_the_newest_key_frame_and_older_packets_are_forgotten() {
+    let (mut publisher, now) = (publisher(), Instant::now());
+    let mut feed = feed(&publisher);
+    for number in 0..75 {
+        let kind = if number % 25 == 0 { 0x65 } else { 0x41 };
+        publisher.publish(picture(number, number, kind, 3000)).unwrap();
+        publisher.publish(sound(2 * number)).unwrap();
+        feed.read(now + Duration::from_millis(40 * number as u64));
+    }
+    assert_eq!(pictures(&feed), (0..25).collect::<Vec<_>>());
+    let entry = feed.packet(feed.entry().unwrap()).unwrap();
+    // The parameter sets come first, together (RFC 6184 §5.7.1).
+    assert_eq!((entry.lane, entry.payload[0] & 0x1f), (Lane::Video, 24));
+    assert!((0..feed.end()).filter_map(|at| feed.packet(at)).all(|packet| packet.payload.len() <= 1180));
+}
+
+#[test]
+fn pictures_out_of_order_are_left_out_and_told_of_once() {
+    let (mut publisher, now) = (publisher(), Instant::now());
+    let mut feed = feed(&publisher);
+    // I2 P5 B3 B4 P8 B6 B7, then in order.
+    for (number, shown, kind) in
+        [(0, 2, 0x65), (1, 5, 0x41), (2, 3, 0x01), (3, 4, 0x41), (4, 8, 0x41), (5, 6, 0x01), (6, 7, 0x01), (7, 9, 0x41)]
+    {
+        publisher.publish(picture(number, shown, kind, 50)).unwrap();
+    }
+    feed.read(now);
+    assert_eq!(pictures(&feed), [0, 3, 6, 7]);
+    assert_eq!(feed.take_notes().len(), 1);
+    assert!(feed.take_notes().is_empty());
+}
+
+#[test]
+fn without_pictures_everybody_begins_with_what_comes_next() {
+    let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+    let audio = CodecConfig::parse(Codec::Opus, Bytes::from_static(OPUS_HEAD)).unwrap();
+    publisher.set_tracks(vec![Track::new(AUDIO, audio)]).unwrap();
+    let mut feed = feed(&publisher);
+    (0..500).for_each(|number| publisher.publish(sound(number)).unwrap());
+    feed.read(Instant::now());
+    assert_eq!(feed.entry(), Some(feed.end()));
+    let kept = (0..feed.end()).filter(|at| feed.packet(*at).is_some()).count();
+    assert_eq!(kept, 64);
+}
+
+#[test]
+fn wishes_for_a_key_frame_of_many_viewers_are_one() {
+    let (publisher, now) = (publisher(), Instant::now());
+    let mut feed = feed(&publisher);
+    let mut asked = |ms| {
+        feed.request_key_frame(now + Duration::from_millis(ms));
+        publisher.take_keyframe_request()
+    };
+    assert_eq!([0, 1, 499, 500, 501].map(&mut asked), [true, false, false, true, false]);
+}
+
+#[test]
+fn the_end_of_a_stream_is_seen() {
+    let mut publisher = publisher();
+    let mut feed = feed(&publisher);
+    publisher.publish(picture(0, 0, 0x65, 50)).unwrap();
+    publisher.end("enough");
+    feed.read(Instant::now());
+    assert!(feed.is_over());
+}
+
+#[test]
+fn strangers_are_counted_by_address_until_they_connect() {
+    let options = WebRtcOptions {
+        sessions_max: 4,
+        unconnected_max: 3,
+        unconnected_per_address_max: 2,
+        ..WebRtcOptions::default()
+    };
+    let door = Door::new(&options);
+    let [here, there] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
+    let mut first = door.enter(here).unwrap();
+    let _second = door.enter(here).unwrap();
+    assert_eq!(door.enter(here).err(), Some(Full::ForAddress));
+    first.connect();
+    first.connect();
+    let third = door.enter(here).unwrap();
+    let _fourth = door.enter(there).unwrap();
+    assert_eq!(door.enter(there).err(), Some(Full::Everywhere));
+    assert_eq!(door.sessions(), 4);
+    drop((first, third));
+    assert_eq!(door.sessions(), 2);
+    door.enter(there).unwrap();
+}
