@@ -144,7 +144,9 @@ class Clock:
 
 
 def frames_of(subscription: Subscription, ending: threading.Event) -> Iterator[MediaFrame]:
-    """Yield the frames of a subscription until it is to end."""
+    """Yield the frames of a subscription that come from now on, until it is to end."""
+    while subscription.drain():
+        pass  # Since the last key frame: sent at once, it would be heard late.
     while not ending.is_set():
         try:
             yield from until_set(subscription.blocking(timeout_s=LOOK_S), ending)

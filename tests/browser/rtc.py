@@ -71,7 +71,7 @@ RECEIVED = """async () => {
   for (const it of (await watched.pc.getStats()).values()) {
     if (it.type !== "inbound-rtp") continue;
     told[it.kind] = { decoded: it.framesDecoded ?? 0, packets: it.packetsReceived, lost: it.packetsLost,
-                      samples: it.totalSamplesReceived ?? 0, key: it.keyFramesDecoded ?? 0, pli: it.pliCount ?? 0 };
+                      delay_s: it.jitterBufferDelay / it.jitterBufferEmittedCount, key: it.keyFramesDecoded ?? 0, pli: it.pliCount ?? 0 };
   }
   return { ...told, state: watched.pc.connectionState };
 }"""

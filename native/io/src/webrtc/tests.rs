@@ -97,6 +97,20 @@ fn pictures_out_of_order_are_left_out_and_told_of_once() {
 }
 
 #[test]
+fn sound_that_is_far_behind_the_pictures_is_left_out() {
+    let mut publisher = publisher();
+    let mut feed = feed(&publisher);
+    for number in 0..50 {
+        publisher.publish(picture(number, number, if number == 0 { 0x65 } else { 0x41 }, 50)).unwrap();
+    }
+    // Two seconds of pictures; then all of their sound at once.
+    (0..100).for_each(|number| publisher.publish(sound(number)).unwrap());
+    feed.read(Instant::now());
+    let sounds = (0..feed.end()).filter_map(|at| feed.packet(at)).filter(|packet| packet.lane == Lane::Audio).count();
+    assert_eq!(sounds, 77, "of the last second and a half");
+}
+
+#[test]
 fn without_pictures_everybody_begins_with_what_comes_next() {
     let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
     let audio = CodecConfig::parse(Codec::Opus, Bytes::from_static(OPUS_HEAD)).unwrap();

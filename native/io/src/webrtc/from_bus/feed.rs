@@ -27,6 +27,10 @@ const PACKET_BYTES_MAX: usize = 32 << 20;
 /// The same for sound without pictures, where everybody begins with the newest packet.
 const SOUND_PACKETS_MAX: usize = 64;
 
+/// Sound that is further than this behind the pictures is left out: a browser would keep what comes at once for later, and play late for a
+/// long time. Encoders send it at most a second behind.
+const STALE_SOUND_MICROS: i64 = 1_500_000;
+
 /// What is said of a stream with B-frames.
 const OUT_OF_ORDER: &str = "its pictures are not sent in the order in which they are shown (B-frames), which WebRTC cannot carry: its \
                             viewers there see only those that come in order. Encode without B-frames to show all";
@@ -48,6 +52,8 @@ pub(crate) struct Feed {
     sources: Vec<Source>,
     lanes: [Option<Cut>; 2],
     clock: FeedClock,
+    /// The latest time of all that was cut.
+    newest: i64,
     packets: VecDeque<Packet>,
     bytes: usize,
     /// Packets that were there before the first of `packets`.
@@ -105,6 +111,7 @@ impl Feed {
             sources,
             lanes: [None, None],
             clock: FeedClock::default(),
+            newest: i64::MIN,
             packets: VecDeque::new(),
             bytes: 0,
             gone: 0,
@@ -247,6 +254,10 @@ impl Feed {
             return;
         }
         let micros = self.clock.take(micros(frame.pts, cut.rate_hz), now);
+        if lane == Lane::Audio && self.newest.saturating_sub(micros) > STALE_SOUND_MICROS {
+            return;
+        }
+        self.newest = self.newest.max(micros);
         let timestamp = frame.pts.wrapping_add(self.clock.shift_ticks(cut.rate_hz)) as u32;
         let is_key = lane == Lane::Video && frame.is_key();
         let (start, packets, bytes) = (self.packets.len(), &mut self.packets, &mut self.bytes);
