@@ -70,8 +70,12 @@ RECEIVED = """async () => {
   const told = {};
   for (const it of (await watched.pc.getStats()).values()) {
     if (it.type !== "inbound-rtp") continue;
-    told[it.kind] = { decoded: it.framesDecoded ?? 0, packets: it.packetsReceived, lost: it.packetsLost,
-                      delay_s: it.jitterBufferDelay / it.jitterBufferEmittedCount, key: it.keyFramesDecoded ?? 0, pli: it.pliCount ?? 0 };
+    told[it.kind] = {
+      decoded: it.framesDecoded ?? 0,
+      packets: it.packetsReceived,
+      lost: it.packetsLost,
+      delay_s: it.jitterBufferDelay / it.jitterBufferEmittedCount,
+    };
   }
   return { ...told, state: watched.pc.connectionState };
 }"""
