@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from conftest import eventually
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 import arcly
 from arcly.contract import Credentials
@@ -69,8 +71,10 @@ class Site:
         """Have the offer of a viewer answered."""
         return await self.webrtc.play(KEY, offer("recvonly"), Credentials(peer=peer))
 
-    async def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, dict[str, str], str]:
-        """Ask the signalling, as a browser would."""
+    async def ask(
+        self, method: str, path: str, body: str = "", *, app: Any = None, **headers: str
+    ) -> tuple[int, dict[str, str], str]:
+        """Ask the signalling, as a browser would; `app`: behind another application."""
         sent: list[dict[str, Any]] = []
         scope = {
             "type": "http",
@@ -87,7 +91,7 @@ class Site:
         async def send(message: Any) -> None:
             sent.append(dict(message))
 
-        await self.webrtc.asgi()(scope, receive, send)
+        await (app or self.webrtc.asgi())(scope, receive, send)
         told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         return sent[0]["status"], told, sent[1]["body"].decode()
 
@@ -291,3 +295,12 @@ def resident_kib() -> int:
     """Memory of this process."""
     with open("/proc/self/status") as status:
         return int(next(line for line in status if line.startswith("VmRSS:")).split()[1])
+
+
+async def test_signalling_is_mounted_below_a_path_of_the_host(site: Site) -> None:
+    app = Starlette(routes=[Mount("/media", site.webrtc.asgi())])
+    sdp = {"content_type": "application/sdp"}
+    status, headers, answer = await site.ask("POST", "/media/live/cam/whep", offer("recvonly"), app=app, **sdp)
+    assert (status, headers["location"].startswith("/media/live/cam/whep/")) == (201, True), answer
+    assert (await site.ask("DELETE", headers["location"], app=app))[0] == 200
+    assert site.webrtc.sessions == 0
