@@ -115,7 +115,19 @@ impl Arcly {
     pub fn start(command: &Path, options: &[&str], tls: Option<&Certificate>) -> Result<Self, String> {
         let (rtmp, http) = (free_address()?, free_address()?);
         let mut serve = Command::new(command);
-        serve.args(["serve", "--log-level", "error", "--webrtc", "off", "--rtmp", &rtmp.to_string()]);
+        serve.args([
+            "serve",
+            "--log-level",
+            "error",
+            "--webrtc",
+            "off",
+            "--rtsp",
+            "off",
+            "--srt",
+            "off",
+            "--rtmp",
+            &rtmp.to_string(),
+        ]);
         let has_http = !options.contains(&"--http");
         if has_http {
             serve.args([if tls.is_some() { "--https" } else { "--http" }, &http.to_string()]);
