@@ -132,6 +132,16 @@ async def test_viewers_are_listed_by_how_they_watch_and_can_be_ended(
                 await eventually(lambda process=process: process.returncode is not None, what="and has noticed")
 
 
+async def test_ffmpeg_plays_through_a_tunnel_of_http(
+    rtsp_server: RtspServer, player: str, clip: Callable[..., Path]
+) -> None:
+    async with published(rtsp_server, player, clip(b_frames=0)):
+        read = await run(*play(player, rtsp_server.rtsp_url("live/cam"), transport="http"))
+        assert read.returncode == 0, read.stderr
+        assert len(times(read.stdout, 0, 90_000)) >= 70
+        assert len(times(read.stdout, 1, 44_100)) >= 115
+
+
 async def test_the_end_of_the_publisher_ends_the_stream_and_its_plays(
     rtsp_server: RtspServer, ffmpeg: str, clip: Callable[..., Path]
 ) -> None:

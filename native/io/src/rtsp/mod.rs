@@ -19,6 +19,7 @@ mod push;
 mod server;
 mod to_bus;
 mod tracks;
+mod tunnel;
 
 pub use arcly_wire::rtsp::{Limits, RtspUrl, Users};
 pub(crate) use channels::Channels;

@@ -11,7 +11,8 @@ use std::{
 
 use arcly_bus::{Publisher, StreamKey};
 use arcly_wire::rtsp::{
-    Ask, Denial, Event, Limits, Lower, MediaPacket, PlayAnswer, ServerConfig, ServerConn, Users, sdp,
+    ACCEPTED, Ask, Denial, Event, Limits, Lower, MediaPacket, Opening, PlayAnswer, REFUSED, ServerConfig, ServerConn,
+    Users, sdp,
 };
 use bytes::{Bytes, BytesMut};
 use percent_encoding::percent_decode_str;
@@ -28,6 +29,7 @@ use super::{
     outlet::Outlets,
     to_bus::{ENDED_HERE, ToBus},
     tracks::readable,
+    tunnel::{self, Tunnel, Tunnels},
 };
 use crate::{
     Inbox, ListenError, PlayAsk, PlayDenial, PublishAsk, Refusal,
@@ -125,7 +127,14 @@ impl RtspListener {
             ports.serve(runtime, &stop);
         }
         let outlets = udp.as_ref().map(|ports| Outlets::new(runtime.clone(), ports.clone()));
-        let shared = Shared { options, inbox: shared_inbox, egress: egress.clone(), udp: udp.clone(), outlets };
+        let shared = Shared {
+            options,
+            inbox: shared_inbox,
+            egress: egress.clone(),
+            udp: udp.clone(),
+            outlets,
+            tunnels: Arc::default(),
+        };
         let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
         let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
         Ok(Self { acceptor, addr: local, egress, udp, _hearing: stop.drop_guard() })
@@ -160,17 +169,51 @@ struct Shared {
     egress: Arc<Egress>,
     udp: Option<Arc<Ports>>,
     outlets: Option<Arc<Outlets>>,
+    tunnels: Arc<Tunnels>,
 }
 
 async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, shared: Shared) {
+    let unused = shared.options.limits.unused_time;
+    let begun = tokio::select! {
+        begun = timeout(unused, tunnel::begin(&mut stream)) => begun,
+        () = stop.cancelled() => return,
+    };
+    let Ok(Ok(begun)) = begun else { return };
+    let (tunnel, first) = match begun {
+        Ok((Opening::Rtsp, first)) => (None, first),
+        Ok((Opening::Post(cookie), text)) => return carry(&shared, &cookie, &mut stream, text, &stop).await,
+        Ok((Opening::Get(cookie), first)) => match shared.tunnels.open(cookie) {
+            Some(tunnel) if write(&mut stream, ACCEPTED).await.is_ok() => (Some(tunnel), first),
+            _ => return refuse(&mut stream).await,
+        },
+        Err(_) => return refuse(&mut stream).await,
+    };
     let mut connection = Connection::new(peer, shared);
-    let end = connection.run(&mut stream, &stop).await;
+    connection.tunnel = tunnel;
+    let end = connection.run(&mut stream, first, &stop).await;
     connection.end(&end);
     if connection.is_pumped() {
         // The pump has the same socket: this tells it.
         stream.reset();
     } else if connection.flush(&mut stream).await.is_ok() && !matches!(end, End::Closed) {
         linger(&mut stream).await;
+    }
+}
+
+/// Carries what the second half of a tunnel says.
+async fn carry(shared: &Shared, cookie: &str, stream: &mut Stream, text: BytesMut, stop: &CancellationToken) {
+    tokio::select! {
+        carried = shared.tunnels.carry(cookie, stream, text) => if carried.is_err() {
+            refuse(stream).await;
+        },
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Sends away who speaks HTTP and wants no tunnel.
+async fn refuse(stream: &mut Stream) {
+    if write(stream, REFUSED).await.is_ok() {
+        linger(stream).await;
     }
 }
 
@@ -252,13 +295,15 @@ struct Connection {
     datagrams: Option<Registration>,
     /// When the publisher is told next how much of its packets has come.
     report_at: Option<Instant>,
+    /// What is heard comes by another connection, when this is half of a tunnel.
+    tunnel: Option<Tunnel>,
     /// Rung when the stream that is published here is ended by somebody else.
     upstream: Arc<Bell>,
 }
 
 impl Connection {
     fn new(peer: SocketAddr, shared: Shared) -> Self {
-        let Shared { options, inbox, egress, udp, outlets } = shared;
+        let Shared { options, inbox, egress, udp, outlets, .. } = shared;
         let ports = udp.as_ref().map(|ports| ports.numbers());
         let config =
             ServerConfig { limits: options.limits, users: options.users, udp: ports, ..ServerConfig::default() };
@@ -280,16 +325,24 @@ impl Connection {
             outlets,
             datagrams: None,
             report_at: None,
+            tunnel: None,
             upstream: Arc::default(),
         }
     }
 
-    async fn run(&mut self, stream: &mut Stream, stop: &CancellationToken) -> End {
-        let mut buffer = BytesMut::new();
+    /// Serves a connection on which `buffer` has come already.
+    async fn run(&mut self, stream: &mut Stream, mut buffer: BytesMut, stop: &CancellationToken) -> End {
         // Made once, not for every read: to wait for each is a lock, and to set a timer wakes the thread that drives them.
         let bell = self.upstream.clone();
         let (mut rung, mut stopped) = (pin!(bell.heard()), pin!(stop.cancelled()));
         let mut alarm = pin!(sleep_until(self.next_deadline()));
+        if !buffer.is_empty() {
+            let turn = self.on_read(Ok(buffer.len()), &mut buffer);
+            let taken = self.take_events(stream).await;
+            if let Err(end) = turn.and(taken) {
+                return end;
+            }
+        }
         loop {
             if let Err(end) = self.flush(stream).await {
                 return end;
@@ -300,7 +353,7 @@ impl Connection {
             }
             buffer.reserve(if self.publishing.is_some() { PUBLISHING_BUFFER_BYTES } else { BUFFER_BYTES });
             let turn = tokio::select! {
-                read = stream.read_buf(&mut buffer) => self.on_read(read, &mut buffer),
+                read = tunnel::read(stream, &mut self.tunnel, &mut buffer) => self.on_read(read, &mut buffer),
                 decision = decided(&mut self.deciding) => { self.on_decision(decision); Ok(()) }
                 Some(arrived) = arrived(&mut self.datagrams) => self.on_datagrams(arrived),
                 event = from_bus::next(&mut self.play) => self.on_play_event(event, stream).await,

@@ -18,6 +18,7 @@
 //! | RFC 2326 §10.1-10.9, 10.11 methods | done |
 //! | RFC 2326 §10.10 REDIRECT | obeyed by the client; never sent |
 //! | RFC 2326 §10.12 interleaved data | done; what stands between packets is passed over, within a limit |
+//! | RTSP over HTTP | done as a server: GET and POST with one cookie |
 //! | RFC 2326 §12.5, 12.44 authentication | Basic, Digest with MD5 and SHA-256 (RFC 7616, without `qop` as a server) |
 //! | RFC 2326 §12.29 Range | live streams have one point: now |
 //! | RFC 2326 §12.32 Require | nothing is supported, and that is said |
@@ -38,6 +39,7 @@ mod message;
 mod reader;
 pub mod sdp;
 mod transport;
+mod tunnel;
 mod url;
 
 pub use auth::{Credentials, Guard, Users, Verdict};
@@ -49,4 +51,5 @@ pub use limits::Limits;
 pub use message::{Headers, Method, Request, Response, reason};
 pub use reader::{FRAME_HEADER_BYTES, Incoming, MAGIC, MessageReader};
 pub use transport::{Lower, Transport};
+pub use tunnel::{ACCEPTED, Base64Reader, Opening, REFUSED, opening};
 pub use url::{RtspUrl, control_uri};

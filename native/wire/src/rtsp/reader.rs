@@ -265,7 +265,7 @@ enum Found {
 const END_BYTES: usize = 4;
 
 /// Where the first empty line ends, looked for from `from` on. Lines end with CR LF, or with LF alone as some cameras write them.
-fn head_end(text: &[u8], from: usize) -> Option<usize> {
+pub(super) fn head_end(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(found) = memchr::memchr(b'\n', text.get(at..)?) {
         let behind = at + found + 1;
