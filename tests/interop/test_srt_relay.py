@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import eventually, running
+from conftest import eventually, missing, running
 from test_srt_clients import SECRET, Srt, either, is_whole, live, play, serving, srt  # noqa: F401
 
 import arcly
@@ -90,3 +91,19 @@ async def test_the_command_relays_between_protocols(
             await eventually(lambda: (stream := srt.stream("live/again")) and stream.tracks)
             read = await play(ffmpeg, srt.url("read:live/again"))
             assert is_whole(read), read.stderr
+
+
+@pytest.mark.parametrize("secret", ["", "&passphrase=secret-secret"])
+async def test_two_who_call_each_other_meet(ffmpeg: str, clip: Callable[..., Path], secret: str) -> None:
+    transmit = shutil.which("srt-live-transmit")
+    if transmit is None:
+        missing("srt-live-transmit (on Debian: apt-get install srt-tools)")
+    assert transmit is not None
+    port, feed = free_port(), f"udp://127.0.0.1:{free_port()}"
+    # Two addresses of one machine: each side sends from the port that it is called at.
+    theirs = f"srt://127.0.0.1:{port}?mode=rendezvous&adapter=127.0.0.2{secret}"
+    ours = f"srt://127.0.0.2:{port}?mode=rendezvous&adapter=127.0.0.1{secret}"
+    send = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", clip(), "-c", "copy", "-f", "mpegts"]
+    pull = arcly.PullSource(ours, "live/cam", backoff_s=(0.1, 0.2))
+    async with arcly.Engine(pull), running(transmit, "-q", feed, theirs), running(*send, f"{feed}?pkt_size=1316"):
+        await eventually(lambda: pull.status.frames > 50)
