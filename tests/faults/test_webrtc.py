@@ -196,6 +196,27 @@ async def test_a_handshake_that_stops_half_way_is_given_up(site: Site) -> None:
         await eventually(lambda: site.webrtc.sessions == 0, what="it is given up")
 
 
+async def test_garbage_under_the_address_of_a_peer_ends_nothing(site: Site) -> None:
+    session = await site.watch()
+    password = line(session.answer, "a=ice-pwd:")
+    assert site.webrtc.address is not None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.connect(site.webrtc.address)
+        peer.settimeout(5)
+        peer.send(check(f"{session.ice}:Rliy", password))
+        peer.recv(2000)
+        for first in (20, 21, 22, 23, 25, 63, 128, 191):
+            for length in (13, 14, 40, 1400):
+                peer.send(bytes([first]) + os.urandom(length - 1))
+                # A record that is well-formed outside: version, epoch, sequence and length fit.
+                peer.send(
+                    bytes([first]) + bytes.fromhex("fefd0000000000000001") + struct.pack(">H", length) + bytes(length)
+                )
+        peer.send(check(f"{session.ice}:Rliy", password))
+        assert peer.recv(2000)[:2] == b"\x01\x01", "it still answers"
+    assert site.webrtc.sessions == 1
+
+
 async def test_refusals_are_said_in_words_and_by_status(site: Site) -> None:
     sdp = {"content_type": "application/sdp"}
     asked = [

@@ -195,6 +195,10 @@ impl Port {
                         self.inbox.warn(format!("the port of WebRTC fails: {error}"));
                         break;
                     }
+                    // A peer may have its answer and be heard before the session was taken in: not to lose its first check.
+                    while let Ok(command) = self.commands.try_recv() {
+                        self.command(command);
+                    }
                     let now = Instant::now();
                     for datagram in inbound.datagrams() {
                         self.datagram(Transport::Udp, datagram.peer, datagram.local, datagram.bytes, now);
@@ -245,7 +249,9 @@ impl Port {
                 self.turn(number, now);
             }
             Ok(false) => {}
-            Err(error) => self.end(number, &error.into(), now),
+            Err(error) if peer.session.is_over() => self.end(number, &error.into(), now),
+            // A datagram that makes no sense may be of somebody who only writes the peer's address on it: it ends nothing.
+            Err(_) => self.turn(number, now),
         }
     }
 
