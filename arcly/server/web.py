@@ -100,8 +100,9 @@ def create_app(
     Returns:
         The application. It keeps no state of its own and can be mounted or served as it is.
     """
-    records = recordings is not None
-    site = Site(lambda: status() | {"recordings": records}, viewers, load_assets(PAGE_DIR))
+    # The page asks for recordings only where there are any to ask for.
+    body = status if recordings is None else lambda: status() | {"recordings": True}
+    site = Site(body, viewers, load_assets(PAGE_DIR))
     app = Starlette(
         routes=[
             *([] if signalling is None else signalling_routes(signalling)),

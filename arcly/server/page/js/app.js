@@ -74,7 +74,7 @@ function onStatus(answer, nowMs) {
   serverNowMs = nowMs;
   list.render(answer.streams, serverNowMs);
   list.markPlaying(player.target);
-  recordings.refresh(answer.recordings);
+  recordings.refresh(answer.recordings ?? false);
   publish.setListeners(answer.listeners);
   setText(part("version"), `arcly ${answer.version}`);
   updatePlayer();

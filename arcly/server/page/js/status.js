@@ -6,7 +6,7 @@
  *   since_ms: number, tracks: Track[], bitrate_bps: number, fps: number | null, viewers: number,
  *   whep: string | null, whep_opus?: boolean, hls: string | null, dash: string | null, flv: string | null, ts: string | null,
  *   mp4: string | null}} StreamInfo */
-/** @typedef {{version: string, recordings: boolean, listeners: {rtmp: {port: number} | null,
+/** @typedef {{version: string, recordings?: boolean, listeners: {rtmp: {port: number} | null,
  *   http: {port: number} | null, webrtc: {port: number} | null}, streams: StreamInfo[]}} Status */
 
 const INTERVAL_MS = 1000;
