@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use arcly_bus::{BusError, Frame, LogBounds, LogWriter, Publisher, Read, Subscription, TrackSet};
 use arcly_codec::CodecConfig;
 use arcly_pack::{
-    PackError,
-    flv::{Dialect, FlvDemuxer, FlvError, FlvItem, FlvMuxOptions, FlvMuxer, FlvTag, TagKind},
+    Item, PackError,
+    flv::{Dialect, FlvDemuxer, FlvError, FlvMuxOptions, FlvMuxer, FlvTag, TagKind},
     hls::{HlsConfig, HlsPackager},
     mpegts::TsMuxer,
 };
@@ -104,14 +104,14 @@ impl Path {
         }
     }
 
-    fn publish(&mut self, item: FlvItem) {
+    fn publish(&mut self, item: Item) {
         match item {
-            FlvItem::Tracks(tracks) => {
+            Item::Tracks(tracks) => {
                 assert_ne!(tracks, self.publisher.tracks().tracks, "a change that changes nothing");
                 assert_eq!(self.publisher.set_tracks(tracks), Ok(()));
             }
-            FlvItem::Frame(frame) => self.publish_frame(frame),
-            FlvItem::EndOfSequence => {}
+            Item::Frame(frame) => self.publish_frame(frame),
+            Item::EndOfSequence => {}
         }
     }
 
@@ -301,7 +301,7 @@ impl Remux {
         }
         let items = std::iter::from_fn(|| self.demuxer.poll());
         let read: Vec<_> =
-            items.filter_map(|item| if let FlvItem::Frame(read) = item { Some(read) } else { None }).collect();
+            items.filter_map(|item| if let Item::Frame(read) = item { Some(read) } else { None }).collect();
         // More come out where some waited for a track.
         if let [read] = &read[..] {
             assert_eq!(read.payload.len(), frame.payload.len(), "another payload than was written");

@@ -63,10 +63,13 @@ impl Default for RtmpOptions {
     }
 }
 
-/// Bytes read at a time.
-const READ_BUFFER_BYTES: usize = 32 << 10;
+/// Bytes read at a time from a publisher.
+const PUBLISHING_BUFFER_BYTES: usize = 32 << 10;
 
-/// The same for a player, who says little.
+/// The same from who is neither that nor a player yet: a handshake, some commands.
+const FIRST_BUFFER_BYTES: usize = 4 << 10;
+
+/// The same from a player, who says little.
 const PLAYING_BUFFER_BYTES: usize = 512;
 
 /// How long a peer may refuse to take the few bytes that we answer with.
@@ -154,7 +157,8 @@ async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, sh
 /// not read yet (RFC 1122 §4.2.2.13).
 async fn linger(stream: &mut Stream) {
     let mut left = LINGER_BYTES_MAX;
-    let mut scratch = [0; 4096];
+    // Not within the future, which is as large as this as long as the connection lives.
+    let mut scratch = vec![0; FIRST_BUFFER_BYTES];
     let draining = async {
         stream.shutdown().await?;
         while left > 0 {
@@ -213,6 +217,31 @@ struct RequestId {
     number: u64,
 }
 
+/// The answers of the host on their way here.
+struct Answers {
+    sender: mpsc::Sender<(RequestId, Answer)>,
+    receiver: mpsc::Receiver<(RequestId, Answer)>,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(OPEN_QUESTIONS_MAX);
+        Self { sender, receiver }
+    }
+}
+
+/// The next answer; never any when nothing was asked.
+async fn next_answer(answers: &mut Option<Answers>) -> (RequestId, Answer) {
+    match answers {
+        // Never closed: we hold a sender.
+        Some(answers) => match answers.receiver.recv().await {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 struct Connection {
     machine: ServerConn,
     started: Instant,
@@ -220,8 +249,8 @@ struct Connection {
     agent: String,
     inbox: Arc<Inbox>,
     decision_deadline: Duration,
-    answers: mpsc::Receiver<(RequestId, Answer)>,
-    reply: mpsc::Sender<(RequestId, Answer)>,
+    /// Made with the first question: two kilobytes that a player never needs.
+    answers: Option<Answers>,
     /// Requests that wait for the host's decision, by message stream.
     asked: HashMap<u32, Asked>,
     /// Requests made so far, and those that the host has not answered, withdrawn ones included.
@@ -242,7 +271,6 @@ struct Connection {
 
 impl Connection {
     fn new(peer: SocketAddr, Shared { options, inbox, egress }: Shared) -> Self {
-        let (reply, answers) = mpsc::channel(OPEN_QUESTIONS_MAX);
         let started = Instant::now();
         // The handshake's random bytes protect nothing in RTMP; they should only differ between connections.
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), peer);
@@ -253,8 +281,7 @@ impl Connection {
             agent: String::new(),
             inbox,
             decision_deadline: options.decision_deadline,
-            answers,
-            reply,
+            answers: None,
             asked: HashMap::new(),
             requests: 0,
             open_questions: 0,
@@ -269,7 +296,7 @@ impl Connection {
     }
 
     async fn run(&mut self, stream: &mut Stream, stop: &CancellationToken) -> End {
-        let mut buffer = vec![0; READ_BUFFER_BYTES];
+        let mut buffer = vec![0; FIRST_BUFFER_BYTES];
         // Made once, not for every read: to wait for each is a lock, and to set a timer wakes the thread that drives them.
         let bell = self.upstream.clone();
         let (mut rung, mut stopped) = (pin!(bell.heard()), pin!(stop.cancelled()));
@@ -285,14 +312,8 @@ impl Connection {
             }
             let turn = tokio::select! {
                 read = stream.read(&mut buffer) => self.on_read(read, &buffer),
-                Some((id, answer)) = self.answers.recv() => { self.on_answer(id, answer); Ok(()) }
-                event = from_bus::next(&mut self.play) => {
-                    let turn = self.on_play_event(event, stream).await;
-                    if self.is_pumped() {
-                        buffer = vec![0; PLAYING_BUFFER_BYTES];
-                    }
-                    turn
-                }
+                (id, answer) = next_answer(&mut self.answers) => { self.on_answer(id, answer); Ok(()) }
+                event = from_bus::next(&mut self.play) => self.on_play_event(event, stream).await,
                 () = &mut rung => {
                     rung.set(bell.heard());
                     self.end_closed();
@@ -310,6 +331,9 @@ impl Connection {
             if let Err(end) = turn {
                 return end;
             }
+            if buffer.len() != self.buffer_bytes() {
+                buffer = vec![0; self.buffer_bytes()];
+            }
             if self.open_questions > OPEN_QUESTIONS_MAX {
                 return End::Failed(format!(
                     "asked to publish {OPEN_QUESTIONS_MAX} times and did not wait for the answers"
@@ -320,6 +344,14 @@ impl Connection {
             if has_nothing || self.refusals > REFUSALS_MAX {
                 return End::Dismissed;
             }
+        }
+    }
+
+    fn buffer_bytes(&self) -> usize {
+        match (self.is_pumped(), self.publishing.is_empty()) {
+            (_, false) => PUBLISHING_BUFFER_BYTES,
+            (true, true) => PLAYING_BUFFER_BYTES,
+            (false, true) => FIRST_BUFFER_BYTES,
         }
     }
 
@@ -410,7 +442,7 @@ impl Connection {
         let waiting = Arc::new(AtomicBool::new(true));
         let until = Instant::now() + self.decision_deadline;
         self.asked.insert(id.stream_id, Asked { id, until, waiting: waiting.clone() });
-        let reply = self.reply.clone();
+        let reply = self.answers.get_or_insert_default().sender.clone();
         let ask = PublishAsk {
             app: request.app,
             stream: request.stream,

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use arcly_bus::{BusError, Publisher};
-use arcly_pack::flv::{FlvDemuxer, FlvError, FlvItem, TagKind};
+use arcly_pack::{
+    Item,
+    flv::{FlvDemuxer, FlvError, TagKind},
+};
 use arcly_wire::rtmp::{Media, MediaKind};
 
 /// A publish is ended when its faults outweigh what is good: each broken message weighs as much as ten good ones, and a hundred may be
@@ -46,7 +49,7 @@ impl ToBus {
 
     fn publish_items(&mut self) -> Result<(), String> {
         while let Some(item) = self.demuxer.poll() {
-            self.frames += u64::from(matches!(item, FlvItem::Frame(_)));
+            self.frames += u64::from(matches!(item, Item::Frame(_)));
             match publish(&mut self.publisher, item) {
                 Ok(()) => {}
                 Err(BusError::Closed) => return Err(ENDED_HERE.into()),
@@ -109,11 +112,11 @@ impl ToBus {
 }
 
 /// One item of the demuxer on its way to the bus.
-pub(crate) fn publish(publisher: &mut Publisher, item: FlvItem) -> Result<(), BusError> {
+pub(crate) fn publish(publisher: &mut Publisher, item: Item) -> Result<(), BusError> {
     match item {
-        FlvItem::Tracks(tracks) => publisher.set_tracks(tracks),
-        FlvItem::Frame(frame) => publisher.publish(frame),
+        Item::Tracks(tracks) => publisher.set_tracks(tracks),
+        Item::Frame(frame) => publisher.publish(frame),
         // Only the end of the publish ends the stream: encoders say this before a change of configuration too.
-        FlvItem::EndOfSequence => Ok(()),
+        Item::EndOfSequence => Ok(()),
     }
 }

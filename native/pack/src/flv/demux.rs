@@ -16,7 +16,7 @@ use super::{
     track::DemuxTrack,
     unit::Unit,
 };
-pub use crate::Item as FlvItem;
+use crate::Item;
 
 /// The track that video of FLV becomes: the only one, or that of `videoTrackId` 0. Track n of multitrack video is 2 n.
 pub const VIDEO_TRACK: TrackId = TrackId(0);
@@ -46,7 +46,7 @@ pub struct FlvDemuxer {
     timeline: Timeline,
     /// By ascending id.
     tracks: Vec<DemuxTrack>,
-    items: VecDeque<FlvItem>,
+    items: VecDeque<Item>,
     /// The tracks of the last announcement in `items`, given out or not.
     announced: Vec<Track>,
     /// They may be others now.
@@ -88,7 +88,7 @@ impl FlvDemuxer {
     }
 
     /// The next item.
-    pub fn poll(&mut self) -> Option<FlvItem> {
+    pub fn poll(&mut self) -> Option<Item> {
         if self.gate.is_open() { self.items.pop_front() } else { None }
     }
 
@@ -129,7 +129,7 @@ impl FlvDemuxer {
                 let track = self.track(is_video, track, codec)?;
                 track.colour = colour.unwrap_or(track.colour);
             }
-            Content::EndOfSequence => self.put(FlvItem::EndOfSequence, None),
+            Content::EndOfSequence => self.put(Item::EndOfSequence, None),
             Content::Nothing => {}
         }
         Ok(())
@@ -196,7 +196,7 @@ impl FlvDemuxer {
         let bytes = unit.payload.len();
         self.announce();
         let frame = Frame { track: id, flags, pts, dts, duration, payload: unit.payload };
-        self.put(FlvItem::Frame(frame), Some((bytes, moment.ms)));
+        self.put(Item::Frame(frame), Some((bytes, moment.ms)));
     }
 
     /// The tracks are others: `id` was configured, for the first time when it `is_new`.
@@ -208,7 +208,7 @@ impl FlvDemuxer {
         // None of its frames waits yet, so that it can have been there from the beginning.
         let Some(track) = self.tracks.iter().find(|track| track.id == id).and_then(DemuxTrack::track) else { return };
         for item in &mut self.items {
-            if let FlvItem::Tracks(tracks) = item {
+            if let Item::Tracks(tracks) = item {
                 insert(tracks, &track);
                 self.announced.clone_from(tracks);
             }
@@ -228,11 +228,11 @@ impl FlvDemuxer {
         let tracks: Vec<Track> = self.tracks.iter().filter_map(DemuxTrack::track).collect();
         if tracks != self.announced {
             self.announced.clone_from(&tracks);
-            self.put(FlvItem::Tracks(tracks), None);
+            self.put(Item::Tracks(tracks), None);
         }
     }
 
-    fn put(&mut self, item: FlvItem, frame: Option<(usize, i64)>) {
+    fn put(&mut self, item: Item, frame: Option<(usize, i64)>) {
         self.items.push_back(item);
         self.gate.count(frame);
     }

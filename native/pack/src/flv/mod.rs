@@ -46,7 +46,7 @@ mod written;
 pub use clock::MAX_TIMELINE_MS;
 pub use codecs::four_cc;
 pub use colour::ColourInfo;
-pub use demux::{AUDIO_TRACK, FlvDemuxer, FlvItem, MAX_TRACKS, VIDEO_TRACK};
+pub use demux::{AUDIO_TRACK, FlvDemuxer, MAX_TRACKS, VIDEO_TRACK};
 pub use error::{FlvError, Foreign};
 pub use mux::{Dialect, FlvMuxOptions, FlvMuxer};
 pub use reader::{FlvReader, MAX_TAG_BYTES, Tag};

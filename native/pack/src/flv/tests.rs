@@ -10,6 +10,7 @@ use arcly_codec::CodecConfig;
 use bytes::Bytes;
 
 use super::*;
+use crate::Item;
 
 mod enhanced;
 mod mux;
@@ -56,22 +57,22 @@ fn aac_frame(payload: &[u8]) -> Bytes {
 }
 
 /// What comes of a tag, the tracks too, as if a frame came behind them.
-fn push(demuxer: &mut FlvDemuxer, kind: TagKind, timestamp_ms: u32, body: Bytes) -> Vec<FlvItem> {
+fn push(demuxer: &mut FlvDemuxer, kind: TagKind, timestamp_ms: u32, body: Bytes) -> Vec<Item> {
     demuxer.push(kind, timestamp_ms, body).unwrap();
     demuxer.announce();
     std::iter::from_fn(|| demuxer.poll()).collect()
 }
 
-fn tracks(items: &[FlvItem]) -> &[Track] {
+fn tracks(items: &[Item]) -> &[Track] {
     match items {
-        [FlvItem::Tracks(tracks), ..] => tracks,
+        [Item::Tracks(tracks), ..] => tracks,
         other => panic!("no tracks: {other:?}"),
     }
 }
 
-fn frame(items: &[FlvItem]) -> &Frame {
+fn frame(items: &[Item]) -> &Frame {
     match items {
-        [.., FlvItem::Frame(frame)] => frame,
+        [.., Item::Frame(frame)] => frame,
         other => panic!("no frame: {other:?}"),
     }
 }
@@ -197,7 +198,7 @@ fn empty_bodies_commands_and_scripts_are_passed_over() {
         assert!(push(&mut demuxer, kind, 0, body.into()).is_empty());
     }
     let items = push(&mut demuxer, TagKind::Video, 0, vec![0x17, 2, 0, 0, 0].into());
-    assert!(matches!(items[..], [FlvItem::EndOfSequence]));
+    assert!(matches!(items[..], [Item::EndOfSequence]));
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn enhanced_rtmp_with_avc1_and_mp4a_is_the_same_as_plain() {
     assert_eq!((frame(&items).dts, frame(&items).pts, frame(&items).is_key()), (7_200, 7_200, false));
     let items = push(&mut demuxer, TagKind::Audio, 80, body(b"\x91mp4a", &[1, 2]));
     assert_eq!((&frame(&items).payload[..], frame(&items).dts), (&[1, 2][..], 3_528));
-    assert!(matches!(push(&mut demuxer, TagKind::Video, 0, body(b"\x92avc1", b""))[..], [FlvItem::EndOfSequence]));
+    assert!(matches!(push(&mut demuxer, TagKind::Video, 0, body(b"\x92avc1", b""))[..], [Item::EndOfSequence]));
     assert!(push(&mut demuxer, TagKind::Video, 0, body(b"\x94avc1", b"\x02\0\x05other\x05")).is_empty());
 }
 
@@ -408,7 +409,7 @@ fn demux_pieces(pieces: &[&[u8]]) -> usize {
             drop(demuxer.push(tag.kind, tag.timestamp_ms, tag.body));
             let items: Vec<_> = std::iter::from_fn(|| demuxer.poll()).collect();
             assert!(items.len() <= 100);
-            frames += items.iter().filter(|item| matches!(item, FlvItem::Frame(_))).count();
+            frames += items.iter().filter(|item| matches!(item, Item::Frame(_))).count();
         }
         assert!(reader.buffered_bytes() <= came);
     }
@@ -471,12 +472,12 @@ fn random_timestamps_never_panic() {
 fn demux_all(file: &[u8]) -> (Vec<Vec<Track>>, Vec<Frame>) {
     let mut demuxer = FlvDemuxer::new();
     let (mut sets, mut frames) = (Vec::new(), Vec::new());
-    let mut take = |items: Vec<FlvItem>| {
+    let mut take = |items: Vec<Item>| {
         for item in items {
             match item {
-                FlvItem::Tracks(tracks) => sets.push(tracks),
-                FlvItem::Frame(frame) => frames.push(frame),
-                FlvItem::EndOfSequence => {}
+                Item::Tracks(tracks) => sets.push(tracks),
+                Item::Frame(frame) => frames.push(frame),
+                Item::EndOfSequence => {}
             }
         }
     };

@@ -114,6 +114,8 @@ pub struct PlayRequest {
     pub start: PlayStart,
     /// For how long; `None` is to the end.
     pub duration: Option<Duration>,
+    /// Whether it takes the place of what was played before, as by default. Else it begins when that has ended.
+    pub reset: bool,
 }
 
 /// From where to play (RTMP §7.2.2.1).

@@ -112,6 +112,7 @@ fn play_is_requested_and_rejected() {
         query: "a=b".to_owned(),
         start: arcly_wire::rtmp::PlayStart::LiveOrRecorded,
         duration: None,
+        reset: true,
     };
     assert_eq!(events, [Event::PlayRequested(request)]);
     server.conn.reject_play(1, "no such stream");

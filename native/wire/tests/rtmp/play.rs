@@ -135,6 +135,65 @@ fn viewers_leave_in_every_way() {
 }
 
 #[test]
+fn play_without_reset_begins_when_the_one_before_has_ended() {
+    let mut server = Server::playing();
+    let ask = |name: &str, reset: &[u8]| {
+        Client::new()
+            .command(1, "play", 0.0, &[null(), text(name), number(-2.0), number(-1.0), reset.to_vec()])
+            .out
+            .clone()
+    };
+    server.feed(&ask("second", &boolean(false))).unwrap();
+    server.feed(&ask("third", &number(0.0))).unwrap();
+    assert!(server.events().is_empty() && server.replies().is_empty(), "the first goes on");
+    server.conn.end_play(1, "over");
+    assert!(server.replies()[0].has("NetStream.Play.Switch"));
+    let asked = |server: &mut Server| match server.events().pop() {
+        Some(Event::PlayRequested(request)) => request.stream,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(asked(&mut server), "second");
+    server.conn.accept_play(1);
+    assert_eq!(order(&server.replies())[..2], [(4, ""), (20, "NetStream.Play.Start")], "nothing was reset");
+    // What cannot be played is passed over.
+    server.conn.end_play(1, "over");
+    assert_eq!(asked(&mut server), "third");
+    server.feed(&ask("fourth", &boolean(false))).unwrap();
+    server.conn.reject_play(1, "no such stream");
+    assert_eq!(asked(&mut server), "fourth");
+    server.conn.accept_play(1);
+    server.replies();
+    server.conn.end_play(1, "over");
+    assert_eq!(order(&server.replies())[0], (18, "NetStream.Play.Complete"), "of all");
+    assert!(server.events().is_empty());
+}
+
+#[test]
+fn playlist_ends_with_its_play_and_is_bounded() {
+    let mut server = Server::playing();
+    let append =
+        Client::new().command(1, "play", 0.0, &[null(), text("x"), null(), null(), boolean(false)]).out.clone();
+    (0..100).for_each(|_| server.feed(&append).unwrap());
+    let mut asked = 0;
+    loop {
+        server.conn.end_play(1, "over");
+        if server.events().is_empty() {
+            break;
+        }
+        server.conn.accept_play(1);
+        asked += 1;
+    }
+    assert_eq!(asked, 16);
+    let mut server = Server::playing();
+    server.feed(&append).unwrap();
+    server.feed(&Client::new().command(1, "play", 0.0, &[null(), text("now")]).out).unwrap();
+    assert_eq!(server.events().len(), 2, "the first has ended, the other is asked for");
+    server.conn.accept_play(1);
+    server.conn.end_play(1, "over");
+    assert!(server.events().is_empty(), "what stood behind the first has gone with it");
+}
+
+#[test]
 fn several_plays_and_publishes_share_a_connection() {
     let mut server = Server::playing();
     let mut client = Client::new();

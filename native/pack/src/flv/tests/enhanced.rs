@@ -16,7 +16,7 @@ fn hvcc() -> Vec<u8> {
 const HEVC_IDR: &[u8] = &[0x28, 0x01, 0xaf];
 const HEVC_SLICE: &[u8] = &[0x02, 0x01, 0xd0];
 
-fn codecs(items: &[FlvItem]) -> Vec<(u8, Codec)> {
+fn codecs(items: &[Item]) -> Vec<(u8, Codec)> {
     tracks(items).iter().map(|track| (track.id.0, track.config.codec())).collect()
 }
 
@@ -132,7 +132,7 @@ fn every_kind_of_multitrack_becomes_tracks_of_the_bus() {
     assert_eq!(facts, [(0, 12_600, true), (4, 12_600, true), (6, 12_600, false)]);
     let ends =
         push(&mut demuxer, TagKind::Video, 140, multitrack(0x96, 0x12, &[b"avc1", &sized(0, &[]), &sized(3, &[])]));
-    assert!(matches!(ends[..], [FlvItem::EndOfSequence, FlvItem::EndOfSequence]));
+    assert!(matches!(ends[..], [Item::EndOfSequence, Item::EndOfSequence]));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn waveforms_are_what_their_headers_say() {
     let audio = |demuxer: &mut FlvDemuxer, header: u8, samples: &[u8]| {
         let items = push(demuxer, TagKind::Audio, 0, body(&[header], samples));
         let track = items.iter().find_map(|item| match item {
-            FlvItem::Tracks(tracks) => Some(tracks[0].clone()),
+            Item::Tracks(tracks) => Some(tracks[0].clone()),
             _ => None,
         });
         let info = track.map(|track| (track.config.codec(), track.config.audio().unwrap()));
@@ -323,7 +323,7 @@ fn a_change_while_waiting_keeps_its_place() {
     push(&mut demuxer, TagKind::Video, 40, avc_frame(1, 0, &[&sps, &AVCC[PPS], IDR]));
     let items = push(&mut demuxer, TagKind::Audio, 40, aac_header(ASC));
     let shape: Vec<_> =
-        items.iter().map(|item| if let FlvItem::Tracks(tracks) = item { tracks.len() } else { 0 }).collect();
+        items.iter().map(|item| if let Item::Tracks(tracks) = item { tracks.len() } else { 0 }).collect();
     assert_eq!(shape, [2, 0, 2, 0], "both sets have the sound");
     assert_eq!(tracks(&items[2..])[0].config.rfc6381(), "avc1.4d401f");
 }

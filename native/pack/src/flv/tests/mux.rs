@@ -234,7 +234,7 @@ fn nanosecond_offsets_make_times_exact() {
                 demuxer.push(tag.kind, tag.timestamp_ms, tag.body()).unwrap();
             }
             while let Some(item) = demuxer.poll() {
-                let FlvItem::Frame(frame) = item else { continue };
+                let Item::Frame(frame) = item else { continue };
                 assert_eq!(frame.pts, before.pts, "frame {index} of {:?}", before.track);
                 let exact = if before.pts == before.dts { 0 } else { 90 };
                 assert!((frame.dts - before.dts).abs() <= exact, "frame {index}: {} {}", frame.dts, before.dts);

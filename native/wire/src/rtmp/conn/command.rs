@@ -94,11 +94,16 @@ impl ServerConn {
 
     /// A new use of a stream ends the one before it.
     pub(super) fn begin_use(&mut self, stream_id: u32, command: &str) -> Result<(), RtmpError> {
-        if !self.streams.exists(stream_id) {
-            return Err(misbehaved("a message stream that createStream did not make", command));
-        }
+        self.check_stream(stream_id, command)?;
         self.release(stream_id);
         Ok(())
+    }
+
+    pub(super) fn check_stream(&self, stream_id: u32, command: &str) -> Result<(), RtmpError> {
+        if self.streams.exists(stream_id) {
+            return Ok(());
+        }
+        Err(misbehaved("a message stream that createStream did not make", command))
     }
 
     fn on_close_stream(&mut self, stream_id: u32) -> Result<(), RtmpError> {

@@ -24,7 +24,9 @@ impl ServerConn {
             return;
         }
         self.send_user_control(user_control::STREAM_BEGIN, stream_id);
-        self.send_status(stream_id, Status::of_play("NetStream.Play.Reset", "resetting"));
+        if self.streams.resets(stream_id) {
+            self.send_status(stream_id, Status::of_play("NetStream.Play.Reset", "resetting"));
+        }
         self.send_status(stream_id, Status::of_play("NetStream.Play.Start", "playing"));
         self.send_data(stream_id, &reply::sample_access());
         self.send_data(stream_id, &reply::data_status("onStatus", "NetStream.Data.Start"));
@@ -35,6 +37,7 @@ impl ServerConn {
     pub fn reject_play(&mut self, stream_id: u32, description: &str) {
         if self.streams.change(stream_id, Use::PlayRequested, Use::Idle) {
             self.send_status(stream_id, Status::of_play_rejected(description));
+            self.play_next(stream_id);
             self.note_use();
         }
     }
@@ -48,14 +51,22 @@ impl ServerConn {
         }
     }
 
-    /// Ends an accepted play from our side: the stream is over. There is no [`Event::PlayEnded`] for it.
+    /// Ends an accepted play from our side: the stream is over. There is no [`Event::PlayEnded`] for it. What stands behind it in the
+    /// playlist of the peer is asked for then.
     pub fn end_play(&mut self, stream_id: u32, description: &str) {
-        if self.streams.change(stream_id, Use::Playing, Use::Idle) {
+        if self.streams.change(stream_id, Use::Playing, Use::Idle) && !self.play_next(stream_id) {
             self.send_data(stream_id, &reply::data_status("onPlayStatus", "NetStream.Play.Complete"));
             self.send_user_control(user_control::STREAM_EOF, stream_id);
             self.send_status(stream_id, Status::of_play("NetStream.Play.Stop", description));
-            self.note_use();
         }
+        self.note_use();
+    }
+
+    fn play_next(&mut self, stream_id: u32) -> bool {
+        let Some(next) = self.streams.dequeue(stream_id) else { return false };
+        self.send_data(stream_id, &reply::data_status("onPlayStatus", "NetStream.Play.Switch"));
+        self.begin_play(next);
+        true
     }
 
     /// Asks the peer to come again, at `tc_url` or, when that is empty, where it is (Enhanced RTMP v2). It may go on meanwhile. Nothing
@@ -72,7 +83,8 @@ impl ServerConn {
         let name = argument(values)?.as_str().unwrap_or_default().to_owned();
         let start = values.next_value()?.and_then(|value| value.as_number());
         let duration = values.next_value()?.and_then(|value| value.as_number());
-        self.begin_play(stream_id, &name, start, duration)
+        let reset = !matches!(values.next_value()?, Some(Value::Boolean(false) | Value::Number(0.0)));
+        self.ask_for_play(stream_id, &name, start, duration, reset)
     }
 
     /// `play2` (RTMP §7.2.2.2): the same in an object.
@@ -80,31 +92,43 @@ impl ServerConn {
         let parameters = argument(values)?;
         let number = |name| parameters.property(name).and_then(Value::as_number);
         let name = parameters.property("streamName").and_then(Value::as_str).unwrap_or_default();
-        self.begin_play(stream_id, name, number("start"), number("len"))
+        let transition = parameters.property("transition").and_then(Value::as_str);
+        self.ask_for_play(stream_id, name, number("start"), number("len"), transition != Some("append"))
     }
 
-    fn begin_play(
+    fn ask_for_play(
         &mut self,
         stream_id: u32,
         name: &str,
         start_s: Option<f64>,
         duration_s: Option<f64>,
+        reset: bool,
     ) -> Result<(), RtmpError> {
-        self.begin_use(stream_id, "play")?;
+        self.check_stream(stream_id, "play")?;
+        if reset {
+            self.release(stream_id);
+        }
         let Some((app, stream, query)) = self.key_of(name) else {
             self.send_status(stream_id, Status::of_play_rejected(NO_NAME));
             return Ok(());
         };
-        self.streams.occupy(stream_id, Use::PlayRequested, name);
         let start = match start_s {
             Some(start_s) if start_s >= 0.0 => PlayStart::At(seconds(start_s)),
             Some(-1.0) => PlayStart::Live,
             _ => PlayStart::LiveOrRecorded,
         };
         let duration = duration_s.filter(|seconds| *seconds > 0.0).map(seconds);
-        let request = PlayRequest { stream_id, app, stream, query, start, duration };
-        self.events.push_back(Event::PlayRequested(request));
+        let request = PlayRequest { stream_id, app, stream, query, start, duration, reset };
+        if let Some(request) = self.streams.enqueue(request) {
+            self.release(stream_id);
+            self.begin_play(request);
+        }
         Ok(())
+    }
+
+    fn begin_play(&mut self, request: PlayRequest) {
+        self.streams.occupy_play(&request);
+        self.events.push_back(Event::PlayRequested(request));
     }
 
     /// `pause`, and `pauseRaw`, its form without an answer.

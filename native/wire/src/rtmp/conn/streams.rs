@@ -1,6 +1,14 @@
 //! The message streams of a connection, made by `createStream` (RTMP §7.2.1.3).
 
-use super::{super::RtmpError, timers::Activity};
+use std::collections::VecDeque;
+
+use super::{
+    super::{PlayRequest, RtmpError},
+    timers::Activity,
+};
+
+/// Plays that may wait behind the one of a message stream.
+const PLAYLIST_MAX: usize = 16;
 
 /// What a message stream is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +34,10 @@ struct NetStream {
     state: Use,
     /// As in the command that began the use.
     name: String,
+    /// Of the present play: [`PlayRequest::reset`].
+    resets: bool,
+    /// What is to be played behind the present play (RTMP §7.2.2.1).
+    playlist: VecDeque<PlayRequest>,
 }
 
 /// All message streams, few enough to be searched one by one.
@@ -46,7 +58,13 @@ impl NetStreams {
             return Err(RtmpError::limit("streams", self.max, self.streams.len().saturating_add(1)));
         }
         let id = (1..=u32::MAX).find(|id| self.find(*id).is_none()).unwrap_or(u32::MAX);
-        self.streams.push(NetStream { id, state: Use::Idle, name: String::new() });
+        self.streams.push(NetStream {
+            id,
+            state: Use::Idle,
+            name: String::new(),
+            resets: true,
+            playlist: VecDeque::new(),
+        });
         Ok(id)
     }
 
@@ -60,6 +78,7 @@ impl NetStreams {
     /// Ends the use of a stream, accepted or not.
     pub(super) fn release(&mut self, id: u32) -> Ended {
         let Some(stream) = self.find_mut(id) else { return Ended::Nothing };
+        stream.playlist = VecDeque::new();
         match std::mem::replace(&mut stream.state, Use::Idle) {
             Use::Idle => Ended::Nothing,
             Use::PublishRequested | Use::Publishing => Ended::Publish,
@@ -73,6 +92,37 @@ impl NetStreams {
         stream.state = state;
         name.clone_into(&mut stream.name);
         true
+    }
+
+    /// Begins to ask for a play.
+    pub(super) fn occupy_play(&mut self, request: &PlayRequest) {
+        self.occupy(request.stream_id, Use::PlayRequested, &request.stream);
+        if let Some(stream) = self.find_mut(request.stream_id) {
+            stream.resets = request.reset;
+        }
+    }
+
+    /// Whether the present play took the place of the one before.
+    pub(super) fn resets(&self, id: u32) -> bool {
+        self.find(id).is_some_and(|stream| stream.resets)
+    }
+
+    /// Puts a play behind the present one of its stream; hands it back when nothing is played there. What the playlist has no room for
+    /// is dropped, as what comes behind an endless stream would be.
+    pub(super) fn enqueue(&mut self, request: PlayRequest) -> Option<PlayRequest> {
+        let is_play = |stream: &&mut NetStream| matches!(stream.state, Use::PlayRequested | Use::Playing);
+        let Some(stream) = self.find_mut(request.stream_id).filter(|stream| is_play(&stream)) else {
+            return Some(request);
+        };
+        if stream.playlist.len() < PLAYLIST_MAX {
+            stream.playlist.push_back(request);
+        }
+        None
+    }
+
+    /// The next of the playlist.
+    pub(super) fn dequeue(&mut self, id: u32) -> Option<PlayRequest> {
+        self.find_mut(id)?.playlist.pop_front()
     }
 
     /// From one state to another; false, and nothing changed, when the stream is not in `from`.
