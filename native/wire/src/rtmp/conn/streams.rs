@@ -110,8 +110,8 @@ impl NetStreams {
     /// Puts a play behind the present one of its stream; hands it back when nothing is played there. What the playlist has no room for
     /// is dropped, as what comes behind an endless stream would be.
     pub(super) fn enqueue(&mut self, request: PlayRequest) -> Option<PlayRequest> {
-        let is_play = |stream: &&mut NetStream| matches!(stream.state, Use::PlayRequested | Use::Playing);
-        let Some(stream) = self.find_mut(request.stream_id).filter(|stream| is_play(&stream)) else {
+        let is_play = |stream: &NetStream| matches!(stream.state, Use::PlayRequested | Use::Playing);
+        let Some(stream) = self.find_mut(request.stream_id).filter(|stream| is_play(stream)) else {
             return Some(request);
         };
         if stream.playlist.len() < PLAYLIST_MAX {
