@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import eventually, missing, run, running
-from test_rtsp import RtspServer, play, published, rtsp_server
+from test_rtsp_clients import RtspServer, play, published, rtsp_server
 
 __all__ = ["rtsp_server"]
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from conftest import eventually, run, running
 from test_rtmp_play import frames
-from test_rtsp import play, published, rtsp_serving, times
+from test_rtsp_clients import play, published, rtsp_serving, times
 from test_tls import issue
 
 import arcly

@@ -260,10 +260,13 @@ async def test_the_dissector_of_wireshark_finds_nothing_malformed(
     assert tshark is not None
     assert srt.handler.address is not None
     port, capture = srt.handler.address[1], tmp_path / "srt.pcapng"
-    record = [tshark, "-q", "-i", "lo", "-f", f"udp port {port}", "-a", "duration:6", "-w", capture]
-    async with running(*record) as recorder, live(srt, ffmpeg, clip()):
-        await play(ffmpeg, srt.url("read:live/cam"), 2)
-        await recorder.wait()
+    record = [tshark, "-q", "-i", "lo", "-f", f"udp port {port}", "-a", "duration:12", "-w", capture]
+    async with running(*record) as recorder:
+        # Before it has a file it hears nothing, and the handshakes are over at once.
+        await eventually(lambda: capture.exists() and capture.stat().st_size > 0, what="a capture")
+        async with live(srt, ffmpeg, clip()):
+            await play(ffmpeg, srt.url("read:live/cam"), 2)
+            await recorder.wait()
     look = [tshark, "-r", capture, "-d", f"udp.port=={port},srt"]
     kinds = await run(*look, "-T", "fields", "-e", "srt.type")
     assert {"0x0000", "0x0002", "0x0006"} <= set(kinds.stdout.decode().split()), "handshakes, ACK, ACKACK"

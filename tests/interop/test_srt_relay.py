@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,7 +88,7 @@ async def test_the_command_relays_between_protocols(
 ) -> None:
     async with live(srt, ffmpeg, clip()):
         into = srt.url("publish:live/again", latency=50_000)
-        async with running("arcly", "relay", srt.url("read:live/cam"), into):
+        async with running(sys.executable, "-m", "arcly", "relay", srt.url("read:live/cam"), into):
             await eventually(lambda: (stream := srt.stream("live/again")) and stream.tracks)
             read = await play(ffmpeg, srt.url("read:live/again"))
             assert is_whole(read), read.stderr
