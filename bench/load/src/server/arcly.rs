@@ -22,7 +22,10 @@ impl Arcly {
     pub fn start(&self, flush: Flush) -> Result<Server, String> {
         let (rtmp, http) = (free_address()?, free_address()?);
         let mut command = Command::new(&self.command);
-        command.args(["serve", "--log-level", "warning", "--rtmp", &rtmp.to_string(), "--http", &http.to_string(), "--webrtc", "off"]);
+        command.args(["serve", "--log-level", "warning", "--rtmp", &rtmp.to_string(), "--http", &http.to_string()]);
+        for other in ["--rtsp", "--srt", "--webrtc"] {
+            command.args([other, "off"]);
+        }
         command.args(self.flags(flush)?);
         Server::start(command, rtmp, http, new_directory()?)
     }
