@@ -90,26 +90,28 @@ async def test_every_playlist_keeps_every_rule(live: Server) -> None:
         assert found == []
 
 
+async def timed(live: Server, path: str) -> tuple[str, float]:
+    """Fetch, and return when that was done too."""
+    return (await fetch(live, path))[1], time.monotonic()
+
+
 async def test_a_playlist_is_answered_when_its_part_ends_not_before_and_not_a_poll_later(live: Server) -> None:
     name = (await names(live))[0]
     late = []
     for _ in range(15):
         newest = parse((await fetch(live, f"/live/cam/{name}"))[1])
         sequence, part = newest.next_sequence, len(newest.rest.parts)
-        waiting = asyncio.create_task(
-            fetch(live, f"/live/cam/{name}&_HLS_msn={sequence}&_HLS_part={part}"), name="blocking"
-        )
-        answered: list[float] = []
-        waiting.add_done_callback(lambda _, answered=answered: answered.append(time.monotonic()))
+        waiting = asyncio.create_task(timed(live, f"/live/cam/{name}&_HLS_msn={sequence}&_HLS_part={part}"))
         # What a player sees that asks again and again.
         before = time.monotonic()
         while not has(parse((await fetch(live, f"/live/cam/{name}"))[1]), sequence, part):
             before = time.monotonic()
             await asyncio.sleep(0.005)
-        assert has(parse((await waiting)[1]), sequence, part)
+        text, answered = await waiting
+        assert has(parse(text), sequence, part)
         # `before`: the newest moment at which it was not there.
-        assert answered[0] >= before - 0.05, "it was answered before the part was there"
-        late.append(answered[0] - before)
+        assert answered >= before - 0.05, "it was answered before the part was there"
+        late.append(answered - before)
     late.sort()
     assert late[len(late) // 2] < 0.1, f"answers come late: {late}"
 
