@@ -9,6 +9,7 @@ mod accept;
 mod bell;
 mod dial;
 pub mod egress;
+mod ended;
 pub mod file;
 pub mod hls;
 pub mod http;

@@ -28,6 +28,7 @@ use crate::{
     accept::{Acceptor, bind},
     bell::Bell,
     egress::{Egress, EgressOptions, ViewerEnd, Watcher},
+    ended::{End, linger},
     publish::Answer,
     rtmp::{
         from_bus::{self, Decision, Play, PlayEvent},
@@ -74,10 +75,6 @@ const PLAYING_BUFFER_BYTES: usize = 512;
 
 /// How long a peer may refuse to take the few bytes that we answer with.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long, and for how many bytes, a peer that is sent away may go on sending.
-const LINGER_DEADLINE: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 4 << 20;
 
 /// Questions of one connection that the host may be working on. Stops a peer that asks and withdraws in a loop from filling the
 /// host's inbox, which is for all.
@@ -150,55 +147,6 @@ async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, sh
         stream.reset();
     } else if connection.flush(&mut stream).await.is_ok() && !matches!(end, End::Closed) {
         linger(&mut stream).await;
-    }
-}
-
-/// Lets the peer read why it is sent away: a socket closed with unread input is reset, and a reset takes back what the peer has
-/// not read yet (RFC 1122 §4.2.2.13).
-async fn linger(stream: &mut Stream) {
-    let mut left = LINGER_BYTES_MAX;
-    // Not within the future, which is as large as this as long as the connection lives.
-    let mut scratch = vec![0; FIRST_BUFFER_BYTES];
-    let draining = async {
-        stream.shutdown().await?;
-        while left > 0 {
-            match stream.read(&mut scratch).await? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
-        }
-        io::Result::Ok(())
-    };
-    let _ = timeout(LINGER_DEADLINE, draining).await;
-}
-
-/// Why a connection ended.
-enum End {
-    /// The peer closed it, in order.
-    Closed,
-    /// The peer vanished or broke the rules: worth a line in the log.
-    Failed(String),
-    /// The peer was told why (a refusal, an end from our side), and has nothing left to do here.
-    Dismissed,
-    /// We stop.
-    Stopped,
-}
-
-impl End {
-    /// What the events of its streams say.
-    fn reason(&self) -> String {
-        match self {
-            Self::Closed => "the publisher disconnected".into(),
-            Self::Failed(text) => text.clone(),
-            Self::Dismissed => "the server ended it".into(),
-            Self::Stopped => "the server is shutting down".into(),
-        }
-    }
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(format!("the connection broke: {error}"))
     }
 }
 

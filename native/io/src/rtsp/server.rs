@@ -17,7 +17,7 @@ use arcly_wire::rtsp::{
 use bytes::{Bytes, BytesMut};
 use percent_encoding::percent_decode_str;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     runtime::Handle,
     time::{Instant, sleep_until, timeout},
 };
@@ -36,6 +36,7 @@ use crate::{
     accept::{Acceptor, bind},
     bell::Bell,
     egress::{Egress, EgressOptions, ViewerEnd, Watcher},
+    ended::{End, linger},
     play, publish,
     tls::{Connection as Stream, TlsIdentity},
 };
@@ -83,10 +84,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a peer may refuse to take the few bytes that we answer with.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long, and for how many bytes, a peer that is sent away may go on sending.
-const LINGER_DEADLINE: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 4 << 20;
 
 /// A listening RTSP server. Dropping it ends its connections.
 pub struct RtspListener {
@@ -214,54 +211,6 @@ async fn carry(shared: &Shared, cookie: &str, stream: &mut Stream, text: BytesMu
 async fn refuse(stream: &mut Stream) {
     if write(stream, REFUSED).await.is_ok() {
         linger(stream).await;
-    }
-}
-
-/// Lets the peer read why it is sent away: a socket closed with unread input is reset, and a reset takes back what the peer has
-/// not read yet (RFC 1122 §4.2.2.13).
-async fn linger(stream: &mut Stream) {
-    let mut left = LINGER_BYTES_MAX;
-    let mut scratch = [0; 4096];
-    let draining = async {
-        stream.shutdown().await?;
-        while left > 0 {
-            match stream.read(&mut scratch).await? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
-        }
-        io::Result::Ok(())
-    };
-    let _ = timeout(LINGER_DEADLINE, draining).await;
-}
-
-/// Why a connection ended.
-enum End {
-    /// The peer closed it, in order.
-    Closed,
-    /// The peer vanished or broke the rules: worth a line in the log.
-    Failed(String),
-    /// There is nothing left to do here.
-    Dismissed,
-    /// We stop.
-    Stopped,
-}
-
-impl End {
-    /// What the events of its streams say.
-    fn reason(&self) -> String {
-        match self {
-            Self::Closed => "the publisher disconnected".into(),
-            Self::Failed(text) => text.clone(),
-            Self::Dismissed => "the server ended it".into(),
-            Self::Stopped => "the server is shutting down".into(),
-        }
-    }
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(format!("the connection broke: {error}"))
     }
 }
 
