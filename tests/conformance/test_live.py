@@ -90,6 +90,11 @@ async def test_every_playlist_keeps_every_rule(live: Server) -> None:
         assert found == []
 
 
+async def lasts(server: Server, name: str, least_s: float) -> bool:
+    """Whether there is so much of a track."""
+    return parse((await fetch(server, f"/live/cam/{name}"))[1]).seconds >= least_s
+
+
 async def timed(live: Server, path: str) -> tuple[str, float]:
     """Fetch, and return when that was done too."""
     return (await fetch(live, path))[1], time.monotonic()
@@ -158,7 +163,7 @@ async def test_a_publisher_that_comes_back_is_a_discontinuity_and_a_period(
             await eventually(lambda: server.stream("live/cam"))
             video, audio = await names(server)
             walks = [asyncio.create_task(walk_over_a_break(server, name)) for name in (video, audio)]
-            await asyncio.sleep(5)  # as long as the first publisher is there: nothing else tells
+            await eventually(lambda: lasts(server, video, 5), what="five seconds of the first publisher")
         async with running(*publish("320x180"), server.rtmp_url("live/cam")):
             assert await asyncio.gather(*walks) == [[], []]
             text = (await fetch(server, "/live/cam/manifest.mpd"))[1]

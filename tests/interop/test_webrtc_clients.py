@@ -145,7 +145,7 @@ async def test_sound_and_picture_of_a_publisher_are_on_one_clock(server: WebRtcS
     async with running(*whip):
         await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2, what="two tracks")
         # Past its first seconds: then the sender has told its clocks.
-        await asyncio.sleep(3)
+        await eventually(lambda: server.stream("live/cam").stats.video_frames >= 75, what="three seconds of pictures")
         flashes, beeps = await edges(ffmpeg, server.url("/live/cam.ts"))
     apart = [min(flash - beep for beep in beeps if abs(flash - beep) < 0.5) for flash in flashes[1:4]]
     assert all(abs(seconds) <= 0.06 for seconds in apart), (flashes, beeps)

@@ -6,12 +6,39 @@ use arcly_bus::{Publisher, StreamKey};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    Inbox,
+    Backoff, Inbox, TlsTrust,
     publish::{PublishAsk, ask},
 };
 
 /// How long the host may take to decide on the publish.
 const DECISION_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How a stream is pulled; `L` is what the remote can make us hold, as its protocol has it.
+#[derive(Debug, Clone)]
+pub struct PullOptions<L> {
+    /// When a lost connection is tried again.
+    pub backoff: Backoff,
+    /// How long the stream waits for its remote to come back before it is ended here; viewers stay meanwhile. Default 30 s.
+    pub grace: Duration,
+    /// Without media for so long the connection counts as lost. Default 10 s.
+    pub idle_time: Duration,
+    /// Whose certificates are believed, behind TLS.
+    pub trust: TlsTrust,
+    /// What the remote can make us hold.
+    pub limits: L,
+}
+
+impl<L: Default> Default for PullOptions<L> {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::default(),
+            grace: Duration::from_secs(30),
+            idle_time: Duration::from_secs(10),
+            trust: TlsTrust::default(),
+            limits: L::default(),
+        }
+    }
+}
 
 /// Where a pull publishes: asks the host for a stream with the first media, and again when the stream had to be ended.
 pub(crate) struct Keeper {

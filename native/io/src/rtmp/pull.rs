@@ -1,6 +1,6 @@
 //! A stream of another server, published here.
 
-use std::{future::pending, sync::Arc, task::Waker, time::Duration};
+use std::{future::pending, sync::Arc, task::Waker};
 
 use arcly_bus::StreamKey;
 use arcly_wire::rtmp::{ClientEvent, ClientUse, Limits, Media};
@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use crate::{
-    Backoff, Inbox, Link, LinkGuard, TlsTrust,
-    keep::Keeper,
+    Inbox, Link, LinkGuard,
+    keep::{self, Keeper},
     link::{End, Session},
     rtmp::{
         RemoteUrl,
@@ -21,31 +21,7 @@ use crate::{
 };
 
 /// How a stream is pulled.
-#[derive(Debug, Clone)]
-pub struct PullOptions {
-    /// When a lost connection is tried again.
-    pub backoff: Backoff,
-    /// How long the stream waits for its remote to come back before it is ended here; viewers stay meanwhile. Default 30 s.
-    pub grace: Duration,
-    /// Without media for so long the connection counts as lost. Default 10 s.
-    pub idle_time: Duration,
-    /// Whose certificates are believed, with RTMPS.
-    pub trust: TlsTrust,
-    /// What the remote can make us hold.
-    pub limits: Limits,
-}
-
-impl Default for PullOptions {
-    fn default() -> Self {
-        Self {
-            backoff: Backoff::default(),
-            grace: Duration::from_secs(30),
-            idle_time: Duration::from_secs(10),
-            trust: TlsTrust::default(),
-            limits: Limits::default(),
-        }
-    }
-}
+pub type PullOptions = keep::PullOptions<Limits>;
 
 /// Plays `url` and publishes it as `key`, until the guard is dropped. The publish itself is asked of the host through `inbox`, with the first
 /// media and again when the stream had to be ended; `on_change` is called after each change of state.

@@ -19,8 +19,8 @@ use super::{
     tracks::readable,
 };
 use crate::{
-    Backoff, Inbox, Link, LinkGuard, TlsTrust,
-    keep::Keeper,
+    Inbox, Link, LinkGuard,
+    keep::{self, Keeper},
     link::{End, Session},
 };
 
@@ -31,31 +31,7 @@ const SILENT_MAX: Duration = Duration::from_secs(5);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// How a stream is pulled.
-#[derive(Debug, Clone)]
-pub struct PullOptions {
-    /// When a lost connection is tried again.
-    pub backoff: Backoff,
-    /// How long the stream waits for its remote to come back before it is ended here; viewers stay meanwhile. Default 30 s.
-    pub grace: Duration,
-    /// Without media for so long the connection counts as lost. Default 10 s.
-    pub idle_time: Duration,
-    /// Whose certificates are believed, with RTSPS.
-    pub trust: TlsTrust,
-    /// What the remote can make us hold.
-    pub limits: Limits,
-}
-
-impl Default for PullOptions {
-    fn default() -> Self {
-        Self {
-            backoff: Backoff::default(),
-            grace: Duration::from_secs(30),
-            idle_time: Duration::from_secs(10),
-            trust: TlsTrust::default(),
-            limits: Limits::default(),
-        }
-    }
-}
+pub type PullOptions = keep::PullOptions<Limits>;
 
 /// Plays `url` and publishes it as `key`, until the guard is dropped: by TCP, or by UDP where the URL says so, and the other way where the
 /// remote refuses that, or no datagrams come. The publish itself is asked of the host through `inbox`, with the first
