@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from conftest import Process, eventually, missing, run, running
+from conftest import eventually, missing, run, running
+from srt_server import SECRET, Srt, is_whole, live, play, serving, times
 
 import arcly
-
-SECRET = "a long passphrase"
-
-
-class Srt:
-    """An engine with nothing but SRT."""
-
-    def __init__(self, engine: arcly.Engine, handler: arcly.SrtHandler) -> None:
-        self.engine = engine
-        self.handler = handler
-
-    def url(self, stream_id: str, **parameters: object) -> str:
-        """What a caller dials."""
-        assert self.handler.address is not None
-        pairs = {"streamid": stream_id, **parameters}
-        return f"srt://127.0.0.1:{self.handler.address[1]}?" + "&".join(f"{k}={v}" for k, v in pairs.items())
-
-    def stream(self, name: str) -> arcly.StreamHandle | None:
-        """The stream `name`, if it is being published."""
-        return self.engine.get_stream(arcly.StreamKey.parse(name))
-
-
-@asynccontextmanager
-async def serving(handler: arcly.SrtHandler | None = None, **options: object) -> AsyncIterator[Srt]:
-    """Run it on a free port."""
-    handler = handler or arcly.SrtHandler("127.0.0.1:0")
-    async with arcly.Engine(handler, **options) as engine:  # type: ignore[arg-type]
-        yield Srt(engine, handler)
 
 
 @pytest.fixture
@@ -58,34 +29,6 @@ def either(request: pytest.FixtureRequest, ffmpeg: str) -> str:
         missing("ffmpeg of the system")
     assert found is not None
     return found
-
-
-@asynccontextmanager
-async def live(
-    srt: Srt, ffmpeg: str, source: Path, stream_id: str = "publish:live/cam", **parameters: object
-) -> AsyncIterator[None]:
-    """A stream `live/cam` that repeats `source` for ever."""
-    publish = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", "-f", "mpegts"]
-    async with running(*publish, srt.url(stream_id, pkt_size=1316, **parameters)):
-        await eventually(lambda: (stream := srt.stream("live/cam")) and stream.tracks, what="it is published")
-        yield
-
-
-async def play(ffmpeg: str, url: str, seconds: float = 3) -> Process:
-    """The pictures and sounds that a player gets, as framemd5."""
-    return await run(ffmpeg, "-v", "error", "-i", url, "-t", str(seconds), "-c", "copy", "-f", "framemd5", "-")
-
-
-def times(read: Process, stream: int = 0) -> list[int]:
-    """Decoding times of one stream, in its clock."""
-    rows = [line.split(",") for line in read.stdout.decode().splitlines() if not line.startswith("#")]
-    return [int(row[1]) for row in rows if row[0] == str(stream)]
-
-
-def is_whole(read: Process) -> bool:
-    """Whether 25 pictures a second came, without a hole."""
-    dts = times(read)
-    return len(dts) >= 70 and {b - a for a, b in itertools.pairwise(dts)} == {3600}
 
 
 async def test_ffmpeg_publishes_and_plays_without_a_hole(srt: Srt, either: str, clip: Callable[..., Path]) -> None:
@@ -238,7 +181,7 @@ async def test_gstreamer_publishes_and_plays(srt: Srt, ffmpeg: str, clip: Callab
     if launch is None or (await run("gst-inspect-1.0", "srtsrc")).returncode != 0:
         missing("GStreamer with srtsrc (on Debian: apt-get install gstreamer1.0-tools gstreamer1.0-plugins-bad)")
     assert launch is not None
-    port = srt.handler.address[1] if srt.handler.address else 0
+    port = srt.port
     source = (
         "videotestsrc is-live=true ! video/x-raw,framerate=25/1 ! x264enc tune=zerolatency key-int-max=25 ! mpegtsmux"
     )
@@ -258,8 +201,7 @@ async def test_the_dissector_of_wireshark_finds_nothing_malformed(
     if tshark is None:
         missing("tshark (on Debian: apt-get install tshark)")
     assert tshark is not None
-    assert srt.handler.address is not None
-    port, capture = srt.handler.address[1], tmp_path / "srt.pcapng"
+    port, capture = srt.port, tmp_path / "srt.pcapng"
     record = [tshark, "-q", "-i", "lo", "-f", f"udp port {port}", "-a", "duration:12", "-w", capture]
     async with running(*record) as recorder:
         # Before it has a file it hears nothing, and the handshakes are over at once.

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import eventually, missing, running
-from test_srt_clients import SECRET, Srt, either, is_whole, live, play, serving, srt  # noqa: F401
+from srt_server import SECRET, Srt, is_whole, live, play, serving
+from test_srt_clients import either, srt  # noqa: F401
 
 import arcly
 from arcly import LinkState
