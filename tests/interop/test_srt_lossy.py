@@ -9,7 +9,6 @@ import pytest
 from conftest import eventually
 from lossy import Network, lossy
 from srt_server import SECRET, Srt, is_whole, live, play, serving
-from test_srt_clients import either  # noqa: F401
 
 import arcly
 
@@ -35,13 +34,13 @@ async def srt() -> AsyncIterator[Srt]:
 
 @pytest.mark.parametrize("network", BAD)
 async def test_what_is_lost_is_repaired_on_the_way_in_and_out(
-    srt: Srt, either: str, clip: Callable[..., Path], network: Network
+    srt: Srt, ffmpeg: str, clip: Callable[..., Path], network: Network
 ) -> None:
     secret = {"passphrase": SECRET, "latency": LATENCY_MS * 1000}
     async with lossy(srt.port, network) as link:
         far = srt.at(link.port)
-        async with live(far, either, clip(), **secret):
-            read = await play(either, far.url("read:live/cam", **secret), 2)
+        async with live(far, ffmpeg, clip(), **secret):
+            read = await play(ffmpeg, far.url("read:live/cam", **secret), 2)
             assert is_whole(read, 2), read.stderr
             [publisher] = [it for it in srt.handler.list_connections() if it.role == "publisher"]
             assert publisher.stats["receive_lost_packets"] > 0
