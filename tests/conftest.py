@@ -62,7 +62,7 @@ class Process:
     stderr: str
 
 
-async def run(*command: str | Path, deadline_s: float = 50) -> Process:
+async def run(*command: str | Path, deadline_s: float = 120) -> Process:
     """Run a program to its end."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
@@ -95,7 +95,7 @@ async def running(*command: str | Path) -> AsyncIterator[asyncio.subprocess.Proc
         await process.wait()
 
 
-async def eventually(look: Callable[[], Any], *, deadline_s: float = 20, what: str = "") -> Any:
+async def eventually(look: Callable[[], Any], *, deadline_s: float = 60, what: str = "") -> Any:
     """Look again and again until there is something to see; returns it."""
     end = time.monotonic() + deadline_s
     while True:

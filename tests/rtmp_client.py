@@ -257,7 +257,7 @@ class RtmpClient:
             self.statuses.append(values[-1])
         return message
 
-    async def closed(self, deadline_s: float = 5) -> None:
+    async def closed(self, deadline_s: float = 60) -> None:
         """Wait for the server to end the connection, in whatever way."""
         async with asyncio.timeout(deadline_s):
             with suppress(ConnectionError):

@@ -27,7 +27,7 @@ from browser.watching import (
     watch_without_a_stall,
 )
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 DEMO_LOOP_S = 10.24
 """Length of the built-in clip, which begins anew for ever."""

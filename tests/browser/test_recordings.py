@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from browser.watching import Open, Start
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 PROGRESS = """async (video) => {
   const begin = video.currentTime;

@@ -16,7 +16,7 @@ from playwright.async_api import Page, Route, expect
 from browser.conftest import Serve, Visit
 from browser.watching import PHONE, Look, Open, Start, choose, in_both_schemes, look, play, publish, watch
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 BELOW_3_S = re.compile(r"^[0-2]\.\d s$")
 """What a viewer over FLV or TS is behind: the demo has a key picture every two seconds."""

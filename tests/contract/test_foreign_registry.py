@@ -26,7 +26,7 @@ async def test_rtmp_publishes_into_it_and_hls_is_made_of_it(ffmpeg: str, clip: C
             playlist = f"http://127.0.0.1:{http.address[1]}/live/cam/index.m3u8"
             read = await run(ffmpeg, "-v", "error", "-i", playlist, "-t", "3", "-f", "null", "-")
             assert (read.returncode, read.stderr) == (0, "")
-            second = await run(*publish[:1], *publish[1:], deadline_s=20)
+            second = await run(*publish[:1], *publish[1:])
             assert second.returncode != 0, "the key is taken"
             assert registry.get_stream(KEY) is stream
             publisher.kill()

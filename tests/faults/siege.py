@@ -110,7 +110,7 @@ class Journal:
         """The reasons with which publishes of `name` have ended so far."""
         return [event.reason or "" for _, event in self.of(name, arcly.StreamEventKind.PUBLISH_ENDED)]
 
-    async def ended(self, name: str, times: int = 1, deadline_s: float = 5) -> str:
+    async def ended(self, name: str, times: int = 1, deadline_s: float = 60) -> str:
         """Wait until `name` has ended so often; returns the last reason."""
         await eventually(lambda: len(self.ends(name)) >= times, deadline_s=deadline_s, what=f"{name} ends")
         assert len(self.ends(name)) == times
@@ -153,7 +153,7 @@ class Siege:
         pattern = re.compile(rf"(?<!\S){re.escape(about)}(?!\w)")
         return [record.getMessage() for record in records if pattern.search(record.getMessage())]
 
-    async def one_warning(self, peer: str, reason: str, deadline_s: float = 5) -> str:
+    async def one_warning(self, peer: str, reason: str, deadline_s: float = 60) -> str:
         """Exactly one line names the peer and the reason, and a terminal can print it."""
         await eventually(lambda: self.lines(peer, "WARNING"), deadline_s=deadline_s, what=f"a warning about {peer}")
         lines = self.lines(peer, "WARNING")
@@ -172,7 +172,7 @@ class Siege:
 
     async def unharmed(self) -> None:
         """The healthy stream goes on, new publishers are let in, and HTTP is answered."""
-        status, _ = await fetch(self.server.http.address, "/nothing/here", deadline_s=5)
+        status, _ = await fetch(self.server.http.address, "/nothing/here", deadline_s=30)
         assert status == 404
         await self.watch.goes_on()
 

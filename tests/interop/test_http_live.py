@@ -34,7 +34,7 @@ async def ask(server: Server, request: str, *, last: bool = False) -> tuple[str,
     reader, writer = await asyncio.open_connection(*server.http.address)
     try:
         writer.write(request.replace("\n", "\r\n").encode())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             return head, await (reader.read() if last else reader.readexactly(64 << 10))
     finally:
@@ -154,7 +154,7 @@ async def test_viewers_are_listed_counted_and_can_be_kicked(
         assert stream.stats.viewers == 1
         assert server.http.kick(viewer.id)
         assert not server.http.kick(viewer.id + 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await reader.read(1 << 16):
                 pass
         await eventually(lambda: server.http.list_viewers() == [] and stream.stats.viewers == 0, what="it is gone")

@@ -61,7 +61,7 @@ async def serve(folder: Path) -> AsyncIterator[dict[str, str]]:
     names = {"udp": str(udp), "folder": str(folder / "recordings")}
     lines = []
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for line in process.stderr:
                 lines.append(line.decode())
                 if found := LISTENING.search(lines[-1]):
@@ -110,7 +110,7 @@ async def play(ffmpeg: str, arguments: list[str], names: dict[str, str]) -> str:
         "-",
     ]
     try:
-        played = await run(*command, deadline_s=30)
+        played = await run(*command)
     except TimeoutError:
         return "it did not end"
     lines = played.stdout.decode().splitlines()
@@ -137,10 +137,10 @@ async def newest_recording(folder: str) -> str:
         files = [path for path in Path(folder).rglob("*.mp4") if path.stat().st_size > 200_000]
         return str(files[-1]) if files else None
 
-    return str(await eventually(look, deadline_s=30, what="a recording"))
+    return str(await eventually(look, what="a recording"))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("way_in", WAYS_IN)
 async def test_what_comes_in_any_way_goes_out_every_way(
     ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], way_in: str

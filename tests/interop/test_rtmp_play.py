@@ -77,7 +77,7 @@ async def test_who_may_not_play_is_told(ffmpeg: str, clip: Callable[..., Path], 
 
 
 async def test_a_missing_stream_is_refused(server: Server, ffmpeg: str) -> None:
-    read = await run(ffmpeg, "-v", "error", "-i", server.rtmp_url("live/nothing"), "-f", "null", "-", deadline_s=20)
+    read = await run(ffmpeg, "-v", "error", "-i", server.rtmp_url("live/nothing"), "-f", "null", "-")
     assert read.returncode != 0
 
 
@@ -158,6 +158,6 @@ async def test_a_paused_player_gets_nothing_and_goes_on_with_a_key_picture(
             await client.send(command("pause", 0, None, False, 0, stream_id=stream_id))
             while not client.statuses or client.statuses[-1]["code"] != "NetStream.Unpause.Notify":
                 assert (await client.receive()).type_id not in (AUDIO, VIDEO), "it is paused"
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert (await client.picture()).is_key_frame
                 await client.picture()

@@ -155,7 +155,7 @@ async def test_the_end_of_the_publisher_ends_the_stream_and_its_plays(
 
 async def test_a_stream_that_is_not_there_is_404_and_a_bad_name_400(rtsp_server: RtspServer, ffmpeg: str) -> None:
     for name, status in [("live/nothing", "404"), ("nothing", "400")]:
-        read = await run(*play(ffmpeg, rtsp_server.rtsp_url(name)), deadline_s=20)
+        read = await run(*play(ffmpeg, rtsp_server.rtsp_url(name)))
         assert read.returncode != 0
         assert status in read.stderr
 
@@ -164,7 +164,7 @@ async def test_a_name_that_is_taken_is_refused(rtsp_server: RtspServer, ffmpeg: 
     source = clip(b_frames=0)
     async with published(rtsp_server, ffmpeg, source):
         second = [ffmpeg, "-v", "error", "-re", "-i", source, "-c", "copy", "-f", "rtsp"]
-        refused = await run(*second, rtsp_server.rtsp_url("live/cam"), deadline_s=20)
+        refused = await run(*second, rtsp_server.rtsp_url("live/cam"))
         assert refused.returncode != 0
         assert "403" in refused.stderr
 

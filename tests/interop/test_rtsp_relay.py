@@ -66,12 +66,12 @@ async def test_passwords_are_asked_for_and_brought(
         source = clip(b_frames=0)
         publish = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", "-f", "rtsp"]
         for refused in (url, bad):
-            read = await run(*publish, refused, deadline_s=20)
+            read = await run(*publish, refused)
             assert read.returncode != 0
         async with running(*publish, good):
             await eventually(lambda: (stream := server.stream("live/cam")) and stream.tracks)
             for refused in (url, bad, bad.replace("cam", "nothing")):
-                read = await run(*play(ffmpeg, refused, seconds=1), deadline_s=20)
+                read = await run(*play(ffmpeg, refused, seconds=1))
                 assert read.returncode != 0
                 assert "401" in read.stderr or "403" in read.stderr
             read = await run(*play(ffmpeg, good, seconds=1))
@@ -146,7 +146,7 @@ async def test_the_command_relays(ffmpeg: str, clip: Callable[..., Path], tmp_pa
         async with running(*command, server.rtsp_url("live/there"), copy) as process:
             await eventually(lambda: (stream := server.stream("live/there")) and stream.stats.video_frames > 50)
             process.terminate()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert await process.wait() == 0
         read = await run(ffmpeg, "-v", "error", "-i", copy, "-c", "copy", "-f", "framemd5", "-")
         assert len(frames(read.stdout, 0)) >= 40

@@ -49,10 +49,19 @@ async def http_server(answer: Answer) -> AsyncIterator[HttpServer]:
     try:
         yield server
     finally:
-        listener.close()
         for task in list(server.tasks):
             task.cancel()
-        await asyncio.gather(*server.tasks, return_exceptions=True)
+        await closed(listener)
+
+
+async def closed(listener: asyncio.Server) -> None:
+    """Close `listener` and wait for its connections: one left to the garbage collector fails a later test."""
+    # Python 3.11 waits for them only when it was asked before the listener closed.
+    all_closed = asyncio.ensure_future(listener.wait_closed())
+    await asyncio.sleep(0)
+    listener.close()
+    async with asyncio.timeout(60):
+        await all_closed
 
 
 def says(data: bytes) -> Answer:

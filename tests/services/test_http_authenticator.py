@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import eventually
-from http_server import HttpServer, http_server, says
+from http_server import HttpServer, closed, http_server, says
 
 import arcly
 from arcly.services.auth import Action, HttpAuthenticator
@@ -128,7 +128,7 @@ async def test_the_deadline_holds_and_the_connection_is_cut(answer: object) -> N
         assert not await ask(server, deadline_s=0.2)
         # The flood is ended by its length.
         assert answer is flood or loop.time() - began_s > 0.15
-        assert loop.time() - began_s < 5
+        assert loop.time() - began_s < 30
         # A server that only waits is not told; one that writes is.
         if answer is not hang:
             await eventually(lambda: not server.tasks, what="the connection to be cut")
@@ -148,12 +148,12 @@ async def test_a_huge_body_is_not_read() -> None:
 
 async def test_questions_wait_for_a_thread_inside_their_deadline() -> None:
     async with http_server(hang) as server:
-        authenticator = HttpAuthenticator(server.url, deadline_s=0.5, concurrency=2)
+        authenticator = HttpAuthenticator(server.url, deadline_s=2, concurrency=2)
         asked = [asyncio.create_task(authenticator.authorize_publish(KEY, OBS)) for _ in range(20)]
-        await eventually(lambda: len(server.requests) == 2)
+        await eventually(lambda: len(server.requests) >= 2)
         threads = [thread for thread in threading.enumerate() if thread.name.startswith("arcly-http")]
         assert len(threads) == 2
-        assert await asyncio.wait_for(asyncio.gather(*asked), 5) == [False] * 20
+        assert await asyncio.wait_for(asyncio.gather(*asked), 60) == [False] * 20
 
 
 async def test_a_question_that_is_given_up_frees_its_thread() -> None:
@@ -171,7 +171,7 @@ async def test_a_question_that_is_given_up_frees_its_thread() -> None:
         first = asyncio.create_task(authenticator.authorize_publish(KEY, OBS))
         await eventually(lambda: calls == 1)
         first.cancel()
-        assert await asyncio.wait_for(authenticator.authorize_publish(KEY, OBS), 5)
+        assert await asyncio.wait_for(authenticator.authorize_publish(KEY, OBS), 60)
 
 
 async def test_a_peer_that_says_too_much_is_refused_unasked() -> None:
@@ -196,13 +196,16 @@ async def test_tls_is_checked(certificate: Path) -> None:
     served.load_cert_chain(certificate)
     trusting = ssl.create_default_context(cafile=str(certificate))
     http = HttpServer(says(status(200)))
-    async with await asyncio.start_server(http.serve, "127.0.0.1", 0, ssl=served) as listener:
+    listener = await asyncio.start_server(http.serve, "127.0.0.1", 0, ssl=served)
+    try:
         port = listener.sockets[0].getsockname()[1]
         url = f"https://localhost:{port}/"
         assert await HttpAuthenticator(url, tls=trusting).authorize_publish(KEY, OBS)
         assert not await HttpAuthenticator(url).authorize_publish(KEY, OBS)
         other_name = f"https://127.0.0.1:{port}/"
         assert not await HttpAuthenticator(other_name, tls=trusting).authorize_publish(KEY, OBS)
+    finally:
+        await closed(listener)
 
 
 @pytest.mark.parametrize(

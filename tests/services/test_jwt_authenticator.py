@@ -222,7 +222,7 @@ def test_an_expression_takes_linear_time() -> None:
     """What keeps a backtracking matcher busy for years."""
     began_s = time.monotonic()
     assert not permits([{"action": "publish", "path": "~^(a*)*(a|aa)+$"}], Action.PUBLISH, "a" * 500 + "b")
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 10
 
 
 async def test_keys_of_a_set_are_chosen_by_kid_algorithm_and_use() -> None:

@@ -90,7 +90,7 @@ async def test_an_idle_publisher_is_disconnected(ffmpeg: str, clip: Callable[...
         async with running(*publisher) as process:
             await eventually(lambda: server.stream("live/cam") and server.stream("live/cam").tracks)
             process.send_signal(signal.SIGSTOP)
-            await eventually(lambda: server.stream("live/cam") is None, deadline_s=10)
+            await eventually(lambda: server.stream("live/cam") is None)
             process.send_signal(signal.SIGCONT)
             # It notices by itself, because the connection was closed.
             assert await asyncio.wait_for(process.wait(), 10) != 0
