@@ -74,7 +74,7 @@ load: develop  ## 50 publishers with one viewer each for 60 s: every one plays w
 	$(BIN)/python tests/load/many_publishers.py $(ARGS)
 
 soak: develop  ## 100 000 publishes (an hour): memory, descriptors and tasks return to where they were; CYCLES=100000
-	ARCLY_SOAK_CYCLES=$(or $(CYCLES),100000) $(BIN)/python -m pytest -n 0 tests/faults/test_viewers.py -k thousands
+	ARCLY_SOAK_CYCLES=$(or $(CYCLES),100000) $(BIN)/python -m pytest -n 0 tests/faults/test_viewers.py -k hundreds_of_publishes
 
 bench-bus:  ## the log of the bus beside arcly-stream's: deliveries, waking, memory; JSON=1 for one JSON object
 	@$(CARGO) run --quiet --release --manifest-path bench/bus/Cargo.toml -- $(if $(JSON),--json)

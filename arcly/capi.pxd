@@ -1,4 +1,4 @@
-# The C API for Cython: `from arcly.capi cimport arcly_import, arcly_frame, ...`; see include/arcly.h for what each name means.
+# The C API for Cython, also by `cimport arcly`; see include/arcly.h for what each name means.
 # `arcly_import()` gives the table of functions: keep it. `examples/frame_meter` is a whole extension.
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t

@@ -6,11 +6,9 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from arcly.capi cimport (
-    ARCLY_OK, ARCLY_ENDED, arcly_batch, arcly_c_api, arcly_cursor, arcly_engine, arcly_import, arcly_stream,
-)
+cimport arcly
 
-cdef const arcly_c_api *arcly = arcly_import()
+cdef const arcly.arcly_c_api *api = arcly.arcly_import()
 
 cdef int64_t SECOND_NS = 1_000_000_000
 
@@ -29,13 +27,13 @@ def measure(engine, app: str, stream: str, *, double timeout_s=10.0):
         LookupError: nobody publishes that stream.
         TimeoutError: no frame came for `timeout_s` seconds.
     """
-    cdef arcly_engine *native = arcly.engine(engine)
+    cdef arcly.arcly_engine *native = api.engine(engine)
     cdef bytes app_name = app.encode(), stream_name = stream.encode()
     cdef const char *app_text = app_name
     cdef const char *stream_text = stream_name
-    cdef arcly_stream *found
-    cdef arcly_cursor *cursor
-    cdef arcly_batch *batch
+    cdef arcly.arcly_stream *found
+    cdef arcly.arcly_cursor *cursor
+    cdef arcly.arcly_batch *batch
     cdef Count[256] counts
     cdef int64_t timeout_ns = <int64_t>(timeout_s * SECOND_NS)
     cdef int state
@@ -43,22 +41,22 @@ def measure(engine, app: str, stream: str, *, double timeout_s=10.0):
     for n in range(256):
         counts[n].frames = counts[n].bytes = 0
     with nogil:
-        found = arcly.find_stream(native, app_text, stream_text)
+        found = api.find_stream(native, app_text, stream_text)
     if found is NULL:
         raise LookupError(f"nobody publishes {app}/{stream}")
     with nogil:
-        cursor = arcly.subscribe(found, b"meter", -1)
-        arcly.free_stream(found)
-        batch = arcly.new_batch()
+        cursor = api.subscribe(found, b"meter", -1)
+        api.free_stream(found)
+        batch = api.new_batch()
         while True:
-            state = arcly.read_batch(cursor, batch, 64)
-            if state == ARCLY_OK:
+            state = api.read_batch(cursor, batch, 64)
+            if state == arcly.ARCLY_OK:
                 count(batch, counts)
-            elif state == ARCLY_ENDED or arcly.wait(cursor, timeout_ns) != ARCLY_OK:
+            elif state == arcly.ARCLY_ENDED or api.wait(cursor, timeout_ns) != arcly.ARCLY_OK:
                 break
-        arcly.free_cursor(cursor)
+        api.free_cursor(cursor)
     try:
-        if state != ARCLY_ENDED:
+        if state != arcly.ARCLY_ENDED:
             raise TimeoutError(f"no frame within {timeout_s:g} s")
         # The tracks are those of the last batch, which stay until it is freed.
         return {
@@ -68,10 +66,10 @@ def measure(engine, app: str, stream: str, *, double timeout_s=10.0):
             for n in range(batch.tracks_count)
         }
     finally:
-        arcly.free_batch(batch)
+        api.free_batch(batch)
 
 
-cdef void count(const arcly_batch *batch, Count *counts) noexcept nogil:
+cdef void count(const arcly.arcly_batch *batch, Count *counts) noexcept nogil:
     cdef size_t n
     for n in range(batch.frames_count):
         counts[batch.frames[n].track].frames += 1

@@ -35,11 +35,11 @@ CHROMIUM_ARGUMENTS = [
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 
-STOP_WITHIN_S = 15
+STOP_WITHIN_S = 60
 
 Prepare = Callable[[Page], Awaitable[Any]]
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 @dataclass

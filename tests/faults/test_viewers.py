@@ -147,9 +147,9 @@ async def cycle(server: Server, number: int) -> None:
 
 
 @pytest.mark.timeout(0)
-async def test_thousands_of_publishes_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+async def test_hundreds_of_publishes_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     """`make soak` makes it 100 000."""
-    cycles = int(os.environ.get("ARCLY_SOAK_CYCLES", "2000"))
+    cycles = int(os.environ.get("ARCLY_SOAK_CYCLES", "600"))
     caplog.set_level("ERROR")
     async with serving() as server:
         base, base_kib = resources(), 0

@@ -290,7 +290,7 @@ async def test_media_is_mounted_in_an_application_of_the_hosts(make: Any, ffmpeg
             url = f"{base}/media/live/cam.{ending}"
             played = await run(ffmpeg, "-v", "error", "-i", url, "-t", "1", "-f", "null", "-")
             assert played.returncode == 0, played.stderr
-        async with websockets.connect(f"{base.replace('http', 'ws')}/media/live/cam.flv") as socket:
+        async with websockets.connect(f"{base.replace('http', 'ws')}/media/live/cam.flv", close_timeout=0.2) as socket:
             assert (await socket.recv())[:3] == b"FLV"
     assert (await call(media))["status"] == 503
 

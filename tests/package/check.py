@@ -24,6 +24,7 @@ IN_THE_WHEEL = [
     "arcly/_native.",
     "arcly/_native.pyi",
     "arcly/capi.",
+    "arcly/__init__.pxd",
     "arcly/capi.pxd",
     "arcly/include/arcly.h",
     "arcly/py.typed",

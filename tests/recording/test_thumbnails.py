@@ -81,15 +81,16 @@ async def test_a_picture_is_made_once_for_all_who_ask_and_again_when_it_is_old(m
 
 async def test_a_decoder_that_hangs_or_falls_is_replaced() -> None:
     async with arcly.Engine(default_app=ROOMY) as engine:
-        thumbnails = Thumbnails(engine.get_stream, interval_s=0, deadline_s=1)
+        thumbnails = Thumbnails(engine.get_stream, interval_s=0, deadline_s=60)
         try:
             session = await publishing(engine, demo_frames())
             await thumbnails.jpeg(KEY)
             assert thumbnails._process
+            thumbnails._deadline_s = 0.5
             os.kill(thumbnails._process.pid, signal.SIGSTOP)
             with pytest.raises(TimeoutError):
                 await thumbnails.jpeg(KEY)
-            thumbnails._deadline_s = 20
+            thumbnails._deadline_s = 60
             await thumbnails.jpeg(KEY)
             os.kill(thumbnails._process.pid, signal.SIGKILL)
             await thumbnails._process.wait()
@@ -103,7 +104,7 @@ async def test_what_cannot_be_decoded_is_said() -> None:
     frames = demo_frames()
     video = next(frame for frame in frames if frame.kind == "video")
     async with arcly.Engine(default_app=ROOMY) as engine:
-        thumbnails = Thumbnails(engine.get_stream, deadline_s=20)
+        thumbnails = Thumbnails(engine.get_stream, deadline_s=60)
         try:
             session = await engine.start_publish(KEY)
             session.send(arcly.MediaFrame(b"\0\0\0\4\x65abc", video.tracks, track=video.track, pts=0, key=True))

@@ -205,7 +205,7 @@ async def test_tls_is_checked(certificate: Path) -> None:
         other_name = f"https://127.0.0.1:{port}/"
         assert not await HttpAuthenticator(other_name, tls=trusting).authorize_publish(KEY, OBS)
     finally:
-        await closed(listener)
+        await closed(listener, http)
 
 
 @pytest.mark.parametrize(
