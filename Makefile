@@ -15,7 +15,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-rtsp bench-srt bench-udp docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-glass bench-rtsp bench-srt bench-udp docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ bench-media: $(MEDIA_BENCH)/stamp  ## containers beside arcly-stream, libavforma
 bench-http: $(BENCH)/stamp  ## HLS beside nginx, waiting players, packaging; QUICK=1 JSON=1
 	@$(CARGO) run --quiet --release --manifest-path bench/http/Cargo.toml -- --venv $(BENCH) $(if $(JSON),--json) $(if $(QUICK),--quick)
 
+bench-glass: $(BENCH)/glass.stamp  ## how old a picture is when Chromium shows it: LL-HLS, WHEP, WHIP; WAYS=rtmp-hls SECONDS=20 JSON=1
+	@$(BENCH)/bin/python bench/glass/bench_glass.py $(if $(JSON),--json) $(if $(WAYS),--ways $(WAYS)) $(if $(SECONDS),--seconds $(SECONDS))
+
 bench-rtsp: $(BENCH)/stamp  ## RTSP viewers and cameras beside bare writes, RTP packets beside arcly-stream; QUICK=1 JSON=1
 	@$(CARGO) run --quiet --release --manifest-path bench/rtsp/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
 	  $(if $(JSON),--json) $(if $(QUICK),--quick)
@@ -143,6 +146,11 @@ $(BENCH)/stamp: $(SOURCES) pyproject.toml
 	@echo "Building arcly for the bench ..." >&2
 	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
 	@$(BENCH)/bin/pip install --quiet '.[server]' pytest pytest-benchmark cython setuptools uvloop >&2
+	@touch $@
+
+# The glass bench encodes by PyAV and looks through a browser.
+$(BENCH)/glass.stamp: $(BENCH)/stamp
+	@$(BENCH)/bin/pip install --quiet 'av>=18.0' playwright >&2
 	@touch $@
 
 # libavformat, by way of PyAV.
