@@ -87,6 +87,7 @@ class Viewers:
 def srt_status(connection: SrtConnection) -> dict[str, Any]:
     """Return what is told of one SRT connection."""
     return {
+        "id": connection.id,
         "role": connection.role,
         "peer": connection.peer,
         "version": connection.version,

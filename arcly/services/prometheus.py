@@ -5,7 +5,8 @@
         start_http_server(9998, addr="127.0.0.1", registry=registry)
 
 Nothing is counted while frames flow: a scrape reads what the native side has counted anyway. Names that begin with
-`paths` are those of MediaMTX, so that dashboards made for it show arcly; names that begin with `arcly_` say more.
+`paths` and `srt_conns` are those of MediaMTX, so that dashboards made for it show arcly; names that begin with `arcly_`
+say more.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from arcly._native import StreamKey
 from arcly.contract import IngestContext
 from arcly.errors import MisuseError
 from arcly.events import StreamEvent, StreamEventKind
+from arcly.protocols.srt import SrtConnection
 from arcly.services._follow import EventFollower
 from arcly.services._limits import require_between
 from arcly.services.observe import StreamReport
@@ -25,6 +27,8 @@ from arcly.services.observe import StreamReport
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, UnknownMetricFamily
     from prometheus_client.registry import Collector
+
+    from arcly.services._links import srt_metrics
 except ImportError as error:
     raise ImportError("PrometheusObserver needs prometheus-client: pip install 'arcly[prometheus]'") from error
 
@@ -48,6 +52,8 @@ class PrometheusObserver(Collector):
         streams_max: streams with samples of their own, default 1000; 0 to 100 000. Each has 14.
         http_viewers: returns the viewers over HTTP of a stream, such as `HttpOrigin.viewers`; called in the thread
             that scrapes. Default None: they are counted among the subscriptions.
+        srt_connections: returns connections, such as `SrtHandler.list_connections`; called in the thread that
+            scrapes. The first `streams_max` of them have samples, 42 each. Default None: nothing is said of them.
 
     Raises:
         MisuseError: `streams_max` is out of range.
@@ -61,11 +67,13 @@ class PrometheusObserver(Collector):
         *,
         streams_max: int = 1000,
         http_viewers: Callable[[StreamKey], int] | None = None,
+        srt_connections: Callable[[], Sequence[SrtConnection]] | None = None,
     ) -> None:
         require_between("streams_max", streams_max, 0, 100_000)
         self._registry = registry
         self._streams_max = streams_max
         self._http_viewers = http_viewers
+        self._srt_connections = srt_connections
         self._events = dict.fromkeys(StreamEventKind, 0)
         self._context: IngestContext | None = None
         self._follower: EventFollower | None = None
@@ -99,7 +107,8 @@ class PrometheusObserver(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Return the metrics without samples."""
-        return [*_paths([], None), *_streams([], None), *_totals([], [], {})]
+        srt = srt_metrics([]) if self._srt_connections is not None else []
+        return [*_paths([], None), *_streams([], None), *_totals([], [], {}), *srt]
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics as of now."""
@@ -110,6 +119,8 @@ class PrometheusObserver(Collector):
         yield from _paths(reports, self._http_viewers)
         yield from _streams(reports, self._http_viewers)
         yield from _totals([stream.key for stream in streams], reports, dict(self._events))
+        if self._srt_connections is not None:
+            yield from srt_metrics(self._srt_connections()[: self._streams_max])
 
 
 HttpViewers = Callable[[StreamKey], int] | None

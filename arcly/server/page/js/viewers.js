@@ -3,21 +3,24 @@
 
 import { find, part, setAttribute, setText, setVisible, stamp } from "./dom.js";
 import * as format from "./format.js";
+import { LinkTable } from "./links.js";
 import { streamKey } from "./route.js";
 
 /** @typedef {import("./route.js").Target} Target */
 /** @typedef {{id: string, protocol: string, peer: string, agent: string, since_ms: number,
  *   bytes: number, frames: number, dropped: number, lag_frames: number}} Viewer */
-/** @typedef {{total: number, may_kick: boolean, viewers: Viewer[]}} Answer */
+/** @typedef {import("./links.js").Link} Link */
+/** @typedef {{total: number, may_kick: boolean, viewers: Viewer[], srt: Link[]}} Answer */
 
 const ANSWER_WITHIN_MS = 4000;
 
 /** @type {Record<string, string>} */
-const PROTOCOLS = { rtmp: "RTMP", "http-flv": "FLV", "http-ts": "TS", "http-mp4": "MP4" };
+const PROTOCOLS = { rtmp: "RTMP", srt: "SRT", "http-flv": "FLV", "http-ts": "TS", "http-mp4": "MP4" };
 
 export class ViewerTable {
   #root = part("viewers");
   #body = part("viewer-rows");
+  #links = new LinkTable();
   /** @type {Map<string, Row>} */
   #rows = new Map();
   #key = "";
@@ -26,7 +29,7 @@ export class ViewerTable {
   /** @param {Target} target @param {number} watching all, those over HLS included @param {number} serverNowMs */
   async refresh(target, watching, serverNowMs) {
     const key = streamKey(target);
-    if (key !== this.#key) this.#show({ total: 0, may_kick: false, viewers: [] }, 0, serverNowMs);
+    if (key !== this.#key) this.#show({ total: 0, may_kick: false, viewers: [], srt: [] }, 0, serverNowMs);
     this.#key = key;
     if (this.#asking) return;
     this.#asking = true;
@@ -38,10 +41,12 @@ export class ViewerTable {
   close() {
     this.#key = "";
     setVisible(this.#root, false);
+    this.#links.show([]);
   }
 
   /** @param {Answer} answer @param {number} watching @param {number} serverNowMs */
-  #show({ total, may_kick, viewers }, watching, serverNowMs) {
+  #show({ total, may_kick, viewers, srt }, watching, serverNowMs) {
+    this.#links.show(srt);
     setVisible(this.#root, true);
     setText(part("viewer-count"), format.count(Math.max(total, watching)));
     setText(part("viewer-note"), note(total, viewers.length, Math.max(0, watching - total)));
