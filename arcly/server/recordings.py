@@ -8,12 +8,16 @@
 * `/recordings/id:<id>/files/<number>`: a file as it was recorded.
 
 No stream can be called `id:1`, so none of these is one of the paths that the origin answers itself.
+
+Who may play a stream may see and play what was recorded of it; who may publish it may begin, end and delete recordings
+of it, where the server lets anybody do that. See `Admission`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -23,14 +27,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from arcly._native import StreamKey, Vod
+from arcly.engine import Engine
 from arcly.errors import MalformedError, MisuseError, NotFoundError, StreamError, UnsupportedError
 from arcly.recording import Recorder, RecordingInfo
 from arcly.recording.take import RecordingStatus
+from arcly.server.admission import Admission, carry_dash, carry_hls
 from arcly.server.own import is_own
 from arcly.server.ranges import respond
 
 HEADER = "x-arcly-record"
 """See `is_own`."""
+
+PROTOCOL = "recording"
+"""What an authenticator is told as `Credentials.protocol`."""
+
+ASKED_AT_ONCE = 16
+"""Questions to the authenticator at a time about what is on a list."""
 
 NO_STORE = {"cache-control": "no-store"}
 
@@ -53,11 +65,13 @@ class Recordings:
 
     Args:
         recorder: what makes them.
-        may_change: whether everybody who can send a request may begin, end and delete recordings.
+        engine: its authenticator says who may.
+        may_change: whether recordings can be begun, ended and deleted at all.
     """
 
-    def __init__(self, recorder: Recorder, *, may_change: bool = False) -> None:
+    def __init__(self, recorder: Recorder, engine: Engine, *, may_change: bool = False) -> None:
         self._recorder = recorder
+        self._admission = Admission(engine)
         self._may_change = may_change
 
     def routes(self) -> list[BaseRoute]:
@@ -77,18 +91,49 @@ class Recordings:
         ]
 
     async def list(self, request: Request) -> Response:
-        """Answer with what there is, newest first."""
+        """Answer with what there is and whoever asks may play, newest first."""
         stream = request.query_params.get("stream")
         recordings = await self._recorder.list(None if stream is None else key_of(stream))
+        keys = {recording.key for recording in recordings}
+        playable = await self._those(keys, lambda key: self._admission.play(request, key, PROTOCOL))
+        recordings = [recording for recording in recordings if recording.key in playable]
+        changeable = await self._changeable(request, playable)
         running = {status.id: status for status in self._recorder.list_running()}
-        body = [describe(recording, running.get(recording.id)) for recording in recordings]
+        body = [
+            describe(recording, running.get(recording.id)) | {"may_change": recording.key in changeable}
+            for recording in recordings
+        ]
         return JSONResponse({"recordings": body, "may_change": self._may_change}, headers=NO_STORE)
+
+    async def _changeable(self, request: Request, keys: set[StreamKey]) -> set[StreamKey]:
+        if not self._may_change:
+            return set()
+        return await self._those(keys, lambda key: self._admission.change(request, key, PROTOCOL))
+
+    async def _those(self, keys: set[StreamKey], let_in: Callable[[StreamKey], Awaitable[None]]) -> set[StreamKey]:
+        """Return those of the streams that `let_in` lets whoever asks to."""
+        if not self._admission.asks:
+            return keys
+        asking = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def ask(key: StreamKey) -> bool:
+            async with asking:
+                try:
+                    await let_in(key)
+                except HTTPException:
+                    return False
+                return True
+
+        ordered = list(keys)
+        answers = await asyncio.gather(*map(ask, ordered))
+        return {key for key, may in zip(ordered, answers, strict=True) if may}
 
     async def begin(self, request: Request) -> Response:
         """Begin a recording."""
-        self._check(request)
+        key = key_of(request.query_params.get("stream", ""))
+        await self._check(request, key)
         try:
-            recording = await self._recorder.record(key_of(request.query_params.get("stream", "")))
+            recording = await self._recorder.record(key)
         except NotFoundError as error:
             raise HTTPException(404, str(error)) from None
         except StreamError as error:
@@ -97,16 +142,21 @@ class Recordings:
 
     async def finish(self, request: Request) -> Response:
         """End a recording."""
-        self._check(request)
-        if not await self._recorder.finish(key_of(request.query_params.get("stream", ""))):
+        key = key_of(request.query_params.get("stream", ""))
+        await self._check(request, key)
+        if not await self._recorder.finish(key):
             raise HTTPException(404)
         return Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
         """Delete a recording."""
-        self._check(request)
+        self._check_own(request)
+        recording = await self._recorder.index.recording(request.path_params["id"])
+        if recording is None:
+            raise HTTPException(404)
+        await self._check(request, recording.key)
         try:
-            found = await self._recorder.delete(request.path_params["id"])
+            found = await self._recorder.delete(recording.id)
         except MisuseError as error:
             return JSONResponse({"error": str(error)}, status_code=409)
         if not found:
@@ -115,18 +165,20 @@ class Recordings:
 
     async def multivariant(self, request: Request) -> Response:
         """Answer with the first playlist of HLS."""
-        return text((await self._vod(request)).multivariant_playlist(), HLS)
+        playlist = (await self._vod(request)).multivariant_playlist()
+        return text(carry_hls(playlist, self._query(request)), HLS)
 
     async def playlist(self, request: Request) -> Response:
         """Answer with the playlist of a track."""
         playlist = (await self._vod(request)).media_playlist(request.path_params["track"] & 0xFF)
         if playlist is None:
             raise HTTPException(404)
-        return text(playlist, HLS)
+        return text(carry_hls(playlist, self._query(request)), HLS)
 
     async def manifest(self, request: Request) -> Response:
         """Answer with the manifest of DASH."""
-        return text((await self._vod(request)).manifest(), "application/dash+xml")
+        manifest = (await self._vod(request)).manifest()
+        return text(carry_dash(manifest, self._query(request)), "application/dash+xml")
 
     async def init_segment(self, request: Request) -> Response:
         """Answer with an init segment."""
@@ -156,6 +208,7 @@ class Recordings:
 
     async def file(self, request: Request) -> Response:
         """Answer with a file as it was recorded."""
+        await self._admit(request)
         segments = await self._recorder.index.segments(request.path_params["id"])
         found = [segment for segment in segments if segment.number == request.path_params["number"]]
         if not found or not found[0].path:
@@ -177,6 +230,7 @@ class Recordings:
         return respond(request, stat.st_size, f'"{found[0].id}-{stat.st_size}-{stat.st_mtime_ns}"', read, headers)
 
     async def _vod(self, request: Request) -> Vod:
+        await self._admit(request)
         try:
             return await self._recorder.playback.open(request.path_params["id"])
         except NotFoundError:
@@ -184,7 +238,25 @@ class Recordings:
         except UnsupportedError as error:
             raise HTTPException(501, str(error)) from None
 
-    def _check(self, request: Request) -> None:
+    async def _admit(self, request: Request) -> None:
+        """Let in whoever may play the stream that was recorded."""
+        recording = request.path_params["id"]
+        if self._admission.has_pass(request, recording):
+            return
+        found = await self._recorder.index.recording(recording)
+        if found is None:
+            raise HTTPException(404)
+        await self._admission.play(request, found.key, PROTOCOL)
+
+    def _query(self, request: Request) -> str:
+        return self._admission.query(request.path_params["id"])
+
+    async def _check(self, request: Request, key: StreamKey) -> None:
+        """Let in whoever may change what is recorded of a stream."""
+        self._check_own(request)
+        await self._admission.change(request, key, PROTOCOL)
+
+    def _check_own(self, request: Request) -> None:
         if not self._may_change:
             raise HTTPException(403, "the server was started without --allow-record")
         if not is_own(request, HEADER):
@@ -200,7 +272,8 @@ def media(body: bytes | None) -> Response:
     """Return a segment: it never changes."""
     if body is None:
         raise HTTPException(404)
-    headers = {"cache-control": "public, max-age=3600, immutable"} | MEDIA
+    # Not `public`: what came for an Authorization header no cache may give to others (RFC 9111 §3.5).
+    headers = {"cache-control": "max-age=3600, immutable"} | MEDIA
     return Response(body, media_type="video/mp4", headers=headers)
 
 

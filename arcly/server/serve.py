@@ -22,6 +22,7 @@ from arcly.server.listeners import OFF, Listeners, page_url
 from arcly.server.record_options import recorder_arguments
 from arcly.server.recordings import Recordings
 from arcly.server.status import status
+from arcly.server.thumbnails import thumbnail_routes
 from arcly.server.viewers import Viewers
 from arcly.server.web import RESERVED_APPS, create_app
 from arcly.sinks.push import PushTarget
@@ -99,8 +100,8 @@ def application(
         lambda: status(engine, listeners.rtmp, http, webrtc),
         Viewers(listeners.named(), may_kick=options.allow_kick),
         signalling=webrtc.asgi() if webrtc else None,
-        recordings=None if recorder is None else Recordings(recorder, may_change=options.allow_record),
-        thumbnails=thumbnails,
+        recordings=None if recorder is None else Recordings(recorder, engine, may_change=options.allow_record),
+        thumbnails=thumbnail_routes(thumbnails, engine),
     )
 
 

@@ -8,19 +8,28 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from arcly._native import StreamKey
+from arcly.engine import Engine
 from arcly.errors import LimitExceededError, MalformedError, NotFoundError, UnsupportedError
+from arcly.server.admission import Admission
 from arcly.thumbnail import Thumbnails
 
-HEADERS = {"cache-control": "public, max-age=2", "access-control-allow-origin": "*"}
+PROTOCOL = "thumbnail"
+"""What an authenticator is told as `Credentials.protocol`."""
 
 
-def thumbnail_routes(thumbnails: Thumbnails) -> list[BaseRoute]:
-    """Return the routes, for an application of Starlette."""
+def thumbnail_routes(thumbnails: Thumbnails, engine: Engine) -> list[BaseRoute]:
+    """Return the routes, for an application of Starlette. Who may play a stream may see its picture."""
+    admission = Admission(engine)
+    # What not everybody may see no cache in front may give to others.
+    whose = "private" if admission.asks else "public"
+    headers = {"cache-control": f"{whose}, max-age=2", "access-control-allow-origin": "*"}
 
     async def thumbnail(request: Request) -> Response:
         """Answer with the newest picture of a stream."""
         try:
-            jpeg = await thumbnails.jpeg(StreamKey.parse(request.path_params["key"]))
+            key = StreamKey.parse(request.path_params["key"])
+            await admission.play(request, key, PROTOCOL)
+            jpeg = await thumbnails.jpeg(key)
         except (MalformedError, NotFoundError):
             raise HTTPException(404) from None
         except UnsupportedError as error:
@@ -28,6 +37,6 @@ def thumbnail_routes(thumbnails: Thumbnails) -> list[BaseRoute]:
         except (LimitExceededError, TimeoutError) as error:
             text = str(error) or "no picture came in time"
             return JSONResponse({"error": text}, status_code=503, headers={"retry-after": "5"})
-        return Response(jpeg, media_type="image/jpeg", headers=HEADERS)
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
 
     return [Route("/{key:path}/thumbnail.jpg", thumbnail)]

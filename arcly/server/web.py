@@ -20,7 +20,7 @@ by strangers; nothing here echoes one into HTML.
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arcly.server.own import is_own
 from arcly.server.recordings import Recordings
-from arcly.server.thumbnails import thumbnail_routes
 from arcly.server.viewers import Viewers
-from arcly.thumbnail import Thumbnails
 
 PAGE_DIR = Path(__file__).with_name("page")
 
@@ -85,7 +83,7 @@ def create_app(
     *,
     recordings: Recordings | None = None,
     signalling: ASGIApp | None = None,
-    thumbnails: Thumbnails | None = None,
+    thumbnails: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """Build the application.
 
@@ -95,7 +93,7 @@ def create_app(
         viewers: Who watches.
         recordings: What is recorded, when something is.
         signalling: What answers WHIP and WHEP.
-        thumbnails: What makes pictures of streams.
+        thumbnails: What answers with pictures of streams: see `thumbnail_routes`.
 
     Returns:
         The application. It keeps no state of its own and can be mounted or served as it is.
@@ -113,7 +111,7 @@ def create_app(
             Route("/api/viewers", site.viewers),
             Route("/api/viewers/{id}/kick", site.kick, methods=["POST"]),
             *([] if recordings is None else recordings.routes()),
-            *([] if thumbnails is None else thumbnail_routes(thumbnails)),
+            *thumbnails,
             Route("/static/{name:path}", site.static),
             Route("/{key:path}/", site.stream_page),
             Route("/{key:path}", site.stream_redirect),

@@ -18,6 +18,7 @@ import pytest
 from conftest import eventually
 
 import arcly
+from arcly.contract import StreamAuthenticator
 from arcly.media import Demuxer
 from arcly.server.recordings import Recordings
 from arcly.server.serve import answering
@@ -61,13 +62,19 @@ def unchunk(body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def serving_recordings(directory: Path, *, may_change: bool = True, **options: Any) -> AsyncIterator[Served]:
+async def serving_recordings(
+    directory: Path,
+    *,
+    may_change: bool = True,
+    authenticator: StreamAuthenticator | None = None,
+    **options: Any,
+) -> AsyncIterator[Served]:
     recorder = arcly.Recorder(directory, record=["*"], **options)
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder) / "app.sock"
         http = arcly.HttpOrigin("127.0.0.1:0", app_socket=socket)
-        engine = arcly.Engine(recorder, http, default_app=ROOMY)
-        app = create_app(dict, Viewers({}), recordings=Recordings(recorder, may_change=may_change))
+        engine = arcly.Engine(recorder, http, default_app=ROOMY, authenticator=authenticator)
+        app = create_app(dict, Viewers({}), recordings=Recordings(recorder, engine, may_change=may_change))
         async with answering(app, socket), engine:
             assert http.address
             yield Served(engine, recorder, f"http://127.0.0.1:{http.address[1]}")

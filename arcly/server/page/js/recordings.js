@@ -5,7 +5,7 @@ import * as format from "./format.js";
 import { loadScript } from "./script.js";
 
 /** @typedef {{id: number, app: string, stream: string, format: string, state: string, began_unix_ms: number,
- *   duration_s: number, bytes: number, gaps: number}} Recording */
+ *   duration_s: number, bytes: number, gaps: number, may_change: boolean}} Recording */
 
 const LOOK_MS = 5_000;
 const HEADERS = { "x-arcly-record": "1" };
@@ -14,7 +14,6 @@ export class RecordingList {
   /** @type {Map<number, HTMLElement>} */
   #rows = new Map();
   #lookedMs = -Infinity;
-  #mayChange = false;
   /** @type {number | null} */
   #playing = null;
   /** @type {(() => void) | null} ends what is played */
@@ -34,8 +33,7 @@ export class RecordingList {
   async #fetch() {
     const answer = await fetch("/api/recordings");
     if (!answer.ok) return;
-    const { recordings, may_change: mayChange } = await answer.json();
-    this.#mayChange = mayChange;
+    const { recordings } = await answer.json();
     this.#render(recordings);
   }
 
@@ -87,7 +85,7 @@ export class RecordingList {
     setText(part("recording-format", row), said.filter(Boolean).join(" · "));
     setText(part("recording-length", row), format.duration(recording.duration_s * 1000));
     setText(part("recording-size", row), format.bytes(recording.bytes));
-    setVisible(part("recording-delete", row), this.#mayChange && !goesOn);
+    setVisible(part("recording-delete", row), recording.may_change && !goesOn);
     setAttribute(part("recording-name", row), "aria-current", String(this.#playing === recording.id));
   }
 
