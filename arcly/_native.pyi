@@ -4,7 +4,7 @@ import builtins
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, Protocol, final
 
 from typing_extensions import Buffer
 
@@ -1168,6 +1168,10 @@ class Recording:
     def status(self) -> tuple[int, int, int, int, int, int, int, str | None]:
         """Return frames, bytes, microseconds, gaps, microseconds of them, frames missed, frames refused, last error."""
 
+    @property
+    def is_hanging(self) -> bool:
+        """Whether a write has not returned yet that the recording was given up for."""
+
     def stop(self, done: WakeToken) -> None:
         """Write what is there and end; `done` is woken then."""
 
@@ -1189,18 +1193,38 @@ def finalize_recording(path: str | os.PathLike[str]) -> int:
 def measure_recording(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return how many frames a file has, and how many microseconds."""
 
+class RecordedFile(Protocol):
+    """A file of a recording that is elsewhere. It is read in threads."""
+
+    size: int
+    """Its bytes."""
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        """Return bytes from `offset` on, fewer only at its end."""
+
 @final
 class Outline:
-    """What is where in a fragmented MP4 file. Reads the boxes of it, no media.
+    """What is where in a recorded file. Of MP4 only the boxes are read, of MPEG-TS and FLV everything.
+
+    Args:
+        file: its path, or what reads it.
+        before: what was found in it when it was shorter: it is gone on with.
+        grows: more of it will come.
 
     Raises:
-        OSError: it cannot be read, or is no fragmented MP4.
+        OSError: it cannot be read, or is no recording.
     """
 
-    def __new__(cls, path: str | os.PathLike[str]) -> Outline: ...
+    def __new__(
+        cls, file: str | os.PathLike[str] | RecordedFile, before: Outline | None = None, *, grows: bool = False
+    ) -> Outline: ...
     @property
     def fragments(self) -> int:
-        """How many it has."""
+        """How many parts it has with which players may begin or go on."""
+
+    @property
+    def bytes(self) -> int:
+        """Of memory that it takes, about."""
 
 @final
 class Vod:
@@ -1208,13 +1232,13 @@ class Vod:
 
     def __new__(
         cls,
-        pieces: Sequence[tuple[str | os.PathLike[str], Outline, int, int, int, int, bool, int]],
+        pieces: Sequence[tuple[str | os.PathLike[str] | RecordedFile, Outline, int, int, int, int, bool, int]],
         has_ended: bool,
     ) -> Vod:
         """Play these files, in their order.
 
         Args:
-            pieces: path, outline, number, position in the recording in microseconds, base in ticks, their Hz, whether
+            pieces: file, outline, number, position in the recording in microseconds, base in ticks, their Hz, whether
                 it follows the one before, Unix ms at which it began.
             has_ended: no more of them come, and the last one does not grow.
         """
@@ -1251,6 +1275,28 @@ class Vod:
 
         Raises:
             OSError: a file cannot be read.
+        """
+
+    def remuxed(self, begin_s: float, duration_s: float) -> Remuxed | None:
+        """Return the same of files that are no MP4; None when nothing is there, and where `clip` is to be asked.
+
+        Raises:
+            OSError: MP4 cannot carry it.
+        """
+
+@final
+class Remuxed:
+    """A part of a recording as a fragmented MP4 file: it is written while it is read, in order."""
+
+    @property
+    def pieces(self) -> int:
+        """Into how many it is cut."""
+
+    def piece(self, index: int) -> bytes:
+        """Return one of them.
+
+        Raises:
+            OSError: a file cannot be read, or is not what it was.
         """
 
 @final

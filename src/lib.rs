@@ -66,7 +66,7 @@ mod _native {
         subscription::Cursor,
         tls::TlsIdentity,
         track::Track,
-        vod::{Clip, Outline, Vod},
+        vod::{Clip, Outline, Remuxed, Vod},
         webrtc::{WebRtcReply, WebRtcTransport},
     };
 

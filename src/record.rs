@@ -56,6 +56,11 @@ impl Recording {
         })
     }
 
+    #[getter]
+    fn is_hanging(&self) -> bool {
+        self.recording.is_hanging()
+    }
+
     fn status(&self) -> StatusTuple {
         let status = self.recording.status();
         (

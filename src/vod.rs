@@ -1,10 +1,11 @@
-//! `Outline`, `Vod` and `Clip`: recordings, played back.
+//! `Outline`, `Vod`, `Clip` and `Remuxed`: recordings, played back.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use arcly_bus::TrackId;
-use arcly_io::record;
+use arcly_io::record::{self, Opened, Source};
 use arcly_pack::vod;
+use bytes::Bytes;
 use pyo3::{prelude::*, types::PyBytes};
 
 use crate::track::Track;
@@ -13,30 +14,79 @@ use crate::track::Track;
 #[pyclass(frozen, module = "arcly._native")]
 pub struct Outline(record::FileOutline);
 
-/// Path, outline, number, position (us), base ticks, base Hz, follows, began (Unix ms).
-type PieceTuple<'py> = (PathBuf, PyRef<'py, Outline>, u64, u64, i64, u32, bool, u64);
+/// Where the bytes of a file come from: the file of that path, or what an object of the host reads.
+#[derive(FromPyObject)]
+enum HostFile {
+    Path(PathBuf),
+    Object(Py<PyAny>),
+}
+
+impl HostFile {
+    fn source(self) -> Arc<dyn Source> {
+        match self {
+            Self::Path(path) => Arc::new(path),
+            Self::Object(object) => Arc::new(HostObject(Arc::new(object))),
+        }
+    }
+}
+
+/// An object with `size` and `read(offset, size)`, which may block.
+#[derive(Clone)]
+struct HostObject(Arc<Py<PyAny>>);
+
+impl Source for HostObject {
+    fn open(&self) -> io::Result<Box<dyn Opened>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Opened for HostObject {
+    fn bytes(&self) -> io::Result<u64> {
+        Python::attach(|py| self.0.getattr(py, "size")?.extract(py)).map_err(io::Error::other)
+    }
+
+    fn read_up_to(&self, offset: u64, bytes: usize) -> io::Result<Bytes> {
+        let read = |py: Python<'_>| self.0.call_method1(py, "read", (offset, bytes))?.extract(py);
+        let found: Vec<u8> = Python::attach(read).map_err(io::Error::other)?;
+        Ok(found.into())
+    }
+}
+
+/// File, outline, number, position (us), base ticks, base Hz, follows, began (Unix ms).
+type PieceTuple<'py> = (HostFile, PyRef<'py, Outline>, u64, u64, i64, u32, bool, u64);
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
 pub struct Vod {
     vod: Arc<vod::Vod>,
-    paths: Arc<Vec<PathBuf>>,
+    sources: Arc<Vec<Arc<dyn Source>>>,
 }
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
 pub struct Clip(record::Clip);
 
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Remuxed(record::Remuxed);
+
 #[pymethods]
 impl Outline {
     #[new]
-    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        Ok(Self(py.detach(|| record::outline(&path))?))
+    #[pyo3(signature = (file, before = None, *, grows = false))]
+    fn new(py: Python<'_>, file: HostFile, before: Option<PyRef<'_, Self>>, grows: bool) -> PyResult<Self> {
+        let (source, before) = (file.source(), before.map(|before| before.0.clone()));
+        Ok(Self(py.detach(|| record::outline(&*source, before.as_ref(), grows))?))
     }
 
     #[getter]
     fn fragments(&self) -> usize {
         self.0.outline.fragments.len()
+    }
+
+    #[getter]
+    fn bytes(&self) -> usize {
+        self.0.bytes()
     }
 }
 
@@ -45,8 +95,8 @@ impl Vod {
     #[new]
     fn new(pieces: Vec<PieceTuple<'_>>, has_ended: bool) -> Self {
         let with_media = pieces.into_iter().filter(|piece| !piece.1.0.outline.fragments.is_empty());
-        let (paths, pieces) = with_media.map(piece).unzip();
-        Self { vod: Arc::new(vod::Vod::new(pieces, has_ended)), paths: Arc::new(paths) }
+        let (sources, pieces) = with_media.map(piece).unzip();
+        Self { vod: Arc::new(vod::Vod::new(pieces, has_ended)), sources: Arc::new(sources) }
     }
 
     #[getter]
@@ -77,23 +127,49 @@ impl Vod {
 
     fn segment<'py>(&self, py: Python<'py>, track: u8, begin: i64) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let Some(segment) = self.vod.segment(TrackId(track), begin) else { return Ok(None) };
-        let bytes = py.detach(|| record::segment_bytes(&self.vod, &self.paths, &segment))?;
+        let bytes = py.detach(|| record::segment_bytes(&self.vod, &self.sources, &segment))?;
         Ok(Some(PyBytes::new(py, &bytes)))
     }
 
+    fn remuxed(&self, begin_s: f64, duration_s: f64) -> PyResult<Option<Remuxed>> {
+        let Some(plan) = self.plan(begin_s, duration_s) else { return Ok(None) };
+        let remuxed = record::Remuxed::new(self.vod.clone(), self.sources.clone(), plan)?;
+        Ok(remuxed.map(Remuxed))
+    }
+
     fn clip(&self, py: Python<'_>, begin_s: f64, duration_s: f64) -> PyResult<Option<Clip>> {
-        let us = |seconds: f64| (seconds * 1e6) as i64;
-        let Some(plan) = self.vod.clip(us(begin_s), us(begin_s + duration_s)) else { return Ok(None) };
-        let clip = py.detach(|| record::Clip::new(&self.vod, &self.paths, &plan))?;
+        let Some(plan) = self.plan(begin_s, duration_s) else { return Ok(None) };
+        let clip = py.detach(|| record::Clip::new(&self.vod, &self.sources, &plan))?;
         Ok(Some(Clip(clip)))
     }
 }
 
+impl Vod {
+    fn plan(&self, begin_s: f64, duration_s: f64) -> Option<vod::ClipPlan> {
+        let us = |seconds: f64| (seconds * 1e6) as i64;
+        self.vod.clip(us(begin_s), us(begin_s + duration_s))
+    }
+}
+
+#[pymethods]
+impl Remuxed {
+    #[getter]
+    fn pieces(&self) -> usize {
+        self.0.pieces()
+    }
+
+    fn piece<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = py.detach(|| self.0.piece(index))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+}
+
 fn piece(
-    (path, outline, number, position_us, base_ticks, base_hz, follows, began_unix_ms): PieceTuple<'_>,
-) -> (PathBuf, vod::Piece) {
-    let record::FileOutline { outline, init } = outline.0.clone();
-    (path, vod::Piece { outline, init, number, position_us, base_ticks, base_hz, follows, began_unix_ms })
+    (file, outline, number, position_us, base_ticks, base_hz, follows, began_unix_ms): PieceTuple<'_>,
+) -> (Arc<dyn Source>, vod::Piece) {
+    let record::FileOutline { outline, init, form, .. } = outline.0.clone();
+    let piece = vod::Piece { outline, init, form, number, position_us, base_ticks, base_hz, follows, began_unix_ms };
+    (file.source(), piece)
 }
 
 #[pymethods]

@@ -7,7 +7,7 @@ Handlers and packagers depend on these, never on `Engine`. Any object with the r
 - `protocols`: `IngestContext`, `InboundProtocol`, `Packager`
 - `access`: `Credentials`, `StreamAuthenticator`
 - `services`: `Observer`, `AuditSink`, `HealthCheck`
-- `storage`: `StorageBackend`
+- `storage`: `StorageBackend`, `RangedStorage`
 - `transform`: `Rendition`, `Transcoder`, `ClusterRelay`
 """
 
@@ -15,7 +15,7 @@ from arcly.contract.access import Credentials, StreamAuthenticator
 from arcly.contract.frames import FrameSink, MediaFrame, MediaSink, MediaSource, Muxer
 from arcly.contract.protocols import InboundProtocol, IngestContext, Packager
 from arcly.contract.services import AuditSink, HealthCheck, Observer
-from arcly.contract.storage import StorageBackend
+from arcly.contract.storage import RangedStorage, StorageBackend
 from arcly.contract.streams import (
     EventBus,
     EventStream,
@@ -46,6 +46,7 @@ __all__ = [
     "PlaybackRegistry",
     "PublishRegistry",
     "PublishSession",
+    "RangedStorage",
     "Registry",
     "Rendition",
     "StorageBackend",

@@ -42,3 +42,27 @@ class StorageBackend(Protocol):
 
     async def keys(self, prefix: str = "") -> Sequence[str]:
         """Return the keys that begin with `prefix`, sorted."""
+
+
+@runtime_checkable
+class RangedStorage(StorageBackend, Protocol):
+    """A `StorageBackend` that gives parts of objects: those of a large one are read without the rest."""
+
+    async def get_range(self, key: str, offset: int, size: int) -> bytes:
+        """Return `size` bytes of what is kept under `key` from `offset` on; fewer only at its end.
+
+        Raises:
+            NotFoundError: nothing is.
+        """
+
+
+async def read_range(storage: StorageBackend, key: str, offset: int, size: int) -> bytes:
+    """Return `size` bytes of an object from `offset` on, fewer only at its end, of any backend: one that has no ranges
+    gives the whole object for each.
+
+    Raises:
+        NotFoundError: nothing is kept under `key`.
+    """
+    if isinstance(storage, RangedStorage):
+        return await storage.get_range(key, offset, size)
+    return (await storage.get(key))[offset : offset + size]

@@ -1,11 +1,11 @@
-"""What a recorder left behind that died: files without an end, recordings without a reason."""
+"""What a recorder left behind that died: files and recordings without an end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arcly._native import finalize_recording, make_whole, measure_recording, recording_path
@@ -20,14 +20,30 @@ TEMPORARY = ".arcly-*"
 """Files that were being made when the recorder died."""
 
 
-async def mend(directory: Path, template: str, index: RecordingIndex) -> int:
-    """Make every file whole that has no end, and end every recording that has none; return how many files that were.
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A recording that its recorder has left behind: it may be gone on with, or is ended."""
+
+    recording: RecordingInfo
+    """What the index says of it now."""
+
+    number: int
+    """Of its next file."""
+
+    end_position_us: int
+    """Where in the recording that would be, if nothing was missing."""
+
+    ended_unix_ms: int
+    """When its last file ends."""
+
+
+async def mend(directory: Path, template: str, index: RecordingIndex) -> list[Left]:
+    """Make every file whole that has no end; return the recordings that have none.
 
     Can be done again at any time while nothing is recorded: what is whole stays as it is.
     """
     formats = {recording.id: recording.format for recording in await index.recordings(limit=-1)}
-    torn = await index.segments(torn=True)
-    for segment in torn:
+    for segment in await index.segments(torn=True):
         mended = await asyncio.to_thread(mend_segment, directory, segment, formats.get(segment.recording) == "mp4")
         if mended is None:
             log.warning("[record] %s has nothing in it that can be played: forgotten", segment.path)
@@ -37,10 +53,20 @@ async def mend(directory: Path, template: str, index: RecordingIndex) -> int:
             await index.put(mended)
     for recording in await index.unfinished():
         await adopt(directory, index, recording, template)
-        segments = await index.segments(recording.id)
-        ends = [segment.began_unix_ms + segment.duration_us // 1000 for segment in segments]
-        await index.end(recording.id, max(ends, default=recording.began_unix_ms), "the recorder died")
-    return len(torn)
+    return [await left_of(index, recording) for recording in await index.unfinished()]
+
+
+async def left_of(index: RecordingIndex, recording: RecordingInfo) -> Left:
+    """Return how far a recording has come."""
+    segments = await index.segments(recording.id)
+    ends_ms = [segment.began_unix_ms + segment.duration_us // 1000 for segment in segments]
+    ends_us = [segment.position_us + segment.duration_us for segment in segments]
+    return Left(
+        recording=recording,
+        number=max((segment.number for segment in segments), default=-1) + 1,
+        end_position_us=max(ends_us, default=0),
+        ended_unix_ms=max(ends_ms, default=recording.began_unix_ms),
+    )
 
 
 async def adopt(directory: Path, index: RecordingIndex, recording: RecordingInfo, template: str) -> None:

@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from arcly._native import Outline, Vod
-from arcly.errors import NotFoundError, UnsupportedError
+from arcly.contract import StorageBackend
+from arcly.errors import NotFoundError
 from arcly.recording.index import RecordedSegment, RecordingIndex
+from arcly.recording.kept import Kept
+from arcly.recording.stored import Shelf, StoredFile
 
-OUTLINES_MAX = 1024
-"""Files that are remembered: some 100 kB for an hour each."""
+T = TypeVar("T")
+
+OUTLINES_BYTES = 128 << 20
+"""Of what is where in files, which is remembered: some 100 kB for an hour."""
+
+SEGMENTS_BYTES = 64 << 20
+"""Of segments that were made: who watches the same at the same time gets the same."""
 
 RECORDINGS_MAX = 32
 """Recordings that are remembered."""
 
-Signature: TypeAlias = tuple[tuple[int, int, int], ...]
+THREADS = 2
+"""Segments that are made at a time: the rest of the machine belongs to what is live."""
+
+Stamp: TypeAlias = tuple[int, int]
+"""Size and when it was changed."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a recording, where it is."""
+
+    segment: RecordedSegment
+    source: Path | StoredFile
+    stamp: Stamp
+
+    @property
+    def name(self) -> str:
+        """What is remembered of it is remembered under this name."""
+        return self.segment.path or f":{self.segment.stored}"
 
 
 class Playback:
@@ -27,63 +55,112 @@ class Playback:
     Args:
         directory: where the files are.
         index: what there is.
+        storage: where those are that the directory has no longer.
     """
 
-    def __init__(self, directory: Path, index: RecordingIndex) -> None:
+    def __init__(self, directory: Path, index: RecordingIndex, storage: StorageBackend | None = None) -> None:
         self._directory = directory
         self._index = index
-        self._outlines: OrderedDict[tuple[str, int, int], Outline] = OrderedDict()
-        self._ready: OrderedDict[int, tuple[Signature, Vod]] = OrderedDict()
+        self._shelf = None if storage is None else Shelf(storage)
+        self._threads: ThreadPoolExecutor | None = None
+        self._outlines: Kept[tuple[Stamp, Outline]] = Kept(OUTLINES_BYTES, lambda kept: kept[1].bytes)
+        self._segments: Kept[bytes] = Kept(SEGMENTS_BYTES, len)
+        self._ready: OrderedDict[int, tuple[object, Vod]] = OrderedDict()
+
+    def start(self) -> None:
+        """Be ready."""
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="arcly-playback")
+        if self._shelf is not None:
+            self._shelf.open()
+
+    def stop(self) -> None:
+        """Make nothing more. Idempotent."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
+        if self._shelf is not None:
+            self._shelf.close()
+
+    async def run(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do work that reads files, away from the loop, and only so much of it at a time.
+
+        Raises:
+            OSError: the recorder does not run; or what the work raises.
+        """
+        if self._threads is None:
+            raise OSError("the recorder does not run")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def open(self, recording: int) -> Vod:
         """Return a recording as players see it. One that goes on is as long as it is now.
 
         Raises:
             NotFoundError: there is no such.
-            UnsupportedError: it is not fragmented MP4.
+            OSError: a file cannot be read.
         """
         info = await self._index.recording(recording)
         if info is None:
             raise NotFoundError(f"there is no recording {recording}")
-        if info.format != "fmp4":
-            raise UnsupportedError(f"recording {recording} is {info.format}: only fmp4 is played back")
-        segments = await self._index.segments(recording)
-        sizes = await asyncio.to_thread(self._sizes, segments)
-        signature = tuple((segment.id, size, changed_ns) for segment, (size, changed_ns) in sizes)
+        files = await self.run(self._find, await self._index.segments(recording))
+        has_ended = info.ended_unix_ms is not None
+        signature = (has_ended, *((file.segment.id, file.name, file.stamp) for file in files))
         ready = self._ready.get(recording)
         if ready is None or ready[0] != signature:
-            vod = await asyncio.to_thread(self._make, sizes, info.ended_unix_ms is not None)
-            ready = self._ready[recording] = (signature, vod)
+            ready = self._ready[recording] = (signature, await self.run(self._make, files, has_ended))
         self._ready.move_to_end(recording)
         while len(self._ready) > RECORDINGS_MAX:
             self._ready.popitem(last=False)
         return ready[1]
 
-    def _sizes(self, segments: Sequence[RecordedSegment]) -> list[tuple[RecordedSegment, tuple[int, int]]]:
-        """Return the files that are there, each with its size and when it was changed."""
-        found = []
-        for segment in filter(lambda segment: segment.path, segments):
-            try:
-                stat = (self._directory / segment.path).stat()
-            except FileNotFoundError:
-                continue
-            found.append((segment, (stat.st_size, stat.st_mtime_ns)))
-        return found
+    async def segment(self, recording: int, track: int, begin: int) -> bytes | None:
+        """Return a segment: see `Vod.segment`. Raises as `open`."""
+        vod = await self.open(recording)
+        name = (recording, track, begin)
+        made = self._segments.get(name)
+        if made is None:
+            made = await self.run(vod.segment, track, begin)
+            if made is not None:
+                self._segments.put(name, made)
+        return made
 
-    def _make(self, sizes: Sequence[tuple[RecordedSegment, tuple[int, int]]], has_ended: bool) -> Vod:
+    async def file(self, recording: int, number: int) -> File | None:
+        """Return a file as it was recorded, where it is; None when there is no such."""
+        segments = [segment for segment in await self._index.segments(recording) if segment.number == number]
+        files = await self.run(self._find, segments)
+        return files[0] if files else None
+
+    def _find(self, segments: Sequence[RecordedSegment]) -> list[File]:
+        """Return the files that are there, or in the storage."""
+        return [file for file in map(self._locate, segments) if file is not None]
+
+    def _locate(self, segment: RecordedSegment) -> File | None:
+        if segment.path:
+            path = self._directory / segment.path
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                pass
+            else:
+                return File(segment, path, (stat.st_size, stat.st_mtime_ns))
+        if segment.stored is None or self._shelf is None:
+            return None
+        return File(segment, StoredFile(self._shelf, segment.stored, segment.bytes), (segment.bytes, 0))
+
+    def _make(self, files: Sequence[File], has_ended: bool) -> Vod:
         pieces = []
-        for segment, stamp in sizes:
-            outline = self._outline(segment.path, stamp)
+        for file in files:
+            segment = file.segment
             base = (segment.base_ticks, segment.base_hz)
             place = (segment.number, segment.position_us, *base, segment.follows, segment.began_unix_ms)
-            pieces.append((self._directory / segment.path, outline, *place))
+            pieces.append((file.source, self._outline(file), *place))
         return Vod(pieces, has_ended)
 
-    def _outline(self, path: str, stamp: tuple[int, int]) -> Outline:
-        name = (path, *stamp)
-        outline = self._outlines.get(name)
-        if outline is None:
-            outline = self._outlines[name] = Outline(self._directory / path)
-            while len(self._outlines) > OUTLINES_MAX:
-                self._outlines.popitem(last=False)
+    def _outline(self, file: File) -> Outline:
+        kept = self._outlines.get(file.name)
+        if kept is not None and kept[0] == file.stamp:
+            return kept[1]
+        # What was read of a file that grows need not be read again.
+        before = kept[1] if kept is not None and kept[0][0] <= file.stamp[0] else None
+        outline = Outline(file.source, before, grows=not file.segment.is_whole)
+        self._outlines.put(file.name, (file.stamp, outline))
         return outline

@@ -17,7 +17,7 @@ from arcly.contract import EventStream, IngestContext, StorageBackend, StreamHan
 from arcly.errors import MisuseError, NotFoundError
 from arcly.events import StreamEventKind
 from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
-from arcly.recording.mend import mend
+from arcly.recording.mend import Left, mend
 from arcly.recording.playback import Playback
 from arcly.recording.retention import WallClock, expired
 from arcly.recording.settings import RecordOptions, RecordSettings
@@ -28,6 +28,9 @@ log = logging.getLogger("arcly")
 
 OWN = ".arcly"
 """The directory of the index, below that of the files. No name of a template begins with a dot."""
+
+STOP_S = 5.0
+"""How long recordings may take to end when the recorder stops; less than an engine gives a protocol."""
 
 SWEEP_S = 60.0
 """So often is looked for what is too old."""
@@ -42,14 +45,14 @@ class Recorder:
 
     Files end at key frames, and what is written can be played at any time, also after the process was killed: the next
     start cuts off what is torn and completes the index. A publisher that comes back goes on in the same recording,
-    behind a gap. The way of the media is never touched: a disk that is slow or full costs the recording what it
-    misses, and nobody else. One recorder has a directory at a time.
+    behind a gap, also after a kill. The way of the media is never touched: a disk that is slow or full, or that does
+    not answer, costs the recording what it misses, and nobody else. One recorder has a directory at a time.
 
     Args:
         directory: where the files are; it is made when it is not there.
         record: patterns (`live/*`) of streams that are recorded whenever they are published.
         storage: where every complete file is put, too, under the same path.
-        move: delete files here that were stored there. They are listed and deleted as before, but not played back.
+        move: delete files here that were stored there. They are listed, played and deleted as before.
         **options: see `RecordSettings`.
 
     Raises:
@@ -69,12 +72,13 @@ class Recorder:
     ) -> None:
         self.settings = RecordSettings(directory=Path(directory), record=tuple(record), **options)
         self.index = RecordingIndex(self.directory / OWN / "index.db")
-        self.playback = Playback(self.directory, self.index)
+        self.playback = Playback(self.directory, self.index, storage)
         self._storage = storage
         self._uploader = None if storage is None else Uploader(self.directory, self.index, storage, move=move)
         self._takes: dict[StreamKey, Take] = {}
         self._running: dict[StreamKey, asyncio.Task[None]] = {}
         self._finished_by_hand: dict[StreamKey, int] = {}
+        self._left: dict[StreamKey, Left] = {}
         self._context: IngestContext | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sweeping = asyncio.Lock()
@@ -95,14 +99,44 @@ class Recorder:
         """
         self._lock = await asyncio.to_thread(lock_directory, self.directory / OWN)
         await self.index.open()
-        await mend(self.directory, self.settings.template, self.index)
+        for left in await mend(self.directory, self.settings.template, self.index):
+            await self._take_over(left)
         self._context = context
+        self.playback.start()
         if self._uploader is not None:
             self._uploader.start()
         events = context.events()
         for stream in context.list_streams():
             await self._consider(stream)
-        self._tasks = [asyncio.create_task(self._follow(events)), asyncio.create_task(self._sweep_always())]
+        always = (self._follow(events), self._sweep_always(), self._end_left())
+        self._tasks = [asyncio.create_task(one) for one in always]
+
+    async def _take_over(self, left: Left) -> None:
+        """Keep a recording that is cut for its publisher, if that may still come back; end it otherwise."""
+        key = left.recording.key
+        if left.recording.format == self.settings.format and self._waits_s(left) > 0 and key not in self._left:
+            log.info("[record] %s goes on if it is published again within %.0f s", key, self._waits_s(left))
+            self._left[key] = left
+        else:
+            await self._give_up(left)
+
+    def _waits_s(self, left: Left) -> float:
+        """Return how long its publisher may still stay away."""
+        age_s = time.time() - left.ended_unix_ms / 1000
+        # The clock may have been set, or the server have been off for a year.
+        return self.settings.resume_s - max(0.0, age_s) if abs(age_s) <= self.settings.resume_s else 0
+
+    async def _give_up(self, left: Left) -> None:
+        await self.index.end(left.recording.id, left.ended_unix_ms, "the recorder died")
+
+    async def _end_left(self) -> None:
+        """End recordings that are cut when their publishers have stayed away for too long."""
+        while self._left:
+            await asyncio.sleep(max(0.0, min(map(self._waits_s, self._left.values()))))
+            for key, left in list(self._left.items()):
+                if self._waits_s(left) <= 0:
+                    self._left.pop(key, None)
+                    await self._give_up(left)
 
     async def stop(self) -> None:
         """End all recordings in order. Idempotent."""
@@ -112,7 +146,8 @@ class Recorder:
         self._tasks = []
         for take in self._takes.values():
             take.stop()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await self._leave_hanging()
+        self.playback.stop()
         if self._uploader is not None:
             await self._uploader.stop()
         if self._context is not None:
@@ -121,6 +156,15 @@ class Recorder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    async def _leave_hanging(self) -> None:
+        """Wait for the recordings to end, and leave those behind whose disk does not answer."""
+        if not self._running:
+            return
+        _, hanging = await asyncio.wait(list(self._running.values()), timeout=STOP_S)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
 
     async def _follow(self, events: EventStream) -> None:
         async with contextlib.aclosing(events):
@@ -176,11 +220,11 @@ class Recorder:
         assert self._context is not None
         key = stream.key
         # Before anything is waited for: nobody begins it twice.
-        take = Take(self._context, self.settings, self.index, key, self._on_segment)
+        take = Take(self._context, self.settings, self.index, key, self._on_segment, self._left.pop(key, None))
         self._takes[key] = take
         self._finished_by_hand.pop(key, None)
         try:
-            take.id = await self.index.begin(key, self.settings.format, take.began_unix_ms)
+            take.id = take.id or await self.index.begin(key, self.settings.format, take.began_unix_ms)
         except BaseException:
             del self._takes[key]
             raise
@@ -191,6 +235,9 @@ class Recorder:
         reason = "an error of the recorder"
         try:
             reason = await take.run(stream)
+        except asyncio.CancelledError:
+            reason = "the disk does not answer, and the recorder was stopped"
+            log.error("[record] %s is left as it is: %s", take.key, reason)
         except Exception:
             log.exception("[record] recording %s failed", take.key)
         finally:
@@ -226,6 +273,9 @@ class Recorder:
         """
         if any(take.id == recording for take in self._takes.values()):
             raise MisuseError(f"recording {recording} goes on: finish it first")
+        for left in [left for left in self._left.values() if left.recording.id == recording]:
+            del self._left[left.recording.key]
+            await self._give_up(left)
         segments = await self.index.segments(recording)
         await self._remove(segments)
         return bool(segments)

@@ -16,6 +16,7 @@ from arcly._native import Recording, StreamKey
 from arcly.contract import IngestContext, StreamHandle
 from arcly.events import StreamEventKind
 from arcly.recording.index import RecordedSegment, RecordingIndex
+from arcly.recording.mend import Left
 from arcly.recording.settings import RecordSettings
 
 log = logging.getLogger("arcly")
@@ -65,6 +66,9 @@ class RecordingStatus:
 
     refused: int
     """Frames that no file could take."""
+
+    refusals: int
+    """How often the disk has refused, or not answered, and was tried again."""
 
     last_error: str | None
     """What went wrong last."""
@@ -145,6 +149,7 @@ class Take:
         index: where its files are entered.
         key: what is recorded.
         on_segment: called when a file is complete.
+        left: a recording that a recorder has left behind which died: this one goes on with it, behind a gap.
     """
 
     def __init__(
@@ -154,6 +159,7 @@ class Take:
         index: RecordingIndex,
         key: StreamKey,
         on_segment: Callable[[RecordedSegment], Awaitable[object]],
+        left: Left | None = None,
     ) -> None:
         self.id = 0
         self.key = key
@@ -164,6 +170,8 @@ class Take:
         self._index = index
         self._on_segment = on_segment
         self._native: Recording | None = None
+        self._last: Recording | None = None
+        self._refusals = 0
         self._totals = Totals()
         self._number = 0
         self._writing: dict[int, RecordedSegment] = {}
@@ -171,6 +179,18 @@ class Take:
         self._published = asyncio.Event()
         self._end_position_us = 0
         self._ended_s: float | None = None
+        if left is not None:
+            self._go_on_with(left)
+
+    def _go_on_with(self, left: Left) -> None:
+        recording = left.recording
+        self.id, self.began_unix_ms = recording.id, recording.began_unix_ms
+        self._number, self._end_position_us = left.number, left.end_position_us
+        # Nobody but the wall clock knows how long there was no recorder.
+        missing_s = max(0.0, (time.time_ns() // 1_000_000 - left.ended_unix_ms) / 1000)
+        self._ended_s = time.monotonic() - missing_s
+        lengths = (round(recording.duration_s * 1e6), recording.gaps, round(recording.gap_s * 1e6), 0, 0, None)
+        self._totals = self._totals.plus((recording.frames, recording.bytes, *lengths))
 
     @property
     def status(self) -> RecordingStatus:
@@ -189,6 +209,7 @@ class Take:
             gap_s=totals.gap_us / 1e6,
             missed=totals.missed,
             refused=totals.refused,
+            refusals=self._refusals,
             last_error=totals.last_error,
         )
 
@@ -206,6 +227,7 @@ class Take:
         while current is not None:
             code, text = await self._run(current)
             if code in DISK and not self._stopping.is_set():
+                self._refusals += 1
                 current = await self._pause(text)
             elif code == "stream_ended" and not self._stopping.is_set():
                 current = await self._wait_for_publisher()
@@ -229,7 +251,7 @@ class Take:
             stopping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await stopping
-            self._totals, self._native = self._totals.plus(native.status()), None
+            self._totals, self._native, self._last = self._totals.plus(native.status()), None, native
             self._ended_s = time.monotonic()
             news.close()
         self._emit(StreamEventKind.RECORDING_ENDED, f"recording {self.id}: {text}")
@@ -260,6 +282,9 @@ class Take:
         self.state = "paused"
         log.warning("[record] %s is not recorded for %g s: %s", self.key, self._settings.retry_s, why)
         await self._wait(self._stopping, self._settings.retry_s)
+        # A write that hangs holds a thread: another one would hang behind it.
+        while self._last is not None and self._last.is_hanging and not self._stopping.is_set():
+            await self._wait(self._stopping, self._settings.retry_s)
         if self._stopping.is_set():
             return None
         return self._stream() or await self._wait_for_publisher()

@@ -4,7 +4,8 @@
 * `POST /api/recordings?stream=live/cam`: begins a recording, `POST /api/recordings/finish?stream=…`: ends it,
 * `DELETE /api/recordings/<id>`: deletes one that has ended,
 * `/recordings/id:<id>/index.m3u8` and `manifest.mpd`: HLS and DASH, with what they name in the same place,
-* `/recordings/id:<id>/clip.mp4[?start=SECONDS&duration=SECONDS]`: a part of it as an MP4 file, from a key frame on,
+* `/recordings/id:<id>/clip.mp4[?start=SECONDS&duration=SECONDS]`: a part of it as an MP4 file, from a key frame on; of
+  TS and FLV recordings written on the way, without ranges,
 * `/recordings/id:<id>/files/<number>`: a file as it was recorded.
 
 No stream can be called `id:1`, so none of these is one of the paths that the origin answers itself.
@@ -16,20 +17,23 @@ of it, where the server lets anybody do that. See `Admission`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from arcly._native import StreamKey, Vod
+from arcly._native import Remuxed, StreamKey, Vod
 from arcly.engine import Engine
-from arcly.errors import MalformedError, MisuseError, NotFoundError, StreamError, UnsupportedError
+from arcly.errors import MalformedError, MisuseError, NotFoundError, StreamError
 from arcly.recording import Recorder, RecordingInfo
+from arcly.recording.playback import File
+from arcly.recording.stored import StoredFile
 from arcly.recording.take import RecordingStatus
 from arcly.server.admission import Admission, carry_dash, carry_hls
 from arcly.server.own import is_own
@@ -187,56 +191,47 @@ class Recordings:
 
     async def segment(self, request: Request) -> Response:
         """Answer with a segment."""
-        track, begin = request.path_params["track"], request.path_params["begin"]
-        vod = await self._vod(request)
-        try:
-            return media(await asyncio.to_thread(vod.segment, track & 0xFF, begin))
-        except FileNotFoundError:
-            raise HTTPException(404) from None
+        recording, track, begin = (request.path_params[name] for name in ("id", "track", "begin"))
+        await self._admit(request)
+        with read_errors():
+            return media(await self._recorder.playback.segment(recording, track & 0xFF, begin))
 
     async def clip(self, request: Request) -> Response:
         """Answer with a part of a recording as a file."""
         vod = await self._vod(request)
         start_s, duration_s = number_of(request, "start", 0.0), number_of(request, "duration", CLIP_MAX_S)
-        clip = await asyncio.to_thread(vod.clip, start_s, min(duration_s, CLIP_MAX_S))
-        if clip is None:
-            raise HTTPException(404)
+        part = (start_s, min(duration_s, CLIP_MAX_S))
         name = f"recording-{request.path_params['id']}.mp4"
         headers = {"content-type": "video/mp4", "content-disposition": f'attachment; filename="{name}"'} | MEDIA
+        run = self._recorder.playback.run
+        with read_errors():
+            remuxed = await run(vod.remuxed, *part)
+            if remuxed is not None:
+                body = () if request.method == "HEAD" else written(remuxed, run)
+                return StreamingResponse(body, headers=headers)
+            clip = await run(vod.clip, *part)
+        if clip is None:
+            raise HTTPException(404)
         tag = f'"{request.path_params["id"]}-{clip.begin_s}-{duration_s}-{clip.bytes}"'
         return respond(request, clip.bytes, tag, clip.read, headers)
 
     async def file(self, request: Request) -> Response:
         """Answer with a file as it was recorded."""
         await self._admit(request)
-        segments = await self._recorder.index.segments(request.path_params["id"])
-        found = [segment for segment in segments if segment.number == request.path_params["number"]]
-        if not found or not found[0].path:
+        with read_errors():
+            found = await self._recorder.playback.file(request.path_params["id"], request.path_params["number"])
+        if found is None:
             raise HTTPException(404)
-        path = self._recorder.directory / found[0].path
-        try:
-            stat = await asyncio.to_thread(path.stat)
-        except FileNotFoundError:
-            raise HTTPException(404) from None
-
-        def read(offset: int, size: int) -> bytes:
-            with path.open("rb") as file:
-                file.seek(offset)
-                return file.read(size)
-
-        ending = path.suffix.removeprefix(".")
-        name = f"recording-{found[0].recording}-{found[0].number}.{ending}"
+        segment, (size, changed_ns) = found.segment, found.stamp
+        ending = (segment.path or segment.stored or "").rpartition(".")[2]
+        name = f"recording-{segment.recording}-{segment.number}.{ending}"
         headers = {"content-type": TYPES[ending], "content-disposition": f'attachment; filename="{name}"'} | MEDIA
-        return respond(request, stat.st_size, f'"{found[0].id}-{stat.st_size}-{stat.st_mtime_ns}"', read, headers)
+        return respond(request, size, f'"{segment.id}-{size}-{changed_ns}"', reader_of(found), headers)
 
     async def _vod(self, request: Request) -> Vod:
         await self._admit(request)
-        try:
+        with read_errors():
             return await self._recorder.playback.open(request.path_params["id"])
-        except NotFoundError:
-            raise HTTPException(404) from None
-        except UnsupportedError as error:
-            raise HTTPException(501, str(error)) from None
 
     async def _admit(self, request: Request) -> None:
         """Let in whoever may play the stream that was recorded."""
@@ -261,6 +256,37 @@ class Recordings:
             raise HTTPException(403, "the server was started without --allow-record")
         if not is_own(request, HEADER):
             raise HTTPException(403, f"asked for by another site, or without {HEADER}")
+
+
+@contextlib.contextmanager
+def read_errors() -> Iterator[None]:
+    """Answer 404 where a recording or a file is not there, and 503 where it cannot be read now."""
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError):
+        raise HTTPException(404) from None
+    except OSError as error:
+        raise HTTPException(503, str(error), headers={"retry-after": "5"}) from None
+
+
+def reader_of(file: File) -> Callable[[int, int], bytes]:
+    """Return what reads parts of a file, in threads."""
+    source = file.source
+    if isinstance(source, StoredFile):
+        return source.read
+
+    def read(offset: int, size: int) -> bytes:
+        with source.open("rb") as opened:
+            opened.seek(offset)
+            return opened.read(size)
+
+    return read
+
+
+async def written(remuxed: Remuxed, run: Callable[..., Awaitable[bytes]]) -> AsyncIterator[bytes]:
+    """Yield a part of a recording that is written anew."""
+    for index in range(remuxed.pieces):
+        yield await run(remuxed.piece, index)
 
 
 def text(body: str, content_type: str) -> Response:
@@ -300,7 +326,9 @@ def describe(recording: RecordingInfo, running: RecordingStatus | None) -> dict[
     """Return what is known of a recording, ready for JSON."""
     body = asdict(recording)
     del body["key"]
-    body |= {"app": recording.key.app, "stream": recording.key.stream, "state": "ended"}
+    body |= {"app": recording.key.app, "stream": recording.key.stream}
+    # One that was cut by the end of a server may still be gone on with.
+    body["state"] = "waiting" if recording.ended_unix_ms is None else "ended"
     if running is not None:
         now = asdict(running)
         del now["key"]

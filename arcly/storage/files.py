@@ -63,14 +63,27 @@ class FileStorage:
             NotFoundError: nothing is.
             OSError: the file cannot be read.
         """
+        return await self._read(key, lambda file: file.read())
+
+    async def get_range(self, key: str, offset: int, size: int) -> bytes:
+        """Return a part of what is kept under `key`. Raises as `get`."""
+
+        def read(file: BinaryIO) -> bytes:
+            file.seek(offset)
+            return file.read(size)
+
+        return await self._read(key, read)
+
+    async def _read(self, key: str, read: Callable[[BinaryIO], bytes]) -> bytes:
         path = self._path(key)
 
-        def read() -> bytes:
+        def open_and_read() -> bytes:
             self._check_inside(path)
-            return path.read_bytes()
+            with open(path, "rb") as file:
+                return read(file)
 
         try:
-            return await asyncio.to_thread(read)
+            return await asyncio.to_thread(open_and_read)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotFoundError(f"nothing is kept under {key}") from None
 

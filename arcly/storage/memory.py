@@ -56,6 +56,10 @@ class MemoryStorage:
             raise NotFoundError(f"nothing is kept under {key}")
         return data
 
+    async def get_range(self, key: str, offset: int, size: int) -> bytes:
+        """Return a part of what is kept under `key`. Raises as `get`."""
+        return (await self.get(key))[offset : offset + size]
+
     async def exists(self, key: str) -> bool:
         """Return whether something is kept under `key`."""
         return check_key(key) in self._objects

@@ -85,6 +85,12 @@ class S3Storage:
             found = await self._s3.get_async(self._store, key)
             return bytes(await found.bytes_async())
 
+    async def get_range(self, key: str, offset: int, size: int) -> bytes:
+        """Return a part of what is kept under `key`. Raises as `get`."""
+        with errors(check_key(key)):
+            found = await self._s3.get_async(self._store, key, options={"range": (offset, offset + size)})
+            return bytes(await found.bytes_async())
+
     async def exists(self, key: str) -> bool:
         """Return whether something is kept under `key`."""
         try:

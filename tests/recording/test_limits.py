@@ -181,7 +181,7 @@ async def test_two_recorders_cannot_have_one_directory(tmp_path: Path) -> None:
 
 
 FULL = """
-import asyncio, sys
+import asyncio, os, sys
 import arcly
 from conftest import eventually
 from recording.conftest import KEY, ROOMY, demo_frames, later
@@ -214,7 +214,9 @@ async def main():
         print(seen, len(sent), flush=True)
         status = recorder.status(KEY)
         print(status.state if status else None, flush=True)
-        # Another second of it: the next try begins at a key frame.
+        # There is room again, and more of it: the next try begins at a key frame.
+        if len(sys.argv) > 4:
+            os.unlink(sys.argv[4])
         for frame in later(demo_frames(), 48):
             session.send(frame)
         await eventually(lambda: (status := recorder.status(KEY)) and status.segments > 1)
@@ -251,15 +253,19 @@ def test_a_full_disk_ends_the_file_and_nothing_else(tmp_path: Path) -> None:
         missing("unshare, as root")
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
-    script = 'mount -t tmpfs -o size=3m arcly "$1" && "$3" -c "$4" "$1" fmp4 0; cp -r "$1" "$2"'
+    script = (
+        'mount -t tmpfs -o size=4m arcly "$1" && head -c 1500000 /dev/zero > "$1/filler" && '
+        '"$3" -c "$4" "$1/recordings" fmp4 0 "$1/filler" && cp -r "$1" "$2"'
+    )
     command = ["unshare", "-m", "sh", "-c", script, "sh", str(disk), str(copy), sys.executable, FULL]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=80)
     if "permission denied" in done.stderr or "Operation not permitted" in done.stderr:
         missing("mount")
     said = done.stdout.splitlines()
-    assert said, done.stderr
+    assert done.returncode == 0, done.stderr
     assert "the disk is full" in said[0]
-    files = sorted(copy.glob("live/cam/*"), key=lambda path: (len(path.name), path.name))
+    files = sorted(copy.glob("recordings/live/cam/*"), key=lambda path: (len(path.name), path.name))
     found, published = payloads(read([files[0]])), payloads([f for _ in range(4) for f in demo_frames()])
     assert len(found["video"]) > 100
     assert found["video"] == published["video"][: len(found["video"])]
+    assert len(files) > 1

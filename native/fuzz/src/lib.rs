@@ -17,6 +17,7 @@ mod mp4;
 mod mutate;
 pub mod options;
 mod parameter_sets;
+mod play_back;
 mod random;
 mod rtp;
 mod shrink;

@@ -1,12 +1,16 @@
 //! FLV files and HTTP-FLV; the tags must not depend on how the input is cut, and written again are read the same.
 
-use arcly_pack::flv::{FlvError, FlvReader, Tag, TagKind};
+use arcly_pack::{
+    container::Container,
+    flv::{FlvError, FlvReader, Tag, TagKind},
+};
 
 use super::Target;
 use crate::{
     flv::{self, FILE_HEADER, publishes, write_tags},
     flv_edits::edit_file,
     mutate::{Input, MAX_INPUT_BYTES},
+    play_back,
 };
 
 pub const TARGET: Target = Target {
@@ -29,6 +33,7 @@ fn run(input: &Input) -> usize {
     let tags: Vec<_> = whole.into_iter().flatten().collect();
     let again = read([&FILE_HEADER[..], &written(&tags)].into_iter(), &mut held);
     assert_eq!(again, tags.into_iter().map(Ok).collect::<Vec<_>>(), "the round trip changes the tags");
+    play_back::stream(Container::Flv, input);
     held
 }
 

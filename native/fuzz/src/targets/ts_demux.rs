@@ -3,6 +3,7 @@
 use arcly_bus::{Frame, Track};
 use arcly_pack::{
     Item,
+    container::Container,
     mpegts::{TsDemuxer, TsLimits, TsOptions},
 };
 
@@ -10,6 +11,7 @@ use super::Target;
 use crate::{
     checks::check_payload,
     mutate::{Input, MAX_INPUT_BYTES},
+    play_back,
     ts_edits::edit_packets,
 };
 
@@ -47,6 +49,7 @@ fn run(input: &Input) -> usize {
     let pieces = read(input.pieces(), &mut held);
     assert_eq!(facts(&whole), facts(&pieces), "the cuts change the items");
     check(&whole);
+    play_back::stream(Container::MpegTs, input);
     held
 }
 

@@ -60,6 +60,8 @@ struct Shared {
     bell: Arc<Bell>,
     stopping: AtomicBool,
     ended: AtomicBool,
+    /// A write has not returned that was given up.
+    hanging: AtomicBool,
     has_ended: Notify,
     state: Mutex<State>,
     on_news: Waker,
@@ -107,6 +109,7 @@ impl Recording {
             bell: Arc::default(),
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            hanging: AtomicBool::new(false),
             has_ended: Notify::new(),
             state: Mutex::default(),
             on_news,
@@ -134,6 +137,11 @@ impl Recording {
     /// What was written so far.
     pub fn status(&self) -> RecordingStatus {
         self.shared.lock().status.clone()
+    }
+
+    /// Whether a write has not returned yet that the recording was given up for: it holds a thread.
+    pub fn is_hanging(&self) -> bool {
+        self.shared.hanging.load(Ordering::Acquire)
     }
 
     /// Asks it to end. What the stream has at this moment is still written.
@@ -255,12 +263,20 @@ impl Task {
         work: impl FnOnce(&mut Writer) -> Result<(), RecordEnd> + Send + 'static,
     ) -> Result<(), RecordEnd> {
         let Some(mut writer) = self.writer.take() else { return Err(RecordEnd::DiskStalled) };
-        let job = tokio::task::spawn_blocking(move || {
+        let mut job = tokio::task::spawn_blocking(move || {
             let outcome = work(&mut writer);
             (writer, outcome)
         });
-        // A write that hangs is left behind with its file.
-        let Ok(done) = timeout(self.options.stall, job).await else { return Err(RecordEnd::DiskStalled) };
+        let Ok(done) = timeout(self.options.stall, &mut job).await else {
+            // A write that hangs is left behind with its file.
+            self.shared.hanging.store(true, Ordering::Release);
+            let shared = self.shared.clone();
+            tokio::spawn(async move {
+                let _ = job.await;
+                shared.hanging.store(false, Ordering::Release);
+            });
+            return Err(RecordEnd::DiskStalled);
+        };
         let (mut writer, outcome) = done.map_err(|error| RecordEnd::Failed(format!("bug: {error}")))?;
         self.count(writer.totals());
         let outcomes = std::mem::take(&mut writer.outcomes);

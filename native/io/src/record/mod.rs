@@ -25,7 +25,7 @@ use arcly_pack::{PackError, container::Container};
 
 pub use from_bus::{Recording, RecordingStatus};
 pub use measure::{Length, measure};
-pub use play::{Clip, FileOutline, outline, segment_bytes};
+pub use play::{Clip, FileOutline, Opened, Remuxed, Source, outline, segment_bytes};
 pub use segment::SegmentInfo;
 pub use template::{Template, TemplateError};
 pub use whole::{Whole, finalize, make_whole};

@@ -51,4 +51,5 @@ pub use error::{FlvError, Foreign};
 pub use mux::{Dialect, FlvMuxOptions, FlvMuxer};
 pub use reader::{FlvReader, MAX_TAG_BYTES, Tag};
 pub use tag::TagKind;
+pub(crate) use tag::role_of;
 pub use written::{FlvTag, TAG_HEADER_BYTES, TagRole, file_header};

@@ -10,6 +10,7 @@ use super::{
     },
     error::{FlvError, Foreign},
     fields::Fields,
+    written::TagRole,
 };
 
 /// `TagType` (§E.4.1), or the type of an RTMP message.
@@ -107,6 +108,25 @@ pub(super) struct Packets {
     rest: Fields,
     head: Head,
     layout: Layout,
+}
+
+/// What the body of a tag is to somebody who wants to begin in the middle. What cannot be read is [`TagRole::Metadata`].
+pub(crate) fn role_of(kind: TagKind, body: Bytes) -> TagRole {
+    let mut role = TagRole::Metadata;
+    if kind == TagKind::Script {
+        return role;
+    }
+    let Ok(mut packets) = Packets::of(body, kind == TagKind::Video) else { return role };
+    while let Some(Ok(packet)) = packets.next() {
+        role = match packet.content {
+            Content::Coded(Coded { claims_key: true, .. }) => return TagRole::KeyFrame,
+            Content::Coded(_) => TagRole::Frame,
+            Content::SequenceHeader(_) => TagRole::Configuration,
+            Content::EndOfSequence => TagRole::End,
+            Content::Metadata(_) | Content::Nothing => role,
+        };
+    }
+    role
 }
 
 /// What is said once for all tracks of a body.

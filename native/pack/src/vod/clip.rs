@@ -31,8 +31,8 @@ pub struct ClipPlan {
     /// When it ends.
     pub end_us: i64,
     /// When its first frame is decoded: sound from then on belongs to it.
-    begin_dts_us: i64,
-    tracks: Vec<Track>,
+    pub(super) begin_dts_us: i64,
+    pub(super) tracks: Vec<Track>,
 }
 
 impl ClipPlan {
@@ -46,14 +46,20 @@ impl ClipPlan {
 
     /// A sample of a part, at its time in the recording; `None` when it is not wanted. `offset`: where it is in what the clip is made of.
     pub fn place(&self, part: &ClipPart, place: Place, offset: u64) -> Option<Place> {
-        let track = self.tracks.iter().find(|track| track.id == place.track)?;
-        let shift = part.shifts.iter().find(|(id, _)| *id == place.track).map_or(0, |(_, shift)| *shift);
-        let (pts, dts) = (place.pts.saturating_add(shift), place.dts.saturating_add(shift));
+        let (pts, dts) = self.times(part, place.track, (place.pts, place.dts))?;
+        Some(Place { offset, pts, dts, ..place })
+    }
+
+    /// PTS and DTS in the recording of a frame of a part; `None` when it is not wanted.
+    pub(super) fn times(&self, part: &ClipPart, track: TrackId, (pts, dts): (i64, i64)) -> Option<(i64, i64)> {
+        let track = self.tracks.iter().find(|known| known.id == track)?;
+        let shift = part.shifts.iter().find(|(id, _)| *id == track.id).map_or(0, |(_, shift)| *shift);
+        let (pts, dts) = (pts.saturating_add(shift), dts.saturating_add(shift));
         let us = rescale(pts, track.clock_rate_hz, 1_000_000);
         // Pictures are cut by the order in which they are decoded: none is taken from those that need it.
         let begins = track.kind() == MediaKind::Video || us >= self.begin_dts_us;
         let ends = rescale(dts, track.clock_rate_hz, 1_000_000) >= self.end_us;
-        (begins && !ends).then_some(Place { offset, pts, dts, ..place })
+        (begins && !ends).then_some((pts, dts))
     }
 }
 
@@ -74,7 +80,11 @@ impl Vod {
         for candidate in wanted {
             let Range { offset, bytes } = candidate.fragment.range;
             match parts.last_mut().filter(|part| part.piece == candidate.piece) {
-                Some(part) => part.range.bytes = offset + bytes - part.range.offset,
+                Some(part) => {
+                    let end = (part.range.offset + part.range.bytes).max(offset + bytes);
+                    part.range.offset = part.range.offset.min(offset);
+                    part.range.bytes = end - part.range.offset;
+                }
                 None => parts.push(ClipPart {
                     piece: candidate.piece,
                     range: candidate.fragment.range,

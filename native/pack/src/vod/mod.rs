@@ -1,11 +1,13 @@
 //! Recordings, played back: HLS (RFC 8216) and DASH (ISO/IEC 23009-1) over the same CMAF segments, one track each, which are cut out of
 //! recorded files when somebody asks for them.
 //!
+//! - `outline`: what is where in files of all kinds.
 //! - `section`: files that go on from each other: one configuration, one timeline.
 //! - `cut`: where a player may be given a segment.
 //! - `playlist`: HLS. `manifest`: DASH.
 //! - `segment`: the bytes of one.
-//! - `clip`: a part of a recording as one MP4 file.
+//! - `clip`: a part of a recording as one MP4 file, whose bytes are those of the recorded ones.
+//! - `remux`: the same of files that are no MP4: written while it is read.
 //!
 //! A segment is named by its track and by the time at which it is presented, in ticks: the same name stays right when older files are
 //! deleted and newer ones come. What is missing between sections is passed over: players see one thing behind the other.
@@ -13,7 +15,9 @@
 mod clip;
 mod cut;
 mod manifest;
+mod outline;
 mod playlist;
+mod remux;
 mod section;
 mod segment;
 #[cfg(test)]
@@ -25,8 +29,12 @@ use arcly_bus::{Track, TrackId};
 use arcly_codec::MediaKind;
 use bytes::Bytes;
 
-pub use self::clip::{ClipPart, ClipPlan};
 use self::section::Section;
+pub use self::{
+    clip::{ClipPart, ClipPlan},
+    outline::{Form, Places, SampleOutliner, StreamOutliner},
+    remux::{Remux, RemuxPart},
+};
 use crate::{
     PackError,
     mp4::{Fmp4Muxer, Outline, Range},
@@ -42,6 +50,8 @@ pub struct Piece {
     pub outline: Arc<Outline>,
     /// The bytes in front of its first fragment.
     pub init: Bytes,
+    /// How its bytes become frames.
+    pub form: Form,
     /// The how-manieth of its recording it is; ascending.
     pub number: u64,
     /// Where in the recording it begins, in microseconds.
@@ -73,6 +83,10 @@ pub struct Segment {
     pub range: Range,
     /// Its track.
     pub track: TrackId,
+    /// When its first frame is decoded, by the outline of its file.
+    begin_dts: i64,
+    /// How many frames it has.
+    frames: usize,
     /// Added to the times of the file.
     shift: i64,
     /// When the first frame behind it is decoded, if that is known.

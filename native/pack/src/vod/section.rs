@@ -94,9 +94,14 @@ impl Section {
         let index = cuts.partition_point(|cut| cut.begin_pts < begin_pts.saturating_sub(tolerance));
         let cut = cuts.get(index).filter(|cut| cut.begin_pts.saturating_sub(begin_pts) <= tolerance)?;
         let fragments = pieces.get(cut.piece)?.outline.fragments.get(cut.fragments.clone())?;
-        let (first, last) = (fragments.first()?.range, fragments.last()?.range);
-        let range = Range { offset: first.offset, bytes: last.offset + last.bytes - first.offset };
+        // Those of a file with tables may overlap: sound from before a key frame may lie behind it.
+        let offset = fragments.iter().map(|fragment| fragment.range.offset).min()?;
+        let end = fragments.iter().map(|fragment| fragment.range.offset + fragment.range.bytes).max()?;
+        let range = Range { offset, bytes: end - offset };
+        let spans = fragments.iter().flat_map(|fragment| &fragment.spans).filter(|span| span.track == id);
+        let frames = spans.map(|span| span.frames as usize).sum();
         let next_dts = cuts.get(index + 1).map(|next| next.begin_dts);
-        Some(Segment { piece: cut.piece, range, track: id, shift: cut.shift, next_dts })
+        let begin_dts = cut.begin_dts.saturating_sub(cut.shift);
+        Some(Segment { piece: cut.piece, range, track: id, begin_dts, frames, shift: cut.shift, next_dts })
     }
 }

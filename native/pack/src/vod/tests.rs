@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     Item,
+    container::Container,
     mp4::{Head, Mp4Demuxer, OutlineReader, Step},
     testing::{AUDIO, Recipe, Rng, VIDEO, audio_track},
 };
@@ -81,7 +82,8 @@ fn piece(file: &Bytes, number: u64, base: i64, position_s: i64, follows: bool) -
     let outline = Arc::new(outline(file));
     let init = file.slice(..outline.init_bytes as usize);
     let (position_us, began_unix_ms) = (position_s as u64 * 1_000_000, 1_700_000_000_000);
-    Piece { outline, init, number, position_us, base_ticks: base * 6000, base_hz: 6000, follows, began_unix_ms }
+    let (form, base_ticks) = (Form::Stream(Container::Mp4), base * 6000);
+    Piece { outline, init, form, number, position_us, base_ticks, base_hz: 6000, follows, began_unix_ms }
 }
 
 /// A recording in files that end at these seconds; those named in `gaps` do not follow.

@@ -1,90 +1,15 @@
-//! Recorded files on their way to players: what is where in them, segments, and parts of them as files. Blocks: for threads that may.
+//! A part of a recording as a file that does not exist: made while it is read.
 
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use arcly_pack::{
-    PackError,
-    mp4::{Layout, MovieBuilder, Outline, OutlineReader, PlaceReader, PlaceStep, Range, Step},
-    vod::{ClipPart, ClipPlan, Piece, Segment, Vod},
+    mp4::{Layout, MovieBuilder, PlaceReader, PlaceStep, Range},
+    vod::{ClipPart, ClipPlan, Form, Piece, Places, Vod},
 };
 use bytes::Bytes;
 
-use super::whole::invalid;
-
-/// Bytes read at a time where only boxes are looked at.
-const BOX_BYTES: usize = 4 << 10;
-/// Bytes of a segment: what nobody records in a few seconds. Stops a file without key frames from filling the memory.
-const SEGMENT_BYTES_MAX: u64 = 256 << 20;
-
-/// What is where in a fragmented file, and the bytes in front of its first fragment.
-#[derive(Debug, Clone)]
-pub struct FileOutline {
-    /// What is where.
-    pub outline: Arc<Outline>,
-    /// `ftyp` and `moov`.
-    pub init: Bytes,
-}
-
-/// Looks a file through.
-///
-/// # Errors
-/// The disk's, or that it is no fragmented MP4.
-pub fn outline(path: &Path) -> io::Result<FileOutline> {
-    let file = File::open(path)?;
-    let mut reader = OutlineReader::new(file.metadata()?.len());
-    while let Some(Step::Read { offset, bytes }) = reader.step().map_err(invalid)? {
-        let piece = read_up_to(&file, offset, bytes.max(BOX_BYTES))?;
-        if piece.len() < bytes {
-            // It has become shorter meanwhile.
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        reader.supply(offset, piece);
-    }
-    let outline = reader.finish();
-    let init = read_up_to(&file, 0, usize::try_from(outline.init_bytes).unwrap_or(0))?;
-    Ok(FileOutline { outline: Arc::new(outline), init })
-}
-
-fn read_up_to(file: &File, offset: u64, bytes: usize) -> io::Result<Bytes> {
-    let mut piece = vec![0; bytes];
-    let mut filled = 0;
-    while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    piece.truncate(filled);
-    Ok(piece.into())
-}
-
-fn read_exactly(file: &File, range: Range) -> io::Result<Bytes> {
-    let bytes = usize::try_from(range.bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    let piece = read_up_to(file, range.offset, bytes)?;
-    if piece.len() < bytes { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(piece) }
-}
-
-/// The bytes of a segment; `paths` are those of the pieces.
-///
-/// # Errors
-/// The disk's, or that the file is not what it was.
-pub fn segment_bytes(vod: &Vod, paths: &[PathBuf], segment: &Segment) -> io::Result<Vec<u8>> {
-    if segment.range.bytes > SEGMENT_BYTES_MAX {
-        let (limit, max, seen) = ("bytes of a segment", SEGMENT_BYTES_MAX as usize, segment.range.bytes as usize);
-        return Err(invalid(PackError::LimitExceeded { limit, max, seen }));
-    }
-    let path = paths.get(segment.piece).ok_or(io::ErrorKind::NotFound)?;
-    let file = read_exactly(&File::open(path)?, segment.range)?;
-    vod.segment_bytes(segment, &file).map_err(invalid)
-}
+use super::source::{Opened, Source};
+use crate::record::whole::invalid;
 
 /// A part of a recording, as a file that does not exist: made while it is read.
 pub struct Clip {
@@ -95,7 +20,7 @@ pub struct Clip {
 
 /// Fragments of a file. What a clip is made of is all of them, one behind the other.
 struct PartFile {
-    file: File,
+    file: Box<dyn Opened>,
     part: ClipPart,
     /// Where in what the clip is made of they begin.
     begin: u64,
@@ -106,13 +31,13 @@ impl Clip {
     ///
     /// # Errors
     /// The disk's, or that MP4 cannot carry it.
-    pub fn new(vod: &Vod, paths: &[PathBuf], plan: &ClipPlan) -> io::Result<Self> {
+    pub fn new(vod: &Vod, sources: &[Arc<dyn Source>], plan: &ClipPlan) -> io::Result<Self> {
         let mut builder = plan.builder().map_err(invalid)?;
         let (mut parts, mut begin) = (Vec::new(), 0);
         for part in &plan.parts {
-            let (piece, path) =
-                vod.pieces().get(part.piece).zip(paths.get(part.piece)).ok_or(io::ErrorKind::NotFound)?;
-            let part = PartFile { file: File::open(path)?, part: part.clone(), begin };
+            let (piece, source) =
+                vod.pieces().get(part.piece).zip(sources.get(part.piece)).ok_or(io::ErrorKind::NotFound)?;
+            let part = PartFile { file: source.open()?, part: part.clone(), begin };
             part.note(piece, plan, &mut builder)?;
             begin += part.part.range.bytes;
             parts.push(part);
@@ -157,13 +82,16 @@ impl Clip {
         let part = index.checked_sub(1).and_then(|index| self.parts.get(index)).ok_or(io::ErrorKind::NotFound)?;
         let within = offset - part.begin;
         let bytes = bytes.min(part.part.range.bytes.saturating_sub(within));
-        read_exactly(&part.file, Range { offset: part.part.range.offset + within, bytes })
+        part.file.read_exactly(Range { offset: part.part.range.offset + within, bytes })
     }
 }
 
 impl PartFile {
     /// Notes the samples that are wanted.
     fn note(&self, piece: &Piece, plan: &ClipPlan, builder: &mut MovieBuilder) -> io::Result<()> {
+        if let Form::Samples { file_bytes } = piece.form {
+            return self.note_samples(file_bytes, piece, plan, builder);
+        }
         // To the reader it is a file of its own: what is in front of the fragments, and they.
         let init_bytes = piece.init.len() as u64;
         let mut reader = PlaceReader::new(init_bytes + self.part.range.bytes);
@@ -182,16 +110,32 @@ impl PartFile {
         }
     }
 
+    fn note_samples(
+        &self,
+        file_bytes: u64,
+        piece: &Piece,
+        plan: &ClipPlan,
+        builder: &mut MovieBuilder,
+    ) -> io::Result<()> {
+        let Range { offset, bytes } = self.part.range;
+        let mut places = Places::new(file_bytes, piece.init.clone());
+        while let Some(place) = places.next_place().map_err(invalid)? {
+            let Some(within) = place.offset.checked_sub(offset).filter(|within| *within < bytes) else { continue };
+            if let Some(place) = plan.place(&self.part, place, self.begin + within) {
+                builder.note(&place).map_err(invalid)?;
+            }
+        }
+        Ok(())
+    }
+
     fn read_as_file(&self, piece: &Piece, offset: u64, bytes: usize) -> io::Result<Bytes> {
         let init = usize::try_from(offset).ok().and_then(|from| piece.init.get(from..)).unwrap_or_default();
         let mut all = init.get(..bytes).unwrap_or(init).to_vec();
         let rest = (bytes - all.len()) as u64;
         if rest > 0 {
             let within = (offset + all.len() as u64).saturating_sub(piece.init.len() as u64);
-            all.extend_from_slice(&read_exactly(
-                &self.file,
-                Range { offset: self.part.range.offset + within, bytes: rest },
-            )?);
+            let range = Range { offset: self.part.range.offset + within, bytes: rest };
+            all.extend_from_slice(&self.file.read_exactly(range)?);
         }
         Ok(all.into())
     }

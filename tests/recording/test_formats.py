@@ -1,0 +1,224 @@
+"""Every kind of recording is played alike, wherever its files are."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import m3u8
+import pytest
+from conftest import eventually
+
+import arcly
+from arcly._native import Outline
+from arcly.contract import StorageBackend
+from arcly.media import MediaReader
+from arcly.storage import FileStorage, MemoryStorage
+from recording.conftest import KEY, demo_frames, later, payloads
+from recording.test_playback import BASE, Served, frames_of, publish, serving_recordings
+
+TOLERANCE_S = {"fmp4": 1e-9, "mp4": 1e-9, "ts": 1.5 / 90_000, "flv": 0.0015}
+"""How exact times are in a container."""
+
+
+async def recorded(served: Served, frames: list[arcly.MediaFrame]) -> None:
+    await publish(served, frames)
+    await served.recorder.finish(KEY)
+
+
+@pytest.mark.parametrize("format", ["mp4", "ts", "flv"])
+async def test_a_player_gets_every_frame_at_its_time(tmp_path: Path, format: Any) -> None:
+    frames = demo_frames()
+    async with serving_recordings(tmp_path, format=format, segment_s=5) as served:
+        await recorded(served, frames)
+        assert len(await served.recorder.index.segments(1)) == 2
+        found: list[arcly.MediaFrame] = []
+        for track, kind in enumerate(("video", "audio")):
+            of_track = await frames_of(served, BASE, track)
+            published = [frame for frame in frames if frame.kind == kind]
+            assert len(of_track) == len(published)
+            offset_s = seconds(published[0].pts, published[0]) - seconds(of_track[0].pts, of_track[0])
+            for one, other in zip(of_track, published, strict=True):
+                # When pictures are decoded an edit list may shift.
+                for name in ("pts",) if format == "mp4" else ("pts", "dts"):
+                    apart_s = seconds(getattr(one, name), one) + offset_s - seconds(getattr(other, name), other)
+                    assert abs(apart_s) <= TOLERANCE_S[format] * 1.5, (name, apart_s)
+            assert [one.is_key for one in of_track] == [one.is_key for one in published]
+            found += of_track
+        assert payloads(found) == payloads(frames)
+
+
+def seconds(ticks: int, frame: arcly.MediaFrame) -> float:
+    return ticks / frame.clock_rate_hz
+
+
+@pytest.mark.parametrize("format", ["mp4", "ts", "flv"])
+async def test_segments_begin_with_key_frames(tmp_path: Path, format: Any) -> None:
+    async with serving_recordings(tmp_path, format=format) as served:
+        await recorded(served, demo_frames())
+        _, _, body = await served.get(f"{BASE}/0.m3u8")
+        playlist = m3u8.loads(body.decode())
+        assert len(playlist.segments) == 3
+        for segment in playlist.segments:
+            _, _, init = await served.get(f"{BASE}/{segment.init_section.uri}")
+            _, _, media = await served.get(f"{BASE}/{segment.uri}")
+            (tmp_path / "one.mp4").write_bytes(init + media)
+            first = MediaReader(tmp_path / "one.mp4").read()[0]
+            assert first.is_key
+
+
+@pytest.mark.parametrize("format", ["mp4", "ts", "flv"])
+async def test_sound_alone_is_played(tmp_path: Path, format: Any) -> None:
+    frames = demo_frames()
+    tracks = [track for track in frames[0].tracks if track.kind == "audio"]
+    sound = [
+        arcly.MediaFrame(f, tracks, track=f.track, pts=f.pts, dts=f.dts, duration=f.duration, key=True)
+        for f in frames
+        if f.kind == "audio"
+    ]
+    async with serving_recordings(tmp_path, format=format) as served:
+        await recorded(served, sound)
+        _, _, index = await served.get(f"{BASE}/index.m3u8")
+        (variant,) = m3u8.loads(index.decode()).playlists
+        found = await frames_of(served, BASE, int(variant.uri.removesuffix(".m3u8")))
+        assert payloads(found) == payloads(sound)
+
+
+@pytest.mark.parametrize("format", ["mp4", "ts", "flv"])
+async def test_a_clip_has_what_was_published(tmp_path: Path, format: Any, ffprobe: Any) -> None:
+    frames = demo_frames()
+    async with serving_recordings(tmp_path / "recordings", format=format, segment_s=5) as served:
+        await recorded(served, frames)
+        status, headers, part = await served.get("/recordings/id:1/clip.mp4?start=5&duration=3")
+        assert (status, headers["content-type"]) == (200, "video/mp4")
+        assert (await served.get("/recordings/id:1/clip.mp4", "HEAD"))[0] == 200
+        _, _, whole = await served.get("/recordings/id:1/clip.mp4")
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(part)
+    clip, video = MediaReader(path).read(10_000), payloads(frames)["video"]
+    found = payloads(clip)["video"]
+    first = video.index(found[0])
+    assert next(frame for frame in clip if frame.kind == "video").is_key
+    assert found == video[first : first + len(found)]
+    assert 3 <= ffprobe(path).duration_s <= 5.3
+    path.write_bytes(whole)
+    assert payloads(MediaReader(path).read(10_000)) == payloads(frames)
+    ffprobe(path)
+
+
+@pytest.mark.parametrize("format", ["ts", "flv"])
+async def test_a_recording_that_goes_on_is_gone_on_with(tmp_path: Path, format: Any) -> None:
+    frames = demo_frames()
+    async with serving_recordings(tmp_path, format=format) as served:
+        session = await served.engine.start_publish(KEY)
+        await eventually(lambda: (status := served.recorder.status(KEY)) and status.state == "recording")
+        counts = []
+        for passes in range(3):
+            for frame in later(frames, 12 * passes):
+                session.send(frame)
+            expected = (passes + 1) * len(frames) * 9 // 10
+            await eventually(lambda e=expected: (status := served.recorder.status(KEY)) and status.frames > e)
+            _, _, playlist = await served.get(f"{BASE}/0.m3u8")
+            assert b"ENDLIST" not in playlist
+            counts.append(playlist.count(b"#EXTINF"))
+        assert counts == sorted(set(counts)), counts
+        session.end()
+        await served.recorder.finish(KEY)
+        found = payloads([*await frames_of(served, BASE, 0), *await frames_of(served, BASE, 1)])
+        assert found == payloads(frames * 3)
+
+
+@pytest.mark.parametrize("format", ["ts", "flv"])
+def test_an_outline_that_is_gone_on_with_is_that_of_the_whole_file(tmp_path: Path, format: str) -> None:
+    async def once() -> Path:
+        recorder = arcly.Recorder(tmp_path / "recordings", record=["*"], format=format, resume_s=0)
+        async with arcly.Engine(recorder, default_app=arcly.AppSpec(ring_frames=1 << 16)) as engine:
+            session = await engine.start_publish(KEY)
+            await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+            for frame in demo_frames():
+                session.send(frame)
+            session.end()
+            await eventually(lambda: recorder.status(KEY) is None)
+            (segment,) = await recorder.index.segments(1)
+            return tmp_path / "recordings" / segment.path
+
+    content = asyncio.run(once()).read_bytes()
+    whole, grown = tmp_path / "whole", tmp_path / "grown"
+    whole.write_bytes(content)
+    outline = None
+    for size in (1000, 188 * 1000, 200_001, len(content) // 2, len(content)):
+        grown.write_bytes(content[:size])
+        outline = Outline(grown, outline, grows=True)
+    place = (0, 0, 0, 0, False, 0)
+    one, other = (
+        arcly._native.Vod([(path, found, *place)], True) for path, found in ((whole, Outline(whole)), (grown, outline))
+    )
+    for track in (0, 1):
+        playlist = one.media_playlist(track)
+        assert playlist == other.media_playlist(track)
+        assert playlist
+        for uri in (segment.uri for segment in m3u8.loads(playlist).segments):
+            begin = int(uri.split("-")[1].removesuffix(".m4s"))
+            assert one.segment(track, begin) == other.segment(track, begin)
+
+
+class Whole(MemoryStorage):
+    """A backend that knows no ranges."""
+
+    get_range = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("format", ["fmp4", "mp4", "ts", "flv"])
+@pytest.mark.parametrize("backend", ["memory", "files", "without ranges"])
+async def test_files_that_were_moved_to_a_storage_are_played(tmp_path: Path, format: Any, backend: str) -> None:
+    frames = demo_frames()
+    storages: dict[str, StorageBackend] = {
+        "memory": MemoryStorage(),
+        "files": FileStorage(tmp_path / "storage", fsync=False),
+        "without ranges": Whole(),
+    }
+    options: dict[str, Any] = {"format": format, "storage": storages[backend], "move": True, "segment_s": 5}
+    async with serving_recordings(tmp_path / "here", **options) as served:
+        await recorded(served, frames)
+
+        async def moved() -> bool:
+            return all(not segment.path for segment in await served.recorder.index.segments(1))
+
+        await eventually(moved)
+        await eventually(lambda: not [path for path in (tmp_path / "here/live").rglob("*") if path.is_file()])
+        found = payloads([*await frames_of(served, BASE, 0), *await frames_of(served, BASE, 1)])
+        assert found == payloads(frames)
+        status, _, clip = await served.get(f"{BASE}/clip.mp4")
+        assert status == 200
+        (tmp_path / "clip.mp4").write_bytes(clip)
+        assert payloads(MediaReader(tmp_path / "clip.mp4").read(10_000)) == payloads(frames)
+        segments = await served.recorder.index.segments(1)
+        for segment in segments:
+            status, _, body = await served.get(f"{BASE}/files/{segment.number}")
+            assert (status, len(body)) == (200, segment.bytes)
+
+
+async def test_a_storage_that_does_not_answer_is_said_and_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(MemoryStorage):
+        async def get_range(self, key: str, offset: int, size: int) -> bytes:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    monkeypatch.setattr("arcly.recording.stored.READ_S", 0.1)
+    async with serving_recordings(tmp_path, storage=Hanging(), move=True) as served:
+        await recorded(served, demo_frames()[:300])
+
+        async def moved() -> bool:
+            return all(not segment.path for segment in await served.recorder.index.segments(1))
+
+        await eventually(moved)
+        assert (await served.get(f"{BASE}/index.m3u8"))[0] == 503
+        monkeypatch.setattr("arcly.recording.stored.READ_S", 3600.0)
+        waiting = asyncio.create_task(served.get(f"{BASE}/index.m3u8"))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    await asyncio.wait([waiting])  # Stopped, although it was being read.
+    waiting.exception()

@@ -1,0 +1,168 @@
+"""A disk, or a storage, that does not answer costs the recording what it misses, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import eventually, missing
+
+import arcly
+from arcly.recording import recorder as recorder_module
+from arcly.storage import MemoryStorage
+from recording.conftest import KEY, ROOMY, demo_frames, payloads, read
+
+HANGING = """
+import asyncio, pathlib, sys, time
+import arcly
+from arcly.recording import recorder as recorder_module
+from conftest import eventually
+from recording.conftest import KEY, ROOMY, demo_frames, later
+
+directory, flag, stall_s = sys.argv[1], pathlib.Path(sys.argv[2]), float(sys.argv[3])
+recorder_module.STOP_S = 0.2
+
+async def main():
+    recorder = arcly.Recorder(directory, record=["*"], stall_s=stall_s, retry_s=0.2)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        events = engine.events()
+        session = await engine.start_publish(KEY)
+        viewer = engine.get_stream(KEY).subscribe()
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+        frames = demo_frames()
+        for frame in frames:
+            session.send(frame)
+        await eventually(lambda: recorder.status(KEY).frames > len(frames) // 2)
+        flag.touch()
+        for frame in later(frames, 12):
+            session.send(frame)
+        # The way of the media is as if nothing was.
+        seen = 0
+        async for frame in viewer:
+            seen += 1
+            if seen == 2 * len(frames):
+                break
+        print(seen, flush=True)
+        if stall_s < 60:
+            async for event in events:
+                if event.kind is arcly.StreamEventKind.RECORDING_ENDED:
+                    print(event.reason, flush=True)
+                    break
+            await eventually(lambda: recorder.status(KEY).refusals == 1)
+            print(recorder.status(KEY).state, flush=True)
+            # Nothing else is begun while that write hangs.
+            await asyncio.sleep(1)
+            assert recorder.status(KEY).refusals == 1
+            flag.unlink()
+            await eventually(lambda: recorder.status(KEY).state == "recording")
+            for frame in later(frames, 24):
+                session.send(frame)
+            await eventually(lambda: recorder.status(KEY).frames >= 2 * len(frames) - 200)
+            session.end()
+        print("stopping", flush=True)
+        began_s = time.monotonic()
+    print(f"stopped after {time.monotonic() - began_s:.1f} s", flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="session")
+def hanging_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What makes writes hang when it is loaded in front of the C library."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        missing("cc")
+    library = tmp_path_factory.mktemp("hang") / "hang.so"
+    source = Path(__file__).with_name("hang.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
+    return library
+
+
+def run_hanging(library: Path, directory: Path, stall_s: float) -> tuple[list[str], float]:
+    """Return what the program said, and how long it took to end when it had stopped."""
+    flag = directory / "hang"
+    environment = os.environ | {"LD_PRELOAD": str(library), "HANG": str(flag)}
+    command = [sys.executable, "-c", HANGING, str(directory / "recordings"), str(flag), str(stall_s)]
+    tests = Path(__file__).parents[1]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tests, env=environment) as program:
+        assert program.stdout
+        said = [line.strip() for line in program.stdout]
+        stopped_s = time.monotonic()
+        assert program.wait(60) == 0
+        return said, time.monotonic() - stopped_s
+
+
+def test_a_disk_that_hangs_pauses_the_recording_and_nothing_else(tmp_path: Path, hanging_library: Path) -> None:
+    said, _ = run_hanging(hanging_library, tmp_path, 0.5)
+    frames = demo_frames()
+    assert said[:3] == [f"{2 * len(frames)}", "recording 1: the disk does not answer", "paused"]
+    files = sorted((tmp_path / "recordings/live/cam").iterdir(), key=lambda path: (len(path.name), path.name))
+    assert len(files) >= 2
+    # All of what was written is what was published; the file that hung was gone on with by the write that hung.
+    published = payloads(frames * 3)
+    for path in files:
+        found = payloads(read([path]))
+        for kind in ("video", "audio"):
+            assert found[kind]
+            at = published[kind].index(found[kind][0])
+            assert found[kind] == published[kind][at : at + len(found[kind])]
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, hanging_library: Path) -> None:
+    said, leaving_s = run_hanging(hanging_library, tmp_path, 3600)
+    assert said[1] == "stopping"
+    # 0.2 s for the recorder, 2 s for native threads.
+    assert float(said[2].split()[2]) < 20
+    assert leaving_s < 20
+
+
+async def test_a_storage_that_hangs_holds_up_neither_recordings_nor_the_end(tmp_path: Path) -> None:
+    class Hanging(MemoryStorage):
+        asked = 0
+
+        async def put_file(self, key: str, path: Path) -> None:
+            self.asked += 1
+            await asyncio.Event().wait()
+
+    storage = Hanging()
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, storage=storage, move=True)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+        for frame in demo_frames():
+            session.send(frame)
+        session.end()
+        await eventually(lambda: recorder.status(KEY) is None)
+        await eventually(lambda: storage.asked == 1)
+        segments = await recorder.index.segments(1)
+        assert [bool(segment.path) for segment in segments] == [True] * 3
+        assert payloads(read(tmp_path / segment.path for segment in segments)) == payloads(demo_frames())
+    assert storage.asked == 1
+
+
+async def test_a_recording_that_does_not_end_is_left_behind_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recorder_module, "STOP_S", 0.05)
+
+    async def never(self: object, stream: object) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr("arcly.recording.take.Take.run", never)
+    recorder = arcly.Recorder(tmp_path, record=["*"])
+    async with arcly.Engine(recorder) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: recorder.status(KEY))
+        assert session.active
+    assert "live/cam is left as it is: the disk does not answer" in caplog.text
+    caplog.clear()
+    async with arcly.Engine(again := arcly.Recorder(tmp_path)):
+        assert await again.list() == []
