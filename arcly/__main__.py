@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TypeAlias
 
 from arcly import __version__
+from arcly.server.default import Default
 from arcly.server.record_options import add_recording
 
 DESCRIPTION = "The live-media server that is a Python library."
@@ -126,11 +127,16 @@ def add_serve(commands: Commands) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    listeners = serve.add_argument_group("listeners", "HOST:PORT, :PORT for all addresses of this machine, or off")
-    listeners.add_argument("--rtmp", metavar="ADDR", default=":1935", help="RTMP, for encoders (default: %(default)s)")
+    listeners = serve.add_argument_group(
+        "listeners",
+        "HOST:PORT, :PORT for all addresses of this machine, or off; a default that is taken is left out",
+    )
+    listeners.add_argument(
+        "--rtmp", metavar="ADDR", default=Default(":1935"), help="RTMP, for encoders (default: %(default)s)"
+    )
     listeners.add_argument("--rtmps", metavar="ADDR", default="off", help="RTMP over TLS (default: off; usual: :1936)")
     listeners.add_argument(
-        "--rtsp", metavar="ADDR", default=":8554", help="RTSP, for cameras and players (default: %(default)s)"
+        "--rtsp", metavar="ADDR", default=Default(":8554"), help="RTSP, for cameras and players (default: %(default)s)"
     )
     listeners.add_argument("--rtsps", metavar="ADDR", default="off", help="RTSP over TLS (default: off; usual: :8322)")
     listeners.add_argument(
@@ -139,13 +145,17 @@ def add_serve(commands: Commands) -> None:
         default="8000",
         help="RTSP's media by UDP: RTP on this port, RTCP on the next, or off (default: %(default)s)",
     )
-    listeners.add_argument("--srt", metavar="ADDR", default=":8890", help="SRT, both ways (default: %(default)s)")
-    listeners.add_argument("--http", metavar="ADDR", default=":8888", help="page and HLS (default: %(default)s)")
+    listeners.add_argument(
+        "--srt", metavar="ADDR", default=Default(":8890"), help="SRT, both ways (default: %(default)s)"
+    )
+    listeners.add_argument(
+        "--http", metavar="ADDR", default=Default(":8888"), help="page and HLS (default: %(default)s)"
+    )
     listeners.add_argument(
         "--https", metavar="ADDR", default="off", help="the same over TLS (default: off; usual: :8443)"
     )
     listeners.add_argument(
-        "--webrtc", metavar="ADDR", default=":8189", help="media of WebRTC, UDP and TCP (default: %(default)s)"
+        "--webrtc", metavar="ADDR", default=Default(":8189"), help="media of WebRTC, UDP and TCP (default: %(default)s)"
     )
     listeners.add_argument(
         "--webrtc-host",

@@ -6,9 +6,8 @@
 #   - Everything that moves has a period of 256 pictures, and every sound one of 10.24 s.
 #   - An AAC access unit is decoded together with the one before it. So the sound is encoded three times in a row, and the
 #     480 access units are taken out of the middle: the first one follows the last one as it follows its neighbour.
-#   - Decoding times begin at 0 (video) and 16 ms (audio), and all of them lie within [0, 10240) ms. The first picture is
-#     shown at 80 ms (two B-frames), which is the beginning of the loop's sound; the three access units in front of it,
-#     80 ms - 3 x 21.33 ms = 16 ms, are the end of the loop.
+#   - No B-frames: WebRTC cannot carry pictures that are shown in another order than they are decoded in. Times of both begin
+#     at 0, and all of them lie within [0, 10240) ms.
 #   - No end-of-sequence tag; closed GOPs of 2 s, of which the last one is cut at 6 pictures.
 #
 # The flash in the ring and the beep are at each full second of the loop, in the same moment.
@@ -82,9 +81,8 @@ ffmpeg -hide_banner -loglevel warning -y -filter_complex "
     setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709[v];
     aevalsrc=exprs='$left|$right':channel_layout=stereo:sample_rate=48000:duration=30.72[a]" \
     -map '[v]' -c:v libx264 -profile:v high -preset slower -level 3.1 -refs 4 -crf 22 -maxrate 1500k -bufsize 3000k \
-    -bf 2 -g 50 -keyint_min 50 -x264-params scenecut=0:open-gop=0:aq-mode=3 \
-    -bsf:v "setts=pts=PTS-STARTDTS:dts=DTS-STARTDTS" \
+    -bf 0 -g 50 -keyint_min 50 -x264-params scenecut=0:open-gop=0:aq-mode=3 \
     -map '[a]' -c:a aac -b:a 96k \
-    -bsf:a "noise=amount=0:drop='lt(n,478)+gt(n,957)',setts=time_base=1/1000:ts=round(16+N*1024/48)" \
+    -bsf:a "noise=amount=0:drop='lt(n,481)+gt(n,960)',setts=time_base=1/1000:ts=round(N*1024/48)" \
     -map_metadata -1 -fflags +bitexact -flags:v +bitexact -flags:a +bitexact -max_interleave_delta 0 \
     -flvflags no_sequence_end -f flv "$output"

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from arcly._address import split
 from arcly.contract import InboundProtocol
-from arcly.errors import MisuseError
+from arcly.errors import ListenError, MisuseError
 from arcly.origin import HttpOrigin
 from arcly.packagers.hls import HlsPackager
 from arcly.protocols.rtmp import RtmpHandler
 from arcly.protocols.rtsp import RtspHandler
 from arcly.protocols.srt import SrtHandler
 from arcly.protocols.webrtc import WebRtcHandler
+from arcly.server.default import Default
+from arcly.server.if_free import IfFree
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions
 
@@ -32,6 +34,8 @@ class Listeners:
     srt: SrtHandler | None
     webrtc: WebRtcHandler | None
     http: HttpOrigin | None
+    unasked: frozenset[str] = frozenset()
+    """Names of those that are left out where their address is taken: nobody has asked for it."""
 
     @classmethod
     def of(cls, options: argparse.Namespace, tls: Tls | None, app_socket: Path) -> Listeners:
@@ -51,18 +55,43 @@ class Listeners:
             # Its signalling is HTTP.
             webrtc=None if options.webrtc == OFF or http is None else webrtc_handler(options),
             http=http,
+            unasked=unasked(options),
         )
 
     def named(self) -> dict[str, RtmpHandler | RtspHandler | SrtHandler | WebRtcHandler | HttpOrigin]:
         """Return those there are, by name, in the order in which they start: the origin is last, so that the page shows
         a server that is complete.
         """
-        fields = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        names = (name for name in self.__dataclass_fields__ if name != "unasked")
+        fields = ((name, getattr(self, name)) for name in names)
         return {name: listener for name, listener in fields if listener is not None}
 
     def protocols(self) -> list[InboundProtocol]:
         """Return those there are, in the order in which they start."""
-        return list(self.named().values())
+        return [
+            IfFree(listener, f"--{name}") if name in self.unasked else listener
+            for name, listener in self.named().items()
+        ]
+
+    def check(self) -> None:
+        """Make sure that somebody is there to listen.
+
+        Raises:
+            ListenError: all addresses are taken.
+        """
+        named = self.named()
+        addresses = [listener.address for listener in named.values()]
+        if self.http is not None:
+            addresses.append(self.http.https_address)
+        if named and not any(addresses):
+            raise ListenError("nothing can be listened on: every address is taken")
+
+
+def unasked(options: argparse.Namespace) -> frozenset[str]:
+    """Return which listeners are at their usual addresses only because no flag says otherwise."""
+    names = {name for name in ("rtmp", "rtsp", "srt", "webrtc", "http") if isinstance(getattr(options, name), Default)}
+    # One origin serves both: HTTPS was asked for.
+    return frozenset(names - ({"http"} if options.https != OFF else set()))
 
 
 def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHandler | None:

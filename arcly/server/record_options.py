@@ -40,6 +40,15 @@ def add_recording(serve: argparse.ArgumentParser) -> None:
         help="delete files after so long (12h, 7d), or the oldest of more than so much (500MB, 2TB); both may be given",
     )
     recording.add_argument(
+        "--record-to",
+        metavar="URL",
+        help="copy complete files there: s3://BUCKET/PREFIX?endpoint=URL&region=NAME, with keys from AWS_ACCESS_KEY_ID"
+        " and AWS_SECRET_ACCESS_KEY, or another directory",
+    )
+    recording.add_argument(
+        "--record-move", action="store_true", help="keep no copy of them below DIR; they are played from there"
+    )
+    recording.add_argument(
         "--allow-record",
         action="store_true",
         help="let everybody who can open the page begin, end and delete recordings: it asks for no password",
@@ -82,5 +91,6 @@ def recorder_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "format": options.record_format,
         "segment_s": options.record_segment,
         "template": options.record_path,
+        "move": options.record_move,
         **limits,
     }

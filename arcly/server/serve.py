@@ -6,8 +6,10 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -28,6 +30,7 @@ from arcly.server.web import RESERVED_APPS, create_app
 from arcly.sinks.push import PushTarget
 from arcly.sources.file import FileSource
 from arcly.sources.pull import PullSource
+from arcly.storage import open_storage
 from arcly.thumbnail import Thumbnails
 from arcly.tls import Tls
 
@@ -35,6 +38,9 @@ log = logging.getLogger("arcly")
 
 DEMO_CLIP = Path(__file__).with_name("demo.flv")
 DEMO_KEY = StreamKey("live", "demo")
+
+LEAVE_S = 10.0
+"""How long threads may still work when everything has stopped."""
 
 CERTIFICATE_LOOK_S = 30.0
 """How often the files of the certificate are looked at."""
@@ -51,11 +57,28 @@ def run(options: argparse.Namespace) -> int:
     # The application behind the origin is our own control plane; its access log would be a line a second per open page.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
-        asyncio.run(serve(options))
+        asyncio.run(serve_and_leave(options))
     except (StreamError, OSError) as error:
         log.error("%s", error)
         return 1
     return 0
+
+
+async def serve_and_leave(options: argparse.Namespace) -> None:
+    """Serve, and then let the process end, whatever holds up its threads."""
+    try:
+        await serve(options)
+    finally:
+        leaving = threading.Timer(LEAVE_S, leave)
+        leaving.daemon = True
+        leaving.start()
+
+
+def leave() -> None:
+    """End the process. A thread that waits for a disk cannot be ended, and Python would wait for it."""
+    log.error("a disk or a storage does not answer: what waits for it is left behind")
+    logging.shutdown()
+    os._exit(1)
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -64,7 +87,7 @@ async def serve(options: argparse.Namespace) -> None:
         socket = Path(directory) / "app.sock"
         tls = certificate(options)
         listeners = Listeners.of(options, tls, socket)
-        recorder = Recorder(options.record, **recorder_arguments(options)) if options.record else None
+        recorder = recorder_of(options)
         protocols: list[InboundProtocol] = [
             *([recorder] if recorder else []),
             *listeners.protocols(),
@@ -78,12 +101,29 @@ async def serve(options: argparse.Namespace) -> None:
                 app = application(options, engine, listeners, recorder, thumbnails)
                 await stack.enter_async_context(answering(app, socket))
             await stack.enter_async_context(engine)
-            if listeners.http is not None:
+            listeners.check()
+            if listeners.http is not None and (listeners.http.address or listeners.http.https_address):
                 log.info("open %s in a browser", page_url(options, listeners.http))
             if tls is not None:
                 renewing = asyncio.create_task(renew(tls))
                 stack.callback(renewing.cancel)
             await engine.until_signal(drain_s=options.drain)
+
+
+def recorder_of(options: argparse.Namespace) -> Recorder | None:
+    """Return what records, when something does.
+
+    Raises:
+        MisuseError: what belongs to a recorder is given, but no directory.
+    """
+    if not options.record:
+        if options.record_to:
+            raise MisuseError("--record-to needs --record DIR: files are put there when they are complete")
+        return None
+    if options.record_move and not options.record_to:
+        raise MisuseError("--record-move needs --record-to")
+    storage = None if options.record_to is None else open_storage(options.record_to)
+    return Recorder(options.record, storage=storage, **recorder_arguments(options))
 
 
 def application(

@@ -44,7 +44,7 @@ def stream_status(stream: StreamHandle, http: HttpOrigin, webrtc: WebRtcHandler 
         "bitrate_bps": round(stats.bits_per_s),
         "fps": round(stats.frames_per_s, 1),
         "viewers": stats.viewers,
-        "whep": f"/{quote(str(stream.key))}/whep" if webrtc else None,
+        "whep": f"/{quote(str(stream.key))}/whep" if webrtc and webrtc.address else None,
         "whep_opus": webrtc is not None and webrtc.makes_opus,
         "hls": http.hls_path(stream.key),
         "dash": http.dash_path(stream.key),

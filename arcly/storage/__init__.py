@@ -4,5 +4,6 @@ from arcly.storage.files import FileStorage
 from arcly.storage.key import check_key
 from arcly.storage.memory import MemoryStorage
 from arcly.storage.s3 import S3Storage
+from arcly.storage.url import open_storage
 
-__all__ = ["FileStorage", "MemoryStorage", "S3Storage", "check_key"]
+__all__ = ["FileStorage", "MemoryStorage", "S3Storage", "check_key", "open_storage"]

@@ -5,6 +5,7 @@ import os
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arcly
-from arcly.contract import StorageBackend
-from arcly.storage import FileStorage, MemoryStorage, S3Storage, check_key
+from arcly.contract import RangedStorage, StorageBackend
+from arcly.contract.storage import read_range
+from arcly.storage import FileStorage, MemoryStorage, S3Storage, check_key, open_storage
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,13 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageBackend:
             return s3_storage(request.getfixturevalue("s3_server"), prefix="all/of it")
 
 
+class Plain:
+    """A backend that knows no ranges."""
+
+    def __init__(self, storage: StorageBackend) -> None:
+        self.get = storage.get
+
+
 async def test_what_is_put_is_found(storage: StorageBackend, tmp_path: Path) -> None:
     assert await storage.keys() == []
     await storage.put("live/cam/1.ts", b"one")
@@ -56,6 +65,12 @@ async def test_what_is_put_is_found(storage: StorageBackend, tmp_path: Path) -> 
     await storage.put_file("live/cam2/3.ts", tmp_path / "three")
     assert await storage.get("live/cam/1.ts") == b"one"
     assert await storage.get("live/cam2/3.ts") == b"three"
+    assert isinstance(storage, RangedStorage)
+    for get in (storage.get_range, partial(read_range, storage), partial(read_range, Plain(storage))):
+        assert await get("live/cam2/3.ts", 0, 3) == b"thr"
+        assert await get("live/cam2/3.ts", 1, 100) == b"hree"
+        with pytest.raises(arcly.NotFoundError):
+            await get("nothing", 0, 1)
     assert await storage.keys() == ["live/cam/1.ts", "live/cam/2.ts", "live/cam2/3.ts"]
     assert await storage.keys("live/cam/") == ["live/cam/1.ts", "live/cam/2.ts"]
     assert await storage.keys("live/cam") == ["live/cam/1.ts", "live/cam/2.ts", "live/cam2/3.ts"]
@@ -205,3 +220,25 @@ async def test_an_s3_server_that_is_not_there_is_an_oserror() -> None:
     )
     with pytest.raises(OSError, match="error"):
         await storage.put("a", b"")
+
+
+async def test_a_storage_by_url(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of the environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    bucket = f"bucket-{uuid.uuid4()}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{bucket}", method="PUT")).close()  # noqa: ASYNC210
+    storage = open_storage(f"s3://{bucket}/all/of%20it/?endpoint={s3_server}&region=eu-west-1")
+    await storage.put("live/1.ts", b"one")
+    plain = S3Storage(bucket, endpoint=s3_server, access_key_id="a", secret_access_key="b")
+    assert await plain.keys() == ["all/of it/live/1.ts"]
+    for url in (str(tmp_path / "a"), f"file://{tmp_path}/b"):
+        await open_storage(url).put("1.ts", b"one")
+    assert (tmp_path / "a/1.ts").read_bytes() == (tmp_path / "b/1.ts").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://a/b", "s3:///prefix", "s3://key:secret@bucket/", "s3://bucket/?acl=public", "file://host/a"]
+)
+def test_a_url_that_names_no_storage_is_refused(url: str) -> None:
+    with pytest.raises(arcly.MisuseError):
+        open_storage(url)

@@ -166,3 +166,45 @@ async def test_a_recording_that_does_not_end_is_left_behind_in_time(
     caplog.clear()
     async with arcly.Engine(again := arcly.Recorder(tmp_path)):
         assert await again.list() == []
+
+
+LEAVING = """
+import sys, threading
+from arcly.__main__ import main
+from arcly.server import serve
+from arcly.storage import FileStorage
+
+serve.LEAVE_S = 0.2
+
+def hang(*arguments):
+    print("hangs", flush=True)
+    threading.Event().wait()
+
+FileStorage._put = hang
+off = [option for name in ("rtmp", "rtsp", "srt", "webrtc") for option in (f"--{name}", "off")]
+sys.exit(main(["serve", *off, "--http", "127.0.0.1:0", "--record", sys.argv[1], "--record-to", sys.argv[2]]))
+"""
+
+
+async def test_a_server_ends_though_a_thread_waits_for_its_storage(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    async with arcly.Engine(recorder := arcly.Recorder(here, record=["*"], resume_s=0), default_app=ROOMY) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+        for frame in demo_frames()[:200]:
+            session.send(frame)
+        session.end()
+        await eventually(lambda: recorder.status(KEY) is None)
+    command = [sys.executable, "-c", LEAVING, str(here), str(tmp_path / "there")]
+    pipe = asyncio.subprocess.PIPE
+    server = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    try:
+        assert server.stdout
+        assert await asyncio.wait_for(server.stdout.readline(), 60) == b"hangs\n"
+        server.terminate()
+        _, said = await asyncio.wait_for(server.communicate(), 60)
+    finally:
+        if server.returncode is None:
+            server.kill()
+    assert server.returncode == 1
+    assert b"is left behind" in said

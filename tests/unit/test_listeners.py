@@ -1,0 +1,105 @@
+"""What `arcly serve` does where an address is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from conftest import eventually
+
+FREE = ["--rtsp", "off", "--rtsp-udp", "off", "--srt", "off", "--webrtc", "off", "--rtmp", "off"]
+
+
+@contextlib.contextmanager
+def taken(kind: socket.SocketKind, port: int) -> Iterator[int]:
+    """Take a port; somebody else may have it already."""
+    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    with socket.socket(family, kind) as one:
+        with contextlib.suppress(OSError):
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            one.bind(("", port))
+            if kind == socket.SOCK_STREAM:
+                one.listen()
+        yield one.getsockname()[1] or port
+
+
+@contextlib.asynccontextmanager
+async def serving(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, list[str]]]:
+    """A server, and the lines that it says."""
+    command = [sys.executable, "-m", "arcly", "serve", *options]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    lines: list[str] = []
+
+    async def listen() -> None:
+        assert process.stderr
+        async for line in process.stderr:
+            lines.append(line.decode())
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield process, lines
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await listening
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind", "port"),
+    [
+        ("rtmp", socket.SOCK_STREAM, 1935),
+        ("rtsp", socket.SOCK_STREAM, 8554),
+        ("srt", socket.SOCK_DGRAM, 8890),
+        ("webrtc", socket.SOCK_DGRAM, 8189),
+    ],
+)
+async def test_a_listener_that_nobody_asked_for_is_left_out(flag: str, kind: socket.SocketKind, port: int) -> None:
+    options = [*FREE, "--http", "127.0.0.1:0"]
+    at = options.index(f"--{flag}")
+    del options[at : at + 2]
+    with taken(kind, port):
+        async with serving(*options) as (process, lines):
+            await eventually(lambda: any("in a browser" in line for line in lines) or process.returncode, deadline_s=60)
+            said = [line for line in lines if "left out" in line]
+            assert len(said) == 1, lines
+            assert f"[{flag}] left out" in said[0]
+            assert f"--{flag} HOST:PORT" in said[0]
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert not [line for line in lines if "Traceback" in line or " ERR " in line], lines
+
+
+async def test_a_page_whose_port_is_taken_is_left_out() -> None:
+    options = [*FREE[:-2], "--rtmp", "127.0.0.1:0"]
+    with taken(socket.SOCK_STREAM, 8888):
+        async with serving(*options) as (process, lines):
+            await eventually(lambda: any("[http] left out" in line for line in lines), deadline_s=60)
+            await eventually(lambda: any("[rtmp] listening" in line for line in lines), deadline_s=60)
+            assert process.returncode is None
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 60) == 0
+
+
+@pytest.mark.parametrize("flag", ["rtmp", "rtsp", "srt", "http"])
+async def test_an_address_that_was_asked_for_and_is_taken_ends_the_server(flag: str) -> None:
+    kind = socket.SOCK_DGRAM if flag == "srt" else socket.SOCK_STREAM
+    options = [*FREE, "--http", "127.0.0.1:0"]
+    with taken(kind, 0) as port:
+        options[options.index(f"--{flag}") + 1] = f":{port}"
+        async with serving(*options) as (process, lines):
+            assert await asyncio.wait_for(process.wait(), 60) == 1
+    assert any(str(port) in line and " ERR " in line for line in lines), lines
+
+
+async def test_a_server_without_a_single_address_ends() -> None:
+    with taken(socket.SOCK_STREAM, 8888):
+        async with serving(*FREE) as (process, lines):
+            assert await asyncio.wait_for(process.wait(), 60) == 1
+    assert any("nothing can be listened on" in line for line in lines), lines
