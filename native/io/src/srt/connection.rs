@@ -26,6 +26,8 @@ pub(super) struct Connection {
     pub(super) use_: Use,
     /// When it is woken next.
     pub(super) armed: Option<Duration>,
+    /// Until then no key material is looked at.
+    pub(super) next_key: Duration,
     pub(super) since_unix_ms: u64,
 }
 

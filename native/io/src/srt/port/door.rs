@@ -1,34 +1,29 @@
-//! Strangers: who asks to come in, what the host says to it, and who is let in.
+//! Strangers: who asks to come in, and what the host says to it.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_bus::{Log, Publisher, StreamKey};
-use arcly_wire::srt::{Mode, Passphrase, RejectReason, Reply, Request, StreamId, new_socket_id};
+use arcly_wire::srt::{Mode, Passphrase, RejectReason, Reply, Request, StreamId};
 
 use super::{
-    super::{
-        connection::{Caller, Connection, Player, Use},
-        from_bus::{Feed, Outlet},
-        to_bus::ToBus,
-    },
+    super::connection::Caller,
     Port,
+    admission::{Accepted, Purpose, agent},
 };
-use crate::{PlayAsk, PlayDenial, PublishAsk, Refusal, Secret, egress::Watcher, play, publish};
+use crate::{PlayAsk, PlayDenial, PublishAsk, Refusal, Secret, play, publish};
 
 /// What the host has decided.
 pub(super) enum Decision {
     Publish(Result<Box<Publisher>, (Refusal, String)>),
     Play(Result<Option<Arc<Log>>, PlayDenial>),
+    /// It may come in, and its keys are derived.
+    Accepted(Purpose, Accepted),
 }
 
-/// A caller who waits for it.
+/// A caller who waits for it, and then for its keys.
 pub(super) struct Waiting {
-    request: Request,
-    key: StreamKey,
+    pub(super) request: Request,
+    pub(super) key: StreamKey,
     /// What it must know, if the host says nothing else.
     passphrase: Option<Passphrase>,
     secret: Secret,
@@ -39,7 +34,7 @@ impl Waiting {
     ///
     /// # Errors
     /// The host demands what cannot be a passphrase.
-    fn passphrase(&self) -> Result<Option<Passphrase>, RejectReason> {
+    pub(super) fn passphrase(&self) -> Result<Option<Passphrase>, RejectReason> {
         match self.secret.demanded() {
             None => Ok(self.passphrase.clone()),
             Some(None) => Ok(None),
@@ -134,108 +129,43 @@ impl Port {
         });
     }
 
-    fn refuse(&mut self, request: &Request, reason: RejectReason, why: &str) {
+    pub(super) fn refuse(&mut self, request: &Request, reason: RejectReason, why: &str) {
         self.inbox.warn(format!("{} was refused: {why}", request.peer()));
         let packet = request.reject(reason);
         self.send(request.peer(), &packet);
     }
 
     pub(super) fn on_decision(&mut self, caller: Caller, decision: Decision) {
-        let Some(waiting) = self.waiting.remove(&caller) else { return };
         match decision {
-            Decision::Publish(Ok(publisher)) => self.begin_publish(caller, waiting, *publisher),
-            Decision::Play(Ok(Some(log))) => self.begin_play(caller, waiting, &log),
-            // The host has told why already.
-            Decision::Publish(Err((refusal, _))) => {
-                let reason = match refusal {
+            Decision::Publish(Ok(publisher)) => self.admit(caller, Purpose::Publish(publisher)),
+            Decision::Play(Ok(Some(log))) => self.admit(caller, Purpose::Play(log)),
+            Decision::Accepted(purpose, accepted) => self.on_accepted(caller, purpose, accepted),
+            Decision::Publish(Err((refusal, _))) => self.deny(
+                caller,
+                match refusal {
                     Refusal::BadName => RejectReason::Conflict,
                     Refusal::Unauthenticated => RejectReason::Unauthorized,
                     Refusal::Unauthorized => RejectReason::Forbidden,
                     Refusal::Failed => RejectReason::Internal,
-                };
-                let packet = waiting.request.reject(reason);
-                self.send(caller.0, &packet);
-            }
-            Decision::Play(denial) => {
-                let reason = match denial {
+                },
+            ),
+            Decision::Play(denial) => self.deny(
+                caller,
+                match denial {
                     Ok(_) | Err(PlayDenial::NotFound) => RejectReason::NotFound,
                     Err(PlayDenial::Unauthenticated) => RejectReason::Unauthorized,
                     Err(PlayDenial::Forbidden) => RejectReason::Forbidden,
                     Err(PlayDenial::Failed) => RejectReason::Internal,
-                };
-                let packet = waiting.request.reject(reason);
-                self.send(caller.0, &packet);
-            }
+                },
+            ),
         }
     }
 
-    fn begin_publish(&mut self, caller: Caller, waiting: Waiting, publisher: Publisher) {
-        // A stream that is ended by somebody else says so to a publisher that sends nothing.
-        publisher.wake_on_request(std::task::Waker::noop().clone());
-        let to_bus = ToBus::new(publisher, caller.0, self.inbox.clone());
-        self.begin(caller, waiting, Use::Publishing(Box::new(to_bus)));
-    }
-
-    fn begin_play(&mut self, caller: Caller, waiting: Waiting, log: &Arc<Log>) {
-        let watcher = Watcher {
-            key: waiting.key.clone(),
-            protocol: "srt",
-            peer: caller.0,
-            agent: agent(waiting.request.peer_version()),
-        };
-        let counted = log.viewer("srt");
-        let Some(entry) = self.shared.list.enter(watcher, self.options.connections_max) else {
-            return self.refuse(&waiting.request, RejectReason::Resource, "as many watch as may");
-        };
-        let address = Arc::as_ptr(log) as usize;
-        let feed = self.feeds.entry(address).or_insert_with(|| Feed::new(log, &self.bell));
-        let player = Player::new(address, Outlet::new(feed.join()), entry, counted);
-        if let Some(id) = self.begin(caller, waiting, Use::Playing(player))
-            && let Some(feed) = self.feeds.get_mut(&address)
-        {
-            feed.viewers.push(id);
-            self.turn(id);
+    /// The host has logged why already.
+    fn deny(&mut self, caller: Caller, reason: RejectReason) {
+        if let Some(waiting) = self.waiting.remove(&caller) {
+            let packet = waiting.request.reject(reason);
+            self.send(caller.0, &packet);
         }
-        self.drop_feed_if_unused(address);
     }
-
-    /// Lets a caller in, whose passphrase is looked at only now that it is known which one it must be.
-    fn begin(&mut self, caller: Caller, waiting: Waiting, use_: Use) -> Option<u32> {
-        let now = self.now();
-        let passphrase = waiting.passphrase();
-        let Waiting { request, key, .. } = waiting;
-        let Some(id) = self.free_id() else {
-            self.refuse(&request, RejectReason::Internal, "the system has no random numbers");
-            return None;
-        };
-        let accepted = passphrase.and_then(|secret| request.accept(now, &self.options.settings, secret.as_ref(), id));
-        let (machine, answer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(reason) => {
-                self.refuse(&request, reason, &reason.to_string());
-                return None;
-            }
-        };
-        let packet = answer.packet(now);
-        self.send(caller.0, &packet);
-        let since_unix_ms = unix_ms();
-        let connection = Connection { machine, caller, peer: caller.0, key, answer, use_, armed: None, since_unix_ms };
-        self.connections.insert(id, connection);
-        self.callers.insert(caller, id);
-        self.turn(id);
-        Some(id)
-    }
-
-    fn free_id(&self) -> Option<u32> {
-        (0..64).find_map(|_| new_socket_id().ok().filter(|id| !self.connections.contains_key(id)))
-    }
-}
-
-fn agent(version: u32) -> String {
-    format!("SRT {}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

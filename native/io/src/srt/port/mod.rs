@@ -1,6 +1,8 @@
 //! The task that owns a port: takes datagrams, finds whose they are, lets machines speak, and keeps their time. Who may come
-//! in is decided at the `door`.
+//! in is decided at the `door`; `admission` lets them in.
 
+mod admission;
+mod allowance;
 mod door;
 
 use std::{
@@ -12,12 +14,15 @@ use std::{
 
 use arcly_wire::srt::{Packet, SrtListener as Machine};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::door::{Decision, Waiting};
+use self::{
+    allowance::Allowance,
+    door::{Decision, Waiting},
+};
 use super::{
     ConnectionInfo, Role, SrtOptions,
     connection::{Caller, Connection, Use, is_fault},
@@ -36,6 +41,11 @@ const OUTBOUND_BYTES_MAX: usize = 4 << 20;
 const FLUSH_BYTES: usize = 256 << 10;
 /// Calls that take datagrams before anything else has its turn.
 const RECEIVES_MAX: usize = 8;
+/// Key material of all connections together that is looked at in a second: each may cost the derivation of a key, in the task that carries
+/// everybody's media. What is left out is said again, and keys change every few hours.
+const KEYS_PER_S: u32 = 32;
+/// And between two of one connection, so that it does not use up what the others need.
+const KEY_INTERVAL: Duration = Duration::from_millis(250);
 /// Between two looks at all connections for those who ask how they are.
 const SURVEY: Duration = Duration::from_secs(1);
 
@@ -55,6 +65,10 @@ pub(super) struct Port {
     waiting: HashMap<Caller, Waiting>,
     decisions: mpsc::UnboundedReceiver<(Caller, Decision)>,
     decide: mpsc::UnboundedSender<(Caller, Decision)>,
+    /// Turns of those whose keys are derived.
+    derivations: Arc<Semaphore>,
+    /// Of key material on connections.
+    keys: Allowance,
     feeds: HashMap<usize, Feed>,
     bell: Arc<Notify>,
     timers: Timers,
@@ -88,6 +102,8 @@ impl Port {
             waiting: HashMap::new(),
             decisions,
             decide,
+            derivations: Arc::new(Semaphore::new(admission::DERIVATIONS_MAX)),
+            keys: Allowance::new(KEYS_PER_S),
             feeds: HashMap::new(),
             bell: Arc::default(),
             timers: Timers::default(),
@@ -157,7 +173,16 @@ impl Port {
             Some(id) => {
                 let Some(connection) = self.connections.get_mut(&id) else { return };
                 // A router on the way may give its peer another port; who guesses the number of a socket has luck of 1 in 10^9.
-                if connection.peer.ip() != peer.ip() || connection.machine.handle_input(now, bytes).is_err() {
+                if connection.peer.ip() != peer.ip() {
+                    return;
+                }
+                if Packet::is_key_material(bytes) {
+                    if now < connection.next_key || !self.keys.take(now) {
+                        return;
+                    }
+                    connection.next_key = now + KEY_INTERVAL;
+                }
+                if connection.machine.handle_input(now, bytes).is_err() {
                     return;
                 }
                 connection.peer = peer;

@@ -53,6 +53,11 @@ impl<'a> Packet<'a> {
     pub fn destination(datagram: &[u8]) -> Option<u32> {
         datagram.get(12..16).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
     }
+
+    /// Whether it tells keys on a connection (SRT §3.2.2), without a look at the rest of it.
+    pub fn is_key_material(datagram: &[u8]) -> bool {
+        datagram.starts_with(&[0xff, 0xff, 0, 3])
+    }
 }
 
 fn words(header: &[u8; HEADER_BYTES]) -> [u32; 4] {
