@@ -109,3 +109,39 @@ async def test_two_who_call_each_other_meet(ffmpeg: str, clip: Callable[..., Pat
     pull = arcly.PullSource(ours, "live/cam", backoff_s=(0.1, 0.2))
     async with arcly.Engine(pull), running(transmit, "-q", feed, theirs), running(*send, f"{feed}?pkt_size=1316"):
         await eventually(lambda: pull.status.frames > 50)
+
+
+@pytest.mark.parametrize("key_bytes", [16, 32])
+async def test_galois_counter_mode_with_the_newest_libsrt(
+    ffmpeg: str, clip: Callable[..., Path], key_bytes: int
+) -> None:
+    # FFmpeg cannot ask for it, and does as its callers: those are ours.
+    secret = f"&passphrase={SECRET}&pbkeylen={key_bytes}"
+    ours = f"{secret}&cryptomode=2".replace(" ", "%20")
+    from_port, to_port = free_port(), free_port()
+    send = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", clip(), "-c", "copy", "-f", "mpegts"]
+    source = arcly.PullSource(f"srt://127.0.0.1:{from_port}?streamid=x{ours}", "live/cam", backoff_s=(0.1, 0.2))
+    target = arcly.PushTarget(f"srt://127.0.0.1:{to_port}?streamid=x{ours}", "live/cam", backoff_s=(0.1, 0.2))
+    async with (
+        arcly.Engine(source, target),
+        running(*send, f"srt://127.0.0.1:{from_port}?mode=listener&pkt_size=1316{secret}"),
+    ):
+        await eventually(lambda: source.status.state is LinkState.RUNNING)
+        read = await play(ffmpeg, f"srt://127.0.0.1:{to_port}?mode=listener{secret}", 2)
+        assert is_whole(read, 2), read.stderr
+
+
+async def test_who_does_not_know_galois_counter_mode_is_told_and_not_trusted(clip: Callable[..., Path]) -> None:
+    system = shutil.which("ffmpeg")
+    if system is None:
+        missing("ffmpeg of the system")
+    port, secret = free_port(), f"&passphrase={SECRET}"
+    ours = f"srt://127.0.0.1:{port}?streamid=x{secret}&cryptomode=2".replace(" ", "%20")
+    send = [str(system), "-v", "quiet", "-re", "-stream_loop", "-1", "-i", clip(), "-c", "copy", "-f", "mpegts"]
+    source = arcly.PullSource(ours, "live/cam", backoff_s=(0.1, 0.2), retries_max=50)
+    async with (
+        arcly.Engine(source) as engine,
+        running(*send, f"srt://127.0.0.1:{port}?mode=listener&pkt_size=1316{secret}"),
+    ):
+        await eventually(lambda: "refused" in (source.status.last_error or ""), what="it is refused")
+        assert engine.get_stream(arcly.StreamKey.parse("live/cam")) is None

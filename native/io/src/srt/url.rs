@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use arcly_wire::srt::{Bandwidth, KeySize, Passphrase, SrtOptions as Settings, StreamId};
+use arcly_wire::srt::{Bandwidth, CipherMode, KeySize, Passphrase, SrtOptions as Settings, StreamId};
 use percent_encoding::percent_decode_str;
 
 /// A listener of somebody else's, and how it is called.
@@ -24,7 +24,7 @@ pub struct SrtUrl {
     pub rendezvous: bool,
     /// `adapter`: the address of ours that is called from; none for the system's choice.
     pub adapter: Option<IpAddr>,
-    /// `latency`, `pbkeylen`, `maxbw`, `inputbw`, `oheadbw`, `tlpktdrop`.
+    /// `latency`, `pbkeylen`, `cryptomode`, `maxbw`, `inputbw`, `oheadbw`, `tlpktdrop`.
     pub settings: Settings,
 }
 
@@ -66,6 +66,13 @@ impl SrtUrl {
                 let size = if bytes == 0 { Some(KeySize::default()) } else { KeySize::from_bytes(bytes) };
                 self.settings.key_size = size.ok_or("pbkeylen is 16, 24 or 32")?;
             }
+            "cryptomode" => {
+                self.settings.cipher = match number()? {
+                    0 | 1 => CipherMode::Ctr,
+                    2 => CipherMode::Gcm,
+                    _ => return Err("cryptomode is 0 (ours to choose), 1 (AES-CTR) or 2 (AES-GCM)".into()),
+                };
+            }
             "latency" => self.set_latency(Duration::from_micros(number()?)),
             "latency_ms" => self.set_latency(Duration::from_millis(number()?)),
             "rcvlatency" => self.settings.receive_latency = Duration::from_micros(number()?),
@@ -89,7 +96,7 @@ impl SrtUrl {
             "pkt_size" | "transtype" | "mss" | "ffs" | "timeout" | "listen_timeout" | "nakreport" | "payload_size" => {}
             _ => {
                 return Err(format!(
-                    "{name} is not known: streamid, passphrase, pbkeylen, latency, mode, adapter, maxbw are"
+                    "{name} is not known: streamid, passphrase, pbkeylen, cryptomode, latency, mode, adapter, maxbw are"
                 ));
             }
         }

@@ -6,7 +6,7 @@ use super::{
     Extensions, Handshake, HandshakeType, KeySize, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
     crypto::{KeyMaterial, Keys},
     handshake::MAGIC,
-    negotiate::{Local, check, delays, our_message, random_number},
+    negotiate::{Local, check, check_cipher, delays, our_message, random_number},
     packet::{Control, Packet},
 };
 
@@ -129,8 +129,11 @@ impl SrtCaller {
         // Who sends decides how long keys are, and both may; the longer one is right for either (SRT §4.3.1.2.1).
         let advertised = KeySize::from_field(induction.encryption).unwrap_or(self.options.key_size);
         let size = if advertised.bytes() > self.options.key_size.bytes() { advertised } else { self.options.key_size };
-        let made =
-            self.passphrase.as_ref().map(|secret| Keys::make(secret, size, self.options.refresh())).transpose()?;
+        let made = self
+            .passphrase
+            .as_ref()
+            .map(|secret| Keys::make(secret, (self.options.cipher, size), self.options.refresh()))
+            .transpose()?;
         let (keys, material) = made.unzip();
         let (receive, send) = (self.options.receive_latency, self.options.send_latency);
         let extensions = Extensions {
@@ -150,7 +153,10 @@ impl SrtCaller {
 
     fn on_conclusion(&mut self, now: Duration, timestamp: u32, answer: &Handshake) {
         let Some((conclusion, keys)) = self.conclusion.take() else { return };
-        let message = match check(answer, answer.extensions.response) {
+        let mode = keys.as_ref().map(Keys::mode).unwrap_or_default();
+        let checked = check(answer, answer.extensions.response)
+            .and_then(|message| check_cipher(mode, message.version).map(|()| message));
+        let message = match checked {
             Ok(message) => message,
             Err(reason) => {
                 self.end = Some(CallEnd::Rejected(reason));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bandwidth, KeySize};
+use super::{Bandwidth, CipherMode, KeySize};
 
 /// Bounds on what one peer can make us keep or wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct SrtOptions {
     pub send_latency: Duration,
     /// The key that a caller makes, unless the listener asks for a longer one. Default AES-128.
     pub key_size: KeySize,
+    /// How a caller encrypts; a listener does as its callers. Default counter mode.
+    pub cipher: CipherMode,
     /// How fast packets leave at most.
     pub bandwidth: Bandwidth,
     /// What retransmissions may add to the input, in percent, where the bandwidth follows that. Default 25.
@@ -64,6 +66,7 @@ impl Default for SrtOptions {
             receive_latency: Duration::from_millis(120),
             send_latency: Duration::ZERO,
             key_size: KeySize::Aes128,
+            cipher: CipherMode::Ctr,
             bandwidth: Bandwidth::default(),
             overhead_percent: 25,
             too_late_drop: true,

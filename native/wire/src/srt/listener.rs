@@ -142,7 +142,7 @@ impl Request {
         socket_id: u32,
     ) -> Result<(SrtConn, Answer), RejectReason> {
         let key_request = self.handshake.extensions.key_request.as_ref();
-        let keys = take_keys(passphrase, key_request.map(|request| &request[..]), options)?;
+        let keys = take_keys(passphrase, key_request.map(|request| &request[..]), self.message.version, options)?;
         // Peers expect that both directions begin with the same number.
         let sequence = self.handshake.initial_sequence;
         let local = Local { socket_id, sequence, start: self.came, peer: self.peer };

@@ -24,7 +24,7 @@
 //! | SRT §4.5-4.7 TSBPD, too-late drop, drift | done. A packet never waits for more than the delay and a second, whatever its timestamp says |
 //! | SRT §4.10 round trip | done; the first sample replaces the guess |
 //! | SRT §5.1 LiveCC | done, all three ways to give the bandwidth. In place of sending everything again after a timeout, the newest packet is |
-//! | SRT §6 encryption | AES-CTR 128, 192, 256, with refresh; what is set on one side is demanded of the other. AES-GCM (1.6): refused with 1017 |
+//! | SRT §6 encryption | AES-CTR and AES-GCM 128, 192, 256, with refresh; what is set on one side is demanded of the other. GCM as libsrt 1.5.4 has it; that of 1.5.2, which repeats nonces, is refused with 1017 |
 //! | SRT Appendix B access control | done, and the short forms |
 
 mod caller;
@@ -50,7 +50,7 @@ mod tsbpd;
 
 pub use caller::{CallEnd, SrtCaller};
 pub use conn::{Closed, PAYLOAD_BYTES_MAX, SrtConn};
-pub use crypto::{KeyMaterial, KeySize, KmState, Passphrase};
+pub use crypto::{CipherMode, KeyMaterial, KeySize, KmState, Passphrase};
 pub use error::SrtError;
 pub use handshake::{Extensions, HANDSHAKE_BYTES, Handshake, HandshakeType, HsMessage, RejectReason, flags};
 pub use limits::{Limits, SrtOptions};

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use aws_lc_rs::rand;
 
 use super::{
-    Extensions, Handshake, HandshakeType, HsMessage, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
+    CipherMode, Extensions, Handshake, HandshakeType, HsMessage, Passphrase, RejectReason, SrtConn, SrtError,
+    SrtOptions,
     conn::Agreed,
     crypto::{KeyMaterial, Keys},
     handshake::flags,
@@ -13,8 +14,10 @@ use super::{
     packet::Control,
 };
 
-/// What we say that we are: the features of libsrt 1.5, without packet filters and groups.
-const OUR_VERSION: u32 = 0x0001_0500;
+/// What we say that we are: the features of libsrt 1.5.4, without packet filters and groups.
+const OUR_VERSION: u32 = 0x0001_0504;
+/// The first version whose AES-GCM uses no nonce twice.
+const GCM_VERSION_MIN: u32 = 0x0001_0504;
 /// The first version that has this handshake.
 const VERSION_MIN: u32 = 0x0001_0300;
 
@@ -73,10 +76,16 @@ pub(super) fn check(handshake: &Handshake, message: Option<HsMessage>) -> Result
     Ok(message)
 }
 
+/// Whether a peer of this version encrypts so.
+pub(super) fn check_cipher(mode: CipherMode, peer_version: u32) -> Result<(), RejectReason> {
+    if mode == CipherMode::Gcm && peer_version < GCM_VERSION_MIN { Err(RejectReason::Crypto) } else { Ok(()) }
+}
+
 /// Takes the keys of an initiator, or refuses: what is set on one side is needed on the other (SRT §6.1.5).
 pub(super) fn take_keys(
     passphrase: Option<&Passphrase>,
     request: Option<&[u8]>,
+    peer_version: u32,
     options: &SrtOptions,
 ) -> Result<Option<Keys>, RejectReason> {
     let (passphrase, request) = match (passphrase, request) {
@@ -88,6 +97,7 @@ pub(super) fn take_keys(
         SrtError::Unsupported { .. } => RejectReason::Crypto,
         _ => RejectReason::Rogue,
     })?;
+    check_cipher(material.mode, peer_version)?;
     Keys::take(passphrase, &material, options.refresh()).map(Some).map_err(|error| match error {
         SrtError::BadSecret => RejectReason::BadSecret,
         _ => RejectReason::Rogue,
@@ -141,4 +151,17 @@ impl Local {
 pub(super) fn response(message: HsMessage, key_request: Option<&Vec<u8>>) -> Extensions {
     // The same key material shows that it was unwrapped (SRT §6.1.5).
     Extensions { response: Some(message), key_response: key_request.cloned(), ..Extensions::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// libsrt 1.5.2 and 1.5.3 leave the low half of the sequence number out of the nonce.
+    #[test]
+    fn galois_counter_mode_that_repeats_nonces_is_refused() {
+        assert_eq!(check_cipher(CipherMode::Gcm, 0x0001_0503), Err(RejectReason::Crypto));
+        assert_eq!(check_cipher(CipherMode::Gcm, 0x0001_0504), Ok(()));
+        assert_eq!(check_cipher(CipherMode::Ctr, 0x0001_0503), Ok(()));
+    }
 }

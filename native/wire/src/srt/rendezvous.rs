@@ -15,7 +15,7 @@ use super::{
     CallEnd, Extensions, Handshake, HandshakeType, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
     caller::REPEAT,
     crypto::{KeyMaterial, Keys},
-    negotiate::{Local, check, delays, our_message, random_number, response, take_keys},
+    negotiate::{Local, check, check_cipher, delays, our_message, random_number, response, take_keys},
     packet::{Control, Packet},
 };
 
@@ -156,7 +156,11 @@ impl SrtRendezvous {
 
     fn ask(&self) -> Result<(Extensions, Option<Keys>), SrtError> {
         let (size, refresh) = (self.options.key_size, self.options.refresh());
-        let made = self.passphrase.as_ref().map(|secret| Keys::make(secret, size, refresh)).transpose()?;
+        let made = self
+            .passphrase
+            .as_ref()
+            .map(|secret| Keys::make(secret, (self.options.cipher, size), refresh))
+            .transpose()?;
         let (keys, material) = made.unzip();
         let (receive, send) = (self.options.receive_latency, self.options.send_latency);
         let extensions = Extensions {
@@ -183,7 +187,10 @@ impl SrtRendezvous {
             self.end = Some(CallEnd::Rejected(RejectReason::BadSecret));
             return;
         }
-        match check(theirs, theirs.extensions.response) {
+        let mode = keys.as_ref().as_ref().map(Keys::mode).unwrap_or_default();
+        let checked = check(theirs, theirs.extensions.response)
+            .and_then(|message| check_cipher(mode, message.version).map(|()| message));
+        match checked {
             Ok(message) => {
                 let (both, keys) = (delays(&self.options, &message), keys.take());
                 let conn = self.local.connect(now, &self.options, (theirs, timestamp, message), both, keys);
@@ -200,7 +207,7 @@ impl SrtRendezvous {
         let key_request = theirs.extensions.key_request.as_ref();
         let taken = check(theirs, theirs.extensions.request).and_then(|message| {
             let request = key_request.map(|request| &request[..]);
-            Ok((message, take_keys(self.passphrase.as_ref(), request, &self.options)?))
+            Ok((message, take_keys(self.passphrase.as_ref(), request, message.version, &self.options)?))
         });
         match taken {
             Ok((message, keys)) => {

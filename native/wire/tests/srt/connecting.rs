@@ -1,6 +1,6 @@
 //! Handshakes: who is let in, what is agreed on, and what comes of it.
 
-use arcly_wire::srt::{CallEnd, Closed, KeySize, RejectReason, SrtOptions, SrtRendezvous};
+use arcly_wire::srt::{CallEnd, CipherMode, Closed, KeySize, RejectReason, SrtOptions, SrtRendezvous};
 use bytes::Bytes;
 
 use crate::pair::{carry, connect, ms, secret};
@@ -31,10 +31,14 @@ fn each_direction_has_the_larger_of_both_latencies() {
 
 #[test]
 fn all_key_sizes_carry_messages_both_ways() {
-    for key_size in [KeySize::Aes128, KeySize::Aes192, KeySize::Aes256] {
-        let options = SrtOptions { key_size, ..SrtOptions::default() };
+    let sizes = [KeySize::Aes128, KeySize::Aes192, KeySize::Aes256];
+    for (key_size, cipher) in sizes.into_iter().flat_map(|size| [CipherMode::Ctr, CipherMode::Gcm].map(|it| (size, it)))
+    {
+        let options = SrtOptions { key_size, cipher, ..SrtOptions::default() };
         let mut pair = connect((options, options), (secret("a passphrase"), secret("a passphrase"))).unwrap();
         assert_eq!(pair.listener.stats(ms(1000)).key_bits, key_size.bytes() as u64 * 8);
+        let room = if cipher == CipherMode::Gcm { 1440 } else { 1456 };
+        assert_eq!([pair.caller.payload_max(), pair.listener.payload_max()], [room; 2]);
         let message = Bytes::from_static(&[0x47; 1316]);
         assert!(pair.caller.send(ms(1010), &message) && pair.listener.send(ms(1010), &message));
         carry(ms(1010), &mut pair.caller, &mut pair.listener);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arcly_sim::{Burst, Clock, Link, LinkConfig, Random};
 use arcly_wire::srt::{
-    CallEnd, Limits, Packet, Passphrase, Reply, Request, SrtCaller, SrtConn, SrtListener, SrtOptions, new_socket_id,
+    CallEnd, CipherMode, Limits, Packet, Passphrase, Reply, Request, SrtCaller, SrtConn, SrtListener, SrtOptions,
+    new_socket_id,
 };
 use bytes::Bytes;
 
@@ -19,6 +20,7 @@ struct Plan {
     back: LinkConfig,
     latency: Duration,
     passphrase: Option<Passphrase>,
+    cipher: CipherMode,
     /// Between two packets.
     pause: Duration,
     packets: u64,
@@ -56,6 +58,7 @@ impl Plan {
             back,
             latency: Duration::from_millis(20 + random.below(latency_ms)),
             passphrase: (refresh || random.chance(0.2)).then(|| Passphrase::new("a passphrase").unwrap()),
+            cipher: if seed % 2 == 0 { CipherMode::Ctr } else { CipherMode::Gcm },
             pause: Duration::from_micros(pause_us),
             packets: if refresh { 240 } else { 150 },
             payload_bytes: 8 + random.below(1308) as usize,
@@ -67,6 +70,7 @@ impl Plan {
     fn options(&self) -> SrtOptions {
         SrtOptions {
             receive_latency: self.latency,
+            cipher: self.cipher,
             key_refresh_packets: if self.refresh { 110 } else { 1 << 25 },
             key_announce_packets: 50,
             limits: Limits { connect_time: Duration::from_secs(60), ..Limits::default() },

@@ -82,7 +82,7 @@ impl SrtConn {
             place.extend_from_slice(payload);
             is_good = match keys {
                 None => header.key == KeyFlag::Clear,
-                Some(keys) => keys.decrypt(header.key, header.sequence, place),
+                Some(keys) => keys.decrypt(header, place),
             };
             is_good
         });

@@ -165,7 +165,9 @@ impl SrtConn {
     /// Bytes of one payload at most.
     pub fn payload_max(&self) -> usize {
         let headers = LOWER_HEADERS_BYTES + HEADER_BYTES as u32;
-        usize::try_from(self.agreed.mtu.saturating_sub(headers)).unwrap_or(0).clamp(1, PAYLOAD_BYTES_MAX)
+        let room = usize::try_from(self.agreed.mtu.saturating_sub(headers)).unwrap_or(0);
+        let tag = self.keys.as_ref().map_or(0, Keys::tag_bytes);
+        room.min(PAYLOAD_BYTES_MAX).saturating_sub(tag).max(1)
     }
 
     /// Sends one message; one that is longer than [`payload_max`](Self::payload_max) in several packets. False when there is no room: the

@@ -107,13 +107,12 @@ impl SrtConn {
         let begin = out.len();
         out.extend_from_slice(&leaving.header.to_bytes());
         out.extend_from_slice(&leaving.payload);
-        if let Some(keys) = &self.keys {
-            let payload = out.get_mut(begin + HEADER_BYTES..).unwrap_or_default();
-            if !keys.encrypt(leaving.header.key, leaving.header.sequence, payload) {
-                // The key was forgotten 4000 packets ago: nobody could read it.
-                out.truncate(begin);
-                return false;
-            }
+        if let Some(keys) = &self.keys
+            && !keys.encrypt(&leaving.header, out, begin + HEADER_BYTES)
+        {
+            // The key was forgotten 4000 packets ago: nobody could read it.
+            out.truncate(begin);
+            return false;
         }
         self.count_sent(now_us, leaving);
         true

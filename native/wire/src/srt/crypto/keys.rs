@@ -9,11 +9,14 @@ use aws_lc_rs::{
 };
 
 use super::{
-    KeyMaterial, KeySize, Passphrase,
+    CipherMode, KeyMaterial, KeySize, Passphrase,
     cipher::{Cipher, SALT_BYTES},
     wrap::unwrap,
 };
-use crate::srt::{SrtError, packet::KeyFlag};
+use crate::srt::{
+    SrtError,
+    packet::{DataHeader, KeyFlag},
+};
 
 /// Rounds of PBKDF2 (SRT §6.1.4).
 const ROUNDS: NonZeroU32 = match NonZeroU32::new(2048) {
@@ -84,6 +87,7 @@ impl Pair {
 /// The keys of both directions. They begin as the same one, the initiator's; each sender changes its own.
 pub(crate) struct Keys {
     passphrase: Passphrase,
+    mode: CipherMode,
     kek: Kek,
     received: Pair,
     sent: Pair,
@@ -102,15 +106,15 @@ impl Keys {
     /// New ones, of the initiator (SRT §6.2.1); the second is what tells the peer.
     pub(crate) fn make(
         passphrase: &Passphrase,
-        size: KeySize,
+        (mode, size): (CipherMode, KeySize),
         refresh: Refresh,
     ) -> Result<(Self, KeyMaterial), SrtError> {
         let mut salt = [0; SALT_BYTES];
         rand::fill(&mut salt)?;
         let kek = Kek::derive(passphrase, size, salt);
         let key = random_key(size)?;
-        let material = KeyMaterial::seal(&kek.key, salt, Some(&key), None)?;
-        Ok((Self::new(passphrase, kek, KeyFlag::Even, key, refresh)?, material))
+        let material = KeyMaterial::seal(mode, &kek.key, salt, Some(&key), None)?;
+        Ok((Self::new(passphrase, mode, kek, (KeyFlag::Even, key), refresh)?, material))
     }
 
     /// Those that the initiator has told.
@@ -125,17 +129,24 @@ impl Keys {
             (Some(even), _) => (KeyFlag::Even, even),
             (None, odd) => (KeyFlag::Odd, odd.unwrap_or_default()),
         };
-        let mut keys = Self::new(passphrase, kek, flag, key.to_vec(), refresh)?;
+        let mut keys = Self::new(passphrase, material.mode, kek, (flag, key.to_vec()), refresh)?;
         keys.receive(material, &unwrapped)?;
         Ok(keys)
     }
 
-    fn new(passphrase: &Passphrase, kek: Kek, flag: KeyFlag, key: Vec<u8>, refresh: Refresh) -> Result<Self, SrtError> {
+    fn new(
+        passphrase: &Passphrase,
+        mode: CipherMode,
+        kek: Kek,
+        (flag, key): (KeyFlag, Vec<u8>),
+        refresh: Refresh,
+    ) -> Result<Self, SrtError> {
         let (mut received, mut sent) = (Pair::default(), Pair::default());
-        received.set(flag, Some(Cipher::new(&key, kek.salt)?));
-        sent.set(flag, Some(Cipher::new(&key, kek.salt)?));
+        received.set(flag, Some(Cipher::new(mode, &key, kek.salt)?));
+        sent.set(flag, Some(Cipher::new(mode, &key, kek.salt)?));
         Ok(Self {
             passphrase: passphrase.clone(),
+            mode,
             kek,
             received,
             sent,
@@ -153,6 +164,9 @@ impl Keys {
     /// # Errors
     /// [`SrtError::BadSecret`] when they are wrapped with another passphrase, and those of a message that is broken.
     pub(crate) fn update(&mut self, material: &KeyMaterial) -> Result<(), SrtError> {
+        if material.mode != self.mode {
+            return Err(SrtError::Unsupported { what: "another cipher on a connection" });
+        }
         let same_salt = verify_slices_are_equal(&material.salt, &self.kek.salt).is_ok();
         let unwrapped = if same_salt && material.size.bytes() == self.kek.key.len() {
             unwrap(&self.kek.key, &material.wrapped)?
@@ -177,20 +191,30 @@ impl Keys {
         let (even, odd) = split(material, unwrapped);
         for (flag, key) in [(KeyFlag::Even, even), (KeyFlag::Odd, odd)] {
             if let Some(key) = key {
-                self.received.set(flag, Some(Cipher::new(key, material.salt)?));
+                self.received.set(flag, Some(Cipher::new(self.mode, key, material.salt)?));
             }
         }
         Ok(())
     }
 
-    /// Decrypts a payload in place; false when there is no such key.
-    pub(crate) fn decrypt(&self, flag: KeyFlag, sequence: u32, payload: &mut [u8]) -> bool {
-        self.received.get(flag).is_some_and(|cipher| cipher.apply(sequence, payload).is_ok())
+    /// What they are for.
+    pub(crate) fn mode(&self) -> CipherMode {
+        self.mode
     }
 
-    /// Encrypts a payload in place with the key that the packet has; false when it is forgotten.
-    pub(crate) fn encrypt(&self, flag: KeyFlag, sequence: u32, payload: &mut [u8]) -> bool {
-        self.sent.get(flag).is_some_and(|cipher| cipher.apply(sequence, payload).is_ok())
+    /// Bytes behind each payload.
+    pub(crate) fn tag_bytes(&self) -> usize {
+        self.mode.tag_bytes()
+    }
+
+    /// Decrypts the payload of a packet; false when there is no such key, or it is not what was sent.
+    pub(crate) fn decrypt(&self, header: &DataHeader, payload: &mut Vec<u8>) -> bool {
+        self.received.get(header.key).is_some_and(|cipher| cipher.open(header, payload).is_ok())
+    }
+
+    /// Encrypts the payload of a packet, what stands in `out` from `from` on; false when its key is forgotten.
+    pub(crate) fn encrypt(&self, header: &DataHeader, out: &mut Vec<u8>, from: usize) -> bool {
+        self.sent.get(header.key).is_some_and(|cipher| cipher.seal(header, out, from).is_ok())
     }
 
     /// The key for one more packet, and what has to be told before it is sent: a new key that is to come.
@@ -209,10 +233,10 @@ impl Keys {
 
     fn announce(&mut self) -> Result<Vec<u8>, SrtError> {
         let key = random_key(KeySize::of(&self.active_key)?)?;
-        self.sent.set(other(self.active), Some(Cipher::new(&key, self.kek.salt)?));
+        self.sent.set(other(self.active), Some(Cipher::new(self.mode, &key, self.kek.salt)?));
         let (even, odd) =
             if self.active == KeyFlag::Even { (&self.active_key, &key) } else { (&key, &self.active_key) };
-        let material = KeyMaterial::seal(&self.kek.key, self.kek.salt, Some(even), Some(odd))?.to_bytes();
+        let material = KeyMaterial::seal(self.mode, &self.kek.key, self.kek.salt, Some(even), Some(odd))?.to_bytes();
         self.next_key = Some(key);
         self.announced = Some(material.clone());
         Ok(material)

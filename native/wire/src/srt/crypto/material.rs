@@ -1,7 +1,7 @@
 //! The key material message (SRT §3.2.2).
 
 use super::{
-    KeySize,
+    CipherMode, KeySize,
     cipher::SALT_BYTES,
     wrap::{OVERHEAD_BYTES, wrap},
 };
@@ -9,8 +9,9 @@ use crate::srt::{SrtError, packet::KeyFlag};
 
 /// Version 1, packet type 2 (key material), and the vendor's signature.
 const HEAD: [u8; 3] = [0x12, 0x20, 0x29];
-/// Cipher: AES-CTR.
-const CTR: u8 = 2;
+/// Cipher and authentication: AES-CTR without, and AES-GCM.
+const CTR: [u8; 2] = [2, 0];
+const GCM: [u8; 2] = [4, 1];
 /// Stream encapsulation: MPEG-TS over SRT.
 const TS_SRT: u8 = 2;
 /// In front of the salt.
@@ -44,6 +45,8 @@ pub struct KeyMaterial {
     pub keys: KeyFlag,
     /// Of one key.
     pub size: KeySize,
+    /// What they are for.
+    pub mode: CipherMode,
     /// What the key encrypting key and the counters are made with.
     pub salt: [u8; SALT_BYTES],
     /// One or two keys, wrapped.
@@ -63,9 +66,11 @@ impl KeyMaterial {
         if [v, sign0, sign1] != HEAD {
             return Err(SrtError::malformed("key material signature", 0));
         }
-        if cipher != CTR || auth != 0 {
-            return Err(SrtError::Unsupported { what: "cipher" });
-        }
+        let mode = match [cipher, auth] {
+            CTR => CipherMode::Ctr,
+            GCM => CipherMode::Gcm,
+            _ => return Err(SrtError::Unsupported { what: "cipher" }),
+        };
         let keys = match kk & 3 {
             1 => KeyFlag::Even,
             2 => KeyFlag::Odd,
@@ -79,11 +84,12 @@ impl KeyMaterial {
         if wrapped.len() != wrapped_bytes(keys, size) {
             return Err(SrtError::malformed("wrapped key", FIXED_BYTES + SALT_BYTES));
         }
-        Ok(Self { keys, size, salt: *salt, wrapped: wrapped.to_vec() })
+        Ok(Self { keys, size, mode, salt: *salt, wrapped: wrapped.to_vec() })
     }
 
     /// Wraps `even` and `odd`, those that there are, by `kek`.
     pub(super) fn seal(
+        mode: CipherMode,
         kek: &[u8],
         salt: [u8; SALT_BYTES],
         even: Option<&[u8]>,
@@ -95,7 +101,7 @@ impl KeyMaterial {
             _ => KeyFlag::Even,
         };
         let both = [even.unwrap_or_default(), odd.unwrap_or_default()].concat();
-        Ok(Self { keys, size: KeySize::of(kek)?, salt, wrapped: wrap(kek, &both)? })
+        Ok(Self { keys, size: KeySize::of(kek)?, mode, salt, wrapped: wrap(kek, &both)? })
     }
 
     /// As it stands in an extension or a packet.
@@ -107,7 +113,8 @@ impl KeyMaterial {
         };
         let key_words = (self.size.bytes() / 4) as u8;
         let [v, sign0, sign1] = HEAD;
-        let fixed = [v, sign0, sign1, kk, 0, 0, 0, 0, CTR, 0, TS_SRT, 0, 0, 0, (SALT_BYTES / 4) as u8, key_words];
+        let [cipher, auth] = if self.mode == CipherMode::Gcm { GCM } else { CTR };
+        let fixed = [v, sign0, sign1, kk, 0, 0, 0, 0, cipher, auth, TS_SRT, 0, 0, 0, (SALT_BYTES / 4) as u8, key_words];
         [&fixed[..], &self.salt, &self.wrapped].concat()
     }
 }

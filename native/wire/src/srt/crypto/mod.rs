@@ -1,6 +1,6 @@
 //! Encryption (SRT §6): key material, the keys of a connection, and payloads.
 //!
-//! Everything cryptographic is done by aws-lc: block cipher, counter mode, PBKDF2, HMAC, random numbers, comparison in constant time.
+//! Everything cryptographic is done by aws-lc: block cipher, counter modes, PBKDF2, HMAC, random numbers, comparison in constant time.
 //! Only the order of block operations of a key wrap (RFC 3394 §2.2) is here, because that library wraps with two of the three key sizes.
 
 mod cipher;
@@ -8,7 +8,7 @@ mod keys;
 mod material;
 mod wrap;
 
-pub use cipher::KeySize;
+pub use cipher::{CipherMode, KeySize};
 pub(crate) use keys::{Keys, Refresh};
 pub use material::{KeyMaterial, KmState};
 
