@@ -100,8 +100,9 @@ bench-load: $(BENCH)/stamp  ## hundreds of viewers, CPU per Gbit beside nginx-rt
 	@$(CARGO) run --quiet --release --manifest-path bench/load/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
 	  $(if $(JSON),--json) $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY))
 
-bench-srt: $(BENCH)/stamp  ## SRT viewers and publishers: CPU per Gbit beside libsrt's srt-live-transmit; VIEWERS=100 JSON=1
-	@$(BENCH)/bin/python bench/srt/bench_srt.py $(if $(JSON),--json) $(if $(VIEWERS),--viewers $(VIEWERS) --publishers $(VIEWERS))
+bench-srt: $(BENCH)/stamp  ## SRT viewers and publishers beside libsrt's srt-live-transmit and bare writes; VIEWERS=100 SECONDS=5 JSON=1
+	@$(CARGO) run --quiet --release --manifest-path bench/srt/Cargo.toml -- --python $(BENCH)/bin/python \
+	  $(if $(JSON),--json) $(if $(VIEWERS),--connections $(VIEWERS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-udp:  ## datagrams many a call beside one a call, both ways; JSON=1 for one JSON object
 	@$(CARGO) run --quiet --release --manifest-path bench/udp/Cargo.toml -- $(if $(JSON),--json)

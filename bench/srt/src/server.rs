@@ -1,0 +1,75 @@
+//! What is measured: programs of their own.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+const ARCLY: &str = "
+import asyncio, sys, arcly
+async def main(port, passphrase):
+    async with arcly.Engine(arcly.SrtHandler(f'127.0.0.1:{port}', passphrase=passphrase or None)) as engine:
+        await engine.until_signal()
+asyncio.run(main(sys.argv[1], sys.argv[2]))
+";
+
+/// Programs that end when this is dropped.
+pub struct Servers(Vec<Child>);
+
+impl Servers {
+    /// One arcly.
+    pub fn arcly(python: &Path, address: SocketAddr, secret: Option<&str>) -> Result<Self, String> {
+        let port = address.port().to_string();
+        start(Command::new(python).args(["-c", ARCLY, &port, secret.unwrap_or_default()])).map(|child| Self(vec![child]))
+    }
+
+    /// A program of libsrt for each pair of places: from where, to where.
+    pub fn libsrt(pairs: impl Iterator<Item = (String, String)>) -> Result<Self, String> {
+        let run = |(from, to): (String, String)| {
+            start(Command::new("srt-live-transmit").args(["-q", "-a", "no", &from, &to]))
+        };
+        let mut servers = Self(Vec::new());
+        for pair in pairs {
+            servers.0.push(run(pair)?);
+        }
+        Ok(servers)
+    }
+
+    /// Seconds that their threads have had a core, by the scheduler's own account: clock ticks are too coarse.
+    pub fn cpu_s(&self) -> f64 {
+        self.0.iter().map(of_process).sum()
+    }
+}
+
+fn of_process(child: &Child) -> f64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", child.id())) else { return 0.0 };
+    let of_task = |path: PathBuf| -> Option<u64> {
+        fs::read_to_string(path.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
+    };
+    tasks.filter_map(|task| of_task(task.ok()?.path())).sum::<u64>() as f64 / 1e9
+}
+
+fn start(command: &mut Command) -> Result<Child, String> {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.spawn().map_err(|error| format!("{}: {error}", command.get_program().display()))
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+        }
+        for child in &mut self.0 {
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Ports that nobody has now.
+pub fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, String> {
+    let bind = |_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string());
+    let sockets: Vec<_> = (0..count).map(bind).collect::<Result<_, _>>()?;
+    sockets.iter().map(|socket| socket.local_addr().map_err(|error| error.to_string())).collect()
+}
