@@ -40,12 +40,8 @@ fn main() -> ExitCode {
 
 fn options() -> Result<Options, String> {
     let usage = "[--python PATH] [--json] [--connections N] [--seconds N]";
-    let mut options = Options {
-        python: "python3".into(),
-        output: Output::Table,
-        connections: 100,
-        window: Duration::from_secs(5),
-    };
+    let mut options =
+        Options { python: "python3".into(), output: Output::Table, connections: 100, window: Duration::from_secs(5) };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(usage);

@@ -58,9 +58,10 @@ impl Bench<'_> {
         load.connect(SETTLE)?;
         load.instants.clear();
         let cost = self.cost(&server, &mut load, Load::bytes);
-        let added = load.instants.iter().map(|(sent, came)| {
-            came.as_secs_f64() * 1e3 - sent.as_secs_f64() * 1e3 - LATENCY.as_secs_f64() * 1e3
-        });
+        let added = load
+            .instants
+            .iter()
+            .map(|(sent, came)| came.as_secs_f64() * 1e3 - sent.as_secs_f64() * 1e3 - LATENCY.as_secs_f64() * 1e3);
         Ok((cost, percentile(added.collect(), 0.99)))
     }
 

@@ -22,7 +22,8 @@ impl Servers {
     /// One arcly.
     pub fn arcly(python: &Path, address: SocketAddr, secret: Option<&str>) -> Result<Self, String> {
         let port = address.port().to_string();
-        start(Command::new(python).args(["-c", ARCLY, &port, secret.unwrap_or_default()])).map(|child| Self(vec![child]))
+        start(Command::new(python).args(["-c", ARCLY, &port, secret.unwrap_or_default()]))
+            .map(|child| Self(vec![child]))
     }
 
     /// A program of libsrt for each pair of places: from where, to where.

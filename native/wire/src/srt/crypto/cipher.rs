@@ -99,7 +99,7 @@ pub(super) struct Cipher {
 
 enum Key {
     /// Its own inverse: the same both ways.
-    Ctr(EncryptingKey),
+    Ctr(Box<EncryptingKey>),
     Gcm(Box<LessSafeKey>),
 }
 
@@ -107,7 +107,7 @@ impl Cipher {
     pub(super) fn new(mode: CipherMode, key: &[u8], salt: [u8; SALT_BYTES]) -> Result<Self, SrtError> {
         let size = KeySize::of(key)?;
         let key = match (mode, size) {
-            (CipherMode::Ctr, _) => Key::Ctr(EncryptingKey::ctr(size.unbound(key)?)?),
+            (CipherMode::Ctr, _) => Key::Ctr(Box::new(EncryptingKey::ctr(size.unbound(key)?)?)),
             (CipherMode::Gcm, size) => {
                 let algorithm = match size {
                     KeySize::Aes128 => &AES_128_GCM,
