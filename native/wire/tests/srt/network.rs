@@ -58,7 +58,7 @@ impl Plan {
             back,
             latency: Duration::from_millis(20 + random.below(latency_ms)),
             passphrase: (refresh || random.chance(0.2)).then(|| Passphrase::new("a passphrase").unwrap()),
-            cipher: if seed % 2 == 0 { CipherMode::Ctr } else { CipherMode::Gcm },
+            cipher: if seed.is_multiple_of(2) { CipherMode::Ctr } else { CipherMode::Gcm },
             pause: Duration::from_micros(pause_us),
             packets: if refresh { 240 } else { 150 },
             payload_bytes: 8 + random.below(1308) as usize,
