@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import eventually
 from playwright.async_api import expect
+from recording.conftest import KEY, ROOMY, demo_frames
 
+import arcly
 from browser.watching import Open, Start
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
@@ -25,7 +27,7 @@ PROGRESS = """async (video) => {
 
 
 async def test_a_recording_is_listed_played_sought_and_deleted(serve: Start, visit: Open, tmp_path: Path) -> None:
-    options = ["--record", str(tmp_path / "recordings"), "--record-segment", "4s", "--allow-record"]
+    options = ["--record", str(tmp_path / "recordings"), "--record-segment", "2s", "--allow-record"]
     server = await serve("--demo", *options)
     await eventually(lambda: server.log.count("[record] live/demo: ") >= 2, deadline_s=40)
     page = await visit(server.url())
@@ -46,28 +48,45 @@ async def test_a_recording_is_listed_played_sought_and_deleted(serve: Start, vis
     assert (picture.status, picture.headers["content-type"]) == (200, "image/jpeg")
 
 
-async def test_recordings_of_the_last_run_are_there_and_can_be_deleted(
-    serve: Start, visit: Open, tmp_path: Path
-) -> None:
-    from recording.conftest import KEY, demo_frames
-
-    import arcly
-
-    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0)
-    async with arcly.Engine(recorder) as engine:
+async def record(directory: Path, format: Any) -> None:
+    """Leave a recording behind."""
+    recorder = arcly.Recorder(directory, record=["*"], resume_s=0, format=format)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
         session = await engine.start_publish(KEY)
         await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
-        for frame in demo_frames()[:300]:
+        for frame in demo_frames():
             session.send(frame)
-            await asyncio.sleep(0)
         session.end()
         await eventually(lambda: recorder.status(KEY) is None)
+
+
+@pytest.mark.parametrize("format", ["mp4", "ts", "flv"])
+async def test_recordings_of_the_last_run_are_there_and_can_be_deleted(
+    serve: Start, visit: Open, tmp_path: Path, format: str
+) -> None:
+    await record(tmp_path, format)
     server = await serve("--record", str(tmp_path), "--record-streams", "none", "--allow-record")
     page = await visit(server.url())
     await expect(page.part("recording-row")).to_have_count(1)
     await page.part("recording-name").click()
-    assert await page.part("recording-video").evaluate(PROGRESS) > 1
+    video = page.part("recording-video")
+    assert await video.evaluate(PROGRESS) > 1
+    await video.evaluate("(video) => { video.currentTime = 7; }")
+    assert await video.evaluate(PROGRESS) > 1
+    assert await video.evaluate("(video) => video.currentTime") > 8
     await page.page.evaluate("window.confirm = () => true")
     await page.part("recording-delete").click()
     await expect(page.part("recordings")).to_be_hidden()
-    assert not list(tmp_path.rglob("*.mp4"))  # noqa: ASYNC240
+    assert not [path for path in (tmp_path / "live").rglob("*") if path.is_file()]
+
+
+async def test_who_may_not_delete_a_recording_is_not_offered_it(serve: Start, visit: Open, tmp_path: Path) -> None:
+    await record(tmp_path, "fmp4")
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+    page = await visit(server.url())
+    await expect(page.part("recording-row")).to_have_count(1)
+    await expect(page.part("recording-download")).to_be_visible()
+    await expect(page.part("recording-delete")).to_be_hidden()
+    for name in ("recording-video", "broadcast-preview"):
+        position = await page.part(name).evaluate("(video) => getComputedStyle(video).position")
+        assert position == "static", f"{name} lies where it belongs"

@@ -55,8 +55,8 @@ function copyBySelection(text) {
 
 let announced = 0;
 
-/** @param {string} text */
-function announce(text) {
+/** Say it to who does not see the page. @param {string} text */
+export function announce(text) {
   setText(part("announcer"), text);
   clearTimeout(announced);
   announced = setTimeout(() => setText(part("announcer"), ""), FEEDBACK_MS); // to be told again

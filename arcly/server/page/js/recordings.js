@@ -1,5 +1,6 @@
 // What was recorded: a list, and a player below the row that is played.
 
+import { announce } from "./copy.js";
 import { find, part, setAttribute, setText, setVisible, stamp } from "./dom.js";
 import * as format from "./format.js";
 import { loadScript } from "./script.js";
@@ -9,6 +10,8 @@ import { loadScript } from "./script.js";
 
 const LOOK_MS = 5_000;
 const HEADERS = { "x-arcly-record": "1" };
+/** What the page was opened with: who may play what may stand there. */
+const CREDENTIALS = location.search;
 
 export class RecordingList {
   /** @type {Map<number, HTMLElement>} */
@@ -31,7 +34,7 @@ export class RecordingList {
   }
 
   async #fetch() {
-    const answer = await fetch("/api/recordings");
+    const answer = await fetch(`/api/recordings${CREDENTIALS}`);
     if (!answer.ok) return;
     const { recordings } = await answer.json();
     this.#render(recordings);
@@ -60,17 +63,15 @@ export class RecordingList {
   #add(recording) {
     const row = find("li", stamp("recording-row"));
     const base = `/recordings/id:${recording.id}/`;
-    const plays = recording.format === "fmp4";
     setText(find(".app", row), `${recording.app}/`);
     setText(find(".name", row), recording.stream);
     const link = part("recording-name", row);
-    setAttribute(link, "href", plays ? `${base}index.m3u8` : `${base}files/0`);
+    setAttribute(link, "href", `${base}index.m3u8${CREDENTIALS}`);
     link.addEventListener("click", (event) => {
-      if (!plays) return; // the file itself
       event.preventDefault();
       this.#play(recording.id, base, `${recording.app}/${recording.stream}`);
     });
-    setAttribute(part("recording-download", row), "href", plays ? `${base}clip.mp4` : `${base}files/0`);
+    setAttribute(part("recording-download", row), "href", `${base}clip.mp4${CREDENTIALS}`);
     part("recording-delete", row).addEventListener("click", () => this.#delete(recording.id));
     this.#rows.set(recording.id, row);
     return row;
@@ -96,7 +97,7 @@ export class RecordingList {
     const video = /** @type {HTMLVideoElement} */ (part("recording-video"));
     setText(part("recording-title"), title);
     setVisible(part("recording-player"), true);
-    this.#end = await open(video, `${base}index.m3u8`);
+    this.#end = await open(video, `${base}index.m3u8${CREDENTIALS}`);
     if (this.#playing !== id) this.#close();
     video.scrollIntoView({ block: "nearest" });
     video.play().catch(() => {}); // the browser wants a click: there are controls
@@ -112,7 +113,8 @@ export class RecordingList {
   /** @param {number} id */
   async #delete(id) {
     if (!confirm("Delete this recording and its files?")) return;
-    await fetch(`/api/recordings/${id}`, { method: "DELETE", headers: HEADERS });
+    const answer = await fetch(`/api/recordings/${id}${CREDENTIALS}`, { method: "DELETE", headers: HEADERS });
+    if (!answer.ok) announce(`Not deleted: ${answer.statusText}`);
     this.#lookedMs = -Infinity;
   }
 }
