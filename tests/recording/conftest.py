@@ -92,3 +92,17 @@ def ffprobe():
         return Probed(float(said["format"].get("duration", 0)), packets)
 
     return probe
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What makes disks hang and clocks jump when it is loaded in front of the C library: see `shim.c`."""
+    import shutil
+
+    compiler = shutil.which("cc")
+    if compiler is None:
+        missing("cc")
+    library = tmp_path_factory.mktemp("shim") / "shim.so"
+    source = Path(__file__).with_name("shim.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
+    return library

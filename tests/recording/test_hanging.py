@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import eventually, missing
+from conftest import eventually
 
 import arcly
 from arcly.recording import recorder as recorder_module
@@ -73,18 +72,6 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(scope="session")
-def hanging_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What makes writes hang when it is loaded in front of the C library."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        missing("cc")
-    library = tmp_path_factory.mktemp("hang") / "hang.so"
-    source = Path(__file__).with_name("hang.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
-    return library
-
-
 def run_hanging(library: Path, directory: Path, stall_s: float) -> tuple[list[str], float]:
     """Return what the program said, and how long it took to end when it had stopped."""
     flag = directory / "hang"
@@ -99,8 +86,8 @@ def run_hanging(library: Path, directory: Path, stall_s: float) -> tuple[list[st
         return said, time.monotonic() - stopped_s
 
 
-def test_a_disk_that_hangs_pauses_the_recording_and_nothing_else(tmp_path: Path, hanging_library: Path) -> None:
-    said, _ = run_hanging(hanging_library, tmp_path, 0.5)
+def test_a_disk_that_hangs_pauses_the_recording_and_nothing_else(tmp_path: Path, shim: Path) -> None:
+    said, _ = run_hanging(shim, tmp_path, 0.5)
     frames = demo_frames()
     assert said[:3] == [f"{2 * len(frames)}", "recording 1: the disk does not answer", "paused"]
     files = sorted((tmp_path / "recordings/live/cam").iterdir(), key=lambda path: (len(path.name), path.name))
@@ -115,8 +102,8 @@ def test_a_disk_that_hangs_pauses_the_recording_and_nothing_else(tmp_path: Path,
             assert found[kind] == published[kind][at : at + len(found[kind])]
 
 
-def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, hanging_library: Path) -> None:
-    said, leaving_s = run_hanging(hanging_library, tmp_path, 3600)
+def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, shim: Path) -> None:
+    said, leaving_s = run_hanging(shim, tmp_path, 3600)
     assert said[1] == "stopping"
     # 0.2 s for the recorder, 2 s for native threads.
     assert float(said[2].split()[2]) < 20
@@ -200,7 +187,11 @@ async def test_a_server_ends_though_a_thread_waits_for_its_storage(tmp_path: Pat
     server = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
     try:
         assert server.stdout
+        assert server.stderr
         assert await asyncio.wait_for(server.stdout.readline(), 60) == b"hangs\n"
+        # Only then does it listen to signals.
+        while b"in a browser" not in await asyncio.wait_for(server.stderr.readline(), 60):
+            assert server.returncode is None
         server.terminate()
         _, said = await asyncio.wait_for(server.communicate(), 60)
     finally:

@@ -1,9 +1,11 @@
-/* A disk that does not answer: while the file that HANG names exists, writes to recordings do not return. */
+/* A disk that does not answer: while the file that HANG names exists, writes to recordings do not return.
+ * A clock that is set: the file that CLOCK names has the seconds by which the time of day is off. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int hangs(int descriptor) {
@@ -21,4 +23,18 @@ ssize_t write(int descriptor, const void *bytes, size_t count) {
     if (next == NULL) next = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
     while (hangs(descriptor)) usleep(10000);
     return next(descriptor, bytes, count);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*next)(clockid_t, struct timespec *);
+    if (next == NULL) next = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = next(clock, now);
+    const char *path = getenv("CLOCK");
+    FILE *file = clock == CLOCK_REALTIME && path != NULL ? fopen(path, "r") : NULL;
+    long off_s = 0;
+    if (file != NULL) {
+        if (fscanf(file, "%ld", &off_s) == 1) now->tv_sec += off_s;
+        fclose(file);
+    }
+    return result;
 }
