@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from arcly.events import StreamEvent, StreamEventKind
     from arcly.link import LinkState, LinkStatus
     from arcly.origin import HttpOrigin
-    from arcly.packagers.hls import HlsPackager
+    from arcly.packagers.hls import HlsEncryption, HlsPackager
     from arcly.protocols.rtmp import RtmpHandler
     from arcly.protocols.rtsp import RtspHandler
     from arcly.protocols.srt import SrtConnection, SrtHandler
@@ -74,6 +74,7 @@ __all__ = [
     "FileSink",
     "FileSource",
     "FrameSink",
+    "HlsEncryption",
     "HlsPackager",
     "HttpOrigin",
     "InboundProtocol",
@@ -139,7 +140,7 @@ _MODULES = {
     "arcly.events": "StreamEvent StreamEventKind",
     "arcly.link": "LinkState LinkStatus",
     "arcly.origin": "HttpOrigin",
-    "arcly.packagers.hls": "HlsPackager",
+    "arcly.packagers.hls": "HlsEncryption HlsPackager",
     "arcly.protocols.rtmp": "RtmpHandler",
     "arcly.protocols.rtsp": "RtspHandler",
     "arcly.recording": "Recorder",

@@ -236,7 +236,7 @@ def add_serve(commands: Commands) -> None:
         metavar="SECONDS",
         type=float,
         default=15.0,
-        help="how far viewers can go back, kept in memory (default: %(default)g)",
+        help="how far viewers can go back, kept in memory but for --hls-spill (default: %(default)g)",
     )
     hls.add_argument(
         "--hls-window-mb",
@@ -247,6 +247,26 @@ def add_serve(commands: Commands) -> None:
     )
     hls.add_argument(
         "--hls-ts", choices=["on", "off"], default="on", help="MPEG-TS too, at ts.m3u8 (default: %(default)s)"
+    )
+    hls.add_argument(
+        "--hls-spill",
+        metavar="DIR",
+        help="keep the older part of the window there, this server's alone (default: none)",
+    )
+    hls.add_argument(
+        "--hls-memory",
+        metavar="SECONDS",
+        type=float,
+        default=60.0,
+        help="with --hls-spill: so much of the window stays in memory (default: %(default)g)",
+    )
+    hls.add_argument(
+        "--hls-encrypt",
+        metavar="N",
+        nargs="?",
+        type=int,
+        const=60,
+        help="AES-128 of segments, a new key after N of them, by default 60; no DASH then (default: in the clear)",
     )
     serve.add_argument("--demo", action="store_true", help="publish an endless test stream as live/demo")
     serve.add_argument(

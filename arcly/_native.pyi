@@ -3,7 +3,7 @@
 import builtins
 import os
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import ClassVar, Literal, Protocol, final
 
 from typing_extensions import Buffer
@@ -1095,6 +1095,12 @@ class HttpListener:
         """Stop listening, finish what has begun; wakes `done` then."""
 
 @final
+class Spill:
+    """A directory for segments that are too old to be in memory."""
+
+    def __new__(cls, directory: str | os.PathLike[str], memory_s: float) -> Spill: ...
+
+@final
 class HlsOutput:
     """The HLS of one publish, being made."""
 
@@ -1106,10 +1112,16 @@ class HlsOutput:
         *,
         cmaf: tuple[float, float, float, int, bool] | None = None,
         ts: tuple[float, int] | None = None,
+        encryption: tuple[Callable[[int], bytes] | None, int, bool] | None = None,
+        spill: Spill | None = None,
     ) -> HlsOutput: ...
     @property
     def has_dash(self) -> bool:
-        """Whether there is CMAF of it, and so a manifest of DASH."""
+        """Whether there is CMAF of it in the clear, and so a manifest of DASH."""
+
+    @property
+    def spill_failures(self) -> int:
+        """How often segments could not be moved to the disk, or not in time."""
 
     @property
     def window_s(self) -> float:

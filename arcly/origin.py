@@ -233,7 +233,15 @@ class HttpOrigin:
         if self._packaged.get(stream.key) == session:
             return  # An older event led here already: the key was taken, freed and taken again meanwhile.
         with contextlib.suppress(ClosedError):  # The engine is stopping.
-            output = self._packager.package(context, stream)
+            try:
+                output = self._packager.package(context, stream)
+            except ClosedError:
+                raise
+            except Exception as error:  # Keys of the host, or a packager of its own: other streams go on.
+                log.exception("[%s] %s is not packaged", self.name, stream.key)
+                context.native.emit(stream.key, StreamEventKind.FAILED.value, f"not packaged: {error}")
+                self._packaged[stream.key] = session
+                return
             self._outputs[stream.key], self._packaged[stream.key] = output, session
             self._native.put_hls(stream.key, output)
             self._native.put_live(stream.key, native_stream(stream))

@@ -2,19 +2,43 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    path::PathBuf,
     sync::Arc,
 };
 
-use arcly_io::hls::{CmafConfig, HlsConfig, PackageConfig, SessionInfo, package};
+use arcly_bus::StreamKey;
+use arcly_engine::StreamEventKind;
+use arcly_io::{
+    Handle,
+    hls::{
+        CmafConfig, Encryption, FetchedKeys, HlsConfig, IvKind, KEY_BYTES, KeySource, OnFailure, PackageConfig,
+        RandomKeys, SessionInfo, package,
+    },
+};
 use pyo3::prelude::*;
 
-use crate::{engine::Engine, inbox::Inbox, rtmp::seconds, stream::StreamHandle};
+use crate::{engine::Engine, error::misuse, inbox::Inbox, rtmp::seconds, stream::StreamHandle};
 
 /// `part_s`, `segment_s`, `window_s`, `window_bytes_max`, whether it is an event.
 type CmafTuple = (f64, f64, f64, usize, bool);
 
 /// `segment_s`, `playlist_segments`.
 type TsTuple = (f64, usize);
+
+/// Gives the key of a number, or none for keys of our own; `rotate_segments`; whether IVs are random.
+type EncryptionTuple = (Option<Py<PyAny>>, u64, bool);
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "arcly._native")]
+pub struct Spill(Arc<arcly_io::hls::Spill>);
+
+#[pymethods]
+impl Spill {
+    #[new]
+    fn new(directory: PathBuf, memory_s: f64) -> PyResult<Self> {
+        Ok(Self(arcly_io::hls::Spill::new(&directory, seconds(memory_s)?)?))
+    }
+}
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -23,17 +47,27 @@ pub struct HlsOutput(pub Arc<arcly_io::hls::HlsOutput>);
 #[pymethods]
 impl HlsOutput {
     #[new]
-    #[pyo3(signature = (engine, stream, inbox, *, cmaf=None, ts=None))]
+    #[pyo3(signature = (engine, stream, inbox, *, cmaf=None, ts=None, encryption=None, spill=None))]
     fn new(
         engine: &Engine,
         stream: &StreamHandle,
         inbox: &Inbox,
         cmaf: Option<CmafTuple>,
         ts: Option<TsTuple>,
+        encryption: Option<EncryptionTuple>,
+        spill: Option<&Spill>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
-        let config = PackageConfig { cmaf: cmaf.map(cmaf_config).transpose()?, ts: ts.map(ts_config).transpose()? };
         let stream = &stream.0;
+        // Each with keys of its own: their segments are counted apart.
+        let keys = || encryption.as_ref().map(|it| encrypted(&runtime, it)).transpose();
+        let (of_cmaf, of_ts) = (cmaf.map(cmaf_config).transpose()?, ts.map(ts_config).transpose()?);
+        let config = PackageConfig {
+            cmaf: of_cmaf.map(|cmaf| keys().map(|encryption| CmafConfig { encryption, ..cmaf })).transpose()?,
+            ts: of_ts.map(|ts| keys().map(|encryption| HlsConfig { encryption, ..ts })).transpose()?,
+            spill: spill.map(|spill| spill.0.clone()),
+            on_failure: Some(failing(engine, stream.key().clone())),
+        };
         // Unique among the publishes of this engine and, by the time, of those before a restart. Nobody can guess it: segments are
         // for those who were told of them.
         let secret = RandomState::new().hash_one(stream.session());
@@ -44,7 +78,12 @@ impl HlsOutput {
 
     #[getter]
     fn has_dash(&self) -> bool {
-        self.0.has_cmaf()
+        self.0.has_dash()
+    }
+
+    #[getter]
+    fn spill_failures(&self) -> u64 {
+        self.0.spill_failures()
     }
 
     /// Seconds that a player can go back; 0 before the first segment.
@@ -82,4 +121,33 @@ fn cmaf_config((part_s, segment_s, window_s, max_window_bytes, is_event): CmafTu
 
 fn ts_config((segment_s, playlist_segments): TsTuple) -> PyResult<HlsConfig> {
     Ok(HlsConfig { segment_target: seconds(segment_s)?, playlist_segments, ..HlsConfig::default() })
+}
+
+/// Emits `FAILED`.
+fn failing(engine: &Engine, key: StreamKey) -> OnFailure {
+    let engine = engine.inner();
+    Arc::new(move |what| engine.emit(&key, StreamEventKind::Failed { detail: what.to_owned() }))
+}
+
+/// The first key is asked for at once: without it nothing can be made.
+fn encrypted(runtime: &Handle, (keys, rotate_segments, is_random): &EncryptionTuple) -> PyResult<Encryption> {
+    let keys: Arc<dyn KeySource> = match keys {
+        None => Arc::new(RandomKeys::new().ok_or_else(|| misuse("this system has no random numbers"))?),
+        Some(keys) => {
+            let (first, keys) = Python::attach(|py| ask(py, keys, 0).map(|first| (first, keys.clone_ref(py))))?;
+            FetchedKeys::new(runtime, first, Box::new(move |number| fetch(&keys, number)))
+        }
+    };
+    let iv = if *is_random { IvKind::Random } else { IvKind::Sequence };
+    Ok(Encryption { keys, rotate_segments: *rotate_segments, iv })
+}
+
+/// What the host raises it has to tell itself: the key before goes on.
+fn fetch(keys: &Py<PyAny>, number: u64) -> Option<[u8; KEY_BYTES]> {
+    Python::try_attach(|py| ask(py, keys, number).ok()).flatten()
+}
+
+fn ask(py: Python<'_>, keys: &Py<PyAny>, number: u64) -> PyResult<[u8; KEY_BYTES]> {
+    let bytes: Vec<u8> = keys.call1(py, (number,))?.extract(py)?;
+    bytes.try_into().map_err(|_| misuse("a key of AES-128 has 16 bytes"))
 }

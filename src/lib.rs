@@ -50,7 +50,7 @@ mod _native {
         event::EventQueue,
         file::FilePlayer,
         frame::MediaFrame,
-        hls::HlsOutput,
+        hls::{HlsOutput, Spill},
         http::{HttpExchange, HttpListener, HttpSite, Origin},
         hub::{LoopHub, WakeToken},
         inbox::{Inbox, PlayRequest, PublishRequest},

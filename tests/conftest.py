@@ -133,10 +133,12 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(rtmp: arcly.RtmpHandler | None = None, **options: object) -> AsyncIterator[Server]:
+async def serving(
+    rtmp: arcly.RtmpHandler | None = None, packager: arcly.HlsPackager | None = None, **options: object
+) -> AsyncIterator[Server]:
     """Run a server on free ports of the loopback interface."""
     rtmp = rtmp or arcly.RtmpHandler("127.0.0.1:0")
-    http = arcly.HttpOrigin("127.0.0.1:0")
+    http = arcly.HttpOrigin("127.0.0.1:0", packager=packager)
     async with arcly.Engine(rtmp, http, **options) as engine:  # type: ignore[arg-type]
         yield Server(engine, rtmp, http)
 

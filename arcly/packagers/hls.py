@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
 from arcly._bridge import native_stream
 from arcly._inbox import InboxReader
-from arcly._native import HlsOutput
+from arcly._native import HlsOutput, Spill, StreamKey
 from arcly.contract import IngestContext, StreamHandle
+from arcly.errors import MisuseError
+
+log = logging.getLogger("arcly")
+
+
+@dataclass(frozen=True, slots=True)
+class HlsEncryption:
+    """AES-128 of whole segments (RFC 8216bis §4.4.4.4), against those who have a segment and not its key: caches, and
+    whoever reads them. Players fetch keys beside the segments, and only who may play is given one.
+    """
+
+    keys: Callable[[StreamKey, int], bytes] | None = None
+    """Gives the 16 bytes of a key by its number, counted from 0. Number 0 is asked for when a stream begins, on the
+    event loop; each other one a key ahead, on a thread, so that it may wait. CMAF and MPEG-TS have keys of their own,
+    each asks. While it raises, the key before goes on. None: random keys, which nobody else knows."""
+
+    rotate_segments: int = 60
+    """A key is for so many segments; 0: one for all."""
+
+    iv: Literal["sequence", "random"] = "sequence"
+    """Initialization vectors are the number of the segment, or a random one for each, told by the playlist."""
 
 
 class HlsPackager:
@@ -21,12 +48,22 @@ class HlsPackager:
             to latency: it is how soon a viewer who comes can begin. Shorter ones cost more requests.
         window_s: how far viewers can go back, default 15; never less than six times the longest segment.
         window_bytes_max: memory for that, of each track, default 1 GiB. The oldest segments go first.
+        spill: a directory for the older part of the window, this server's alone: what an earlier one has left in it
+            is removed. It may fail or hang: the window then gets shorter, a `FAILED` event says so, and nothing else
+            happens. None: all of the window is in memory. MPEG-TS has none, its window is short.
+        memory_s: with `spill`, so much of the window stays in memory, default 60; never less than six times the longest
+            segment.
         event: nothing leaves the playlist while the stream lasts; at `window_bytes_max` the presentation ends.
         cmaf: make CMAF, for HLS at `index.m3u8` and DASH at `manifest.mpd`. Default true.
         ts: make MPEG-TS, for players that know nothing else, at `ts.m3u8`; without `cmaf` at `index.m3u8` too. Default
             true. It costs the memory of 14 segments.
         ts_segment_s: the same as `segment_s` for MPEG-TS, default 2. Its players stay three segments behind.
         playlist_segments: segments in the playlist of MPEG-TS, default 7.
+        encryption: encrypt segments and parts. There is no DASH then, which has no such encryption; and FLV, TS and MP4
+            without an end, RTMP and others are as they were.
+
+    Raises:
+        MisuseError: an option is out of its range.
     """
 
     def __init__(
@@ -36,21 +73,52 @@ class HlsPackager:
         segment_s: float = 1.0,
         window_s: float = 15.0,
         window_bytes_max: int = 1 << 30,
+        spill: str | Path | None = None,
+        memory_s: float = 60.0,
         event: bool = False,
         cmaf: bool = True,
         ts: bool = True,
         ts_segment_s: float = 2.0,
         playlist_segments: int = 7,
+        encryption: HlsEncryption | None = None,
     ) -> None:
+        if encryption is not None and encryption.rotate_segments < 0:
+            raise MisuseError("rotate_segments is 0 or more")
         self._cmaf = (part_s, segment_s, window_s, window_bytes_max, event) if cmaf else None
         self._ts = (ts_segment_s, playlist_segments) if ts else None
+        self._encryption = encryption
+        self._spill = None if spill is None else Spill(spill, memory_s)
         self._inbox: InboxReader | None = None
 
     def package(self, context: IngestContext, stream: StreamHandle) -> HlsOutput:
         """Begin to package `stream`."""
         if self._inbox is None:
             self._inbox = InboxReader("hls")
-        return HlsOutput(context.native, native_stream(stream), self._inbox.inbox, cmaf=self._cmaf, ts=self._ts)
+        return HlsOutput(
+            context.native,
+            native_stream(stream),
+            self._inbox.inbox,
+            cmaf=self._cmaf,
+            ts=self._ts,
+            encryption=self._encrypted(stream.key),
+            spill=self._spill,
+        )
+
+    def _encrypted(self, stream: StreamKey) -> tuple[Callable[[int], bytes] | None, int, bool] | None:
+        wanted = self._encryption
+        if wanted is None:
+            return None
+        keys = wanted.keys
+
+        def key(number: int) -> bytes:
+            assert keys is not None
+            try:
+                return keys(stream, number)
+            except Exception:
+                log.warning("[hls] no key %d for %s", number, stream, exc_info=True)
+                raise
+
+        return key if keys else None, wanted.rotate_segments, wanted.iv == "random"
 
     async def stop(self) -> None:
         """Stop reading warnings; what is being packaged ends with its stream."""

@@ -10,7 +10,7 @@ from arcly._address import split
 from arcly.contract import InboundProtocol
 from arcly.errors import ListenError, MisuseError
 from arcly.origin import HttpOrigin
-from arcly.packagers.hls import HlsPackager
+from arcly.packagers.hls import HlsEncryption, HlsPackager
 from arcly.protocols.rtmp import RtmpHandler
 from arcly.protocols.rtsp import RtspHandler
 from arcly.protocols.srt import SrtHandler
@@ -139,6 +139,9 @@ def http_origin(
         window_s=options.hls_window,
         window_bytes_max=options.hls_window_mb << 20,
         ts=options.hls_ts == "on",
+        spill=options.hls_spill,
+        memory_s=options.hls_memory,
+        encryption=None if options.hls_encrypt is None else HlsEncryption(rotate_segments=options.hls_encrypt),
     )
     certificate = tls if secure else None
     return HttpOrigin(plain, https=secure, tls=certificate, packager=packager, app_socket=app_socket, egress=egress)

@@ -38,6 +38,16 @@ async def watch_with_no_stall_counted(visit: Visit, way: str, media_s: float) ->
     raise AssertionError("it stalls each time")
 
 
+async def test_encrypted_segments_play_over_changes_of_keys(serve: Start, visit: Open) -> None:
+    server = await serve("--demo", "--hls-encrypt", "2")
+    page = await visit(server.url("/live/demo/"))
+    await choose(page, "hls")
+    before, after = await watch(page, 6)
+    assert after.decoded - before.decoded >= 5 * 25
+    assert before.changed(after) > 0.01, "the picture stands still"
+    assert sum(after.luma) / len(after.luma) > 10, "the picture is black"
+
+
 async def relabelled(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
     """Let the page see other streams than there are."""
 

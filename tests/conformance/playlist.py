@@ -32,6 +32,8 @@ class Segment:
     sequence: int = 0
     discontinuities: int = 0
     map: str | None = None
+    map_key: dict[str, str] | None = None
+    key: dict[str, str] | None = None
     date: datetime | None = None
     gap: bool = False
     parts: list[Part] = field(default_factory=list)
@@ -56,6 +58,7 @@ class Playlist:
     hints: list[dict[str, str]] = field(default_factory=list)
     reports: list[dict[str, str]] = field(default_factory=list)
     date_ranges: list[dict[str, str]] = field(default_factory=list)
+    keys: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def next_sequence(self) -> int:
@@ -95,6 +98,8 @@ def parse(text: str) -> Playlist:
     found = Playlist()
     segment = Segment()
     current_map: str | None = None
+    key: dict[str, str] | None = None
+    map_key: dict[str, str] | None = None
     try:
         for line in lines[1:]:
             tag, _, value = line.partition(":")
@@ -120,7 +125,10 @@ def parse(text: str) -> Playlist:
                 case "#EXT-X-DISCONTINUITY":
                     segment.discontinuities += 1
                 case "#EXT-X-MAP":
-                    current_map = attributes(value)["URI"]
+                    current_map, map_key = attributes(value)["URI"], key
+                case "#EXT-X-KEY":
+                    key = attributes(value)
+                    found.keys.append(key)
                 case "#EXT-X-PROGRAM-DATE-TIME":
                     segment.date = date(value)
                 case "#EXT-X-GAP":
@@ -141,11 +149,13 @@ def parse(text: str) -> Playlist:
                     found.ended = True
                 case _ if line and not line.startswith("#"):
                     segment.uri, segment.map, segment.sequence = line, current_map, found.next_sequence
+                    segment.key, segment.map_key = key, map_key
                     found.segments.append(segment)
                     segment = Segment()
     except (ValueError, KeyError) as error:
         raise Malformed(f"{line}: {error!r}") from error
     segment.map, segment.sequence = current_map, found.next_sequence
+    segment.key, segment.map_key = key, map_key
     found.rest = segment
     return found
 

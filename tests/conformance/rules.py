@@ -6,6 +6,7 @@ none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -44,6 +45,27 @@ def header(playlist: Playlist) -> Iterator[str]:
     for segment in [*playlist.segments, playlist.rest]:
         if (segment.uri or segment.parts) and segment.map is None:
             yield f"{segment.uri or 'the segment in the making'} has no EXT-X-MAP"
+
+
+def keys(playlist: Playlist) -> Iterator[str]:
+    """§4.4.4.4: METHOD always, URI unless it is NONE, IVs of 128 bits; §4.4.4.5: a header under AES-128 needs one."""
+    for key in playlist.keys:
+        method = key.get("METHOD")
+        if method == "NONE":
+            if len(key) > 1:
+                yield f"METHOD=NONE with other attributes: {key}"
+            continue
+        if method not in ("AES-128", "SAMPLE-AES", "SAMPLE-AES-CTR"):
+            yield f"METHOD {method}"
+        if not key.get("URI"):
+            yield f"a key without a URI: {key}"
+        if "IV" in key and not re.fullmatch("0[xX][0-9a-fA-F]{32}", key["IV"]):
+            yield f"an IV of {key['IV']}"
+        if key.get("KEYFORMAT", "identity") != "identity" and playlist.version < 5:
+            yield f"KEYFORMAT in version {playlist.version}"
+    for segment in [*playlist.segments, playlist.rest]:
+        if segment.map_key and segment.map_key.get("METHOD") == "AES-128" and "IV" not in segment.map_key:
+            yield f"{segment.map} is encrypted without an IV"
 
 
 def server_control(playlist: Playlist) -> Iterator[str]:
@@ -164,6 +186,7 @@ RULES: list[Rule] = [
     version,
     target_duration,
     header,
+    keys,
     server_control,
     parts,
     parts_make_segments,
@@ -222,6 +245,14 @@ def hints_come_true(older: Playlist, newer: Playlist) -> Iterator[str]:
             yield f"{hint.get('URI')} was hinted at and did not come"
 
 
+def keys_stay(older: Playlist, newer: Playlist) -> Iterator[str]:
+    """§4.4.4.4, §6.2.1: what a segment is encrypted with never changes."""
+    known = {segment.sequence: segment.key for segment in [*older.segments, older.rest] if segment.uri or segment.parts}
+    for segment in newer.segments:
+        if segment.sequence in known and known[segment.sequence] != segment.key:
+            yield f"segment {segment.sequence} had {known[segment.sequence]} and has {segment.key}"
+
+
 def discontinuities(older: Playlist, newer: Playlist) -> Iterator[str]:
     """§4.4.3.3: the number counts the discontinuities that have left, whoever reads them when."""
     position = older.discontinuity_sequence
@@ -239,7 +270,7 @@ def discontinuities(older: Playlist, newer: Playlist) -> Iterator[str]:
                 return
 
 
-SUCCESSIONS: list[Succession] = [never_changes, goes_on, parts_go_on, hints_come_true, discontinuities]
+SUCCESSIONS: list[Succession] = [never_changes, goes_on, parts_go_on, hints_come_true, keys_stay, discontinuities]
 
 
 def faults(playlist: Playlist) -> list[str]:

@@ -14,6 +14,8 @@ HEAD = """#EXTM3U
 #EXT-X-PART-INF:PART-TARGET=0.21
 """
 
+ENCRYPTED = f'#EXT-X-KEY:METHOD=AES-128,URI="k0.key",IV=0x{7:032x}\n'
+
 
 def segment(number: int, parts: bool = True) -> str:
     lines = [f"#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:{number:02}.000Z"]
@@ -34,7 +36,8 @@ def playlist(first: int = 5, rest: int = 2) -> str:
     )
     return (
         f"{HEAD}#EXT-X-MEDIA-SEQUENCE:{first}\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXT-X-INDEPENDENT-SEGMENTS\n"
-        f'#EXT-X-MAP:URI="i0.mp4"\n{body}{opening}#EXT-X-PRELOAD-HINT:TYPE=PART,URI="p{5 * after + rest}.m4s"\n'
+        f'#EXT-X-MAP:URI="i0.mp4"\n{ENCRYPTED}{body}{opening}'
+        f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="p{5 * after + rest}.m4s"\n'
         '#EXT-X-RENDITION-REPORT:URI="a1.m3u8",LAST-MSN=10,LAST-PART=1\n'
     )
 
@@ -45,6 +48,7 @@ BROKEN = {
     "version": ("VERSION:9", "VERSION:5"),
     "target_duration": ("#EXTINF:1.000000", "#EXTINF:1.500000"),
     "header": ('#EXT-X-MAP:URI="i0.mp4"\n', ""),
+    "keys": ('METHOD=AES-128,URI="k0.key"', "METHOD=AES-128"),
     "server_control": ("PART-HOLD-BACK=0.63", "PART-HOLD-BACK=0.525"),
     "parts": ("DURATION=0.200000", "DURATION=0.220000"),
     "parts_make_segments": ('#EXT-X-PART:DURATION=0.200000,URI="p37.m4s"\n', ""),
@@ -59,6 +63,11 @@ BROKEN = {
 
 MORE_BROKEN = [
     ("target_duration", "#EXT-X-TARGETDURATION:1\n", ""),
+    ("keys", "METHOD=AES-128", "METHOD=NONE"),
+    ("keys", "METHOD=AES-128", "METHOD=AES-256"),
+    ("keys", "METHOD=AES-128,", ""),
+    ("keys", f"IV=0x{7:032x}", "IV=0x7"),
+    ("keys", '#EXT-X-MAP:URI="i0.mp4"\n' + ENCRYPTED, '#EXT-X-KEY:METHOD=AES-128,URI="k"\n#EXT-X-MAP:URI="i0.mp4"\n'),
     ("server_control", "CAN-SKIP-UNTIL=6.0", "CAN-SKIP-UNTIL=5.9"),
     ("server_control", "CAN-BLOCK-RELOAD=YES,", ""),
     ("parts", "DURATION=0.200000", "DURATION=0.170000"),
@@ -108,6 +117,7 @@ FOLLOWERS = {
     "goes_on": ("\n7.m4s", "\n7x.m4s"),
     "parts_go_on": ('URI="p51.m4s"', 'URI="p51x.m4s"'),
     "hints_come_true": ('URI="p52.m4s"', 'URI="p52x.m4s"'),
+    "keys_stay": ("k0.key", "k1.key"),
     "discontinuities": ("DISCONTINUITY-SEQUENCE:3", "DISCONTINUITY-SEQUENCE:4"),
 }
 

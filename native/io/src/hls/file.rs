@@ -21,6 +21,8 @@ pub(crate) enum File {
     TsMedia,
     /// `3f9a1c-17.ts`
     TsSegment(String),
+    /// `3f9a1c-k2.key`: what segments are encrypted with.
+    Key(String),
 }
 
 impl File {
@@ -39,6 +41,7 @@ impl File {
             "m3u8" => is_track(stem).then(|| Self::Track(stem.to_owned())),
             "m4s" | "mp4" => Some(Self::Cmaf(name.to_owned())),
             "ts" => Some(Self::TsSegment(name.to_owned())),
+            "key" => Some(Self::Key(name.to_owned())),
             _ => None,
         }
     }
@@ -93,6 +96,7 @@ mod tests {
         assert_eq!(File::named("v0.m3u8"), Some(File::Track("v0".into())));
         assert_eq!(File::named("a255.m3u8"), Some(File::Track("a255".into())));
         assert_eq!(File::named("a-1.ts"), Some(File::TsSegment("a-1.ts".into())));
+        assert_eq!(File::named("a-k2.key"), Some(File::Key("a-k2.key".into())));
         assert_eq!(File::named("a-v0-1.m4s"), Some(File::Cmaf("a-v0-1.m4s".into())));
         for other in ["", "index.html", "other.m3u8", "v.m3u8", "v0x.m3u8", "v1234.m3u8", "ts", "app.js"] {
             assert_eq!(File::named(other), None, "{other}");

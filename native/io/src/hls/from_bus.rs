@@ -9,23 +9,37 @@ use std::{
 use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, WakeSlot};
 use arcly_pack::{
     PackError,
-    cmaf::{CmafConfig, CmafPackager},
+    cmaf::{CmafConfig, CmafPackager, CmafView},
     hls::{HlsConfig, HlsPackager},
 };
 use tokio::{runtime::Handle, sync::Notify};
 
-use crate::{Inbox, hls::HlsOutput};
+use crate::{
+    Inbox,
+    hls::{
+        HlsOutput,
+        output::Made,
+        spill::{Shelf, Spill},
+    },
+};
 
 /// Frames handled between two chances for other tasks.
 const BATCH_FRAMES: usize = 64;
 
+/// Is told of what failed of a stream that goes on.
+pub type OnFailure = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What is made of a stream.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct PackageConfig {
     /// CMAF: HLS with low latency, and DASH.
     pub cmaf: Option<CmafConfig>,
     /// HLS with MPEG-TS.
     pub ts: Option<HlsConfig>,
+    /// Where segments of CMAF go that are no longer to be in memory; it decides about [`CmafConfig::memory`].
+    pub spill: Option<Arc<Spill>>,
+    /// Is told when that does not work.
+    pub on_failure: Option<OnFailure>,
 }
 
 /// Starts packaging `log` and returns where its playlists appear. `name` stands in front of warnings, `session` in front of
@@ -33,16 +47,24 @@ pub struct PackageConfig {
 pub fn package(
     runtime: &Handle,
     log: &Arc<Log>,
-    config: PackageConfig,
+    mut config: PackageConfig,
     name: String,
     session: &str,
     inbox: Arc<Inbox>,
 ) -> Arc<HlsOutput> {
-    let output = Arc::new(HlsOutput::new(log, config.cmaf.is_some(), config.ts.is_some()));
+    if let Some(cmaf) = &mut config.cmaf {
+        cmaf.memory = config.spill.as_ref().map(|spill| spill.memory());
+    }
+    let shelf = config.spill.map(|spill| Shelf::new(spill, runtime, session));
+    let has_dash = config.cmaf.as_ref().is_some_and(|cmaf| cmaf.encryption.is_none());
+    let made = Made { cmaf: config.cmaf.is_some(), dash: has_dash, ts: config.ts.is_some() };
+    let output = Arc::new(HlsOutput::new(log, made, shelf.clone()));
     let task = Task {
         cmaf: config.cmaf.map(|config| CmafPackager::new(config, session)),
         ts: config.ts.map(|config| HlsPackager::new(config, session)),
         output: output.clone(),
+        shelf,
+        on_failure: config.on_failure,
         name,
         inbox,
         refused_frames: 0,
@@ -56,6 +78,8 @@ struct Task {
     cmaf: Option<CmafPackager>,
     ts: Option<HlsPackager>,
     output: Arc<HlsOutput>,
+    shelf: Option<Arc<Shelf>>,
+    on_failure: Option<OnFailure>,
     name: String,
     inbox: Arc<Inbox>,
     refused_frames: u64,
@@ -130,10 +154,21 @@ impl Task {
             }
         }
         if has_new_cmaf && let Some(cmaf) = &self.cmaf {
-            self.output.show_cmaf(cmaf.view());
+            let view = cmaf.view();
+            self.output.show_cmaf(view.clone());
+            self.spill(view.as_deref());
         }
         if has_new_ts && let Some(ts) = &self.ts {
             self.output.show(ts.view());
+        }
+    }
+
+    /// Has moved to the disk what is old; tells what did not work.
+    fn spill(&self, view: Option<&CmafView>) {
+        let (Some(shelf), Some(view)) = (&self.shelf, view) else { return };
+        if let Some(failed) = shelf.look(view) {
+            self.inbox.warn(format!("{}: {failed}; until it does, viewers cannot go back so far", self.name));
+            self.on_failure.iter().for_each(|tell| tell(&failed));
         }
     }
 

@@ -39,8 +39,8 @@ impl Growing {
         let (pieces, is_whole) = match view.find(&self.name) {
             Found::Whole(pieces) => (pieces, true),
             Found::Growing(pieces) => (pieces, false),
-            // So slow that it has left the window.
-            Found::Coming | Found::Nothing => (Vec::new(), true),
+            // So slow that it has left the memory, or the window.
+            Found::Away(_) | Found::Coming | Found::Nothing => (Vec::new(), true),
         };
         let known = self.seen;
         self.seen = pieces.len();

@@ -3,12 +3,19 @@
 pub(crate) mod file;
 mod from_bus;
 mod growing;
+mod keys;
 mod output;
 pub(crate) mod sent;
 pub(crate) mod server;
 mod sessions;
+mod spill;
 
-pub use arcly_pack::{cmaf::CmafConfig, hls::HlsConfig};
-pub use from_bus::{PackageConfig, package};
+pub use arcly_pack::{
+    cmaf::CmafConfig,
+    hls::{Encryption, HlsConfig, IvKind, KEY_BYTES, KeySource, RandomKeys},
+};
+pub use from_bus::{OnFailure, PackageConfig, package};
+pub use keys::FetchedKeys;
 pub use output::HlsOutput;
 pub use sessions::SessionInfo;
+pub use spill::Spill;

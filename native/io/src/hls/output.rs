@@ -19,6 +19,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::hls::{
     sent::Client,
     sessions::{SessionInfo, Sessions},
+    spill::Shelf,
 };
 
 /// So often viewers who stopped asking are looked for, as long as there are any.
@@ -30,10 +31,19 @@ pub struct HlsOutput {
     cmaf: watch::Sender<Shown<CmafView>>,
     /// A channel for each track: who waits for a part of one is not woken for those of the others.
     tracks: Mutex<HashMap<String, watch::Sender<Arc<TrackView>>>>,
-    has_cmaf: bool,
-    has_ts: bool,
+    made: Made,
+    shelf: Option<Arc<Shelf>>,
     sessions: Mutex<Sessions>,
     sent_bytes: AtomicU64,
+}
+
+/// What is made of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Made {
+    pub(crate) cmaf: bool,
+    /// Of the same segments; not where they are encrypted in the way of HLS, which DASH does not know.
+    pub(crate) dash: bool,
+    pub(crate) ts: bool,
 }
 
 struct Shown<View> {
@@ -50,13 +60,13 @@ impl<View> Shown<View> {
 
 impl HlsOutput {
     /// Nothing yet, made of `log`.
-    pub(crate) fn new(log: &Arc<Log>, has_cmaf: bool, has_ts: bool) -> Self {
+    pub(crate) fn new(log: &Arc<Log>, made: Made, shelf: Option<Arc<Shelf>>) -> Self {
         Self {
             ts: Shown::nothing(),
             cmaf: Shown::nothing(),
             tracks: Mutex::default(),
-            has_cmaf,
-            has_ts,
+            made,
+            shelf,
             sessions: Mutex::new(Sessions::new(log)),
             sent_bytes: AtomicU64::new(0),
         }
@@ -98,12 +108,22 @@ impl HlsOutput {
 
     /// Whether CMAF is made of it.
     pub fn has_cmaf(&self) -> bool {
-        self.has_cmaf
+        self.made.cmaf
+    }
+
+    /// Whether there is a manifest of DASH.
+    pub fn has_dash(&self) -> bool {
+        self.made.dash
+    }
+
+    /// How often segments could not be moved to the disk, or not in time.
+    pub fn spill_failures(&self) -> u64 {
+        self.shelf.as_ref().map_or(0, |shelf| shelf.failures())
     }
 
     /// Whether MPEG-TS is made of it.
     pub(crate) fn has_ts(&self) -> bool {
-        self.has_ts
+        self.made.ts
     }
 
     /// The newest view of MPEG-TS; none before the first segment is complete.
@@ -253,7 +273,7 @@ mod tests {
     fn output() -> (LogWriter, Arc<Diary>, Arc<HlsOutput>) {
         let diary = Arc::new(Diary::default());
         let writer = LogWriter::new(LogBounds::default(), diary.clone());
-        let output = Arc::new(HlsOutput::new(writer.log(), true, true));
+        let output = Arc::new(HlsOutput::new(writer.log(), Made { cmaf: true, dash: true, ts: true }, None));
         (writer, diary, output)
     }
 

@@ -11,6 +11,7 @@ use arcly_pack::{
     hls::{Variant, multivariant},
     iso_8601,
 };
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{Response, StatusCode};
 use tokio::{sync::watch, time::timeout};
@@ -22,6 +23,7 @@ use crate::{
         file::{Directives, File},
         growing::Growing,
         sent::Client,
+        spill,
     },
     http::response::{Body, denied, endless, error, full, media},
     play::{PlayAsk, ask},
@@ -34,6 +36,7 @@ const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl"; // RFC 8216 §4
 const MPD_TYPE: &str = "application/dash+xml"; // ISO/IEC 23009-1 annex C
 const TS_TYPE: &str = "video/mp2t";
 const CMAF_TYPE: &str = "video/mp4";
+const KEY_TYPE: &str = "application/octet-stream";
 
 /// A multivariant playlist names one viewer's session: no cache may hand it to another.
 const CACHE_MULTIVARIANT: &str = "private, no-store";
@@ -44,6 +47,8 @@ const CACHE_GATED: &str = "private, no-cache";
 /// One that was waited for has a name of its own, and can be kept for six target durations (RFC 8216bis Appendix B.1 of the drafts:
 /// "caching of blocking requests"), of which the shortest is a second.
 const CACHE_AWAITED: &str = "public, max-age=6";
+/// A key is for who has asked for it.
+const CACHE_KEY: &str = "private, no-store";
 /// A segment never changes and its name is never used again.
 const CACHE_SEGMENT: &str = "public, max-age=3600, immutable";
 
@@ -104,13 +109,15 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Response<Body> {
                 return denied(denial);
             }
         }
-        (File::TsMedia | File::Track(_), Some((inbox, asked))) if !is_known => match ask(inbox, asked).await {
-            Err(PlayDenial::Unauthenticated | PlayDenial::Forbidden) if session(query).is_some() => {
-                return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8");
+        (File::TsMedia | File::Track(_) | File::Key(_), Some((inbox, asked))) if !is_known => {
+            match ask(inbox, asked).await {
+                Err(PlayDenial::Unauthenticated | PlayDenial::Forbidden) if session(query).is_some() => {
+                    return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8");
+                }
+                Err(denial) => return denied(denial),
+                Ok(_) => {}
             }
-            Err(denial) => return denied(denial),
-            Ok(_) => {}
-        },
+        }
         _ => {}
     }
     match file {
@@ -123,6 +130,8 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Response<Body> {
         },
         File::Track(name) => track_playlist(&output, &name, asked_by, gated).await,
         File::Cmaf(name) => cmaf_file(&output, &name).await,
+        File::Key(name) => key(&output, &name),
+        File::Mpd if !output.has_dash() => error(StatusCode::NOT_FOUND, "this stream is not in DASH"),
         File::Mpd => manifest(&group, &output, asked_by, gated && !is_known).await,
         File::Clock => clock(),
     }
@@ -156,7 +165,7 @@ async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>,
         return error(StatusCode::NOT_FOUND, NOT_YET);
     }
     touch(output, asked_by);
-    let known = session(asked_by.0).filter(|session| session.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let known = session(asked_by.0).filter(|session| is_name(session));
     let session = match known.filter(|_| !is_admitted) {
         Some(session) => Some(session.to_owned()),
         None => new_session(output, is_admitted),
@@ -195,7 +204,8 @@ async fn ts_media(output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, gated: bool) -
         return error(StatusCode::NOT_FOUND, NOT_YET);
     };
     touch(output, asked_by);
-    full(StatusCode::OK, view.media_playlist().clone(), PLAYLIST_TYPE, cache_of(CACHE_PLAYLIST, gated))
+    let text = with_session(view.media_playlist(), asked_by.0, gated && view.is_encrypted());
+    full(StatusCode::OK, text, PLAYLIST_TYPE, cache_of(CACHE_PLAYLIST, gated))
 }
 
 /// What is for those who were let in is nobody else's to keep.
@@ -232,7 +242,8 @@ async fn track_playlist(output: &Arc<HlsOutput>, name: &str, asked_by: AskedBy<'
     }
     let body = if directives.skip { view.delta_update() } else { view.playlist() };
     let cache = if directives.awaited.is_some() { CACHE_AWAITED } else { CACHE_PLAYLIST };
-    full(StatusCode::OK, body.clone(), PLAYLIST_TYPE, cache_of(cache, gated))
+    let text = with_session(body, asked_by.0, gated && view.is_encrypted());
+    full(StatusCode::OK, text, PLAYLIST_TYPE, cache_of(cache, gated))
 }
 
 /// Waits for a view with something in it, three target durations at most (RFC 8216bis §6.2.5.2).
@@ -260,9 +271,35 @@ async fn cmaf_file(output: &HlsOutput, name: &str) -> Response<Body> {
     };
     match view.find(name) {
         Found::Whole(pieces) => media(pieces, CMAF_TYPE, CACHE_SEGMENT),
+        Found::Away(away) => match spill::read(away).await {
+            Some(bytes) => media(vec![bytes], CMAF_TYPE, CACHE_SEGMENT),
+            None => error(StatusCode::SERVICE_UNAVAILABLE, "the disk does not give this segment"),
+        },
         Found::Growing(pieces) => endless(Growing::new(track, name, pieces).boxed(), CMAF_TYPE, CACHE_SEGMENT),
         Found::Coming | Found::Nothing => no_file(),
     }
+}
+
+/// What segments are encrypted with.
+fn key(output: &HlsOutput, name: &str) -> Response<Body> {
+    let (cmaf, ts) = (output.cmaf_view(), output.ts_view());
+    let of_cmaf = cmaf.as_ref().and_then(|view| view.key(name));
+    let Some(key) = of_cmaf.or_else(|| ts.as_ref()?.key(name)) else {
+        return error(StatusCode::NOT_FOUND, "no such key: what was encrypted with it is too old");
+    };
+    full(StatusCode::OK, key.bytes.to_vec(), KEY_TYPE, CACHE_KEY)
+}
+
+/// A media playlist for one viewer: its session opens the keys too (a player fetches them under the names that it is told).
+fn with_session(text: &Bytes, query: &str, is_encrypted: bool) -> Bytes {
+    let Some(session) = session(query).filter(|session| is_encrypted && is_name(session)) else { return text.clone() };
+    let text = String::from_utf8_lossy(text);
+    text.replace(".key\"", &format!(".key?session={session}\"")).into()
+}
+
+/// Whether it may stand in a playlist or a manifest as it is.
+fn is_name(session: &str) -> bool {
+    session.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn no_file() -> Response<Body> {

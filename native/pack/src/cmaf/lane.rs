@@ -1,18 +1,24 @@
 //! One track: frames to parts, parts to segments.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use arcly_bus::{Frame, Track, TrackSet};
 use arcly_codec::MediaKind;
+use bytes::Bytes;
 
 use super::{
     CmafConfig, Init, Part, Segment, TrackView, micros,
     pace::Pace,
+    segment::Content,
     view::{OpenView, Report, Told},
     window::Window,
 };
 use crate::{
     PackError,
+    hls::key::{Keyring, Lock},
     meter::Meter,
     mp4::{Fmp4Muxer, Head, SegmentType},
     time::rescale,
@@ -60,6 +66,7 @@ pub(super) struct Lane {
     inits: u32,
     pub(super) pace: Pace,
     pub(super) window: Window,
+    keyring: Option<Keyring>,
     meter: Meter,
     /// Of the part in the making.
     frames: Vec<Frame>,
@@ -97,6 +104,9 @@ struct OpenSegment {
     first_part: u64,
     independent: bool,
     parts: Vec<Arc<Part>>,
+    lock: Option<Lock>,
+    /// Of an encrypted segment: its parts before they were encrypted.
+    plain: Vec<Bytes>,
     duration_us: i64,
     end_dts: i64,
     bytes: usize,
@@ -122,6 +132,7 @@ impl Lane {
             inits: 1,
             pace: Pace::new(micros(config.part_target)),
             window: Window::new(config),
+            keyring: config.encryption.as_ref().map(|encryption| Keyring::new(encryption, session)),
             meter: Meter::default(),
             frames: Vec::new(),
             pending_bytes: 0,
@@ -212,19 +223,24 @@ impl Lane {
     }
 
     /// Takes a frame, behind the cut that [`Self::cut`] has asked for.
-    pub(super) fn append(&mut self, frame: &Frame, place: Place) {
+    ///
+    /// # Errors
+    /// When there is no key to encrypt it with: it is left out.
+    pub(super) fn append(&mut self, frame: &Frame, place: Place) -> Result<(), PackError> {
         if let Some(newest) = self.newest_dts {
             self.earlier_step = std::mem::replace(&mut self.step, frame.dts.saturating_sub(newest));
         }
         if self.open.is_none() {
             let start_us = self.us(frame.dts);
-            self.open = Some(OpenSegment::new(frame, start_us, place, self.next_part, self.track.kind()));
+            let lock = self.keyring.as_mut().map(|keyring| keyring.lock(self.next_sequence)).transpose()?;
+            self.open = Some(OpenSegment::new(frame, start_us, place, self.next_part, self.track.kind(), lock));
             self.cut_at_us = self.cut_at_us.filter(|at_us| *at_us > start_us);
         }
         self.newest_dts = Some(frame.dts);
         self.frames_in_epoch += 1;
         self.pending_bytes += frame.payload.len();
         self.frames.push(frame.clone());
+        Ok(())
     }
 
     /// Takes a frame of a data track, which goes out with the part in the making.
@@ -273,16 +289,12 @@ impl Lane {
         open.start_pts = open.start_pts.or(start_pts);
         open.end_dts = end_dts;
         open.frames += count as u64;
-        open.add(Part {
-            name: format!("{}-p{number}.m4s", self.prefix),
-            data: data.into(),
-            duration_us: announced_us,
-            independent,
-            gap: false,
-        });
+        let data = open.encrypt(data.into())?;
+        let name = format!("{}-p{number}.m4s", self.prefix);
+        open.add(Part { name, data, duration_us: announced_us, independent, gap: false });
         for (index, duration_us) in gaps_us.into_iter().enumerate() {
             let name = format!("{}-p{number}g{index}.m4s", self.prefix);
-            open.add(Part { name, data: bytes::Bytes::new(), duration_us, independent: false, gap: true });
+            open.add(Part { name, data: Bytes::new(), duration_us, independent: false, gap: true });
         }
         self.is_new = true;
         Ok(())
@@ -295,11 +307,12 @@ impl Lane {
         target_duration_s: Option<u64>,
     ) -> Result<(), PackError> {
         let written = self.write_part(next_dts, true);
-        let Some(open) = self.open.take().filter(|open| !open.parts.is_empty()) else { return written };
+        let Some(mut open) = self.open.take().filter(|open| !open.parts.is_empty()) else { return written };
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let pictures = if self.track.kind() == MediaKind::Video { open.frames } else { 0 };
-        self.meter.add(open.bytes, open.duration_us, pictures, target_duration_s);
+        let (bytes, content) = open.content()?;
+        self.meter.add(bytes, open.duration_us, pictures, target_duration_s);
         let segment = Segment {
             sequence,
             name: format!("{}-{sequence}.m4s", self.prefix),
@@ -311,9 +324,10 @@ impl Lane {
             start_us: open.start_us,
             independent: open.independent,
             first_part: open.first_part,
-            bytes: open.bytes,
+            bytes,
             frames: open.frames,
-            parts: open.parts,
+            lock: open.lock,
+            content: Mutex::new(content),
         };
         self.window.push(segment, target_duration_s);
         self.is_new = true;
@@ -342,7 +356,7 @@ impl Lane {
     /// The place up to which it is made, for the playlists of other tracks.
     pub(super) fn report(&self) -> Report {
         let parts = self.open.as_ref().map_or(0, |open| open.parts.len());
-        let last_parts = self.window.newest().map_or(0, |segment| segment.parts.len());
+        let last_parts = self.window.newest().map_or(0, |segment| segment.parts().len());
         Report { name: self.name.clone(), next_sequence: self.next_sequence, parts, last_parts }
     }
 
@@ -356,6 +370,7 @@ impl Lane {
             start_us: open.start_us,
             first_part: open.first_part,
             parts: open.parts.clone(),
+            lock: open.lock.clone(),
         });
         TrackView::new(
             self.name.clone(),
@@ -372,7 +387,7 @@ impl Lane {
 }
 
 impl OpenSegment {
-    fn new(frame: &Frame, start_us: i64, place: Place, first_part: u64, kind: MediaKind) -> Self {
+    fn new(frame: &Frame, start_us: i64, place: Place, first_part: u64, kind: MediaKind, lock: Option<Lock>) -> Self {
         Self {
             place,
             start_dts: frame.dts,
@@ -381,6 +396,8 @@ impl OpenSegment {
             first_part,
             independent: kind != MediaKind::Video || frame.is_key(),
             parts: Vec::new(),
+            lock,
+            plain: Vec::new(),
             duration_us: 0,
             end_dts: frame.dts,
             bytes: 0,
@@ -392,6 +409,22 @@ impl OpenSegment {
         self.duration_us += part.duration_us;
         self.bytes += part.data.len();
         self.parts.push(Arc::new(part));
+    }
+
+    /// A part as it goes out.
+    fn encrypt(&mut self, data: Bytes) -> Result<Bytes, PackError> {
+        let Some(lock) = &self.lock else { return Ok(data) };
+        let encrypted = lock.encrypt(std::slice::from_ref(&data));
+        self.plain.push(data);
+        encrypted
+    }
+
+    /// All of it, as it goes out, and how many bytes that are.
+    fn content(&mut self) -> Result<(usize, Content), PackError> {
+        let parts = std::mem::take(&mut self.parts).into();
+        let Some(lock) = &self.lock else { return Ok((self.bytes, Content::Parts(parts))) };
+        let whole = lock.encrypt(&std::mem::take(&mut self.plain))?;
+        Ok((whole.len(), Content::Whole(whole, parts)))
     }
 
     /// Microseconds from 1970 to its beginning.

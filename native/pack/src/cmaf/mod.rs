@@ -28,10 +28,12 @@ mod window;
 
 use std::time::Duration;
 
+use crate::hls::Encryption;
+
 pub(crate) use self::view::{DateRange, Report};
 pub use self::{
     packager::CmafPackager,
-    segment::{Init, Part, Segment},
+    segment::{Away, Held, Init, Part, Segment},
     view::{Awaited, CmafView, Epoch, Found, OpenView, TrackView},
 };
 
@@ -59,6 +61,12 @@ pub struct CmafConfig {
     pub max_segment_bytes: usize,
     /// Memory of all complete segments of a track; the oldest are dropped first, and the newest never. Default: 256 MiB.
     pub max_window_bytes: usize,
+    /// So much of the window stays in memory, six target durations at least: what is older the host moves away
+    /// ([`TrackView::movable`]). What it has not moved when as much again has come, and 10 s, is dropped with all that is older: the window
+    /// shortens. Default: none, all of it.
+    pub memory: Option<Duration>,
+    /// AES-128 of segments and parts. Default: none.
+    pub encryption: Option<Encryption>,
 }
 
 impl Default for CmafConfig {
@@ -71,6 +79,8 @@ impl Default for CmafConfig {
             first_segment_max: Duration::from_secs(10),
             max_segment_bytes: 64 << 20,
             max_window_bytes: 256 << 20,
+            memory: None,
+            encryption: None,
         }
     }
 }

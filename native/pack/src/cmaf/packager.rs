@@ -98,11 +98,9 @@ impl CmafPackager {
         let Some(index) = self.admit(frame)? else { return Ok(false) };
         let cut = self.cut_before(index, frame);
         let place = self.place(index, frame);
-        if let Some(lane) = self.lanes.get_mut(index) {
-            lane.append(frame, place);
-        }
+        let appended = self.lanes.get_mut(index).map_or(Ok(()), |lane| lane.append(frame, place));
         let changed = self.renew_view();
-        cut.and_then(|()| self.end_full_event()).map(|()| changed)
+        cut.and(appended).and_then(|()| self.end_full_event()).map(|()| changed)
     }
 
     /// Ends the stream: completes what is open, and the playlists. Returns whether [`Self::view`] has changed.

@@ -1,9 +1,14 @@
 //! Parts and segments of one track, complete: never changed again.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use arcly_bus::Track;
 use bytes::Bytes;
+
+use crate::hls::key::Lock;
 
 /// What a decoder is given before the first segment: a CMAF header (ISO/IEC 23000-19 §7.3.1).
 #[derive(Debug)]
@@ -55,17 +60,87 @@ pub struct Segment {
     pub independent: bool,
     /// Number of its first part.
     pub first_part: u64,
-    /// In their order.
-    pub parts: Vec<Arc<Part>>,
-    /// Of all parts.
+    /// What a player fetches.
     pub bytes: usize,
     /// Frames in it.
     pub frames: u64,
+    /// What it is encrypted with; none in the clear.
+    pub(crate) lock: Option<Lock>,
+    pub(super) content: Mutex<Content>,
+}
+
+/// Where the bytes of a segment are. It is all that ever changes of one, and its bytes stay the same.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// In memory, as its parts.
+    Parts(Arc<[Arc<Part>]>),
+    /// In memory in one piece, since it is encrypted as such; its parts beside it, as long as they are listed.
+    Whole(Bytes, Arc<[Arc<Part>]>),
+    /// Somewhere else.
+    Away(Away),
+}
+
+/// What the host needs to find a segment that it has moved out of memory. Dropped when nobody can ask for that any more.
+pub type Away = Arc<dyn Any + Send + Sync>;
+
+/// What there is of a complete segment.
+#[derive(Debug)]
+pub enum Held {
+    /// Its bytes, piece by piece.
+    Here(Vec<Bytes>),
+    /// The host has moved them away.
+    Away(Away),
 }
 
 impl Segment {
-    /// Its bytes, piece by piece.
-    pub fn pieces(&self) -> Vec<Bytes> {
-        self.parts.iter().filter(|part| !part.gap).map(|part| part.data.clone()).collect()
+    /// Its bytes, or where they are.
+    pub fn held(&self) -> Held {
+        match &*self.lock_content() {
+            Content::Parts(parts) => Held::Here(pieces(parts)),
+            Content::Whole(data, _) => Held::Here(vec![data.clone()]),
+            Content::Away(away) => Held::Away(away.clone()),
+        }
     }
+
+    /// Its parts, in their order; none when they are not in memory any more.
+    pub fn parts(&self) -> Arc<[Arc<Part>]> {
+        match &*self.lock_content() {
+            Content::Parts(parts) | Content::Whole(_, parts) => parts.clone(),
+            Content::Away(_) => Arc::default(),
+        }
+    }
+
+    /// Bytes of memory: those of its parts too where it is not made of them.
+    pub fn memory_bytes(&self) -> usize {
+        match &*self.lock_content() {
+            Content::Parts(parts) => parts_bytes(parts),
+            Content::Whole(data, parts) => data.len() + parts_bytes(parts),
+            Content::Away(_) => 0,
+        }
+    }
+
+    /// Its bytes are somewhere else now, for all who hold it.
+    pub fn move_away(&self, away: Away) {
+        *self.lock_content() = Content::Away(away);
+    }
+
+    /// Lets go of parts of which it is not made.
+    pub(super) fn forget_parts(&self) {
+        if let Content::Whole(_, parts) = &mut *self.lock_content() {
+            *parts = Arc::default();
+        }
+    }
+
+    fn lock_content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bytes of these parts.
+pub(super) fn pieces(parts: &[Arc<Part>]) -> Vec<Bytes> {
+    parts.iter().filter(|part| !part.gap).map(|part| part.data.clone()).collect()
+}
+
+fn parts_bytes(parts: &[Arc<Part>]) -> usize {
+    parts.iter().map(|part| part.data.len()).sum()
 }

@@ -5,8 +5,18 @@ use std::sync::{Arc, OnceLock};
 use arcly_bus::Track;
 use bytes::Bytes;
 
-use super::{Init, Part, Segment};
-use crate::{hls::media, meter::Meter};
+use super::{
+    Away, Held, Init, Part, Segment,
+    segment::pieces,
+    window::{LISTED_TARGETS, targets_us},
+};
+use crate::{
+    hls::{
+        key::{Key, Lock},
+        media,
+    },
+    meter::Meter,
+};
 
 /// An immutable snapshot of a stream. A new one is made for each part; one that is still held keeps its segments alive.
 #[derive(Debug)]
@@ -51,6 +61,11 @@ impl CmafView {
     /// The track to which the file of that name belongs.
     pub fn owner(&self, file: &str) -> Option<&Arc<TrackView>> {
         self.tracks.iter().find(|track| track.owns(file))
+    }
+
+    /// The key of that name, if a segment that can be fetched is encrypted with it.
+    pub fn key(&self, name: &str) -> Option<&Key> {
+        self.tracks.iter().find_map(|track| track.key(name))
     }
 
     /// Memory of all segments.
@@ -115,6 +130,7 @@ pub struct OpenView {
     pub first_part: u64,
     /// At least one.
     pub parts: Vec<Arc<Part>>,
+    pub(crate) lock: Option<Lock>,
 }
 
 /// What players can fetch of one track.
@@ -145,6 +161,8 @@ pub struct TrackView {
 pub enum Found {
     /// All of it.
     Whole(Vec<Bytes>),
+    /// All of it, where the host has moved it.
+    Away(Away),
     /// A segment of which there are these pieces so far.
     Growing(Vec<Bytes>),
     /// It is the next one to be made.
@@ -304,7 +322,7 @@ impl TrackView {
         let found = of_open.or_else(|| {
             let behind = self.segments.partition_point(|segment| segment.first_part <= number);
             let segment = self.segments.get(behind.checked_sub(1)?)?;
-            in_parts(segment.first_part, &segment.parts)
+            in_parts(segment.first_part, &segment.parts())
         });
         found.map_or(Found::Nothing, |data| Found::Whole(vec![data]))
     }
@@ -313,22 +331,48 @@ impl TrackView {
         if sequence >= self.next_sequence {
             return match &self.open {
                 _ if sequence > self.next_sequence || self.ended() => Found::Nothing,
-                Some(open) => Found::Growing(pieces(&open.parts)),
-                None => Found::Coming,
+                // What is encrypted in one piece is nothing before it is whole.
+                Some(open) if open.lock.is_none() => Found::Growing(pieces(&open.parts)),
+                Some(_) | None => Found::Coming,
             };
         }
         let first = self.segments.first().map_or(0, |first| first.sequence);
         let index = sequence.checked_sub(first).and_then(|index| usize::try_from(index).ok());
         let found = index.and_then(|index| self.segments.get(index));
-        found.map_or(Found::Nothing, |segment| Found::Whole(segment.pieces()))
+        found.map_or(Found::Nothing, |segment| match segment.held() {
+            Held::Here(pieces) => Found::Whole(pieces),
+            Held::Away(away) => Found::Away(away),
+        })
     }
 
     fn window_bytes(&self) -> usize {
         let of_open = self.open.iter().flat_map(|open| &open.parts).map(|part| part.data.len());
-        self.segments.iter().map(|segment| segment.bytes).chain(of_open).sum()
+        self.segments.iter().map(|segment| segment.memory_bytes()).chain(of_open).sum()
     }
-}
 
-fn pieces(parts: &[Arc<Part>]) -> Vec<Bytes> {
-    parts.iter().filter(|part| !part.gap).map(|part| part.data.clone()).collect()
+    fn key(&self, name: &str) -> Option<&Key> {
+        let of_open = self.open.as_ref().and_then(|open| open.lock.as_ref());
+        let of_segments = self.segments.iter().rev().filter_map(|segment| segment.lock.as_ref());
+        of_open.into_iter().chain(of_segments).map(|lock| &*lock.key).find(|key| key.name == name)
+    }
+
+    /// Its segments are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.segments.iter().any(|segment| segment.lock.is_some())
+    }
+
+    /// The segments that need not be in memory any more, oldest first, where `memory_us` of the newest stay there
+    /// ([`super::CmafConfig::memory`]).
+    pub fn movable(&self, memory_us: i64) -> Vec<Arc<Segment>> {
+        let memory_us = memory_us.max(targets_us(self.target_duration_s(), LISTED_TARGETS));
+        let mut behind_us = 0;
+        let old = self.segments.iter().rev().skip_while(|segment| {
+            behind_us += segment.duration_us;
+            behind_us <= memory_us
+        });
+        // Those further back were moved before.
+        let mut movable: Vec<_> = old.take_while(|segment| segment.memory_bytes() > 0).cloned().collect();
+        movable.reverse();
+        movable
+    }
 }

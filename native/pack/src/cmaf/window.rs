@@ -17,6 +17,16 @@ const RETIRED_PART: i64 = 8;
 /// playlist must not get shorter than three target durations, so segments of a microsecond would make it grow without end.
 const SPARE_SEGMENTS: usize = 64;
 
+/// Target durations that are listed at least, and of which all is in memory.
+pub(super) const LISTED_TARGETS: u64 = 6;
+
+/// How late the host may be with what it moves out of memory.
+const LATE_US: i64 = 10_000_000;
+
+pub(super) fn targets_us(target_duration_s: u64, count: u64) -> i64 {
+    i64::try_from(target_duration_s.saturating_mul(count)).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+}
+
 /// Complete segments, oldest first: first those that have left the playlist, then the listed ones.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -31,7 +41,10 @@ pub(super) struct Window {
     /// Duration of all segments so far.
     clock_us: i64,
     listed_us: i64,
-    bytes: usize,
+    /// See [`CmafConfig::memory`]. None: nobody moves anything.
+    memory_us: Option<i64>,
+    /// Target durations are not known from the start.
+    least_us: i64,
     is_full: bool,
     /// All of `segments`, for views.
     shared: Arc<[Arc<Segment>]>,
@@ -50,7 +63,8 @@ impl Window {
             never_slides: config.is_event,
             clock_us: 0,
             listed_us: 0,
-            bytes: 0,
+            memory_us: config.memory.map(micros),
+            least_us: 0,
             is_full: false,
             shared: Arc::default(),
         }
@@ -60,10 +74,11 @@ impl Window {
     pub(super) fn push(&mut self, segment: Segment, target_duration_s: Option<u64>) {
         self.clock_us = self.clock_us.saturating_add(segment.duration_us);
         self.listed_us += segment.duration_us;
-        self.bytes += segment.bytes;
         self.segments.push_back(Arc::new(segment));
+        self.least_us = target_duration_s.map_or(0, |target_s| targets_us(target_s, LISTED_TARGETS));
+        self.forget_parts(target_duration_s);
         if self.never_slides {
-            self.is_full = self.bytes >= self.max_bytes;
+            self.is_full = self.bytes() >= self.max_bytes;
         } else {
             self.slide(target_duration_s);
             self.expire();
@@ -106,9 +121,10 @@ impl Window {
     /// Six target durations, where three are asked for (RFC 8216bis §6.2.2): nothing that a player who asks for a delta update
     /// (`CAN-SKIP-UNTIL`) has not seen yet may have left.
     fn slide(&mut self, target_duration_s: Option<u64>) {
-        let Some(target_duration_s) = target_duration_s else { return };
-        let least_us = i64::try_from(target_duration_s).unwrap_or(i64::MAX).saturating_mul(6_000_000);
-        let least_us = least_us.max(self.listed_min_us);
+        if target_duration_s.is_none() {
+            return;
+        }
+        let least_us = self.least_us.max(self.listed_min_us);
         while let Some(oldest) = self.segments.get(self.expiries_us.len()).filter(|_| self.listed() > 1) {
             let oldest_us = oldest.duration_us;
             if self.listed_us - oldest_us < least_us && self.listed() <= self.listed_max {
@@ -129,16 +145,47 @@ impl Window {
         }
     }
 
-    /// Keeps to the limit of bytes, the newest segment excepted: memory comes before the promise of availability.
+    /// Keeps to the limits of memory, the newest segment excepted: memory comes before the promise of availability. What is not in memory
+    /// goes too when something younger must: a playlist has no holes.
     fn shed(&mut self) {
-        while self.bytes > self.max_bytes && self.segments.len() > 1 {
+        let most_us = self.memory_us.map(|memory_us| memory_us.max(self.least_us).saturating_mul(2) + LATE_US);
+        let (mut bytes, mut us) = (0, 0);
+        // From the newest back to where it is too much.
+        let within = self.segments.iter().rev().take_while(|segment| {
+            let here = segment.memory_bytes();
+            bytes += here;
+            us += if here > 0 { segment.duration_us } else { 0 };
+            bytes <= self.max_bytes && most_us.is_none_or(|most_us| us <= most_us)
+        });
+        let kept = within.count().max(1);
+        while self.segments.len() > kept {
             self.free_oldest();
+        }
+    }
+
+    /// Memory of all segments.
+    fn bytes(&self) -> usize {
+        self.segments.iter().map(|segment| segment.memory_bytes()).sum()
+    }
+
+    /// Of encrypted segments, parts are bytes of their own: they go when no playlist lists them any more, and players have fetched them.
+    fn forget_parts(&self, target_duration_s: Option<u64>) {
+        let Some(target_s) = target_duration_s else { return };
+        let keep_us = targets_us(target_s, LISTED_TARGETS);
+        let mut behind_us = 0;
+        for segment in self.segments.iter().rev() {
+            if behind_us > keep_us.saturating_add(targets_us(target_s, 2)) {
+                return;
+            }
+            if behind_us > keep_us {
+                segment.forget_parts();
+            }
+            behind_us += segment.duration_us;
         }
     }
 
     fn free_oldest(&mut self) {
         let Some(oldest) = self.segments.pop_front() else { return };
-        self.bytes -= oldest.bytes;
         if self.expiries_us.pop_front().is_none() {
             self.listed_us -= oldest.duration_us;
         }

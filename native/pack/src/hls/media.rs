@@ -5,6 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use crate::{
     cmaf::{Init, Part, Segment, TrackView},
     date::iso_8601,
+    hls::key::{Lock, NO_KEY},
 };
 
 /// `EXT-X-VERSION`: `EXT-X-SKIP` is of 9 (RFC 8216bis §8).
@@ -62,6 +63,7 @@ struct Writer<'a> {
     /// Of the segment before.
     epoch: u64,
     init: Option<Arc<Init>>,
+    lock: Option<Lock>,
 }
 
 impl<'a> Writer<'a> {
@@ -69,7 +71,7 @@ impl<'a> Writer<'a> {
         let parts_us =
             i64::try_from(view.target_duration_s()).unwrap_or(i64::MAX).saturating_mul(1_000_000 * PARTS_TARGETS);
         let text = String::with_capacity(512 + 160 * view.listed().len() + 100 * 64);
-        Self { view, text, parts_us, epoch: first_epoch(view), init: None }
+        Self { view, text, parts_us, epoch: first_epoch(view), init: None, lock: None }
     }
 
     fn head(&mut self) {
@@ -106,8 +108,9 @@ impl<'a> Writer<'a> {
     fn segment(&mut self, segment: &Segment, left_us: i64) {
         self.date_ranges(segment.epoch, segment.start_us, segment.duration_us);
         self.place(segment.epoch, &segment.init, segment.start_us);
+        self.key(segment.lock.as_ref());
         if left_us <= self.parts_us {
-            self.parts(&segment.parts);
+            self.parts(&segment.parts());
         }
         let _ = write!(self.text, "#EXTINF:{},\n{}\n", Seconds(segment.duration_us), segment.name);
     }
@@ -117,11 +120,24 @@ impl<'a> Writer<'a> {
         // A break within which this track had nothing counts for it too: sequence numbers of tracks must agree.
         (self.epoch..epoch).for_each(|_| self.text.push_str("#EXT-X-DISCONTINUITY\n"));
         if self.init.as_ref().is_none_or(|known| known.name != init.name) {
+            // A header is in the clear: nobody need know its IV, as §4.4.4.5 would have it under a key.
+            if self.lock.take().is_some() {
+                self.text.push_str(NO_KEY);
+            }
             let _ = writeln!(self.text, "#EXT-X-MAP:URI=\"{}\"", init.name);
         }
         let program = iso_8601(self.view.program_us(epoch, start_us));
         let _ = writeln!(self.text, "#EXT-X-PROGRAM-DATE-TIME:{program}");
         (self.epoch, self.init) = (epoch, Some(init.clone()));
+    }
+
+    /// What a segment and its parts are encrypted with, where that is not what was said before.
+    fn key(&mut self, lock: Option<&Lock>) {
+        let Some(lock) = lock else { return };
+        if self.lock.as_ref().is_none_or(|known| !lock.is_told_by(known)) {
+            lock.write(&mut self.text);
+            self.lock = Some(lock.clone());
+        }
     }
 
     fn parts(&mut self, parts: &[Arc<Part>]) {
@@ -154,6 +170,7 @@ impl<'a> Writer<'a> {
         if let Some(open) = view.open.as_ref().filter(|_| view.part_target_us().is_some()) {
             self.date_ranges(open.epoch, open.start_us, i64::MAX);
             self.place(open.epoch, &open.init, open.start_us);
+            self.key(open.lock.as_ref());
             self.parts(&open.parts);
         }
         if view.ended() {

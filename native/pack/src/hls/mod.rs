@@ -6,6 +6,7 @@
 //! | where segments end | `cut` | §4.3.2.3, §4.3.3.1 |
 //! | a segment | `segment` | §3.2: PAT and PMT first |
 //! | listed, still available, freed | `window` | §6.2.1, §6.2.2 |
+//! | AES-128 and its keys | `key` | §4.3.2.4, §5.2 |
 //! | media playlist, multivariant playlist | `view`, `variant` | §4.3.3, §4.3.4 |
 //!
 //! Of a stream the first video and the first audio track are carried whose codecs MPEG-TS has, and its data: ID3 as PES packets ("Timed
@@ -15,6 +16,7 @@
 //! (§6.2.2).
 
 mod cut;
+pub(crate) mod key;
 pub(crate) mod media;
 mod multivariant;
 mod segment;
@@ -31,10 +33,12 @@ use arcly_codec::MediaKind;
 
 use self::{
     cut::{Candidate, Cut, Limits, Timeline, last_end_us},
+    key::Keyring,
     segment::OpenSegment,
     window::Window,
 };
 pub use self::{
+    key::{Encryption, IvKind, KEY_BYTES, Key, KeySource, RandomKeys},
     multivariant::{Variant, multivariant},
     view::HlsView,
 };
@@ -64,6 +68,8 @@ pub struct HlsConfig {
     pub max_segment_bytes: usize,
     /// Memory of all complete segments of the stream; the oldest are dropped first, and the newest never. Default: 256 MiB.
     pub max_window_bytes: usize,
+    /// AES-128 of segments. Default: none.
+    pub encryption: Option<Encryption>,
 }
 
 impl Default for HlsConfig {
@@ -75,6 +81,7 @@ impl Default for HlsConfig {
             first_segment_max: Duration::from_secs(10),
             max_segment_bytes: 64 << 20,
             max_window_bytes: 256 << 20,
+            encryption: None,
         }
     }
 }
@@ -102,6 +109,7 @@ pub struct HlsPackager {
     /// Memory to reserve for the next segment.
     reserve_bytes: usize,
     window: Window,
+    keyring: Option<Keyring>,
     meter: Meter,
     view: Option<Arc<HlsView>>,
     ended: bool,
@@ -113,6 +121,7 @@ impl HlsPackager {
     pub fn new(config: HlsConfig, session: &str) -> Self {
         Self {
             window: Window::new(&config),
+            keyring: config.encryption.as_ref().map(|encryption| Keyring::new(encryption, &format!("{session}-ts"))),
             config,
             session: session.to_owned(),
             tracks: Arc::default(),
@@ -150,7 +159,7 @@ impl HlsPackager {
         let Some(next) = self.admit(frame)? else { return Ok(false) };
         let changed = self.cut_before(&next);
         self.append(&next)?;
-        Ok(changed)
+        changed
     }
 
     /// Ends the stream: completes the open segment and the playlist. Returns whether [`Self::view`] has changed.
@@ -160,7 +169,8 @@ impl HlsPackager {
         }
         if let Some(open) = self.open.take() {
             let end_us = last_end_us(&open, &self.limits());
-            self.complete(open, end_us, true);
+            // What cannot be encrypted is left out: the stream ends without it.
+            let _ = self.complete(open, end_us, true);
         }
         if self.window.listed().next().is_some() {
             self.window.settle_target_duration();
@@ -233,13 +243,13 @@ impl HlsPackager {
     }
 
     /// Completes the open segment if it ends in front of `next`.
-    fn cut_before(&mut self, next: &Candidate<'_>) -> bool {
-        let Some(open) = &self.open else { return false };
-        let Some(cut) = self.timeline.cut(open, next, &self.limits()) else { return false };
-        let Some(open) = self.open.take() else { return false };
-        self.complete(open, cut.end_us, !cut.discontinuity);
+    fn cut_before(&mut self, next: &Candidate<'_>) -> Result<bool, PackError> {
+        let Some(open) = &self.open else { return Ok(false) };
+        let Some(cut) = self.timeline.cut(open, next, &self.limits()) else { return Ok(false) };
+        let Some(open) = self.open.take() else { return Ok(false) };
+        let completed = self.complete(open, cut.end_us, !cut.discontinuity);
         self.open_segment(next, cut);
-        self.renew_view()
+        completed.map(|()| self.renew_view())
     }
 
     /// Writes a frame into the open segment, which it begins if there is none.
@@ -274,17 +284,19 @@ impl HlsPackager {
     }
 
     /// Puts a full segment into the window. One without frames is none.
-    fn complete(&mut self, open: OpenSegment, end_us: i64, settles: bool) {
+    fn complete(&mut self, open: OpenSegment, end_us: i64, settles: bool) -> Result<(), PackError> {
         if open.is_empty() {
-            return;
+            return Ok(());
         }
         let name = format!("{}-{}.ts", self.session, self.next_sequence);
         // The next one is about as large; a little more, so that it need not grow.
         self.reserve_bytes = open.bytes.len() + open.bytes.len() / 8;
-        let segment = open.complete(self.next_sequence, name, end_us);
+        let lock = self.keyring.as_mut().map(|keyring| keyring.lock(self.next_sequence)).transpose()?;
+        let segment = open.complete(self.next_sequence, name, end_us, lock)?;
         self.next_sequence += 1;
         self.meter.add(segment.data.len(), segment.duration_us, segment.pictures, self.window.target_duration_s());
         self.window.push(segment, settles);
+        Ok(())
     }
 
     fn renew_view(&mut self) -> bool {

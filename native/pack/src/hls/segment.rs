@@ -4,6 +4,9 @@ use arcly_bus::Frame;
 use arcly_codec::MediaKind;
 use bytes::Bytes;
 
+use super::key::Lock;
+use crate::PackError;
+
 /// A complete segment: never changed again.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -20,6 +23,8 @@ pub(super) struct Segment {
     /// Decoding can begin here.
     pub(super) independent: bool,
     pub(super) pictures: u64,
+    /// What it is encrypted with.
+    pub(super) lock: Option<Lock>,
 }
 
 /// The segment that is being filled.
@@ -77,21 +82,34 @@ impl OpenSegment {
     }
 
     /// The complete segment, which lasts until `end_us`.
-    pub(super) fn complete(mut self, sequence: u64, name: String, end_us: i64) -> Segment {
+    pub(super) fn complete(
+        mut self,
+        sequence: u64,
+        name: String,
+        end_us: i64,
+        lock: Option<Lock>,
+    ) -> Result<Segment, PackError> {
         // Seldom: a segment much smaller than the one before it, for whose size the memory was reserved, or one that has
         // just outgrown it.
         if self.bytes.len() < self.bytes.capacity() / 4 * 3 {
             self.bytes.shrink_to_fit();
         }
-        Segment {
+        let capacity = self.bytes.capacity();
+        let plain = Bytes::from(self.bytes);
+        let (memory_bytes, data) = match &lock {
+            Some(lock) => lock.encrypt(&[plain]).map(|data| (data.len(), data))?,
+            None => (capacity, plain),
+        };
+        Ok(Segment {
             sequence,
             name,
-            memory_bytes: self.bytes.capacity(),
-            data: Bytes::from(self.bytes),
+            memory_bytes,
+            data,
             duration_us: end_us - self.start_us,
             discontinuity: self.discontinuity,
             independent: !self.begins_undecodable,
             pictures: self.pictures,
-        }
+            lock,
+        })
     }
 }

@@ -721,6 +721,7 @@ fn absurd_configurations_do_not_overflow() {
         first_segment_max: Duration::MAX,
         max_segment_bytes: usize::MAX,
         max_window_bytes: usize::MAX,
+        encryption: None,
     };
     package_recipe(absurd, PLAIN, 31);
     let zero = HlsConfig {
@@ -730,6 +731,7 @@ fn absurd_configurations_do_not_overflow() {
         first_segment_max: Duration::ZERO,
         max_segment_bytes: 0,
         max_window_bytes: 0,
+        encryption: None,
     };
     let mut packager = HlsPackager::new(zero, "s");
     let mut player = Player { sheds: true, ..Player::default() };

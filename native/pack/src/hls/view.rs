@@ -5,7 +5,12 @@ use std::{fmt::Write, sync::Arc};
 use arcly_bus::TrackSet;
 use bytes::Bytes;
 
-use super::{segment::Segment, variant::attributes, window::Window};
+use super::{
+    key::{Key, Lock},
+    segment::Segment,
+    variant::attributes,
+    window::Window,
+};
 use crate::meter::Meter;
 
 /// An immutable snapshot of the playlist and the segments. A new one is made for each complete segment; one that is
@@ -52,6 +57,17 @@ impl HlsView {
         self.segments.iter().rev().find(|segment| segment.name == name).map(|segment| &segment.data)
     }
 
+    /// The key of that name, if a segment that can be fetched is encrypted with it.
+    pub fn key(&self, name: &str) -> Option<&Key> {
+        let locks = self.segments.iter().rev().filter_map(|segment| segment.lock.as_ref());
+        locks.map(|lock| &*lock.key).find(|key| key.name == name)
+    }
+
+    /// Its segments are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.segments.iter().any(|segment| segment.lock.is_some())
+    }
+
     /// The playlist ends with `EXT-X-ENDLIST`: nothing comes any more.
     pub fn ended(&self) -> bool {
         self.ended
@@ -81,7 +97,14 @@ fn media_playlist(window: &Window, target_duration_s: u64, ended: bool) -> Strin
     if window.listed().all(|segment| segment.independent) {
         text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
-    window.listed().for_each(|segment| write_segment(&mut text, segment));
+    let mut told: Option<&Lock> = None;
+    for segment in window.listed() {
+        if let Some(lock) = segment.lock.as_ref().filter(|lock| told.is_none_or(|told| !lock.is_told_by(told))) {
+            lock.write(&mut text);
+            told = Some(lock);
+        }
+        write_segment(&mut text, segment);
+    }
     if ended {
         text.push_str("#EXT-X-ENDLIST\n");
     }

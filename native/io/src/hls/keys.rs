@@ -1,0 +1,141 @@
+//! Keys that the host has, fetched before they are needed: it may take its time, and the media do not wait.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use arcly_pack::hls::{KEY_BYTES, KeySource};
+use tokio::runtime::Handle;
+
+type Bytes = [u8; KEY_BYTES];
+
+/// Asks the host for the key of a number; none when it has failed. Called on a thread that may wait.
+pub type Fetch = Box<dyn Fn(u64) -> Option<Bytes> + Send + Sync>;
+
+/// Keys kept for tracks that are a few segments behind.
+const KEPT_MAX: usize = 8;
+/// Questions at a time: the next key, and one that is late.
+const ASKED_MAX: usize = 2;
+
+/// Keys of the host.
+pub struct FetchedKeys {
+    runtime: Handle,
+    fetch: Arc<Fetch>,
+    state: Mutex<State>,
+    this: Weak<Self>,
+}
+
+#[derive(Default)]
+struct State {
+    known: BTreeMap<u64, Bytes>,
+    asked: BTreeSet<u64>,
+}
+
+impl FetchedKeys {
+    /// Begins with key 0; the others are fetched one ahead.
+    pub fn new(runtime: &Handle, first: Bytes, fetch: Fetch) -> Arc<Self> {
+        let state = State { known: [(0, first)].into(), ..State::default() };
+        Arc::new_cyclic(|this| Self {
+            runtime: runtime.clone(),
+            fetch: Arc::new(fetch),
+            state: Mutex::new(state),
+            this: this.clone(),
+        })
+    }
+
+    /// Asks the host, unless that is known or being asked.
+    fn want(&self, number: u64) {
+        let mut state = self.lock();
+        let is_idle = state.asked.len() < ASKED_MAX && !state.known.contains_key(&number);
+        if !is_idle || !state.asked.insert(number) {
+            return;
+        }
+        drop(state);
+        let (fetch, this) = (self.fetch.clone(), self.this.clone());
+        self.runtime.spawn_blocking(move || {
+            let found = fetch(number);
+            if let Some(this) = this.upgrade() {
+                this.found(number, found);
+            }
+        });
+    }
+
+    fn found(&self, number: u64, found: Option<Bytes>) {
+        let mut state = self.lock();
+        state.asked.remove(&number);
+        state.known.extend(found.map(|bytes| (number, bytes)));
+        while state.known.len() > KEPT_MAX {
+            state.known.pop_first();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeySource for FetchedKeys {
+    fn key(&self, number: u64) -> Option<Bytes> {
+        let found = self.lock().known.get(&number).copied();
+        self.want(if found.is_some() { number.saturating_add(1) } else { number });
+        found
+    }
+}
+
+impl fmt::Debug for FetchedKeys {
+    /// Without the keys: this may come into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchedKeys").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
+
+    use super::*;
+
+    async fn eventually(mut is_it: impl FnMut() -> bool) {
+        let polls = async {
+            while !is_it() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), polls).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_next_key_is_there_before_it_is_needed_and_one_that_failed_is_asked_for_again() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let counter = asked.clone();
+        let fetch = move |number: u64| {
+            let failed = number == 2 && counter.fetch_add(1, Ordering::Relaxed) < 2;
+            (!failed).then(|| [u8::try_from(number).unwrap(); KEY_BYTES])
+        };
+        let keys = FetchedKeys::new(&Handle::current(), [0; KEY_BYTES], Box::new(fetch));
+        assert_eq!(keys.key(0), Some([0; KEY_BYTES]));
+        eventually(|| keys.lock().known.contains_key(&1)).await;
+        assert_eq!(keys.key(1), Some([1; KEY_BYTES]));
+        eventually(|| keys.key(2).is_some()).await;
+        assert!(asked.load(Ordering::Relaxed) >= 3);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_never_answers_is_asked_twice_at_most() {
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let fetch = move |_: u64| {
+            let _ = wait.lock().unwrap().recv();
+            None
+        };
+        let keys = FetchedKeys::new(&Handle::current(), [0; KEY_BYTES], Box::new(fetch));
+        (1..100).for_each(|number| assert_eq!(keys.key(number), None));
+        assert_eq!(keys.lock().asked.len(), ASKED_MAX);
+        drop(release);
+    }
+}
