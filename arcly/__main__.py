@@ -211,6 +211,14 @@ def add_serve(commands: Commands) -> None:
         help="pictures of so long leave together: cheaper and later (default: %(default)g)",
     )
     viewers.add_argument(
+        "--show-addresses",
+        metavar="TO",
+        choices=["nobody", "local", "everybody"],
+        default="local",
+        help="who sees the addresses of viewers and publishers on the page and in its API: nobody, whoever opens it on "
+        "this machine (local), or everybody; behind a proxy on this machine everybody is local (default: %(default)s)",
+    )
+    viewers.add_argument(
         "--allow-kick",
         action="store_true",
         help="let everybody who can open the page disconnect viewers: it asks for no password (default: nobody)",

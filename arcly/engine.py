@@ -321,6 +321,8 @@ class HostedContext:
         self.list_streams = registry.list_streams
         self.events = registry.events
         self.start_publish = registry.start_publish
+        # A registry of a host need not have a way to be told of recorders and transcoders.
+        self.emit = getattr(registry, "emit", None)
         self.authorize_play = engine.authorize_play
         self.offers = engine.offers
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from arcly._bridge import private_session
-from arcly._native import MediaFrame, PublishSession, Track
+from arcly._native import MediaFrame, PublishSession, StreamKey, Track
 from arcly._native import StreamHandle as NativeStream
 from arcly.errors import StreamError
+from arcly.events import StreamEventKind
 from arcly.subscription import Subscription
 
 log = logging.getLogger("arcly")
@@ -36,6 +37,9 @@ GAP_MAX = OPUS_HZ // 10
 LOOK_S = 0.5
 """How often the thread looks whether it is to end."""
 
+Tell = Callable[[StreamEventKind, StreamKey, str], None]
+"""What a registry that has events does with one: `Engine.emit`."""
+
 
 def is_available() -> bool:
     """Tell whether PyAV is installed (`pip install arcly[av]`)."""
@@ -56,15 +60,18 @@ class OpusSound:
     Args:
         stream: whose sound.
         track: which.
+        tell: is told of its begin and of its end, the latter from its thread.
     """
 
-    def __init__(self, stream: NativeStream, track: Track) -> None:
+    def __init__(self, stream: NativeStream, track: Track, tell: Tell) -> None:
         self._session: PublishSession = private_session(stream.key)
         self._session.set_tracks([Track(1, "Opus", opus_head())])
         self._stream = stream
         self._track = track
+        self._tell = tell
         self._ending = threading.Event()
         self.handle = self._session.handle
+        tell(StreamEventKind.TRANSCODING_STARTED, stream.key, f"Opus for WebRTC, from {track.codec}")
         self._thread = threading.Thread(target=self._run, name=f"opus {stream.key}", daemon=True)
         self._thread.start()
 
@@ -78,16 +85,21 @@ class OpusSound:
         self._ending.set()
 
     def _run(self) -> None:
+        reason = "the stream has ended"
         try:
             with Subscription(self._stream, tracks=[self._track.id], protocol="opus") as subscription:
                 for packet, pts in self._encode(frames_of(subscription, self._ending)):
                     self._session.publish(packet, track=1, pts=pts, duration=OPUS_SAMPLES)
+            if self._ending.is_set():
+                reason = "nobody hears it any more"
         except StreamError:
             pass  # The stream has ended.
-        except Exception:
+        except Exception as error:
+            reason = f"failed: {error!r}"
             log.exception("[webrtc] the sound of %s is not made into Opus any more", self._stream.key)
         finally:
-            self._session.end("its stream has ended")
+            self._session.end(reason)
+            self._tell(StreamEventKind.TRANSCODING_ENDED, self._stream.key, reason)
 
     def _encode(self, frames: Iterator[MediaFrame]) -> Iterator[tuple[bytes, int]]:
         """Yield packets and their times in samples."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -16,7 +17,9 @@ from arcly._native import StreamHandle as NativeStream
 from arcly._native import StreamKey, WebRtcTransport
 from arcly.contract import Credentials, IngestContext, StreamHandle
 from arcly.errors import ClosedError, MisuseError, NotFoundError
+from arcly.events import StreamEventKind
 from arcly.protocols import _sound
+from arcly.protocols._sound import Tell
 from arcly.protocols._whip import Session, WhipApp
 from arcly.viewer import Viewer
 
@@ -255,10 +258,22 @@ class WebRtcHandler:
         known = self._sounds.get(stream.key)
         if known is None or known[0] != session or not known[1].runs:
             log.info("[webrtc] %s: its sound is made into Opus from %s", stream.key, track.codec)
-            known = self._sounds[stream.key] = (session, _sound.OpusSound(stream, track))
+            known = self._sounds[stream.key] = (session, _sound.OpusSound(stream, track, self._teller()))
         if self._tidying is None or self._tidying.done():
             self._tidying = asyncio.create_task(self._tidy())
         return known[1]
+
+    def _teller(self) -> Tell:
+        """Return what tells the registry of the host from any thread, which it need not stand; if it can be told."""
+        emit = getattr(self._context, "emit", None)
+        loop = asyncio.get_running_loop()
+
+        def tell(kind: StreamEventKind, key: StreamKey, reason: str) -> None:
+            if emit is not None:
+                with contextlib.suppress(RuntimeError):  # The loop is closed: nobody listens.
+                    loop.call_soon_threadsafe(emit, kind, key, reason)
+
+        return tell
 
     async def _tidy(self) -> None:
         """End the sounds that nobody has heard for a while, until there are none."""

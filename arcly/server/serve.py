@@ -139,6 +139,7 @@ def application(
     return create_app(
         lambda: status(engine, listeners.rtmp, http, webrtc),
         Viewers(listeners.named(), may_kick=options.allow_kick),
+        addresses=options.show_addresses,
         signalling=webrtc.asgi() if webrtc else None,
         recordings=None if recorder is None else Recordings(recorder, engine, may_change=options.allow_record),
         thumbnails=thumbnail_routes(thumbnails, engine),

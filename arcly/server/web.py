@@ -35,6 +35,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from arcly.server.addresses import Shown, may_see, without_addresses
 from arcly.server.own import is_own
 from arcly.server.recordings import Recordings
 from arcly.server.viewers import Viewers
@@ -81,6 +82,7 @@ def create_app(
     status: Callable[[], dict[str, Any]],
     viewers: Viewers,
     *,
+    addresses: Shown = "local",
     recordings: Recordings | None = None,
     signalling: ASGIApp | None = None,
     thumbnails: Sequence[BaseRoute] = (),
@@ -91,6 +93,7 @@ def create_app(
         status: Returns the body of `/api/streams`, ready for JSON. It is called on the event
             loop once per request (every open page asks once a second), so it must not block.
         viewers: Who watches.
+        addresses: To whom the addresses of viewers and publishers are shown.
         recordings: What is recorded, when something is.
         signalling: What answers WHIP and WHEP.
         thumbnails: What answers with pictures of streams: see `thumbnail_routes`.
@@ -100,7 +103,7 @@ def create_app(
     """
     # The page asks for recordings only where there are any to ask for.
     body = status if recordings is None else lambda: status() | {"recordings": True}
-    site = Site(body, viewers, load_assets(PAGE_DIR))
+    site = Site(body, viewers, load_assets(PAGE_DIR), addresses)
     app = Starlette(
         routes=[
             *([] if signalling is None else signalling_routes(signalling)),
@@ -132,8 +135,15 @@ def signalling_routes(signalling: ASGIApp) -> list[Route]:
 class Site:
     """The handlers of the routes. None of them waits for anything."""
 
-    def __init__(self, status: Callable[[], dict[str, Any]], viewers: Viewers, assets: dict[str, "Asset"]) -> None:
-        """Serve what `status` returns, `viewers`, and the files in `assets`."""
+    def __init__(
+        self,
+        status: Callable[[], dict[str, Any]],
+        viewers: Viewers,
+        assets: dict[str, "Asset"],
+        addresses: Shown,
+    ) -> None:
+        """Serve what `status` returns, `viewers`, and the files in `assets`; show addresses to those in `addresses`."""
+        self._addresses: Shown = addresses
         self._status = status
         self._viewers = viewers
         self._assets = assets
@@ -168,14 +178,20 @@ class Site:
         """Answer the request that browsers make for pages without a `<link rel="icon">`."""
         return self._assets["logo.svg"].respond(request)
 
-    async def streams(self, _request: Request) -> Response:
+    async def streams(self, request: Request) -> Response:
         """Answer with what is live now."""
-        return JSONResponse(self._status(), headers={"cache-control": "no-store"})
+        return self._answer(request, self._status(), "streams")
 
     async def viewers(self, request: Request) -> Response:
         """Answer with who watches a stream."""
         stream = request.query_params.get("stream", "")
-        return JSONResponse(self._viewers.status(stream), headers={"cache-control": "no-store"})
+        return self._answer(request, self._viewers.status(stream), "viewers", "srt")
+
+    def _answer(self, request: Request, body: dict[str, Any], *lists: str) -> Response:
+        """Answer with `body`, of whose `lists` only some may see the addresses."""
+        if not may_see(request, self._addresses):
+            body = body | {name: without_addresses(body[name]) for name in lists if name in body}
+        return JSONResponse(body, headers={"cache-control": "no-store"})
 
     async def kick(self, request: Request) -> Response:
         """End a viewer."""

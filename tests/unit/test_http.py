@@ -246,6 +246,32 @@ async def test_nobody_is_kicked_unless_the_server_was_told_so() -> None:
         writer.close()
 
 
+async def test_addresses_are_shown_on_this_machine_only_unless_the_server_was_told_so() -> None:
+    entry = {"id": "http:1", "peer": "198.51.100.7:4711", "agent": "VLC/3"}
+    near, far = ("127.0.0.1", "::1", "::ffff:127.0.0.1"), ("203.0.113.9", "2001:db8::1", "", "localhost")
+    for shown, seen, unseen in (("local", near, far), ("everybody", far, ()), ("nobody", (), near)):
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "app.sock"
+            app = create_app(lambda: {"streams": [dict(entry)]}, Viewers({}), addresses=shown)  # type: ignore[arg-type]
+            async with answering(app, path):
+                for who in seen:
+                    assert await peer_told(path, who) == entry, (shown, who)
+                for who in unseen:
+                    assert await peer_told(path, who) == {"id": "http:1", "peer": None, "agent": ""}, (shown, who)
+
+
+async def peer_told(path: Path, who: str) -> dict[str, Any]:
+    """What the application tells of its only stream when the origin says that `who` asks."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(
+        f"GET /api/streams HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {who}\r\nConnection: close\r\n\r\n".encode()
+    )
+    answer = await asyncio.wait_for(reader.read(), 60)
+    writer.close()
+    [stream] = json.loads(answer.partition(b"\r\n\r\n")[2])["streams"]
+    return dict(stream)
+
+
 def test_a_list_of_viewers_is_made_once_for_many_who_ask_and_is_not_endless() -> None:
     now, asked = 100.0, []
 

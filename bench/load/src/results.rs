@@ -61,7 +61,7 @@ impl Results {
     pub fn of_arcly(&self) -> impl Iterator<Item = &Sample> {
         self.samples
             .iter()
-            .filter(|((contestant, ..), _)| matches!(contestant, Contestant::Arcly(..)))
+            .filter(|((contestant, ..), _)| contestant.is_ours())
             .flat_map(|(_, samples)| samples)
     }
 }

@@ -70,7 +70,7 @@ impl Bench<'_> {
     /// What takes long to come to rest, or is not spoilt by others on the machine.
     fn once(&mut self) {
         if self.options.wants("streams") {
-            for contestant in [Contestant::Nginx, ARCLY_RTMP, Contestant::Nginx] {
+            for contestant in [Contestant::Nginx, Contestant::ArclyAlone, ARCLY_RTMP, Contestant::Nginx] {
                 self.streams(contestant);
             }
         }

@@ -4,7 +4,7 @@
 import { find, part, setText, setVisible, stamp } from "./dom.js";
 import * as format from "./format.js";
 
-/** @typedef {{id: number, role: "publisher" | "viewer", peer: string, version: string, rtt_us: number,
+/** @typedef {{id: number, role: "publisher" | "viewer", peer: string | null, version: string, rtt_us: number,
  *   link_bits_per_second: number, send_bits_per_second: number, receive_bits_per_second: number,
  *   send_lost_packets: number, receive_lost_packets: number,
  *   retransmitted_packets: number, received_retransmitted_packets: number,
@@ -43,7 +43,7 @@ export class LinkTable {
 function fill(row, link) {
   const sends = link.role === "viewer";
   const texts = {
-    "link-peer": link.peer,
+    "link-peer": link.peer ?? "not shown",
     "link-role": sends ? "Viewer" : "Publisher",
     "link-bitrate": format.bitrate(sends ? link.send_bits_per_second : link.receive_bits_per_second),
     "link-bandwidth": format.bitrate(link.link_bits_per_second || null),

@@ -7,7 +7,7 @@ import { LinkTable } from "./links.js";
 import { streamKey } from "./route.js";
 
 /** @typedef {import("./route.js").Target} Target */
-/** @typedef {{id: string, protocol: string, peer: string, agent: string, since_ms: number,
+/** @typedef {{id: string, protocol: string, peer: string | null, agent: string, since_ms: number,
  *   bytes: number, frames: number, dropped: number, lag_frames: number}} Viewer */
 /** @typedef {import("./links.js").Link} Link */
 /** @typedef {{total: number, may_kick: boolean, viewers: Viewer[], srt: Link[]}} Answer */
@@ -86,11 +86,11 @@ class Row {
     const fragment = stamp("viewer-row");
     this.element = find("tr", fragment);
     this.#set("viewer-protocol", PROTOCOLS[viewer.protocol] ?? viewer.protocol);
-    this.#set("viewer-peer", viewer.peer);
+    this.#set("viewer-peer", viewer.peer ?? "not shown");
     part("viewer-peer", this.element).title = viewer.agent;
     /** @type {HTMLButtonElement} */
     const button = part("viewer-kick", this.element);
-    button.setAttribute("aria-label", `Disconnect ${viewer.peer}`);
+    button.setAttribute("aria-label", `Disconnect ${viewer.peer ?? viewer.id}`);
     button.addEventListener("click", async () => {
       button.disabled = true; // a viewer that is gone takes its row with it
       button.disabled = await kick(viewer.id).catch(() => false);

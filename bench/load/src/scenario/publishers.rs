@@ -40,7 +40,7 @@ fn open(starter: &Starter, contestant: Contestant, shape: Shape, warm_up: Durati
         .map_err(|fault| format!("publishing: {fault}"))?;
     let players = Players::new().map_err(|error| error.to_string())?;
     let source = contestant.source(&server, &name(0));
-    let is_strict = matches!(contestant, Contestant::Arcly(..));
+    let is_strict = contestant.is_ours();
     let mut stage = Stage { server, players, publishers: Some(publishers), source, is_strict };
     stage.players.run_for(warm_up);
     Ok(stage)

@@ -51,7 +51,7 @@ impl Stage {
         let publishers = publishers.transpose().map_err(|fault| format!("publishing: {fault}"))?;
         let players = Players::new().map_err(|error| error.to_string())?;
         let source = contestant.source(&server, NAME);
-        let is_strict = matches!(contestant, Contestant::Arcly(..));
+        let is_strict = contestant.is_ours();
         let mut stage = Self { server, players, publishers, source, is_strict };
         stage.wait_until_playable()?;
         Ok(stage)

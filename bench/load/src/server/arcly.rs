@@ -21,13 +21,24 @@ impl Arcly {
 
     pub fn start(&self, flush: Flush) -> Result<Server, String> {
         let (rtmp, http) = (free_address()?, free_address()?);
+        let mut command = self.serve(&rtmp.to_string(), &http.to_string());
+        command.args(self.flags(flush)?);
+        Server::start(command, rtmp, http, new_directory()?)
+    }
+
+    /// With RTMP and nothing else.
+    pub fn start_alone(&self) -> Result<Server, String> {
+        let rtmp = free_address()?;
+        Server::start(self.serve(&rtmp.to_string(), "off"), rtmp, rtmp, new_directory()?)
+    }
+
+    fn serve(&self, rtmp: &str, http: &str) -> Command {
         let mut command = Command::new(&self.command);
-        command.args(["serve", "--log-level", "warning", "--rtmp", &rtmp.to_string(), "--http", &http.to_string()]);
+        command.args(["serve", "--log-level", "warning", "--rtmp", rtmp, "--http", http]);
         for other in ["--rtsp", "--srt", "--webrtc"] {
             command.args([other, "off"]);
         }
-        command.args(self.flags(flush)?);
-        Server::start(command, rtmp, http, new_directory()?)
+        command
     }
 
     fn flags(&self, flush: Flush) -> Result<Vec<String>, String> {

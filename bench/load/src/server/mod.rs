@@ -36,6 +36,8 @@ pub enum Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Contestant {
     Arcly(Protocol, Flush),
+    /// Over RTMP and with nothing else: without HTTP nothing is packaged.
+    ArclyAlone,
     Nginx,
     FloorPerMessage,
     FloorPerPicture,
@@ -51,7 +53,8 @@ impl Starter {
     /// The server, running and listening. `shape` is that of the stream, which floors make themselves.
     pub fn start(&self, contestant: Contestant, shape: Shape) -> Result<Server, String> {
         match contestant {
-            Contestant::Arcly(_, flush) => self.arcly.as_ref().ok_or("arcly is not installed")?.start(flush),
+            Contestant::Arcly(_, flush) => self.arcly()?.start(flush),
+            Contestant::ArclyAlone => self.arcly()?.start_alone(),
             Contestant::Nginx => nginx::start(),
             Contestant::FloorPerMessage => floor::start(WriteEvery::Message, shape),
             Contestant::FloorPerPicture => floor::start(WriteEvery::Picture, shape),
@@ -60,18 +63,27 @@ impl Starter {
             }
         }
     }
+
+    fn arcly(&self) -> Result<&Arcly, String> {
+        self.arcly.as_ref().ok_or_else(|| "arcly is not installed".to_owned())
+    }
 }
 
 impl Contestant {
+    /// Whether it is arcly, which has no excuse for a fault.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Arcly(..) | Self::ArclyAlone)
+    }
+
     /// Whether the stream has to be published to it.
     pub fn wants_publisher(self) -> bool {
-        matches!(self, Self::Arcly(..) | Self::Nginx)
+        self.is_ours() || self == Self::Nginx
     }
 
     /// Where viewers find the stream `name`.
     pub fn source(self, server: &Server, name: &str) -> Source {
         match self {
-            Self::Arcly(Protocol::Rtmp, _) | Self::Nginx => Source::Rtmp(server.rtmp, name.to_owned()),
+            Self::Arcly(Protocol::Rtmp, _) | Self::ArclyAlone | Self::Nginx => Source::Rtmp(server.rtmp, name.to_owned()),
             _ => Source::Flv(server.http, format!("/{name}.flv")),
         }
     }
@@ -87,6 +99,7 @@ impl Contestant {
                     Flush::MergeMs(window_ms) => format!("arcly {protocol}, {window_ms} ms"),
                 }
             }
+            Self::ArclyAlone => "arcly RTMP, no HTTP".into(),
             Self::Nginx => "nginx-rtmp".into(),
             Self::FloorPerMessage => "floor, a send per message".into(),
             Self::FloorPerPicture => "floor, a writev per picture".into(),

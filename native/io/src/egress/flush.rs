@@ -7,6 +7,10 @@ use super::EgressOptions;
 /// How long sound waits for a picture that does not come, and for more sound where there are no pictures.
 pub(crate) const SOUND_AGE_MAX: Duration = Duration::from_millis(60);
 
+/// Pictures have ceased to come when none has for so long. While they come nobody looks for sound more often: such a look is a wake-up that
+/// mostly finds nothing, and there were half as many of them as of pictures.
+pub(crate) const PICTURE_LATE: Duration = Duration::from_millis(250);
+
 /// Pictures that merge wait for at most so many intervals more than they should: the source may stop.
 const GRACE_INTERVALS: u32 = 2;
 
@@ -73,6 +77,12 @@ impl Flush {
         }
     }
 
+    /// Whether pictures come so often that sound which leaves with them is not too old.
+    pub(crate) fn has_pictures(&self, now: Instant) -> bool {
+        let is_recent = self.last_picture.is_some_and(|last| now.duration_since(last) < PICTURE_LATE);
+        is_recent && self.interval <= SOUND_AGE_MAX
+    }
+
     pub(crate) fn due(&self, now: Instant) -> Due {
         let Some(since) = self.since else { return Due::Never };
         if self.every_packet || self.pictures >= self.window() {
@@ -123,6 +133,18 @@ mod tests {
         assert_eq!(flush.due(start + MS * 20), Due::Now);
         flush.flushed(MS);
         assert_eq!(flush.due(start + MS * 20), Due::Never);
+    }
+
+    #[test]
+    fn sound_is_looked_for_once_pictures_have_ceased() {
+        let (mut flush, start) = (flush(), Instant::now());
+        assert!(!flush.has_pictures(start), "there were none yet");
+        flush.arrived(start, true);
+        assert!(flush.has_pictures(start + PICTURE_LATE - MS) && !flush.has_pictures(start + PICTURE_LATE));
+        for second in 1..60 {
+            flush.arrived(start + MS * 1000 * second, true);
+        }
+        assert!(!flush.has_pictures(start + MS * 59_001), "a picture a second is none to wait for");
     }
 
     #[test]

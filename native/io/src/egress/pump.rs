@@ -14,7 +14,7 @@ use arcly_codec::MediaKind;
 
 use super::{
     EgressOptions,
-    flush::{Due, Flush, SOUND_AGE_MAX},
+    flush::{Due, Flush, PICTURE_LATE, SOUND_AGE_MAX},
     packets::PacketLog,
     poll::{Poller, Ready},
     socket::bound_unsent,
@@ -126,8 +126,9 @@ impl Pump {
     /// When a pass is due, or viewers are to be judged.
     pub(crate) fn due(&self) -> Due {
         let now = Instant::now();
-        // Sound does not wake us: it is looked for where pictures fail to come.
-        let looking = (!self.is_empty()).then(|| (self.judged + JUDGE_EVERY).min(now + SOUND_AGE_MAX));
+        // Sound does not wake us: it is looked for where pictures fail to come, soon where there are none.
+        let patience = if self.flush.has_pictures(now) { PICTURE_LATE } else { SOUND_AGE_MAX };
+        let looking = (!self.is_empty()).then(|| (self.judged + JUDGE_EVERY).min(now + patience));
         match (self.flush.due(now), looking) {
             (Due::At(at), Some(looking)) => Due::At(at.min(looking)),
             (Due::Never, Some(looking)) => Due::At(looking),
