@@ -12,7 +12,7 @@ use crate::stream::{self, PAYLOAD_BYTES};
 
 /// Called before, and asked again until somebody answers: servers and streams take a while to be there.
 pub struct Link {
-    pub socket: UdpSocket,
+    socket: UdpSocket,
     server: SocketAddr,
     stream_id: String,
     secret: Option<Passphrase>,
@@ -54,9 +54,10 @@ impl Link {
 
     /// Takes what has come; `seen` gets the instants of pictures.
     pub fn read(&mut self, now: impl Fn() -> Duration, mut seen: impl FnMut(Duration, Duration)) {
-        let mut buffer = [0; 2_048];
+        let (mut buffer, mut is_new) = ([0; 2_048], false);
         while let Ok(length) = self.socket.recv(&mut buffer) {
             let (came, datagram) = (now(), buffer.get(..length).unwrap_or_default());
+            is_new = true;
             match &mut self.state {
                 State::Calling(caller) => caller.handle_input(came, datagram),
                 State::Refused(_) => {}
@@ -73,7 +74,9 @@ impl Link {
                 }
             }
         }
-        self.turn(now());
+        if is_new {
+            self.turn(now());
+        }
     }
 
     /// Does what is due.

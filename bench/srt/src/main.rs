@@ -21,11 +21,13 @@ struct Options {
     connections: usize,
     /// How long each measurement takes.
     window: Duration,
+    /// Whether libsrt is measured too.
+    with_peer: bool,
 }
 
 fn main() -> ExitCode {
     let outcome = options().and_then(|options| {
-        let rows = rows::measure(&options.python, options.connections, options.window)?;
+        let rows = rows::measure(&options.python, options.connections, options.window, options.with_peer)?;
         options.output.print(&rows);
         Ok(())
     });
@@ -39,13 +41,19 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let usage = "[--python PATH] [--json] [--connections N] [--seconds N]";
-    let mut options =
-        Options { python: "python3".into(), output: Output::Table, connections: 100, window: Duration::from_secs(5) };
+    let usage = "[--python PATH] [--json] [--connections N] [--seconds N] [--no-peer]";
+    let mut options = Options {
+        python: "python3".into(),
+        output: Output::Table,
+        connections: 100,
+        window: Duration::from_secs(5),
+        with_peer: true,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(usage);
         match word.as_str() {
+            "--no-peer" => options.with_peer = false,
             "--json" => options.output = Output::Json,
             "--python" => options.python = value()?.into(),
             "--connections" => options.connections = value()?.parse().map_err(|_| usage)?,

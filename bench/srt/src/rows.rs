@@ -16,9 +16,12 @@ const SECRET: &str = "a long passphrase";
 const SETTLE: Duration = Duration::from_secs(2);
 /// What both sides of each connection agree on here.
 const LATENCY: Duration = Duration::from_millis(120);
+/// Programs of libsrt at a time: each costs the same, and more of them would leave no core to whoever plays.
+const PEERS_MAX: usize = 20;
 
-pub fn measure(python: &Path, connections: usize, window: Duration) -> Result<Vec<Row>, String> {
-    let bench = Bench { python, connections, window };
+pub fn measure(python: &Path, connections: usize, window: Duration, with_peer: bool) -> Result<Vec<Row>, String> {
+    let bench = Bench { python, connections, peers: connections.min(PEERS_MAX), window };
+    let peer = format!("peer: {} of srt-live-transmit", bench.peers);
     let floor = floor::segmented(BITS_PER_S, connections, window)?;
     let mut rows = Vec::new();
     let mut added_ms = 0.0;
@@ -27,15 +30,16 @@ pub fn measure(python: &Path, connections: usize, window: Duration) -> Result<Ve
         eprintln!("measuring {name} ...");
         let (ours, p99_ms) = bench.arcly_viewers(secret)?;
         added_ms = if secret.is_none() { p99_ms } else { added_ms };
-        let theirs = bench.libsrt_viewers(secret)?;
         let row = |what: &str, goal| Row::new(format!("{name}; {what}"), "CPU s/Gbit", ours, goal);
-        rows.push(row("peer: srt-live-transmit", Goal::Ratio(2.0)).peer(theirs));
+        if with_peer {
+            rows.push(row(&peer, Goal::Ratio(2.0)).peer(bench.libsrt_viewers(secret)?));
+        }
         rows.push(row("floor: segmentation offload", Goal::OfFloor(of_floor)).floor(floor));
     }
-    let name = format!("{connections} publishers; peer: srt-live-transmit");
+    let name = format!("{connections} publishers; {peer}");
     eprintln!("measuring {name} ...");
-    let (ours, theirs) = (bench.arcly_publishers()?, bench.libsrt_publishers()?);
-    rows.push(Row::new(name, "CPU s/Gbit", ours, Goal::Ratio(1.67)).peer(theirs));
+    let row = Row::new(name, "CPU s/Gbit", bench.arcly_publishers()?, Goal::Ratio(1.67));
+    rows.push(if with_peer { row.peer(bench.libsrt_publishers()?) } else { row });
     let name = format!("added to the latency agreed on, {connections} viewers, p99");
     rows.push(Row::new(name, "ms", added_ms, Goal::AtMost(5.0)));
     Ok(rows)
@@ -44,6 +48,7 @@ pub fn measure(python: &Path, connections: usize, window: Duration) -> Result<Ve
 struct Bench<'a> {
     python: &'a Path,
     connections: usize,
+    peers: usize,
     window: Duration,
 }
 
@@ -52,12 +57,12 @@ impl Bench<'_> {
     fn arcly_viewers(&self, secret: Option<&str>) -> Result<(f64, f64), String> {
         let [address] = free_addresses(1)?[..] else { return Err("no port".into()) };
         let server = Servers::arcly(self.python, address, secret)?;
-        let mut load = Load::new(BITS_PER_S)?;
+        let mut load = Load::new(BITS_PER_S);
         load.publish(address, "publish:live/cam", secret)?;
         (0..self.connections).try_for_each(|_| load.play(address, "read:live/cam", secret))?;
         load.connect(SETTLE)?;
         load.instants.clear();
-        let cost = self.cost(&server, &mut load, Load::bytes);
+        let cost = self.cost(&server, &mut load, self.connections, Load::bytes);
         let added = load
             .instants
             .iter()
@@ -67,44 +72,44 @@ impl Bench<'_> {
 
     /// A program for each viewer.
     fn libsrt_viewers(&self, secret: Option<&str>) -> Result<f64, String> {
-        let (fed, listening) = (free_addresses(self.connections)?, free_addresses(self.connections)?);
+        let (fed, listening) = (free_addresses(self.peers)?, free_addresses(self.peers)?);
         let pairs = fed.iter().zip(&listening).map(|(fed, listening)| {
             (format!("udp://{fed}"), format!("srt://{listening}?mode=listener{}", query(secret)))
         });
         let servers = Servers::libsrt(pairs)?;
-        let mut load = Load::new(BITS_PER_S)?;
+        let mut load = Load::new(BITS_PER_S);
         listening.iter().try_for_each(|address| load.play(*address, "", secret))?;
         load.feed(fed)?;
         load.connect(SETTLE)?;
-        Ok(self.cost(&servers, &mut load, Load::bytes))
+        Ok(self.cost(&servers, &mut load, self.peers, Load::bytes))
     }
 
     fn arcly_publishers(&self) -> Result<f64, String> {
         let [address] = free_addresses(1)?[..] else { return Err("no port".into()) };
         let server = Servers::arcly(self.python, address, None)?;
-        let mut load = Load::new(BITS_PER_S)?;
+        let mut load = Load::new(BITS_PER_S);
         (0..self.connections).try_for_each(|number| load.publish(address, &format!("publish:live/{number}"), None))?;
         load.connect(SETTLE)?;
-        Ok(self.cost(&server, &mut load, |load| load.sent_bytes))
+        Ok(self.cost(&server, &mut load, self.connections, |load| load.sent_bytes))
     }
 
     /// A program for each publisher, which writes to nowhere.
     fn libsrt_publishers(&self) -> Result<f64, String> {
-        let listening = free_addresses(self.connections)?;
+        let listening = free_addresses(self.peers)?;
         let pairs = listening.iter().map(|address| (format!("srt://{address}?mode=listener"), "file://con".to_owned()));
         let servers = Servers::libsrt(pairs)?;
-        let mut load = Load::new(BITS_PER_S)?;
+        let mut load = Load::new(BITS_PER_S);
         listening.iter().try_for_each(|address| load.publish(*address, "", None))?;
         load.connect(SETTLE)?;
-        Ok(self.cost(&servers, &mut load, |load| load.sent_bytes))
+        Ok(self.cost(&servers, &mut load, self.peers, |load| load.sent_bytes))
     }
 
     /// CPU seconds per gigabit of what `bytes` counts.
-    fn cost(&self, servers: &Servers, load: &mut Load, bytes: impl Fn(&Load) -> u64) -> f64 {
+    fn cost(&self, servers: &Servers, load: &mut Load, connections: usize, bytes: impl Fn(&Load) -> u64) -> f64 {
         let (cpu_s, before, faults) = (servers.cpu_s(), bytes(load), load.faults());
         load.run(self.window);
         let (used_s, gbit) = (servers.cpu_s() - cpu_s, 8.0 * (bytes(load) - before) as f64 / 1e9);
-        let due = load.due_gbit(self.connections, self.window);
+        let due = load.due_gbit(connections, self.window);
         let faults = load.faults() - faults;
         eprintln!("  {:.0} % of what is due, {faults} packets missing or sent again", 100.0 * gbit / due);
         used_s / gbit

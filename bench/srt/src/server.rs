@@ -1,10 +1,12 @@
 //! What is measured: programs of their own.
 
 use std::{
-    fs,
+    fs, iter,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 const ARCLY: &str = "
@@ -19,10 +21,10 @@ asyncio.run(main(sys.argv[1], sys.argv[2]))
 pub struct Servers(Vec<Child>);
 
 impl Servers {
-    /// One arcly.
+    /// One arcly: the one that is installed, not that of the folder this runs in.
     pub fn arcly(python: &Path, address: SocketAddr, secret: Option<&str>) -> Result<Self, String> {
         let port = address.port().to_string();
-        start(Command::new(python).args(["-c", ARCLY, &port, secret.unwrap_or_default()]))
+        start(Command::new(python).args(["-I", "-c", ARCLY, &port, secret.unwrap_or_default()]))
             .map(|child| Self(vec![child]))
     }
 
@@ -68,9 +70,14 @@ impl Drop for Servers {
     }
 }
 
-/// Ports that nobody has now.
+/// Below the ports that the system gives to those who ask for none: nobody takes one before its program does.
+const PORTS: RangeInclusive<u16> = 20_000..=32_000;
+
+/// Ports that nobody has now, and that were not given out before.
 pub fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, String> {
-    let bind = |_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string());
-    let sockets: Vec<_> = (0..count).map(bind).collect::<Result<_, _>>()?;
-    sockets.iter().map(|socket| socket.local_addr().map_err(|error| error.to_string())).collect()
+    static NEXT: AtomicU16 = AtomicU16::new(*PORTS.start());
+    let is_free = |address: &SocketAddr| UdpSocket::bind(address).is_ok();
+    let candidates = iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take_while(|port| PORTS.contains(port));
+    let found: Vec<_> = candidates.map(|port| (Ipv4Addr::LOCALHOST, port).into()).filter(is_free).take(count).collect();
+    if found.len() == count { Ok(found) } else { Err("no free ports".to_owned()) }
 }
