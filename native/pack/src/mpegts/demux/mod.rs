@@ -6,7 +6,7 @@
 //! | header, adaptation field, continuity | `packet` | §2.4.3.2 to §2.4.3.5 |
 //! | sections over many packets, CRC | `section` | §2.4.4 |
 //! | PAT, PMT, descriptors | `psi` | §2.4.4, §2.6 |
-//! | PES packets, unbounded or not | `pes` | §2.4.3.6 |
+//! | PES packets, unbounded or not | `pes`, `ending` | §2.4.3.6 |
 //! | 33-bit times to one timeline | `timeline` | §2.4.3.7 |
 //! | which coding, and its frames | `essence` | Table 2-34 and others |
 //! | a stream, a program | `stream`, `program` | |
@@ -14,6 +14,9 @@
 //! Tolerated: marker bits that are not set, programs that are not registered for what they carry, sync bytes and
 //! continuity of whatever passes by. Not done: descrambling; buffer models; PIDs that the Program Map does not name.
 
+#[cfg(test)]
+mod early;
+mod ending;
 mod essence;
 #[cfg(test)]
 mod foreign;

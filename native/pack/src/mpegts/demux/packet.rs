@@ -17,6 +17,8 @@ pub(super) struct Packet<'a> {
     pub(super) discontinuity: bool,
     /// Whether there is a `program_clock_reference`.
     pub(super) has_pcr: bool,
+    /// Whether the adaptation field is longer than what is in it: there were not bytes enough to fill the packet (§2.4.3.5).
+    pub(super) is_stuffed: bool,
     /// `None` when the packet is all adaptation field.
     pub(super) payload: Option<&'a [u8]>,
 }
@@ -35,6 +37,7 @@ impl<'a> Packet<'a> {
             counter: b3 & 0x0F,
             discontinuity: false,
             has_pcr: false,
+            is_stuffed: false,
             payload: has_payload.then_some(body),
         };
         if has_field {
@@ -50,9 +53,24 @@ impl<'a> Packet<'a> {
             self.discontinuity = flags & 0x80 != 0;
             self.has_pcr = flags & 0x10 != 0;
         }
+        self.is_stuffed = field.len() != content_bytes(field);
         self.payload = self.payload.map(|_| payload);
         Some(())
     }
+}
+
+/// What an adaptation field has besides stuffing; an empty one stuffs a single byte.
+fn content_bytes(field: &[u8]) -> usize {
+    let Some(flags) = field.first() else { return 1 };
+    let fixed = 1 + [(0x10, 6), (0x08, 6), (0x04, 1)]
+        .iter()
+        .map(|(flag, bytes)| if flags & flag != 0 { *bytes } else { 0 })
+        .sum::<usize>();
+    let counted = |at: usize, flag: u8| match field.get(at) {
+        Some(bytes) if flags & flag != 0 => at + 1 + usize::from(*bytes),
+        _ => at,
+    };
+    counted(counted(fixed, 0x02), 0x01)
 }
 
 /// The next counter of a PID, and what it says (§2.4.3.3).

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::ending::Ending;
+
 /// Up to and with `PES_packet_length`.
 const PREFIX_BYTES: usize = 6;
 /// Up to and with `PES_header_data_length`.
@@ -20,6 +22,8 @@ pub(super) struct Assembler {
     is_video: bool,
     /// Memory to take at once for the next one: what the newest one had, and an eighth.
     expected_bytes: usize,
+    /// Of pictures.
+    ending: Ending,
 }
 
 /// What comes of more bytes.
@@ -46,14 +50,23 @@ pub(super) struct PesPacket {
 
 impl Assembler {
     pub(super) fn new(max_bytes: usize, is_video: bool) -> Self {
-        let (bytes, is_open) = (Vec::new(), false);
-        Self { bytes, is_open, declared_bytes: 0, quiet_bytes: 0, max_bytes, is_video, expected_bytes: 0 }
+        Self {
+            bytes: Vec::new(),
+            is_open: false,
+            declared_bytes: 0,
+            quiet_bytes: 0,
+            max_bytes,
+            is_video,
+            expected_bytes: 0,
+            ending: Ending::default(),
+        }
     }
 
     /// Begins a PES packet; what came of the one before is to be taken by [`Self::close`] first.
     pub(super) fn begin(&mut self, payload: &[u8]) -> Added {
         self.bytes.reserve(self.expected_bytes);
         (self.is_open, self.declared_bytes, self.quiet_bytes) = (true, 0, 0);
+        self.ending.begin();
         if self.append(payload) { self.settle() } else { Added::Nothing }
     }
 
@@ -62,7 +75,7 @@ impl Assembler {
     #[inline]
     pub(super) fn append(&mut self, payload: &[u8]) -> bool {
         if !self.is_open {
-            return false;
+            return self.ending.has_ended() && !payload.is_empty();
         }
         self.bytes.extend_from_slice(payload);
         self.bytes.len() >= self.quiet_bytes
@@ -70,6 +83,11 @@ impl Assembler {
 
     /// What came of the bytes that were appended.
     pub(super) fn settle(&mut self) -> Added {
+        if !self.is_open {
+            // It goes on, and was given out already.
+            self.ending.refuse();
+            return Added::Dropped;
+        }
         if self.quiet_bytes == 0 && !self.read_prefix() || self.bytes.len() > self.max_bytes {
             self.drop_open();
             return Added::Dropped;
@@ -87,6 +105,15 @@ impl Assembler {
         self.take().map_or(Added::Dropped, Added::Packet)
     }
 
+    /// The transport packet that came last was filled up by stuffing: what comes of that.
+    pub(super) fn stuffed(&mut self) -> Added {
+        let is_unbounded = self.is_open && self.declared_bytes == 0 && self.bytes.len() >= HEADER_BYTES;
+        if !self.is_video || !is_unbounded || !self.ending.stuffed(self.bytes.len()) {
+            return Added::Nothing;
+        }
+        self.take().map_or(Added::Dropped, Added::Packet)
+    }
+
     /// Ends the PES packet where the next one begins: one that is unbounded is complete, one that declared more is not.
     pub(super) fn close(&mut self) -> Added {
         if !self.is_open {
@@ -96,12 +123,14 @@ impl Assembler {
             self.drop_open();
             return Added::Dropped;
         }
+        self.ending.closed(self.bytes.len());
         self.take().map_or(Added::Dropped, Added::Packet)
     }
 
     /// Forgets the PES packet that is open. Whether there was one.
     pub(super) fn drop_open(&mut self) -> bool {
         self.bytes.clear();
+        self.ending.forget();
         std::mem::take(&mut self.is_open)
     }
 

@@ -76,12 +76,12 @@ impl Stream {
         let Some(payload) = packet.payload else { return };
         let step = continuity.step(packet.counter, packet.discontinuity);
         // Nearly every packet: the next one, in the middle of a PES packet.
-        if step == Step::Next && !packet.unit_start {
+        if step == Step::Next && !packet.unit_start && !packet.is_stuffed {
             if assembler.append(payload) {
                 self.settle(shared);
             }
         } else if step == Step::Next || !self.is_repetition(step, payload, shared) {
-            self.push_uncommon(packet.unit_start, payload, shared);
+            self.push_uncommon(packet, payload, shared);
         }
     }
 
@@ -99,18 +99,22 @@ impl Stream {
     }
 
     #[inline(never)]
-    fn push_uncommon(&mut self, unit_start: bool, payload: &[u8], shared: &mut Shared<'_>) {
+    fn push_uncommon(&mut self, packet: &Packet<'_>, payload: &[u8], shared: &mut Shared<'_>) {
         let Body::Pes { assembler, .. } = &mut self.body else { return };
-        if !unit_start {
-            if assembler.append(payload) {
-                self.settle(shared);
-            }
-            return;
+        if packet.unit_start {
+            let closed = assembler.close();
+            let begun = assembler.begin(payload);
+            self.take(closed, shared);
+            self.take(begun, shared);
+        } else if assembler.append(payload) {
+            self.settle(shared);
         }
-        let closed = assembler.close();
-        let begun = assembler.begin(payload);
-        self.take(closed, shared);
-        self.take(begun, shared);
+        if packet.is_stuffed
+            && let Body::Pes { assembler, .. } = &mut self.body
+        {
+            let ended = assembler.stuffed();
+            self.take(ended, shared);
+        }
     }
 
     fn settle(&mut self, shared: &mut Shared<'_>) {

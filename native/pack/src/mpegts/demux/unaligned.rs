@@ -24,14 +24,14 @@ fn slice(is_key: bool, is_first: bool, bytes: usize) -> Vec<u8> {
 }
 
 /// An access unit as an encoder writes it that sends no delimiters.
-fn unit(index: usize, bytes: usize) -> Vec<u8> {
+pub(super) fn unit(index: usize, bytes: usize) -> Vec<u8> {
     let is_key = index.is_multiple_of(10);
     let sets = if is_key { &SETS[..] } else { &[] };
     [sets, &slice(is_key, true, bytes), &slice(is_key, false, bytes / 2)].concat()
 }
 
 /// What the bus has of it.
-fn payload(index: usize, bytes: usize) -> Vec<u8> {
+pub(super) fn payload(index: usize, bytes: usize) -> Vec<u8> {
     let is_key = index.is_multiple_of(10);
     let behind_length = |nal: &[u8]| [&(nal.len() as u32 - 4).to_be_bytes(), &nal[4..]].concat();
     [behind_length(&slice(is_key, true, bytes)), behind_length(&slice(is_key, false, bytes / 2))].concat()
