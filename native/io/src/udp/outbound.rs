@@ -88,16 +88,41 @@ impl Outbound {
             return false;
         }
         let start = self.bytes.len();
-        let end = start + bytes;
-        self.bytes.resize(end, 0);
+        self.bytes.resize(start + bytes, 0);
         if let Some(place) = self.bytes.get_mut(start..) {
             write(place);
         }
-        match self.messages.get_mut(self.sent..).and_then(<[_]>::last_mut) {
-            Some(last) if last.takes(to, from, bytes) => last.end = end,
-            _ => self.messages.push(Pending { to, from, start, end, segment_bytes: bytes }),
-        }
+        self.join(to, from, start);
         true
+    }
+
+    /// Adds one datagram, which `write` appends behind what waits, with no copy in between; false when it says that there is none. There
+    /// has to be [room](Self::has_room) for it.
+    pub(crate) fn append(
+        &mut self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) -> bool {
+        let start = self.bytes.len();
+        let is_written = write(&mut self.bytes);
+        let bytes = self.bytes.len().saturating_sub(start);
+        if is_written && bytes > 0 && bytes <= DATAGRAM_BYTES_MAX && to.port() != 0 {
+            self.join(to, from, start);
+        } else {
+            self.bytes.truncate(start);
+            self.dropped += u64::from(is_written);
+        }
+        is_written
+    }
+
+    /// The bytes from `start` on are a datagram: of the last message, or of a new one.
+    fn join(&mut self, to: SocketAddr, from: Option<IpAddr>, start: usize) {
+        let end = self.bytes.len();
+        match self.messages.get_mut(self.sent..).and_then(<[_]>::last_mut) {
+            Some(last) if last.takes(to, from, end - start) => last.end = end,
+            _ => self.messages.push(Pending { to, from, start, end, segment_bytes: end - start }),
+        }
     }
 
     /// Whether nothing waits.
@@ -128,7 +153,8 @@ impl Outbound {
         self.sent = 0;
     }
 
-    fn has_room(&mut self, bytes: usize) -> bool {
+    /// Whether so many bytes more may wait.
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
         if self.bytes.len() + bytes > self.bytes_max {
             self.compact();
         }

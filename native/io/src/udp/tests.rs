@@ -164,6 +164,26 @@ fn the_queue_is_bounded_and_gives_back_room() {
 }
 
 #[test]
+fn what_is_appended_in_place_is_as_what_is_pushed() {
+    let to: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let mut outbound = Outbound::new(1 << 20);
+    let append = |outbound: &mut Outbound, to, bytes: &[u8], is_written| {
+        outbound.append(to, None, |out| {
+            out.extend_from_slice(bytes);
+            is_written
+        })
+    };
+    assert!(outbound.push(to, None, &[&[1; 100]]));
+    assert!(append(&mut outbound, to, &[2; 100], true));
+    assert!(!append(&mut outbound, to, &[3; 100], false), "there is none, whatever was written");
+    assert!(append(&mut outbound, "127.0.0.1:0".parse().unwrap(), &[4; 100], true));
+    assert!(append(&mut outbound, to, &[5; 60], true));
+    let messages: Vec<_> = outbound.messages(usize::MAX).map(|at| (at.bytes.len(), at.segment_bytes)).collect();
+    assert_eq!((messages, outbound.dropped()), (vec![(260, Some(100))], 1));
+    assert_eq!(outbound.messages(0).map(|message| message.bytes[0]).collect::<Vec<_>>(), [1, 2, 5]);
+}
+
+#[test]
 fn a_shorter_datagram_ends_a_message() {
     let to: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let (other, mut outbound) = ("127.0.0.1:8".parse().unwrap(), Outbound::new(1 << 20));

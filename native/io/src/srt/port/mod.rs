@@ -41,6 +41,12 @@ const OUTBOUND_BYTES_MAX: usize = 4 << 20;
 const FLUSH_BYTES: usize = 256 << 10;
 /// Calls that take datagrams before anything else has its turn.
 const RECEIVES_MAX: usize = 8;
+/// A datagram of ours has no more bytes.
+const DATAGRAM_BYTES: usize = 1500;
+/// With so many connections or more, and less than that many datagrams at a time, nobody looks for the next ones before `QUIET` is over:
+/// the acknowledgements of many viewers come one by one, and each would wake the task.
+const MANY: usize = 16;
+const QUIET: Duration = Duration::from_millis(1);
 /// Key material of all connections together that is looked at in a second: each may cost the derivation of a key, in the task that carries
 /// everybody's media. What is left out is said again, and keys change every few hours.
 const KEYS_PER_S: u32 = 32;
@@ -75,6 +81,8 @@ pub(super) struct Port {
     /// Connections to which something has come in this turn.
     touched: Vec<u32>,
     surveyed: Duration,
+    /// Until then datagrams may wait.
+    quiet_until: Duration,
 }
 
 impl Port {
@@ -109,6 +117,7 @@ impl Port {
             timers: Timers::default(),
             touched: Vec::new(),
             surveyed: Duration::ZERO,
+            quiet_until: Duration::ZERO,
         }
     }
 
@@ -116,10 +125,12 @@ impl Port {
         let bell = self.bell.clone();
         let mut alarm = std::pin::pin!(sleep_until(self.started));
         loop {
-            let next = self.timers.next().unwrap_or(Duration::MAX).min(self.surveyed + SURVEY);
+            let is_quiet = self.now() < self.quiet_until;
+            let quiet_until = if is_quiet { self.quiet_until } else { Duration::MAX };
+            let next = self.timers.next().unwrap_or(Duration::MAX).min(self.surveyed + SURVEY).min(quiet_until);
             alarm.as_mut().reset(self.started + next);
             tokio::select! {
-                received = self.socket.receive(&mut self.inbound) => {
+                received = self.socket.receive(&mut self.inbound), if !is_quiet => {
                     if let Err(error) = received {
                         self.inbox.warn(format!("cannot receive: {error}"));
                         break;
@@ -149,15 +160,20 @@ impl Port {
 
     /// Looks at what was received, and at what more there is.
     fn take_datagrams(&mut self) {
+        let mut taken = 0;
         for _ in 0..RECEIVES_MAX {
             let inbound = std::mem::replace(&mut self.inbound, Inbound::none());
             for datagram in inbound.datagrams() {
                 self.on_datagram(datagram.peer, datagram.bytes);
+                taken += 1;
             }
             self.inbound = inbound;
             if self.socket.try_receive(&mut self.inbound).is_err() {
                 break;
             }
+        }
+        if taken < MANY && self.connections.len() >= MANY {
+            self.quiet_until = self.now() + QUIET;
         }
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
@@ -201,11 +217,20 @@ impl Port {
             connection.machine.close(now);
         }
         loop {
-            self.scratch.clear();
-            if !connection.machine.poll_output(now, &mut self.scratch) {
+            let is_said = if self.outbound.has_room(DATAGRAM_BYTES) {
+                self.outbound.append(connection.peer, None, |out| connection.machine.poll_output(now, out))
+            } else {
+                self.scratch.clear();
+                connection
+                    .machine
+                    .poll_output(now, &mut self.scratch)
+                    // Dropped there, and counted.
+                    .then(|| self.outbound.push(connection.peer, None, &[&self.scratch]))
+                    .is_some()
+            };
+            if !is_said {
                 break;
             }
-            self.outbound.push(connection.peer, None, &[&self.scratch]);
         }
         match turned {
             Ok(()) => {
