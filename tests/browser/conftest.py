@@ -112,7 +112,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Serve]]
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve]:
     """A server with the demo stream, for all tests that only look at it."""
-    async with serving(tmp_path_factory.mktemp("demo") / "serve.log", "--demo") as server:
+    async with serving(tmp_path_factory.mktemp("demo") / "serve.log", "--demo", "--webrtc", "off") as server:
         yield server
 
 

@@ -52,7 +52,7 @@ async def tab_to(visit: Visit, part: str, *, presses: int = 12) -> None:
 
 
 async def test_the_demo_is_listed_by_itself_and_a_click_plays_it(serve: Start, visit: Open) -> None:
-    server = await serve("--demo")
+    server = await serve("--demo", "--webrtc", "off")
     page = await visit(server.url())
     row = page.row("live/demo")
     await expect(row.get_by_test_id("stream-format")).to_have_text(f"H.264 1280{TIMES}720 · AAC 48 kHz stereo")
@@ -231,7 +231,7 @@ async def test_the_empty_page_fits_and_follows_the_colour_scheme(serve: Start, v
 
 
 async def test_the_page_says_that_the_server_is_silent_and_goes_on_when_it_is_back(serve: Start, visit: Open) -> None:
-    server = await serve("--demo")
+    server = await serve("--demo", "--webrtc", "off")
     page = await visit(server.url("/live/demo/"), color_scheme="light")
     await page.is_in_state("playing")
     await page.screenshot("page-playing-light")

@@ -90,7 +90,7 @@ async def test_segments_play_with_low_latency_and_without_a_stall(demo: Serve, v
 
 @pytest.mark.parametrize("way", ["hls", "dash"])
 async def test_what_is_kept_can_be_gone_back_to_and_live_is_a_press_away(serve: Start, visit: Open, way: str) -> None:
-    served = await serve("--hls-window", "120", "--demo", "--rtsp", "off")
+    served = await serve("--hls-window", "120", "--demo", "--webrtc", "off")
     page = await visit(served.url("/live/demo/"))
     await page.is_in_state("playing")
     await choose(page, way)
@@ -229,7 +229,7 @@ async def test_viewers_are_listed_while_they_watch(serve: Start, visit: Open, ff
 async def test_a_viewer_is_disconnected_from_the_page_where_that_is_allowed(
     serve: Start, visit: Open, ffmpeg: str
 ) -> None:
-    server = await serve("--demo", "--allow-kick")
+    server = await serve("--demo", "--allow-kick", "--webrtc", "off")
     page = await visit(server.url("/live/demo/"))
     await page.is_in_state("playing")
     play_rtmp = [ffmpeg, "-v", "error", "-i", server.rtmp_url("live/demo"), "-f", "null", "-"]

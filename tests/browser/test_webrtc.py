@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import eventually
+from conftest import eventually, running
 from playwright.async_api import expect
 
 from browser import rtc
-from browser.conftest import Serve, Visit
-from browser.watching import TIMES, Open, Start, choose, look, play, watch
+from browser.conftest import Visit
+from browser.watching import TIMES, Open, Start, choose, look, play, publish, watch
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -55,16 +55,33 @@ async def test_what_is_published_by_webrtc_comes_out_by_every_other_way(serve: S
         assert sum((await look(page)).luma) > 0, way
 
 
-async def test_a_stream_with_b_frames_plays_by_webrtc_what_comes_in_order(demo: Serve, visit: Open) -> None:
-    page = await visit(demo.url("/live/demo/"))
+async def test_the_demo_is_watched_by_webrtc_with_sound(serve: Start, visit: Open) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url("/live/demo/"))
     await page.is_in_state("playing")
-    await expect(page.part("way-flv").locator("input")).to_be_checked()
-    await choose(page, "whep")
-    before, after = await watch(page, 5)
+    await expect(page.part("way-whep").locator("input")).to_be_checked()
+    before, after = await watch(page, 3)
     assert after.decoded - before.decoded >= 25
-    words = "Some pictures are left out: WebRTC carries no B-frames."
-    await expect(page.part("way-note")).to_have_text(words)
-    assert demo.logged(r"live/demo: its pictures are not sent in the order in which they are shown"), demo.log
+    assert before.changed(after) > 0.01, "the picture stands still"
+    assert await page.part("way-note").is_hidden()
+    await expect(page.part("stat-latency")).to_have_text(MILLISECONDS)
+    await page.screenshot("page-webrtc")
+
+
+async def test_a_stream_with_b_frames_plays_by_webrtc_what_comes_in_order(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
+    server = await serve()
+    async with running(*publish(ffmpeg, server.rtmp_url("live/cam"))):
+        page = await visit(server.url("/live/cam/"))
+        await page.is_in_state("playing")
+        await expect(page.part("way-flv").locator("input")).to_be_checked()
+        await choose(page, "whep")
+        before, after = await watch(page, 5)
+        assert after.decoded - before.decoded >= 25
+        words = "Some pictures are left out: WebRTC carries no B-frames."
+        await expect(page.part("way-note")).to_have_text(words)
+        assert server.logged(r"live/cam: its pictures are not sent in the order in which they are shown"), server.log
 
 
 async def test_a_refusal_of_the_browser_is_put_into_words(serve: Start, visit: Open) -> None:
@@ -120,7 +137,8 @@ RESTART = """async () => {
 }"""
 
 
-async def test_aac_is_heard_as_opus_where_pyav_is_installed(demo: Serve, visit: Open) -> None:
+async def test_aac_is_heard_as_opus_where_pyav_is_installed(serve: Start, visit: Open) -> None:
+    demo = await serve("--demo")
     page = await visit(demo.url("/healthz"))
     told = await page.page.evaluate(rtc.WATCH, [demo.url("/live/demo/whep")])
     assert told["note"] is None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from playwright.async_api import expect
 
-from arcly.server.serve import DEMO_CLIP
 from browser.conftest import Serve, Visit
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -135,7 +135,11 @@ async def in_both_schemes(visit: Visit, name: str) -> None:
         await visit.screenshot(f"{name}-{scheme}")
 
 
+B_FRAMES = Path(__file__).parents[1] / "clips" / "b_frames.flv"
+"""Pictures in another order than that in which they are shown: not for WebRTC."""
+
+
 def publish(ffmpeg: str, url: str) -> list[str]:
-    """The command that publishes a clip again and again."""
-    clip = ["-re", "-stream_loop", "-1", "-i", str(DEMO_CLIP), "-c", "copy"]
+    """The command that publishes a clip with B-frames again and again."""
+    clip = ["-re", "-stream_loop", "-1", "-i", str(B_FRAMES), "-c", "copy"]
     return [ffmpeg, "-v", "error", *clip, "-f", "flv", url]

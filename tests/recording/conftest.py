@@ -13,7 +13,9 @@ from conftest import missing
 
 import arcly
 from arcly.media import MediaReader
-from arcly.server.serve import DEMO_CLIP
+
+CLIP = Path(__file__).parents[1] / "clips" / "b_frames.flv"
+"""10 s of H.264 with B-frames and AAC, a key frame every 2 s. It can be repeated without a seam."""
 
 KEY = arcly.StreamKey("live", "cam")
 
@@ -22,8 +24,8 @@ ROOMY = arcly.AppSpec(ring_frames=1 << 16, ring_bytes=1 << 30)
 
 
 def demo_frames() -> list[arcly.MediaFrame]:
-    """The clip, 12 s of H.264 with B-frames and AAC, a key frame every 2 s."""
-    reader, frames = MediaReader(DEMO_CLIP), []
+    """Those of the clip."""
+    reader, frames = MediaReader(CLIP), []
     while read := reader.read():
         frames += read
     return frames

@@ -62,7 +62,7 @@ async def main():
             await eventually(lambda: recorder.status(KEY).state == "recording")
             for frame in later(frames, 24):
                 session.send(frame)
-            await eventually(lambda: recorder.status(KEY).frames >= 2 * len(frames) - 200)
+            await eventually(lambda: recorder.status(KEY).frames >= len(frames))
             session.end()
         print("stopping", flush=True)
         began_s = time.monotonic()

@@ -15,15 +15,13 @@ import pytest
 from conftest import eventually
 
 import arcly
-import arcly.server.serve
-from recording.conftest import KEY, ROOMY, demo_frames, payloads, read
+from recording.conftest import CLIP, KEY, ROOMY, demo_frames, payloads, read
 
 CLOCK = """
 import asyncio, json, pathlib, sys, time
 import arcly
-import arcly.server.serve
 from conftest import eventually
-from recording.conftest import KEY, ROOMY, demo_frames, later
+from recording.conftest import CLIP, KEY, ROOMY, demo_frames, later
 
 directory, clock, jump_s = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
 
@@ -80,7 +78,7 @@ async def test_what_a_killed_publisher_had_sent_is_recorded_and_goes_on_when_it_
     async with arcly.Engine(rtmp, recorder, default_app=ROOMY) as engine:
         assert rtmp.address
         url = f"rtmp://127.0.0.1:{rtmp.address[1]}/{KEY}"
-        source = ["-re", "-i", str(arcly.server.serve.DEMO_CLIP), "-c", "copy", "-f", "flv", url]
+        source = ["-re", "-i", str(CLIP), "-c", "copy", "-f", "flv", url]
         for recorded in (150, 300):
             publisher = await asyncio.create_subprocess_exec(ffmpeg, "-v", "quiet", *source)
             try:
@@ -102,7 +100,7 @@ async def test_what_a_killed_publisher_had_sent_is_recorded_and_goes_on_when_it_
     for files in rounds:
         found, published = payloads(read(files)), payloads(frames)
         for kind in ("video", "audio"):
-            assert len(found[kind]) > 40
+            assert len(found[kind]) > 20
             assert found[kind] == published[kind][: len(found[kind])], "all up to the kill, in order"
     with closing(sqlite3.connect(tmp_path / ".arcly" / "index.db")) as index:
         assert index.execute("SELECT count(*) FROM recording").fetchone() == (1,)

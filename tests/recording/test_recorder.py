@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from conftest import eventually
 
 import arcly
 from arcly.recording import RecordedSegment, RecordingInfo
+from arcly.recording.index import RecordingIndex
 from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read
 
 
@@ -235,19 +234,42 @@ async def test_a_publisher_that_comes_back_after_a_kill_goes_on_in_the_same_reco
 
 
 async def test_a_recording_that_was_cut_ends_when_its_publisher_stays_away(tmp_path: Path) -> None:
-    await asyncio.to_thread(record_and_die, tmp_path, "fmp4")
-    # As if the server had been off for a minute.
-    with contextlib.closing(sqlite3.connect(tmp_path / ".arcly" / "index.db")) as index:
-        ended_ms = "SELECT max(began_ms + duration_us / 1000) FROM segment"
-        (late_ms,) = index.execute(f"SELECT ({ended_ms}) - {round(time.time() * 1000) - 60_000}").fetchone()
-        index.execute("UPDATE segment SET began_ms = began_ms - ?", (late_ms,))
-        index.commit()
-    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=61.5)
-    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-        recording, _ = await the_recording(recorder)
-        assert recording.reason == "the recorder died"
-        await engine.start_publish(KEY)
-    assert recorder.list_running() == []
+    left_ms = time.time_ns() // 1_000_000 - 59_000
+    index = RecordingIndex(tmp_path / ".arcly" / "index.db")
+    await index.open()
+    for key, began_ms in ((KEY, left_ms), (arcly.StreamKey("live", "old"), left_ms - 3_600_000)):
+        number = await index.begin(key, "fmp4", began_ms)
+        await index.put(
+            RecordedSegment(
+                id=0,
+                recording=number,
+                number=0,
+                path=f"{key}.mp4",
+                is_whole=True,
+                began_unix_ms=began_ms,
+                position_us=0,
+                duration_us=1000,
+                base_ticks=0,
+                base_hz=1000,
+                follows=False,
+                gap_us=0,
+                bytes=1,
+                frames=1,
+                stored=None,
+            )
+        )
+    await index.close()
+    recorder = arcly.Recorder(tmp_path, resume_s=60)
+    async with arcly.Engine(recorder):
+        old = await recorder.index.recording(2)
+        assert old is not None
+        assert old.reason == "the recorder died", "nobody waits for it"
+
+        async def both_ended() -> bool:
+            return all(recording.ended_unix_ms for recording in await recorder.list())
+
+        await eventually(both_ended)
+        assert [recording.reason for recording in await recorder.list()] == ["the recorder died"] * 2
 
 
 async def test_a_recording_that_was_cut_can_be_deleted(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ use arcly_pack::{
     container::{Container, ContainerMuxer, MuxOptions},
     flv::{FlvMuxOptions, FlvMuxer},
     mp4::{Fmp4Muxer, Head},
-    mpegts::TsMuxer,
+    mpegts::{PACKET_BYTES, TsMuxer},
 };
 
 use super::{RecordFormat, RecordOptions};
@@ -24,6 +24,13 @@ use super::{RecordFormat, RecordOptions};
 const FRAGMENT_BYTES_MAX: usize = 8 << 20;
 /// Files of one name: past it something else is wrong than a clock that was set back.
 const SAME_NAME_MAX: u32 = 10_000;
+
+/// The last packet of a transport stream that is whole (ISO/IEC 13818-1 §2.4.1): nothing else says where its last frame ends.
+pub(super) const NULL_PACKET: [u8; PACKET_BYTES] = {
+    let mut packet = [0xFF; PACKET_BYTES];
+    (packet[0], packet[1], packet[3]) = (0x47, 0x1F, 0x10);
+    packet
+};
 
 /// What is known of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,6 +288,9 @@ impl Segment {
             Mux::Other(muxer) => muxer.finish(&mut rest).is_ok(),
             Mux::Fragments(_) => true,
         };
+        if self.options.format == RecordFormat::MpegTs {
+            rest.extend_from_slice(&NULL_PACKET);
+        }
         let ended = if is_packed { self.write(&rest) } else { Ok(()) };
         let synced = ended.and_then(|()| self.file.as_ref().map_or(Ok(()), File::sync_data));
         (self.give_up(), synced)

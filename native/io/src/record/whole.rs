@@ -13,7 +13,7 @@ use arcly_pack::{
 };
 use bytes::Bytes;
 
-use super::segment::sync_directory;
+use super::segment::{NULL_PACKET, sync_directory};
 
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 1 << 20;
@@ -37,8 +37,7 @@ pub struct Whole {
     pub cut_bytes: u64,
 }
 
-/// Cuts the torn end off a recording that nobody finished: the process died, or the machine. A file that is whole stays as it is, but for the
-/// last frame of a transport stream: nothing says where that ends.
+/// Cuts the torn end off a recording that nobody finished: the process died, or the machine. A file that is whole stays as it is.
 ///
 /// # Errors
 /// The disk's.
@@ -73,10 +72,13 @@ fn whole_mp4(file: &mut File, file_bytes: u64) -> io::Result<u64> {
     Ok(if behind.get(4..8) == Some(b"mdat") { file_bytes } else { bytes })
 }
 
-/// Up to the packet with which the last frame begins: a frame is written in packets that follow each other, and only the beginning of the
+/// All of a file with a null packet at its end. Of another one, up to the packet with which the last frame begins: a frame is written in packets that follow each other, and only the beginning of the
 /// next one shows that all of them are there.
 fn whole_mpegts(file: &mut File, file_bytes: u64) -> io::Result<u64> {
     let mut end = file_bytes - file_bytes % TS_PACKET_BYTES;
+    if end >= TS_PACKET_BYTES && read_at(file, end - TS_PACKET_BYTES, NULL_PACKET.len())? == NULL_PACKET {
+        return Ok(end);
+    }
     while end > 0 {
         let piece_bytes = end.min(TS_PIECE_BYTES);
         let piece = read_at(file, end - piece_bytes, usize::try_from(piece_bytes).unwrap_or(0))?;
