@@ -146,6 +146,11 @@ class HttpOrigin:
         output = self._outputs.get(key)
         return output.window_s if output else 0.0
 
+    def spill_failures(self, key: StreamKey) -> int:
+        """Return how often segments of `key` could not be moved to the disk that `HlsPackager(spill=…)` names."""
+        output = self._outputs.get(key)
+        return output.spill_failures if output else 0
+
     def live_path(self, key: StreamKey, ending: Literal["flv", "ts", "mp4"]) -> str | None:
         """Return the path of the endless stream in that container, percent-encoded; None when it is not served."""
         return f"/{quote(str(key))}.{ending}" if key in self._outputs else None

@@ -76,6 +76,7 @@ pub(crate) struct Shelf {
     runtime: Handle,
     directory: PathBuf,
     is_writing: AtomicBool,
+    has_files: AtomicBool,
     began: Mutex<Option<Instant>>,
     /// Files of which nobody holds the segment any more: removed by the next write, since that may wait.
     garbage: Mutex<Vec<PathBuf>>,
@@ -104,6 +105,7 @@ impl Shelf {
             spill,
             runtime: runtime.clone(),
             is_writing: AtomicBool::new(false),
+            has_files: AtomicBool::new(false),
             began: Mutex::default(),
             garbage: Mutex::default(),
             failures: AtomicU64::new(0),
@@ -164,6 +166,7 @@ impl Shelf {
     /// On a thread that may wait.
     fn store(self: &Arc<Self>, segments: &[Arc<Segment>]) -> io::Result<()> {
         fs::create_dir_all(&self.directory)?;
+        self.has_files.store(true, Ordering::Relaxed);
         for path in std::mem::take(&mut *self.garbage.lock().unwrap_or_else(PoisonError::into_inner)) {
             let _ = fs::remove_file(path);
         }
@@ -182,7 +185,10 @@ impl Shelf {
 impl Drop for Shelf {
     fn drop(&mut self) {
         let directory = std::mem::take(&mut self.directory);
-        self.runtime.spawn_blocking(move || fs::remove_dir_all(directory));
+        // A thread of its own: the runtime may be gone, and the disk may hang. What stays behind is removed by the next start.
+        if self.has_files.load(Ordering::Relaxed) {
+            std::thread::spawn(move || fs::remove_dir_all(directory));
+        }
     }
 }
 

@@ -1,0 +1,165 @@
+"""A window longer than its memory: segments on a disk are served like others, and a disk that fails or hangs costs the
+far end of the window and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from conformance.playlist import Playlist, parse
+from conformance.rules import faults
+from conftest import Server, eventually, serving
+from interop.test_hls_codecs import fetch
+
+import arcly
+
+KEY = arcly.StreamKey("live", "cam")
+AUDIO = arcly.Track(1, "AAC", bytes([0x11, 0x90]))
+
+FRAMES_A_SECOND = 47
+FRAME_BYTES = 500
+WINDOW_S = 40
+MEMORY_S = 12
+"""Six target durations of two seconds: less is never in memory."""
+AT_MOST_S = 2 * MEMORY_S + 10
+
+pytestmark = pytest.mark.timeout(180)
+
+
+class Stream:
+    """Sound that is published as fast as it is packaged: its seconds are those of the media."""
+
+    def __init__(self, server: Server, session: arcly.PublishSession, root: Path) -> None:
+        self.server, self.session, self.root = server, session, root
+        self.frames = 0
+
+    async def go_on(self, seconds: int, stored: bool = True) -> None:
+        """Publish so much more; wait for the disk with each second, if it is to keep up."""
+        for _ in range(seconds):
+            for number in range(self.frames, self.frames + FRAMES_A_SECOND):
+                payload = number.to_bytes(4, "big") * (FRAME_BYTES // 4)
+                self.session.publish(payload, track=1, pts=number * 1024, duration=1024)
+            self.frames += FRAMES_A_SECOND
+            made = self.frames // FRAMES_A_SECOND - 3
+            if made > 1:
+                await eventually(lambda made=made: self.has(made), deadline_s=60, what=f"segment {made}")
+            if stored and made > MEMORY_S + 3:
+                await eventually(lambda made=made: self.on_disk(made - MEMORY_S - 3), deadline_s=60, what="the disk")
+
+    async def has(self, number: int) -> bool:
+        """Whether a segment is listed, or was."""
+        return (await self.playlist()).next_sequence > number
+
+    async def playlist(self) -> Playlist:
+        """The media playlist now."""
+        return parse((await fetch(self.server, "a1.m3u8")).decode())
+
+    def files(self) -> list[Path]:
+        """What is on the disk."""
+        return [path for path in self.root.rglob("*.m4s") if path.is_file()]
+
+    def on_disk(self, number: int) -> bool:
+        """Whether a segment is there, whole."""
+        found = [path for path in self.files() if path.name.endswith(f"-a1-{number}.m4s")]
+        return bool(found) and found[0].stat().st_size > FRAME_BYTES * FRAMES_A_SECOND // 2
+
+    def directory(self) -> Path:
+        """The directory of this stream."""
+        return self.files()[0].parent
+
+
+@asynccontextmanager
+async def streaming(root: Path) -> AsyncIterator[Stream]:
+    """A stream of which twelve seconds are in memory and forty can be seen."""
+    packager = arcly.HlsPackager(window_s=WINDOW_S, spill=root, memory_s=0, ts=False)
+    async with serving(packager=packager) as server:
+        session = await server.engine.start_publish(KEY)
+        session.set_tracks([AUDIO])
+        stream = Stream(server, session, root)
+        await eventually(lambda: server.http.hls_path(KEY))
+        await stream.go_on(3)
+        yield stream
+        session.end()
+
+
+async def check(stream: Stream) -> None:
+    """Every listed segment can be fetched, and has the frames that it should have."""
+    playlist = await stream.playlist()
+    assert faults(playlist) == []
+    numbers = []
+    for segment in playlist.segments:
+        data = await fetch(stream.server, segment.uri)
+        numbers += [int.from_bytes(found[:4], "big") for found in frames_of(data)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "frames are missing"
+
+
+def frames_of(segment: bytes) -> list[bytes]:
+    """The frames of a segment: four bytes that are repeated."""
+    return re.findall(rb"(?s)(\x00.{3})\1{%d}" % (FRAME_BYTES // 4 - 1), segment)
+
+
+async def test_segments_on_the_disk_are_served_like_others(tmp_path: Path) -> None:
+    left = tmp_path / "arcly-hls-0-0" / "x"
+    left.mkdir(parents=True)
+    async with streaming(tmp_path) as stream:
+        assert not left.exists(), "what an earlier server has left"
+        await stream.go_on(WINDOW_S + 10)
+        playlist = await stream.playlist()
+        assert WINDOW_S <= playlist.seconds < WINDOW_S + 4
+        assert len(stream.files()) >= len(playlist.segments) - MEMORY_S - 4
+        await check(stream)
+        assert b"timeShiftBufferDepth" in await fetch(stream.server, "manifest.mpd")
+        before = len(stream.files())
+        await stream.go_on(20)
+        assert len(stream.files()) <= before + 4, "files of what has left the window are removed"
+        assert stream.server.http.spill_failures(KEY) == 0
+    del stream
+    gc.collect()  # the origin, which shows an ended stream for a minute
+    await eventually(lambda: not list(tmp_path.rglob("*.m4s")), deadline_s=60, what="the directory is empty")
+
+
+async def test_a_disk_that_fails_shortens_the_window_and_is_tried_again(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as stream:
+        events = stream.server.engine.events()
+        await stream.go_on(30)
+        directory = stream.directory()
+        shutil.rmtree(directory)
+        directory.write_text("no directory")
+        await stream.go_on(AT_MOST_S + 10, stored=False)
+        playlist = await stream.playlist()
+        assert MEMORY_S <= playlist.seconds <= AT_MOST_S + 3
+        await check(stream)
+        assert stream.server.http.spill_failures(KEY) > 0
+        async with asyncio.timeout(60):
+            failed = await anext(event async for event in events if event.kind is arcly.StreamEventKind.FAILED)
+        assert "cannot be moved to the disk" in failed.reason
+        directory.unlink()
+        await stream.go_on(WINDOW_S, stored=False)
+        await stream.go_on(10)
+        assert (await stream.playlist()).seconds >= WINDOW_S
+        await check(stream)
+
+
+async def test_a_disk_that_hangs_does_not_touch_the_live_end(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as stream:
+        await stream.go_on(25)
+        next_number = 1 + max(int(re.search(r"-a1-(\d+)\.m4s", path.name)[1]) for path in stream.files())
+        name = re.sub(r"-\d+\.m4s$", f"-{next_number + 3}.m4s", stream.files()[0].name)
+        fifo = stream.directory() / name
+        os.mkfifo(fifo)  # who opens it for writing waits for a reader
+        await stream.go_on(AT_MOST_S + 10, stored=False)
+        playlist = await stream.playlist()
+        assert MEMORY_S <= playlist.seconds <= AT_MOST_S + 3
+        await check(stream)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        await stream.go_on(WINDOW_S, stored=False)
+        os.close(reader)
+        await check(stream)
