@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 from xml.etree import ElementTree
 
 import pytest
+from conformance.playlist import parse
 from conftest import Server, eventually, missing, run
 
 import arcly
@@ -147,6 +148,17 @@ async def test_renditions_are_variants_of_one_playlist_and_one_set_of_dash(
         assert 'AUDIO="aac"' in attributes
         assert b"#EXT-X-PART-INF" in await fetch(server, uri)
     assert index.count("#EXT-X-MEDIA:TYPE=AUDIO") == 1
+    # Each tells how far all others of the multivariant playlist are (RFC 8216bis §4.4.5.4).
+    for stream, others in (
+        ("cam", {"a1.m3u8", "../cam%7E180p/v0.m3u8"}),
+        ("cam~180p", {"../cam/v0.m3u8", "../cam/a1.m3u8"}),
+    ):
+        playlist = parse((await fetch(server, "v0.m3u8", stream)).decode())
+        reports = {report["URI"]: report for report in playlist.reports}
+        assert others <= set(reports), stream
+        for uri in others:
+            other = parse((await fetch(server, uri, stream)).decode())
+            assert abs(int(reports[uri]["LAST-MSN"]) - other.next_sequence) <= 1
     assert server.http.viewers(arcly.StreamKey("live", "cam")) == 1
     root = ElementTree.fromstring(await fetch(server, "manifest.mpd"))
     names = {"": "urn:mpeg:dash:schema:mpd:2011"}

@@ -276,7 +276,7 @@ async def test_media_is_mounted_in_an_application_of_the_hosts(make: Any, ffmpeg
     async with uvicorn_of(make(engine, media, lifespan)) as base:
         assert b"mine" in (await curl(f"{base}/hello")).body
         assert (await curl(f"{base}/media/nothing")).status == 404
-        for path, index in (("index.m3u8", "video/mp4"), ("ts.m3u8", "video/mp2t")):
+        for path, index in (("index.m3u8", "CMAF"), ("ts.m3u8", "MPEG-TS"), ("manifest.mpd", "DASH")):
             played = await run(
                 ffmpeg, "-v", "error", "-i", f"{base}/media/live/cam/{path}", "-t", "2", "-f", "null", "-"
             )

@@ -4,7 +4,7 @@ pub(crate) mod file;
 mod from_bus;
 mod growing;
 mod keys;
-mod output;
+pub(crate) mod output;
 pub(crate) mod sent;
 pub(crate) mod server;
 mod sessions;

@@ -10,10 +10,12 @@ use std::{
 };
 
 use arcly_bus::Log;
+use arcly_codec::MediaKind;
 use arcly_pack::{
     cmaf::{CmafView, TrackView},
     hls::HlsView,
 };
+use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
 use crate::hls::{
@@ -33,6 +35,9 @@ pub struct HlsOutput {
     tracks: Mutex<HashMap<String, watch::Sender<Arc<TrackView>>>>,
     made: Made,
     shelf: Option<Arc<Shelf>>,
+    others: Mutex<Arc<[Other]>>,
+    /// By track, and whether it is a delta update.
+    grouped: Mutex<HashMap<(String, bool), Grouped>>,
     sessions: Mutex<Sessions>,
     sent_bytes: AtomicU64,
 }
@@ -44,6 +49,23 @@ pub(crate) struct Made {
     /// Of the same segments; not where they are encrypted in the way of HLS, which DASH does not know.
     pub(crate) dash: bool,
     pub(crate) ts: bool,
+}
+
+/// A stream that shows the same in another size.
+#[derive(Clone)]
+pub(crate) struct Other {
+    /// From a playlist of this stream to its own: `../cam~720p/`.
+    pub(crate) base: String,
+    /// The sound of the group is that of the stream that names it.
+    pub(crate) has_sound: bool,
+    pub(crate) output: Weak<HlsOutput>,
+}
+
+/// A playlist of a track with what it says of other streams, as it was last made.
+struct Grouped {
+    view: Arc<TrackView>,
+    reports: String,
+    text: Bytes,
 }
 
 struct Shown<View> {
@@ -67,6 +89,8 @@ impl HlsOutput {
             tracks: Mutex::default(),
             made,
             shelf,
+            others: Mutex::default(),
+            grouped: Mutex::default(),
             sessions: Mutex::new(Sessions::new(log)),
             sent_bytes: AtomicU64::new(0),
         }
@@ -151,6 +175,31 @@ impl HlsOutput {
         self.lock_tracks().get(name).map(watch::Sender::subscribe)
     }
 
+    /// These show the same in other sizes.
+    pub(crate) fn set_others(&self, others: Vec<Other>) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = others.into();
+    }
+
+    /// The playlist of a track, or its delta update, with how far the other streams of the group are.
+    pub(crate) fn playlist(&self, view: &Arc<TrackView>, is_delta: bool) -> Bytes {
+        let text = if is_delta { view.delta_update() } else { view.playlist() };
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if others.is_empty() || !view.reports_others() {
+            return text.clone();
+        }
+        let reports = reports(&others);
+        let mut grouped = self.grouped.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (view.name.clone(), is_delta);
+        match grouped.get(&key) {
+            Some(known) if Arc::ptr_eq(&known.view, view) && known.reports == reports => known.text.clone(),
+            _ => {
+                let text = Bytes::from([text, reports.as_bytes()].concat());
+                grouped.insert(key, Grouped { view: view.clone(), reports, text: text.clone() });
+                text
+            }
+        }
+    }
+
     /// Whether the stream ended longer than `keep` ago.
     pub(crate) fn is_stale(&self, keep: Duration) -> bool {
         self.ts.borrow().ended_at.is_some_and(|at| at.elapsed() > keep)
@@ -224,6 +273,17 @@ impl HlsOutput {
     fn lock_tracks(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Arc<TrackView>>>> {
         self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn reports(others: &[Other]) -> String {
+    let mut text = String::new();
+    for other in others {
+        let output = other.output.upgrade().filter(|output| !output.is_stale(Duration::ZERO));
+        let Some(view) = output.and_then(|output| output.cmaf_view()) else { continue };
+        let told = view.tracks.iter().filter(|it| other.has_sound || it.track.kind() == MediaKind::Video);
+        told.for_each(|track| track.write_report(&other.base, &mut text));
+    }
+    text
 }
 
 async fn first<View>(sender: &watch::Sender<Shown<View>>, deadline: Duration) -> Option<Arc<View>> {

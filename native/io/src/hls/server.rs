@@ -240,9 +240,9 @@ async fn track_playlist(output: &Arc<HlsOutput>, name: &str, asked_by: AskedBy<'
         }
         touch(output, asked_by);
     }
-    let body = if directives.skip { view.delta_update() } else { view.playlist() };
+    let body = output.playlist(&view, directives.skip);
     let cache = if directives.awaited.is_some() { CACHE_AWAITED } else { CACHE_PLAYLIST };
-    let text = with_session(body, asked_by.0, gated && view.is_encrypted());
+    let text = with_session(&body, asked_by.0, gated && view.is_encrypted());
     full(StatusCode::OK, text, PLAYLIST_TYPE, cache_of(cache, gated))
 }
 

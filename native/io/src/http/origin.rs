@@ -13,6 +13,7 @@ use tokio::{sync::Notify, time::timeout};
 use crate::hls::{
     HlsOutput,
     file::File,
+    output::Other,
     server::{Group, Member},
 };
 
@@ -42,7 +43,9 @@ impl Origin {
     pub fn put_hls(&self, key: StreamKey, output: Arc<HlsOutput>) {
         let mut outputs = self.lock();
         outputs.retain(|_, output| !output.is_stale(ENDED_KEEP));
+        let root = (key.app().to_owned(), root(key.stream()).to_owned());
         outputs.insert(key, output);
+        introduce(&outputs, &root.0, &root.1);
         drop(outputs);
         self.arrived.notify_waiters();
     }
@@ -128,6 +131,26 @@ impl Origin {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<HlsOutput>>> {
         self.hls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stream of which one of that name is a rendition, or it itself.
+fn root(stream: &str) -> &str {
+    stream.split_once('~').map_or(stream, |(root, _)| root)
+}
+
+/// Tells the streams of a group of each other.
+fn introduce(outputs: &HashMap<StreamKey, Arc<HlsOutput>>, app: &str, of: &str) {
+    let is_member = |key: &&StreamKey| key.app() == app && root(key.stream()) == of;
+    let mut members: Vec<_> = outputs.iter().filter(|(key, _)| is_member(key)).collect();
+    members.sort_by(|one, other| one.0.stream().cmp(other.0.stream()));
+    for (key, output) in &members {
+        let others = members.iter().filter(|(other, _)| other != key).map(|(other, output)| Other {
+            base: format!("../{}/", utf8_percent_encode(other.stream(), NON_ALPHANUMERIC)),
+            has_sound: other.stream() == of,
+            output: Arc::downgrade(output),
+        });
+        output.set_others(others.collect());
     }
 }
 

@@ -361,6 +361,19 @@ impl TrackView {
         self.segments.iter().any(|segment| segment.lock.is_some())
     }
 
+    /// Whether its playlist tells how far others are: one with parts that goes on (RFC 8216bis §4.4.5.4).
+    pub fn reports_others(&self) -> bool {
+        self.part_target_us.is_some() && !self.ended()
+    }
+
+    /// Writes the `EXT-X-RENDITION-REPORT` of this track for the playlist of another one, from which `base` leads to it.
+    pub fn write_report(&self, base: &str, text: &mut String) {
+        let parts = self.open.as_ref().map_or(0, |open| open.parts.len());
+        let last_parts = self.segments.last().map_or(0, |segment| segment.parts().len());
+        let report = Report { name: self.name.clone(), next_sequence: self.next_sequence, parts, last_parts };
+        media::write_report(text, base, &report);
+    }
+
     /// The segments that need not be in memory any more, oldest first, where `memory_us` of the newest stay there
     /// ([`super::CmafConfig::memory`]).
     pub fn movable(&self, memory_us: i64) -> Vec<Arc<Segment>> {

@@ -3,7 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use crate::{
-    cmaf::{Init, Part, Segment, TrackView},
+    cmaf::{Init, Part, Report, Segment, TrackView},
     date::iso_8601,
     hls::key::{Lock, NO_KEY},
 };
@@ -181,21 +181,17 @@ impl<'a> Writer<'a> {
             return;
         }
         let _ = writeln!(self.text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}\"", view.next_part_name());
-        for report in &view.told.reports {
-            self.report(report);
-        }
+        view.told.reports.iter().for_each(|report| write_report(&mut self.text, "", report));
     }
+}
 
-    /// `LAST-MSN` is that of the last segment of which something is listed (§4.4.5.4).
-    fn report(&mut self, report: &crate::cmaf::Report) {
-        let _ = write!(self.text, "#EXT-X-RENDITION-REPORT:URI=\"{}.m3u8\",LAST-MSN=", report.name);
-        let _ = match (report.parts, report.next_sequence) {
-            (0, next) => {
-                writeln!(self.text, "{},LAST-PART={}", next.saturating_sub(1), report.last_parts.saturating_sub(1))
-            }
-            (parts, next) => writeln!(self.text, "{next},LAST-PART={}", parts - 1),
-        };
-    }
+/// `LAST-MSN` is that of the last segment of which something is listed (§4.4.5.4). `base` is in front of the playlist's name.
+pub(crate) fn write_report(text: &mut String, base: &str, report: &Report) {
+    let _ = write!(text, "#EXT-X-RENDITION-REPORT:URI=\"{base}{}.m3u8\",LAST-MSN=", report.name);
+    let _ = match (report.parts, report.next_sequence) {
+        (0, next) => writeln!(text, "{},LAST-PART={}", next.saturating_sub(1), report.last_parts.saturating_sub(1)),
+        (parts, next) => writeln!(text, "{next},LAST-PART={}", parts - 1),
+    };
 }
 
 /// The number of breaks in front of the playlist.
