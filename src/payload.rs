@@ -17,7 +17,10 @@ pub struct Slab {
 
 impl Slab {
     /// A payload of the same bytes.
-    #[inline]
+    ///
+    /// Always inline, as all of the way from here to the slot in the log: what goes through memory is read back in other pieces than it
+    /// was written in, and each such read waits for the stores before it. That and the same in the log were 11 ns of 54 for a publish and a read.
+    #[inline(always)]
     pub fn copy(&mut self, bytes: &[u8]) -> Bytes {
         if bytes.len() > SMALL_BYTES {
             return Bytes::copy_from_slice(bytes);

@@ -171,6 +171,7 @@ impl ChunkWriter {
     }
 
     /// Appends and publishes `frame`; hands it back when the chunk is full.
+    #[inline(always)]
     pub(crate) fn push(&mut self, frame: Frame) -> Result<(), Frame> {
         let Some(slot) = self.chunk.slots.get(self.len) else { return Err(frame) };
         if let Some(access) = self.chunk.access.get(self.len) {

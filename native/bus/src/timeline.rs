@@ -53,15 +53,16 @@ impl Timeline {
         self.resuming = Some(pause);
     }
 
-    /// Puts the first frame of a new sender behind the last of the old one, and all that follow it by the same step.
-    fn begin_again(&mut self, frame: &mut Frame, clock_rate_hz: i64) {
-        let Some(pause) = self.resuming.take() else { return };
+    /// Puts the first frame of a new sender, which is to be decoded at `dts`, behind the last of the old one, and all that follow it by
+    /// the same step; whether there was an old one.
+    #[cold]
+    fn begin_again(&mut self, pause: Duration, dts: i64, clock_rate_hz: i64) -> bool {
         let end_ns = self.last.iter().map(Last::end_ns).max();
-        let Some(end_ns) = end_ns else { return };
+        let Some(end_ns) = end_ns else { return false };
         let pause_ns = i64::try_from(pause.as_nanos()).unwrap_or(i64::MAX);
-        self.offset_ns = end_ns.saturating_add(pause_ns).saturating_sub(to_ns(frame.dts, clock_rate_hz));
+        self.offset_ns = end_ns.saturating_add(pause_ns).saturating_sub(to_ns(dts, clock_rate_hz));
         self.last.clear();
-        frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+        true
     }
 
     /// The tracks are others now: where the clock of one has changed, its last time is told by the new one. A track that is gone is
@@ -75,9 +76,17 @@ impl Timeline {
     }
 
     /// Makes `frame` obey the contract of [`Frame::dts`]; true when its times had to be changed.
+    ///
+    /// Always inline: a frame whose address is taken lives in memory, from where it is copied into the log in other pieces than it was
+    /// written in, and waits for that.
+    #[inline(always)]
     pub(crate) fn repair(&mut self, frame: &mut Frame, clock_rate_hz: u32) -> bool {
         let clock_rate_hz = i64::from(clock_rate_hz.max(1));
-        self.begin_again(frame, clock_rate_hz);
+        if let Some(pause) = self.resuming.take()
+            && self.begin_again(pause, frame.dts, clock_rate_hz)
+        {
+            frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+        }
         if self.offset_ns != 0 {
             let offset = to_ticks(self.offset_ns, clock_rate_hz);
             frame.dts = frame.dts.saturating_add(offset);

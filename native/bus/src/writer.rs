@@ -128,6 +128,7 @@ impl LogWriter {
     }
 
     /// Refuses what cannot be published, repairs the times of what can, and says whether it is video.
+    #[inline(always)]
     fn check(&mut self, frame: &mut Frame) -> Result<bool, BusError> {
         if self.log.is_closed() {
             return Err(BusError::Closed);
@@ -163,16 +164,16 @@ impl LogWriter {
     /// Drops the oldest chunks until the bounds hold, but none of a GOP that is within its own; whether that or its size has taken the
     /// random access point away.
     fn keep_bounds(&mut self) -> bool {
-        let bounds = self.log.bounds;
-        let entry = self.log.random_access_chunk();
-        let fits = self.gop.fits(bounds.gop());
+        let Self { log, kept, gop, .. } = self;
+        let entry = log.random_access_chunk();
+        let fits = gop.fits(log.bounds.gop());
         let needed = entry.filter(|_| fits).unwrap_or(u64::MAX);
-        while self.kept.exceeds(&bounds) && self.kept.oldest < needed {
-            self.log.forget(self.kept.drop_oldest());
+        while kept.exceeds(&log.bounds) && kept.oldest < needed {
+            log.forget(kept.drop_oldest());
         }
-        let truncated = entry.is_some_and(|chunk| !fits || chunk < self.kept.oldest);
+        let truncated = entry.is_some_and(|chunk| !fits || chunk < kept.oldest);
         if truncated {
-            self.log.forget_random_access();
+            log.forget_random_access();
         }
         truncated
     }
