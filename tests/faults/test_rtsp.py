@@ -302,6 +302,59 @@ async def test_nothing_goes_by_udp_before_play_and_never_to_whom_a_client_names(
                     victim.recv(2000)
 
 
+GOODBYE = 203
+
+
+def kinds(compound: bytes) -> list[int]:
+    """The types of the packets in a compound of RTCP."""
+    found = []
+    while compound:
+        found.append(compound[1])
+        compound = compound[4 + 4 * int.from_bytes(compound[2:4], "big") :]
+    return found
+
+
+async def test_the_end_of_a_stream_is_said_by_a_bye_behind_the_last_packet() -> None:
+    with datagram_socket() as rtcp:
+        async with serving() as (engine, rtsp), talking(rtsp) as publisher:
+            await publisher.publish("live/cam")
+            publisher.send_pictures(30)
+            await eventually(lambda: (it := stream(engine)) and it.stats.video_frames >= 29)
+            async with talking(rtsp) as by_tcp, talking(rtsp) as by_udp:
+                port = rtcp.getsockname()[1]
+                ways = [(by_tcp, TCP), (by_udp, f"Transport: RTP/AVP;client_port={port - 1}-{port}\r\n")]
+                for talk, transport in ways:
+                    await talk.ask("DESCRIBE rtsp://h/live/cam")
+                    assert (await talk.ask("SETUP rtsp://h/live/cam/trackID=0", transport))[0] == 200
+                    assert (await talk.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+                publisher.send_pictures(5, 30)
+                assert (await publisher.ask("TEARDOWN rtsp://h/live/cam"))[0] == 200
+                packets = [await by_tcp.packet()]
+                while packets[-1][0] == 0 or GOODBYE not in kinds(packets[-1][1]):
+                    packets.append(await by_tcp.packet())
+                assert any(channel == 0 for channel, _ in packets)
+                assert kinds(packets[-1][1]) == [200, 202, GOODBYE], "a report, a name, a goodbye (RFC 3550 §6.1)"
+                assert await by_tcp.is_closed()
+                async with asyncio.timeout(20):
+                    while GOODBYE not in kinds(await asyncio.get_running_loop().sock_recv(rtcp, 2000)):
+                        pass
+
+
+async def test_a_publisher_that_says_bye_ends_its_stream_and_may_still_tear_it_down() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as talk:
+        await talk.publish("live/cam")
+        talk.send_pictures(10)
+        found = await eventually(lambda: (it := stream(engine)) and it.tracks and it)
+        talk.writer.write(interleaved(1, b"\x81" + bytes([GOODBYE, 0, 1]) + b"else"))
+        talk.send_pictures(1, 10)
+        await eventually(lambda: found.stats.video_frames >= 10, what="the BYE of another source ends nothing")
+        talk.writer.write(interleaved(1, b"\x81" + bytes([GOODBYE, 0, 1]) + b"ssrc"))
+        talk.send_pictures(10, 11)
+        await eventually(lambda: stream(engine) is None)
+        assert found.stats.video_frames >= 20, "what the BYE has overtaken is heard"
+        assert (await talk.ask("TEARDOWN rtsp://h/live/cam"))[0] == 200
+
+
 async def test_a_viewer_by_udp_that_says_nothing_more_is_let_go() -> None:
     with datagram_socket() as ours:
         async with serving(session_timeout_s=0.5) as (engine, rtsp), talking(rtsp) as publisher:

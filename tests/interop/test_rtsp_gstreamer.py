@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ async def test_rtspsrc_plays(
     rtsp_server: RtspServer, gst: str, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, protocol: str
 ) -> None:
     out = tmp_path / "out.mkv"
-    async with published(rtsp_server, ffmpeg, clip(b_frames=0)):
+    async with AsyncExitStack() as playing:
+        publishing = await playing.enter_async_context(AsyncExitStack())
+        await publishing.enter_async_context(published(rtsp_server, ffmpeg, clip(b_frames=0)))
         source = [
             "rtspsrc",
             f"location={rtsp_server.rtsp_url('live/cam')}",
@@ -40,10 +43,12 @@ async def test_rtspsrc_plays(
         video = "s. ! application/x-rtp,media=video ! rtph264depay ! h264parse ! queue ! m."
         audio = "s. ! application/x-rtp,media=audio ! rtpmp4gdepay ! aacparse ! queue ! m."
         sink = ["matroskamux", "name=m", "!", "filesink", f"location={out}"]
-        async with running(gst, "-q", "-e", *source, *video.split(), *audio.split(), *sink) as process:
-            await eventually(lambda: (viewers := rtsp_server.rtsp.list_viewers()) and viewers[0].frames > 300)
-            process.send_signal(2)
-            await eventually(lambda: process.returncode is not None, what="it ends its file")
+        process = await playing.enter_async_context(
+            running(gst, "-q", *source, *video.split(), *audio.split(), *sink)
+        )
+        await eventually(lambda: (viewers := rtsp_server.rtsp.list_viewers()) and viewers[0].frames > 300)
+        await publishing.aclose()
+        await eventually(lambda: process.returncode is not None, what="the goodbye of both tracks ends it")
     read = await run(
         ffmpeg, "-v", "error", "-i", out, "-map", "0:v", "-map", "0:a", "-copyinkf", "-c", "copy", "-f", "framemd5", "-"
     )

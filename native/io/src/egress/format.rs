@@ -88,6 +88,11 @@ pub(crate) trait Format: Send {
     /// # Errors
     /// [`PackError`] for a frame that cannot be written; nothing is appended then.
     fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError>;
+
+    /// The packets that say that nothing more comes, one for each track that says so; each is a frame that follows the last of its track.
+    fn end(&mut self) -> Vec<Frame> {
+        Vec::new()
+    }
 }
 
 /// What a viewer needs before it can understand packets. May be empty.

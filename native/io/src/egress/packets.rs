@@ -146,8 +146,18 @@ impl PacketWriter {
                     }
                 }
                 Read::Empty => return Fed::Everything,
-                Read::Ended | Read::Evicted => return Fed::Ended,
+                Read::Ended | Read::Evicted => {
+                    self.say_goodbye();
+                    return Fed::Ended;
+                }
             }
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        for frame in self.format.end() {
+            let payload = self.packets.framing.wrap(&frame.payload);
+            let _ = self.writer.publish(Frame { payload, ..frame });
         }
     }
 }

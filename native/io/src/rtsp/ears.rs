@@ -116,7 +116,8 @@ impl Track {
     }
 
     fn send(&mut self) {
-        for (socket, queue) in [(&self.ports.rtp, &mut self.rtp), (&self.ports.rtcp, &mut self.rtcp)] {
+        // A report in front of what it is about.
+        for (socket, queue) in [(&self.ports.rtcp, &mut self.rtcp), (&self.ports.rtp, &mut self.rtp)] {
             if socket.try_flush(queue).is_err() {
                 queue.clear();
             }

@@ -12,7 +12,10 @@ use std::{
 };
 
 use arcly_bus::{Read, Subscription, WakeSlot};
-use arcly_wire::rtsp::FRAME_HEADER_BYTES;
+use arcly_wire::{
+    rtp::rtcp::{RtcpPacket, packets},
+    rtsp::FRAME_HEADER_BYTES,
+};
 use tokio::{
     runtime::Handle,
     sync::mpsc,
@@ -55,11 +58,25 @@ pub(crate) struct Outlets {
 
 /// Datagrams on their way to the system.
 struct Queues {
-    rtp: Outbound,
+    /// Reports go in front of what they are about, goodbyes behind what they end.
     rtcp: Outbound,
+    rtp: Outbound,
+    goodbyes: Outbound,
 }
 
 impl Queues {
+    fn new() -> Self {
+        let [rtcp, rtp, goodbyes] = [(); 3].map(|()| Outbound::new(OUTBOUND_BYTES));
+        Self { rtcp, rtp, goodbyes }
+    }
+
+    /// Gives everything to the system. What it refuses is lost.
+    async fn flush(&mut self, ports: &Ports) {
+        let _ = ports.rtcp.flush(&mut self.rtcp).await;
+        let _ = ports.rtp.flush(&mut self.rtp).await;
+        let _ = ports.rtcp.flush(&mut self.goodbyes).await;
+    }
+
     /// Takes packets that lie behind each other, as long as something is `left` of what may be sent now; how many bytes that were.
     fn put(&mut self, packets: &[u8], targets: &Targets, from: Option<IpAddr>, left: &mut usize) -> usize {
         let mut taken = 0;
@@ -70,12 +87,20 @@ impl Queues {
             taken += FRAME_HEADER_BYTES + packet.len();
             // What a viewer did not set up costs nothing.
             let Some(Some((to_rtp, to_rtcp))) = targets.get(usize::from(channel / 2)) else { continue };
-            let (queue, to) = if channel % 2 == 1 { (&mut self.rtcp, to_rtcp) } else { (&mut self.rtp, to_rtp) };
+            let (queue, to) = match channel % 2 {
+                0 => (&mut self.rtp, to_rtp),
+                _ if is_goodbye(packet) => (&mut self.goodbyes, to_rtcp),
+                _ => (&mut self.rtcp, to_rtcp),
+            };
             queue.push(*to, from, &[packet]);
             *left = left.saturating_sub(packet.len());
         }
         taken
     }
+}
+
+fn is_goodbye(report: &[u8]) -> bool {
+    packets(report).flatten().any(|packet| matches!(packet, RtcpPacket::Goodbye { .. }))
 }
 
 /// Somebody who is sent datagrams.
@@ -195,9 +220,8 @@ impl Outlet {
     fn new(outlets: Arc<Outlets>, key: usize, arriving: mpsc::UnboundedReceiver<Viewer>, first: Viewer) -> Self {
         let bell = Arc::<Bell>::default();
         let slot = WakeSlot::new(first.reader.packets.log(), Waker::from(bell.clone()));
-        let queues = Queues { rtp: Outbound::new(OUTBOUND_BYTES), rtcp: Outbound::new(OUTBOUND_BYTES) };
         let packets = first.reader.packets.clone();
-        Self { outlets, key, arriving, viewers: vec![first], bell, slot, queues, _packets: packets }
+        Self { outlets, key, arriving, viewers: vec![first], bell, slot, queues: Queues::new(), _packets: packets }
     }
 
     async fn run(mut self) {
@@ -229,12 +253,10 @@ impl Outlet {
                 Err(end) => viewers.swap_remove(at).line.hang_up(end),
             }
             if queues.rtp.waiting_bytes() > OUTBOUND_BYTES / 2 {
-                let _ = ports.rtp.flush(&mut queues.rtp).await;
+                queues.flush(ports).await;
             }
         }
-        // A report in front of what it is about.
-        let _ = ports.rtcp.flush(&mut queues.rtcp).await;
-        let _ = ports.rtp.flush(&mut queues.rtp).await;
+        queues.flush(ports).await;
         has_more
     }
 

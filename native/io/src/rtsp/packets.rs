@@ -1,11 +1,11 @@
 //! Frames to packets: cut once, for all viewers of a stream, by TCP and by UDP, with the same source and the same numbers.
 //!
 //! In front of each key picture, and every few seconds, a track says by RTCP what its times are in those of the wall clock: so a viewer who
-//! begins there knows from the first packets on how its tracks belong together (RFC 3550 §6.4.1).
+//! begins there knows from the first packets on how its tracks belong together (RFC 3550 §6.4.1). A stream that ends says so by a BYE.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arcly_bus::{Frame, TrackId, TrackSet};
+use arcly_bus::{Frame, FrameFlags, TrackId, TrackSet};
 use arcly_codec::MediaKind;
 use arcly_pack::PackError;
 use arcly_wire::{
@@ -44,6 +44,8 @@ struct Sender {
     bytes: u32,
     /// When it last told its times, in nanoseconds of the stream; none when it has to.
     reported_ns: Option<i64>,
+    /// Presentation and decoding time of its last frame.
+    last: Option<(i64, i64)>,
 }
 
 /// A time of the stream and the same by the wall clock.
@@ -93,6 +95,11 @@ impl Format for Packets {
         let anchor = *self.anchor.get_or_insert_with(|| Anchor::now(sender.stream_ns(frame.dts)));
         sender.write(frame, anchor, out)
     }
+
+    fn end(&mut self) -> Vec<Frame> {
+        let Some(anchor) = self.anchor else { return Vec::new() };
+        self.senders.iter().filter_map(|sender| sender.goodbye(anchor)).collect()
+    }
 }
 
 impl Anchor {
@@ -120,7 +127,17 @@ impl Sender {
         let (ssrc, origin) = (random(place), random(place));
         let payload_type = outgoing.format.payload_type;
         let header = Header { payload_type, ssrc, sequence: random(place) as u16, ..Header::default() };
-        Some(Self { outgoing, packetizer, channel, header, origin, packets: 0, bytes: 0, reported_ns: None })
+        Some(Self {
+            outgoing,
+            packetizer,
+            channel,
+            header,
+            origin,
+            packets: 0,
+            bytes: 0,
+            reported_ns: None,
+            last: None,
+        })
     }
 
     fn stream_ns(&self, ticks: i64) -> i64 {
@@ -136,10 +153,11 @@ impl Sender {
 
     fn write(&mut self, frame: &Frame, anchor: Anchor, out: &mut Vec<u8>) -> Result<(), PackError> {
         let (time_ns, timestamp) = (self.stream_ns(frame.pts), self.timestamp(frame.pts));
+        self.last = Some((frame.pts, frame.dts));
         let is_due = |at: i64| time_ns.saturating_sub(at).unsigned_abs() >= REPORT_EVERY.as_nanos() as u64;
         if self.reported_ns.is_none_or(is_due) {
             self.reported_ns = Some(time_ns);
-            self.report(anchor.unix_ns(time_ns), timestamp, out);
+            put(self.channel + 1, &self.report(anchor.unix_ns(time_ns), timestamp), out);
         }
         let Self { packetizer, header, channel, packets, bytes, .. } = self;
         let begun = out.len();
@@ -161,7 +179,7 @@ impl Sender {
     }
 
     /// A sender report, and the name that each compound packet has to have (RFC 3550 §6.1).
-    fn report(&self, unix_ns: u64, timestamp: u32, out: &mut Vec<u8>) {
+    fn report(&self, unix_ns: u64, timestamp: u32) -> BytesMut {
         let ssrc = self.header.ssrc;
         let info = SenderInfo {
             ntp: ntp_of_unix(Duration::from_nanos(unix_ns)),
@@ -173,9 +191,24 @@ impl Sender {
         RtcpPacket::SenderReport { ssrc, info, reports: Vec::new() }.write(&mut compound);
         let name = format!("{ssrc:08x}@arcly");
         RtcpPacket::SourceDescription(vec![Chunk { ssrc, cname: name }]).write(&mut compound);
-        put_header(self.channel + 1, compound.len(), out);
-        out.extend_from_slice(&compound);
+        compound
     }
+
+    /// A report of the last frame, and the BYE of the source (RFC 3550 §6.6); none of one that has sent nothing.
+    fn goodbye(&self, anchor: Anchor) -> Option<Frame> {
+        let (pts, dts) = self.last?;
+        let mut compound = self.report(anchor.unix_ns(self.stream_ns(pts)), self.timestamp(pts));
+        RtcpPacket::Goodbye { ssrcs: vec![self.header.ssrc], reason: String::new() }.write(&mut compound);
+        let mut packet = Vec::new();
+        put(self.channel + 1, &compound, &mut packet);
+        let (track, payload) = (self.outgoing.track, packet.into());
+        Some(Frame { track, flags: FrameFlags::NONE, pts, dts, duration: 0, payload })
+    }
+}
+
+fn put(channel: u8, packet: &[u8], out: &mut Vec<u8>) {
+    put_header(channel, packet.len(), out);
+    out.extend_from_slice(packet);
 }
 
 fn put_header(channel: u8, bytes: usize, out: &mut Vec<u8>) {

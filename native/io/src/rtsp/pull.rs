@@ -7,6 +7,7 @@ use arcly_wire::rtsp::{
     ClientEvent, ClientUse, Limits, Lower, MediaPacket, RtpInfo, RtspUrl,
     sdp::{Direction, Media},
 };
+use bytes::Bytes;
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep_until},
@@ -68,6 +69,8 @@ struct Playing {
     client: Client,
     medias: Vec<Media>,
     infos: Vec<RtpInfo>,
+    /// The last report of each track in front of the first packet: on a port of its own it overtakes what it is about.
+    early: Vec<(usize, Bytes)>,
     to_bus: Option<ToBus>,
     last_media: Instant,
     report_at: Instant,
@@ -110,9 +113,15 @@ impl Pulling {
             () = link.stopped() => return Ok(End::Done),
         };
         let now = Instant::now();
-        let (medias, infos) = (Vec::new(), Vec::new());
-        let mut playing =
-            Playing { client, medias, infos, to_bus: None, last_media: now, report_at: now + REPORT_EVERY };
+        let mut playing = Playing {
+            client,
+            medias: Vec::new(),
+            infos: Vec::new(),
+            early: Vec::new(),
+            to_bus: None,
+            last_media: now,
+            report_at: now + REPORT_EVERY,
+        };
         let end = self.play(&mut playing, link).await;
         let Playing { client, to_bus, last_media, .. } = playing;
         match end {
@@ -168,6 +177,9 @@ impl Pulling {
         }
         let Some(to_bus) = &mut playing.to_bus else { return Ok(()) };
         to_bus.handle_timeout()?;
+        if to_bus.has_left() {
+            return Err("the remote said goodbye".to_owned().into());
+        }
         if now >= playing.report_at {
             playing.report_at = now + REPORT_EVERY;
             for (media, report) in to_bus.reports() {
@@ -189,7 +201,11 @@ impl Pulling {
         let to_bus = match &mut playing.to_bus {
             Some(to_bus) => to_bus,
             // In front of media there is nothing to publish.
-            None if is_rtcp => return Ok(None),
+            None if is_rtcp => {
+                playing.early.retain(|(known, _)| *known != media);
+                playing.early.push((media, payload));
+                return Ok(None);
+            }
             none => {
                 let publisher = tokio::select! {
                     publisher = self.keeper.publisher(playing.client.peer) => publisher?,
@@ -199,6 +215,9 @@ impl Pulling {
                 let client = &playing.client;
                 let mut to_bus = ToBus::new(&playing.medias, |media| client.is_set_up(media), publisher);
                 to_bus.begin_at(&playing.infos);
+                for (media, report) in std::mem::take(&mut playing.early) {
+                    to_bus.packet(media, true, report)?;
+                }
                 none.insert(to_bus)
             }
         };

@@ -257,7 +257,12 @@ impl Outlet {
                 self.caught_up = Instant::now();
                 return Ok(Next::Nothing);
             }
-            Read::Ended | Read::Evicted => return Ok(Next::Ended),
+            Read::Ended | Read::Evicted => {
+                // Reports overtake packets that are queued beside them.
+                client.send();
+                self.packets.end().iter().for_each(|frame| hand_over(&frame.payload, client));
+                return Ok(Next::Ended);
+            }
         };
         if self.revision.replace(tracks.revision) != Some(tracks.revision) {
             self.configure(&tracks)?;
@@ -265,9 +270,7 @@ impl Outlet {
         self.buffer.clear();
         // A frame that cannot be cut is left out like one that was lost.
         let _ = self.packets.write(&frame, &mut self.buffer);
-        for (channel, packet) in split(&self.buffer) {
-            client.put(usize::from(channel / 2), channel % 2 == 1, packet);
-        }
+        hand_over(&self.buffer, client);
         Ok(Next::Frame)
     }
 
@@ -280,5 +283,11 @@ impl Outlet {
         }
         self.packets.configure(tracks).map_err(|error| Failure::Other(error.to_string()))?;
         Ok(())
+    }
+}
+
+fn hand_over(packets: &[u8], client: &mut Client) {
+    for (channel, packet) in split(packets) {
+        client.put(usize::from(channel / 2), channel % 2 == 1, packet);
     }
 }

@@ -357,6 +357,10 @@ impl Connection {
     fn on_deadline(&mut self) -> Result<(), End> {
         let now = self.now();
         self.publish(ToBus::handle_timeout)?;
+        if self.publishing.as_ref().is_some_and(ToBus::has_left) {
+            // Its TEARDOWN may follow: the connection stays.
+            self.unpublish("the publisher said goodbye");
+        }
         if self.report_at.is_some_and(|at| at <= Instant::now()) {
             self.report();
         }

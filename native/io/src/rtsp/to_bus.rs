@@ -22,6 +22,8 @@ use super::tracks::readable;
 /// How long the stream waits for tracks whose configuration is in-band, and for reports of their times.
 const TRACKS_TIME: Duration = Duration::from_secs(1);
 const REPORTS_TIME: Duration = Duration::from_millis(300);
+/// How long packets may come behind the BYE of all tracks, which may overtake them on a port of its own.
+const GOODBYE_TIME: Duration = Duration::from_millis(200);
 /// Frames that wait for that at most.
 const WAITING_MAX: usize = 512;
 
@@ -45,6 +47,8 @@ pub(crate) struct ToBus {
     waiting: VecDeque<(usize, Instant, AccessUnit)>,
     /// When the first packet came.
     began: Option<Instant>,
+    /// When the stream ends because all tracks have said goodbye (RFC 3550 §6.6).
+    leaves_at: Option<Instant>,
     /// Ours as a receiver.
     ssrc: u32,
     has_tracks: bool,
@@ -63,6 +67,8 @@ struct Source {
     sync: SyncTrack,
     /// A sender report has come.
     is_told: bool,
+    /// It has said goodbye, and no other source has taken its place.
+    has_left: bool,
     /// One that came in front of the first packet.
     early: Option<(u32, SenderInfo)>,
     /// The time of the moment at which all tracks begin, before the first packet.
@@ -95,6 +101,7 @@ impl ToBus {
             publisher,
             waiting: VecDeque::new(),
             began: None,
+            leaves_at: None,
             ssrc: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) as u32,
             has_tracks: false,
             frames: 0,
@@ -134,6 +141,7 @@ impl ToBus {
         let Some(Some(source)) = self.sources.get_mut(place) else { return Ok(()) };
         if is_rtcp {
             source.on_reports(&payload, now, &mut self.sync);
+            self.look_for_goodbyes(now);
             return Ok(());
         }
         self.began.get_or_insert(now);
@@ -142,12 +150,27 @@ impl ToBus {
             Err(problem) => self.complain(problem)?,
         }
         self.take_units(place)?;
+        if self.leaves_at.is_some() {
+            self.look_for_goodbyes(now);
+        }
         self.begin_when_ready(now)
     }
 
-    /// When [`Self::handle_timeout`] is to be called next: packets wait for one that is missing.
+    /// Whether all tracks of which something has come have said goodbye, and had the time to be heard to the end.
+    pub(crate) fn has_left(&self) -> bool {
+        self.leaves_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    fn look_for_goodbyes(&mut self, now: Instant) {
+        let mut heard = self.sources.iter().flatten().filter(|source| source.receiver.ssrc().is_some()).peekable();
+        let has_left = heard.peek().is_some() && heard.all(|source| source.has_left);
+        self.leaves_at = has_left.then(|| self.leaves_at.unwrap_or(now + GOODBYE_TIME));
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next: packets wait for one that is missing, or the stream is about to end.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.sources.iter().flatten().filter_map(|source| source.receiver.poll_timeout()).min().map(Instant::from_std)
+        let waiting = self.sources.iter().flatten().filter_map(|source| source.receiver.poll_timeout());
+        waiting.map(Instant::from_std).chain(self.leaves_at).min()
     }
 
     /// Gives up what has been waited for long enough. An error ends the publish.
@@ -340,6 +363,7 @@ impl Source {
             receiver,
             config: None,
             is_told: false,
+            has_left: false,
             early: None,
             common: None,
             decoding: None,
@@ -376,6 +400,7 @@ impl Source {
         self.receiver.push(now.into(), packet);
         if before.is_some() && before != self.receiver.ssrc() {
             sync.restart(self.sync);
+            self.has_left = false;
         }
         if let Some(timestamp) = self.common.take() {
             sync.common_moment(self.sync, self.receiver.unroll(timestamp));
@@ -390,11 +415,16 @@ impl Source {
 
     fn on_reports(&mut self, datagram: &[u8], now: Instant, sync: &mut Sync) {
         for packet in packets(datagram).flatten() {
-            let RtcpPacket::SenderReport { ssrc, info, .. } = packet else { continue };
-            match self.receiver.ssrc() {
-                Some(_) => self.tell(ssrc, &info, now, sync),
+            match packet {
+                RtcpPacket::SenderReport { ssrc, info, .. } if self.receiver.ssrc().is_some() => {
+                    self.tell(ssrc, &info, now, sync);
+                }
                 // Encoders begin with it, in front of the first packet.
-                None => self.early = Some((ssrc, info)),
+                RtcpPacket::SenderReport { ssrc, info, .. } => self.early = Some((ssrc, info)),
+                RtcpPacket::Goodbye { ssrcs, .. } => {
+                    self.has_left |= self.receiver.ssrc().is_some_and(|ssrc| ssrcs.contains(&ssrc));
+                }
+                _ => {}
             }
         }
     }
