@@ -43,9 +43,7 @@ async def test_rtspsrc_plays(
         video = "s. ! application/x-rtp,media=video ! rtph264depay ! h264parse ! queue ! m."
         audio = "s. ! application/x-rtp,media=audio ! rtpmp4gdepay ! aacparse ! queue ! m."
         sink = ["matroskamux", "name=m", "!", "filesink", f"location={out}"]
-        process = await playing.enter_async_context(
-            running(gst, "-q", *source, *video.split(), *audio.split(), *sink)
-        )
+        process = await playing.enter_async_context(running(gst, "-q", *source, *video.split(), *audio.split(), *sink))
         await eventually(lambda: (viewers := rtsp_server.rtsp.list_viewers()) and viewers[0].frames > 300)
         await publishing.aclose()
         await eventually(lambda: process.returncode is not None, what="the goodbye of both tracks ends it")
