@@ -15,7 +15,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-glass bench-rtsp bench-srt bench-udp docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-glass bench-rtsp bench-srt bench-webrtc bench-udp docs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,10 @@ bench-load: $(BENCH)/stamp  ## hundreds of viewers, CPU per Gbit beside nginx-rt
 bench-srt: $(BENCH)/stamp  ## SRT viewers and publishers beside libsrt's srt-live-transmit and bare writes; VIEWERS=100 SECONDS=5 JSON=1
 	@$(CARGO) run --quiet --release --manifest-path bench/srt/Cargo.toml -- --python $(BENCH)/bin/python \
 	  $(if $(JSON),--json) $(if $(VIEWERS),--connections $(VIEWERS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-webrtc: $(BENCH)/stamp  ## 100 and 300 WHEP viewers: CPU per Gbit, memory, answers, first pictures; QUICK=1 JSON=1
+	@$(CARGO) run --quiet --release --manifest-path bench/webrtc/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
+	  $(if $(JSON),--json) $(if $(QUICK),--quick)
 
 bench-udp:  ## datagrams many a call beside one a call, both ways; JSON=1 for one JSON object
 	@$(CARGO) run --quiet --release --manifest-path bench/udp/Cargo.toml -- $(if $(JSON),--json)

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +82,12 @@ async def run(*command: str | Path, deadline_s: float = 120) -> Process:
 
 
 @asynccontextmanager
-async def running(*command: str | Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(
+    *command: str | Path, env: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a program beside the test; killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *map(str, command), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+        *map(str, command), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, env=env
     )
     try:
         yield process

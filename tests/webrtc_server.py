@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +11,18 @@ from pathlib import Path
 
 import arcly
 from arcly.server.serve import answering
+
+
+async def post_offer(url: str, offer: str) -> tuple[str, str]:
+    """Send an offer; return the answer and where the session is."""
+
+    def send() -> tuple[str, str]:
+        request = urllib.request.Request(url, offer.encode(), {"content-type": "application/sdp"}, method="POST")
+        with urllib.request.urlopen(request, timeout=30) as response:
+            assert response.status == 201
+            return response.read().decode(), response.headers["location"]
+
+    return await asyncio.to_thread(send)
 
 
 @dataclass

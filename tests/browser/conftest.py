@@ -29,6 +29,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
     f"--host-resolver-rules=MAP {NAME_OF_LOOPBACK} 127.0.0.1",
 ]

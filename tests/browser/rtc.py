@@ -7,13 +7,14 @@ from typing import Any
 
 from playwright.async_api import Page
 
-NEGOTIATE = """async (pc, url, transports = ["udp", "tcp"]) => {
+NEGOTIATE = """async (pc, url, transports = ["udp", "tcp"], port = null) => {
   await pc.setLocalDescription(await pc.createOffer());
   const headers = { "content-type": "application/sdp" };
   const response = await fetch(url, { method: "POST", headers, body: pc.localDescription.sdp });
   const answer = await response.text();
   const isOther = line => line.startsWith("a=candidate:") && !transports.includes(line.split(" ")[2]);
-  const sdp = answer.split("\\r\\n").filter(line => !isOther(line)).join("\\r\\n");
+  const toPort = line => line.replace(/^(a=candidate:(?:\\S+ ){5})(\\d+)/, (_, head, own) => head + (port ?? own));
+  const sdp = answer.split("\\r\\n").filter(line => !isOther(line)).map(toPort).join("\\r\\n");
   if (response.status !== 201) throw new Error(`${response.status} ${sdp}`);
   await pc.setRemoteDescription({ type: "answer", sdp });
   return { pc, session: new URL(response.headers.get("location"), response.url).href, sdp,
@@ -48,7 +49,7 @@ PUBLISH = (
 )
 
 WATCH = (
-    """async ([url, transports]) => {
+    """async ([url, transports, port]) => {
   const negotiate = """
     + NEGOTIATE
     + """;
@@ -59,7 +60,7 @@ WATCH = (
   document.body.append(video);
   pc.addEventListener("track", ({ track }) => video.srcObject.addTrack(track));
   const began = performance.now();
-  globalThis.watched = await negotiate(pc, url, transports);
+  globalThis.watched = await negotiate(pc, url, transports, port);
   const shown = new Promise(done => video.requestVideoFrameCallback(() => done(performance.now() - began)));
   globalThis.watched.firstFrameMs = await shown;
   return { note: watched.note, firstFrameMs: watched.firstFrameMs };
@@ -74,6 +75,7 @@ RECEIVED = """async () => {
       decoded: it.framesDecoded ?? 0,
       packets: it.packetsReceived,
       lost: it.packetsLost,
+      repeated: it.retransmittedPacketsReceived ?? 0,
       delay_s: it.jitterBufferDelay / it.jitterBufferEmittedCount,
     };
   }

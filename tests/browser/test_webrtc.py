@@ -6,6 +6,7 @@ import re
 
 import pytest
 from conftest import eventually, running
+from lossy import Network, lossy
 from playwright.async_api import expect
 
 from browser import rtc
@@ -170,6 +171,29 @@ async def test_a_viewer_whom_no_datagram_reaches_comes_by_tcp(serve: Start, visi
     assert received["state"] == "connected"
     transports = await page.page.evaluate(TRANSPORTS)
     assert transports == ["tcp"]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Network(loss=0.05, delay_s=0.02),
+        Network(loss=0.15, burst=3, delay_s=0.05),
+        Network(loss=0.02, delay_s=0.3, jitter_s=0.03, reorder=0.05, late_s=0.05),
+    ],
+    ids=["5 % lost", "15 % lost in bursts", "300 ms away"],
+)
+async def test_a_viewer_sees_on_over_a_bad_network(serve: Start, visit: Open, network: Network) -> None:
+    server = await serve()
+    page = await visit(server.url("/healthz"))
+    await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), "VP8"])
+    found = server.logged(r"\[webrtc\] media on \S+:(\d+)")
+    assert found, server.log
+    async with lossy(int(found[1]), network, seed=3) as link:
+        await page.page.evaluate(rtc.WATCH, [server.url("/live/cam/whep"), ["udp"], link.port])
+        received = await rtc.received(page.page, 90, within_s=90)
+        assert received["state"] == "connected"
+        assert link.back.lost > 0
+        assert received["video"]["repeated"] > 0, "nothing was asked for again"
 
 
 TRANSPORTS = """async () => {

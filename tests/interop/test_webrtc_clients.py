@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
 from conftest import eventually, run, running
-from webrtc_server import WebRtcServer, serving
+from webrtc_server import WebRtcServer, post_offer, serving
 
 TEST_PICTURE = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]
 TEST_SOUND = ["-f", "lavfi", "-i", "sine=sample_rate=48000"]
@@ -41,22 +40,10 @@ async def server(tmp_path: Path) -> AsyncIterator[WebRtcServer]:
         yield server
 
 
-async def post(url: str, offer: str) -> tuple[str, str]:
-    """Send an offer; return the answer and where the session is."""
-
-    def send() -> tuple[str, str]:
-        request = urllib.request.Request(url, offer.encode(), {"content-type": "application/sdp"}, method="POST")
-        with urllib.request.urlopen(request, timeout=20) as response:
-            assert response.status == 201
-            return response.read().decode(), response.headers["location"]
-
-    return await asyncio.to_thread(send)
-
-
 async def negotiate(peer: RTCPeerConnection, url: str) -> str:
     """Offer what the peer sends or wants, and take the answer."""
     await peer.setLocalDescription(await peer.createOffer())
-    answer, location = await post(url, peer.localDescription.sdp)
+    answer, location = await post_offer(url, peer.localDescription.sdp)
     await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     return location
 
@@ -113,6 +100,39 @@ async def test_aiortc_publishes_and_aiortc_watches(server: WebRtcServer) -> None
     finally:
         await publisher.close()
     await eventually(lambda: server.stream("live/cam") is None, what="it ends with its publisher")
+
+
+def only(peer: RTCPeerConnection, kind: str, name: str) -> None:
+    """Offer one codec of a kind, and what repeats it."""
+    wanted = {f"{kind}/{name}".lower(), f"{kind}/rtx"}
+    capabilities = RTCRtpSender.getCapabilities(kind).codecs
+    transceiver = next(it for it in peer.getTransceivers() if it.kind == kind)
+    transceiver.setCodecPreferences([codec for codec in capabilities if codec.mimeType.lower() in wanted])
+
+
+@pytest.mark.parametrize(
+    ("picture", "sound", "rate_hz"),
+    [("H264", "PCMU", 8000), ("VP8", "PCMA", 8000), ("H264", "opus", 48_000)],
+)
+async def test_each_codec_of_aiortc_goes_in_and_comes_out(
+    server: WebRtcServer, picture: str, sound: str, rate_hz: int
+) -> None:
+    publisher = RTCPeerConnection()
+    publisher.addTrack(VideoStreamTrack())
+    publisher.addTrack(AudioStreamTrack())
+    only(publisher, "video", picture)
+    only(publisher, "audio", sound)
+    try:
+        await negotiate(publisher, server.url("/live/cam/whip"))
+        stream = await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2 and it, what="it")
+        names = {"PCMU": "G711U", "PCMA": "G711A", "opus": "Opus"}
+        assert codecs_of(stream) == [picture, names[sound]]
+        assert stream.tracks[1].sample_rate == rate_hz
+        came = await watch(server.url("/live/cam/whep"), 20, deadline_s=60)
+        assert {frame.width for frame in came["video"]} == {640}
+        assert {frame.sample_rate for frame in came["audio"]} <= {8000, 48_000}
+    finally:
+        await publisher.close()
 
 
 async def test_what_comes_by_rtmp_is_watched_by_aiortc(server: WebRtcServer, ffmpeg: str) -> None:

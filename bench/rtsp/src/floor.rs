@@ -13,7 +13,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 
 use crate::{
     readers::{Readers, Socket},
-    stream::PICTURES_PER_S,
+    stream::{PICTURES_PER_S, frame},
 };
 
 /// Segments of one call, and their bytes (Linux: `UDP_MAX_SEGMENTS`, and the length of a datagram).
@@ -88,12 +88,6 @@ fn paced(readers: Readers, window: Duration, mut send: impl FnMut(usize) -> Resu
     let used_s = (thread_cpu_ns() - cpu_ns) / 1e9;
     std::thread::sleep(Duration::from_millis(100));
     Ok(used_s / (8.0 * (readers.bytes() - bytes) as f64 / 1e9))
-}
-
-/// Channel 0, as RFC 7826 §14 frames it.
-pub fn frame(packet: &Bytes) -> Vec<u8> {
-    let [l0, l1] = (packet.len() as u16).to_be_bytes();
-    [&[b'$', 0, l0, l1], packet.as_ref()].concat()
 }
 
 fn text(error: std::io::Error) -> String {

@@ -1,27 +1,21 @@
 //! Players and cameras against `arcly serve`.
 
 use std::{
-    io::Write,
-    net::{Ipv4Addr, TcpStream, UdpSocket},
+    net::{Ipv4Addr, UdpSocket},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arcly_bench_report::{Goal, Row};
-use arcly_wire::rtp::Format;
 use bytes::Bytes;
 
 use crate::{
+    cameras::Cameras,
     client::{Client, Transport},
     floor,
     readers::{Readers, Socket},
     server::Arcly,
-    stream::{self, PICTURES_PER_S, renumber},
+    stream,
 };
 
 const VIEWERS: usize = 200;
@@ -49,7 +43,7 @@ pub fn rows(command: &Path, window: Duration) -> Result<Vec<Row>, String> {
 /// CPU seconds of the server for a gigabit that its viewers get.
 fn viewers(command: &Path, packets: &[Vec<Bytes>], window: Duration, by_tcp: bool) -> Result<f64, String> {
     let server = Arcly::start(command)?;
-    let _camera = Cameras::start(&server, packets, 1)?;
+    let _camera = Cameras::start(server.rtsp, packets, 1)?;
     let (mut sockets, mut connections) = (Vec::new(), Vec::new());
     for _ in 0..VIEWERS {
         let client = Client::connect(server.rtsp, "cam0")?;
@@ -75,7 +69,7 @@ fn viewers(command: &Path, packets: &[Vec<Bytes>], window: Duration, by_tcp: boo
 /// Milliseconds of CPU for each second of each camera.
 fn cameras(command: &Path, packets: &[Vec<Bytes>], window: Duration) -> Result<f64, String> {
     let server = Arcly::start(command)?;
-    let _cameras = Cameras::start(&server, packets, CAMERAS)?;
+    let _cameras = Cameras::start(server.rtsp, packets, CAMERAS)?;
     std::thread::sleep(WARM_UP);
     let cpu_s = server.cpu_s();
     std::thread::sleep(window);
@@ -95,59 +89,4 @@ fn pair() -> Result<(UdpSocket, UdpSocket), String> {
         }
     }
     Err("no two ports in a row".to_owned())
-}
-
-/// Publishers in a thread, each at its own time within a picture. They end when this is dropped.
-struct Cameras {
-    is_ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Cameras {
-    fn start(server: &Arcly, packets: &[Vec<Bytes>], count: usize) -> Result<Self, String> {
-        let format = Format::of(96, &stream::config()).map_err(|error| error.to_string())?;
-        let media = format!(
-            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 {}\r\na=fmtp:96 {}\r\n",
-            format.rtpmap(),
-            format.fmtp().unwrap_or_default()
-        );
-        let publish = |number| Client::connect(server.rtsp, &format!("cam{number}"))?.publish(&media);
-        let sockets: Vec<TcpStream> = (0..count).map(publish).collect::<Result<_, String>>()?;
-        let is_ended = Arc::new(AtomicBool::new(false));
-        let (end, packets) = (is_ended.clone(), packets.to_vec());
-        let thread = std::thread::spawn(move || send(sockets, &packets, &end));
-        Ok(Self { is_ended, thread: Some(thread) })
-    }
-}
-
-/// A picture of each camera every 40 ms, until the end or until the server goes.
-fn send(mut sockets: Vec<TcpStream>, packets: &[Vec<Bytes>], end: &AtomicBool) {
-    let (start, mut sequence) = (Instant::now(), 0_u16);
-    let between = Duration::from_secs(1) / PICTURES_PER_S / sockets.len() as u32;
-    for picture in 0_u32.. {
-        let Some(group) = packets.get(picture as usize % packets.len()) else { return };
-        let mut bytes = Vec::new();
-        for packet in group {
-            let mut framed = floor::frame(packet);
-            renumber(&mut framed[4..], sequence, picture.wrapping_mul(90_000 / PICTURES_PER_S));
-            sequence = sequence.wrapping_add(1);
-            bytes.extend(framed);
-        }
-        for (index, socket) in sockets.iter_mut().enumerate() {
-            let due = start + Duration::from_secs(1) / PICTURES_PER_S * picture + between * index as u32;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            if end.load(Ordering::Relaxed) || socket.write_all(&bytes).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Cameras {
-    fn drop(&mut self) {
-        self.is_ended.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! RTP packets beside arcly-stream, and RTSP players and cameras by the hundred against `arcly serve`. `../README.md` says how and why.
 
+mod cameras;
 mod client;
 mod floor;
 mod load;

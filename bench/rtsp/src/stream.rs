@@ -64,3 +64,9 @@ pub fn renumber(packet: &mut [u8], sequence: u16, timestamp: u32) {
     packet[2..4].copy_from_slice(&sequence.to_be_bytes());
     packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
 }
+
+/// A packet in channel 0, as RFC 7826 §14 frames it.
+pub fn frame(packet: &Bytes) -> Vec<u8> {
+    let [l0, l1] = (packet.len() as u16).to_be_bytes();
+    [&[b'$', 0, l0, l1], packet.as_ref()].concat()
+}

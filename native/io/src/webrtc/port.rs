@@ -150,6 +150,10 @@ pub(super) struct Port {
     timers: BTreeSet<(Instant, PeerNumber)>,
 }
 
+/// Bytes behind which what waits is given to the kernel, while more is being made: so it is still in the cache of the core, and a key frame
+/// for hundreds of viewers needs no room for all of them at once.
+const FLUSH_BYTES: usize = 256 << 10;
+
 /// Viewers at a time in the list; sessions are bounded elsewhere.
 const VIEWERS_MAX: usize = usize::MAX;
 
@@ -399,6 +403,10 @@ impl Port {
                 self.end(viewer, &End::Stream("the stream has ended"), now);
             } else {
                 self.pump(viewer, now);
+            }
+            if self.outbox.udp.waiting_bytes() >= FLUSH_BYTES {
+                // A socket that fails is noticed by whoever waits for it.
+                let _ = self.socket.try_flush(&mut self.outbox.udp);
             }
         }
     }

@@ -1,0 +1,60 @@
+//! WHEP viewers by the hundred against `arcly serve`. `../README.md` says how and why.
+
+mod http;
+mod load;
+mod server;
+mod srtp;
+mod viewer;
+mod viewers;
+
+// The camera of `bench/rtsp` and its floor: the same stream, so that figures can be laid side by side.
+#[path = "../../rtsp/src/cameras.rs"]
+mod cameras;
+#[path = "../../rtsp/src/client.rs"]
+#[allow(dead_code)]
+mod client;
+#[path = "../../rtsp/src/floor.rs"]
+#[allow(dead_code)]
+mod floor;
+#[path = "../../rtsp/src/readers.rs"]
+#[allow(dead_code)]
+mod readers;
+#[path = "../../rtsp/src/stream.rs"]
+mod stream;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use arcly_bench_report::Output;
+
+/// What is asked for.
+struct Options {
+    /// The command.
+    arcly: PathBuf,
+    output: Output,
+    /// How long each measurement takes.
+    window: Duration,
+}
+
+fn main() -> ExitCode {
+    match options().and_then(|options| load::rows(&options.arcly, options.window).map(|rows| options.output.print(&rows))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> Result<Options, String> {
+    let (mut arcly, mut output, mut window) = (None, Output::Table, Duration::from_secs(20));
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--arcly" => arcly = words.next().map(PathBuf::from),
+            "--json" => output = Output::Json,
+            "--quick" => window = Duration::from_secs(6),
+            _ => return Err("--arcly COMMAND [--json] [--quick]".to_owned()),
+        }
+    }
+    Ok(Options { arcly: arcly.ok_or("--arcly COMMAND")?, output, window })
+}

@@ -1,0 +1,3 @@
+//! The plugin, for a GStreamer that comes without it.
+
+pub use plugin::*;

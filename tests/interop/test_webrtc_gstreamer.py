@@ -1,0 +1,106 @@
+"""WHIP and WHEP by GStreamer's whipsink and whepsrc: H.264, VP8, H.265, Opus and G.711 by a real client.
+
+Debian has no such plugin: `make whip-gstreamer` builds it, or GST_PLUGIN_PATH says where it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from conftest import eventually, missing, running
+from webrtc_server import WebRtcServer, serving
+
+PLUGINS = Path(__file__).parents[2] / "target/gstreamer"
+
+PICTURES = "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=180,framerate=25/1"
+
+ENCODERS = {
+    "H264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! video/x-h264,profile=constrained-baseline"
+    " ! rtph264pay config-interval=-1 aggregate-mode=zero-latency",
+    "H265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! h265parse"
+    " ! rtph265pay config-interval=-1 aggregate-mode=zero-latency",
+    "VP8": "vp8enc deadline=1 keyframe-max-dist=25 ! rtpvp8pay picture-id-mode=2",
+    "Opus": "opusenc ! rtpopuspay",
+    "G711A": "alawenc ! rtppcmapay",
+    "G711U": "mulawenc ! rtppcmupay",
+}
+
+DECODERS = {
+    "H264": "rtph264depay ! h264parse ! avdec_h264",
+    "H265": "rtph265depay ! h265parse ! avdec_h265",
+    "VP8": "rtpvp8depay ! vp8dec",
+    "Opus": "rtpopusdepay ! opusdec",
+    "G711A": "rtppcmadepay ! alawdec",
+    "G711U": "rtppcmudepay ! mulawdec",
+}
+
+CAPS = {
+    "H264": "application/x-rtp,media=video,encoding-name=H264,payload=96,clock-rate=90000",
+    "H265": "application/x-rtp,media=video,encoding-name=H265,payload=97,clock-rate=90000",
+    "VP8": "application/x-rtp,media=video,encoding-name=VP8,payload=98,clock-rate=90000",
+    "Opus": "application/x-rtp,media=audio,encoding-name=OPUS,payload=111,clock-rate=48000,encoding-params=(string)2",
+    "G711A": "application/x-rtp,media=audio,encoding-name=PCMA,payload=8,clock-rate=8000",
+    "G711U": "application/x-rtp,media=audio,encoding-name=PCMU,payload=0,clock-rate=8000",
+}
+
+PAIRS = [("H264", "Opus"), ("VP8", "G711A"), ("H265", "G711U")]
+
+
+@pytest.fixture(scope="session")
+def gst_launch() -> str:
+    """The path of gst-launch-1.0, where it knows both elements."""
+    path, inspect = shutil.which("gst-launch-1.0"), shutil.which("gst-inspect-1.0")
+    if path is None or inspect is None:
+        missing("gst-launch-1.0")
+    assert path is not None
+    assert inspect is not None
+    found = subprocess.run([inspect, "whipsink", "whepsrc"], env=environment(), capture_output=True, check=False)
+    if found.returncode != 0:
+        pytest.skip("no whipsink: make whip-gstreamer")
+    return path
+
+
+def environment() -> dict[str, str]:
+    """Where GStreamer finds the plugin; what it remembers of other plugins stays the user's."""
+    paths = [str(PLUGINS), os.environ.get("GST_PLUGIN_PATH", "")]
+    registry = PLUGINS / "registry.bin"
+    return os.environ | {"GST_PLUGIN_PATH": ":".join(filter(None, paths)), "GST_REGISTRY": str(registry)}
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[WebRtcServer]:
+    """A server on free ports."""
+    async with serving(tmp_path) as server:
+        yield server
+
+
+def publisher(launch: str, url: str, picture: str, sound: str) -> list[str]:
+    """The command that publishes."""
+    rate = 8000 if sound.startswith("G711") else 48_000
+    words = f"{PICTURES} ! {ENCODERS[picture]} ! {CAPS[picture]} ! whipsink name=out whip-endpoint={url}"
+    words += f" audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate={rate},channels={1 if rate == 8000 else 2}"
+    words += f" ! {ENCODERS[sound]} ! {CAPS[sound]} ! out."
+    return [launch, "-q", *words.split()]
+
+
+@pytest.mark.parametrize(("picture", "sound"), PAIRS)
+async def test_gstreamer_publishes_and_gstreamer_watches(
+    server: WebRtcServer, gst_launch: str, picture: str, sound: str
+) -> None:
+    whip = publisher(gst_launch, server.url("/live/cam/whip"), picture, sound)
+    async with running(*whip, env=environment()):
+        stream = await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2 and it, what="it")
+        assert [track.codec for track in stream.tracks] == [picture, sound]
+        assert (stream.tracks[0].width, stream.tracks[0].height) == (320, 180)
+        await eventually(lambda: stream.stats.video_frames >= 50, what="two seconds of pictures")
+        for codec, kind in (picture, "video"), (sound, "audio"):
+            words = f"whepsrc whep-endpoint={server.url('/live/cam/whep')} {kind}-caps={CAPS[codec]}"
+            words += f" ! {DECODERS[codec]} ! identity eos-after=25 ! fakesink"
+            async with running(gst_launch, "-q", *words.split(), env=environment()) as watching:
+                await eventually(lambda: watching.returncode is not None, what=f"25 buffers of {codec}")
+                assert watching.returncode == 0
