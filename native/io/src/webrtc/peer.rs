@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     door::Place,
-    from_bus::{Feed, Pumped, Viewer},
+    from_bus::{BURST_CHUNKS, Feed, Pumped, Viewer},
     port::FeedKey,
     to_bus::Rungs,
     transport::Caller,
@@ -273,12 +273,25 @@ impl Peer {
         at.clamp(now + TURN_MIN, now + TURN_MAX)
     }
 
-    /// Puts what a viewer has not been sent into its session.
-    pub(super) fn pump(&mut self, feed: &Feed, now: Instant) -> Result<Option<Pumped>, WebRtcError> {
-        let Purpose::Play(playing) = &mut self.purpose else { return Ok(None) };
-        let Some(viewer) = &mut playing.viewer else { return Ok(None) };
-        let pumped = viewer.pump(feed, &mut self.session, now)?;
-        self.session.handle_timeout(now)?;
-        Ok(Some(pumped))
+    /// Sends a viewer what it has not been sent, a chunk at a time. What the session says meanwhile is added to `turn`.
+    pub(super) fn pump(
+        &mut self,
+        feed: &Feed,
+        outbox: &mut Outbox,
+        now: Instant,
+        turn: &mut Turn,
+    ) -> Result<Option<Pumped>, WebRtcError> {
+        let mut pumped = None;
+        for _ in 0..BURST_CHUNKS {
+            let Purpose::Play(playing) = &mut self.purpose else { break };
+            let Some(viewer) = &mut playing.viewer else { break };
+            pumped = Some(viewer.pump(feed, &mut self.session, now)?);
+            self.session.handle_timeout(now)?;
+            self.drain(outbox, now, turn)?;
+            if pumped != Some(Pumped::More) {
+                break;
+            }
+        }
+        Ok(pumped)
     }
 }

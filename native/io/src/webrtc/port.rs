@@ -416,22 +416,27 @@ impl Port {
         let Some(peer) = self.peers.get_mut(&number).filter(|peer| peer.is_connected()) else { return };
         let Purpose::Play(playing) = &peer.purpose else { return };
         let Some(feeding) = self.feeds.get_mut(&playing.feed) else { return };
-        match peer.pump(&feeding.feed, now) {
+        let mut turn = Turn::default();
+        match peer.pump(&feeding.feed, &mut self.outbox, now, &mut turn) {
             Ok(Some(Pumped::More)) => feeding.pace_at = Some(now + PACE),
             Ok(Some(Pumped::WaitsForKey)) => feeding.feed.request_key_frame(now),
-            Ok(Some(Pumped::OtherCodec)) => {
-                return self.end(number, &End::Stream("the stream goes on in another codec"), now);
-            }
+            Ok(Some(Pumped::OtherCodec)) => turn.end = Some(End::Stream("the stream goes on in another codec")),
             Ok(_) => {}
-            Err(error) => return self.end(number, &error.into(), now),
+            Err(error) => turn.end = Some(error.into()),
         }
-        self.turn(number, now);
+        self.turned(number, turn, now);
     }
 
     /// Looks at a session.
     fn turn(&mut self, number: PeerNumber, now: Instant) {
         let Some(peer) = self.peers.get_mut(&number) else { return };
-        let Turn { connected, wants_key, end } = peer.turn(&mut self.outbox, &self.limits, now);
+        let turn = peer.turn(&mut self.outbox, &self.limits, now);
+        self.turned(number, turn, now);
+    }
+
+    /// Does what came of looking at a session.
+    fn turned(&mut self, number: PeerNumber, Turn { connected, wants_key, end }: Turn, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&number) else { return };
         let (due, next) = (peer.due, peer.next_turn(now));
         if due != next {
             peer.due = next;

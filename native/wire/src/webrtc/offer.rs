@@ -1,13 +1,13 @@
 //! An offer, looked at before it is given to anybody: how long, how many sections, what for.
 
-use std::fmt::Write;
-
 use super::{Limits, WebRtcError};
 
 /// An offer (RFC 3264) that is within the limits and has what an answer needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    lines: Vec<String>,
+    /// Its lines, each with a line feed behind it. One piece: it is kept as long as its session, for an ICE restart answers it anew, and a
+    /// piece for each of its three hundred lines would cost twice as much.
+    text: String,
 }
 
 /// Which way media would flow, as the peer sees it.
@@ -28,24 +28,32 @@ impl Offer {
         if text.len() > limits.offer_bytes {
             return Err(WebRtcError::LimitExceeded { limit: "offer_bytes", max: limits.offer_bytes });
         }
-        let lines: Vec<String> =
-            text.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect();
-        if lines.len() > limits.offer_lines {
+        let offer = Self::of(text.lines().map(str::trim_end).filter(|line| !line.is_empty()));
+        if offer.lines().count() > limits.offer_lines {
             return Err(WebRtcError::LimitExceeded { limit: "offer_lines", max: limits.offer_lines });
         }
-        let offer = Self { lines };
         offer.check_form()?;
         offer.check_sections(limits)?;
         offer.check_transport()?;
         Ok(offer)
     }
 
+    fn of<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let mut text = String::with_capacity(lines.clone().map(|line| line.len() + 1).sum());
+        lines.for_each(|line| text.extend([line, "\n"]));
+        Self { text }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &str> + Clone {
+        self.text.lines()
+    }
+
     fn check_form(&self) -> Result<(), WebRtcError> {
-        if self.lines.first().map(String::as_str) != Some("v=0") {
+        if self.lines().next() != Some("v=0") {
             return Err(WebRtcError::malformed("the body is no SDP: it does not begin with v=0"));
         }
-        let is_line = |line: &String| line.as_bytes().get(1) == Some(&b'=') && !line.chars().any(char::is_control);
-        match self.lines.iter().position(|line| !is_line(line)) {
+        let is_line = |line: &str| line.as_bytes().get(1) == Some(&b'=') && !line.chars().any(char::is_control);
+        match self.lines().position(|line| !is_line(line)) {
             Some(index) => Err(WebRtcError::Malformed { what: "not a line of SDP".into(), line: index + 1 }),
             None => Ok(()),
         }
@@ -80,7 +88,7 @@ impl Offer {
                 return Err(WebRtcError::malformed(format!("the offer has no {name}")));
             }
         }
-        if self.lines.iter().any(|line| line == "a=ice-lite") {
+        if self.lines().any(|line| line == "a=ice-lite") {
             return Err(WebRtcError::unsupported(
                 "the offer says a=ice-lite: of two such ends none would begin, and this server is one",
             ));
@@ -90,7 +98,7 @@ impl Offer {
 
     /// The values of lines with that beginning.
     pub(crate) fn values<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.lines.iter().filter_map(move |line| line.strip_prefix(prefix))
+        self.lines().filter_map(move |line| line.strip_prefix(prefix))
     }
 
     /// The names of the codecs in it, as `a=rtpmap` has them, each once and in lower case. For a message to people.
@@ -122,20 +130,18 @@ impl Offer {
 
     /// The same offer under other credentials: what an ICE restart means.
     pub(crate) fn with_credentials(&self, ufrag: &str, pass: &str) -> Self {
-        let replaced = |line: &String| match line {
-            line if line.starts_with("a=ice-ufrag:") => format!("a=ice-ufrag:{ufrag}"),
-            line if line.starts_with("a=ice-pwd:") => format!("a=ice-pwd:{pass}"),
-            line => line.clone(),
-        };
-        let of_old_path = |line: &&String| !line.starts_with("a=candidate:");
-        Self { lines: self.lines.iter().filter(of_old_path).map(replaced).collect() }
+        let (ufrag, pass) = (format!("a=ice-ufrag:{ufrag}"), format!("a=ice-pwd:{pass}"));
+        let of_old_path = |line: &&str| !line.starts_with("a=candidate:");
+        Self::of(self.lines().filter(of_old_path).map(|line| match line {
+            line if line.starts_with("a=ice-ufrag:") => ufrag.as_str(),
+            line if line.starts_with("a=ice-pwd:") => pass.as_str(),
+            line => line,
+        }))
     }
 
     fn write<'a>(&'a self, keep: impl Fn(&'a str) -> Option<&'a str>) -> String {
-        let mut text = String::with_capacity(self.lines.iter().map(|line| line.len() + 2).sum());
-        for line in self.lines.iter().filter_map(|line| keep(line)) {
-            let _ = write!(text, "{line}\r\n");
-        }
+        let mut text = String::with_capacity(self.text.len() + self.lines().count());
+        self.lines().filter_map(keep).for_each(|line| text.extend([line, "\r\n"]));
         text
     }
 }

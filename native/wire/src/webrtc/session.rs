@@ -27,13 +27,18 @@ use super::{
 };
 
 /// Packets that are kept for a viewer who asks for them again, of pictures and of sound, and for how long. They share their bytes with
-/// all other viewers'; what each costs is some 200 bytes.
+/// all other viewers'; what each costs is 430 bytes. So few are kept until somebody has asked for the first time: a quarter of a second of
+/// 2.5 Mbit/s, which is more than it takes to ask on most paths.
 const RESEND_PICTURE_PACKETS: usize = 512;
+const RESEND_PICTURE_PACKETS_AT_FIRST: usize = 64;
 const RESEND_SOUND_PACKETS: usize = 16;
 const RESEND_AGE: Duration = Duration::from_millis(1500);
 
 /// The part of what is sent that may be repetition; above it the path is full, and repeating makes that worse.
 const RESEND_SHARE_MAX: f32 = 0.3;
+
+/// How often it is looked whether a viewer asks for packets again.
+const RESEND_LOOK: Duration = Duration::from_secs(1);
 
 /// Sources that are remembered; a publisher that changes them looks them up anew.
 const SOURCES_MAX: usize = 16;
@@ -158,11 +163,14 @@ type Section = (Mid, RtcKind);
 /// Where packets of one lane go.
 #[derive(Debug)]
 struct Sender {
+    mid: Mid,
     ssrc: Ssrc,
     pt: Pt,
     /// Unrolled, from a random beginning (RFC 3550 §5.1) below 2¹⁶, which is where a receiver's rollover counter begins.
     sequence: u64,
     timestamp: u32,
+    /// The viewer has asked for packets again.
+    is_asked_again: bool,
 }
 
 /// One peer.
@@ -211,7 +219,7 @@ impl Session {
         played: &[PlayedCodec],
         now: Instant,
     ) -> Result<(Self, Answer), WebRtcError> {
-        let config = enable_played(base(settings), &offer, played);
+        let config = enable_played(base(settings), &offer, played).set_stats_interval(Some(RESEND_LOOK));
         let (mut session, sdp, media) = Self::answer(settings, config, offer, Way::ToPeer, now)?;
         let mut notes = Vec::new();
         for (lane, kind) in [(Lane::Video, MediaKind::Video), (Lane::Audio, MediaKind::Audio)] {
@@ -284,11 +292,12 @@ impl Session {
         })?;
         let mut direct = self.rtc.direct_api();
         let stream = direct.stream_tx_by_mid(mid, None)?;
-        let packets = if lane == Lane::Video { RESEND_PICTURE_PACKETS } else { RESEND_SOUND_PACKETS };
+        let packets = if lane == Lane::Video { RESEND_PICTURE_PACKETS_AT_FIRST } else { RESEND_SOUND_PACKETS };
         stream.set_rtx_cache(packets, RESEND_AGE, Some(RESEND_SHARE_MAX));
         let ssrc = stream.ssrc();
         let random = *ssrc;
-        Some(Sender { ssrc, pt, sequence: u64::from(random & 0x3fff), timestamp: random.rotate_left(16) })
+        let sequence = u64::from(random & 0x3fff);
+        Some(Sender { mid, ssrc, pt, sequence, timestamp: random.rotate_left(16), is_asked_again: false })
     }
 
     fn lane(&mut self, lane: Lane) -> &mut Option<Sender> {
@@ -472,9 +481,22 @@ impl Session {
             str0m::Event::RtpPacket(packet) => self.arrived(packet).map(Event::Packet),
             str0m::Event::KeyframeRequest(_) => Some(Event::KeyFrameWanted),
             str0m::Event::Closed => Some(Event::Closed),
+            str0m::Event::MediaEgressStats(stats) if stats.nacks > 0 => {
+                self.asked_again(stats.mid);
+                None
+            }
             // Consent is judged by whoever owns the socket: it hears of other addresses too.
             str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => None,
             _ => None,
+        }
+    }
+
+    /// Keeps more for a viewer who has lost packets: who has lost one loses others, and may be far away.
+    fn asked_again(&mut self, mid: Mid) {
+        let Some(video) = self.video.as_mut().filter(|video| video.mid == mid && !video.is_asked_again) else { return };
+        video.is_asked_again = true;
+        if let Some(stream) = self.rtc.direct_api().stream_tx(&video.ssrc) {
+            stream.set_rtx_cache(RESEND_PICTURE_PACKETS, RESEND_AGE, Some(RESEND_SHARE_MAX));
         }
     }
 

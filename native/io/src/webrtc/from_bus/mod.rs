@@ -6,5 +6,5 @@ mod viewer;
 
 pub(crate) use self::{
     feed::{Feed, playable},
-    viewer::{PACE, Pumped, Viewer},
+    viewer::{BURST_CHUNKS, PACE, Pumped, Viewer},
 };

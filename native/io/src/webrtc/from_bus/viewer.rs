@@ -11,9 +11,13 @@ use arcly_wire::webrtc::{Lane, OutgoingPacket, Session, WebRtcError};
 use super::feed::{Feed, Packet};
 use crate::egress::Entry;
 
-/// Packets that one viewer is sent in one go; what is more follows after [`PACE`]. A key frame, or a GOP for somebody who joins, would
-/// otherwise fall into the queue of the slowest router on the way at once. 64 in 5 ms are 120 Mbit/s.
-const BURST_PACKETS: usize = 64;
+/// Chunks that one viewer is sent in one go; what is more follows after [`PACE`]. A key frame, or a GOP for somebody who joins, would
+/// otherwise fall into the queue of the slowest router on the way at once. 64 packets in 5 ms are 120 Mbit/s.
+pub(crate) const BURST_CHUNKS: usize = 4;
+
+/// Packets that are put into the queue of a session before it is emptied: each takes 400 bytes there, and the room is never given back.
+const CHUNK_PACKETS: usize = 16;
+
 pub(crate) const PACE: Duration = Duration::from_millis(5);
 
 /// What lies behind a viewer who joins is played so much faster: a GOP of 2 s in an eighth of a second. Sent under its own times a browser
@@ -37,7 +41,7 @@ pub(crate) struct Viewer {
 pub(crate) enum Pumped {
     /// It has all there is.
     Level,
-    /// It is to be sent more after [`PACE`].
+    /// There is more than a chunk.
     More,
     /// It waits for a key frame.
     WaitsForKey,
@@ -55,7 +59,7 @@ impl Viewer {
         self.entry.0.is_kicked()
     }
 
-    /// Puts what it has not been sent into the queue of its session.
+    /// Puts what it has not been sent into the queue of its session, one chunk of it.
     pub(crate) fn pump(&mut self, feed: &Feed, session: &mut Session, now: Instant) -> Result<Pumped, WebRtcError> {
         for (lane, answered) in [Lane::Video, Lane::Audio].into_iter().zip(self.codecs) {
             if answered.is_some() && feed.codec(lane).is_some_and(|codec| Some(codec) != answered) {
@@ -64,7 +68,7 @@ impl Viewer {
         }
         let Some(mut at) = self.cursor.or_else(|| self.join(feed)) else { return Ok(Pumped::WaitsForKey) };
         let (mut sent, mut bytes, mut frames) = (0, 0, 0);
-        while at < feed.end() && sent < BURST_PACKETS {
+        while at < feed.end() && sent < CHUNK_PACKETS {
             let Some(packet) = feed.packet(at) else {
                 // It has been overtaken, by so many packets.
                 let Some(entry) = feed.entry() else {
