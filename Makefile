@@ -15,7 +15,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-glass bench-rtsp bench-srt bench-webrtc bench-udp docs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-glass bench-rtsp bench-srt bench-webrtc bench-udp docs whip-gstreamer package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,10 @@ bench-udp:  ## datagrams many a call beside one a call, both ways; JSON=1 for on
 docs:  ## write the reference of all classes and functions to target/docs, from the docstrings
 	@$(PYTHON) docs/reference.py target/docs
 	@echo "target/docs/README.md"
+
+whip-gstreamer:  ## build GStreamer's whipsink and whepsrc for the tests (needs the headers of GStreamer)
+	$(CARGO) build --release --manifest-path tests/interop/gstreamer/Cargo.toml --target-dir target/whip-gstreamer
+	mkdir -p target/gstreamer && cp target/whip-gstreamer/release/libwhip.so target/gstreamer/libgstwebrtchttp.so
 
 package-test: tools  ## build wheel and sdist, install each into a fresh venv, check size and import time
 	$(PYTHON) tests/package/check.py

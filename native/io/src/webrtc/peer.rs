@@ -284,7 +284,7 @@ impl Peer {
         let mut pumped = None;
         for _ in 0..BURST_CHUNKS {
             let Purpose::Play(playing) = &mut self.purpose else { break };
-            let Some(viewer) = &mut playing.viewer else { break };
+            let Some(viewer) = playing.viewer.as_mut().filter(|viewer| !viewer.is_level(feed)) else { break };
             pumped = Some(viewer.pump(feed, &mut self.session, now)?);
             self.session.handle_timeout(now)?;
             self.drain(outbox, now, turn)?;

@@ -421,7 +421,9 @@ impl Port {
             Ok(Some(Pumped::More)) => feeding.pace_at = Some(now + PACE),
             Ok(Some(Pumped::WaitsForKey)) => feeding.feed.request_key_frame(now),
             Ok(Some(Pumped::OtherCodec)) => turn.end = Some(End::Stream("the stream goes on in another codec")),
-            Ok(_) => {}
+            // It is no viewer, or has been sent all.
+            Ok(None) => return,
+            Ok(Some(Pumped::Level)) => {}
             Err(error) => turn.end = Some(error.into()),
         }
         self.turned(number, turn, now);

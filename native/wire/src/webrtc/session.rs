@@ -29,7 +29,7 @@ use super::{
 /// Packets that are kept for a viewer who asks for them again, of pictures and of sound, and for how long. They share their bytes with
 /// all other viewers'; what each costs is 430 bytes. So few are kept until somebody has asked for the first time: a quarter of a second of
 /// 2.5 Mbit/s, which is more than it takes to ask on most paths.
-const RESEND_PICTURE_PACKETS: usize = 512;
+const RESEND_PICTURE_PACKETS: usize = 256;
 const RESEND_PICTURE_PACKETS_AT_FIRST: usize = 64;
 const RESEND_SOUND_PACKETS: usize = 16;
 const RESEND_AGE: Duration = Duration::from_millis(1500);

@@ -59,6 +59,11 @@ impl Viewer {
         self.entry.0.is_kicked()
     }
 
+    /// Whether it has been sent all there is.
+    pub(crate) fn is_level(&self, feed: &Feed) -> bool {
+        self.cursor == Some(feed.end())
+    }
+
     /// Puts what it has not been sent into the queue of its session, one chunk of it.
     pub(crate) fn pump(&mut self, feed: &Feed, session: &mut Session, now: Instant) -> Result<Pumped, WebRtcError> {
         for (lane, answered) in [Lane::Video, Lane::Audio].into_iter().zip(self.codecs) {
