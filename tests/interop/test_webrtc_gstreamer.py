@@ -1,6 +1,7 @@
 """WHIP and WHEP by GStreamer's whipsink and whepsrc: H.264, VP8, H.265, Opus and G.711 by a real client.
 
-Debian has no such plugin: `make whip-gstreamer` builds it, or GST_PLUGIN_PATH says where it is.
+Debian has no such plugin: `make whip-gstreamer` builds it, or GST_PLUGIN_PATH says where it is. GStreamer before 1.28
+gives itself RSA certificates, which arcly's DTLS does not take (docs/concepts/webrtc.md): see `gstreamer/ecdsa.c`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,7 @@ DECODERS = {
 }
 
 CAPS = {
-    "H264": "application/x-rtp,media=video,encoding-name=H264,payload=96,clock-rate=90000",
+    "H264": "application/x-rtp,media=video,encoding-name=H264,payload=96,clock-rate=90000,packetization-mode=(string)1",
     "H265": "application/x-rtp,media=video,encoding-name=H265,payload=97,clock-rate=90000",
     "VP8": "application/x-rtp,media=video,encoding-name=VP8,payload=98,clock-rate=90000",
     "Opus": "application/x-rtp,media=audio,encoding-name=OPUS,payload=111,clock-rate=48000,encoding-params=(string)2",
@@ -51,25 +53,30 @@ CAPS = {
 PAIRS = [("H264", "Opus"), ("VP8", "G711A"), ("H265", "G711U")]
 
 
+@dataclass
+class GStreamer:
+    """gst-launch-1.0, and what it is run under."""
+
+    path: str
+    env: dict[str, str]
+
+
 @pytest.fixture(scope="session")
-def gst_launch() -> str:
-    """The path of gst-launch-1.0, where it knows both elements."""
-    path, inspect = shutil.which("gst-launch-1.0"), shutil.which("gst-inspect-1.0")
-    if path is None or inspect is None:
-        missing("gst-launch-1.0")
-    assert path is not None
-    assert inspect is not None
-    found = subprocess.run([inspect, "whipsink", "whepsrc"], env=environment(), capture_output=True, check=False)
-    if found.returncode != 0:
+def gstreamer(tmp_path_factory: pytest.TempPathFactory) -> GStreamer:
+    """GStreamer with whipsink and whepsrc, and a certificate of ECDSA."""
+    path, inspect, compiler = (shutil.which(name) for name in ("gst-launch-1.0", "gst-inspect-1.0", "cc"))
+    if path is None or inspect is None or compiler is None:
+        missing("gst-launch-1.0, gst-inspect-1.0 or cc")
+    assert path and inspect and compiler  # noqa: PT018
+    directory = tmp_path_factory.mktemp("gstreamer")
+    paths = filter(None, [str(PLUGINS), os.environ.get("GST_PLUGIN_PATH")])
+    env = os.environ | {"GST_PLUGIN_PATH": ":".join(paths), "GST_REGISTRY": str(directory / "registry.bin")}
+    if subprocess.run([inspect, "whipsink"], env=env, capture_output=True, check=False).returncode != 0:
         pytest.skip("no whipsink: make whip-gstreamer")
-    return path
-
-
-def environment() -> dict[str, str]:
-    """Where GStreamer finds the plugin; what it remembers of other plugins stays the user's."""
-    paths = [str(PLUGINS), os.environ.get("GST_PLUGIN_PATH", "")]
-    registry = PLUGINS / "registry.bin"
-    return os.environ | {"GST_PLUGIN_PATH": ":".join(filter(None, paths)), "GST_REGISTRY": str(registry)}
+    library = directory / "ecdsa.so"
+    source = Path(__file__).parent / "gstreamer/ecdsa.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
+    return GStreamer(path, env | {"LD_PRELOAD": str(library)})
 
 
 @pytest.fixture
@@ -90,10 +97,10 @@ def publisher(launch: str, url: str, picture: str, sound: str) -> list[str]:
 
 @pytest.mark.parametrize(("picture", "sound"), PAIRS)
 async def test_gstreamer_publishes_and_gstreamer_watches(
-    server: WebRtcServer, gst_launch: str, picture: str, sound: str
+    server: WebRtcServer, gstreamer: GStreamer, picture: str, sound: str
 ) -> None:
-    whip = publisher(gst_launch, server.url("/live/cam/whip"), picture, sound)
-    async with running(*whip, env=environment()):
+    whip = publisher(gstreamer.path, server.url("/live/cam/whip"), picture, sound)
+    async with running(*whip, env=gstreamer.env):
         stream = await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2 and it, what="it")
         assert [track.codec for track in stream.tracks] == [picture, sound]
         assert (stream.tracks[0].width, stream.tracks[0].height) == (320, 180)
@@ -101,6 +108,6 @@ async def test_gstreamer_publishes_and_gstreamer_watches(
         for codec, kind in (picture, "video"), (sound, "audio"):
             words = f"whepsrc whep-endpoint={server.url('/live/cam/whep')} {kind}-caps={CAPS[codec]}"
             words += f" ! {DECODERS[codec]} ! identity eos-after=25 ! fakesink"
-            async with running(gst_launch, "-q", *words.split(), env=environment()) as watching:
+            async with running(gstreamer.path, "-q", *words.split(), env=gstreamer.env) as watching:
                 await eventually(lambda: watching.returncode is not None, what=f"25 buffers of {codec}")
                 assert watching.returncode == 0

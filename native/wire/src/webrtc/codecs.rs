@@ -49,11 +49,16 @@ impl PlayedCodec {
         }
         match self.codec {
             Codec::H264 => {
-                // Our packets are those of mode 1 (RFC 6184 §6.3).
+                // Our packets are those of mode 1 (RFC 6184 §6.3). Who offers no other than mode 0 has mostly left the parameter out, as
+                // GStreamer does, and takes them.
                 let is_mode_1 = spec.format.packetization_mode == Some(1);
                 let profile = spec.format.profile_level_id.map_or(66, |id| (id >> 16 & 0xff) as u8);
                 // A browser decodes more than it offers: a wrong profile is tried where the right one is not there.
-                is_mode_1.then(|| if profile == self.profile { 255 } else { profile.min(254) })
+                Some(match is_mode_1 {
+                    true if profile == self.profile => 255,
+                    true => profile.clamp(1, 254),
+                    false => 0,
+                })
             }
             Codec::Vp9 => (spec.format.profile_id.unwrap_or(0) == u32::from(self.profile)).then_some(255),
             _ => Some(255),
@@ -152,10 +157,11 @@ fn enable_h264(mut config: RtcConfig, offer: &Offer) -> RtcConfig {
         // RFC 6184 §8.1: without the parameter it is Baseline, level 1.
         profiles.push(0x42_000a);
     }
+    let has_mode_1 = offer.values("a=fmtp:").any(|value| value.contains("packetization-mode=1"));
     let mut pt = H264_FIRST_PT;
     for profile in profiles {
         pt += 2;
-        config.codec_config().add_h264(pt.into(), Some((pt + 1).into()), true, profile);
+        config.codec_config().add_h264(pt.into(), Some((pt + 1).into()), has_mode_1, profile);
     }
     config
 }
