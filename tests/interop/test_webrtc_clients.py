@@ -127,7 +127,7 @@ async def test_each_codec_of_aiortc_goes_in_and_comes_out(
         stream = await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2 and it, what="it")
         names = {"PCMU": "G711U", "PCMA": "G711A", "opus": "Opus"}
         assert codecs_of(stream) == [picture, names[sound]]
-        assert stream.tracks[1].sample_rate == rate_hz
+        assert stream.tracks[1].sample_rate_hz == rate_hz
         came = await watch(server.url("/live/cam/whep"), 20, deadline_s=60)
         assert {frame.width for frame in came["video"]} == {640}
         assert {frame.sample_rate for frame in came["audio"]} <= {8000, 48_000}

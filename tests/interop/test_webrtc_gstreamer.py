@@ -1,4 +1,4 @@
-"""WHIP and WHEP by GStreamer's whipsink and whepsrc: H.264, VP8, H.265, Opus and G.711 by a real client.
+"""WHIP by GStreamer's whipsink: H.264, VP8, H.265, Opus and G.711 by a real client.
 
 Debian has no such plugin: `make whip-gstreamer` builds it, or GST_PLUGIN_PATH says where it is. GStreamer before 1.28
 gives itself RSA certificates, which arcly's DTLS does not take (docs/concepts/webrtc.md): see `gstreamer/ecdsa.c`.
@@ -30,15 +30,6 @@ ENCODERS = {
     "Opus": "opusenc ! rtpopuspay",
     "G711A": "alawenc ! rtppcmapay",
     "G711U": "mulawenc ! rtppcmupay",
-}
-
-DECODERS = {
-    "H264": "rtph264depay ! h264parse ! avdec_h264",
-    "H265": "rtph265depay ! h265parse ! avdec_h265",
-    "VP8": "rtpvp8depay ! vp8dec",
-    "Opus": "rtpopusdepay ! opusdec",
-    "G711A": "rtppcmadepay ! alawdec",
-    "G711U": "rtppcmudepay ! mulawdec",
 }
 
 CAPS = {
@@ -96,18 +87,11 @@ def publisher(launch: str, url: str, picture: str, sound: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("picture", "sound"), PAIRS)
-async def test_gstreamer_publishes_and_gstreamer_watches(
-    server: WebRtcServer, gstreamer: GStreamer, picture: str, sound: str
-) -> None:
+async def test_gstreamer_publishes(server: WebRtcServer, gstreamer: GStreamer, picture: str, sound: str) -> None:
     whip = publisher(gstreamer.path, server.url("/live/cam/whip"), picture, sound)
     async with running(*whip, env=gstreamer.env):
         stream = await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2 and it, what="it")
         assert [track.codec for track in stream.tracks] == [picture, sound]
         assert (stream.tracks[0].width, stream.tracks[0].height) == (320, 180)
+        assert stream.tracks[1].sample_rate_hz == (8000 if sound.startswith("G711") else 48_000)
         await eventually(lambda: stream.stats.video_frames >= 50, what="two seconds of pictures")
-        for codec, kind in (picture, "video"), (sound, "audio"):
-            words = f"whepsrc whep-endpoint={server.url('/live/cam/whep')} {kind}-caps={CAPS[codec]}"
-            words += f" ! {DECODERS[codec]} ! identity eos-after=25 ! fakesink"
-            async with running(gstreamer.path, "-q", *words.split(), env=gstreamer.env) as watching:
-                await eventually(lambda: watching.returncode is not None, what=f"25 buffers of {codec}")
-                assert watching.returncode == 0
