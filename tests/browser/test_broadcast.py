@@ -71,7 +71,7 @@ async def test_a_name_is_asked_for(serve: Start, visit: Open) -> None:
 
 
 async def test_a_page_over_plain_http_says_that_cameras_want_https(serve: Start, visit: Open) -> None:
-    server = await serve("--http", "0.0.0.0:0")
+    server = await serve()
     page = await visit(server.url(host="media.test"))
     await go_live(page, "camera")
     await expect(page.part("broadcast-state")).to_have_text(REFUSALS["SecurityError"])

@@ -35,7 +35,7 @@ async def server(tmp_path: Path) -> AsyncIterator[WebRtcServer]:
 
 
 async def connect(peer: RTCPeerConnection, url: str, link: Link, network: Network) -> None:
-    """Negotiate, and take the relay for the server. It is bad once DTLS is up, for aiortc repeats nothing of a handshake."""
+    """Negotiate, with the relay for the server. It is bad once DTLS is up: aiortc repeats nothing of a handshake."""
     await peer.setLocalDescription(await peer.createOffer())
     answer, _ = await post_offer(url, peer.localDescription.sdp)
     await peer.setRemoteDescription(RTCSessionDescription(by_way_of(answer, link.port), "answer"))

@@ -10,6 +10,7 @@ import { streamPath } from "./route.js";
 /** @typedef {{media: MediaStream, stop: () => void}} Taken */
 
 const VIDEO_BPS_MAX = 4_000_000;
+const CONNECT_WITHIN_MS = 15_000; // where nothing comes through, browsers go on trying for long
 
 /** @type {Record<string, string>} what a person can do about a refusal of the browser */
 const REFUSALS = {
@@ -33,6 +34,7 @@ export class Broadcast {
   #connection = null;
   /** @type {string | null} */
   #session = null;
+  #connectTimer = 0;
 
   /** @param {() => Target | null} targetOf what the name field says */
   constructor(targetOf) {
@@ -66,6 +68,7 @@ export class Broadcast {
       connection.addEventListener("connectionstatechange", () => this.#onState(connection, target));
       this.#show("Connecting");
       this.#session = await negotiate(connection, `${streamPath(target)}whip`);
+      this.#connectTimer = setTimeout(() => this.#onNothing(connection), CONNECT_WITHIN_MS);
     } catch (error) {
       if (connection === this.#connection) this.#stop(reasonOf(error), true);
     }
@@ -80,9 +83,16 @@ export class Broadcast {
     if (state === "disconnected") this.#stop("The server has ended it, or cannot be reached.", true);
   }
 
+  /** @param {RTCPeerConnection} connection */
+  #onNothing(connection) {
+    if (connection !== this.#connection || connection.connectionState === "connected") return;
+    this.#stop("No way for UDP or TCP to the server.", true);
+  }
+
   /** @param {string} why @param {boolean} [isFault] */
   #stop(why, isFault = false) {
     if (!this.#connection) return;
+    clearTimeout(this.#connectTimer);
     this.#connection.close();
     this.#connection = null;
     if (this.#session) fetch(this.#session, { method: "DELETE", keepalive: true }).catch(() => {});
