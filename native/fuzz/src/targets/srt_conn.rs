@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use arcly_wire::srt::{
-    CallEnd, DataHeader, KeyFlag, Limits, Packet, Passphrase, Position, Reply, SrtCaller, SrtConn, SrtListener,
-    SrtOptions,
+    CallEnd, CipherMode, DataHeader, KeyFlag, Limits, Packet, Passphrase, Position, Reply, SrtCaller, SrtConn,
+    SrtListener, SrtOptions,
 };
 use bytes::Bytes;
 
@@ -44,8 +44,9 @@ mod op {
     pub const CLOSE: u8 = 7;
 }
 
-/// First byte of an input: with a passphrase.
+/// First byte of an input: with a passphrase; in counter mode, or in Galois counter mode.
 const ENCRYPTED: u8 = 1;
+const AUTHENTICATED: u8 = 2;
 
 fn vectors() -> Vec<Vec<u8>> {
     let talk: &[u8] = &[op::TALK, 3, 1, 2, 3, op::WAIT, 1, 4, op::SEND, 2, 9, 9];
@@ -58,8 +59,8 @@ fn vectors() -> Vec<Vec<u8>> {
     let end: &[u8] = &[op::CONTROL, 5, 5, 0, 0, 0, 0, op::CLOSE, 0];
     let sessions =
         [[talk, lose, data, talk].concat(), [data, far, nak, ack, talk].concat(), [drop, lose, nak, end].concat()];
-    let both = |session: &Vec<u8>| [[&[0], &session[..]].concat(), [&[ENCRYPTED], &session[..]].concat()];
-    sessions.iter().flat_map(both).collect()
+    let all = |session: &Vec<u8>| [0, ENCRYPTED, AUTHENTICATED].map(|mark| [&[mark], &session[..]].concat());
+    sessions.iter().flat_map(all).collect()
 }
 
 /// The peer, and us.
@@ -71,12 +72,14 @@ struct Pair {
     sequence: u32,
 }
 
-fn connect(is_encrypted: bool) -> Option<Pair> {
+fn connect(mark: u8) -> Option<Pair> {
     let now = Duration::from_secs(10);
     let addr = ([192, 0, 2, 1], 5000).into();
     let limits = Limits { receive_packets: RECEIVE_PACKETS, send_packets: SEND_PACKETS, ..Limits::default() };
-    let options = SrtOptions { limits, key_refresh_packets: 16, key_announce_packets: 4, ..SrtOptions::default() };
-    let passphrase = Passphrase::new("a passphrase").filter(|_| is_encrypted);
+    let cipher = if mark == AUTHENTICATED { CipherMode::Gcm } else { CipherMode::Ctr };
+    let options =
+        SrtOptions { limits, cipher, key_refresh_packets: 16, key_announce_packets: 4, ..SrtOptions::default() };
+    let passphrase = Passphrase::new("a passphrase").filter(|_| matches!(mark, ENCRYPTED | AUTHENTICATED));
     let listener = SrtListener::new(None).ok()?;
     let mut caller = SrtCaller::new(now, addr, "publish:live/cam", passphrase.clone(), options).ok()?;
     for _ in 0..2 {
@@ -100,7 +103,7 @@ fn connect(is_encrypted: bool) -> Option<Pair> {
 
 fn run(input: &Input) -> usize {
     let (mark, mut rest) = input.bytes.split_first().unwrap_or((&0, &[]));
-    let pair = connect(*mark == ENCRYPTED);
+    let pair = connect(*mark);
     assert!(pair.is_some(), "two of our own connect");
     let Some(mut pair) = pair else { return 0 };
     let mut held = 0;

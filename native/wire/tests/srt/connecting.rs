@@ -11,12 +11,15 @@ fn plain() -> (SrtOptions, SrtOptions) {
 
 #[test]
 fn a_message_arrives_after_the_latency_and_not_before() {
-    let mut pair = connect(plain(), (None, None)).unwrap();
-    assert!(pair.caller.send(ms(1010), &Bytes::from_static(&[0x47; 1316])));
-    carry(ms(1010), &mut pair.caller, &mut pair.listener);
-    assert!(pair.listener.deliver(ms(1129)).is_none());
-    let delivery = pair.listener.deliver(ms(1130)).unwrap();
-    assert_eq!((delivery.payload, delivery.lost_before), (&[0x47; 1316][..], 0));
+    for latency in [20, 120, 8000] {
+        let options = SrtOptions { receive_latency: ms(latency), ..SrtOptions::default() };
+        let mut pair = connect((options, options), (None, None)).unwrap();
+        assert!(pair.caller.send(ms(1010), &Bytes::from_static(&[0x47; 1316])));
+        carry(ms(1010), &mut pair.caller, &mut pair.listener);
+        assert!(pair.listener.deliver(ms(1009 + latency)).is_none());
+        let delivery = pair.listener.deliver(ms(1010 + latency)).unwrap();
+        assert_eq!((delivery.payload, delivery.lost_before), (&[0x47; 1316][..], 0));
+    }
 }
 
 #[test]
