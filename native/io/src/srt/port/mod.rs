@@ -46,7 +46,7 @@ const DATAGRAM_BYTES: usize = 1500;
 /// With so many connections or more, and less than that many datagrams at a time, nobody looks for the next ones before `QUIET` is over:
 /// the acknowledgements of many viewers come one by one, and each would wake the task.
 const MANY: usize = 16;
-const QUIET: Duration = Duration::from_millis(1);
+const QUIET: Duration = Duration::from_millis(2);
 /// Key material of all connections together that is looked at in a second: each may cost the derivation of a key, in the task that carries
 /// everybody's media. What is left out is said again, and keys change every few hours.
 const KEYS_PER_S: u32 = 32;
