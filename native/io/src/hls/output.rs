@@ -200,6 +200,11 @@ impl HlsOutput {
         }
     }
 
+    /// What there is of the track of that name now.
+    pub(crate) fn track_view(&self, name: &str) -> Option<Arc<TrackView>> {
+        self.lock_tracks().get(name).map(|channel| channel.borrow().clone())
+    }
+
     /// Whether the stream ended longer than `keep` ago.
     pub(crate) fn is_stale(&self, keep: Duration) -> bool {
         self.ts.borrow().ended_at.is_some_and(|at| at.elapsed() > keep)
@@ -247,8 +252,13 @@ impl HlsOutput {
 
     pub(crate) fn touch_session(self: &Arc<Self>, id: &str, client: &Client) {
         let expiry = self.session_expiry();
-        self.sessions(|sessions| sessions.touch(id, client, Instant::now(), expiry));
-        self.sweep_sessions();
+        let needs_sweeper = self.sessions(|sessions| {
+            sessions.touch(id, client, Instant::now(), expiry);
+            sessions.needs_sweeper()
+        });
+        if needs_sweeper {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
     }
 
     /// Sees to it that viewers who stop asking are told to have left, though nobody asks for their number.
@@ -287,6 +297,10 @@ fn reports(others: &[Other]) -> String {
 }
 
 async fn first<View>(sender: &watch::Sender<Shown<View>>, deadline: Duration) -> Option<Arc<View>> {
+    // Mostly it is there: then nobody need subscribe, or read a clock.
+    if let Some(view) = &sender.borrow().view {
+        return Some(view.clone());
+    }
     let mut shown = sender.subscribe();
     let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
     tokio::time::timeout(deadline, settled).await.ok()?.ok()?.view.clone()

@@ -17,22 +17,25 @@ use crate::{hls::HlsOutput, http::response::Body};
 const AGENT_CHARS_MAX: usize = 200;
 
 /// Who asks for files. Segments are asked for without a session, so that caches keep them for all: whose they are is told by this.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     pub(crate) agent: String,
+    id: u64,
 }
 
 impl Client {
     pub(crate) fn new(peer: SocketAddr, agent: &str) -> Self {
-        Self { peer, agent: agent.chars().take(AGENT_CHARS_MAX).collect() }
+        let end = agent.char_indices().nth(AGENT_CHARS_MAX).map_or(agent.len(), |(end, _)| end);
+        let agent = agent.get(..end).unwrap_or_default().to_owned();
+        let mut hasher = DefaultHasher::new();
+        (peer.ip(), &agent).hash(&mut hasher);
+        Self { peer, agent, id: hasher.finish() }
     }
 
     /// The same for all connections of one player.
     pub(crate) fn id(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.peer.ip(), &self.agent).hash(&mut hasher);
-        hasher.finish()
+        self.id
     }
 }
 

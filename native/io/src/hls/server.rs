@@ -227,13 +227,13 @@ async fn track_playlist(output: &Arc<HlsOutput>, name: &str, asked_by: AskedBy<'
     if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
         return error(StatusCode::NOT_FOUND, NOT_YET);
     }
-    let Some(mut track) = output.track(name) else { return error(StatusCode::NOT_FOUND, "no such track") };
+    let Some(mut view) = output.track_view(name) else { return error(StatusCode::NOT_FOUND, "no such track") };
     touch(output, asked_by);
-    let mut view = track.borrow().clone();
     if let Some(awaited) = directives.awaited {
         if view.is_far(awaited) && !view.ended() {
             return error(StatusCode::BAD_REQUEST, "no playlist has told of a segment or part that far ahead");
         }
+        let Some(mut track) = output.track(name) else { return error(StatusCode::NOT_FOUND, "no such track") };
         match wait(&mut track, |view| view.has(awaited)).await {
             Ok(has) => view = has,
             Err(response) => return response,
@@ -262,8 +262,11 @@ async fn wait(
 /// A segment, part or header. One that is the next to be made is waited for (RFC 8216bis §6.2.6: a hint), and a segment in the making is
 /// sent as it grows.
 async fn cmaf_file(output: &HlsOutput, name: &str) -> Response<Body> {
-    let owner = output.cmaf_view().and_then(|view| view.owner(name).map(|track| track.name.clone()));
-    let Some(mut track) = owner.and_then(|owner| output.track(&owner)) else { return no_file() };
+    let Some(owner) = output.cmaf_view().and_then(|view| view.owner(name).cloned()) else { return no_file() };
+    if let Found::Whole(pieces) = owner.find(name) {
+        return media(pieces, CMAF_TYPE, CACHE_SEGMENT);
+    }
+    let Some(mut track) = output.track(&owner.name) else { return no_file() };
     let is_there = |view: &Arc<TrackView>| !matches!(view.find(name), Found::Coming);
     let view = match wait(&mut track, is_there).await {
         Ok(view) => view,

@@ -111,7 +111,10 @@ impl Sessions {
         if session.viewer.is_none() {
             session.viewer = log.upgrade().map(|log| log.viewer("hls"));
         }
-        if session.client.as_ref() != Some(client) {
+        if let Some(known) = session.client.as_mut().filter(|known| known.id() == client.id()) {
+            // Another connection of the same player.
+            known.peer = client.peer;
+        } else {
             // One place for each session, whatever it calls itself.
             if let Some(before) = session.client.replace(client.clone())
                 && self.by_client.get(&before.id()) == Some(&id)
@@ -138,7 +141,7 @@ impl Sessions {
         let present = self.seen.values().filter(|session| !session.is_over(now, expiry));
         let info = |session: &Session| {
             let Session { number, since_unix_ms, bytes, .. } = *session;
-            let Client { peer, agent } = session.client.clone()?;
+            let Client { peer, agent, .. } = session.client.clone()?;
             Some(SessionInfo { number, peer, agent, since_unix_ms, bytes })
         };
         let mut list: Vec<_> = present.filter_map(info).collect();

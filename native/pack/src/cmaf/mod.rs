@@ -39,8 +39,8 @@ pub use self::{
 
 /// How a stream is cut, and how much of it is kept.
 ///
-/// Memory of a stream: bit rate × (the window, at least six target durations, and what has just left it: an eighth more, or as much again
-/// up to 15 s), and never more than `max_window_bytes` a track.
+/// Memory of a stream: bit rate × (the window, at least six target durations, and what has just left it: an eighth more, or six target
+/// durations), and never more than `max_window_bytes` a track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CmafConfig {
     /// Parts last about so long (see `pace`). Players stay three of them behind the live edge. Default: 200 ms. 0: no parts, and so no

@@ -4,10 +4,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{CmafConfig, Segment, micros};
 
-/// How long a segment can be fetched after it has left the playlist, at least if that is so long.
-const RETIRED_US: i64 = 15_000_000;
-
-/// The same as a part of a longer playlist.
+/// How long a segment can be fetched after it has left the playlist: six target durations, in which players come for the playlist as often, or
+/// this part of a longer playlist.
 ///
 /// Deviation from RFC 8216bis §6.2.2, which asks for as long as the longest playlist that had it: of a window of hours that would be
 /// twice its memory, for the sake of players who stand at its far end and come late.
@@ -131,7 +129,8 @@ impl Window {
                 return;
             }
             // It stays available for its own duration and that of the longest playlist which had it.
-            let stays_us = oldest_us.saturating_add(self.listed_us).min(RETIRED_US.max(self.listed_us / RETIRED_PART));
+            let stays_us =
+                oldest_us.saturating_add(self.listed_us).min(self.least_us.max(self.listed_us / RETIRED_PART));
             self.listed_us -= oldest_us;
             self.expiries_us.push_back(self.clock_us.saturating_add(stays_us));
         }
