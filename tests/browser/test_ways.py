@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,9 @@ from playwright.async_api import Page, Route, expect
 
 from browser.conftest import Serve, Visit
 from browser.watching import PHONE, Look, Open, Start, choose, in_both_schemes, look, play, publish, watch
+
+WATCH_S = float(os.environ.get("ARCLY_WATCH_S", "7"))
+"""How long HLS and DASH are watched without a stall; `ARCLY_WATCH_S=60` for a minute."""
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -79,10 +83,11 @@ async def test_it_plays_without_delay_and_without_a_stall(demo: Serve, visit: Op
 async def test_segments_play_with_low_latency_and_without_a_stall(demo: Serve, visit: Open, way: str) -> None:
     page = await visit(demo.url("/live/demo/"))
     await page.is_in_state("playing")
-    before, after = await watch_with_no_stall_counted(page, way, 7)  # the demo repeats itself after ten
-    assert after.decoded - before.decoded >= 6 * 25
+    before, after = await watch_with_no_stall_counted(page, way, WATCH_S)
+    assert after.decoded - before.decoded >= (WATCH_S - 1) * 25
     assert sum(after.luma) / len(after.luma) > 10, "the picture is black"
-    assert before.changed(after) > 0.01, "the picture stands still"
+    if WATCH_S < 10:  # the demo repeats itself then
+        assert before.changed(after) > 0.01, "the picture stands still"
     await expect(page.part("stat-latency")).to_have_text(BELOW_3_S if way == "hls" else BELOW_4_S)
     print(way, "is behind by", await page.part("stat-latency").inner_text())
     await expect(page.part("rewind")).to_be_hidden()

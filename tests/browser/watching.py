@@ -70,7 +70,9 @@ async def watch(visit: Visit, media_s: float) -> tuple[Look, Look]:
     """Watch so much of the stream; returns the `<video>` before and after."""
     before = await look(visit)
     await visit.page.wait_for_function(
-        "end => document.querySelector('video').currentTime >= end", arg=before.media_s + media_s, timeout=60_000
+        "end => document.querySelector('video').currentTime >= end",
+        arg=before.media_s + media_s,
+        timeout=60_000 + 2_000 * media_s,
     )
     return before, await look(visit)
 

@@ -18,6 +18,7 @@ import pytest
 from conftest import Server, eventually, running, serving
 
 import arcly
+from conformance import mpd
 from conformance.playlist import Playlist, parse
 from conformance.rules import faults, faults_between
 
@@ -167,6 +168,7 @@ async def test_a_publisher_that_comes_back_is_a_discontinuity_and_a_period(
         async with running(*publish("320x180"), server.rtmp_url("live/cam")):
             assert await asyncio.gather(*walks) == [[], []]
             text = (await fetch(server, "/live/cam/manifest.mpd"))[1]
+    assert mpd.faults(ElementTree.fromstring(text)) == []
     periods = ElementTree.fromstring(text).findall(f"{MPD}Period")
     assert [period.get("id") for period in periods] == ["0", "1"]
     assert seconds(periods[1].get("start")) >= 4.5
@@ -208,6 +210,7 @@ async def test_manifests_of_dash_go_on_without_a_gap(live: Server) -> None:
         status, text = await fetch(live, "/live/cam/manifest.mpd")
         assert status == 200
         root = ElementTree.fromstring(text)
+        assert mpd.faults(root) == []
         assert root.get("type") == "dynamic"
         assert root.get("publishTime") >= published
         published = root.get("publishTime")
