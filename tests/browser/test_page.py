@@ -93,7 +93,7 @@ async def test_playback_crosses_the_seam_of_the_demo_loop_without_a_stall(demo: 
     await settled(page, "live/demo")
     await play(page, "live/demo")
     await choose(page, way)
-    before, after = await watch_without_a_stall(page, 1.6 * DEMO_LOOP_S)
+    before, after = await watch_without_a_stall(page, 1.1 * DEMO_LOOP_S)
     assert after.ranges == 1, "no gap at the seam"
     assert after.dropped - before.dropped <= (after.decoded - before.decoded) / 2
 

@@ -8,6 +8,8 @@
 
 mod samples;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod units;
 
 use arcly_bus::{Frame, Track, TrackId};

@@ -18,6 +18,15 @@ const FLV_HEADER_BYTES: usize = 13;
 /// `TypeFlagsVideo` (§E.2).
 const HAS_VIDEO: u8 = 0x01;
 
+/// More packets than a demuxer wants to see in a row before it believes that they are packets.
+const SYNC_PACKETS: usize = 8;
+/// A packet with nothing in it (ISO/IEC 13818-1 §2.4.1).
+const NULL_PACKET: [u8; PACKET_BYTES] = {
+    let mut packet = [0xFF; PACKET_BYTES];
+    (packet[0], packet[1], packet[3]) = (0x47, 0x1F, 0x10);
+    packet
+};
+
 /// What a unit is to somebody who wants to begin in the middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -91,6 +100,8 @@ impl Packets {
 
     fn read_tables(&mut self, packet: &[u8]) {
         self.tables.push(packet);
+        // It looks at a packet when it has seen that others follow.
+        (0..SYNC_PACKETS).for_each(|_| self.tables.push(&NULL_PACKET));
         let programs = self.tables.programs();
         let streams = programs.iter().filter(|program| program.is_chosen).flat_map(|program| &program.streams);
         let media: Vec<(u16, Codec)> = streams.filter_map(|stream| Some((stream.pid, stream.codec?))).collect();

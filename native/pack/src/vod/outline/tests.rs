@@ -1,0 +1,140 @@
+//! What is found in recorded streams, however they come and wherever their times begin again.
+
+use std::sync::Arc;
+
+use arcly_bus::{Frame, Track, TrackId, TrackSet};
+use arcly_codec::{CodecConfig, h264::AvcConfig};
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    container::{ContainerMuxer, MuxOptions},
+    mp4::Outline,
+    testing::{AUDIO, Recipe, Rng, VIDEO, audio_track},
+};
+
+const SECONDS: i64 = 20;
+
+/// An avcC record of libx264.
+const RECORD: [u8; 37] = [
+    1, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0, 0x16, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0, 0, 3, 0,
+    0x40, 0, 0, 7, 0x83, 0xc5, 0x0a, 0xa8, 1, 0, 4, 0x68, 0xce, 0x0f, 0xc8,
+];
+
+/// A recording whose first frame is decoded at that time.
+fn file(container: Container, start_90k: i64) -> (Bytes, Vec<Frame>) {
+    let recipe = Recipe {
+        picture_90k: 3600,
+        gop: 50,
+        b_frames: true,
+        sample_rate_hz: 48_000,
+        seconds: SECONDS,
+        start_90k,
+        max_picture_bytes: 4000,
+    };
+    let config = AvcConfig::parse(Bytes::from_static(&RECORD)).unwrap();
+    let tracks = vec![Track::new(VIDEO, CodecConfig::H264(config)), audio_track(48_000)];
+    let tracks = Arc::new(TrackSet { revision: 1, tracks });
+    let frames: Vec<Frame> = recipe.frames(&mut Rng(7)).into_iter().map(with_header).collect();
+    let mut muxer = ContainerMuxer::new(container, tracks, MuxOptions::default()).unwrap();
+    let mut out = Vec::new();
+    frames.iter().for_each(|frame| muxer.write(frame, &mut out).unwrap());
+    (out.into(), frames)
+}
+
+/// Pictures of noise, behind the header of a NAL unit that is right.
+fn with_header(frame: Frame) -> Frame {
+    if frame.track != VIDEO {
+        return frame;
+    }
+    let header = if frame.is_key() { 0x65 } else { 0x41 };
+    let length = (frame.payload.len() + 1) as u32;
+    Frame { payload: [&length.to_be_bytes()[..], &[header], &frame.payload].concat().into(), ..frame }
+}
+
+fn outline(container: Container, pieces: impl Iterator<Item = Bytes>) -> Outline {
+    let mut outliner = StreamOutliner::new(container).unwrap();
+    pieces.for_each(|piece| outliner.push(&piece).unwrap());
+    outliner.outline().unwrap().0
+}
+
+fn frames_of(outline: &Outline, track: TrackId) -> u32 {
+    let spans = outline.fragments.iter().flat_map(|fragment| &fragment.spans);
+    spans.filter(|span| span.track == track).map(|span| span.frames).sum()
+}
+
+/// Each part of a track begins where the one before it ends, and the first one at 0.
+fn check_times(outline: &Outline, container: Container) {
+    for (track, clock_hz) in [(VIDEO, 90_000), (AUDIO, 48_000)] {
+        let spans: Vec<Span> = outline
+            .fragments
+            .iter()
+            .flat_map(|fragment| fragment.spans.iter().copied())
+            .filter(|span| span.track == track)
+            .collect();
+        let within = |one: i64, other: i64| (one - other).abs() <= clock_hz / 20;
+        assert!(within(spans.first().unwrap().begin_dts, 0), "{container:?} {track:?}");
+        for pair in spans.windows(2) {
+            assert!(within(pair[0].end_dts, pair[1].begin_dts), "{container:?} {track:?} {pair:?}");
+        }
+        assert!(within(spans.last().unwrap().end_dts / SECONDS, clock_hz), "{container:?} {track:?}");
+    }
+}
+
+#[test]
+fn every_frame_is_found_in_parts_that_begin_with_key_frames() {
+    for container in [Container::MpegTs, Container::Flv] {
+        let (file, frames) = file(container, 0);
+        let found = outline(container, [file].into_iter());
+        assert_eq!(found.fragments.len(), 10, "{container:?}");
+        assert!(found.fragments.iter().all(|fragment| fragment.is_entry));
+        for track in [VIDEO, AUDIO] {
+            assert_eq!(frames_of(&found, track) as usize, frames.iter().filter(|frame| frame.track == track).count());
+        }
+        check_times(&found, container);
+    }
+}
+
+#[test]
+fn times_go_on_where_those_of_the_container_begin_again() {
+    // 33 bits of 90 kHz, and 32 bits of milliseconds, less half of the file.
+    let half_90k = SECONDS * 45_000;
+    check_times(
+        &outline(Container::MpegTs, [file(Container::MpegTs, (1 << 33) - half_90k).0].into_iter()),
+        Container::MpegTs,
+    );
+    check_times(
+        &outline(Container::Flv, [file(Container::Flv, (1 << 32) * 90 - half_90k).0].into_iter()),
+        Container::Flv,
+    );
+}
+
+#[test]
+fn however_it_is_cut_and_however_often_one_looks_the_same_is_found() {
+    for container in [Container::MpegTs, Container::Flv] {
+        let (file, _) = file(container, 0);
+        let whole = outline(container, [file.clone()].into_iter());
+        for piece_bytes in [7, 188, 4096, 70_001] {
+            let mut outliner = StreamOutliner::new(container).unwrap();
+            for (count, piece) in file.chunks(piece_bytes).enumerate() {
+                outliner.push(piece).unwrap();
+                if count % 97 == 0 {
+                    let so_far = outliner.outline().unwrap().0;
+                    let whole_parts = so_far.fragments.len().saturating_sub(1);
+                    assert_eq!(so_far.fragments[..whole_parts], whole.fragments[..whole_parts]);
+                }
+            }
+            assert_eq!(outliner.position(), file.len() as u64);
+            assert_eq!(outliner.outline().unwrap().0, whole, "{container:?} in pieces of {piece_bytes}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_refused() {
+    for container in [Container::MpegTs, Container::Flv] {
+        let mut outliner = StreamOutliner::new(container).unwrap();
+        assert!(outliner.push(&[0; 1000]).is_err());
+    }
+    assert!(StreamOutliner::new(Container::Mp4).is_err());
+}
