@@ -1,0 +1,5 @@
+//! RTSP: our client and our server, machine to machine.
+#![cfg(test)]
+
+mod sessions;
+mod world;
