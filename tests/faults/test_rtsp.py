@@ -340,6 +340,48 @@ async def test_the_end_of_a_stream_is_said_by_a_bye_behind_the_last_packet() -> 
                         pass
 
 
+AAC, OPUS = arcly.Track(1, "AAC", bytes([0x11, 0x90])), arcly.Track(1, "Opus", b"OpusHead\x01\x02" + bytes(9))
+AAC_MONO = arcly.Track(1, "AAC", bytes([0x11, 0x88]))
+PICTURES = arcly.Track(
+    0, "H264", bytes.fromhex("0164001fffe1001a6764001facd9405005bb011000000300100000030320f183196001000668ebe3cb22c0")
+)
+
+
+@pytest.mark.parametrize("other", [[OPUS], [AAC_MONO], [PICTURES, AAC]], ids=["codec", "configuration", "tracks"])
+async def test_another_description_in_mid_stream_ends_the_plays_by_a_bye(
+    other: list[arcly.Track], caplog: pytest.LogCaptureFixture
+) -> None:
+    with datagram_socket() as rtcp:
+        async with serving() as (engine, rtsp), talking(rtsp) as by_tcp, talking(rtsp) as by_udp, talking(rtsp) as late:
+            session = await engine.start_publish(arcly.StreamKey("live", "cam"), protocol="test", peer="192.0.2.1:1")
+            session.set_tracks([AAC])
+            session.publish(bytes(100), track=1, pts=0)
+            port = rtcp.getsockname()[1]
+            ways = [(by_tcp, TCP), (by_udp, f"Transport: RTP/AVP;client_port={port - 1}-{port}\r\n"), (late, TCP)]
+            for talk, transport in ways:
+                assert (await talk.ask("DESCRIBE rtsp://h/live/cam"))[0] == 200
+                assert (await talk.ask("SETUP rtsp://h/live/cam/trackID=0", transport))[0] == 200
+            for talk in (by_tcp, by_udp):
+                assert (await talk.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+            await eventually(lambda: len(rtsp.list_viewers()) == 2)
+            session.set_tracks(other)
+            session.publish(b"\x65" + bytes(100), track=other[0].id, pts=90_000, key=True)
+            while GOODBYE not in kinds((await by_tcp.packet())[1]):
+                pass
+            async with asyncio.timeout(60):
+                while GOODBYE not in kinds(await asyncio.get_running_loop().sock_recv(rtcp, 2000)):
+                    pass
+            assert await by_tcp.is_closed()
+            assert await by_udp.is_closed()
+            status, text = await late.ask("PLAY rtsp://h/live/cam/")
+            assert (status, "changed since they were described" in text) == (503, True)
+            async with talking(rtsp) as again:
+                _, text = await again.ask("DESCRIBE rtsp://h/live/cam")
+                assert text.count("m=") == len(other)
+            assert caplog.text.count("the tracks of the stream have changed") == 2
+            caplog.clear()
+
+
 async def test_a_publisher_that_says_bye_ends_its_stream_and_may_still_tear_it_down() -> None:
     async with serving() as (engine, rtsp), talking(rtsp) as talk:
         await talk.publish("live/cam")

@@ -89,6 +89,12 @@ pub(crate) trait Format: Send {
     /// [`PackError`] for a frame that cannot be written; nothing is appended then.
     fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError>;
 
+    /// Whether viewers of what was written so far can read what comes under these tracks; else the packets end for them, and begin anew
+    /// for whoever comes then.
+    fn can_go_on(&self, _tracks: &TrackSet) -> bool {
+        true
+    }
+
     /// The packets that say that nothing more comes, one for each track that says so; each is a frame that follows the last of its track.
     fn end(&mut self) -> Vec<Frame> {
         Vec::new()

@@ -88,6 +88,7 @@ pub(crate) struct PacketWriter {
     /// Revision of the tracks of the source that the format was told of.
     configured: Option<u32>,
     packet: Vec<u8>,
+    has_ended: bool,
 }
 
 /// What the source had.
@@ -110,7 +111,7 @@ impl PacketWriter {
         let writer = LogWriter::new(bounds, source.observer());
         let packets = Arc::new(PacketLog { log: writer.log().clone(), headers: Mutex::default(), framing });
         let (source, format) = (source.tap(), container.format());
-        Self { source, format, writer, packets, configured: None, packet: Vec::new() }
+        Self { source, format, writer, packets, configured: None, packet: Vec::new(), has_ended: false }
     }
 
     pub(crate) fn packets(&self) -> &Arc<PacketLog> {
@@ -124,9 +125,14 @@ impl PacketWriter {
 
     /// Writes the packets of all frames that wait.
     pub(crate) fn feed(&mut self) -> Fed {
-        loop {
+        while !self.has_ended {
             match self.source.read(BATCH_FRAMES) {
                 Read::Frames(batch) => {
+                    let is_other = self.configured.is_some_and(|revision| revision != batch.tracks.revision);
+                    if is_other && !self.format.can_go_on(batch.tracks) {
+                        self.say_goodbye();
+                        break;
+                    }
                     if self.configured != Some(batch.tracks.revision) {
                         self.configured = Some(batch.tracks.revision);
                         // Without a track that can be carried nothing is written, until others come.
@@ -146,15 +152,14 @@ impl PacketWriter {
                     }
                 }
                 Read::Empty => return Fed::Everything,
-                Read::Ended | Read::Evicted => {
-                    self.say_goodbye();
-                    return Fed::Ended;
-                }
+                Read::Ended | Read::Evicted => self.say_goodbye(),
             }
         }
+        Fed::Ended
     }
 
     fn say_goodbye(&mut self) {
+        self.has_ended = true;
         for frame in self.format.end() {
             let payload = self.packets.framing.wrap(&frame.payload);
             let _ = self.writer.publish(Frame { payload, ..frame });

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::{
     channels::{Channels, split},
     outlet::{Outlets, Targets, Viewer},
-    tracks::{Outgoing, outgoing},
+    tracks::{Outgoing, can_follow, outgoing},
 };
 use crate::{
     bell::Bell,
@@ -55,6 +55,11 @@ impl Granted {
     /// What a viewer is told of it.
     pub(crate) fn describe(&self) -> Vec<sdp::Media> {
         self.tracks.iter().map(Outgoing::media).collect()
+    }
+
+    /// Whether its description holds no more.
+    pub(crate) fn has_changed(&self) -> bool {
+        !can_follow(self.tracks.iter(), &outgoing(&self.log.tracks()))
     }
 
     fn lanes(&self, setups: &[MediaSetup], channel: impl Fn(&MediaSetup) -> Option<u8>) -> Vec<Lane> {

@@ -18,7 +18,7 @@ use arcly_wire::{
 
 use bytes::BytesMut;
 
-use super::tracks::{Outgoing, PACKET_BYTES_MAX, outgoing};
+use super::tracks::{Outgoing, PACKET_BYTES_MAX, can_follow, outgoing};
 use crate::egress::{Format, Headers};
 
 /// How often a track tells its times when no key picture does.
@@ -94,6 +94,10 @@ impl Format for Packets {
         };
         let anchor = *self.anchor.get_or_insert_with(|| Anchor::now(sender.stream_ns(frame.dts)));
         sender.write(frame, anchor, out)
+    }
+
+    fn can_go_on(&self, tracks: &TrackSet) -> bool {
+        can_follow(self.senders.iter().map(|sender| &sender.outgoing), &outgoing(tracks))
     }
 
     fn end(&mut self) -> Vec<Frame> {

@@ -12,7 +12,7 @@ use super::{
     from_bus::known_tracks,
     packets::Packets,
     pull::{name, other},
-    tracks::{Outgoing, outgoing},
+    tracks::{Outgoing, can_follow, outgoing},
 };
 use crate::{
     Backoff, Inbox, Link, LinkGuard, TlsTrust,
@@ -274,11 +274,8 @@ impl Outlet {
         Ok(Next::Frame)
     }
 
-    /// A description cannot be changed in mid-stream: other tracks need another session.
     fn configure(&mut self, tracks: &TrackSet) -> Result<(), Failure> {
-        let now = outgoing(tracks);
-        let is_same = |(a, b): (&Outgoing, &Outgoing)| a.track == b.track && a.format.is_like(&b.format);
-        if now.len() != self.sent.len() || !now.iter().zip(&self.sent).all(is_same) {
+        if !can_follow(self.sent.iter(), &outgoing(tracks)) {
             return Err("the tracks of the stream have changed".to_owned().into());
         }
         self.packets.configure(tracks).map_err(|error| Failure::Other(error.to_string()))?;

@@ -542,6 +542,10 @@ impl Connection {
             return Ok(());
         }
         let Some(granted) = &self.granted else { return Ok(()) };
+        if granted.has_changed() {
+            self.machine.refuse(Denial::Failed, "the tracks have changed since they were described");
+            return Ok(());
+        }
         let setups = self.machine.setups();
         let is_udp = setups.iter().any(|setup| setup.transport.lower == Lower::Udp);
         let protocol = if is_udp { "rtsp-udp" } else { "rtsp" };
@@ -578,7 +582,10 @@ impl Connection {
         if let Some(line) = play.line() {
             write(stream, &line.take_news().said).await?;
         }
+        let has_changed = self.granted.as_ref().is_some_and(|granted| granted.has_changed());
         match end {
+            // Others are described to who comes again.
+            ViewerEnd::Stream if has_changed => Err(End::Failed("the tracks of the stream have changed".into())),
             ViewerEnd::Stream => Err(End::Dismissed),
             _ => Ok(()),
         }

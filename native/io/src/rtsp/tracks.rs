@@ -37,6 +37,11 @@ pub(crate) fn outgoing(tracks: &TrackSet) -> Vec<Outgoing> {
     found
 }
 
+/// Whether the description of `before` holds for `now`: a description cannot be changed in mid-stream, other tracks need another session.
+pub(crate) fn can_follow<'a>(before: impl ExactSizeIterator<Item = &'a Outgoing>, now: &[Outgoing]) -> bool {
+    before.len() == now.len() && before.zip(now).all(|(a, b)| b.follows(a))
+}
+
 fn of_track(track: &Track, place: usize) -> Option<Outgoing> {
     let format = Format::of(payload_type(track, place), &track.config).ok()?;
     Packetizer::new(&format, &track.config, PACKET_BYTES_MAX).ok()?;
@@ -57,6 +62,12 @@ fn payload_type(track: &Track, place: usize) -> u8 {
 }
 
 impl Outgoing {
+    /// Whether it is the same track in the same format. Pictures bring their configuration with them; sound is described once.
+    fn follows(&self, before: &Self) -> bool {
+        let is_described_alike = self.config.video().is_some() || self.format.fmtp() == before.format.fmtp();
+        self.track == before.track && self.format.is_like(&before.format) && is_described_alike
+    }
+
     /// Its description; `control` is left to others.
     pub(crate) fn media(&self) -> sdp::Media {
         let Format { payload_type, encoding, clock_rate_hz, channels, .. } = self.format;
