@@ -7,7 +7,7 @@ use std::{
 };
 
 use arcly_codec::Codec;
-use arcly_wire::webrtc::{Limits, Offer, PlayedCodec, Session, Settings, WebRtcError};
+use arcly_wire::webrtc::{Limits, Offer, PlayOptions, PlayedCodec, Session, Settings, WebRtcError};
 
 use super::Target;
 use crate::mutate::Input;
@@ -61,7 +61,10 @@ fn run(input: &Input) -> usize {
     let Ok(offer) = Offer::parse(text, &Limits::default()) else { return 0 };
     let now = Instant::now();
     let played = [PlayedCodec { codec: Codec::H264, profile: 66 }, PlayedCodec { codec: Codec::Opus, profile: 0 }];
-    let answers = [Session::publish(settings(), offer.clone(), now), Session::play(settings(), offer, &played, now)];
+    let answers = [
+        Session::publish(settings(), offer.clone(), now),
+        Session::play(settings(), offer, &played, PlayOptions::default(), now),
+    ];
     for answer in answers {
         match answer {
             Ok((session, answer)) => {

@@ -7,7 +7,7 @@ use std::{
 
 use arcly_codec::Codec;
 use arcly_wire::webrtc::{
-    Fragment, Lane, Limits, Offer, OutgoingPacket, Output, PlayedCodec, Session, Transport, WebRtcError,
+    Fragment, Lane, Limits, Offer, OutgoingPacket, Output, PlayOptions, PlayedCodec, Session, Transport, WebRtcError,
 };
 
 use super::{
@@ -54,7 +54,7 @@ fn run(input: &Input) -> usize {
     let opened = if is_publish {
         Session::publish(settings(), parsed, now)
     } else {
-        Session::play(settings(), parsed, &played, now)
+        Session::play(settings(), parsed, &played, PlayOptions::default(), now)
     };
     let (mut session, _) = opened.expect("our own offer is answered");
     for _ in 0..OPERATIONS_MAX {

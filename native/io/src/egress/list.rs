@@ -47,6 +47,10 @@ pub struct ViewerInfo {
     pub dropped: u64,
     /// Frames that wait for it: 0 or a few for one that keeps up.
     pub lag_frames: u64,
+    /// The rendition that it is sent, by its stream's name, where it is chosen for it; else empty.
+    pub layer: String,
+    /// What its path carries, in bits per second; 0 where that is not known.
+    pub estimate_bps: u64,
 }
 
 /// What a pump counts of one viewer.
@@ -59,6 +63,8 @@ pub(crate) struct Record {
     pub(crate) frames: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) lag_frames: AtomicU64,
+    layer: Mutex<String>,
+    pub(crate) estimate_bps: AtomicU64,
     kicked: AtomicBool,
     list: Arc<List>,
 }
@@ -66,6 +72,12 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn is_kicked(&self) -> bool {
         self.kicked.load(Relaxed)
+    }
+
+    pub(crate) fn set_layer(&self, name: &str) {
+        let mut layer = self.layer.lock().unwrap_or_else(PoisonError::into_inner);
+        layer.clear();
+        layer.push_str(name);
     }
 
     fn info(&self) -> ViewerInfo {
@@ -77,6 +89,8 @@ impl Record {
             frames: self.frames.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             lag_frames: self.lag_frames.load(Relaxed),
+            layer: self.layer.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            estimate_bps: self.estimate_bps.load(Relaxed),
         }
     }
 }
@@ -156,6 +170,8 @@ impl List {
             frames: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             lag_frames: AtomicU64::new(0),
+            layer: Mutex::default(),
+            estimate_bps: AtomicU64::new(0),
             kicked: AtomicBool::new(false),
             list: self.clone(),
         });

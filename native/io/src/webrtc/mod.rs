@@ -47,6 +47,8 @@ pub struct WebRtcOptions {
     pub tcp_connections_max: usize,
     /// The least time between two requests for a key frame that are passed on to a publisher. Default 500 ms.
     pub key_frame_interval: Duration,
+    /// How long viewers should keep pictures back, at least and at most (the playout-delay extension). Default: as they see fit.
+    pub playout_delay: Option<(Duration, Duration)>,
     /// What one session may cost.
     pub limits: Limits,
 }
@@ -60,6 +62,7 @@ impl Default for WebRtcOptions {
             unconnected_per_address_max: 64,
             tcp_connections_max: 1000,
             key_frame_interval: Duration::from_millis(500),
+            playout_delay: None,
             limits: Limits::default(),
         }
     }

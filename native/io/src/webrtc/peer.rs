@@ -60,7 +60,10 @@ pub(super) enum Purpose {
 
 /// A viewer of one stream.
 pub(super) struct Playing {
-    pub(super) feed: FeedKey,
+    /// The renditions of the stream, the first one that which was asked for.
+    pub(super) feeds: Vec<FeedKey>,
+    /// Their names, as the list of viewers shows them.
+    pub(super) names: Vec<String>,
     pub(super) log: Arc<Log>,
     pub(super) codecs: [Option<Codec>; 2],
     /// Once it is connected.
@@ -85,6 +88,8 @@ pub(super) struct Peer {
     /// When it is looked at again, as the port's timers have it.
     pub(super) due: Instant,
     wants_turn_at: Instant,
+    /// What was wanted of the path, in bits per second.
+    wanted: u64,
 }
 
 /// What came of looking at a session.
@@ -164,6 +169,7 @@ impl Peer {
             is_connected: false,
             due: now,
             wants_turn_at: now,
+            wanted: 0,
         }
     }
 
@@ -245,6 +251,11 @@ impl Peer {
             }
             (Event::Packet(packet), Purpose::Publish(to_bus)) => to_bus.packet(packet, now),
             (Event::KeyFrameWanted, Purpose::Play(_)) => turn.wants_key = true,
+            (Event::Estimate(bits_per_s), Purpose::Play(playing)) => {
+                if let Some(viewer) = &mut playing.viewer {
+                    viewer.estimate(bits_per_s);
+                }
+            }
             (Event::Closed, _) => turn.end = Some(End::Closed),
             _ => {}
         }
@@ -276,7 +287,7 @@ impl Peer {
     /// Sends a viewer what it has not been sent, a chunk at a time. What the session says meanwhile is added to `turn`.
     pub(super) fn pump(
         &mut self,
-        feed: &Feed,
+        feeds: &[&Feed],
         outbox: &mut Outbox,
         now: Instant,
         turn: &mut Turn,
@@ -284,14 +295,29 @@ impl Peer {
         let mut pumped = None;
         for _ in 0..BURST_CHUNKS {
             let Purpose::Play(playing) = &mut self.purpose else { break };
-            let Some(viewer) = playing.viewer.as_mut().filter(|viewer| !viewer.is_level(feed)) else { break };
-            pumped = Some(viewer.pump(feed, &mut self.session, now)?);
+            let Some(viewer) = playing.viewer.as_mut().filter(|viewer| !viewer.is_level(feeds)) else { break };
+            let session = &mut self.session;
+            pumped = Some(viewer.pump(feeds, now, &mut |lane, packet| session.send(lane, packet))?);
             self.session.handle_timeout(now)?;
             self.drain(outbox, now, turn)?;
             if pumped != Some(Pumped::More) {
                 break;
             }
         }
+        if feeds.len() > 1 {
+            self.want(feeds)?;
+        }
         Ok(pumped)
+    }
+
+    /// Looks for what the best rendition takes, when that has changed by an eighth.
+    fn want(&mut self, feeds: &[&Feed]) -> Result<(), WebRtcError> {
+        let Purpose::Play(playing) = &self.purpose else { return Ok(()) };
+        let wants = playing.viewer.as_ref().map_or(0, |viewer| viewer.wants(feeds));
+        if wants.abs_diff(self.wanted) > self.wanted / 8 {
+            self.wanted = wants;
+            self.session.want_bitrate(wants)?;
+        }
+        Ok(())
     }
 }

@@ -70,7 +70,8 @@ pub(super) enum Role {
         others: Vec<(String, Publisher)>,
     },
     Play {
-        log: Arc<Log>,
+        /// What was asked for, and other renditions of it, each with its name.
+        renditions: Vec<(String, Arc<Log>)>,
         sound: Option<Arc<Log>>,
         codecs: [Option<Codec>; 2],
     },
@@ -297,9 +298,15 @@ impl Port {
                 all.for_each(|publisher| publisher.wake_on_request(self.waker(Call::Publisher(number))));
                 Purpose::Publish(Box::new(Rungs::new(*publisher, others)))
             }
-            Role::Play { log, sound, codecs } => {
-                let feed = self.feed(&caller.key, &log, sound.as_ref(), number, now);
-                Purpose::Play(Box::new(Playing { feed, log, codecs, viewer: None }))
+            Role::Play { renditions, sound, codecs } => {
+                let Some((_, log)) = renditions.first().cloned() else { return };
+                let mut feeds = Vec::with_capacity(renditions.len());
+                for (_, rendition) in &renditions {
+                    let sound = sound.as_ref().filter(|_| feeds.is_empty());
+                    feeds.push(self.feed(&caller.key, rendition, sound, number, now));
+                }
+                let names = renditions.into_iter().map(|(name, _)| name).collect();
+                Purpose::Play(Box::new(Playing { feeds, names, log, codecs, viewer: None }))
             }
         };
         self.by_id.insert(id.clone(), number);
@@ -400,7 +407,7 @@ impl Port {
         self.feeds.insert(key, feeding);
         for viewer in viewers {
             if is_over {
-                self.end(viewer, &End::Stream("the stream has ended"), now);
+                self.stream_over(viewer, key, now);
             } else {
                 self.pump(viewer, now);
             }
@@ -411,15 +418,35 @@ impl Port {
         }
     }
 
+    /// A stream has ended: for its viewers all is over, for those of whom it was one rendition of several that rendition is.
+    fn stream_over(&mut self, number: PeerNumber, key: FeedKey, now: Instant) {
+        if let Some(Purpose::Play(playing)) = self.peers.get_mut(&number).map(|peer| &mut peer.purpose)
+            && let Some(index) = playing.feeds.iter().position(|feed| *feed == key).filter(|index| *index > 0)
+        {
+            playing.feeds.remove(index);
+            let left = playing.feeds.iter().filter_map(|key| self.feeds.get(key)).map(|feeding| &feeding.feed);
+            if let Some(viewer) = &mut playing.viewer {
+                viewer.lose_layer(index, &left.collect::<Vec<_>>(), now);
+            }
+            return self.leave(key, number);
+        }
+        self.end(number, &End::Stream("the stream has ended"), now);
+    }
+
     /// Sends one viewer what it has not been sent.
     fn pump(&mut self, number: PeerNumber, now: Instant) {
         let Some(peer) = self.peers.get_mut(&number).filter(|peer| peer.is_connected()) else { return };
         let Purpose::Play(playing) = &peer.purpose else { return };
-        let Some(feeding) = self.feeds.get_mut(&playing.feed) else { return };
+        let keys = playing.feeds.clone();
+        let feeds: Vec<_> = keys.iter().filter_map(|key| self.feeds.get(key)).map(|feeding| &feeding.feed).collect();
         let mut turn = Turn::default();
-        match peer.pump(&feeding.feed, &mut self.outbox, now, &mut turn) {
-            Ok(Some(Pumped::More)) => feeding.pace_at = Some(now + PACE),
-            Ok(Some(Pumped::WaitsForKey)) => feeding.feed.request_key_frame(now),
+        let pumped = peer.pump(&feeds, &mut self.outbox, now, &mut turn);
+        let mut feeding = |index: usize| self.feeds.get_mut(keys.get(index)?);
+        match pumped {
+            Ok(Some(Pumped::More)) => drop(feeding(0).map(|feeding| feeding.pace_at = Some(now + PACE))),
+            Ok(Some(Pumped::WaitsForKey(layer))) => {
+                drop(feeding(layer).map(|feeding| feeding.feed.request_key_frame(now)))
+            }
             Ok(Some(Pumped::OtherCodec)) => turn.end = Some(End::Stream("the stream goes on in another codec")),
             // It is no viewer, or has been sent all.
             Ok(None) => return,
@@ -463,7 +490,8 @@ impl Port {
 
     fn request_key_frame(&mut self, number: PeerNumber, now: Instant) {
         let Some(Purpose::Play(playing)) = self.peers.get(&number).map(|peer| &peer.purpose) else { return };
-        if let Some(feeding) = self.feeds.get_mut(&playing.feed) {
+        let layer = playing.viewer.as_ref().map_or(0, Viewer::layer);
+        if let Some(feeding) = playing.feeds.get(layer).and_then(|key| self.feeds.get_mut(key)) {
             feeding.feed.request_key_frame(now);
         }
     }
@@ -476,7 +504,12 @@ impl Port {
             Purpose::Play(playing) => {
                 let watcher = Watcher { key, protocol: "webrtc", peer: place, agent };
                 let Some(entry) = self.viewers.enter(watcher, VIEWERS_MAX) else { return };
-                playing.viewer = Some(Viewer::new(entry, playing.log.viewer("webrtc"), playing.codecs));
+                playing.viewer = Some(Viewer::new(
+                    entry,
+                    playing.log.viewer("webrtc"),
+                    playing.codecs,
+                    std::mem::take(&mut playing.names),
+                ));
                 self.pump(number, now);
             }
             Purpose::Publish(to_bus) => {
@@ -508,7 +541,7 @@ impl Port {
         self.tell_of(&peer, end);
         match peer.purpose {
             Purpose::Publish(to_bus) => to_bus.end(&end.reason()),
-            Purpose::Play(playing) => self.leave(playing.feed, number),
+            Purpose::Play(playing) => playing.feeds.into_iter().for_each(|feed| self.leave(feed, number)),
         }
     }
 

@@ -9,7 +9,9 @@ use std::{
 
 use arcly_bus::{Log, Publisher, StreamKey};
 use arcly_codec::{Codec, MediaKind};
-use arcly_wire::webrtc::{Answer, Fragment, Lane, Offer, PlayedCodec, Session, Settings, WebRtcError, token};
+use arcly_wire::webrtc::{
+    Answer, Fragment, Lane, Offer, PlayOptions, PlayedCodec, Session, Settings, WebRtcError, token,
+};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -129,6 +131,7 @@ pub struct WebRtcTransport {
     settings: Arc<Settings>,
     addr: SocketAddr,
     has_tcp: bool,
+    playout_delay: Option<(Duration, Duration)>,
     door: Arc<Door>,
     viewers: Arc<List>,
     commands: mpsc::Sender<Command>,
@@ -176,7 +179,8 @@ impl WebRtcTransport {
         tasks.spawn_on(port.run(stop.clone()), runtime);
         tasks.close();
         let has_tcp = acceptor.is_some();
-        Ok(Self { settings, addr: local, has_tcp, door, viewers, commands, stop, tasks, acceptor })
+        let playout_delay = options.playout_delay;
+        Ok(Self { settings, addr: local, has_tcp, playout_delay, door, viewers, commands, stop, tasks, acceptor })
     }
 
     /// Where it is.
@@ -215,25 +219,27 @@ impl WebRtcTransport {
         Ok(self.prepared(session, answer, place, caller))
     }
 
-    /// Answers the offer of somebody who may watch `log`; its sound is taken from `sound`, when there is one. Returns the name of the
-    /// session and what to tell the peer.
+    /// Answers the offer of somebody who may watch the first of `renditions`, each a name and a log; of the others they are sent what their
+    /// path carries. Sound is taken from `sound`, when there is one. Returns the name of the session and what to tell the peer.
     ///
     /// # Errors
     /// [`OpenError`], to be shown to the peer.
     pub fn play(
         &self,
         offer: &str,
-        log: &Arc<Log>,
+        renditions: Vec<(String, Arc<Log>)>,
         sound: Option<&Arc<Log>>,
         caller: Caller,
     ) -> Result<(String, Answer), OpenError> {
         let place = self.enter(caller.address)?;
+        let Some((_, log)) = renditions.first() else { return Err(OpenError::NothingToPlay) };
         let (played, notes) = played(log, sound.is_some());
         if played.is_empty() {
             return Err(OpenError::NothingToPlay);
         }
         let offer = Offer::parse(offer, &self.settings.limits)?;
-        let (session, mut answer) = Session::play(&self.settings, offer, &played, Instant::now())?;
+        let options = PlayOptions { estimates: renditions.len() > 1, playout_delay: self.playout_delay };
+        let (session, mut answer) = Session::play(&self.settings, offer, &played, options, Instant::now())?;
         answer.notes.extend(notes);
         let codec = |lane, kind| {
             let played = played.iter().find(|played| played.codec.kind() == kind && session.plays(lane));
@@ -241,7 +247,7 @@ impl WebRtcTransport {
         };
         let codecs = [codec(Lane::Video, MediaKind::Video), codec(Lane::Audio, MediaKind::Audio)];
         let prepared = self.prepared(session, answer.clone(), place, caller);
-        let id = prepared.begin(Role::Play { log: log.clone(), sound: sound.cloned(), codecs })?;
+        let id = prepared.begin(Role::Play { renditions, sound: sound.cloned(), codecs })?;
         Ok((id, answer))
     }
 

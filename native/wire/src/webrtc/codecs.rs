@@ -3,18 +3,22 @@
 use arcly_codec::{Codec, CodecConfig, MediaKind};
 use str0m::{
     RtcConfig,
+    bwe::Bitrate,
     format::{Codec as RtcCodec, PayloadParams},
     media::Pt,
     rtp::{Extension, ExtensionMap},
 };
 
-use super::Offer;
+use super::{Offer, session::PlayOptions};
 
 /// The profiles of H.264 that are answered for one offer; browsers offer six.
 const H264_PROFILES_MAX: usize = 12;
 
 /// Payload types for H.264 until the offer's are known; str0m then takes those. 35 to 63 is where RFC 5761 §4 still has room.
 const H264_FIRST_PT: u8 = 33;
+
+/// What a path is taken to carry until its feedback says: what most do. Probes for more go out at once.
+const ESTIMATE_AT_FIRST: Bitrate = Bitrate::bps(2_000_000);
 
 /// Whether RTP to a browser can carry what this configures: it may be decoded there or not.
 pub fn can_carry(config: &CodecConfig) -> bool {
@@ -119,8 +123,14 @@ pub(crate) fn enable_all(config: RtcConfig, offer: &Offer) -> RtcConfig {
 }
 
 /// What is played, and nothing else.
-pub(crate) fn enable_played(config: RtcConfig, offer: &Offer, played: &[PlayedCodec]) -> RtcConfig {
-    let config = config.set_extension_map(viewer_extensions());
+pub(crate) fn enable_played(
+    config: RtcConfig,
+    offer: &Offer,
+    played: &[PlayedCodec],
+    options: PlayOptions,
+) -> RtcConfig {
+    let config = config.set_extension_map(viewer_extensions(options));
+    let config = config.enable_bwe(options.estimates.then_some(ESTIMATE_AT_FIRST));
     played.iter().fold(config.clear_codecs(), |config, played| match played.codec {
         Codec::H264 => enable_h264(config, offer),
         Codec::H265 => config.enable_h265(true),
@@ -134,11 +144,16 @@ pub(crate) fn enable_played(config: RtcConfig, offer: &Offer, played: &[PlayedCo
     })
 }
 
-/// The header extensions for a viewer who is sent the one encoding that there is. Counting packets for the whole transport is not among
-/// them: whoever has nothing to choose needs no estimate of the path, and it costs 90 KiB a session and feedback twenty times a second.
-fn viewer_extensions() -> ExtensionMap {
+/// The header extensions for a viewer. Packets are counted for the whole transport only where an estimate of the path is wanted.
+fn viewer_extensions(options: PlayOptions) -> ExtensionMap {
     let mut extensions = ExtensionMap::empty();
     extensions.set(2, Extension::AbsoluteSendTime);
+    if options.estimates {
+        extensions.set(3, Extension::TransportSequenceNumber);
+    }
+    if options.playout_delay.is_some() {
+        extensions.set(5, Extension::PlayoutDelay);
+    }
     extensions.set(4, Extension::RtpMid);
     extensions
 }

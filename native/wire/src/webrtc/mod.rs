@@ -24,9 +24,9 @@
 //! | RFC 8122, RFC 8842 DTLS | done: one certificate a process; 1.2 and 1.3 |
 //! | RFC 4585 NACK and PLI, RFC 4588 RTX, RFC 5104 FIR | done both ways |
 //! | RFC 3550 SR | sent, with one clock for sound and pictures; those received align the tracks of a publisher |
-//! | transport-wide congestion control | feedback to publishers; not used to choose among renditions |
+//! | transport-wide congestion control | feedback to publishers; that of viewers becomes an estimate, where there are renditions to choose among |
 //! | RFC 8853 simulcast | received: each `rid` is a stream of its own |
-//! | RFC 8831 data channels | answered, and what comes is not read |
+//! | RFC 8831 data channels | answered; messages of publishers are read |
 
 mod answer;
 mod codecs;
@@ -34,6 +34,7 @@ pub mod demux;
 mod error;
 mod fragment;
 pub mod framing;
+mod layers;
 mod limits;
 mod offer;
 mod session;
@@ -45,9 +46,11 @@ pub use answer::Answer;
 pub use codecs::{PlayedCodec, can_carry};
 pub use error::WebRtcError;
 pub use fragment::Fragment;
+pub use layers::LayerChoice;
 pub use limits::Limits;
 pub use offer::Offer;
 pub use session::{
-    ArrivedPacket, Event, Lane, OutgoingPacket, Output, SenderClock, Session, TrackKey, Transmit, Transport,
+    ArrivedPacket, Event, Lane, OutgoingPacket, Output, PlayOptions, SenderClock, Session, TrackKey, Transmit,
+    Transport,
 };
 pub use settings::{Settings, token};

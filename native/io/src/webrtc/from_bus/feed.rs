@@ -14,7 +14,10 @@ use arcly_wire::{
     webrtc::{Lane, can_carry},
 };
 
-use super::clock::{FeedClock, micros};
+use super::{
+    clock::{FeedClock, micros},
+    rate::Rate,
+};
 
 /// Bytes of a payload at most: with headers, extensions and SRTP it stays below 1280, which every path of IPv6 carries (RFC 8200 §5).
 const PAYLOAD_BYTES: usize = 1180;
@@ -54,6 +57,7 @@ pub(crate) struct Feed {
     clock: FeedClock,
     /// The latest time of all that was cut.
     newest: i64,
+    rate: Rate,
     packets: VecDeque<Packet>,
     bytes: usize,
     /// Packets that were there before the first of `packets`.
@@ -112,6 +116,7 @@ impl Feed {
             lanes: [None, None],
             clock: FeedClock::default(),
             newest: i64::MIN,
+            rate: Rate::default(),
             packets: VecDeque::new(),
             bytes: 0,
             gone: 0,
@@ -157,6 +162,11 @@ impl Feed {
     /// A packet that is kept.
     pub(crate) fn packet(&self, at: u64) -> Option<&Packet> {
         self.packets.get(usize::try_from(at.checked_sub(self.gone)?).ok()?)
+    }
+
+    /// What its pictures take, in bits per second; 0 while that is not known.
+    pub(crate) fn bits_per_s(&self) -> u64 {
+        self.rate.bits_per_s()
     }
 
     /// The moment that sender reports say of a packet.
@@ -261,11 +271,15 @@ impl Feed {
         let timestamp = frame.pts.wrapping_add(self.clock.shift_ticks(cut.rate_hz)) as u32;
         let is_key = lane == Lane::Video && frame.is_key();
         let (start, packets, bytes) = (self.packets.len(), &mut self.packets, &mut self.bytes);
+        let mut rate = (lane == Lane::Video).then_some(&mut self.rate);
         // What is malformed is left out: the encoder has gone wrong, and decoders go on at the next key frame.
         let _ = cut.packetizer.packetize(&frame.payload, is_key, &mut |payload| {
             let mut whole = Vec::with_capacity(payload.len());
             payload.write(&mut whole);
             *bytes += whole.len();
+            if let Some(rate) = &mut rate {
+                rate.count(whole.len(), micros);
+            }
             let timestamp = timestamp.wrapping_add(payload.timestamp_offset);
             packets.push_back(Packet { lane, timestamp, marker: payload.marker, payload: whole.into(), micros });
         });

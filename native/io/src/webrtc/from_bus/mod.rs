@@ -2,6 +2,8 @@
 
 mod clock;
 mod feed;
+mod layers;
+mod rate;
 mod viewer;
 
 pub(crate) use self::{

@@ -1,4 +1,4 @@
-//! A viewer: a cursor in the packets of a stream.
+//! A viewer: a cursor in the packets of a stream, or one in its pictures and one in its sound where the stream comes in renditions.
 
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -6,9 +6,12 @@ use std::{
 };
 
 use arcly_codec::Codec;
-use arcly_wire::webrtc::{Lane, OutgoingPacket, Session, WebRtcError};
+use arcly_wire::webrtc::{Lane, OutgoingPacket, WebRtcError};
 
-use super::feed::{Feed, Packet};
+use super::{
+    feed::{Feed, Packet},
+    layers::Layers,
+};
 use crate::egress::Entry;
 
 /// Chunks that one viewer is sent in one go; what is more follows after [`PACE`]. A key frame, or a GOP for somebody who joins, would
@@ -24,16 +27,27 @@ pub(crate) const PACE: Duration = Duration::from_millis(5);
 /// would show it as slowly as it was made, and stay late for ever.
 const CATCH_UP: i64 = 16;
 
+/// What a viewer of several renditions may want, above the rate of the best: sound, repetition, the error of the measure.
+const WANT_PERCENT: u64 = 150;
+
+/// Takes a packet for a viewer.
+pub(crate) type Send<'a> = dyn FnMut(Lane, OutgoingPacket) -> Result<(), WebRtcError> + 'a;
+
 /// One viewer.
 pub(crate) struct Viewer {
     entry: Entry,
     _counted: arcly_bus::Viewer,
-    /// The next packet; none until there is a key frame to begin with.
+    /// The next packet of the pictures, and of the sound unless that has a cursor of its own; none until there is a key frame to begin with.
     cursor: Option<u64>,
+    /// The next packet of the sound, in the first rendition, once another one was sent.
+    sound: Option<u64>,
     /// Behind the packets that were there when it came, and the time of the newest of them.
     joined: (u64, i64),
     /// What was answered for pictures and sound.
     codecs: [Option<Codec>; 2],
+    layers: Layers,
+    /// The names of the renditions, as the list of viewers shows them.
+    names: Vec<String>,
 }
 
 /// How far a viewer was served.
@@ -43,15 +57,21 @@ pub(crate) enum Pumped {
     Level,
     /// There is more than a chunk.
     More,
-    /// It waits for a key frame.
-    WaitsForKey,
+    /// It waits for a key frame of the rendition of that index.
+    WaitsForKey(usize),
     /// The stream has another codec than was answered.
     OtherCodec,
 }
 
 impl Viewer {
-    pub(crate) fn new(entry: Entry, counted: arcly_bus::Viewer, codecs: [Option<Codec>; 2]) -> Self {
-        Self { entry, _counted: counted, cursor: None, joined: (0, 0), codecs }
+    pub(crate) fn new(
+        entry: Entry,
+        counted: arcly_bus::Viewer,
+        codecs: [Option<Codec>; 2],
+        names: Vec<String>,
+    ) -> Self {
+        let layers = Layers::new();
+        Self { entry, _counted: counted, cursor: None, sound: None, joined: (0, 0), codecs, layers, names }
     }
 
     /// Whether somebody wants it to be ended.
@@ -59,66 +79,164 @@ impl Viewer {
         self.entry.0.is_kicked()
     }
 
-    /// Whether it has been sent all there is.
-    pub(crate) fn is_level(&self, feed: &Feed) -> bool {
-        self.cursor == Some(feed.end())
+    /// Whether it has been sent all there is, and there is nothing to choose.
+    pub(crate) fn is_level(&self, feeds: &[&Feed]) -> bool {
+        matches!(feeds, [feed] if self.cursor == Some(feed.end()) && self.sound.is_none())
     }
 
-    /// Puts what it has not been sent into the queue of its session, one chunk of it.
-    pub(crate) fn pump(&mut self, feed: &Feed, session: &mut Session, now: Instant) -> Result<Pumped, WebRtcError> {
+    /// What its path carries, in bits per second.
+    pub(crate) fn estimate(&mut self, bits_per_s: u64) {
+        self.layers.estimate(bits_per_s);
+        self.entry.0.estimate_bps.store(bits_per_s, Relaxed);
+    }
+
+    /// The rendition that it is sent.
+    pub(crate) fn layer(&self) -> usize {
+        self.layers.current()
+    }
+
+    /// What it would take if its path carried it, in bits per second.
+    pub(crate) fn wants(&self, feeds: &[&Feed]) -> u64 {
+        self.rates(feeds).into_iter().max().unwrap_or_default().saturating_mul(WANT_PERCENT) / 100
+    }
+
+    /// The rendition of that index is gone; `feeds` are the others.
+    pub(crate) fn lose_layer(&mut self, gone: usize, feeds: &[&Feed], now: Instant) {
+        if gone < self.names.len() {
+            self.names.remove(gone);
+        }
+        let was_current = self.layers.current() == gone;
+        self.layers.lose(gone, feeds, now);
+        if was_current {
+            self.cursor = self.cursor.and(feeds.first().map(|feed| feed.end()));
+        }
+        self.show_layer();
+    }
+
+    /// Sends what it has not been sent, one chunk of it. `feeds` are the renditions, the first one that which was asked for.
+    pub(crate) fn pump(&mut self, feeds: &[&Feed], now: Instant, send: &mut Send<'_>) -> Result<Pumped, WebRtcError> {
+        let Some(base) = feeds.first().copied() else { return Ok(Pumped::Level) };
         for (lane, answered) in [Lane::Video, Lane::Audio].into_iter().zip(self.codecs) {
-            if answered.is_some() && feed.codec(lane).is_some_and(|codec| Some(codec) != answered) {
+            if answered.is_some() && base.codec(lane).is_some_and(|codec| Some(codec) != answered) {
                 return Ok(Pumped::OtherCodec);
             }
         }
-        let Some(mut at) = self.cursor.or_else(|| self.join(feed)) else { return Ok(Pumped::WaitsForKey) };
+        if feeds.len() > 1 {
+            self.choose(feeds, now);
+        }
+        let Some(feed) = feeds.get(self.layers.current()).copied() else { return Ok(Pumped::Level) };
+        let Some(at) = self.cursor.or_else(|| self.join(feed, base)) else {
+            return Ok(Pumped::WaitsForKey(self.layers.current()));
+        };
+        let only = self.sound.map(|_| Lane::Video);
+        let Some(at) = self.walk(feed, at, only, now, send)? else {
+            self.cursor = None;
+            return Ok(Pumped::WaitsForKey(self.layers.current()));
+        };
+        self.cursor = Some(at);
+        if let Some(sound) = self.sound {
+            self.sound = self.walk(base, sound, Some(Lane::Audio), now, send)?.or(Some(base.end()));
+        }
+        let behind = at < feed.end() || self.sound.is_some_and(|sound| sound < base.end());
+        self.entry.0.lag_frames.store(u64::from(behind), Relaxed);
+        Ok(match self.layers.awaited() {
+            _ if behind => Pumped::More,
+            Some(layer) => Pumped::WaitsForKey(layer),
+            None => Pumped::Level,
+        })
+    }
+
+    /// Changes to another rendition where its key frame has come.
+    fn choose(&mut self, feeds: &[&Feed], now: Instant) {
+        let rates = self.rates(feeds);
+        if self.cursor.is_none() {
+            return self.layers.begin(&rates);
+        }
+        let was = self.layers.current();
+        if let Some(key) = self.layers.turn(feeds, &rates, now) {
+            if was == 0 {
+                self.sound = self.sound.or(self.cursor);
+            }
+            (self.cursor, self.joined) = (Some(key), (0, 0));
+            self.show_layer();
+        }
+    }
+
+    /// Of the renditions that can be sent: in another codec than was answered none can.
+    fn rates(&self, feeds: &[&Feed]) -> Vec<u64> {
+        let suits = |feed: &Feed| self.codecs[0].is_some() && feed.codec(Lane::Video) == self.codecs[0];
+        feeds.iter().map(|feed| if suits(feed) { feed.bits_per_s() } else { 0 }).collect()
+    }
+
+    fn show_layer(&self) {
+        if let Some(name) = self.names.get(self.layers.current()) {
+            self.entry.0.set_layer(name);
+        }
+    }
+
+    /// Sends a chunk, of one lane or of both, from `at` on; returns where to go on, or nothing when that is at the next key frame.
+    fn walk(
+        &mut self,
+        feed: &Feed,
+        mut at: u64,
+        only: Option<Lane>,
+        now: Instant,
+        send: &mut Send<'_>,
+    ) -> Result<Option<u64>, WebRtcError> {
         let (mut sent, mut bytes, mut frames) = (0, 0, 0);
         while at < feed.end() && sent < CHUNK_PACKETS {
             let Some(packet) = feed.packet(at) else {
                 // It has been overtaken, by so many packets.
-                let Some(entry) = feed.entry() else {
-                    self.cursor = None;
-                    return Ok(Pumped::WaitsForKey);
-                };
+                let Some(entry) = feed.entry() else { return Ok(None) };
                 self.entry.0.dropped.fetch_add(1, Relaxed);
                 at = entry.max(at + 1);
                 continue;
             };
-            if let Some(outgoing) = self.outgoing(feed, packet, at, now) {
+            let is_meant = only.is_none_or(|only| only == packet.lane);
+            let is_paused = packet.lane == Lane::Video && self.layers.is_paused();
+            if is_meant
+                && !is_paused
+                && let Some(outgoing) = self.outgoing(feed, packet, at, now)
+            {
                 bytes += outgoing.payload.len() as u64;
                 frames += u64::from(packet.marker || packet.lane == Lane::Audio);
-                session.send(packet.lane, outgoing)?;
+                send(packet.lane, outgoing)?;
                 sent += 1;
             }
             at += 1;
         }
-        self.cursor = Some(at);
-        let record = &self.entry.0;
-        record.bytes.fetch_add(bytes, Relaxed);
-        record.frames.fetch_add(frames, Relaxed);
-        record.lag_frames.store(u64::from(at < feed.end()), Relaxed);
-        Ok(if at < feed.end() { Pumped::More } else { Pumped::Level })
+        self.entry.0.bytes.fetch_add(bytes, Relaxed);
+        self.entry.0.frames.fetch_add(frames, Relaxed);
+        Ok(Some(at))
     }
 
-    fn join(&mut self, feed: &Feed) -> Option<u64> {
+    fn join(&mut self, feed: &Feed, base: &Feed) -> Option<u64> {
         let entry = feed.entry()?;
         let newest = feed.end().checked_sub(1).and_then(|at| feed.packet(at));
         self.joined = (feed.end(), newest.map_or(0, |packet| packet.micros));
+        if self.layers.current() > 0 {
+            self.sound = Some(base.end());
+        }
+        self.show_layer();
         Some(entry)
     }
 
     /// The packet under the times of this viewer. Old sound is not sent: pictures can be played faster, sound cannot.
-    fn outgoing(&self, feed: &Feed, packet: &Packet, at: u64, now: Instant) -> Option<OutgoingPacket> {
+    fn outgoing(&mut self, feed: &Feed, packet: &Packet, at: u64, now: Instant) -> Option<OutgoingPacket> {
         let (level, newest) = self.joined;
         let (mut timestamp, mut micros) = (packet.timestamp, packet.micros);
         let age = newest.saturating_sub(packet.micros);
-        if at < level && age > 0 {
-            if packet.lane == Lane::Audio {
+        if packet.lane == Lane::Audio {
+            if at < level && age > 0 && self.sound.is_none() {
                 return None;
             }
-            let skipped = age - age / CATCH_UP;
+        } else {
+            let skipped = if at < level && age > 0 { age - age / CATCH_UP } else { 0 };
+            let later = skipped + self.layers.shift();
             // 9 ticks of 90 kHz are 100 µs.
-            timestamp = timestamp.wrapping_add((skipped * 9 / 100) as u32);
+            timestamp = timestamp.wrapping_add((later * 9 / 100) as u32);
+            self.layers.sent(micros + later, now);
+            // When it is to be seen its own clock says.
             micros += skipped;
         }
         let wall = feed.moment(micros, now);

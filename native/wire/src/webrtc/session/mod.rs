@@ -2,176 +2,45 @@
 //!
 //! All of str0m that may panic is called through [`guard`]: a bug there ends one session.
 
+mod event;
+mod guard;
+mod incoming;
+mod media;
+mod outgoing;
+
 use std::{
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use arcly_codec::{Codec, MediaKind};
-use bytes::Bytes;
+use arcly_codec::MediaKind;
 use str0m::{
     IceConnectionState, Input, Output as RtcOutput, Rtc, RtcConfig, RtcError,
     change::SdpOffer,
-    media::{KeyframeRequestKind, MediaKind as RtcKind, Mid, Pt, Rid},
+    media::{MediaKind as RtcKind, Mid},
     net::{Protocol, Receive},
-    rtp::{RtpPacket, RtpWrite, SeqNo, Ssrc},
+    rtp::Ssrc,
+};
+
+pub use self::{
+    event::{Event, Output, Transmit, Transport},
+    media::{ArrivedPacket, Lane, OutgoingPacket, PlayOptions, SenderClock, TrackKey},
+};
+use self::{
+    guard::{guard, plain},
+    outgoing::{RESEND_LOOK, Sender, bits_per_s},
 };
 
 use super::{
     Answer, Fragment, Offer, PlayedCodec, Settings, WebRtcError,
     answer::restart_fragment,
-    codecs::{enable_all, enable_played, from_rtc, names},
+    codecs::{enable_all, enable_played, names},
     offer::Way,
 };
 
-/// Packets that are kept for a viewer who asks for them again, of pictures and of sound, and for how long. They share their bytes with
-/// all other viewers'; what each costs is 430 bytes. So few are kept until somebody has asked for the first time: a quarter of a second of
-/// 2.5 Mbit/s, which is more than it takes to ask on most paths.
-const RESEND_PICTURE_PACKETS: usize = 256;
-const RESEND_PICTURE_PACKETS_AT_FIRST: usize = 64;
-const RESEND_SOUND_PACKETS: usize = 16;
-const RESEND_AGE: Duration = Duration::from_millis(1500);
-
-/// The part of what is sent that may be repetition; above it the path is full, and repeating makes that worse.
-const RESEND_SHARE_MAX: f32 = 0.3;
-
-/// How often it is looked whether a viewer asks for packets again.
-const RESEND_LOOK: Duration = Duration::from_secs(1);
-
-/// Sources that are remembered; a publisher that changes them looks them up anew.
-const SOURCES_MAX: usize = 16;
-
-/// How a datagram travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// One datagram of UDP.
-    Udp,
-    /// A frame on a TCP connection, see [`super::framing`].
-    Tcp,
-}
-
-/// A datagram that is to be sent.
-#[derive(Debug, Clone)]
-pub struct Transmit {
-    /// How.
-    pub transport: Transport,
-    /// To whom.
-    pub to: SocketAddr,
-    /// The datagram.
-    pub bytes: Vec<u8>,
-}
-
-/// What a session has to say. Poll until it is a timeout.
-#[derive(Debug)]
-pub enum Output {
-    /// Send this.
-    Transmit(Transmit),
-    /// Something has happened.
-    Event(Event),
-    /// Nothing more; call [`Session::handle_timeout`] at that time.
-    Timeout(Instant),
-}
-
-/// Something that has happened.
-#[derive(Debug)]
-pub enum Event {
-    /// ICE and DTLS are up: media flow from now on.
-    Connected,
-    /// A publisher's packet, in the order of arrival.
-    Packet(ArrivedPacket),
-    /// A viewer cannot go on without a key frame (PLI, FIR).
-    KeyFrameWanted,
-    /// The peer has said goodbye.
-    Closed,
-}
-
-/// An encoding that a publisher sends: a media section and, with simulcast, one of its `rid`s.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TrackKey {
-    mid: Mid,
-    rid: Option<Rid>,
-}
-
-impl TrackKey {
-    /// The name of the simulcast encoding (RFC 8851), when there are several.
-    pub fn rid(&self) -> Option<&str> {
-        self.rid.as_deref()
-    }
-}
-
-/// The publisher's clocks, as its last sender report (RFC 3550 §6.4.1) relates them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SenderClock {
-    /// A point in time on the clock that all its tracks share.
-    pub wall: SystemTime,
-    /// The same on the clock of this track: an RTP timestamp, unrolled as [`ArrivedPacket::timestamp`] is.
-    pub timestamp: u64,
-}
-
-/// A packet of a publisher.
-#[derive(Debug, Clone)]
-pub struct ArrivedPacket {
-    /// Of which encoding.
-    pub track: TrackKey,
-    /// What it carries.
-    pub codec: Codec,
-    /// Ticks per second of its timestamps.
-    pub clock_rate_hz: u32,
-    /// Channels, where the format says it.
-    pub channels: Option<u8>,
-    /// Counts packets, unrolled.
-    pub sequence: u64,
-    /// In ticks, unrolled.
-    pub timestamp: u64,
-    /// The last packet of a picture.
-    pub marker: bool,
-    /// What it carries, without header.
-    pub payload: Bytes,
-    /// When it came.
-    pub at: Instant,
-    /// What the last sender report said.
-    pub clock: Option<SenderClock>,
-}
-
-/// Pictures or sound, on the way to a viewer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// Pictures.
-    Video,
-    /// Sound.
-    Audio,
-}
-
-/// A packet for a viewer: all but the header, which is different for each.
-#[derive(Debug, Clone)]
-pub struct OutgoingPacket {
-    /// Time in ticks of the lane's clock, from any beginning; the viewer's own beginning is added.
-    pub timestamp: u32,
-    /// The last packet of a picture.
-    pub marker: bool,
-    /// Shared by all viewers.
-    pub payload: Arc<[u8]>,
-    /// When it should be seen, on the clock that pictures and sound share: what sender reports say. Must not be in the future.
-    pub wall: Instant,
-}
-
 /// A media section of an answer.
 type Section = (Mid, RtcKind);
-
-/// Where packets of one lane go.
-#[derive(Debug)]
-struct Sender {
-    mid: Mid,
-    ssrc: Ssrc,
-    pt: Pt,
-    /// Unrolled, from a random beginning (RFC 3550 §5.1) below 2¹⁶, which is where a receiver's rollover counter begins.
-    sequence: u64,
-    timestamp: u32,
-    /// The viewer has asked for packets again.
-    is_asked_again: bool,
-}
 
 /// One peer.
 #[derive(Debug)]
@@ -186,6 +55,7 @@ pub struct Session {
     audio: Option<Sender>,
     /// Encodings by their sources, as packets have shown them.
     sources: Vec<(Ssrc, TrackKey)>,
+    playout_delay: Option<(Duration, Duration)>,
     is_over: bool,
 }
 
@@ -217,10 +87,12 @@ impl Session {
         settings: &Arc<Settings>,
         offer: Offer,
         played: &[PlayedCodec],
+        options: PlayOptions,
         now: Instant,
     ) -> Result<(Self, Answer), WebRtcError> {
-        let config = enable_played(base(settings), &offer, played).set_stats_interval(Some(RESEND_LOOK));
+        let config = enable_played(base(settings), &offer, played, options).set_stats_interval(Some(RESEND_LOOK));
         let (mut session, sdp, media) = Self::answer(settings, config, offer, Way::ToPeer, now)?;
+        session.playout_delay = options.playout_delay;
         let mut notes = Vec::new();
         for (lane, kind) in [(Lane::Video, MediaKind::Video), (Lane::Audio, MediaKind::Audio)] {
             let sender = session.sender(lane, &media, played);
@@ -269,6 +141,7 @@ impl Session {
             video: None,
             audio: None,
             sources: Vec::new(),
+            playout_delay: None,
             is_over: false,
         };
         let media = sections(&sdp);
@@ -279,45 +152,9 @@ impl Session {
         self.rtc.media(mid).is_some_and(|media| media.direction().is_receiving() && !media.remote_pts().is_empty())
     }
 
-    /// The sender of a lane: the first section that was agreed on for what is played of that kind.
-    fn sender(&mut self, lane: Lane, media: &[Section], played: &[PlayedCodec]) -> Option<Sender> {
-        let (kind, rtc_kind) = match lane {
-            Lane::Video => (MediaKind::Video, RtcKind::Video),
-            Lane::Audio => (MediaKind::Audio, RtcKind::Audio),
-        };
-        let played = played.iter().find(|played| played.codec.kind() == kind)?;
-        let (mid, pt) = media.iter().filter(|(_, kind)| *kind == rtc_kind).find_map(|(mid, _)| {
-            let media = self.rtc.media(*mid).filter(|media| media.direction().is_sending())?;
-            Some((*mid, played.choose(media.remote_pts(), self.rtc.codec_config().params())?))
-        })?;
-        let mut direct = self.rtc.direct_api();
-        let stream = direct.stream_tx_by_mid(mid, None)?;
-        let packets = if lane == Lane::Video { RESEND_PICTURE_PACKETS_AT_FIRST } else { RESEND_SOUND_PACKETS };
-        stream.set_rtx_cache(packets, RESEND_AGE, Some(RESEND_SHARE_MAX));
-        let ssrc = stream.ssrc();
-        let random = *ssrc;
-        let sequence = u64::from(random & 0x3fff);
-        Some(Sender { mid, ssrc, pt, sequence, timestamp: random.rotate_left(16), is_asked_again: false })
-    }
-
-    fn lane(&mut self, lane: Lane) -> &mut Option<Sender> {
-        match lane {
-            Lane::Video => &mut self.video,
-            Lane::Audio => &mut self.audio,
-        }
-    }
-
     fn told(&mut self, sdp: String, notes: Vec<String>) -> Answer {
         let user_name = self.rtc.direct_api().local_ice_credentials().ufrag;
         Answer { sdp, user_name, notes }
-    }
-
-    /// Whether packets of this lane are sent.
-    pub fn plays(&self, lane: Lane) -> bool {
-        match lane {
-            Lane::Video => self.video.is_some(),
-            Lane::Audio => self.audio.is_some(),
-        }
     }
 
     /// Takes a datagram; false when it is not for this session, or nobody's. Then poll.
@@ -372,38 +209,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    /// Puts a packet into the queue of a lane; [`Self::handle_timeout`] and polling send it. Nothing happens where the lane is not played.
-    ///
-    /// # Errors
-    /// As [`Self::handle_datagram`].
-    pub fn send(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {
-        let Some(sender) = self.lane(lane) else { return Ok(()) };
-        let (ssrc, timestamp) = (sender.ssrc, packet.timestamp.wrapping_add(sender.timestamp));
-        let write = RtpWrite::new(sender.pt, SeqNo::from(sender.sequence), timestamp, packet.wall, packet.payload)
-            .marker(packet.marker)
-            .nackable(true);
-        sender.sequence += 1;
-        self.guarded("writing a packet", |rtc| {
-            if let Some(stream) = rtc.direct_api().stream_tx(&ssrc) {
-                stream.write_rtp(write);
-            }
-            Ok(())
-        })
-    }
-
-    /// Asks a publisher for a key frame in every encoding of its pictures.
-    ///
-    /// # Errors
-    /// As [`Self::handle_datagram`].
-    pub fn request_key_frame(&mut self, track: TrackKey) -> Result<(), WebRtcError> {
-        self.guarded("asking for a key frame", |rtc| {
-            if let Some(stream) = rtc.direct_api().stream_rx_by_mid(track.mid, track.rid) {
-                stream.request_keyframe(KeyframeRequestKind::Pli);
-            }
-            Ok(())
-        })
     }
 
     /// Takes candidates; or, when the fragment has other credentials than before, restarts ICE and returns the fragment that answers it.
@@ -480,6 +285,10 @@ impl Session {
             str0m::Event::Connected => Some(Event::Connected),
             str0m::Event::RtpPacket(packet) => self.arrived(packet).map(Event::Packet),
             str0m::Event::KeyframeRequest(_) => Some(Event::KeyFrameWanted),
+            str0m::Event::EgressBitrateEstimate(estimate) => bits_per_s(&estimate).map(Event::Estimate),
+            str0m::Event::ChannelData(message) if self.way == Way::FromPeer => {
+                Some(Event::Message(message.data.into()))
+            }
             str0m::Event::Closed => Some(Event::Closed),
             str0m::Event::MediaEgressStats(stats) if stats.nacks > 0 => {
                 self.asked_again(stats.mid);
@@ -489,54 +298,6 @@ impl Session {
             str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => None,
             _ => None,
         }
-    }
-
-    /// Keeps more for a viewer who has lost packets: who has lost one loses others, and may be far away.
-    fn asked_again(&mut self, mid: Mid) {
-        let Some(video) = self.video.as_mut().filter(|video| video.mid == mid && !video.is_asked_again) else { return };
-        video.is_asked_again = true;
-        if let Some(stream) = self.rtc.direct_api().stream_tx(&video.ssrc) {
-            stream.set_rtx_cache(RESEND_PICTURE_PACKETS, RESEND_AGE, Some(RESEND_SHARE_MAX));
-        }
-    }
-
-    fn arrived(&mut self, packet: RtpPacket) -> Option<ArrivedPacket> {
-        if self.way != Way::FromPeer {
-            return None;
-        }
-        let header = &packet.header;
-        let params = self.rtc.codec_config().params().iter().find(|params| params.pt() == header.payload_type)?;
-        let spec = params.spec();
-        let clock =
-            packet.last_sender_info.map(|info| SenderClock { wall: info.ntp_time, timestamp: info.rtp_time.numer() });
-        let track = self.track_of(header.ssrc)?;
-        Some(ArrivedPacket {
-            track,
-            codec: from_rtc(spec.codec)?,
-            clock_rate_hz: spec.clock_rate.get(),
-            channels: spec.channels,
-            sequence: *packet.seq_no,
-            timestamp: packet.time.numer(),
-            marker: header.marker,
-            payload: Bytes::from_owner(packet.payload.clone()),
-            at: packet.timestamp,
-            clock,
-        })
-    }
-
-    /// The encoding that a source sends: most packets do not say it, for the first ones did (RFC 8843 §9.2).
-    fn track_of(&mut self, ssrc: Ssrc) -> Option<TrackKey> {
-        if let Some((_, track)) = self.sources.iter().find(|(known, _)| *known == ssrc) {
-            return Some(*track);
-        }
-        let mut direct = self.rtc.direct_api();
-        let stream = direct.stream_rx(&ssrc)?;
-        let track = TrackKey { mid: stream.mid(), rid: stream.rid() };
-        if self.sources.len() >= SOURCES_MAX {
-            self.sources.remove(0);
-        }
-        self.sources.push((ssrc, track));
-        Some(track)
     }
 }
 
@@ -566,16 +327,4 @@ fn base(settings: &Settings) -> RtcConfig {
         .set_dtls_cert(settings.certificate.clone())
         .set_ice_lite(true)
         .set_rtp_mode(true)
-}
-
-/// A panic below us is a bug, but not one that the process should end for.
-fn guard<T>(doing: &'static str, call: impl FnOnce() -> T) -> Result<T, WebRtcError> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|_| WebRtcError::Bug(doing))
-}
-
-/// The text of an error of str0m, which may quote the peer, as something to log.
-fn plain(text: &str) -> WebRtcError {
-    const SHOWN: usize = 200;
-    let shown: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    WebRtcError::malformed(shown)
 }

@@ -1,0 +1,55 @@
+//! What a session is told and has to say.
+
+use std::{net::SocketAddr, time::Instant};
+
+use bytes::Bytes;
+
+use super::media::ArrivedPacket;
+
+/// How a datagram travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// One datagram of UDP.
+    Udp,
+    /// A frame on a TCP connection, see [`super::framing`].
+    Tcp,
+}
+
+/// A datagram that is to be sent.
+#[derive(Debug, Clone)]
+pub struct Transmit {
+    /// How.
+    pub transport: Transport,
+    /// To whom.
+    pub to: SocketAddr,
+    /// The datagram.
+    pub bytes: Vec<u8>,
+}
+
+/// What a session has to say. Poll until it is a timeout.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this.
+    Transmit(Transmit),
+    /// Something has happened.
+    Event(Event),
+    /// Nothing more; call [`Session::handle_timeout`] at that time.
+    Timeout(Instant),
+}
+
+/// Something that has happened.
+#[derive(Debug)]
+pub enum Event {
+    /// ICE and DTLS are up: media flow from now on.
+    Connected,
+    /// A publisher's packet, in the order of arrival.
+    Packet(ArrivedPacket),
+    /// A viewer cannot go on without a key frame (PLI, FIR).
+    KeyFrameWanted,
+    /// What the path of a viewer carries, in bits per second: from its transport-wide feedback, or its REMB.
+    Estimate(u64),
+    /// A publisher's message on a data channel (RFC 8831).
+    Message(Bytes),
+    /// The peer has said goodbye.
+    Closed,
+}

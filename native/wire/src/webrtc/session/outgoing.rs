@@ -1,0 +1,148 @@
+//! Packets for a viewer, and how much its path carries.
+
+use std::time::Duration;
+
+use arcly_codec::MediaKind;
+use str0m::{
+    bwe::{Bitrate, BweKind},
+    media::{MediaKind as RtcKind, MediaTime, Mid, Pt},
+    rtp::{ExtensionValues, RtpWrite, SeqNo, Ssrc},
+};
+
+use super::{Lane, OutgoingPacket, PlayedCodec, Section, Session, WebRtcError};
+
+/// Packets that are kept for a viewer who asks for them again, of pictures and of sound, and for how long. They share their bytes with
+/// all other viewers'; what each costs is 430 bytes. So few are kept until somebody has asked for the first time: a quarter of a second of
+/// 2.5 Mbit/s, which is more than it takes to ask on most paths.
+const RESEND_PICTURE_PACKETS: usize = 256;
+const RESEND_PICTURE_PACKETS_AT_FIRST: usize = 64;
+const RESEND_SOUND_PACKETS: usize = 16;
+const RESEND_AGE: Duration = Duration::from_millis(1500);
+
+/// The part of what is sent that may be repetition; above it the path is full, and repeating makes that worse.
+const RESEND_SHARE_MAX: f32 = 0.3;
+
+/// How often it is looked whether a viewer asks for packets again.
+pub(super) const RESEND_LOOK: Duration = Duration::from_secs(1);
+
+/// Where packets of one lane go.
+#[derive(Debug)]
+pub(super) struct Sender {
+    mid: Mid,
+    ssrc: Ssrc,
+    pt: Pt,
+    /// Unrolled, from a random beginning (RFC 3550 §5.1) below 2¹⁶, which is where a receiver's rollover counter begins.
+    sequence: u64,
+    timestamp: u32,
+    /// The viewer has asked for packets again.
+    is_asked_again: bool,
+    /// The next packet begins a picture.
+    is_first: bool,
+}
+
+impl Session {
+    /// The sender of a lane: the first section that was agreed on for what is played of that kind.
+    pub(super) fn sender(&mut self, lane: Lane, media: &[Section], played: &[PlayedCodec]) -> Option<Sender> {
+        let (kind, rtc_kind) = match lane {
+            Lane::Video => (MediaKind::Video, RtcKind::Video),
+            Lane::Audio => (MediaKind::Audio, RtcKind::Audio),
+        };
+        let played = played.iter().find(|played| played.codec.kind() == kind)?;
+        let (mid, pt) = media.iter().filter(|(_, kind)| *kind == rtc_kind).find_map(|(mid, _)| {
+            let media = self.rtc.media(*mid).filter(|media| media.direction().is_sending())?;
+            Some((*mid, played.choose(media.remote_pts(), self.rtc.codec_config().params())?))
+        })?;
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_tx_by_mid(mid, None)?;
+        let packets = if lane == Lane::Video { RESEND_PICTURE_PACKETS_AT_FIRST } else { RESEND_SOUND_PACKETS };
+        stream.set_rtx_cache(packets, RESEND_AGE, Some(RESEND_SHARE_MAX));
+        let ssrc = stream.ssrc();
+        let random = *ssrc;
+        let sequence = u64::from(random & 0x3fff);
+        Some(Sender {
+            mid,
+            ssrc,
+            pt,
+            sequence,
+            timestamp: random.rotate_left(16),
+            is_asked_again: false,
+            is_first: true,
+        })
+    }
+
+    pub(super) fn lane(&mut self, lane: Lane) -> &mut Option<Sender> {
+        match lane {
+            Lane::Video => &mut self.video,
+            Lane::Audio => &mut self.audio,
+        }
+    }
+
+    /// Whether packets of this lane are sent.
+    pub fn plays(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Video => self.video.is_some(),
+            Lane::Audio => self.audio.is_some(),
+        }
+    }
+
+    /// Puts a packet into the queue of a lane; [`Self::handle_timeout`] and polling send it. Nothing happens where the lane is not played.
+    ///
+    /// # Errors
+    /// As [`Self::handle_datagram`].
+    pub fn send(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {
+        let delay = self.playout_delay.filter(|_| lane == Lane::Video);
+        let Some(sender) = self.lane(lane) else { return Ok(()) };
+        let (ssrc, timestamp) = (sender.ssrc, packet.timestamp.wrapping_add(sender.timestamp));
+        let mut write = RtpWrite::new(sender.pt, SeqNo::from(sender.sequence), timestamp, packet.wall, packet.payload)
+            .marker(packet.marker)
+            .nackable(true);
+        // Receivers look at the first packet of a picture.
+        if let Some((min, max)) = delay.filter(|_| sender.is_first) {
+            let (play_delay_min, play_delay_max) = (Some(hundredths(min)), Some(hundredths(max)));
+            write = write.ext_vals(ExtensionValues { play_delay_min, play_delay_max, ..ExtensionValues::default() });
+        }
+        sender.is_first = packet.marker;
+        sender.sequence += 1;
+        self.guarded("writing a packet", |rtc| {
+            if let Some(stream) = rtc.direct_api().stream_tx(&ssrc) {
+                stream.write_rtp(write);
+            }
+            Ok(())
+        })
+    }
+
+    /// Says what the best encoding takes, in bits per second: capacity is looked for up to there. Only where estimates were asked for.
+    ///
+    /// # Errors
+    /// As [`Self::handle_datagram`].
+    pub fn want_bitrate(&mut self, bits_per_s: u64) -> Result<(), WebRtcError> {
+        self.guarded("wanting a bitrate", |rtc| {
+            rtc.bwe().set_bitrate(Bitrate::ZERO, Bitrate::bps(bits_per_s));
+            Ok(())
+        })
+    }
+
+    /// Keeps more for a viewer who has lost packets: who has lost one loses others, and may be far away.
+    pub(super) fn asked_again(&mut self, mid: Mid) {
+        let Some(video) = self.video.as_mut().filter(|video| video.mid == mid && !video.is_asked_again) else { return };
+        video.is_asked_again = true;
+        if let Some(stream) = self.rtc.direct_api().stream_tx(&video.ssrc) {
+            stream.set_rtx_cache(RESEND_PICTURE_PACKETS, RESEND_AGE, Some(RESEND_SHARE_MAX));
+        }
+    }
+}
+
+/// What an estimate says.
+pub(super) fn bits_per_s(estimate: &BweKind) -> Option<u64> {
+    match estimate {
+        // Without feedback it only repeats what we began with.
+        BweKind::Twcc { estimate, can_probe: true } | BweKind::Remb { estimate, .. } => Some(estimate.as_u64()),
+        _ => None,
+    }
+}
+
+/// In the steps of the extension, of which there are 12 bits.
+fn hundredths(delay: Duration) -> MediaTime {
+    const STEPS_MAX: u64 = 0xfff;
+    MediaTime::from_hundredths((delay.as_millis() as u64 / 10).min(STEPS_MAX))
+}

@@ -1,0 +1,224 @@
+//! Sessions against a client that is str0m itself, in virtual time, over a link that loses what a seed says.
+
+mod faults;
+mod layers;
+mod offers;
+mod sessions;
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arcly_codec::Codec;
+use arcly_sim::{Link, LinkConfig};
+use str0m::{
+    Candidate, Input, Output as RtcOutput, Rtc, RtcConfig,
+    change::{SdpAnswer, SdpPendingOffer},
+    channel::ChannelId,
+    media::{Direction, MediaKind, Mid},
+    net::{Protocol, Receive},
+    rtp::{Extension, RtpPacket, RtpWrite, SeqNo},
+};
+
+use super::*;
+
+const SERVER: &str = "192.0.2.1:8189";
+const CLIENT: &str = "198.51.100.7:50000";
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn settings() -> Arc<Settings> {
+    Arc::new(Settings::new(Limits::default(), vec![addr(SERVER)], vec![addr(SERVER)]).unwrap())
+}
+
+/// A browser.
+struct Client {
+    rtc: Rtc,
+    pending: Option<SdpPendingOffer>,
+    mids: Vec<Mid>,
+    arrived: Vec<RtpPacket>,
+    key_frame_requests: usize,
+    is_connected: bool,
+    channel: Option<ChannelId>,
+}
+
+impl Client {
+    fn new(direction: Direction, now: Instant) -> (Self, String) {
+        Self::build(direction, false, now)
+    }
+
+    fn build(direction: Direction, has_data: bool, now: Instant) -> (Self, String) {
+        let mut rtc = RtcConfig::new().set_rtp_mode(true).set_extension(5, Extension::PlayoutDelay).build(now);
+        rtc.add_local_candidate(Candidate::host(addr(CLIENT), "udp").unwrap());
+        let mut change = rtc.sdp_api();
+        let mids = [MediaKind::Video, MediaKind::Audio];
+        let mids = mids.map(|kind| change.add_media(kind, direction, None, None, None)).to_vec();
+        if has_data {
+            change.add_channel("news".into());
+        }
+        let (offer, pending) = change.apply().unwrap();
+        let (pending, arrived) = (Some(pending), Vec::new());
+        let client = Self { rtc, pending, mids, arrived, key_frame_requests: 0, is_connected: false, channel: None };
+        (client, offer.to_sdp_string())
+    }
+
+    fn accept(&mut self, answer: &str) {
+        let answer = SdpAnswer::from_sdp_string(answer).unwrap();
+        self.rtc.sdp_api().accept_answer(self.pending.take().unwrap(), answer).unwrap();
+    }
+
+    fn write(&mut self, number: u64, now: Instant) {
+        let mid = self.mids[0];
+        let pt = self.rtc.media(mid).unwrap().remote_pts()[0];
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_tx_by_mid(mid, None).unwrap();
+        let payload = number.to_be_bytes().to_vec();
+        let write = RtpWrite::new(pt, SeqNo::from(number), number as u32 * 3000, now, payload);
+        stream.write_rtp(write.marker(true).nackable(true));
+    }
+}
+
+/// Both ends, and what is between them.
+struct Pair {
+    client: Client,
+    session: Session,
+    events: Vec<Event>,
+    up: Link,
+    down: Link,
+    links: LinkConfig,
+    now: Instant,
+    /// The address from which the client is heard: a NAT may change it.
+    client_addr: SocketAddr,
+}
+
+impl Pair {
+    fn publishing(seed: u64) -> Self {
+        Self::publish(seed, false)
+    }
+
+    fn publishing_with_data(seed: u64) -> Self {
+        Self::publish(seed, true)
+    }
+
+    fn publish(seed: u64, has_data: bool) -> Self {
+        let now = Instant::now();
+        let (client, offer) = Client::build(Direction::SendOnly, has_data, now);
+        let offer = Offer::parse(&offer, &Limits::default()).unwrap();
+        let (session, answer) = Session::publish(&settings(), offer, now).unwrap();
+        Self::new(client, session, &answer, now, seed)
+    }
+
+    fn playing(codecs: &[Codec], seed: u64) -> Self {
+        Self::playing_with(codecs, PlayOptions::default(), seed)
+    }
+
+    fn playing_with(codecs: &[Codec], options: PlayOptions, seed: u64) -> Self {
+        let now = Instant::now();
+        let (client, offer) = Client::new(Direction::RecvOnly, now);
+        let offer = Offer::parse(&offer, &Limits::default()).unwrap();
+        let profile =
+            |codec: &Codec| PlayedCodec { codec: *codec, profile: if *codec == Codec::H264 { 66 } else { 0 } };
+        let played: Vec<_> = codecs.iter().map(profile).collect();
+        let (session, answer) = Session::play(&settings(), offer, &played, options, now).unwrap();
+        Self::new(client, session, &answer, now, seed)
+    }
+
+    fn new(mut client: Client, session: Session, answer: &Answer, now: Instant, seed: u64) -> Self {
+        client.accept(&answer.sdp);
+        let links = LinkConfig { delay: Duration::from_millis(10), queue_bytes: 40_000, ..LinkConfig::default() };
+        let (up, down) = (Link::new(links, 2 * seed), Link::new(links, 2 * seed + 1));
+        Self { client, session, events: Vec::new(), up, down, links, now, client_addr: addr(CLIENT) }
+    }
+
+    /// Makes both ways other ones.
+    fn relink(&mut self, change: impl FnOnce(&mut LinkConfig)) {
+        change(&mut self.links);
+        self.up.reconfigure(self.links);
+        self.down.reconfigure(self.links);
+    }
+
+    fn lose(&mut self, percent: u64) {
+        self.relink(|links| links.loss = percent as f64 / 100.0);
+    }
+
+    fn run(&mut self, millis: u64) {
+        (0..millis).for_each(|_| self.step());
+    }
+
+    /// Lets a millisecond pass on both sides.
+    fn step(&mut self) {
+        self.now += Duration::from_millis(1);
+        while let Some(bytes) = self.up.poll(self.now) {
+            self.session.handle_datagram(self.now, Transport::Udp, self.client_addr, &bytes).unwrap();
+            self.poll_session();
+        }
+        while let Some(bytes) = self.down.poll(self.now) {
+            let Ok(receive) = Receive::new(Protocol::Udp, addr(SERVER), addr(CLIENT), &bytes) else { continue };
+            self.client.rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
+            self.poll_client();
+        }
+        self.session.handle_timeout(self.now).unwrap();
+        self.poll_session();
+        self.client.rtc.handle_input(Input::Timeout(self.now)).unwrap();
+        self.poll_client();
+    }
+
+    fn poll_session(&mut self) {
+        loop {
+            match self.session.poll().unwrap() {
+                Output::Timeout(_) => return,
+                Output::Event(event) => self.events.push(event),
+                Output::Transmit(transmit) => {
+                    assert_eq!(transmit.transport, Transport::Udp);
+                    // A NAT forgets the address that its host has left.
+                    if transmit.to == self.client_addr {
+                        self.down.send(self.now, transmit.bytes.into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_client(&mut self) {
+        loop {
+            match self.client.rtc.poll_output().unwrap() {
+                RtcOutput::Timeout(_) => return,
+                RtcOutput::Transmit(transmit) => self.up.send(self.now, transmit.contents.to_vec().into()),
+                RtcOutput::Event(str0m::Event::ChannelOpen(id, _)) => self.client.channel = Some(id),
+                RtcOutput::Event(str0m::Event::Connected) => self.client.is_connected = true,
+                RtcOutput::Event(str0m::Event::RtpPacket(packet)) => self.client.arrived.push(packet),
+                RtcOutput::Event(str0m::Event::KeyframeRequest(_)) => self.client.key_frame_requests += 1,
+                RtcOutput::Event(_) => {}
+            }
+        }
+    }
+
+    /// Until both are connected; false when that takes longer than a person waits.
+    fn connect(&mut self) -> bool {
+        // A minute: what DTLS sends again comes after 1, 2, 4 … s.
+        for _ in 0..60_000 {
+            self.step();
+            if self.client.is_connected && self.events.iter().any(|event| matches!(event, Event::Connected)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn packets(&self) -> Vec<&ArrivedPacket> {
+        let packets = self.events.iter().filter_map(|event| match event {
+            Event::Packet(packet) => Some(packet),
+            _ => None,
+        });
+        packets.collect()
+    }
+}
+
+/// How many seeds a test of chance goes through: `ARCLY_SEEDS`, or what takes no time.
+fn seeds(default: u64) -> u64 {
+    std::env::var("ARCLY_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}

@@ -1,0 +1,131 @@
+//! What is read before there is a session: offers, fragments, datagrams, frames of TCP.
+
+use super::{
+    super::{demux::*, framing::*},
+    *,
+};
+
+#[test]
+fn what_cannot_be_played_is_said_in_words() {
+    let now = Instant::now();
+    let (_, offer) = Client::new(Direction::RecvOnly, now);
+    let only_vp8 = offer.replace("H264/90000", "X264/90000");
+    let offer = Offer::parse(&only_vp8, &Limits::default()).unwrap();
+    let played = [PlayedCodec { codec: Codec::H264, profile: 100 }];
+    let error = Session::play(&settings(), offer, &played, PlayOptions::default(), now).unwrap_err();
+    assert!(matches!(error, WebRtcError::Unsupported { .. }), "{error}");
+    assert!(error.to_string().starts_with("the stream has H264, and the offer receives only"), "{error}");
+}
+
+#[test]
+fn an_offer_to_receive_is_none_to_publish() {
+    let now = Instant::now();
+    let (_, offer) = Client::new(Direction::RecvOnly, now);
+    let error = Session::publish(&settings(), Offer::parse(&offer, &Limits::default()).unwrap(), now).unwrap_err();
+    assert!(error.to_string().contains("sent by the peer (a=sendonly)"), "{error}");
+}
+
+#[test]
+fn what_is_no_offer_is_refused_with_its_line() {
+    let limits = Limits::default();
+    let refused = |text: &str| Offer::parse(text, &limits).unwrap_err().to_string();
+    assert_eq!(refused(""), "the body is no SDP: it does not begin with v=0");
+    assert_eq!(refused("v=0\r\nhello"), "not a line of SDP (line 2)");
+    assert_eq!(refused("v=0\r\ns=-"), "the offer has no media section");
+    assert_eq!(refused("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96"), "the offer has no a=ice-ufrag");
+    let lite = "v=0\na=ice-lite\nm=video 9 X 96\na=ice-ufrag:abcd\na=ice-pwd:x\na=fingerprint:sha-256 x";
+    assert!(refused(lite).contains("a=ice-lite"));
+    assert_eq!(refused(&format!("v=0\n{}", "m=video 9 X 96\n".repeat(9))), "more than 8 media sections");
+    assert_eq!(refused(&"v=0\r\n".repeat(3000)), "more than 2048 offer lines");
+    assert_eq!(refused(&"v".repeat(70_000)), "more than 65536 offer bytes");
+}
+
+#[test]
+fn every_prefix_and_every_mutation_of_an_offer_ends_well() {
+    let now = Instant::now();
+    let settings = settings();
+    let (_, offer) = Client::new(Direction::SendOnly, now);
+    let mut random = 88_172_645_463_325_252_u64;
+    for round in 0..300 {
+        let mut bytes = offer.clone().into_bytes();
+        for _ in 0..=round % 8 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let at = random as usize % bytes.len();
+            match random >> 32 & 3 {
+                0 => bytes[at] = (random >> 40) as u8 & 0x7f,
+                1 => drop(bytes.drain(at..(at + 7).min(bytes.len()))),
+                2 => bytes.truncate(at.max(200)),
+                _ => bytes.splice(at..at, *b"a=rtpmap:0 ").for_each(drop),
+            }
+        }
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        if let Ok(offer) = Offer::parse(&text, &Limits::default())
+            && let Err(error) = Session::publish(&settings, offer, now)
+        {
+            assert!(!matches!(error, WebRtcError::Bug(_)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn datagrams_are_told_apart_and_requests_say_whose_they_are() {
+    // RFC 5769 §2.1: a request with SOFTWARE, PRIORITY, ICE-CONTROLLED and USERNAME evtj:h6vY.
+    let request = hex(
+        "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74002400046e0001ff80290008932ff9b1\
+         51263b36000600096576746a3a68367659202020000800149aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a280280004e57a3bcf",
+    );
+    assert_eq!(classify(&request), Some(Datagram::Stun { ours: Some("evtj") }));
+    for length in 0..request.len() {
+        assert_eq!(classify(&request[..length]), None, "{length} bytes");
+    }
+    assert_eq!(classify(&[22; 13]), Some(Datagram::Dtls));
+    assert_eq!(classify(&[0x80; 12]), Some(Datagram::Media));
+    assert_eq!(classify(&[64; 20]), None, "TURN channels are not ours");
+    // Past faults elsewhere: a STUN message that is shorter than its header, attributes that end behind it.
+    assert_eq!(classify(&[0, 1, 0, 0]), None);
+    let mut cut = request.clone();
+    cut[3] = 0x10;
+    cut.truncate(36);
+    cut[22..24].copy_from_slice(&[0xff, 0xff]);
+    assert_eq!(classify(&cut), Some(Datagram::Stun { ours: None }));
+}
+
+#[test]
+fn frames_of_tcp_come_whole_however_they_are_split() {
+    let datagrams: Vec<Vec<u8>> = vec![vec![1; 20], Vec::new(), vec![2; 1300], vec![3]];
+    let mut stream = Vec::new();
+    datagrams.iter().for_each(|datagram| frame(datagram, &mut stream));
+    for split in 0..stream.len() {
+        let mut frames = Frames::new(2000);
+        let mut came = Vec::new();
+        for part in [&stream[..split], &stream[split..]] {
+            frames.push(part);
+            while let Some(datagram) = frames.poll().unwrap() {
+                came.push(datagram.to_vec());
+            }
+        }
+        assert_eq!(came, datagrams, "split at {split}");
+    }
+    let mut frames = Frames::new(2000);
+    frames.push(&[0xff, 0xff]);
+    assert!(matches!(frames.poll(), Err(WebRtcError::LimitExceeded { max: 2000, .. })));
+}
+
+#[test]
+fn candidates_are_bounded_over_all_fragments() {
+    let mut pair = Pair::publishing(1);
+    let lines: String =
+        (0..20).map(|port| format!("a=candidate:1 1 udp 1 198.51.100.7 {} typ host\r\n", 1000 + port)).collect();
+    let fragment = Fragment::parse(&lines, &Limits::default()).unwrap();
+    assert_eq!(fragment.candidate_count(), 20);
+    pair.session.trickle(&fragment).unwrap();
+    let second = pair.session.trickle(&fragment);
+    assert_eq!(second, Err(WebRtcError::LimitExceeded { limit: "candidates", max: 32 }));
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}

@@ -1,0 +1,147 @@
+//! What flows between a peer and its session.
+
+use super::*;
+
+/// The numbers that a client has written and that came, each once.
+pub(super) fn numbers(pair: &Pair) -> Vec<u64> {
+    let number = |packet: &&ArrivedPacket| u64::from_be_bytes(packet.payload[..8].try_into().unwrap());
+    let mut numbers: Vec<_> = pair.packets().iter().map(number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+#[test]
+fn what_a_publisher_sends_comes_with_its_codec_and_its_times() {
+    let mut pair = Pair::publishing(1);
+    assert!(pair.connect());
+    for number in 0..100 {
+        pair.client.write(number, pair.now);
+        pair.run(10);
+    }
+    pair.run(50);
+    assert_eq!(numbers(&pair), (0..100).collect::<Vec<_>>());
+    let last = *pair.packets().last().unwrap();
+    assert_eq!((last.codec, last.clock_rate_hz, last.timestamp, last.marker), (Codec::Vp8, 90_000, 99 * 3000, true));
+    assert!(last.track.rid().is_none());
+}
+
+#[test]
+fn a_publisher_is_asked_for_a_key_frame() {
+    let mut pair = Pair::publishing(1);
+    assert!(pair.connect());
+    pair.client.write(0, pair.now);
+    pair.run(50);
+    let track = pair.packets()[0].track;
+    pair.session.request_key_frame(track).unwrap();
+    pair.run(50);
+    assert_eq!(pair.client.key_frame_requests, 1);
+}
+
+#[test]
+fn a_viewer_gets_every_packet_under_one_clock() {
+    let mut pair = Pair::playing(&[Codec::H264, Codec::Opus], 3);
+    assert!(pair.session.plays(Lane::Video) && pair.session.plays(Lane::Audio));
+    assert!(pair.connect());
+    let payload: Arc<[u8]> = vec![7; 900].into();
+    for number in 0..200u32 {
+        for lane in [Lane::Video, Lane::Audio] {
+            let packet =
+                OutgoingPacket { timestamp: number * 960, marker: true, payload: payload.clone(), wall: pair.now };
+            pair.session.send(lane, packet).unwrap();
+        }
+        pair.run(20);
+    }
+    assert_eq!(pair.client.arrived.len(), 400);
+    // Its own beginning is added to the times, and the same for all.
+    let video: Vec<_> = pair.client.arrived.iter().filter(|packet| packet.header.marker).collect();
+    let ticks = |a: usize, b: usize| video[b].header.timestamp.wrapping_sub(video[a].header.timestamp);
+    assert_eq!(ticks(0, 2) % 960, 0);
+    // A report comes when its time has come, which chance sets, and is told with the packets behind it.
+    let has_report = pair.client.arrived.iter().any(|packet| packet.last_sender_info.is_some());
+    assert!(has_report, "no sender report came");
+}
+
+#[test]
+fn a_viewer_that_lost_something_asks_again_and_gets_it() {
+    for seed in 1..=40 {
+        let mut pair = Pair::playing(&[Codec::Vp8], seed * 7919);
+        assert!(pair.connect(), "seed {seed}");
+        pair.lose(seed % 15);
+        let payload: Arc<[u8]> = vec![7; 900].into();
+        for number in 0..300u32 {
+            let packet =
+                OutgoingPacket { timestamp: number * 900, marker: true, payload: payload.clone(), wall: pair.now };
+            pair.session.send(Lane::Video, packet).unwrap();
+            pair.run(5);
+        }
+        pair.lose(0);
+        pair.run(600);
+        let mut arrived: Vec<_> = pair.client.arrived.iter().map(|packet| *packet.seq_no).collect();
+        arrived.sort_unstable();
+        arrived.dedup();
+        assert!(arrived.len() >= 290, "seed {seed}: {} of 300 came", arrived.len());
+    }
+}
+
+#[test]
+fn a_publisher_that_loses_packets_is_asked_for_them() {
+    for seed in 1..=20 {
+        let mut pair = Pair::publishing(seed * 104_729);
+        assert!(pair.connect(), "seed {seed}");
+        pair.lose(seed % 10);
+        for number in 0..300 {
+            pair.client.write(number, pair.now);
+            pair.run(5);
+        }
+        pair.lose(0);
+        pair.run(600);
+        assert!(numbers(&pair).len() >= 290, "seed {seed}: {} of 300 came", numbers(&pair).len());
+    }
+}
+
+#[test]
+fn a_link_that_loses_a_tenth_still_connects() {
+    for seed in 1..=20 {
+        let mut pair = Pair::publishing(seed * 15_485_863);
+        pair.lose(10);
+        assert!(pair.connect(), "seed {seed}");
+    }
+}
+
+#[test]
+fn goodbye_is_heard() {
+    let mut pair = Pair::playing(&[Codec::Opus], 5);
+    assert!(pair.connect());
+    pair.session.close();
+    pair.poll_session();
+    (0..50).for_each(|_| {
+        pair.now += Duration::from_millis(1);
+        while let Some(bytes) = pair.down.poll(pair.now) {
+            let receive = Receive::new(Protocol::Udp, addr(SERVER), addr(CLIENT), &bytes).unwrap();
+            pair.client.rtc.handle_input(Input::Receive(pair.now, receive)).unwrap();
+            while !matches!(pair.client.rtc.poll_output().unwrap(), RtcOutput::Timeout(_)) {}
+        }
+    });
+    assert!(pair.session.is_over());
+    assert!(!pair.client.rtc.is_alive());
+}
+
+#[test]
+fn new_credentials_restart_ice_and_media_go_on() {
+    let mut pair = Pair::publishing(9);
+    assert!(pair.connect());
+    let before = pair
+        .session
+        .trickle(&Fragment::parse("a=candidate:1 1 udp 1 198.51.100.7 9 typ host", &Limits::default()).unwrap());
+    assert_eq!(before.unwrap(), None);
+    let offer = pair.client.rtc.sdp_api();
+    let mut offer = offer;
+    offer.ice_restart(true);
+    let (offer, pending) = offer.apply().unwrap();
+    let fragment = Fragment::parse(&offer.to_sdp_string(), &Limits::default()).unwrap();
+    let answer = pair.session.trickle(&fragment).unwrap().expect("a restart is answered");
+    assert!(answer.sdp.contains(&format!("a=ice-ufrag:{}", answer.user_name)), "{}", answer.sdp);
+    drop(pending);
+    assert_eq!(pair.session.trickle(&fragment).unwrap(), None, "the same again is no restart");
+}
