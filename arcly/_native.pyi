@@ -855,7 +855,7 @@ class RtmpListener:
     def addr(self) -> tuple[str, int]:
         """IP and port that are listened on."""
 
-    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int, str, int]]:
         """Return who watches endless streams: `arcly.Viewer`, field by field."""
 
     def kick(self, viewer: int) -> bool:
@@ -879,6 +879,7 @@ class WebRtcTransport:
         connect_timeout_s: float,
         silence_timeout_s: float,
         tcp: bool,
+        playout_delay_s: tuple[float, float] | None = None,
     ) -> WebRtcTransport: ...
     @property
     def addr(self) -> tuple[str, int]:
@@ -888,7 +889,7 @@ class WebRtcTransport:
     def sessions(self) -> int:
         """Sessions now, those that are not connected yet among them."""
 
-    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int, str, int]]:
         """Return who watches: `arcly.Viewer`, field by field."""
 
     def kick(self, viewer: int) -> bool:
@@ -914,7 +915,14 @@ class WebRtcTransport:
         """
 
     def play(
-        self, stream: StreamHandle, offer: str, address: str, agent: str, *, sound: StreamHandle | None = None
+        self,
+        stream: StreamHandle,
+        offer: str,
+        address: str,
+        agent: str,
+        *,
+        sound: StreamHandle | None = None,
+        renditions: list[StreamHandle] = ...,
     ) -> tuple[str, str, str, list[str]]:
         """Answer the offer of a viewer of `stream`, with the sound of `sound` instead of its own. See `publish`."""
 
@@ -967,7 +975,7 @@ class RtspListener:
     def udp_ports(self) -> tuple[int, int] | None:
         """Ports of RTP and RTCP in datagrams."""
 
-    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int, str, int]]:
         """Return who plays: `arcly.Viewer`, field by field."""
 
     def kick(self, viewer: int) -> bool:
@@ -999,7 +1007,7 @@ class SrtListener:
     def addr(self) -> tuple[str, int]:
         """IP and port that are listened on."""
 
-    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int, str, int]]:
         """Return who plays: `arcly.Viewer`, field by field."""
 
     def kick(self, viewer: int) -> bool:
@@ -1047,7 +1055,7 @@ class HttpSite:
         asks: bool,
         egress: tuple[bool, float, float, int, float, float],
     ) -> HttpSite: ...
-    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int]]:
+    def viewers(self) -> list[tuple[int, StreamKey, str, str, str, int, int, int, int, int, str, int]]:
         """Return who watches endless streams: `arcly.Viewer`, field by field."""
 
     def kick(self, viewer: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from arcly._native import StreamKey
 
-RawViewer = tuple[int, StreamKey, str, str, str, int, int, int, int, int]
+RawViewer = tuple[int, StreamKey, str, str, str, int, int, int, int, int, str, int]
 """The fields of a `Viewer`, as native listeners give them."""
 
 
@@ -44,6 +44,12 @@ class Viewer:
 
     lag_frames: int
     """Frames that wait for it: none or a few for one that keeps up. As of the last second."""
+
+    layer: str = ""
+    """The rendition that it is sent, `cam~low`, where one is chosen for it (WebRTC); else empty."""
+
+    estimate_bps: int = 0
+    """What its path carries, in bits per second, where that is measured to choose a rendition; else 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,11 +23,24 @@ pub fn options(egress: Option<EgressTuple>) -> PyResult<EgressOptions> {
     })
 }
 
-/// Id, key, protocol, peer, agent, since_unix_ms, bytes, frames, dropped, lag_frames: `arcly.Viewer`, field by field.
-pub type ViewerTuple = (u64, StreamKey, &'static str, String, String, u64, u64, u64, u64, u64);
+/// Id, key, protocol, peer, agent, since_unix_ms, bytes, frames, dropped, lag_frames, layer, estimate_bps: `arcly.Viewer`, field by field.
+pub type ViewerTuple = (u64, StreamKey, &'static str, String, String, u64, u64, u64, u64, u64, String, u64);
 
 pub fn viewer(info: ViewerInfo) -> ViewerTuple {
     let Watcher { key, protocol, peer, agent } = info.watcher;
-    let ViewerInfo { id, since_unix_ms, bytes, frames, dropped, lag_frames, .. } = info;
-    (id, StreamKey(key), protocol, peer.to_string(), agent, since_unix_ms, bytes, frames, dropped, lag_frames)
+    let ViewerInfo { id, since_unix_ms, bytes, frames, dropped, lag_frames, layer, estimate_bps, .. } = info;
+    (
+        id,
+        StreamKey(key),
+        protocol,
+        peer.to_string(),
+        agent,
+        since_unix_ms,
+        bytes,
+        frames,
+        dropped,
+        lag_frames,
+        layer,
+        estimate_bps,
+    )
 }

@@ -36,7 +36,7 @@ pub struct WebRtcTransport {
 #[pymethods]
 impl WebRtcTransport {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, hosts, sessions_max, connect_timeout_s, silence_timeout_s, tcp))]
+    #[pyo3(signature = (engine, inbox, addr, *, hosts, sessions_max, connect_timeout_s, silence_timeout_s, tcp, playout_delay_s=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
@@ -47,12 +47,15 @@ impl WebRtcTransport {
         connect_timeout_s: f64,
         silence_timeout_s: f64,
         tcp: bool,
+        playout_delay_s: Option<(f64, f64)>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
         let hosts = hosts.iter().map(|host| parse_ip(host)).collect::<PyResult<_>>()?;
         let (connect_time, silence) = (seconds(connect_timeout_s)?, seconds(silence_timeout_s)?);
         let mut options = WebRtcOptions { hosts, sessions_max, ..WebRtcOptions::default() };
         options.limits = Limits { connect_time, silence, ..options.limits };
+        options.playout_delay =
+            playout_delay_s.map(|(min, max)| Ok::<_, PyErr>((seconds(min)?, seconds(max)?))).transpose()?;
         if !tcp {
             options.tcp_connections_max = 0;
         }
@@ -97,7 +100,8 @@ impl WebRtcTransport {
         Ok(opened(prepared.publish(publisher, others).map_err(from_open)?, answer))
     }
 
-    #[pyo3(signature = (stream, offer, address, agent, *, sound=None))]
+    #[pyo3(signature = (stream, offer, address, agent, *, sound=None, renditions=Vec::new()))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn play(
         &self,
         py: Python<'_>,
@@ -106,10 +110,13 @@ impl WebRtcTransport {
         address: &str,
         agent: String,
         sound: Option<&StreamHandle>,
+        renditions: Vec<PyRef<'_, StreamHandle>>,
     ) -> PyResult<OpenedTuple> {
         let caller = Caller { key: stream.0.key().clone(), address: parse_ip(address)?, agent };
-        let (log, sound) = (stream.0.log(), sound.map(|sound| sound.0.log()));
-        let (id, answer) = py.detach(|| self.transport.play(offer, log, sound, caller)).map_err(from_open)?;
+        let sound = sound.map(|sound| sound.0.log());
+        let named = |stream: &StreamHandle| (stream.0.key().stream().to_owned(), stream.0.log().clone());
+        let all = std::iter::once(named(stream)).chain(renditions.iter().map(|stream| named(stream))).collect();
+        let (id, answer) = py.detach(|| self.transport.play(offer, all, sound, caller)).map_err(from_open)?;
         Ok(opened(id, answer))
     }
 

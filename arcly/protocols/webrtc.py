@@ -33,6 +33,9 @@ TRACKS_LOOK_S = 0.05
 ENCODINGS_MAX = 4
 """Of one publisher."""
 
+RENDITIONS_MAX = 7
+"""Of one stream, beside the one that was asked for: each is cut into packets while somebody may be sent it."""
+
 SOUND_LOOK_S = 5.0
 SOUND_KEPT_LOOKS = 6
 """Sound that is made into Opus goes on for half a minute behind its last viewer."""
@@ -59,6 +62,8 @@ class WebRtcHandler:
         connect_timeout_s: seconds from the offer until the peer must have connected, default 20.
         silence_timeout_s: seconds after which a peer that is not heard is gone, default 30.
         tcp: take TCP connections too, default True.
+        playout_delay_s: how long viewers should keep pictures back, at least and at most (the playout-delay extension of
+            Chromium): `(0.0, 0.3)`. Default: as they see fit.
         ice_servers: `stun:` and `turn:` URLs that peers are told to use besides; default none, since a server with a
             public address needs none.
     """
@@ -74,6 +79,7 @@ class WebRtcHandler:
         connect_timeout_s: float = 20.0,
         silence_timeout_s: float = 30.0,
         tcp: bool = True,
+        playout_delay_s: tuple[float, float] | None = None,
         ice_servers: list[str] | None = None,
     ) -> None:
         self.ice_servers = list(ice_servers or [])
@@ -83,6 +89,7 @@ class WebRtcHandler:
         self._connect_timeout_s = connect_timeout_s
         self._silence_timeout_s = silence_timeout_s
         self._tcp = tcp
+        self._playout_delay_s = playout_delay_s
         self._transport: WebRtcTransport | None = None
         self._inbox: InboxReader | None = None
         self._context: IngestContext | None = None
@@ -144,6 +151,7 @@ class WebRtcHandler:
             connect_timeout_s=self._connect_timeout_s,
             silence_timeout_s=self._silence_timeout_s,
             tcp=self._tcp,
+            playout_delay_s=self._playout_delay_s,
         )
         log.info("[webrtc] media on %s, to be reached at %s", show(self._transport.addr), ", ".join(hosts))
 
@@ -206,7 +214,9 @@ class WebRtcHandler:
         await until_known(native)
         sound = self._sound(stream.session, native)
         who = (credentials.peer or "::", credentials.agent or "")
-        return Session(*transport.play(native, offer, *who, sound=None if sound is None else sound.handle))
+        others = [self._native(rung) for rung in self._renditions(key)]
+        handle = None if sound is None else sound.handle
+        return Session(*transport.play(native, offer, *who, sound=handle, renditions=others))
 
     async def trickle(self, session: str, fragment: str, ice: str | None = None) -> tuple[str, str] | None:
         """Take more candidates of a peer; return a fragment and its entity tag where ICE was restarted.
@@ -287,12 +297,25 @@ class WebRtcHandler:
                     sound.stop()
                     del self._sounds[key]
 
+    def _renditions(self, key: StreamKey) -> list[StreamHandle]:
+        """Return the other renditions of a stream, `cam~720p` of `cam`; nothing for who asks for one of those."""
+        context, _ = self._running()
+        if "~" in key.stream:
+            return []
+        rungs = [stream for stream in context.list_streams() if is_rendition(stream.key, key)]
+        return sorted(rungs, key=lambda rung: rung.key.stream)[:RENDITIONS_MAX]
+
     def _native(self, stream: StreamHandle) -> NativeStream:
         """Return what the transport can read; frames of a foreign registry are carried there once for all."""
         known = self._carried.get(stream.key)
         if known is None or known[0] != stream.session:
             known = self._carried[stream.key] = (stream.session, native_stream(stream))
         return known[1]
+
+
+def is_rendition(rung: StreamKey, key: StreamKey) -> bool:
+    """Tell whether `rung` is a rendition of `key`."""
+    return rung.app == key.app and rung.stream.startswith(f"{key.stream}~")
 
 
 def encodings(offer: str) -> list[str]:

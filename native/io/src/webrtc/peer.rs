@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     door::Place,
-    from_bus::{BURST_CHUNKS, Feed, Pumped, Viewer},
+    from_bus::{Feed, Pumped, Viewer, burst_chunks},
     port::FeedKey,
     to_bus::Rungs,
     transport::Caller,
@@ -293,7 +293,8 @@ impl Peer {
         turn: &mut Turn,
     ) -> Result<Option<Pumped>, WebRtcError> {
         let mut pumped = None;
-        for _ in 0..BURST_CHUNKS {
+        let chunks = feeds.first().map_or(1, |feed| burst_chunks(feed));
+        for _ in 0..chunks {
             let Purpose::Play(playing) = &mut self.purpose else { break };
             let Some(viewer) = playing.viewer.as_mut().filter(|viewer| !viewer.is_level(feeds)) else { break };
             let session = &mut self.session;

@@ -441,12 +441,13 @@ impl Port {
         let feeds: Vec<_> = keys.iter().filter_map(|key| self.feeds.get(key)).map(|feeding| &feeding.feed).collect();
         let mut turn = Turn::default();
         let pumped = peer.pump(&feeds, &mut self.outbox, now, &mut turn);
-        let mut feeding = |index: usize| self.feeds.get_mut(keys.get(index)?);
         match pumped {
-            Ok(Some(Pumped::More)) => drop(feeding(0).map(|feeding| feeding.pace_at = Some(now + PACE))),
-            Ok(Some(Pumped::WaitsForKey(layer))) => {
-                drop(feeding(layer).map(|feeding| feeding.feed.request_key_frame(now)))
+            Ok(Some(Pumped::More)) => {
+                if let Some(feeding) = keys.first().and_then(|key| self.feeds.get_mut(key)) {
+                    feeding.pace_at = Some(now + PACE);
+                }
             }
+            Ok(Some(Pumped::WaitsForKey(layer))) => self.request_key_frame_of(keys.get(layer), now),
             Ok(Some(Pumped::OtherCodec)) => turn.end = Some(End::Stream("the stream goes on in another codec")),
             // It is no viewer, or has been sent all.
             Ok(None) => return,
@@ -491,7 +492,11 @@ impl Port {
     fn request_key_frame(&mut self, number: PeerNumber, now: Instant) {
         let Some(Purpose::Play(playing)) = self.peers.get(&number).map(|peer| &peer.purpose) else { return };
         let layer = playing.viewer.as_ref().map_or(0, Viewer::layer);
-        if let Some(feeding) = playing.feeds.get(layer).and_then(|key| self.feeds.get_mut(key)) {
+        self.request_key_frame_of(playing.feeds.get(layer).copied().as_ref(), now);
+    }
+
+    fn request_key_frame_of(&mut self, key: Option<&FeedKey>, now: Instant) {
+        if let Some(feeding) = key.and_then(|key| self.feeds.get_mut(key)) {
             feeding.feed.request_key_frame(now);
         }
     }

@@ -41,10 +41,15 @@ impl LayerChoice {
         self.current
     }
 
-    /// Chooses among renditions of these rates, by the estimate; both in bits per second. A rate of 0 stands for one that cannot be sent.
+    /// Chooses among renditions of these rates, by the estimate; both in bits per second. A rate of 0 stands for one that cannot be sent,
+    /// or is not known yet.
     pub fn choose(&mut self, estimate: u64, rates: &[u64], now: Instant) -> usize {
         let rate = rates.get(self.current).copied().unwrap_or_default();
-        if rate == 0 || rate > estimate {
+        if rate == 0 {
+            // It has only just begun.
+            return self.current;
+        }
+        if rate > estimate {
             self.fits_since = None;
             if let Some(lower) = best(estimate, 100, rates).filter(|lower| *lower != self.current) {
                 self.go_down(lower, now);
@@ -127,8 +132,8 @@ mod tests {
     #[test]
     fn what_is_not_sent_is_not_chosen() {
         let (mut choice, start) = (LayerChoice::new(0), Instant::now());
-        assert_eq!(choice.choose(5_000_000, &[0, 800_000, 0], start), 1);
-        assert_eq!(choice.choose(5_000_000, &[0, 0, 0], start), 1);
+        assert_eq!(choice.choose(5_000_000, &[0, 800_000, 0], start), 0, "what is sent and not measured yet is kept");
+        assert_eq!(choice.choose(300_000, &[2_500_000, 0, 0], start), 0);
         assert_eq!(choice.begin(300_000, &RATES), 2);
     }
 }

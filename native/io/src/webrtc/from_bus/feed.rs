@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Bytes of a payload at most: with headers, extensions and SRTP it stays below 1280, which every path of IPv6 carries (RFC 8200 §5).
-const PAYLOAD_BYTES: usize = 1180;
+pub(super) const PAYLOAD_BYTES: usize = 1180;
 
 /// What is kept for joiners: the packets since the last key frame, up to so many and so many bytes. A GOP that outgrows them is not kept;
 /// joiners wait for the next key frame then.

@@ -8,5 +8,5 @@ mod viewer;
 
 pub(crate) use self::{
     feed::{Feed, playable},
-    viewer::{BURST_CHUNKS, PACE, Pumped, Viewer},
+    viewer::{PACE, Pumped, Viewer, burst_chunks},
 };

@@ -15,6 +15,8 @@ pub(super) struct Rate {
     begun: Option<i64>,
     latest: i64,
     bytes: u64,
+    /// Of the newest picture: it takes the time until the next.
+    newest_bytes: u64,
     bits_per_s: u64,
 }
 
@@ -22,6 +24,9 @@ impl Rate {
     /// Counts a packet of a picture of that time.
     pub(super) fn count(&mut self, payload_bytes: usize, micros: i64) {
         let begun = *self.begun.get_or_insert(micros);
+        if micros != self.latest {
+            self.bytes += std::mem::take(&mut self.newest_bytes);
+        }
         let elapsed = micros.saturating_sub(begun);
         if elapsed < 0 || elapsed > 2 * WINDOW_MICROS {
             (self.begun, self.bytes) = (Some(micros), 0);
@@ -31,7 +36,7 @@ impl Rate {
             (self.begun, self.bytes) = (Some(micros), 0);
         }
         self.latest = micros;
-        self.bytes += (payload_bytes + HEADER_BYTES) as u64;
+        self.newest_bytes += (payload_bytes + HEADER_BYTES) as u64;
     }
 
     /// 0 while nothing is known.

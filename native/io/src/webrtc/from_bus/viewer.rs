@@ -9,23 +9,29 @@ use arcly_codec::Codec;
 use arcly_wire::webrtc::{Lane, OutgoingPacket, WebRtcError};
 
 use super::{
-    feed::{Feed, Packet},
+    feed::{Feed, PAYLOAD_BYTES, Packet},
     layers::Layers,
 };
 use crate::egress::Entry;
 
-/// Chunks that one viewer is sent in one go; what is more follows after [`PACE`]. A key frame, or a GOP for somebody who joins, would
-/// otherwise fall into the queue of the slowest router on the way at once. 64 packets in 5 ms are 120 Mbit/s.
-pub(crate) const BURST_CHUNKS: usize = 4;
-
 /// Packets that are put into the queue of a session before it is emptied: each takes 400 bytes there, and the room is never given back.
 const CHUNK_PACKETS: usize = 16;
+
+/// Chunks that one viewer is sent in one go at most; what is more follows after [`PACE`]. 64 packets in 5 ms are 120 Mbit/s.
+const BURST_CHUNKS_MAX: u64 = 4;
 
 pub(crate) const PACE: Duration = Duration::from_millis(5);
 
 /// What lies behind a viewer who joins is played so much faster: a GOP of 2 s in an eighth of a second. Sent under its own times a browser
 /// would show it as slowly as it was made, and stay late for ever.
 const CATCH_UP: i64 = 16;
+
+/// Chunks that a viewer of this stream is sent in one go: what is played in [`PACE`] when it is caught up with. A key frame, or a GOP for
+/// somebody who joins, would otherwise fall into the queue of the slowest router on the way at once.
+pub(crate) fn burst_chunks(feed: &Feed) -> u64 {
+    let bytes = feed.bits_per_s() * CATCH_UP.unsigned_abs() * PACE.as_millis() as u64 / 8000;
+    bytes.div_ceil(CHUNK_PACKETS as u64 * PAYLOAD_BYTES as u64).clamp(1, BURST_CHUNKS_MAX)
+}
 
 /// What a viewer of several renditions may want, above the rate of the best: sound, repetition, the error of the measure.
 const WANT_PERCENT: u64 = 150;

@@ -1,5 +1,7 @@
 //! What is decided here and not by a peer: who is let in, how a stream is cut, and where its viewers begin.
 
+mod renditions;
+
 use std::{
     net::IpAddr,
     sync::Arc,

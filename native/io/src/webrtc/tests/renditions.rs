@@ -1,0 +1,150 @@
+//! A viewer of a stream that comes in renditions.
+
+use arcly_bus::StreamKey;
+
+use super::*;
+use crate::{
+    Inbox,
+    egress::{List, Watcher},
+    webrtc::from_bus::{Pumped, Viewer},
+};
+
+/// Bytes of a picture of each rendition: 1 Mbit/s and 100 kbit/s at 25 pictures a second.
+const BYTES: [usize; 2] = [5000, 500];
+const GOP: i64 = 50;
+
+/// A group, one viewer of it, and what that was sent: the time in steps, whether it was of the better rendition.
+struct Group {
+    publishers: [Publisher; 2],
+    feeds: [Feed; 2],
+    viewer: Viewer,
+    list: Arc<List>,
+    start: Instant,
+    number: i64,
+    pictures: Vec<(u32, bool)>,
+    sounds: Vec<u32>,
+    pumped: Pumped,
+    /// Added to the times of the lesser rendition: an encoder with a clock of its own.
+    apart: i64,
+}
+
+impl Group {
+    fn new(apart: i64) -> Self {
+        let publishers = [publisher(), publisher()];
+        let feeds = [feed(&publishers[0]), feed(&publishers[1])];
+        let list = List::new(Inbox::new(Waker::noop().clone()));
+        let (key, peer) = (StreamKey::new("live", "cam").unwrap(), "192.0.2.1:5".parse().unwrap());
+        let entry = list.enter(Watcher { key, protocol: "webrtc", peer, agent: String::new() }, 1).unwrap();
+        let codecs = [Some(Codec::H264), Some(Codec::Opus)];
+        let names = vec!["cam".into(), "cam~low".into()];
+        let viewer = Viewer::new(entry, publishers[0].log().viewer("webrtc"), codecs, names);
+        Self {
+            publishers,
+            feeds,
+            viewer,
+            list,
+            start: Instant::now(),
+            number: 0,
+            pictures: Vec::new(),
+            sounds: Vec::new(),
+            pumped: Pumped::Level,
+            apart,
+        }
+    }
+
+    /// So many pictures of 40 ms.
+    fn play(&mut self, pictures: i64) {
+        for _ in 0..pictures {
+            let kind = if self.number % GOP == 0 { 0x65 } else { 0x41 };
+            for (index, publisher) in self.publishers.iter_mut().enumerate() {
+                let shift = if index == 1 { self.apart } else { 0 };
+                publisher.publish(picture(self.number, self.number + shift, kind, BYTES[index])).unwrap();
+                for half in 0..2 {
+                    publisher.publish(sound(2 * (self.number + shift) + half)).unwrap();
+                }
+            }
+            self.pump();
+            self.number += 1;
+        }
+    }
+
+    fn pump(&mut self) {
+        let now = self.start + Duration::from_millis(40 * self.number as u64);
+        self.feeds.iter_mut().for_each(|feed| feed.read(now));
+        let feeds = [&self.feeds[0], &self.feeds[1]];
+        loop {
+            let (pictures, sounds) = (&mut self.pictures, &mut self.sounds);
+            let mut bytes = 0;
+            let pumped = self.viewer.pump(&feeds, now, &mut |lane, packet| {
+                bytes += packet.payload.len();
+                match lane {
+                    Lane::Audio => sounds.push(packet.timestamp),
+                    Lane::Video if packet.marker => pictures.push((packet.timestamp, bytes > 1000)),
+                    Lane::Video => {}
+                }
+                Ok(())
+            });
+            self.pumped = pumped.unwrap();
+            if self.pumped != Pumped::More {
+                return;
+            }
+        }
+    }
+
+    fn assert_times_go_on(&self) {
+        let steps: Vec<_> = self.pictures.windows(2).map(|pair| pair[1].0.wrapping_sub(pair[0].0)).collect();
+        assert!(steps.iter().all(|step| (90..=9000).contains(step)), "{steps:?}");
+        assert!(self.sounds.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 960), "sound goes on without a gap");
+    }
+
+    fn layer(&self) -> String {
+        self.list.all()[0].layer.clone()
+    }
+}
+
+#[test]
+fn a_viewer_changes_at_key_frames_and_its_times_go_on() {
+    for apart in [0, 250_000, -9] {
+        let mut group = Group::new(apart);
+        group.viewer.estimate(5_000_000);
+        group.play(GOP + 10);
+        assert_eq!(group.layer(), "cam", "apart by {apart}");
+        group.viewer.estimate(900_000);
+        let before = group.pictures.len();
+        group.play(GOP);
+        assert_eq!(group.layer(), "cam~low", "apart by {apart}");
+        // The better one goes on up to the key frame of the other: 40 pictures, then 10.
+        let better = group.pictures[before..].iter().filter(|(_, is_better)| *is_better).count();
+        assert_eq!((group.pictures.len() - before, better), (50, 40), "apart by {apart}");
+        group.viewer.estimate(5_000_000);
+        group.play(3 * GOP);
+        assert_eq!(group.layer(), "cam", "apart by {apart}");
+        assert!(group.pictures.len() as i64 >= group.number - 1, "{} pictures", group.pictures.len());
+        group.assert_times_go_on();
+    }
+}
+
+#[test]
+fn pictures_pause_where_the_path_carries_far_less_and_sound_goes_on() {
+    let mut group = Group::new(0);
+    group.viewer.estimate(5_000_000);
+    group.play(GOP + 10);
+    group.viewer.estimate(300_000);
+    let (pictures, sounds) = (group.pictures.len(), group.sounds.len());
+    group.play(10);
+    assert_eq!(group.pumped, Pumped::WaitsForKey(1), "the publisher is asked for a key frame of the lesser one");
+    assert_eq!((group.pictures.len() - pictures, group.sounds.len() - sounds), (0, 20));
+    group.play(GOP);
+    assert!(group.pictures[pictures..].iter().all(|(_, is_better)| !is_better));
+    assert_eq!(group.list.all()[0].estimate_bps, 300_000);
+}
+
+#[test]
+fn a_rendition_that_ends_is_left_for_the_one_that_was_asked_for() {
+    let mut group = Group::new(0);
+    group.viewer.estimate(300_000);
+    group.play(2 * GOP);
+    assert_eq!(group.layer(), "cam~low");
+    group.viewer.lose_layer(1, &[&group.feeds[0]], Instant::now());
+    assert_eq!(group.layer(), "cam");
+}
