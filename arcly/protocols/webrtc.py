@@ -62,8 +62,8 @@ class WebRtcHandler:
         connect_timeout_s: seconds from the offer until the peer must have connected, default 20.
         silence_timeout_s: seconds after which a peer that is not heard is gone, default 30.
         tcp: take TCP connections too, default True.
-        playout_delay_s: how long viewers should keep pictures back, at least and at most (the playout-delay extension of
-            Chromium): `(0.0, 0.3)`. Default: as they see fit.
+        playout_delay_s: how long viewers should keep pictures back, at least and at most (the playout-delay extension
+            of Chromium): `(0.0, 0.3)`. Default: as they see fit.
         ice_servers: `stun:` and `turn:` URLs that peers are told to use besides; default none, since a server with a
             public address needs none.
     """

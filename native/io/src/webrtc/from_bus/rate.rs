@@ -28,7 +28,7 @@ impl Rate {
             self.bytes += std::mem::take(&mut self.newest_bytes);
         }
         let elapsed = micros.saturating_sub(begun);
-        if elapsed < 0 || elapsed > 2 * WINDOW_MICROS {
+        if !(0..=2 * WINDOW_MICROS).contains(&elapsed) {
             (self.begun, self.bytes) = (Some(micros), 0);
         } else if elapsed >= WINDOW_MICROS {
             let now = per_second(self.bytes, elapsed);

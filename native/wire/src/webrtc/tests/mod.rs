@@ -44,6 +44,8 @@ struct Client {
     key_frame_requests: usize,
     is_connected: bool,
     channel: Option<ChannelId>,
+    /// Its handshake has been given up: there is an end to sending it again.
+    has_failed: bool,
 }
 
 impl Client {
@@ -62,7 +64,7 @@ impl Client {
         }
         let (offer, pending) = change.apply().unwrap();
         let (pending, arrived) = (Some(pending), Vec::new());
-        let client = Self { rtc, pending, mids, arrived, key_frame_requests: 0, is_connected: false, channel: None };
+        let client = Self { rtc, pending, mids, arrived, key_frame_requests: 0, is_connected: false, channel: None, has_failed: false };
         (client, offer.to_sdp_string())
     }
 
@@ -151,6 +153,9 @@ impl Pair {
 
     /// Lets a millisecond pass on both sides.
     fn step(&mut self) {
+        if self.client.has_failed {
+            return;
+        }
         self.now += Duration::from_millis(1);
         while let Some(bytes) = self.up.poll(self.now) {
             self.session.handle_datagram(self.now, Transport::Udp, self.client_addr, &bytes).unwrap();
@@ -185,7 +190,11 @@ impl Pair {
 
     fn poll_client(&mut self) {
         loop {
-            match self.client.rtc.poll_output().unwrap() {
+            let output = match self.client.rtc.poll_output() {
+                Err(_) if !self.client.is_connected => return self.client.has_failed = true,
+                output => output.unwrap(),
+            };
+            match output {
                 RtcOutput::Timeout(_) => return,
                 RtcOutput::Transmit(transmit) => self.up.send(self.now, transmit.contents.to_vec().into()),
                 RtcOutput::Event(str0m::Event::ChannelOpen(id, _)) => self.client.channel = Some(id),
@@ -202,6 +211,9 @@ impl Pair {
         // A minute: what DTLS sends again comes after 1, 2, 4 … s.
         for _ in 0..60_000 {
             self.step();
+            if self.client.has_failed {
+                return false;
+            }
             if self.client.is_connected && self.events.iter().any(|event| matches!(event, Event::Connected)) {
                 return true;
             }

@@ -1,34 +1,39 @@
 //! The task that owns the port: datagrams in and out, timers, streams.
 
+mod calls;
+mod command;
+mod feeds;
+
 use std::{
     collections::{BTreeSet, HashMap},
     future::pending,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Wake, Waker},
+    sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Log, Publisher, StreamKey};
-use arcly_codec::Codec;
 use arcly_wire::webrtc::{
-    Answer, Fragment, Limits, Session, Transport,
+    Answer, Fragment, Limits, Transport,
     demux::{Datagram, classify},
 };
-use tokio::{
-    sync::{Notify, mpsc, oneshot},
-    time::sleep_until,
-};
+use tokio::{sync::mpsc, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    calls::{Call, Calls, Ring},
+    feeds::Feeding,
+};
+pub(super) use self::{
+    command::{Command, Opening, Role},
+    feeds::FeedKey,
+};
 use super::{
     OpenError, WebRtcOptions,
-    door::Place,
-    from_bus::{Feed, PACE, Pumped, Viewer},
+    from_bus::Viewer,
     peer::{End, Outbox, Peer, Playing, Purpose, Turn},
     tcp::TcpEvent,
     to_bus::Rungs,
-    transport::Caller,
 };
 use crate::{
     Inbox,
@@ -36,100 +41,7 @@ use crate::{
     udp::UdpSocket,
 };
 
-/// What the host wants.
-pub(super) enum Command {
-    Open(Box<Opening>),
-    Trickle {
-        id: String,
-        fragment: Fragment,
-        /// The ICE session that is meant.
-        ice: Option<String>,
-        reply: oneshot::Sender<Result<Option<Answer>, OpenError>>,
-    },
-    Close {
-        id: String,
-        reply: oneshot::Sender<bool>,
-    },
-}
-
-/// A session that begins.
-pub(super) struct Opening {
-    pub(super) id: String,
-    pub(super) user_name: String,
-    pub(super) session: Box<Session>,
-    pub(super) place: Place,
-    pub(super) caller: Caller,
-    pub(super) role: Role,
-}
-
-/// What it is for.
-pub(super) enum Role {
-    Publish {
-        publisher: Box<Publisher>,
-        /// Of its other encodings, by their names.
-        others: Vec<(String, Publisher)>,
-    },
-    Play {
-        /// What was asked for, and other renditions of it, each with its name.
-        renditions: Vec<(String, Arc<Log>)>,
-        sound: Option<Arc<Log>>,
-        codecs: [Option<Codec>; 2],
-    },
-}
-
-/// Logs by their addresses: the feed holds them, so no others can have the same.
-pub(super) type FeedKey = (usize, usize);
-
 type PeerNumber = u64;
-
-/// What another thread calls the port for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    /// A stream has more.
-    Feed(FeedKey),
-    /// Somebody asks for a key frame, or has ended the stream.
-    Publisher(PeerNumber),
-}
-
-/// What the port was called for.
-#[derive(Default)]
-struct Calls {
-    waiting: Mutex<Vec<Call>>,
-    bell: Notify,
-}
-
-impl Calls {
-    fn take(&self) -> Vec<Call> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Calls the port for one thing.
-struct Ring {
-    calls: Arc<Calls>,
-    call: Call,
-}
-
-impl Wake for Ring {
-    fn wake(self: Arc<Self>) {
-        let mut waiting = self.calls.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // Each stream and each session is in it once, so it is bounded by them.
-        if !waiting.contains(&self.call) {
-            waiting.push(self.call);
-        }
-        drop(waiting);
-        self.calls.bell.notify_one();
-    }
-}
-
-/// A stream and who watches it.
-struct Feeding {
-    key: StreamKey,
-    feed: Feed,
-    viewers: Vec<PeerNumber>,
-    /// Somebody is to be sent more then.
-    pace_at: Option<Instant>,
-}
 
 /// All sessions of one port.
 pub(super) struct Port {
@@ -150,10 +62,6 @@ pub(super) struct Port {
     feeds: HashMap<FeedKey, Feeding>,
     timers: BTreeSet<(Instant, PeerNumber)>,
 }
-
-/// Bytes behind which what waits is given to the kernel, while more is being made: so it is still in the cache of the core, and a key frame
-/// for hundreds of viewers needs no room for all of them at once.
-const FLUSH_BYTES: usize = 256 << 10;
 
 /// Viewers at a time in the list; sessions are bounded elsewhere.
 const VIEWERS_MAX: usize = usize::MAX;
@@ -316,28 +224,6 @@ impl Port {
         self.turn(number, now);
     }
 
-    /// The packets of a stream, from before its first viewer is connected: the GOP is there when it is.
-    fn feed(
-        &mut self,
-        stream: &StreamKey,
-        log: &Arc<Log>,
-        sound: Option<&Arc<Log>>,
-        viewer: PeerNumber,
-        now: Instant,
-    ) -> FeedKey {
-        let address = |log: &Arc<Log>| Arc::as_ptr(log) as usize;
-        let key = (address(log), sound.map_or(0, address));
-        let waker = self.waker(Call::Feed(key));
-        let interval = self.key_frame_interval;
-        let feeding = self.feeds.entry(key).or_insert_with(|| {
-            let feed = Feed::new(log, sound, &waker, interval);
-            Feeding { key: stream.clone(), feed, viewers: Vec::new(), pace_at: None }
-        });
-        feeding.viewers.push(viewer);
-        self.pass(key, now);
-        key
-    }
-
     fn waker(&self, call: Call) -> Waker {
         Waker::from(Arc::new(Ring { calls: self.calls.clone(), call }))
     }
@@ -389,74 +275,6 @@ impl Port {
         paced.into_iter().for_each(|key| self.pass(key, now));
     }
 
-    /// Cuts what a stream has, and sends each viewer what it has not been sent.
-    fn pass(&mut self, key: FeedKey, now: Instant) {
-        let Some(mut feeding) = self.feeds.remove(&key) else { return };
-        feeding.pace_at = None;
-        loop {
-            feeding.feed.read(now);
-            if feeding.feed.is_over() || !feeding.feed.arm() {
-                break;
-            }
-        }
-        for note in feeding.feed.take_notes() {
-            self.inbox.warn(format!("{}: {note}", feeding.key));
-        }
-        let is_over = feeding.feed.is_over();
-        let viewers = feeding.viewers.clone();
-        self.feeds.insert(key, feeding);
-        for viewer in viewers {
-            if is_over {
-                self.stream_over(viewer, key, now);
-            } else {
-                self.pump(viewer, now);
-            }
-            if self.outbox.udp.waiting_bytes() >= FLUSH_BYTES {
-                // A socket that fails is noticed by whoever waits for it.
-                let _ = self.socket.try_flush(&mut self.outbox.udp);
-            }
-        }
-    }
-
-    /// A stream has ended: for its viewers all is over, for those of whom it was one rendition of several that rendition is.
-    fn stream_over(&mut self, number: PeerNumber, key: FeedKey, now: Instant) {
-        if let Some(Purpose::Play(playing)) = self.peers.get_mut(&number).map(|peer| &mut peer.purpose)
-            && let Some(index) = playing.feeds.iter().position(|feed| *feed == key).filter(|index| *index > 0)
-        {
-            playing.feeds.remove(index);
-            let left = playing.feeds.iter().filter_map(|key| self.feeds.get(key)).map(|feeding| &feeding.feed);
-            if let Some(viewer) = &mut playing.viewer {
-                viewer.lose_layer(index, &left.collect::<Vec<_>>(), now);
-            }
-            return self.leave(key, number);
-        }
-        self.end(number, &End::Stream("the stream has ended"), now);
-    }
-
-    /// Sends one viewer what it has not been sent.
-    fn pump(&mut self, number: PeerNumber, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&number).filter(|peer| peer.is_connected()) else { return };
-        let Purpose::Play(playing) = &peer.purpose else { return };
-        let keys = playing.feeds.clone();
-        let feeds: Vec<_> = keys.iter().filter_map(|key| self.feeds.get(key)).map(|feeding| &feeding.feed).collect();
-        let mut turn = Turn::default();
-        let pumped = peer.pump(&feeds, &mut self.outbox, now, &mut turn);
-        match pumped {
-            Ok(Some(Pumped::More)) => {
-                if let Some(feeding) = keys.first().and_then(|key| self.feeds.get_mut(key)) {
-                    feeding.pace_at = Some(now + PACE);
-                }
-            }
-            Ok(Some(Pumped::WaitsForKey(layer))) => self.request_key_frame_of(keys.get(layer), now),
-            Ok(Some(Pumped::OtherCodec)) => turn.end = Some(End::Stream("the stream goes on in another codec")),
-            // It is no viewer, or has been sent all.
-            Ok(None) => return,
-            Ok(Some(Pumped::Level)) => {}
-            Err(error) => turn.end = Some(error.into()),
-        }
-        self.turned(number, turn, now);
-    }
-
     /// Looks at a session.
     fn turn(&mut self, number: PeerNumber, now: Instant) {
         let Some(peer) = self.peers.get_mut(&number) else { return };
@@ -486,18 +304,6 @@ impl Port {
         }
         if connected {
             self.connected(number, now);
-        }
-    }
-
-    fn request_key_frame(&mut self, number: PeerNumber, now: Instant) {
-        let Some(Purpose::Play(playing)) = self.peers.get(&number).map(|peer| &peer.purpose) else { return };
-        let layer = playing.viewer.as_ref().map_or(0, Viewer::layer);
-        self.request_key_frame_of(playing.feeds.get(layer).copied().as_ref(), now);
-    }
-
-    fn request_key_frame_of(&mut self, key: Option<&FeedKey>, now: Instant) {
-        if let Some(feeding) = key.and_then(|key| self.feeds.get_mut(key)) {
-            feeding.feed.request_key_frame(now);
         }
     }
 
@@ -547,15 +353,6 @@ impl Port {
         match peer.purpose {
             Purpose::Publish(to_bus) => to_bus.end(&end.reason()),
             Purpose::Play(playing) => playing.feeds.into_iter().for_each(|feed| self.leave(feed, number)),
-        }
-    }
-
-    fn leave(&mut self, key: FeedKey, number: PeerNumber) {
-        if let Some(feeding) = self.feeds.get_mut(&key) {
-            feeding.viewers.retain(|viewer| *viewer != number);
-            if feeding.viewers.is_empty() {
-                self.feeds.remove(&key);
-            }
         }
     }
 
