@@ -64,7 +64,16 @@ impl Client {
         }
         let (offer, pending) = change.apply().unwrap();
         let (pending, arrived) = (Some(pending), Vec::new());
-        let client = Self { rtc, pending, mids, arrived, key_frame_requests: 0, is_connected: false, channel: None, has_failed: false };
+        let client = Self {
+            rtc,
+            pending,
+            mids,
+            arrived,
+            key_frame_requests: 0,
+            is_connected: false,
+            channel: None,
+            has_failed: false,
+        };
         (client, offer.to_sdp_string())
     }
 
