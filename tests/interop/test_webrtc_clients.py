@@ -168,7 +168,7 @@ async def test_sound_and_picture_of_a_publisher_are_on_one_clock(server: WebRtcS
         await eventually(lambda: server.stream("live/cam").stats.video_frames >= 75, what="three seconds of pictures")
         flashes, beeps = await edges(ffmpeg, server.url("/live/cam.ts"))
     apart = [min(flash - beep for beep in beeps if abs(flash - beep) < 0.5) for flash in flashes[1:4]]
-    assert all(abs(seconds) <= 0.06 for seconds in apart), (flashes, beeps)
+    assert all(abs(seconds) <= 0.04 for seconds in apart), (flashes, beeps)
 
 
 async def edges(ffmpeg: str, url: str) -> tuple[list[float], list[float]]:
