@@ -44,7 +44,7 @@ struct Client {
     key_frame_requests: usize,
     is_connected: bool,
     channel: Option<ChannelId>,
-    /// Its handshake has been given up: there is an end to sending it again.
+    /// The handshake has been given up, by either side: there is an end to sending it again.
     has_failed: bool,
 }
 
@@ -183,7 +183,12 @@ impl Pair {
 
     fn poll_session(&mut self) {
         loop {
-            match self.session.poll().unwrap() {
+            let is_connected = self.events.iter().any(|event| matches!(event, Event::Connected));
+            let output = match self.session.poll() {
+                Err(WebRtcError::Broken(_)) if !is_connected => return self.client.has_failed = true,
+                output => output.unwrap(),
+            };
+            match output {
                 Output::Timeout(_) => return,
                 Output::Event(event) => self.events.push(event),
                 Output::Transmit(transmit) => {
