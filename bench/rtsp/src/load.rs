@@ -14,6 +14,7 @@ use crate::{
     client::{Client, Transport},
     floor,
     readers::{Readers, Socket},
+    rtmp,
     server::Arcly,
     stream,
 };
@@ -27,33 +28,47 @@ const WARM_UP: Duration = Duration::from_secs(2);
 pub fn rows(command: &Path, window: Duration) -> Result<Vec<Row>, String> {
     let packets = stream::packets(BIT_RATE);
     eprintln!("measuring {VIEWERS} viewers over TCP ...");
-    let (tcp, tcp_floor) = (viewers(command, &packets, window, true)?, floor::tcp(&packets, VIEWERS, window)?);
+    let (tcp, tcp_floor) = (viewers(command, &packets, window, By::Tcp)?, floor::tcp(&packets, VIEWERS, window)?);
+    eprintln!("measuring {VIEWERS} viewers by RTMP ...");
+    let rtmp = viewers(command, &packets, window, By::Rtmp)?;
     eprintln!("measuring {VIEWERS} viewers by UDP ...");
-    let (udp, udp_floor) = (viewers(command, &packets, window, false)?, floor::udp(&packets, VIEWERS, window)?);
+    let (udp, udp_floor) = (viewers(command, &packets, window, By::Udp)?, floor::udp(&packets, VIEWERS, window)?);
     eprintln!("measuring {CAMERAS} cameras ...");
     let camera_ms = cameras(command, &packets, window)?;
     let name = |by: &str, floor: &str| format!("RTSP, {VIEWERS} viewers by {by}; floor: {floor}");
     Ok(vec![
         Row::new(name("TCP", "a send a packet"), "CPU s/Gbit", tcp, Goal::OfFloor(1.33)).floor(tcp_floor),
+        Row::new(format!("RTSP over TCP beside RTMP, {VIEWERS} viewers"), "CPU s/Gbit", tcp, Goal::Ratio(0.91))
+            .peer(rtmp),
         Row::new(name("UDP", "segmentation offload"), "CPU s/Gbit", udp, Goal::OfFloor(0.83)).floor(udp_floor),
         Row::new(format!("RTSP, {CAMERAS} cameras, no viewer"), "ms/stream-s", camera_ms, Goal::AtMost(1.0)),
     ])
 }
 
+/// How viewers are sent the stream.
+#[derive(Clone, Copy)]
+enum By {
+    Tcp,
+    Udp,
+    Rtmp,
+}
+
 /// CPU seconds of the server for a gigabit that its viewers get.
-fn viewers(command: &Path, packets: &[Vec<Bytes>], window: Duration, by_tcp: bool) -> Result<f64, String> {
+fn viewers(command: &Path, packets: &[Vec<Bytes>], window: Duration, by: By) -> Result<f64, String> {
     let server = Arcly::start(command)?;
     let _camera = Cameras::start(server.rtsp, packets, 1)?;
     let (mut sockets, mut connections) = (Vec::new(), Vec::new());
     for _ in 0..VIEWERS {
-        let client = Client::connect(server.rtsp, "cam0")?;
-        if by_tcp {
-            sockets.push(Socket::Tcp(client.play(Transport::Tcp)?));
-        } else {
-            let (rtp, rtcp) = pair()?;
-            let port = rtp.local_addr().map_err(|error| error.to_string())?.port();
-            connections.push((client.play(Transport::Udp(port))?, rtcp));
-            sockets.push(Socket::Udp(rtp));
+        let client = || Client::connect(server.rtsp, "cam0");
+        match by {
+            By::Rtmp => sockets.push(Socket::Tcp(rtmp::play(server.rtmp, "cam0")?)),
+            By::Tcp => sockets.push(Socket::Tcp(client()?.play(Transport::Tcp)?)),
+            By::Udp => {
+                let (rtp, rtcp) = pair()?;
+                let port = rtp.local_addr().map_err(|error| error.to_string())?.port();
+                connections.push((client()?.play(Transport::Udp(port))?, rtcp));
+                sockets.push(Socket::Udp(rtp));
+            }
         }
     }
     let readers = Readers::start(sockets).map_err(|error| error.to_string())?;

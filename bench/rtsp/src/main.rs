@@ -5,6 +5,7 @@ mod client;
 mod floor;
 mod load;
 mod readers;
+mod rtmp;
 mod rtp;
 mod server;
 mod stream;

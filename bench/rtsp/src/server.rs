@@ -16,15 +16,16 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Arcly {
     child: Child,
     pub rtsp: SocketAddr,
+    pub rtmp: SocketAddr,
 }
 
 impl Arcly {
     pub fn start(command: &Path) -> Result<Self, String> {
-        let rtsp = free_address()?;
+        let (rtsp, rtmp) = (free_address()?, free_address()?);
         let udp = free_address()?.port() & !1;
-        let mut serve = serve(command, &rtsp.to_string(), &udp.to_string());
+        let mut serve = serve(command, &rtsp.to_string(), &udp.to_string(), &rtmp.to_string());
         let child = serve.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let mut arcly = Self { child: child.map_err(|error| format!("{}: {error}", command.display()))?, rtsp };
+        let mut arcly = Self { child: child.map_err(|error| format!("{}: {error}", command.display()))?, rtsp, rtmp };
         let deadline = Instant::now() + START_DEADLINE;
         while TcpStream::connect(rtsp).is_err() {
             if let Ok(Some(status)) = arcly.child.try_wait() {
@@ -48,10 +49,10 @@ impl Arcly {
     }
 }
 
-fn serve(command: &Path, rtsp: &str, udp: &str) -> Command {
+fn serve(command: &Path, rtsp: &str, udp: &str, rtmp: &str) -> Command {
     let mut serve = Command::new(command);
-    serve.args(["serve", "--log-level", "error", "--rtsp", rtsp, "--rtsp-udp", udp]);
-    for listener in ["--rtmp", "--http", "--webrtc", "--srt"] {
+    serve.args(["serve", "--log-level", "error", "--rtsp", rtsp, "--rtsp-udp", udp, "--rtmp", rtmp]);
+    for listener in ["--http", "--webrtc", "--srt"] {
         serve.args([listener, "off"]);
     }
     serve
