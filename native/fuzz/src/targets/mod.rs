@@ -27,6 +27,7 @@ mod rtmp_client;
 mod rtmp_conn;
 mod rtp_depacketize;
 mod rtp_format;
+mod rtp_mpa_robust;
 mod rtp_order;
 mod rtp_packet;
 mod rtsp_client;
@@ -77,6 +78,7 @@ pub const ALL: &[Target] = &[
     rtmp_conn::TARGET,
     rtp_depacketize::TARGET,
     rtp_format::TARGET,
+    rtp_mpa_robust::TARGET,
     rtp_order::TARGET,
     rtp_packet::TARGET,
     rtsp_client::TARGET,
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 45] = [
+    const REQUIRED: [&str; 46] = [
         "aac",
         "ac3",
         "amf0",
@@ -144,6 +146,7 @@ mod tests {
         "rtmp_conn",
         "rtp_depacketize",
         "rtp_format",
+        "rtp_mpa_robust",
         "rtp_order",
         "rtp_packet",
         "rtsp_client",

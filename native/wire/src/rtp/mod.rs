@@ -25,14 +25,14 @@
 //! | RFC 8285 header extensions | done: one-byte and two-byte form, both ways |
 //! | RFC 6184 H.264 | written: single NAL unit, STAP-A, FU-A (`packetization-mode` 1), single NAL units (0). Read: these, and STAP-B, MTAP16, MTAP24, FU-B in the order of their packets |
 //! | RFC 7798 H.265 | written: single NAL unit, AP, FU. Read: these, with order numbers or without. Not done: PACI |
-//! | RFC 3640 AAC | written: `AAC-hbr`, one access unit or a fragment a packet. Read: every form of header, several access units, fragments, auxiliary data. Not done: interleaving |
+//! | RFC 3640 AAC | written: `AAC-hbr`, one access unit or a fragment a packet. Read: every form of header, several access units, fragments, auxiliary data, interleaving |
 //! | RFC 6416 AAC in LATM | written: with the configuration in each element. Read: with it or without, several access units, fragments |
 //! | RFC 7587 Opus | done |
 //! | RFC 7741 VP8 | done; written with a picture number of 15 bits, as one partition |
 //! | RFC 9628 VP9 | written: non-flexible mode, one layer. Read: both modes; the layer frames of a picture become a superframe |
 //! | AV1 (AOM, v1.0) | done: `Z`, `Y`, `W`, `N`. Not done: the dependency descriptor, so what follows a gap is believed again from the next temporal unit on |
 //! | RFC 2250 MPEG audio | done: frames, fragments, several frames a packet. MPEG-TS: [`ts_packets`] |
-//! | RFC 5219 MP3 in data units | known by name only |
+//! | RFC 5219 MP3 in data units | read: whole units, fragments, interleaving |
 //! | RFC 4184 AC-3, RFC 4598 E-AC-3 | done |
 //! | RFC 3551 G.711, G.722, L16; RFC 3190 L24 | done |
 //! | RFC 6597 KLV | done |

@@ -74,11 +74,35 @@ fn a_lost_fragment_costs_its_access_unit() {
     assert_eq!((facts(&units), units[0].follows_loss), (vec![(1_000, &[9, 9][..])], true));
 }
 
+/// RFC 3640 §3.2.3.2: packets of access units 0 2 4 and 1 3 5, and so on.
+#[test]
+fn interleaved_access_units_come_in_the_order_of_their_times() {
+    let format = Format::parse(97, Some("mpeg4-generic/48000/2"), Some(HBR)).unwrap();
+    for start in [1_000_u32, u32::MAX - 3_000] {
+        let mut depacketizer = Depacketizer::new(&format, Limits::default()).unwrap();
+        for first in [0_u8, 1, 6, 7, 12] {
+            let timestamp = start.wrapping_add(1_024 * u32::from(first));
+            let payload = [&[0, 48, 0, 1 << 3, 0, (1 << 3) | 1, 0, (1 << 3) | 1][..], &[first, first + 2, first + 4]];
+            let packet = Packet {
+                header: Header { timestamp, ..Header::default() },
+                payload: payload.concat().into(),
+                ..Packet::default()
+            };
+            depacketizer.push(&packet, false).unwrap();
+        }
+        assert_eq!(depacketizer.buffered_bytes(), 2, "what is later than the last packet waits");
+        depacketizer.flush();
+        let units: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+        let order: Vec<u8> = units.iter().map(|unit| unit.payload[0]).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16]);
+        assert!(units.iter().all(|unit| unit.timestamp == units[0].timestamp + 1_024 * i64::from(unit.payload[0])));
+        assert_eq!(depacketizer.buffered_bytes(), 0);
+    }
+}
+
 #[test]
 fn what_does_not_add_up_is_refused() {
-    for payload in
-        [&[][..], &[0], &[0, 17, 0, 16, 1], &[0, 16, 0], &[0, 32, 0, 16, 0, 16, 1, 2, 3], &[0, 32, 0, 8, 0, 9, 1, 2]]
-    {
+    for payload in [&[][..], &[0], &[0, 17, 0, 16, 1], &[0, 16, 0], &[0, 32, 0, 16, 0, 16, 1, 2, 3]] {
         let (units, refused) = read(HBR, &[payload, &[0, 16, 0, 1 << 3, 7]]);
         assert_eq!(refused, usize::from(!payload.is_empty()), "{payload:?}");
         assert_eq!(units.last().map(|unit| unit.payload.as_ref()), Some(&[7][..]), "{payload:?}");

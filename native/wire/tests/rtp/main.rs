@@ -6,6 +6,7 @@ mod foreign;
 mod formats;
 mod links;
 mod media;
+mod mpa_robust;
 mod nal;
 mod opus;
 mod sources;

@@ -94,10 +94,10 @@ impl HeaderForm {
         self.size_bits + self.index_bits > 0 || self.cts_delta_bits > 0 || self.dts_delta_bits > 0
     }
 
-    /// Reads the header section and the auxiliary section: the sizes of the access units, and where the first begins.
-    fn read(&self, payload: &[u8]) -> Result<(Vec<usize>, usize), CodecError> {
+    /// Reads the header section and the auxiliary section: what is said of the access units, and where the first begins.
+    fn read(&self, payload: &[u8]) -> Result<(Vec<Announced>, usize), CodecError> {
         let mut bits = BitReader::new(payload);
-        let mut sizes = Vec::new();
+        let mut units: Vec<Announced> = Vec::new();
         if self.has_headers() {
             let length = bits.u(16, "AU-headers-length")? as usize;
             let end = bits.position_bits() + length;
@@ -105,11 +105,11 @@ impl HeaderForm {
                 return Err(bits.malformed("AU-headers-length"));
             }
             while bits.position_bits() < end {
-                if sizes.len() == MAX_ACCESS_UNITS {
+                if units.len() == MAX_ACCESS_UNITS {
                     return Err(bits.malformed("AU-headers-length"));
                 }
-                let size = self.read_header(&mut bits, sizes.is_empty(), end)?;
-                sizes.push(size);
+                let unit = self.read_header(&mut bits, units.last(), end)?;
+                units.push(unit);
             }
             bits.align();
         }
@@ -118,21 +118,29 @@ impl HeaderForm {
             bits.skip(size, "auxiliary data")?;
             bits.align();
         }
-        Ok((sizes, bits.offset()))
+        Ok((units, bits.offset()))
     }
 
     /// One AU-header (§3.2.1.1), which must not reach beyond `end`.
-    fn read_header(&self, bits: &mut BitReader<'_>, is_first: bool, end: usize) -> Result<usize, CodecError> {
+    fn read_header(
+        &self,
+        bits: &mut BitReader<'_>,
+        previous: Option<&Announced>,
+        end: usize,
+    ) -> Result<Announced, CodecError> {
         let start = bits.clone();
-        let size = match self.size_bits {
+        let bytes = match self.size_bits {
             0 => self.constant_bytes.unwrap_or(usize::MAX),
             size_bits => bits.u(size_bits, "AU-size")? as usize,
         };
-        let index_bits = if is_first { self.index_bits } else { self.index_delta_bits };
-        let index = bits.u(index_bits, "AU-Index")?;
-        if !is_first && index != 0 {
-            return Err(CodecError::Unsupported { what: "interleaved AAC (AU-Index-delta)" });
-        }
+        // The index of the first counts nothing that matters: its time is the packet's (§3.2.1.1).
+        let index = match previous {
+            None => bits.u(self.index_bits, "AU-Index").map(|_| 0)?,
+            Some(previous) => {
+                let skipped = bits.u(self.index_delta_bits, "AU-Index-delta")?;
+                previous.index.saturating_add(1).saturating_add(skipped)
+            }
+        };
         if self.cts_delta_bits > 0 && bits.flag("CTS-flag")? {
             bits.u(self.cts_delta_bits, "CTS-delta")?;
         }
@@ -145,8 +153,17 @@ impl HeaderForm {
         if bits.position_bits() > end || bits.position_bits() == start.position_bits() {
             return Err(start.malformed("AU-header"));
         }
-        Ok(size)
+        Ok(Announced { bytes, index })
     }
+}
+
+/// What an AU-header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Announced {
+    /// `usize::MAX`: as many as there are.
+    bytes: usize,
+    /// Access units of the stream from the first of the packet to this one.
+    index: u32,
 }
 
 /// An access unit of which fragments have come.
@@ -163,7 +180,46 @@ pub(super) struct Depacketizer {
     /// Ticks of the format's clock from one access unit of a packet to the next.
     ticks: u32,
     partial: Option<Partial>,
+    interleaved: Interleaved,
     max_bytes: usize,
+}
+
+/// Access units that came in front of their turn (§3.2.3.2), by their time.
+#[derive(Debug, Default)]
+struct Interleaved {
+    units: Vec<(u32, Bytes)>,
+    /// Of all of them.
+    bytes: usize,
+}
+
+impl Interleaved {
+    /// Keeps an access unit; the earliest of too many, or of more than `max_bytes`, goes out.
+    fn put(&mut self, timestamp: u32, unit: Bytes, max_bytes: usize, out: &mut Output) {
+        let at = self.units.partition_point(|(other, _)| is_before(*other, timestamp));
+        self.bytes += unit.len();
+        self.units.insert(at, (timestamp, unit));
+        while self.units.len() > MAX_ACCESS_UNITS || self.bytes > max_bytes {
+            self.give(1, out);
+        }
+    }
+
+    fn give(&mut self, count: usize, out: &mut Output) {
+        for (timestamp, unit) in self.units.drain(..count.min(self.units.len())) {
+            self.bytes -= unit.len();
+            emit(&unit, timestamp, 0, out);
+        }
+    }
+
+    /// Gives out what is not later than `timestamp`: the first of a packet is the earliest of all that are still to come.
+    fn give_until(&mut self, timestamp: u32, out: &mut Output) {
+        let count = self.units.partition_point(|(other, _)| !is_before(timestamp, *other));
+        self.give(count, out);
+    }
+}
+
+/// In the circle of 32 bits (RFC 3550 §5.1).
+fn is_before(one: u32, other: u32) -> bool {
+    one.wrapping_sub(other).cast_signed() < 0
 }
 
 impl Depacketizer {
@@ -173,39 +229,55 @@ impl Depacketizer {
             let samples = config.audio().map_or(1_024, |info| info.samples_per_frame);
             format.ticks_of_bus(i64::from(samples), config)
         });
-        Ok(Self { headers, ticks: u32::try_from(ticks).unwrap_or(1_024), partial: None, max_bytes })
+        Ok(Self {
+            headers,
+            ticks: u32::try_from(ticks).unwrap_or(1_024),
+            partial: None,
+            interleaved: Interleaved::default(),
+            max_bytes,
+        })
     }
 
     /// The access units of a payload, the last of which may be the first fragment of one.
     fn read(&mut self, packet: &Packet, out: &mut Output) -> Result<(), CodecError> {
-        let (sizes, mut offset) = self.headers.read(&packet.payload)?;
+        let (units, mut offset) = self.headers.read(&packet.payload)?;
         let timestamp = packet.header.timestamp;
-        if sizes.is_empty() {
-            // No headers: access units of a constant size, or a single one.
-            let data = packet.payload.slice(offset.min(packet.payload.len())..);
-            let size = self.headers.constant_bytes.unwrap_or(data.len()).max(1);
-            (0..data.len().div_ceil(size)).try_fold(0_u32, |ticks, index| {
-                let end = (size * (index + 1)).min(data.len());
-                emit(&data.slice(size * index..end), timestamp, ticks, out);
-                Some(ticks.wrapping_add(self.ticks))
-            });
+        if units.is_empty() {
+            self.read_without_headers(packet.payload.slice(offset.min(packet.payload.len())..), timestamp, out);
             return Ok(());
         }
-        let mut ticks = 0_u32;
-        for (index, &size) in sizes.iter().enumerate() {
+        let is_interleaved = units.last().is_some_and(|last| last.index as usize >= units.len());
+        let is_in_order = !is_interleaved && self.interleaved.units.is_empty();
+        for (number, unit) in units.iter().enumerate() {
             let rest = packet.payload.len().saturating_sub(offset);
-            if size > rest && sizes.len() == 1 && size != usize::MAX {
-                return self.begin(packet.payload.slice(offset..), size, timestamp);
+            if unit.bytes > rest && units.len() == 1 && unit.bytes != usize::MAX {
+                return self.begin(packet.payload.slice(offset..), unit.bytes, timestamp);
             }
-            let end = if size == usize::MAX && index + 1 == sizes.len() { Some(rest) } else { Some(size) };
-            let size = end.filter(|&size| size <= rest).ok_or(CodecError::Malformed { what: "AU-size", offset })?;
-            if size > 0 {
-                emit(&packet.payload.slice(offset..offset + size), timestamp, ticks, out);
+            let is_last = number + 1 == units.len();
+            let size = if unit.bytes == usize::MAX && is_last { rest } else { unit.bytes };
+            if size > rest {
+                return Err(CodecError::Malformed { what: "AU-size", offset });
+            }
+            let (bytes, ticks) = (packet.payload.slice(offset..offset + size), self.ticks.wrapping_mul(unit.index));
+            match size {
+                0 => {}
+                _ if is_in_order => emit(&bytes, timestamp, ticks, out),
+                _ => self.interleaved.put(timestamp.wrapping_add(ticks), bytes, self.max_bytes, out),
             }
             offset += size;
+        }
+        self.interleaved.give_until(timestamp, out);
+        Ok(())
+    }
+
+    /// Access units of a constant size, or a single one.
+    fn read_without_headers(&self, data: Bytes, timestamp: u32, out: &mut Output) {
+        let size = self.headers.constant_bytes.unwrap_or(data.len()).max(1);
+        let mut ticks = 0_u32;
+        for start in (0..data.len()).step_by(size) {
+            emit(&data.slice(start..(start + size).min(data.len())), timestamp, ticks, out);
             ticks = ticks.wrapping_add(self.ticks);
         }
-        Ok(())
     }
 
     /// The first fragment.
@@ -221,9 +293,10 @@ impl Depacketizer {
     /// Another fragment; `None` when this packet is none of the access unit.
     fn continue_partial(&mut self, packet: &Packet, out: &mut Output) -> Option<()> {
         let partial = self.partial.as_mut()?;
-        let (sizes, offset) = self.headers.read(&packet.payload).ok()?;
+        let (units, offset) = self.headers.read(&packet.payload).ok()?;
         let fragment = packet.payload.get(offset..)?;
-        let fits = sizes == [partial.size] && packet.header.timestamp == partial.timestamp;
+        let fits =
+            matches!(units[..], [only] if only.bytes == partial.size) && packet.header.timestamp == partial.timestamp;
         if !fits || partial.bytes.len() + fragment.len() > partial.size {
             return None;
         }
@@ -262,13 +335,15 @@ impl Depacketize for Depacketizer {
         if self.partial.take().is_some() {
             out.lose();
         }
+        self.interleaved.give(usize::MAX, out);
     }
 
     fn reset(&mut self) {
         self.partial = None;
+        self.interleaved = Interleaved::default();
     }
 
     fn buffered_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+        self.interleaved.bytes + self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
     }
 }

@@ -5,7 +5,9 @@ use std::{collections::VecDeque, fmt::Debug};
 use arcly_codec::{CodecConfig, CodecError};
 use bytes::Bytes;
 
-use super::{aac, ac3, av1, h264::H264, h265::H265, klv, latm, mpa, nal::NalDepacketizer, opus, vp8, vp9, waveform};
+use super::{
+    aac, ac3, av1, h264::H264, h265::H265, klv, latm, mpa, mpa_robust, nal::NalDepacketizer, opus, vp8, vp9, waveform,
+};
 use crate::rtp::{
     Limits, Packet,
     counter::Timestamps,
@@ -130,7 +132,8 @@ impl Depacketizer {
                 Box::new(waveform::Depacketizer::new(config.as_ref()))
             }
             Encoding::Klv => Box::new(klv::Depacketizer::new(max)),
-            Encoding::MpaRobust | Encoding::Mp2t => {
+            Encoding::MpaRobust => Box::new(mpa_robust::Depacketizer::new(format.clock_rate_hz)),
+            Encoding::Mp2t => {
                 return Err(CodecError::Unsupported { what: "access units of this RTP payload format" });
             }
         };

@@ -13,6 +13,7 @@ mod h265;
 mod klv;
 mod latm;
 mod mpa;
+mod mpa_robust;
 mod mpegts;
 mod nal;
 mod opus;
