@@ -963,6 +963,7 @@ class RtspListener:
         session_timeout_s: float,
         media_timeout_s: float,
         udp_port: int | None = None,
+        groups: tuple[int, int, int] | None = None,
         users: Mapping[str, str] | None = None,
         tls: TlsIdentity | None = None,
         egress: tuple[bool, float, float, int, float, float] | None = None,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 
 from arcly._native import Inbox, RtspListener
 from arcly.contract import IngestContext
+from arcly.errors import MisuseError
 from arcly.protocols._listener import Listener
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions
@@ -23,6 +25,10 @@ class RtspHandler(Listener[RtspListener]):
             `:8554`.
         udp_port: the port of RTP in datagrams, default 8000; RTCP has the next one, 0 stands for any free pair, None
             for none: then everything goes over the connection. Of no use with `tls`.
+        multicast: the network of groups, one address of which each stream has for whoever asks for multicast; default
+            `224.1.0.0/16`, None for none. Of no use without `udp_port`.
+        multicast_port: the port of RTP of the first track at a group, default 8002; RTCP and further tracks have the
+            next ones.
         users: names and passwords. With them everybody is asked for one, by Digest (SHA-256 or MD5) or Basic, before
             the authenticator is; it then sees `user` and `pass` as if they had come by Basic. Default none: the
             authenticator alone decides, and who needs credentials is asked for them by Basic.
@@ -40,6 +46,8 @@ class RtspHandler(Listener[RtspListener]):
         bind: str = ":8554",
         *,
         udp_port: int | None = 8000,
+        multicast: str | None = "224.1.0.0/16",
+        multicast_port: int = 8002,
         users: Mapping[str, str] | None = None,
         connections_max: int = 4096,
         decision_deadline_s: float = 10.0,
@@ -51,6 +59,12 @@ class RtspHandler(Listener[RtspListener]):
         super().__init__(bind, decision_deadline_s=decision_deadline_s)
         self.name = "rtsp" if tls is None else "rtsps"
         self._udp_port = udp_port if tls is None else None
+        network = None if multicast is None else IPv4Network(multicast)
+        if network is not None and not network.is_multicast:
+            raise MisuseError(f"{multicast} is no network of groups")
+        self._groups: tuple[int, int, int] | None = None
+        if network is not None:
+            self._groups = (int(network.network_address), network.num_addresses, multicast_port)
         self._users = None if users is None else dict(users)
         self._connections_max = connections_max
         self._session_timeout_s = session_timeout_s
@@ -74,6 +88,7 @@ class RtspHandler(Listener[RtspListener]):
             session_timeout_s=self._session_timeout_s,
             media_timeout_s=self._media_timeout_s,
             udp_port=self._udp_port,
+            groups=self._groups,
             users=self._users,
             tls=None if self._tls is None else self._tls.native,
             egress=self._egress.native(),

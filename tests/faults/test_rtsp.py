@@ -302,6 +302,75 @@ async def test_nothing_goes_by_udp_before_play_and_never_to_whom_a_client_names(
                     victim.recv(2000)
 
 
+def group_socket(group: str, port: int) -> socket.socket:
+    """A socket that hears a group on the loopback interface."""
+    ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ours.bind((group, port))
+    ours.setsockopt(
+        socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + socket.inet_aton("127.0.0.1")
+    )
+    ours.setblocking(False)
+    return ours
+
+
+async def test_many_hear_one_sender_to_a_group_until_the_last_has_left() -> None:
+    loop, transport = asyncio.get_running_loop(), "Transport: RTP/AVP;multicast\r\n"
+    with datagram_socket() as free:
+        port = free.getsockname()[1] & 0xFFFE
+    async with serving(multicast="239.255.7.0/24", multicast_port=port) as (engine, rtsp), talking(rtsp) as publisher:
+        await publisher.publish("live/cam")
+        publisher.send_pictures(30)
+        await eventually(lambda: (it := stream(engine)) and it.stats.video_frames >= 29)
+        with group_socket("239.255.7.1", port) as group, group_socket("239.255.7.1", port + 1) as reports:
+
+            async def numbers_to(last: int) -> list[int]:
+                numbers: list[int] = []
+                async with asyncio.timeout(60):
+                    while last not in numbers[-1:]:
+                        packet = await loop.sock_recv(group, 2000)
+                        assert packet[0] == 0x80
+                        numbers.append(int.from_bytes(packet[4:8], "big"))
+                return [number - numbers[0] for number in numbers]
+
+            async with talking(rtsp) as first, talking(rtsp) as second:
+                for talk in (first, second):
+                    assert (await talk.ask("DESCRIBE rtsp://h/live/cam"))[0] == 200
+                    status, text = await talk.ask("SETUP rtsp://h/live/cam/trackID=0", transport)
+                    assert (status, f"destination=239.255.7.1;port={port}-{port + 1};ttl=16" in text) == (200, True)
+                assert (await first.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+                async with asyncio.timeout(60):
+                    begin = int.from_bytes((await loop.sock_recv(group, 2000))[4:8], "big")
+                    assert kinds(await loop.sock_recv(reports, 2000)) == [200, 202]
+                assert (await second.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+                assert [viewer.protocol for viewer in rtsp.list_viewers()] == ["rtsp-multicast"] * 2
+                publisher.send_pictures(5, 30)
+                times = await numbers_to((begin + 5 * 3600) % 2**32)
+                assert times == [number * 3600 for number in range(5)], "once each, for both"
+                assert (await first.ask("TEARDOWN rtsp://h/live/cam"))[0] == 200
+                await eventually(lambda: len(rtsp.list_viewers()) == 1)
+                publisher.send_pictures(5, 35)
+                assert len(await numbers_to((begin + 10 * 3600) % 2**32)) == 5, "the second still hears it"
+                assert (await second.ask("TEARDOWN rtsp://h/live/cam"))[0] == 200
+                await eventually(lambda: rtsp.list_viewers() == [])
+                publisher.send_pictures(5, 40)
+                await eventually(lambda: (it := stream(engine)) and it.stats.video_frames >= 44)
+                with pytest.raises(BlockingIOError):
+                    group.recv(2000)
+
+
+async def test_a_group_is_not_given_where_there_is_none() -> None:
+    async with serving(multicast=None) as (engine, rtsp), talking(rtsp) as publisher:
+        await publisher.publish("live/cam")
+        publisher.send_pictures(10)
+        await eventually(lambda: (it := stream(engine)) and it.tracks)
+        async with talking(rtsp) as talk:
+            status, _ = await talk.ask("SETUP rtsp://h/live/cam/trackID=0", "Transport: RTP/AVP;multicast\r\n")
+            assert status == 461
+    with pytest.raises(arcly.MisuseError):
+        arcly.RtspHandler("127.0.0.1:0", multicast="10.0.0.0/8")
+
+
 GOODBYE = 203
 
 

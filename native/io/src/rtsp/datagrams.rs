@@ -15,10 +15,13 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::udp::{Outbound, UdpOptions, UdpSocket};
+use crate::udp::{Interface, MulticastOut, Outbound, UdpOptions, UdpSocket};
 
 /// Datagrams of one session that wait for it; more are dropped, as the kernel would.
 const WAITING_MAX: usize = 1024;
+
+/// Routers that packets to groups may pass, ourselves included: those of an organisation.
+pub(crate) const GROUP_TTL: u8 = 16;
 
 /// How often a pair of free ports is looked for.
 const PAIR_TRIES: usize = 32;
@@ -65,10 +68,11 @@ impl Ports {
     }
 
     fn pair(runtime: &Handle, host: IpAddr, port: u16) -> io::Result<Self> {
-        let options = UdpOptions { coalesced: true, ..UdpOptions::default() };
-        let rtp = UdpSocket::bind(runtime, SocketAddr::new(host, port), &options)?;
+        let options = UdpOptions { multicast_out: multicast_out(host), ..UdpOptions::default() };
+        let rtp_options = UdpOptions { coalesced: true, ..options.clone() };
+        let rtp = UdpSocket::bind(runtime, SocketAddr::new(host, port), &rtp_options)?;
         let next = rtp.addr().port().checked_add(1).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let rtcp = UdpSocket::bind(runtime, SocketAddr::new(host, next), &UdpOptions::default())?;
+        let rtcp = UdpSocket::bind(runtime, SocketAddr::new(host, next), &options)?;
         Ok(Self { rtp, rtcp, routes: Mutex::default() })
     }
 
@@ -129,6 +133,15 @@ impl Ports {
     fn lock(&self) -> MutexGuard<'_, HashMap<(bool, SocketAddr), Route>> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// By the interface of our address, where we have only one.
+fn multicast_out(host: IpAddr) -> MulticastOut {
+    let interface = match host {
+        IpAddr::V4(address) if !address.is_unspecified() => Interface::Address(address),
+        _ => Interface::Routed,
+    };
+    MulticastOut { interface, ttl: GROUP_TTL, ..MulticastOut::default() }
 }
 
 impl Registration {

@@ -11,7 +11,7 @@ use std::{
 use arcly_bus::{Frame, Log, StreamKey, TrackFilter, TrackSet, WakeSlot};
 use arcly_wire::{
     rtp::HEADER_BYTES,
-    rtsp::{MediaSetup, PlayAnswer, RtpInfo, sdp},
+    rtsp::{Group, MediaSetup, PlayAnswer, RtpInfo, sdp},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -37,6 +37,8 @@ pub(crate) struct Granted {
     pub(crate) key: StreamKey,
     pub(crate) log: Arc<Log>,
     tracks: Vec<Outgoing>,
+    /// Where it can be heard by many.
+    group: Option<Arc<Group>>,
 }
 
 impl Granted {
@@ -44,7 +46,17 @@ impl Granted {
     pub(crate) async fn of(key: StreamKey, log: Arc<Log>) -> Self {
         let _ = timeout(TRACKS_DEADLINE, known_tracks(&log)).await;
         let tracks = outgoing(&log.tracks());
-        Self { key, log, tracks }
+        Self { key, log, tracks, group: None }
+    }
+
+    /// Gives it a group.
+    pub(crate) fn in_group(self, group: Option<Arc<Group>>) -> Self {
+        Self { group, ..self }
+    }
+
+    /// Where it can be heard by many.
+    pub(crate) fn group(&self) -> Option<Group> {
+        self.group.as_deref().cloned()
     }
 
     /// Whether any track can be sent.
@@ -160,18 +172,20 @@ impl Play {
         let reader =
             ticket.reader(Container::Rtp, Framing::Bare).map_err(|_| io::Error::other("no more descriptors"))?;
         let wants = granted.wants(setups);
-        let mut targets = Targets::default();
-        for setup in setups {
-            if let (Some((rtp, rtcp)), Some(target)) = (setup.transport.client_port, targets.get_mut(setup.media)) {
-                *target = Some((SocketAddr::new(peer, rtp), SocketAddr::new(peer, rtcp)));
-            }
-        }
+        let is_cast = setups.iter().any(|setup| setup.transport.multicast);
+        let targets = match granted.group.as_deref().filter(|_| is_cast) {
+            Some(group) => group_targets(group, granted.tracks.len()),
+            None => own_targets(setups, peer),
+        };
         let mut cursor = reader.packets.join_for(wants);
         let lanes = granted.lanes(setups, |setup| u8::try_from(2 * setup.media).ok());
-        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames, &lanes))));
+        // Nobody knows what of a group reaches a viewer first.
+        let infos = move |frames: &[Frame]| if is_cast { Vec::new() } else { infos(frames, &lanes) };
+        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames))));
         let first = head.make(&mut cursor);
         let line = Arc::new(Line::default());
-        outlets.join(Viewer::new(reader, cursor, targets, ours, (line.clone(), wants)));
+        let viewer = Viewer::new(reader, cursor, targets, ours, (line.clone(), wants));
+        outlets.join(if is_cast { viewer.of_group() } else { viewer });
         Ok((Self { state: State::Datagrams(line), wants }, first))
     }
 
@@ -218,6 +232,26 @@ pub(crate) async fn next(play: &mut Option<Play>) -> PlayEvent {
         Some(play) => play.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// The ports that a viewer has named for its tracks, at the address of its connection.
+fn own_targets(setups: &[MediaSetup], peer: IpAddr) -> Targets {
+    let mut targets = Targets::default();
+    for setup in setups {
+        if let (Some((rtp, rtcp)), Some(target)) = (setup.transport.client_port, targets.get_mut(setup.media)) {
+            *target = Some((SocketAddr::new(peer, rtp), SocketAddr::new(peer, rtcp)));
+        }
+    }
+    targets
+}
+
+/// A group gets all tracks, whoever hears which of them.
+fn group_targets(group: &Group, tracks: usize) -> Targets {
+    let mut targets = Targets::default();
+    for (target, port) in targets.iter_mut().take(tracks).zip((group.port..u16::MAX).step_by(2)) {
+        *target = Some((SocketAddr::new(group.address, port), SocketAddr::new(group.address, port + 1)));
+    }
+    targets
 }
 
 /// The usual channels for nearly everybody, whose packets are made once.

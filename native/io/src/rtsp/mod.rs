@@ -12,6 +12,7 @@ mod client;
 mod datagrams;
 mod ears;
 mod from_bus;
+mod groups;
 mod outlet;
 mod packets;
 mod pull;
@@ -23,6 +24,7 @@ mod tunnel;
 
 pub use arcly_wire::rtsp::{Limits, RtspUrl, Users};
 pub(crate) use channels::Channels;
+pub use groups::GroupRange;
 pub(crate) use packets::Packets;
 pub use pull::{PullOptions, pull};
 pub use push::{PushOptions, push};

@@ -103,43 +103,19 @@ fn is_goodbye(report: &[u8]) -> bool {
     packets(report).flatten().any(|packet| matches!(packet, RtcpPacket::Goodbye { .. }))
 }
 
-/// Somebody who is sent datagrams.
-pub(crate) struct Viewer {
-    reader: Reader,
+/// Packets on their way to one place for each track.
+struct Sending {
     cursor: Subscription,
     /// Bytes of the frame at the cursor that were sent.
     offset: usize,
     targets: Targets,
-    /// The address of ours that it knows.
+    /// The address of ours that it comes from.
     from: Option<IpAddr>,
-    line: Arc<Line>,
-    wants: Wants,
-    leaves: bool,
 }
 
-impl Viewer {
-    pub(crate) fn new(
-        reader: Reader,
-        cursor: Subscription,
-        targets: Targets,
-        from: Option<IpAddr>,
-        (line, wants): (Arc<Line>, Wants),
-    ) -> Self {
-        Self { reader, cursor, offset: 0, targets, from, line, wants, leaves: false }
-    }
-
-    /// Puts what it is to be sent now into the queues; whether more waits, or why it is over.
-    fn serve(&mut self, queues: &mut Queues) -> Result<bool, ViewerEnd> {
-        self.take_news();
-        if self.reader.is_kicked() {
-            return Err(ViewerEnd::Kicked);
-        }
-        if self.leaves {
-            return Err(ViewerEnd::Left);
-        }
-        if self.wants.paused {
-            return if self.reader.packets.log().is_closed() { Err(ViewerEnd::Stream) } else { Ok(false) };
-        }
+impl Sending {
+    /// Puts what is to be sent now into the queues; whether more waits, or why it is over. `count` is told of frames and bytes.
+    fn send(&mut self, queues: &mut Queues, count: impl Fn(usize, usize, &Subscription)) -> Result<bool, ViewerEnd> {
         let mut left = BURST_BYTES;
         while left > 0 {
             let frames = match self.cursor.peek(BATCH_FRAMES) {
@@ -158,9 +134,54 @@ impl Viewer {
                 (passed, self.offset) = (passed + 1, 0);
             }
             self.cursor.advance(passed);
-            self.reader.count(passed, before - left, &self.cursor);
+            count(passed, before - left, &self.cursor);
         }
         Ok(true)
+    }
+}
+
+/// Somebody who is sent datagrams, or hears those to a group: then nothing is sent to it alone.
+pub(crate) struct Viewer {
+    reader: Reader,
+    sending: Sending,
+    group: Option<Targets>,
+    line: Arc<Line>,
+    wants: Wants,
+    leaves: bool,
+}
+
+impl Viewer {
+    pub(crate) fn new(
+        reader: Reader,
+        cursor: Subscription,
+        targets: Targets,
+        from: Option<IpAddr>,
+        (line, wants): (Arc<Line>, Wants),
+    ) -> Self {
+        let sending = Sending { cursor, offset: 0, targets, from };
+        Self { reader, sending, group: None, line, wants, leaves: false }
+    }
+
+    /// The same, of somebody who hears a group.
+    pub(crate) fn of_group(self) -> Self {
+        let group = Some(self.sending.targets);
+        Self { sending: Sending { targets: Targets::default(), ..self.sending }, group, ..self }
+    }
+
+    /// Puts what it is to be sent now into the queues; whether more waits, or why it is over.
+    fn serve(&mut self, queues: &mut Queues) -> Result<bool, ViewerEnd> {
+        self.take_news();
+        if self.reader.is_kicked() {
+            return Err(ViewerEnd::Kicked);
+        }
+        if self.leaves {
+            return Err(ViewerEnd::Left);
+        }
+        if self.wants.paused {
+            return if self.reader.packets.log().is_closed() { Err(ViewerEnd::Stream) } else { Ok(false) };
+        }
+        let reader = &self.reader;
+        self.sending.send(queues, |frames, bytes, cursor| reader.count(frames, bytes, cursor))
     }
 
     fn take_news(&mut self) {
@@ -172,7 +193,7 @@ impl Viewer {
         if let Some(wants) = news.wants.filter(|wants| *wants != self.wants) {
             self.wants = wants;
             // Goes on at the newest key picture.
-            (self.cursor, self.offset) = (self.reader.packets.join_for(wants), 0);
+            (self.sending.cursor, self.sending.offset) = (self.reader.packets.join_for(wants), 0);
         }
     }
 }
@@ -209,6 +230,8 @@ struct Outlet {
     key: usize,
     arriving: mpsc::UnboundedReceiver<Viewer>,
     viewers: Vec<Viewer>,
+    /// Sends to the group as long as somebody hears it: once for all.
+    cast: Option<Sending>,
     bell: Arc<Bell>,
     slot: WakeSlot,
     queues: Queues,
@@ -221,7 +244,17 @@ impl Outlet {
         let bell = Arc::<Bell>::default();
         let slot = WakeSlot::new(first.reader.packets.log(), Waker::from(bell.clone()));
         let packets = first.reader.packets.clone();
-        Self { outlets, key, arriving, viewers: vec![first], bell, slot, queues: Queues::new(), _packets: packets }
+        Self {
+            outlets,
+            key,
+            arriving,
+            viewers: vec![first],
+            cast: None,
+            bell,
+            slot,
+            queues: Queues::new(),
+            _packets: packets,
+        }
     }
 
     async fn run(mut self) {
@@ -244,9 +277,9 @@ impl Outlet {
 
     /// Sends to everybody what there is; whether anybody has to be sent more.
     async fn round(&mut self) -> bool {
+        let (mut has_more, mut at) = (self.cast(), 0);
         let Self { viewers, queues, outlets, .. } = self;
         let ports = &outlets.ports;
-        let (mut has_more, mut at) = (false, 0);
         while let Some(viewer) = viewers.get_mut(at) {
             match viewer.serve(queues) {
                 Ok(more) => (has_more, at) = (has_more | more, at + 1),
@@ -258,6 +291,22 @@ impl Outlet {
         }
         queues.flush(ports).await;
         has_more
+    }
+
+    /// Puts into the queues what the group is to be sent now; whether it has to be sent more.
+    fn cast(&mut self) -> bool {
+        let hears = |viewer: &&Viewer| viewer.group.is_some() && !viewer.wants.paused && !viewer.leaves;
+        let Some(viewer) = self.viewers.iter().find(hears) else {
+            self.cast = None;
+            return false;
+        };
+        let cast = self.cast.get_or_insert_with(|| Sending {
+            cursor: viewer.reader.packets.join(),
+            offset: 0,
+            targets: viewer.group.unwrap_or_default(),
+            from: viewer.sending.from,
+        });
+        cast.send(&mut self.queues, |_, _, _| {}).unwrap_or(false)
     }
 
     /// Whether nobody is on the way either; then it is out of the map, too.

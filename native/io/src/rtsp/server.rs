@@ -26,6 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     datagrams::{Arrived, Ports, Registration},
     from_bus::{self, Granted, Play, PlayEvent},
+    groups::{GroupRange, Groups},
     outlet::Outlets,
     to_bus::{ENDED_HERE, ToBus},
     tracks::readable,
@@ -59,6 +60,8 @@ pub struct RtspOptions {
     /// The port of RTP in datagrams; RTCP has the next one, and 0 stands for any free pair. Default none: over the connection only. Of no
     /// use with `tls`: what goes by itself would not be encrypted.
     pub udp_port: Option<u16>,
+    /// Groups of streams. Default none: nothing is sent to many at once. Of no use without `udp_port`.
+    pub groups: Option<GroupRange>,
 }
 
 impl Default for RtspOptions {
@@ -71,6 +74,7 @@ impl Default for RtspOptions {
             users: None,
             tls: None,
             udp_port: None,
+            groups: None,
         }
     }
 }
@@ -124,7 +128,9 @@ impl RtspListener {
             ports.serve(runtime, &stop);
         }
         let outlets = udp.as_ref().map(|ports| Outlets::new(runtime.clone(), ports.clone()));
+        let groups = options.groups.filter(|_| udp.is_some()).map(Groups::new).map(Arc::new);
         let shared = Shared {
+            groups,
             options,
             inbox: shared_inbox,
             egress: egress.clone(),
@@ -166,6 +172,7 @@ struct Shared {
     egress: Arc<Egress>,
     udp: Option<Arc<Ports>>,
     outlets: Option<Arc<Outlets>>,
+    groups: Option<Arc<Groups>>,
     tunnels: Arc<Tunnels>,
 }
 
@@ -240,6 +247,7 @@ struct Connection {
     play: Option<Play>,
     udp: Option<Arc<Ports>>,
     outlets: Option<Arc<Outlets>>,
+    groups: Option<Arc<Groups>>,
     /// What comes by UDP for the session.
     datagrams: Option<Registration>,
     /// When the publisher is told next how much of its packets has come.
@@ -252,7 +260,7 @@ struct Connection {
 
 impl Connection {
     fn new(peer: SocketAddr, shared: Shared) -> Self {
-        let Shared { options, inbox, egress, udp, outlets, .. } = shared;
+        let Shared { options, inbox, egress, udp, outlets, groups, .. } = shared;
         let ports = udp.as_ref().map(|ports| ports.numbers());
         let config =
             ServerConfig { limits: options.limits, users: options.users, udp: ports, ..ServerConfig::default() };
@@ -272,6 +280,7 @@ impl Connection {
             play: None,
             udp,
             outlets,
+            groups,
             datagrams: None,
             report_at: None,
             tunnel: None,
@@ -388,11 +397,14 @@ impl Connection {
         let Some(key) = key(&path) else {
             return self.machine.refuse(Denial::BadName, "no stream can have this name");
         };
-        let (inbox, peer, ours) = (self.inbox.clone(), self.peer, key.clone());
+        let (inbox, peer, ours, groups) = (self.inbox.clone(), self.peer, key.clone(), self.groups.clone());
         let asked = PlayAsk { key, protocol: "rtsp", needs_log: true, query, authorization, agent, peer };
         self.deciding = Some(Box::pin(async move {
             Decision::Play(match play::ask(&inbox, asked).await {
-                Ok(Some(log)) => Ok(Box::new(Granted::of(ours, log).await)),
+                Ok(Some(log)) => {
+                    let group = groups.and_then(|groups| groups.of(&ours));
+                    Ok(Box::new(Granted::of(ours, log).await.in_group(group)))
+                }
                 Ok(None) => Err(PlayDenial::NotFound),
                 Err(denial) => Err(denial),
             })
@@ -432,6 +444,7 @@ impl Connection {
                 Refusal::Failed => self.machine.refuse(Denial::Failed, &text),
             },
             Decision::Play(Ok(granted)) if granted.is_possible() => {
+                self.machine.offer_group(granted.group());
                 self.machine.accept_play(granted.describe());
                 self.granted = Some(granted);
             }
@@ -548,7 +561,12 @@ impl Connection {
         }
         let setups = self.machine.setups();
         let is_udp = setups.iter().any(|setup| setup.transport.lower == Lower::Udp);
-        let protocol = if is_udp { "rtsp-udp" } else { "rtsp" };
+        let is_cast = setups.iter().any(|setup| setup.transport.multicast);
+        let protocol = match is_udp {
+            true if is_cast => "rtsp-multicast",
+            true => "rtsp-udp",
+            false => "rtsp",
+        };
         let watcher = Watcher { key: granted.key.clone(), protocol, peer: self.peer, agent: self.agent.clone() };
         let Ok(ticket) = self.egress.admit(&granted.log, watcher) else {
             self.machine.refuse(Denial::Failed, "as many watch as may");

@@ -24,7 +24,7 @@
 //! | RFC 2326 §12.32 Require | nothing is supported, and that is said |
 //! | RFC 2326 §12.33 RTP-Info | sent |
 //! | RFC 2326 §12.37 Session | a sign of life is any request, any interleaved packet, RTCP, or media |
-//! | RFC 2326 §12.39 Transport | TCP, UDP, multicast. `destination` of a client is never obeyed |
+//! | RFC 2326 §12.39 Transport | TCP, UDP, multicast (a group for each stream, one sender). `destination` of a client is never obeyed |
 //! | RFC 2326 §C SDP | done, with RFC 8866 |
 //! | RFC 7826 | its messages are read and answered as 1.0; PLAY_NOTIFY and pipelining by name are not done |
 

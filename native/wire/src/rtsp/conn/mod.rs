@@ -183,6 +183,11 @@ impl ServerConn {
         }
     }
 
+    /// Offers a group to whoever may play what was asked for; none takes that back.
+    pub fn offer_group(&mut self, group: Option<Group>) {
+        self.offer.multicast = group;
+    }
+
     /// Lets the peer play what it asked for; these are the tracks. Their `control` is set here.
     pub fn accept_play(&mut self, mut medias: Vec<Media>) {
         let Some(Asked { request, what: Question::Play }) = self.asked.take() else { return };
