@@ -524,3 +524,54 @@ async def test_a_viewer_that_does_not_read_is_ended_and_holds_up_nobody() -> Non
                 return rtsp.list_viewers() == []
 
             await eventually(is_let_go, deadline_s=30)
+
+
+def sender_report(ssrc: bytes, milliseconds: int) -> bytes:
+    """Say that the RTP time 0 is so late by a wall clock."""
+    ntp = ((3_900_000_000 << 32) + (milliseconds << 32) // 1000).to_bytes(8, "big")
+    return b"\x80" + bytes([200, 0, 6]) + ssrc + ntp + bytes(12)
+
+
+async def request(reader: asyncio.StreamReader) -> str:
+    """The next request; nothing when there is none."""
+    try:
+        return (await reader.readuntil(b"\r\n\r\n")).decode()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return ""
+
+
+async def camera(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Play pictures, and sound that is 100 ms later; its reports come in front of all packets."""
+    while (text := await request(reader)).strip():
+        number = re.search(r"CSeq: (\d+)", text)
+        assert number is not None
+        head, body = f"RTSP/1.0 200 OK\r\nCSeq: {number[1]}\r\nSession: 1\r\n", ""
+        if found := re.search(r"Transport: .*\r\n", text):
+            head += found[0]
+        if text.startswith("DESCRIBE"):
+            head, body = head + f"Content-Type: application/sdp\r\nContent-Length: {len(SDP)}\r\n", SDP
+        writer.write(f"{head}\r\n{body}".encode())
+        if text.startswith("PLAY"):
+            writer.write(interleaved(1, sender_report(b"ssrc", 0)) + interleaved(3, sender_report(b"SSRC", 100)))
+            for at in range(1, 60):
+                picture = b"\x80\xe0" + at.to_bytes(2, "big") + (at * 3600).to_bytes(4, "big") + b"ssrc\x65\x88"
+                writer.write(interleaved(0, picture + bytes([at] * 50)))
+                sound = b"\x80\x80" + at.to_bytes(2, "big") + (at * 320).to_bytes(4, "big") + b"SSRC"
+                writer.write(interleaved(2, sound + bytes([at] * 320)))
+    writer.close()
+
+
+async def test_reports_in_front_of_the_first_packet_of_a_pull_hold() -> None:
+    async with await asyncio.start_server(camera, "127.0.0.1", 0) as origin:
+        url = f"rtsp://127.0.0.1:{origin.sockets[0].getsockname()[1]}/live/cam"
+        async with arcly.Engine(arcly.PullSource(url, "live/copy")) as engine:
+            found = await eventually(lambda: stream(engine, "live/copy"))
+            offsets: dict[int, float] = {}
+            async with asyncio.timeout(60):
+                async for frame in found.subscribe():
+                    content = bytes(memoryview(frame))
+                    rate_hz, at = (90_000, content[6]) if frame.track == 0 else (8000, content[0])
+                    offsets.setdefault(frame.track, frame.pts / rate_hz - at * 0.04)
+                    if len(offsets) == 2:
+                        break
+            assert abs(offsets[1] - offsets[0] - 0.1) < 0.002

@@ -141,11 +141,13 @@ impl Pulling {
     async fn play(&mut self, playing: &mut Playing, link: &Link) -> Result<End, Failure> {
         loop {
             let due = playing.due(self.options.idle_time);
+            // What is here already is not late: time comes last.
             tokio::select! {
+                biased;
+                () = link.stopped() => return Ok(End::Done),
                 turn = playing.client.turn() => turn?,
                 () = sleep_until(due) => self.on_due(playing)?,
                 () = self.keeper.grace() => {}
-                () = link.stopped() => return Ok(End::Done),
             }
             while let Some(event) = playing.client.event() {
                 match event {

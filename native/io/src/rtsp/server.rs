@@ -365,6 +365,10 @@ impl Connection {
 
     fn on_deadline(&mut self) -> Result<(), End> {
         let now = self.now();
+        // What is here already is not late.
+        if let Some(arrived) = self.datagrams.as_mut().and_then(Registration::try_next) {
+            self.on_datagrams(arrived)?;
+        }
         self.publish(ToBus::handle_timeout)?;
         if self.publishing.as_ref().is_some_and(ToBus::has_left) {
             // Its TEARDOWN may follow: the connection stays.

@@ -153,7 +153,7 @@ impl ToBus {
         if self.leaves_at.is_some() {
             self.look_for_goodbyes(now);
         }
-        self.begin_when_ready(now)
+        self.begin_when_ready(None)
     }
 
     /// Whether all tracks of which something has come have said goodbye, and had the time to be heard to the end.
@@ -170,7 +170,14 @@ impl ToBus {
     /// When [`Self::handle_timeout`] is to be called next: packets wait for one that is missing, or the stream is about to end.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.sources.iter().flatten().filter_map(|source| source.receiver.poll_timeout());
-        waiting.map(Instant::from_std).chain(self.leaves_at).min()
+        waiting.map(Instant::from_std).chain(self.leaves_at).chain(self.begins_at()).min()
+    }
+
+    /// When the stream begins without what it has waited for.
+    fn begins_at(&self) -> Option<Instant> {
+        let are_known = self.sources.iter().flatten().all(|source| source.config.is_some());
+        let time = if are_known { REPORTS_TIME } else { TRACKS_TIME };
+        self.began.filter(|_| !self.has_tracks && !self.waiting.is_empty()).map(|began| began + time)
     }
 
     /// Gives up what has been waited for long enough. An error ends the publish.
@@ -182,7 +189,7 @@ impl ToBus {
             }
             self.take_units(place)?;
         }
-        Ok(())
+        self.begin_when_ready(Some(now))
     }
 
     /// What we say as a receiver, for each track of which something has come (RFC 3550 §6.4.2).
@@ -215,18 +222,19 @@ impl ToBus {
         Ok(())
     }
 
-    /// Begins the stream when its tracks are known, or have been waited for long enough.
-    fn begin_when_ready(&mut self, now: Instant) -> Result<(), String> {
+    /// Begins the stream when its tracks and their times are known, or at its `timeout`. Only the timer gives up on what has not come: on a
+    /// machine with much to do a report may be here already, in a queue of its own, and tracks placed without it would be moved later.
+    fn begin_when_ready(&mut self, timeout: Option<Instant>) -> Result<(), String> {
         if self.has_tracks || self.waiting.is_empty() {
             return Ok(());
         }
-        let waited = now.saturating_duration_since(self.began.unwrap_or(now));
         let sources = || self.sources.iter().flatten();
         let are_known = sources().all(|source| source.config.is_some());
         // One track alone has nothing to be put right by.
         let are_told = sources().count() < 2 || sources().all(|source| source.is_told);
-        let is_ready = are_known && (are_told || waited >= REPORTS_TIME);
-        if !is_ready && waited < TRACKS_TIME && self.waiting.len() < WAITING_MAX {
+        let is_late = timeout.zip(self.begins_at()).is_some_and(|(now, at)| now >= at);
+        let is_full = self.waiting.len() >= WAITING_MAX;
+        if !(are_known && are_told || is_late || is_full) {
             return Ok(());
         }
         if !self.set_tracks()? {
