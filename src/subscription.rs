@@ -88,12 +88,7 @@ impl Cursor {
         }
     }
 
-    /// Passes up to `max` waiting frames to `take`, batch by batch. Needs no GIL.
-    pub fn look(&self, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
-        self.look_known(max, |batch, _| take(batch))
-    }
-
-    /// The same, with the objects for the tracks.
+    /// Passes up to `max` waiting frames to `take`, batch by batch, with the objects for the tracks.
     fn look_known(&self, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>, &mut KnownTracks)) -> Look {
         let mut inner = lock(&self.inner);
         let Some(Reading { subscription, known }) = inner.as_mut() else { return Look::Ended };
@@ -109,7 +104,8 @@ impl Cursor {
         Look::Frames(count)
     }
 
-    /// The same as [`look`](Self::look), but only frames that have the same tracks.
+    /// Passes up to `max` waiting frames to `take`, once, so that all have the same tracks. Needs no GIL.
+    #[inline]
     pub fn look_once(&self, max: usize, take: impl FnMut(&arcly_bus::Batch<'_>)) -> Look {
         let mut inner = lock(&self.inner);
         inner.as_mut().map_or(Look::Ended, |inner| self.read(&mut inner.subscription, max, take))

@@ -79,7 +79,7 @@ pub unsafe extern "C" fn read(cursor: *const Cursor, out: *mut CFrame) -> c_int 
     if out.is_null() {
         return INVALID;
     }
-    let look = cursor.look(1, |batch| {
+    let look = cursor.look_once(1, |batch| {
         let Some(frame) = batch.frames.first() else { return };
         // SAFETY: memory of the caller's for one frame, which may hold anything: it is written over, not dropped.
         unsafe {
