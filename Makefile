@@ -116,8 +116,8 @@ docs:  ## write the reference of all classes and functions to target/docs, from 
 	@echo "target/docs/README.md"
 
 whip-gstreamer:  ## build GStreamer's whipsink and whepsrc for the tests (needs the headers of GStreamer)
-	$(CARGO) build --release --manifest-path tests/interop/gstreamer/Cargo.toml --target-dir target/whip-gstreamer
-	mkdir -p target/gstreamer && cp target/whip-gstreamer/release/libwhip.so target/gstreamer/libgstwebrtchttp.so
+	$(CARGO) build --quiet --release --manifest-path tests/interop/gstreamer/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/whip-gstreamer
+	mkdir -p target/gstreamer && cp $${CARGO_TARGET_DIR:-target}/whip-gstreamer/release/libwhip.so target/gstreamer/libgstwebrtchttp.so
 
 package-test: tools  ## build wheel and sdist, install each into a fresh venv, check size and import time
 	$(PYTHON) tests/package/check.py

@@ -63,7 +63,7 @@ def gstreamer(tmp_path_factory: pytest.TempPathFactory) -> GStreamer:
     paths = filter(None, [str(PLUGINS), os.environ.get("GST_PLUGIN_PATH")])
     env = os.environ | {"GST_PLUGIN_PATH": ":".join(paths), "GST_REGISTRY": str(directory / "registry.bin")}
     if subprocess.run([inspect, "whipsink"], env=env, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no whipsink: make whip-gstreamer")
+        missing("GStreamer's whipsink (make whip-gstreamer)")
     library = directory / "ecdsa.so"
     source = Path(__file__).parent / "gstreamer/ecdsa.c"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
