@@ -196,7 +196,9 @@ class Recorder:
             raise MisuseError("the recorder does not run")
         take = self._takes.get(key)
         if take is not None:
-            return take.id
+            await take.entered.wait()
+            # One that could not be entered is no more.
+            return take.id or await self.record(key)
         stream = self._context.get_stream(key)
         if stream is None:
             raise NotFoundError(f"{key} is not published")
@@ -228,6 +230,8 @@ class Recorder:
         except BaseException:
             del self._takes[key]
             raise
+        finally:
+            take.entered.set()
         self._running[key] = asyncio.create_task(self._run(take, stream))
         return take.id
 

@@ -162,6 +162,8 @@ class Take:
         left: Left | None = None,
     ) -> None:
         self.id = 0
+        self.entered = asyncio.Event()
+        """Set when `id` is the number in the index, or there is none to come."""
         self.key = key
         self.began_unix_ms = time.time_ns() // 1_000_000
         self.state: TakeState = "waiting"

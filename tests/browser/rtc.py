@@ -83,11 +83,11 @@ RECEIVED = """async () => {
 }"""
 
 
-async def received(page: Page, decoded: int, within_s: float = 30) -> dict[str, Any]:
-    """Wait until so many pictures were decoded; return what the browser says of what came."""
+async def received(page: Page, decoded: int, within_s: float = 60, packets: int = 0) -> dict[str, Any]:
+    """Wait until so many pictures were decoded, and packets of sound came; return what the browser says of them."""
     told: dict[str, Any] = {}
     async with asyncio.timeout(within_s):
-        while told.get("video", {}).get("decoded", 0) < decoded:
+        while told.get("video", {}).get("decoded", 0) < decoded or told.get("audio", {}).get("packets", 0) < packets:
             await asyncio.sleep(0.1)
             told = await page.evaluate(RECEIVED)
     return told

@@ -108,7 +108,7 @@ fn only_a_transport_stream_has_a_constant_bit_rate() {
 }
 
 fn stream() -> (Arc<TrackSet>, Vec<Frame>) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../arcly/server/demo.flv");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clips/b_frames.flv");
     let beginning = std::fs::read(path).unwrap();
     let mut demuxer = ContainerDemuxer::new(Container::Flv, None);
     demuxer.push(&beginning[..400_000]).unwrap();
