@@ -20,7 +20,8 @@ const WAITING_MAX: usize = 1024;
 const OUTBOUND_BYTES: usize = 4 << 20;
 
 /// An RTP packet and an RTCP packet of nobody: what lets answers through a firewall or NAT on our side, which has seen nothing go out.
-const KNOCK_RTP: [u8; 12] = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// The payload type is one that nobody has (RFC 3551 §6).
+const KNOCK_RTP: [u8; 12] = [0x80, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const KNOCK_RTCP: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 0];
 
 /// The ports of all tracks of a session.

@@ -410,6 +410,10 @@ impl Source {
             sync.restart(self.sync);
             self.has_left = false;
         }
+        // Not before the first packet of the source: what opens a firewall or NAT may come in front of it (RFC 6263 §4.3).
+        if self.receiver.ssrc().is_none() {
+            return Ok(());
+        }
         if let Some(timestamp) = self.common.take() {
             sync.common_moment(self.sync, self.receiver.unroll(timestamp));
         }
