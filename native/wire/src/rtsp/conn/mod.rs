@@ -66,6 +66,8 @@ pub struct ServerConn {
     used: Duration,
     challenges: u32,
     dead: bool,
+    /// What was found wrong while nobody had asked: it comes out with the next input, or the next look at the time.
+    fault: Option<RtspError>,
 }
 
 /// A request that waits for an answer of whoever drives the machine.
@@ -118,6 +120,7 @@ impl ServerConn {
             used: now,
             challenges: 0,
             dead: false,
+            fault: None,
         }
     }
 
@@ -126,6 +129,7 @@ impl ServerConn {
     /// # Errors
     /// [`RtspError`] of every kind but `Timeout`; the connection is over.
     pub fn handle_input(&mut self, now: Duration, input: Bytes) -> Result<(), RtspError> {
+        self.fault.take().map_or(Ok(()), Err)?;
         if self.dead || input.is_empty() {
             return Ok(());
         }
@@ -158,14 +162,19 @@ impl ServerConn {
     /// When to call [`handle_timeout`](Self::handle_timeout), on the clock of `now`; it changes with every call. None when nothing is
     /// waited for.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        if self.dead { None } else { self.deadline().map(|(at, ..)| at) }
+        match self.fault {
+            Some(_) => Some(self.now),
+            None if self.dead => None,
+            None => self.deadline().map(|(at, ..)| at),
+        }
     }
 
     /// Says that the time is `now`.
     ///
     /// # Errors
-    /// [`RtspError::Timeout`] when the peer is late; the connection is over.
+    /// [`RtspError::Timeout`] when the peer is late, any other for what it sent meanwhile; the connection is over.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), RtspError> {
+        self.fault.take().map_or(Ok(()), Err)?;
         self.now = now;
         match self.deadline() {
             Some((at, what, after)) if !self.dead && now >= at => self.die(RtspError::Timeout { what, after }),
@@ -273,12 +282,12 @@ impl ServerConn {
         Err(error)
     }
 
-    /// Goes on with what came meanwhile. What is wrong with it comes out with the next input, or the next look at the time.
+    /// Goes on with what came meanwhile.
     fn go_on(&mut self) {
         if self.asked.is_none() && !self.waiting.is_empty() {
             self.reader.push(self.waiting.split().freeze());
         }
-        drop(self.consume());
+        self.fault = self.consume().err();
     }
 
     fn consume(&mut self) -> Result<(), RtspError> {

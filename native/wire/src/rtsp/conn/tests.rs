@@ -314,6 +314,26 @@ fn who_does_not_wait_is_ended() {
     assert!(error.unwrap().to_string().contains("pending_output_bytes"));
 }
 
+/// A bug it had: what was wrong with that was found, and told nobody.
+#[test]
+fn what_came_behind_a_question_ends_the_connection_when_it_is_no_rtsp() {
+    let ask = |talk: &mut Talk| {
+        talk.send("DESCRIBE rtsp://h/live/cam", "", "");
+        talk.conn.handle_input(ZERO, Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n")).unwrap();
+        talk.conn.accept_play(medias());
+        let heard = talk.heard();
+        assert!(heard.starts_with("RTSP/1.0 200") && heard.contains("RTSP/1.0 400"), "{heard}");
+        assert_eq!(talk.conn.poll_timeout(), Some(ZERO), "at once");
+    };
+    let mut talk = Talk::new();
+    ask(&mut talk);
+    assert!(talk.conn.handle_timeout(ZERO).is_err());
+    assert!(talk.conn.poll_timeout().is_none());
+    let mut talk = Talk::new();
+    ask(&mut talk);
+    assert!(talk.conn.handle_input(ZERO, Bytes::from_static(b"$")).is_err());
+}
+
 #[test]
 fn what_is_no_rtsp_is_told_so() {
     let mut talk = Talk::new();
