@@ -84,7 +84,7 @@ async def test_the_camera_is_published(serve: Start, visit: Open) -> None:
     await expect(page.part("broadcast-state")).to_have_text("Live as live/cam")
     viewer = await visit(server.url("/live/cam/"))
     await viewer.is_in_state("playing")
-    before, after = await watch(viewer, 1)
+    before, after = await watch(viewer, 3)
     assert after.decoded > before.decoded
     assert server.logged(r"2 tracks \(H264 \d+x\d+, Opus 48000 Hz\)"), server.log
 
