@@ -84,7 +84,8 @@ class Track:
     Args:
         id: number within the stream, 0 to 255; by convention 0 is the first video and 1 the first audio track.
         codec: `"H264"`, `"H265"`, `"H266"`, `"AV1"`, `"VP9"`, `"VP8"`; `"AAC"`, `"Opus"`, `"MP3"`, `"MP2"`, `"AC3"`,
-            `"EAC3"`, `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`; `"ID3"`, `"SCTE35"` or `"KLV"`; in any case.
+            `"EAC3"`, `"FLAC"`, `"G711A"`, `"G711U"`, `"G722"`, `"PCM"`; `"ID3"`, `"SCTE35"`, `"KLV"` or
+            `"Message"`; in any case.
         config: the codec's record, for H.264 the AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1), for AAC
             the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
 

@@ -182,3 +182,27 @@ async def edges(ffmpeg: str, url: str) -> tuple[list[float], list[float]]:
     assert len(flashes) >= 4, words
     assert len(beeps) >= 4, words
     return flashes, beeps
+
+
+async def test_messages_of_a_publisher_are_a_track_and_reach_its_viewers(server: WebRtcServer) -> None:
+    publisher, viewer, told = RTCPeerConnection(), RTCPeerConnection(), asyncio.Queue[str | bytes]()
+    publisher.addTrack(VideoStreamTrack())
+    said = publisher.createDataChannel("score")
+    viewer.addTransceiver("video", direction="recvonly")
+    heard = viewer.createDataChannel("score")
+    heard.on("message", told.put_nowait)
+    try:
+        await negotiate(publisher, server.url("/live/cam/whip"))
+        stream = await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2 and it, what="it")
+        assert [(track.kind, track.codec) for track in stream.tracks] == [("video", "VP8"), ("data", "Message")]
+        await negotiate(viewer, server.url("/live/cam/whep"))
+        await eventually(lambda: said.readyState == heard.readyState == "open", what="both channels")
+        async with stream.subscribe(tracks=[2]) as frames:
+            for message in ("1:0 für uns", b"\xff\x00"):
+                said.send(message)
+                frame = await asyncio.wait_for(anext(aiter(frames)), 60)
+                assert bytes(frame) == (message.encode() if isinstance(message, str) else message)
+                assert await asyncio.wait_for(told.get(), 60) == message
+    finally:
+        await publisher.close()
+        await viewer.close()

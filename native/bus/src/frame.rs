@@ -14,7 +14,7 @@ use crate::TrackId;
 /// - AAC: one raw access unit, without ADTS or LATM;
 /// - Opus: one packet; MP2, MP3, AC-3, E-AC-3, FLAC: one frame with its header;
 /// - G.711, G.722, PCM: any number of samples of all channels;
-/// - ID3, SCTE-35, KLV: one or more tags, one section, one or more packets.
+/// - ID3, SCTE-35, KLV, messages: one or more tags, one section, one or more packets, one message.
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// The track that this belongs to.

@@ -90,11 +90,13 @@ pub enum Codec {
     Scte35,
     /// Key-length-value metadata (SMPTE ST 336, MISB ST 1402).
     Klv,
+    /// What an application says, text or bytes: one message a frame. From WebRTC's data channels (RFC 8831) and to them.
+    Message,
 }
 
 impl Codec {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::H264,
         Self::H265,
         Self::H266,
@@ -115,6 +117,7 @@ impl Codec {
         Self::Id3,
         Self::Scte35,
         Self::Klv,
+        Self::Message,
     ];
 
     /// The name that people write: `H264`, `AAC`.
@@ -140,6 +143,7 @@ impl Codec {
             Self::Id3 => "ID3",
             Self::Scte35 => "SCTE35",
             Self::Klv => "KLV",
+            Self::Message => "Message",
         }
     }
 
@@ -158,7 +162,7 @@ impl Codec {
             | Self::G711U
             | Self::G722
             | Self::Pcm => MediaKind::Audio,
-            Self::Id3 | Self::Scte35 | Self::Klv => MediaKind::Data,
+            Self::Id3 | Self::Scte35 | Self::Klv | Self::Message => MediaKind::Data,
         }
     }
 }
@@ -217,6 +221,8 @@ pub enum CodecConfig {
     Scte35(DataConfig),
     /// Empty.
     Klv(DataConfig),
+    /// Empty.
+    Message(DataConfig),
 }
 
 impl CodecConfig {
@@ -246,6 +252,7 @@ impl CodecConfig {
             Codec::Id3 => Ok(Self::Id3(DataConfig::default())),
             Codec::Scte35 => Ok(Self::Scte35(DataConfig::default())),
             Codec::Klv => Ok(Self::Klv(DataConfig::default())),
+            Codec::Message => Ok(Self::Message(DataConfig::default())),
         }
     }
 
@@ -272,6 +279,7 @@ impl CodecConfig {
             Self::Id3(_) => Codec::Id3,
             Self::Scte35(_) => Codec::Scte35,
             Self::Klv(_) => Codec::Klv,
+            Self::Message(_) => Codec::Message,
         }
     }
 
@@ -296,7 +304,7 @@ impl CodecConfig {
             Self::Eac3(config) => &config.record,
             Self::Flac(config) => &config.record,
             Self::G711A(config) | Self::G711U(config) | Self::G722(config) | Self::Pcm(config) => &config.record,
-            Self::Id3(config) | Self::Scte35(config) | Self::Klv(config) => &config.record,
+            Self::Id3(config) | Self::Scte35(config) | Self::Klv(config) | Self::Message(config) => &config.record,
         }
     }
 

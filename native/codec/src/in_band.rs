@@ -62,6 +62,7 @@ impl CodecConfig {
             Codec::Id3 => Self::Id3(DataConfig::default()),
             Codec::Scte35 => Self::Scte35(DataConfig::default()),
             Codec::Klv => Self::Klv(DataConfig::default()),
+            Codec::Message => Self::Message(DataConfig::default()),
             Codec::G711A | Codec::G711U | Codec::G722 | Codec::Pcm => {
                 return Err(CodecError::Unsupported { what: "waveform without a configuration" });
             }

@@ -250,6 +250,7 @@ impl Peer {
                 turn.connected = true;
             }
             (Event::Packet(packet), Purpose::Publish(to_bus)) => to_bus.packet(packet, now),
+            (Event::Message(message), Purpose::Publish(to_bus)) => to_bus.message(message, now),
             (Event::KeyFrameWanted, Purpose::Play(_)) => turn.wants_key = true,
             (Event::Estimate(bits_per_s), Purpose::Play(playing)) => {
                 if let Some(viewer) = &mut playing.viewer {

@@ -26,7 +26,7 @@
 //! | RFC 3550 SR | sent, with one clock for sound and pictures; those received align the tracks of a publisher |
 //! | transport-wide congestion control | feedback to publishers; that of viewers becomes an estimate, where there are renditions to choose among |
 //! | RFC 8853 simulcast | received: each `rid` is a stream of its own |
-//! | RFC 8831 data channels | answered; messages of publishers are read |
+//! | RFC 8831 data channels | answered; messages of publishers are read, viewers are sent some on the first channel that they open |
 
 mod answer;
 mod codecs;

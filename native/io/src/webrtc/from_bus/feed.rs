@@ -54,6 +54,8 @@ pub(crate) struct Feed {
     log: Arc<Log>,
     sources: Vec<Source>,
     lanes: [Option<Cut>; 2],
+    /// The track of messages.
+    messages: Option<TrackId>,
     clock: FeedClock,
     /// The latest time of all that was cut.
     newest: i64,
@@ -107,13 +109,14 @@ impl Feed {
             lanes,
         };
         let sources = match sound {
-            Some(sound) => vec![source(log, vec![Lane::Video]), source(sound, vec![Lane::Audio])],
-            None => vec![source(log, vec![Lane::Video, Lane::Audio])],
+            Some(sound) => vec![source(log, vec![Lane::Video, Lane::Data]), source(sound, vec![Lane::Audio])],
+            None => vec![source(log, vec![Lane::Video, Lane::Audio, Lane::Data])],
         };
         Self {
             log: log.clone(),
             sources,
             lanes: [None, None],
+            messages: None,
             clock: FeedClock::default(),
             newest: i64::MIN,
             rate: Rate::default(),
@@ -234,6 +237,10 @@ impl Feed {
     }
 
     fn take_tracks(&mut self, tracks: &TrackSet, lanes: &[Lane]) {
+        if lanes.contains(&Lane::Data) {
+            let track = tracks.tracks.iter().find(|track| track.config.codec() == Codec::Message);
+            self.messages = track.map(|track| track.id);
+        }
         let playable = playable(tracks);
         for lane in lanes {
             let track = playable.iter().find(|track| lane_of(track.kind()) == Some(*lane));
@@ -247,6 +254,9 @@ impl Feed {
     }
 
     fn cut(&mut self, frame: &Frame, lanes: &[Lane], now: Instant) {
+        if lanes.contains(&Lane::Data) && self.messages == Some(frame.track) {
+            return self.keep_message(frame);
+        }
         let lane = match &self.lanes {
             [Some(cut), _] if cut.track == frame.track => Lane::Video,
             [_, Some(cut)] if cut.track == frame.track => Lane::Audio,
@@ -284,6 +294,15 @@ impl Feed {
             packets.push_back(Packet { lane, timestamp, marker: payload.marker, payload: whole.into(), micros });
         });
         self.keep(start, is_key);
+    }
+
+    /// A message goes with what was cut before it: its own time is told to nobody.
+    fn keep_message(&mut self, frame: &Frame) {
+        let (start, micros) = (self.packets.len(), self.newest);
+        self.bytes += frame.payload.len();
+        let payload = Arc::from(&frame.payload[..]);
+        self.packets.push_back(Packet { lane: Lane::Data, timestamp: 0, marker: true, payload, micros });
+        self.keep(start, false);
     }
 
     /// Forgets what no joiner needs.
@@ -358,5 +377,6 @@ fn index(lane: Lane) -> usize {
     match lane {
         Lane::Video => 0,
         Lane::Audio => 1,
+        Lane::Data => 2,
     }
 }

@@ -198,7 +198,8 @@ impl Viewer {
                 at = entry.max(at + 1);
                 continue;
             };
-            let is_meant = only.is_none_or(|only| only == packet.lane);
+            // Messages go with the sound, of which each is sent once too.
+            let is_meant = only.is_none_or(|only| (only == Lane::Video) == (packet.lane == Lane::Video));
             let is_paused = packet.lane == Lane::Video && self.layers.is_paused();
             if is_meant
                 && !is_paused
@@ -232,11 +233,15 @@ impl Viewer {
         let (level, newest) = self.joined;
         let (mut timestamp, mut micros) = (packet.timestamp, packet.micros);
         let age = newest.saturating_sub(packet.micros);
+        // A message is of the moment: who comes later has not missed it.
+        if packet.lane == Lane::Data && at < level && self.sound.is_none() {
+            return None;
+        }
         if packet.lane == Lane::Audio {
             if at < level && age > 0 && self.sound.is_none() {
                 return None;
             }
-        } else {
+        } else if packet.lane == Lane::Video {
             let skipped = if at < level && age > 0 { age - age / CATCH_UP } else { 0 };
             let later = skipped + self.layers.shift();
             // 9 ticks of 90 kHz are 100 µs.

@@ -204,7 +204,7 @@ impl Port {
             Role::Publish { publisher, others } => {
                 let all = std::iter::once(&*publisher).chain(others.iter().map(|(_, publisher)| publisher));
                 all.for_each(|publisher| publisher.wake_on_request(self.waker(Call::Publisher(number))));
-                Purpose::Publish(Box::new(Rungs::new(*publisher, others)))
+                Purpose::Publish(Box::new(Rungs::new(*publisher, others, session.has_channels())))
             }
             Role::Play { renditions, sound, codecs } => {
                 let Some((_, log)) = renditions.first().cloned() else { return };

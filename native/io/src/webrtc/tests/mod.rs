@@ -137,6 +137,25 @@ fn wishes_for_a_key_frame_of_many_viewers_are_one() {
 }
 
 #[test]
+fn messages_go_between_the_pictures() {
+    let (mut publisher, now) = (publisher(), Instant::now());
+    let mut tracks = publisher.log().tracks().tracks.clone();
+    tracks.push(Track::new(TrackId(2), CodecConfig::parse(Codec::Message, Bytes::new()).unwrap()));
+    publisher.set_tracks(tracks).unwrap();
+    let mut feed = feed(&publisher);
+    publisher.publish(picture(0, 0, 0x65, 50)).unwrap();
+    let (pts, payload) = (90, Bytes::from_static(b"goal"));
+    let message = Frame { track: TrackId(2), flags: FrameFlags::NONE, pts, dts: pts, duration: 0, payload };
+    publisher.publish(message).unwrap();
+    publisher.publish(picture(1, 1, 0x41, 50)).unwrap();
+    feed.read(now);
+    let packets: Vec<_> = (0..feed.end()).filter_map(|at| feed.packet(at)).collect();
+    let said = packets.iter().position(|packet| packet.lane == Lane::Data).unwrap();
+    assert_eq!(&packets[said].payload[..], b"goal");
+    assert!(said > 0 && said + 1 < packets.len(), "{said} of {}", packets.len());
+}
+
+#[test]
 fn the_end_of_a_stream_is_seen() {
     let mut publisher = publisher();
     let mut feed = feed(&publisher);

@@ -80,7 +80,7 @@ impl Group {
                 match lane {
                     Lane::Audio => sounds.push(packet.timestamp),
                     Lane::Video if packet.marker => pictures.push((packet.timestamp, bytes > 1000)),
-                    Lane::Video => {}
+                    Lane::Video | Lane::Data => {}
                 }
                 Ok(())
             });

@@ -1,5 +1,6 @@
 //! Packets of a publisher to frames of the bus: put into order, put together, put onto one clock.
 
+mod messages;
 mod rungs;
 mod start;
 mod track;
@@ -12,8 +13,9 @@ use std::{
 use arcly_bus::{BusError, Publisher, Track, TrackId};
 use arcly_codec::MediaKind;
 use arcly_wire::webrtc::{ArrivedPacket, TrackKey};
+use bytes::Bytes;
 
-use self::{start::Start, track::Incoming};
+use self::{messages::Messages, start::Start, track::Incoming};
 
 /// The least time between two requests for a key frame: a publisher needs a round trip and an encoder to answer one.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
@@ -37,6 +39,8 @@ pub(super) use self::rungs::Rungs;
 struct ToBus {
     publisher: Publisher,
     tracks: Vec<Incoming>,
+    /// Of those who may send some.
+    messages: Option<Messages>,
     start: Start,
     /// When media could flow for the first time: times of the stream begin there.
     connected: Option<Instant>,
@@ -50,10 +54,11 @@ struct ToBus {
 }
 
 impl ToBus {
-    fn new(publisher: Publisher) -> Self {
+    fn new(publisher: Publisher, has_messages: bool) -> Self {
         Self {
             publisher,
             tracks: Vec::new(),
+            messages: has_messages.then(Messages::default),
             start: Start::default(),
             connected: None,
             asked_at: None,
@@ -78,6 +83,19 @@ impl ToBus {
             self.say(format!("{error}: it is left out"));
         }
         self.publish(now);
+    }
+
+    /// Takes a message. It goes with the pictures and sound that have come before.
+    fn message(&mut self, message: Bytes, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.begun(now));
+        let Some(messages) = &mut self.messages else { return };
+        let frame = messages.frame(message, elapsed);
+        if messages.is_first() && self.tracks.is_empty() {
+            self.start.set_tracks(self.bus_tracks());
+        }
+        self.start.push(frame, now);
+        self.start.open(false, now);
+        self.release();
     }
 
     /// The track of a packet: by its encoding, and by its codec, which a publisher may change.
@@ -161,6 +179,7 @@ impl ToBus {
     fn bus_tracks(&self) -> Vec<Track> {
         let track = |track: &Incoming| Some(Track::new(track.id, track.config()?.clone()));
         let mut tracks: Vec<_> = self.tracks.iter().filter_map(track).collect();
+        tracks.extend(self.messages.as_ref().map(Messages::track));
         tracks.sort_unstable_by_key(|track| track.id);
         tracks
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use arcly_bus::Publisher;
 use arcly_wire::webrtc::{ArrivedPacket, TrackKey};
+use bytes::Bytes;
 
 use super::ToBus;
 
@@ -15,9 +16,11 @@ pub(in crate::webrtc) struct Rungs {
 }
 
 impl Rungs {
-    pub(in crate::webrtc) fn new(publisher: Publisher, others: Vec<(String, Publisher)>) -> Self {
-        let others = others.into_iter().map(|(name, publisher)| (name, ToBus::new(publisher)));
-        Self { first: ToBus::new(publisher), others: others.collect() }
+    /// `has_messages`: the publisher may send some.
+    pub(in crate::webrtc) fn new(publisher: Publisher, others: Vec<(String, Publisher)>, has_messages: bool) -> Self {
+        let rung = |publisher| ToBus::new(publisher, has_messages);
+        let others = others.into_iter().map(|(name, publisher)| (name, rung(publisher)));
+        Self { others: others.collect(), first: rung(publisher) }
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut ToBus> {
@@ -41,6 +44,11 @@ impl Rungs {
             Some((_, rung)) => rung.packet(packet, now),
             None => self.first.packet(packet, now),
         }
+    }
+
+    /// Takes a message: every encoding has them.
+    pub(in crate::webrtc) fn message(&mut self, message: Bytes, now: Instant) {
+        self.all().for_each(|rung| rung.message(message.clone(), now));
     }
 
     pub(in crate::webrtc) fn take_key_frame_wishes(&mut self, now: Instant) -> Vec<TrackKey> {

@@ -57,13 +57,15 @@ pub struct ArrivedPacket {
     pub clock: Option<SenderClock>,
 }
 
-/// Pictures or sound, on the way to a viewer.
+/// Pictures, sound or messages, on the way to a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// Pictures.
     Video,
     /// Sound.
     Audio,
+    /// Messages, on a data channel: a packet is a whole one, and only its payload counts.
+    Data,
 }
 
 /// A packet for a viewer: all but the header, which is different for each.

@@ -2,6 +2,7 @@
 //!
 //! All of str0m that may panic is called through [`guard`]: a bug there ends one session.
 
+mod channel;
 mod event;
 mod guard;
 mod incoming;
@@ -23,13 +24,15 @@ use str0m::{
     rtp::Ssrc,
 };
 
+pub(super) use self::channel::CHANNEL_BYTES_MAX;
+use self::{
+    channel::{Channels, MESSAGE_BYTES_MAX},
+    guard::{guard, plain},
+    outgoing::{RESEND_LOOK, Sender, bits_per_s},
+};
 pub use self::{
     event::{Event, Output, Transmit, Transport},
     media::{ArrivedPacket, Lane, OutgoingPacket, PlayOptions, SenderClock, TrackKey},
-};
-use self::{
-    guard::{guard, plain},
-    outgoing::{RESEND_LOOK, Sender, bits_per_s},
 };
 
 use super::{
@@ -56,6 +59,7 @@ pub struct Session {
     /// Encodings by their sources, as packets have shown them.
     sources: Vec<(Ssrc, TrackKey)>,
     playout_delay: Option<(Duration, Duration)>,
+    channels: Channels,
     is_over: bool,
 }
 
@@ -99,7 +103,10 @@ impl Session {
             if sender.is_none() && played.iter().any(|played| played.codec.kind() == kind) {
                 notes.push(format!("the viewer did not offer to receive {}", names(played, kind)));
             }
-            *session.lane(lane) = sender;
+            match lane {
+                Lane::Audio => session.audio = sender,
+                _ => session.video = sender,
+            }
         }
         if session.video.is_none() && session.audio.is_none() {
             return Err(WebRtcError::unsupported(format!(
@@ -142,6 +149,7 @@ impl Session {
             audio: None,
             sources: Vec::new(),
             playout_delay: None,
+            channels: Channels::of(&sdp),
             is_over: false,
         };
         let media = sections(&sdp);
@@ -289,6 +297,14 @@ impl Session {
             str0m::Event::ChannelData(message) if self.way == Way::FromPeer => {
                 Some(Event::Message(message.data.into()))
             }
+            str0m::Event::ChannelOpen(id, _) => {
+                self.channels.opened(id);
+                None
+            }
+            str0m::Event::ChannelClose(id) => {
+                self.channels.closed(id);
+                None
+            }
             str0m::Event::Closed => Some(Event::Closed),
             str0m::Event::MediaEgressStats(stats) if stats.nacks > 0 => {
                 self.asked_again(stats.mid);
@@ -327,4 +343,6 @@ fn base(settings: &Settings) -> RtcConfig {
         .set_dtls_cert(settings.certificate.clone())
         .set_ice_lite(true)
         .set_rtp_mode(true)
+        .set_sctp_max_buffered_amount(CHANNEL_BYTES_MAX)
+        .set_sctp_max_message_size(MESSAGE_BYTES_MAX)
 }

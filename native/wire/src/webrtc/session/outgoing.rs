@@ -46,6 +46,7 @@ impl Session {
         let (kind, rtc_kind) = match lane {
             Lane::Video => (MediaKind::Video, RtcKind::Video),
             Lane::Audio => (MediaKind::Audio, RtcKind::Audio),
+            Lane::Data => return None,
         };
         let played = played.iter().find(|played| played.codec.kind() == kind)?;
         let (mid, pt) = media.iter().filter(|(_, kind)| *kind == rtc_kind).find_map(|(mid, _)| {
@@ -70,10 +71,11 @@ impl Session {
         })
     }
 
-    pub(super) fn lane(&mut self, lane: Lane) -> &mut Option<Sender> {
+    fn sender_of(&mut self, lane: Lane) -> Option<&mut Sender> {
         match lane {
-            Lane::Video => &mut self.video,
-            Lane::Audio => &mut self.audio,
+            Lane::Video => self.video.as_mut(),
+            Lane::Audio => self.audio.as_mut(),
+            Lane::Data => None,
         }
     }
 
@@ -82,6 +84,7 @@ impl Session {
         match lane {
             Lane::Video => self.video.is_some(),
             Lane::Audio => self.audio.is_some(),
+            Lane::Data => self.has_channels(),
         }
     }
 
@@ -90,8 +93,12 @@ impl Session {
     /// # Errors
     /// As [`Self::handle_datagram`].
     pub fn send(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {
+        if lane == Lane::Data {
+            // Who does not take them is not sent them later.
+            return self.send_message(&packet.payload).map(|_| ());
+        }
         let delay = self.playout_delay.filter(|_| lane == Lane::Video);
-        let Some(sender) = self.lane(lane) else { return Ok(()) };
+        let Some(sender) = self.sender_of(lane) else { return Ok(()) };
         let (ssrc, timestamp) = (sender.ssrc, packet.timestamp.wrapping_add(sender.timestamp));
         let mut write = RtpWrite::new(sender.pt, SeqNo::from(sender.sequence), timestamp, packet.wall, packet.payload)
             .marker(packet.marker)

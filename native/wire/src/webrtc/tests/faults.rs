@@ -222,15 +222,3 @@ fn the_playout_delay_is_told_with_the_first_packet_of_each_picture() {
     let max = Some(str0m::media::MediaTime::from_hundredths(20));
     assert_eq!(told, [max, None, max, None, max, None]);
 }
-
-#[test]
-fn what_a_publisher_says_on_a_data_channel_is_heard() {
-    let mut pair = Pair::publishing_with_data(19);
-    assert!(pair.connect());
-    pair.run(2000);
-    let id = pair.client.channel.expect("the channel opens");
-    pair.client.rtc.channel(id).unwrap().write(true, b"{\"score\":1}").unwrap();
-    pair.run(500);
-    let is_heard = |event: &Event| matches!(event, Event::Message(bytes) if &bytes[..] == b"{\"score\":1}");
-    assert_eq!(pair.events.iter().filter(|event| is_heard(event)).count(), 1);
-}

@@ -44,6 +44,8 @@ struct Client {
     key_frame_requests: usize,
     is_connected: bool,
     channel: Option<ChannelId>,
+    /// What came on it, and whether as bytes.
+    messages: Vec<(bool, Vec<u8>)>,
     /// The handshake has been given up, by either side: there is an end to sending it again.
     has_failed: bool,
 }
@@ -72,6 +74,7 @@ impl Client {
             key_frame_requests: 0,
             is_connected: false,
             channel: None,
+            messages: Vec::new(),
             has_failed: false,
         };
         (client, offer.to_sdp_string())
@@ -128,8 +131,22 @@ impl Pair {
     }
 
     fn playing_with(codecs: &[Codec], options: PlayOptions, seed: u64) -> Self {
+        Self::play(Client::new, codecs, options, seed)
+    }
+
+    fn playing_with_data(codecs: &[Codec], seed: u64) -> Self {
+        let client = |direction, now| Client::build(direction, true, now);
+        Self::play(client, codecs, PlayOptions::default(), seed)
+    }
+
+    fn play(
+        client: impl FnOnce(Direction, Instant) -> (Client, String),
+        codecs: &[Codec],
+        options: PlayOptions,
+        seed: u64,
+    ) -> Self {
         let now = Instant::now();
-        let (client, offer) = Client::new(Direction::RecvOnly, now);
+        let (client, offer) = client(Direction::RecvOnly, now);
         let offer = Offer::parse(&offer, &Limits::default()).unwrap();
         let profile =
             |codec: &Codec| PlayedCodec { codec: *codec, profile: if *codec == Codec::H264 { 66 } else { 0 } };
@@ -212,6 +229,9 @@ impl Pair {
                 RtcOutput::Timeout(_) => return,
                 RtcOutput::Transmit(transmit) => self.up.send(self.now, transmit.contents.to_vec().into()),
                 RtcOutput::Event(str0m::Event::ChannelOpen(id, _)) => self.client.channel = Some(id),
+                RtcOutput::Event(str0m::Event::ChannelData(message)) => {
+                    self.client.messages.push((message.binary, message.data));
+                }
                 RtcOutput::Event(str0m::Event::Connected) => self.client.is_connected = true,
                 RtcOutput::Event(str0m::Event::RtpPacket(packet)) => self.client.arrived.push(packet),
                 RtcOutput::Event(str0m::Event::KeyframeRequest(_)) => self.client.key_frame_requests += 1,

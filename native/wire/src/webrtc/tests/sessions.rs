@@ -1,6 +1,6 @@
 //! What flows between a peer and its session.
 
-use super::*;
+use super::{super::session::CHANNEL_BYTES_MAX, *};
 
 /// The numbers that a client has written and that came, each once.
 pub(super) fn numbers(pair: &Pair) -> Vec<u64> {
@@ -144,4 +144,47 @@ fn new_credentials_restart_ice_and_media_go_on() {
     assert!(answer.sdp.contains(&format!("a=ice-ufrag:{}", answer.user_name)), "{}", answer.sdp);
     drop(pending);
     assert_eq!(pair.session.trickle(&fragment).unwrap(), None, "the same again is no restart");
+}
+
+#[test]
+fn what_a_publisher_says_on_a_data_channel_is_heard() {
+    let mut pair = Pair::publishing_with_data(19);
+    assert!(pair.connect());
+    pair.run(2000);
+    let id = pair.client.channel.expect("the channel opens");
+    pair.client.rtc.channel(id).unwrap().write(true, b"{\"score\":1}").unwrap();
+    pair.run(500);
+    let is_heard = |event: &Event| matches!(event, Event::Message(bytes) if &bytes[..] == b"{\"score\":1}");
+    assert_eq!(pair.events.iter().filter(|event| is_heard(event)).count(), 1);
+}
+
+#[test]
+fn a_viewer_is_told_messages_on_the_channel_that_it_opens_text_as_text() {
+    let mut pair = Pair::playing_with_data(&[Codec::Vp8], 20);
+    assert!(pair.session.has_channels() && !Pair::playing(&[Codec::Vp8], 20).session.has_channels());
+    let say = |pair: &mut Pair, text: &[u8]| {
+        let packet = OutgoingPacket { timestamp: 0, marker: true, payload: text.into(), wall: pair.now };
+        pair.session.send(Lane::Data, packet).unwrap();
+    };
+    say(&mut pair, b"too soon");
+    assert!(pair.connect());
+    pair.run(2000);
+    say(&mut pair, "{\"goal\":\"für uns\"}".as_bytes());
+    say(&mut pair, &[0xff, 0, 1]);
+    pair.run(500);
+    let told = [(false, "{\"goal\":\"für uns\"}".as_bytes().to_vec()), (true, vec![0xff, 0, 1])];
+    assert_eq!(pair.client.messages, told);
+    assert!(!pair.session.is_over());
+}
+
+/// Who reads nothing is not written to without end.
+#[test]
+fn messages_for_a_viewer_that_does_not_take_them_are_bounded() {
+    let mut pair = Pair::playing_with_data(&[Codec::Vp8], 21);
+    assert!(pair.connect());
+    pair.run(2000);
+    pair.lose(100);
+    let taken = (0..1000).filter(|_| pair.session.send_message(&[7; 1000]).unwrap()).count();
+    assert_eq!(taken, CHANNEL_BYTES_MAX / 1000);
+    assert!(!pair.session.is_over());
 }
