@@ -72,6 +72,10 @@ impl StreamOutliner {
     /// [`PackError`] when this is no recording of that kind.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), PackError> {
         self.rest.extend_from_slice(bytes);
+        // A large unit comes in many pieces: what has come of it is not moved for each of them.
+        if self.units.size(&self.rest).is_none_or(|size| self.rest.len() < size) {
+            return Ok(());
+        }
         // Units are looked at where they lie; the buffer is given back behind the last whole one.
         let mut all = self.rest.split().freeze();
         while let Some((size, role)) = self.units.next(&all, self.offset)? {

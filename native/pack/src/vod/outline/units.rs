@@ -56,6 +56,14 @@ impl Units {
         }
     }
 
+    /// The size of the unit with which `bytes` begin; `None` when too few have come to know it.
+    pub fn size(&self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::MpegTs(_) => Some(PACKET_BYTES),
+            Self::Flv(tags) => tags.size(bytes),
+        }
+    }
+
     /// The size and role of the unit with which `bytes` begin; `None` when it is not whole. `offset` is for error messages.
     pub fn next(&mut self, bytes: &Bytes, offset: u64) -> Result<Option<(usize, Role)>, PackError> {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -124,17 +132,23 @@ pub(super) struct Tags {
 }
 
 impl Tags {
+    fn size(&self, bytes: &[u8]) -> Option<usize> {
+        if !self.has_header {
+            return Some(FLV_HEADER_BYTES);
+        }
+        let &[_, s0, s1, s2, ..] = bytes.first_chunk::<TAG_HEADER_BYTES>()?;
+        Some(TAG_HEADER_BYTES + u32::from_be_bytes([0, s0, s1, s2]) as usize + TAG_TRAILER_BYTES)
+    }
+
     fn next(&mut self, bytes: &Bytes, offset: usize) -> Result<Option<(usize, Role)>, PackError> {
         if !self.has_header {
             return self.header(bytes, offset);
         }
-        let Some(&[kind, s0, s1, s2, ..]) = bytes.first_chunk::<TAG_HEADER_BYTES>() else { return Ok(None) };
-        let body_bytes = u32::from_be_bytes([0, s0, s1, s2]) as usize;
-        let size = TAG_HEADER_BYTES + body_bytes + TAG_TRAILER_BYTES;
-        let Some(body) = bytes.get(TAG_HEADER_BYTES..size - TAG_TRAILER_BYTES) else { return Ok(None) };
-        if bytes.len() < size {
+        let Some((size, unit)) = self.size(bytes).and_then(|size| Some((size, bytes.get(..size)?))) else {
             return Ok(None);
-        }
+        };
+        let Some((&[kind, ..], rest)) = unit.split_first_chunk::<TAG_HEADER_BYTES>() else { return Ok(None) };
+        let body = rest.get(..rest.len() - TAG_TRAILER_BYTES).unwrap_or_default();
         let kind = match kind & 0x1F {
             8 => TagKind::Audio,
             9 => TagKind::Video,
