@@ -163,6 +163,12 @@ def add_serve(commands: Commands) -> None:
         action="append",
         help="where peers of WebRTC reach this machine, if it is behind a NAT; may be given several times",
     )
+    listeners.add_argument(
+        "--webrtc-stun",
+        metavar="HOST:PORT",
+        action="append",
+        help="STUN server that is asked for that address instead; may be given several times",
+    )
     tls = serve.add_argument_group("TLS", "PEM files; when they change, new connections get the new certificate")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")

@@ -876,6 +876,7 @@ class WebRtcTransport:
         addr: str,
         *,
         hosts: list[str],
+        stun_servers: list[str],
         sessions_max: int,
         connect_timeout_s: float,
         silence_timeout_s: float,
@@ -885,6 +886,10 @@ class WebRtcTransport:
     @property
     def addr(self) -> tuple[str, int]:
         """IP and port of the socket."""
+
+    @property
+    def discovered(self) -> list[tuple[str, int]]:
+        """IPs and ports under which STUN servers see the socket."""
 
     @property
     def sessions(self) -> int:

@@ -36,13 +36,14 @@ pub struct WebRtcTransport {
 #[pymethods]
 impl WebRtcTransport {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, hosts, sessions_max, connect_timeout_s, silence_timeout_s, tcp, playout_delay_s=None))]
+    #[pyo3(signature = (engine, inbox, addr, *, hosts, stun_servers, sessions_max, connect_timeout_s, silence_timeout_s, tcp, playout_delay_s=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
         inbox: &Inbox,
         addr: &str,
         hosts: Vec<String>,
+        stun_servers: Vec<String>,
         sessions_max: usize,
         connect_timeout_s: f64,
         silence_timeout_s: f64,
@@ -52,7 +53,8 @@ impl WebRtcTransport {
         let runtime = engine.runtime_handle()?;
         let hosts = hosts.iter().map(|host| parse_ip(host)).collect::<PyResult<_>>()?;
         let (connect_time, silence) = (seconds(connect_timeout_s)?, seconds(silence_timeout_s)?);
-        let mut options = WebRtcOptions { hosts, sessions_max, ..WebRtcOptions::default() };
+        let stun_servers = stun_servers.iter().map(|server| parse_addr(server)).collect::<PyResult<_>>()?;
+        let mut options = WebRtcOptions { hosts, stun_servers, sessions_max, ..WebRtcOptions::default() };
         options.limits = Limits { connect_time, silence, ..options.limits };
         options.playout_delay =
             playout_delay_s.map(|(min, max)| Ok::<_, PyErr>((seconds(min)?, seconds(max)?))).transpose()?;
@@ -66,6 +68,11 @@ impl WebRtcTransport {
     #[getter]
     fn addr(&self) -> (String, u16) {
         (self.transport.addr().ip().to_string(), self.transport.addr().port())
+    }
+
+    #[getter]
+    fn discovered(&self) -> Vec<(String, u16)> {
+        self.transport.discovered().into_iter().map(|addr| (addr.ip().to_string(), addr.port())).collect()
     }
 
     #[getter]

@@ -36,6 +36,8 @@ ENCODINGS_MAX = 4
 RENDITIONS_MAX = 7
 """Of one stream, beside the one that was asked for: each is cut into packets while somebody may be sent it."""
 
+STUN_PORT = 3478
+
 SOUND_LOOK_S = 5.0
 SOUND_KEPT_LOOKS = 6
 """Sound that is made into Opus goes on for half a minute behind its last viewer."""
@@ -64,6 +66,9 @@ class WebRtcHandler:
         tcp: take TCP connections too, default True.
         playout_delay_s: how long viewers should keep pictures back, at least and at most (the playout-delay extension
             of Chromium): `(0.0, 0.3)`. Default: as they see fit.
+        stun_servers: `HOST:PORT` or `stun:HOST[:PORT]`, up to four, that are asked under which address the port is seen
+            from outside; peers are told that one too. For a machine behind a NAT whose public address is not known
+            beforehand, or changes. Default none.
         ice_servers: `stun:` and `turn:` URLs that peers are told to use besides; default none, since a server with a
             public address needs none.
     """
@@ -80,10 +85,12 @@ class WebRtcHandler:
         silence_timeout_s: float = 30.0,
         tcp: bool = True,
         playout_delay_s: tuple[float, float] | None = None,
+        stun_servers: list[str] | None = None,
         ice_servers: list[str] | None = None,
     ) -> None:
         self.ice_servers = list(ice_servers or [])
         self._bind = bind
+        self._stun_servers = [stun_server(server) for server in stun_servers or []]
         self._hosts = hosts
         self._sessions_max = sessions_max
         self._connect_timeout_s = connect_timeout_s
@@ -101,6 +108,11 @@ class WebRtcHandler:
     def address(self) -> tuple[str, int] | None:
         """IP and port of the media; None while it does not run."""
         return self._transport.addr if self._transport else None
+
+    @property
+    def discovered(self) -> list[tuple[str, int]]:
+        """IPs and ports under which the STUN servers see the port, as far as they have answered."""
+        return self._transport.discovered if self._transport else []
 
     @property
     def makes_opus(self) -> bool:
@@ -147,6 +159,7 @@ class WebRtcHandler:
             self._inbox.inbox,
             address,
             hosts=hosts,
+            stun_servers=await reachable(self._stun_servers),
             sessions_max=self._sessions_max,
             connect_timeout_s=self._connect_timeout_s,
             silence_timeout_s=self._silence_timeout_s,
@@ -353,6 +366,34 @@ def local_addresses() -> list[str]:
         except OSError:
             continue
     return [*dict.fromkeys([*found, "127.0.0.1"])]
+
+
+def stun_server(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`, `HOST` or a `stun:` URL (RFC 7064 §3.1).
+
+    Raises:
+        MisuseError: it is none of them.
+    """
+    rest = text.removeprefix("stun:")
+    has_port = re.search(r"(\]|^[^:]*):[^:\]]*$", rest) is not None
+    host, port = split(rest if has_port else f"{rest}:{STUN_PORT}")
+    if not host or (":" in host and "[" not in rest):
+        raise MisuseError(f"{text!r} names no STUN server: HOST:PORT is what one is named by")
+    return host, port
+
+
+async def reachable(servers: list[tuple[str, int]]) -> list[str]:
+    """Return the addresses of servers, one a family each. Whose name is not known now is left out, with a warning."""
+    found: list[str] = []
+    for host, port in servers:
+        try:
+            infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        except OSError as error:
+            log.warning("[webrtc] the STUN server %s is left out: %s", host, error)
+            continue
+        first = {family: address[0] for family, *_, address in reversed(infos)}
+        found += [f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}" for ip in first.values()]
+    return found
 
 
 async def addresses(hosts: list[str]) -> list[str]:

@@ -110,7 +110,7 @@ def srt_handler(options: argparse.Namespace) -> SrtHandler | None:
 
 def webrtc_handler(options: argparse.Namespace) -> WebRtcHandler:
     """Return what the flags of WebRTC say."""
-    return WebRtcHandler(options.webrtc, hosts=options.webrtc_host)
+    return WebRtcHandler(options.webrtc, hosts=options.webrtc_host, stun_servers=options.webrtc_stun)
 
 
 def udp_port(text: str) -> int | None:

@@ -2,6 +2,7 @@
 
 use arcly_wire::webrtc::{
     demux::{Datagram, classify},
+    discover::mapped_address,
     framing::{Frames, frame},
 };
 
@@ -17,7 +18,9 @@ fn vectors() -> Vec<Vec<u8>> {
     let stun = b"\x00\x01\x00\x10\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\x00\x06\x00\x09evtj:h6vY\x20\x20\x20";
     let dtls = b"\x16\xfe\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x01\x00\x00\x00";
     let rtp = b"\x80\x60\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03payload";
-    let datagrams = [&stun[..], dtls, rtp, b"\x81\xc9\x00\x01\x00\x00\x00\x01"];
+    // RFC 5769 §2.2, its address alone.
+    let answer = b"\x01\x01\x00\x0c\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43";
+    let datagrams = [&stun[..], answer, dtls, rtp, b"\x81\xc9\x00\x01\x00\x00\x00\x01"];
     let mut stream = Vec::new();
     datagrams.iter().for_each(|datagram| frame(datagram, &mut stream));
     datagrams.iter().map(|datagram| datagram.to_vec()).chain([stream]).collect()
@@ -26,6 +29,9 @@ fn vectors() -> Vec<Vec<u8>> {
 fn run(input: &Input) -> usize {
     if let Some(Datagram::Stun { ours: Some(name) }) = classify(&input.bytes) {
         assert!(name.len() < input.bytes.len() && !name.contains(':'));
+    }
+    if let Some(transaction) = input.bytes.get(8..20).and_then(|bytes| bytes.try_into().ok()) {
+        let _ = mapped_address(&input.bytes, &transaction);
     }
     let whole = cut(Input::whole(input.bytes.clone()).pieces());
     assert_eq!(cut(input.pieces()), whole, "the pieces change what comes");

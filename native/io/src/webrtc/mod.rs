@@ -25,7 +25,10 @@ mod tests;
 mod to_bus;
 mod transport;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 pub use arcly_wire::webrtc::{Answer, Limits, WebRtcError, can_carry};
 
@@ -37,6 +40,8 @@ pub struct WebRtcOptions {
     /// The addresses that peers are told to connect to, when the socket is bound to none in particular: public ones behind a NAT that
     /// passes the port on.
     pub hosts: Vec<IpAddr>,
+    /// STUN servers that are asked under which address the UDP port is seen from outside; the first four. Peers are told that too.
+    pub stun_servers: Vec<SocketAddr>,
     /// Sessions at a time. Default 10 000; each costs some 40 KiB.
     pub sessions_max: usize,
     /// Of these, those that are not connected yet. Default 1000. Stops offers that nobody follows up.
@@ -57,6 +62,7 @@ impl Default for WebRtcOptions {
     fn default() -> Self {
         Self {
             hosts: Vec::new(),
+            stun_servers: Vec::new(),
             sessions_max: 10_000,
             unconnected_max: 1000,
             unconnected_per_address_max: 64,

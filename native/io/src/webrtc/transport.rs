@@ -175,7 +175,7 @@ impl WebRtcTransport {
             Acceptor::spawn(runtime, listener, None, options.tcp_connections_max, inbox.clone(), serve)
         });
         let acceptor = acceptor.transpose().map_err(failed)?;
-        let port = Port::new(socket, &options, viewers.clone(), inbox, requests, from_tcp);
+        let port = Port::new(socket, &options, settings.clone(), viewers.clone(), inbox, requests, from_tcp);
         tasks.spawn_on(port.run(stop.clone()), runtime);
         tasks.close();
         let has_tcp = acceptor.is_some();
@@ -186,6 +186,11 @@ impl WebRtcTransport {
     /// Where it is.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Under which addresses STUN servers see the UDP port.
+    pub fn discovered(&self) -> Vec<SocketAddr> {
+        self.settings.discovered()
     }
 
     /// Whether TCP connections are taken too.

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | RFC 9725 WHIP, draft-ietf-wish-whep | the SDP half; the HTTP half is `arcly/protocols/webrtc.py` |
 //! | RFC 8445 §2.5 ICE-lite | done: host candidates, we answer checks and send none |
+//! | RFC 8489 STUN | [`discover`]: asks servers for the address of the port, which peers are told as a host candidate |
 //! | RFC 8838, RFC 8840 trickle and its fragments | done; candidates with names (mDNS) are passed over: who has them sends the first check |
 //! | RFC 8445 §9 ICE restart | done, by a fragment with new credentials: the same offer is answered anew |
 //! | RFC 6544 ICE-TCP | passive candidates, RFC 4571 framing |
@@ -31,6 +32,7 @@
 mod answer;
 mod codecs;
 pub mod demux;
+pub mod discover;
 mod error;
 mod fragment;
 pub mod framing;

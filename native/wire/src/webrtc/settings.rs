@@ -1,6 +1,9 @@
 //! What all sessions of a process have in common.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{PoisonError, RwLock},
+};
 
 use aws_lc_rs::rand;
 use str0m::{
@@ -19,7 +22,9 @@ pub struct Settings {
     pub limits: Limits,
     pub(crate) certificate: DtlsCert,
     pub(crate) crypto: std::sync::Arc<CryptoProvider>,
-    pub(crate) candidates: Vec<Candidate>,
+    candidates: Vec<Candidate>,
+    /// Found out while the port is open.
+    discovered: RwLock<Vec<Candidate>>,
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
 }
@@ -40,7 +45,25 @@ impl Settings {
             built.map_err(|_| unusable(addr))
         };
         let candidates = udp.iter().map(host).chain(tcp.iter().map(passive)).collect::<Result<_, _>>()?;
-        Ok(Self { limits, certificate, crypto: crypto.into(), candidates, udp, tcp })
+        Ok(Self { limits, certificate, crypto: crypto.into(), candidates, discovered: RwLock::default(), udp, tcp })
+    }
+
+    /// Peers are told to connect to these addresses of the UDP port too, from now on: those under which it is seen from outside. What
+    /// nobody could reach is left out.
+    pub fn set_discovered(&self, addresses: &[SocketAddr]) {
+        let candidates = addresses.iter().filter_map(|addr| Candidate::host(*addr, "udp").ok()).collect();
+        *self.discovered.write().unwrap_or_else(PoisonError::into_inner) = candidates;
+    }
+
+    /// What [`Self::set_discovered`] was told last.
+    pub fn discovered(&self) -> Vec<SocketAddr> {
+        self.discovered.read().unwrap_or_else(PoisonError::into_inner).iter().map(Candidate::addr).collect()
+    }
+
+    /// What peers are told now.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let discovered = self.discovered.read().unwrap_or_else(PoisonError::into_inner);
+        self.candidates.iter().chain(&*discovered).cloned().collect()
     }
 
     /// The address of ours at which a datagram of `peer` is taken to have come in. One socket stands for all of them, so only the

@@ -2,6 +2,7 @@
 
 mod calls;
 mod command;
+mod discovering;
 mod feeds;
 
 use std::{
@@ -14,8 +15,9 @@ use std::{
 };
 
 use arcly_wire::webrtc::{
-    Answer, Fragment, Limits, Transport,
+    Answer, Fragment, Limits, Settings, Transport,
     demux::{Datagram, classify},
+    discover::Discovery,
 };
 use tokio::{sync::mpsc, time::sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,8 @@ pub(super) struct Port {
     outbox: Outbox,
     limits: Limits,
     key_frame_interval: Duration,
+    settings: Arc<Settings>,
+    discovery: Discovery,
     viewers: Arc<List>,
     inbox: Arc<Inbox>,
     commands: mpsc::Receiver<Command>,
@@ -70,6 +74,7 @@ impl Port {
     pub(super) fn new(
         socket: UdpSocket,
         options: &WebRtcOptions,
+        settings: Arc<Settings>,
         viewers: Arc<List>,
         inbox: Arc<Inbox>,
         commands: mpsc::Receiver<Command>,
@@ -80,6 +85,8 @@ impl Port {
             outbox: Outbox::new(),
             limits: options.limits,
             key_frame_interval: options.key_frame_interval,
+            settings,
+            discovery: Discovery::new(&options.stun_servers, Instant::now()),
             viewers,
             inbox,
             commands,
@@ -142,7 +149,7 @@ impl Port {
         let timer = self.timers.first().map(|(at, _)| *at);
         let paced = self.feeds.values().filter_map(|feeding| feeding.pace_at).min();
         let never = Instant::now() + Duration::from_secs(3600);
-        [timer, paced].into_iter().flatten().min().unwrap_or(never)
+        [timer, paced, self.discovery.due()].into_iter().flatten().min().unwrap_or(never)
     }
 
     /// Hands a datagram to whom it is for. Strangers are not answered.
@@ -152,7 +159,7 @@ impl Port {
             Some(_) => self.by_address.get(&(transport, from)),
             None => None,
         };
-        let Some(number) = number.copied() else { return };
+        let Some(number) = number.copied() else { return self.discovered(from, bytes, now) };
         let Some(peer) = self.peers.get_mut(&number) else { return };
         match peer.session.handle_datagram(now, transport, from, bytes) {
             Ok(true) => {
@@ -273,6 +280,7 @@ impl Port {
         let is_paced = |feeding: &Feeding| feeding.pace_at.is_some_and(|at| at <= now);
         let paced: Vec<_> = self.feeds.iter().filter(|(_, feeding)| is_paced(feeding)).map(|(key, _)| *key).collect();
         paced.into_iter().for_each(|key| self.pass(key, now));
+        self.discover(now);
     }
 
     /// Looks at a session.

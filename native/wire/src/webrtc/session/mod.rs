@@ -130,8 +130,8 @@ impl Session {
         let answered = guard("answering an offer", || {
             let parsed = SdpOffer::from_sdp_string(&text).map_err(|error| plain(&error.to_string()))?;
             let mut rtc = config.build(now);
-            for candidate in &settings.candidates {
-                let _ = rtc.add_local_candidate(candidate.clone());
+            for candidate in settings.candidates() {
+                let _ = rtc.add_local_candidate(candidate);
             }
             let answer = rtc.sdp_api().accept_offer(parsed).map_err(|error| plain(&error.to_string()))?;
             Ok((rtc, answer.to_sdp_string()))
