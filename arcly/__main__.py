@@ -146,6 +146,12 @@ def add_serve(commands: Commands) -> None:
         help="RTSP's media by UDP: RTP on this port, RTCP on the next, or off (default: %(default)s)",
     )
     listeners.add_argument(
+        "--rtsp-multicast",
+        metavar="NETWORK[:PORT]",
+        default="224.1.0.0/16:8002",
+        help="groups of RTSP, one for each stream that is played by multicast, or off (default: %(default)s)",
+    )
+    listeners.add_argument(
         "--srt", metavar="ADDR", default=Default(":8890"), help="SRT, both ways (default: %(default)s)"
     )
     listeners.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from arcly._address import split
@@ -21,6 +22,7 @@ from arcly.tls import Tls
 from arcly.viewer import EgressOptions
 
 OFF = "off"
+MULTICAST_PORT = 8002
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,10 @@ def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHand
     """Return what the flags of RTSP say."""
     if options.rtsp == OFF:
         return None
-    return RtspHandler(options.rtsp, udp_port=udp_port(options.rtsp_udp), egress=egress)
+    multicast, port = groups(options.rtsp_multicast)
+    return RtspHandler(
+        options.rtsp, udp_port=udp_port(options.rtsp_udp), multicast=multicast, multicast_port=port, egress=egress
+    )
 
 
 def srt_handler(options: argparse.Namespace) -> SrtHandler | None:
@@ -124,6 +129,24 @@ def udp_port(text: str) -> int | None:
     if not text.isdecimal() or int(text) > 65534:
         raise MisuseError(f"{text!r} is no port for RTP")
     return int(text)
+
+
+def groups(text: str) -> tuple[str | None, int]:
+    """Return what `--rtsp-multicast` names: the network, and the port of its first track.
+
+    Raises:
+        MisuseError: it is no network of groups, or no port.
+    """
+    network, _, port = text.partition(":")
+    try:
+        if network != OFF and not IPv4Network(network).is_multicast:
+            raise ValueError
+        number = int(port or MULTICAST_PORT)
+    except ValueError:
+        raise MisuseError(f"{text!r} is no network of groups, as in 224.1.0.0/16:{MULTICAST_PORT}") from None
+    if not 0 < number < 65535:
+        raise MisuseError(f"{number} is no port for RTP")
+    return None if network == OFF else network, number
 
 
 def http_origin(

@@ -6,10 +6,11 @@ import asyncio
 import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
+import websockets
 from conftest import Server, eventually, missing, run, running
 from test_rtmp_play import frames
 
@@ -61,11 +62,17 @@ async def rtsp_server() -> AsyncIterator[RtspServer]:
 
 @asynccontextmanager
 async def published(
-    server: RtspServer, program: str, source: Path, *options: str, transport: str = "tcp", name: str = "live/cam"
+    server: RtspServer,
+    program: str,
+    source: Path,
+    *options: str,
+    transport: str = "tcp",
+    name: str = "live/cam",
+    url: str | None = None,
 ) -> AsyncIterator[None]:
     """A stream that repeats `source` for ever, by RTSP."""
     publish = [program, "-v", "error", "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", *options]
-    publish += ["-rtsp_transport", transport, "-f", "rtsp", server.rtsp_url(name)]
+    publish += ["-rtsp_transport", transport, "-f", "rtsp", url or server.rtsp_url(name)]
     async with running(*publish):
         await eventually(lambda: (stream := server.stream(name)) and stream.tracks, what="it is published")
         yield
@@ -140,6 +147,51 @@ async def test_ffmpeg_plays_through_a_tunnel_of_http(
         assert read.returncode == 0, read.stderr
         assert len(times(read.stdout, 0, 90_000)) >= 70
         assert len(times(read.stdout, 1, 44_100)) >= 115
+
+
+@asynccontextmanager
+async def bridged(url: str) -> AsyncIterator[int]:
+    """A TCP port whose connections go on as WebSockets: what a page's gateway does."""
+
+    async def back(socket: websockets.ClientConnection, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError), closing(writer):
+            async for message in socket:
+                assert isinstance(message, bytes)
+                writer.write(message)
+                await writer.drain()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(websockets.ConnectionClosed, ConnectionError), closing(writer):
+            async with websockets.connect(url, subprotocols=[websockets.Subprotocol("rtsp.onvif.org")]) as socket:
+                assert socket.subprotocol == "rtsp.onvif.org"
+                answers = asyncio.create_task(back(socket, writer))
+                while said := await reader.read(1000):
+                    await socket.ping()
+                    await socket.send(said)
+            await answers
+
+    server = await asyncio.start_server(carry, "127.0.0.1", 0)
+    async with server:
+        yield int(server.sockets[0].getsockname()[1])
+
+
+@pytest.mark.parametrize("way", ["play", "publish"])
+async def test_a_websocket_carries_a_session(
+    rtsp_server: RtspServer, player: str, clip: Callable[..., Path], way: str
+) -> None:
+    """FFmpeg through a bridge of the `websockets` library, with a ping in front of everything that is said."""
+    through = rtsp_server.rtsp_url("").replace("rtsp:", "ws:")
+    async with bridged(through) as port:
+        bridge = f"rtsp://127.0.0.1:{port}/live/cam"
+        is_play = way == "play"
+        publish_to, play_from = (None, bridge) if is_play else (bridge, rtsp_server.rtsp_url("live/cam"))
+        async with published(rtsp_server, player, clip(b_frames=0), url=publish_to):
+            read = await run(*play(player, play_from))
+            assert read.returncode == 0, read.stderr
+            assert len(times(read.stdout, 0, 90_000)) >= 70
+            assert len(times(read.stdout, 1, 44_100)) >= 115
+        await eventually(lambda: rtsp_server.stream("live/cam") is None, what="the goodbye has come through")
+        await eventually(lambda: rtsp_server.rtsp.list_viewers() == [])
 
 
 async def test_the_end_of_the_publisher_ends_the_stream_and_its_plays(

@@ -21,12 +21,12 @@ use tokio::time::timeout;
 use super::{
     channels::{Channels, split},
     outlet::{Outlets, Targets, Viewer},
+    pipe::Pipe,
     tracks::{Outgoing, can_follow, outgoing},
 };
 use crate::{
     bell::Bell,
     egress::{Container, Framing, Head, Line, PacketBody, Ticket, ViewerEnd, Wants},
-    tls::Connection as Stream,
 };
 
 /// How long a viewer waits for a stream that has begun and not said what its tracks are.
@@ -116,7 +116,7 @@ enum State {
     /// The pump writes to the socket, and what we have to say, too; or datagrams are sent, and we say it.
     Pumped(Arc<Line>),
     Datagrams(Arc<Line>),
-    /// Encrypted: we write the packets.
+    /// What goes over the socket is not the packets as they are: we write them.
     Copied(Box<PacketBody>),
 }
 
@@ -134,15 +134,15 @@ impl Play {
         granted: &Granted,
         setups: &[MediaSetup],
         answer: PlayAnswer,
-        stream: &Stream,
+        pipe: &Pipe,
     ) -> io::Result<(Self, Bytes)> {
         let refused = |_| io::Error::other("no more descriptors");
         let wants = granted.wants(setups);
         let framing = framing(setups);
         let lanes = granted.lanes(setups, |setup| setup.transport.interleaved.map(|(rtp, _)| rtp));
         let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames, &lanes))));
-        let (state, first) = match stream {
-            Stream::Plain(socket) => {
+        let (state, first) = match pipe.socket() {
+            Some(socket) => {
                 let line = Arc::new(Line::default());
                 line.want(wants);
                 // The same socket twice: we read and wait for input, the pump writes and waits for room.
@@ -150,7 +150,7 @@ impl Play {
                 ticket.play(Container::Rtp, framing, socket, head, Some(line.clone())).map_err(refused)?;
                 (State::Pumped(line), Bytes::new())
             }
-            Stream::Tls(_) => {
+            None => {
                 let mut body = ticket.body(Container::Rtp, framing).map_err(refused)?;
                 body.want(wants);
                 let first = body.begin(head);

@@ -1,7 +1,7 @@
 //! RTSP: the listener and the way of its packets, in and out.
 //!
 //! ```text
-//! server, datagrams ─▶ to_bus ─▶ bus ─▶ packets, once a stream ─▶ from_bus ─▶ egress, over the connection
+//! server ─▶ conn, datagrams ─▶ to_bus ─▶ bus ─▶ packets, once a stream ─▶ from_bus ─▶ egress, over the connection
 //!                                                                        └─▶ outlet, by UDP
 //! ```
 //!
@@ -9,12 +9,14 @@
 
 mod channels;
 mod client;
+mod conn;
 mod datagrams;
 mod ears;
 mod from_bus;
 mod groups;
 mod outlet;
 mod packets;
+mod pipe;
 mod pull;
 mod push;
 mod server;

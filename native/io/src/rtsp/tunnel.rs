@@ -86,20 +86,19 @@ pub(super) async fn begin(stream: &mut Stream) -> io::Result<Result<(Opening, By
     }
 }
 
-/// Reads from the connection, or through the tunnel that ends at it. Nothing is lost when the future is dropped.
-pub(super) async fn read(stream: &mut Stream, tunnel: &mut Option<Tunnel>, buffer: &mut BytesMut) -> io::Result<usize> {
-    let Some(tunnel) = tunnel else { return stream.read_buf(buffer).await };
+/// Appends to `buffer` what comes through the tunnel that ends at `stream`; false at the end. Nothing is lost when the future is dropped.
+pub(super) async fn read(stream: &mut Stream, tunnel: &mut Tunnel, buffer: &mut BytesMut) -> io::Result<bool> {
     let mut scratch = [0; 256];
     loop {
         tokio::select! {
             heard = tunnel.heard.recv() => {
                 let heard = heard.unwrap_or_default();
                 buffer.extend_from_slice(&heard);
-                return Ok(heard.len());
+                return Ok(!heard.is_empty());
             }
             // On this half nothing is said but the end.
             read = stream.read(&mut scratch) => if read? == 0 {
-                return Ok(0);
+                return Ok(false);
             },
         }
     }

@@ -19,6 +19,7 @@
 //! | RFC 2326 §10.10 REDIRECT | obeyed by the client; never sent |
 //! | RFC 2326 §10.12 interleaved data | done; what stands between packets is passed over, within a limit |
 //! | RTSP over HTTP | done as a server: GET and POST with one cookie |
+//! | ONVIF RTSP over WebSocket | done as a server |
 //! | RFC 2326 §12.5, 12.44 authentication | Basic, Digest with MD5 and SHA-256 (RFC 7616, without `qop` as a server) |
 //! | RFC 2326 §12.29 Range | live streams have one point: now |
 //! | RFC 2326 §12.32 Require | nothing is supported, and that is said |

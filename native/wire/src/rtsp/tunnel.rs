@@ -1,10 +1,11 @@
-//! RTSP over HTTP (Apple, *Tunnelling RTSP and RTP over HTTP*): for clients whose firewall lets nothing else through.
+//! RTSP through HTTP, for clients whose firewall lets nothing else through, and for pages, which have no sockets.
 //!
-//! A client makes two connections and names both by one cookie: what it is sent comes as the answer to a GET without an end, what it says is the
-//! Base64 body of a POST without an end.
+//! By HTTP (Apple, *Tunnelling RTSP and RTP over HTTP*) a client makes two connections and names both by one cookie: what it is sent comes as
+//! the answer to a GET without an end, what it says is the Base64 body of a POST without an end. By WebSocket (ONVIF Streaming Specification,
+//! *RTP/RTSP/HTTP/TCP over WebSocket*) it makes one: binary messages carry both directions, cut anywhere.
 
 use super::{RtspError, reader::head_end};
-use crate::base64;
+use crate::{base64, websocket::accept_key};
 
 /// Bytes of a head; real ones have three hundred.
 const HEAD_BYTES_MAX: usize = 4 << 10;
@@ -29,7 +30,12 @@ pub enum Opening {
     Get(String),
     /// With the half that we hear.
     Post(String),
+    /// With a WebSocket; this answers it.
+    WebSocket(String),
 }
+
+/// The subprotocol of RTSP in a WebSocket, as ONVIF has registered it.
+const SUBPROTOCOL: &str = "rtsp.onvif.org";
 
 /// What a connection that began with these bytes is, and how many of them that takes; none when more have to come.
 ///
@@ -47,16 +53,49 @@ pub fn opening(bytes: &[u8]) -> Result<Option<(Opening, usize)>, RtspError> {
         return if is_too_long { Err(RtspError::limit("header_bytes", HEAD_BYTES_MAX, seen as u64)) } else { Ok(None) };
     };
     let text = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
-    let mut lines = text.lines();
-    let is_http = lines.next().is_some_and(|start| start.ends_with(" HTTP/1.0") || start.ends_with(" HTTP/1.1"));
-    let cookie = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("x-sessioncookie").then(|| value.trim().to_owned())
-    });
-    let cookie = cookie.filter(|cookie| is_http && !cookie.is_empty() && cookie.len() <= COOKIE_MAX);
-    let cookie = cookie.ok_or(RtspError::Malformed { what: "tunnel over HTTP", offset: 0 })?;
-    let opening = if method == b"GET " { Opening::Get(cookie) } else { Opening::Post(cookie) };
-    Ok(Some((opening, end)))
+    let is_http = |start: &str| start.ends_with(" HTTP/1.0") || start.ends_with(" HTTP/1.1");
+    let refused = RtspError::Malformed { what: "tunnel over HTTP", offset: 0 };
+    if !text.lines().next().is_some_and(is_http) {
+        return Err(refused);
+    }
+    let opening = match method {
+        b"GET " if header(&text, "upgrade").is_some_and(|kind| kind.eq_ignore_ascii_case("websocket")) => {
+            websocket(&text).map(Opening::WebSocket)
+        }
+        b"GET " => cookie(&text).map(Opening::Get),
+        _ => cookie(&text).map(Opening::Post),
+    };
+    Ok(Some((opening.ok_or(refused)?, end)))
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let of_name = |line: &'a str| {
+        let (key, value) = line.split_once(':')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    };
+    head.lines().find_map(of_name)
+}
+
+fn cookie(head: &str) -> Option<String> {
+    let cookie = header(head, "x-sessioncookie")?;
+    (!cookie.is_empty() && cookie.len() <= COOKIE_MAX).then(|| cookie.to_owned())
+}
+
+/// The answer to a handshake (RFC 6455 §4.2.2); none to what is no whole one, or is for another protocol.
+fn websocket(head: &str) -> Option<String> {
+    let proof = accept_key(header(head, "sec-websocket-key")?)?;
+    let is_ours = |offered: &str| offered.split(',').any(|name| name.trim() == SUBPROTOCOL);
+    let protocol = match header(head, "sec-websocket-protocol") {
+        None => String::new(),
+        Some(offered) if is_ours(offered) => format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"),
+        Some(_) => return None,
+    };
+    (header(head, "sec-websocket-version")? == "13").then(|| {
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nServer: arcly\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Accept: {proof}\r\n{protocol}\r\n"
+        )
+    })
 }
 
 /// Reads Base64 that comes cut anywhere, in parts that each may have padding of their own.
@@ -100,6 +139,25 @@ mod tests {
         assert_eq!(opening(GET), Ok(Some((Opening::Get("abc".into()), end))));
         let post = b"POST /a HTTP/1.1\r\nx-sessioncookie: abc\r\nContent-Length: 32767\r\n\r\n";
         assert_eq!(opening(post), Ok(Some((Opening::Post("abc".into()), post.len()))));
+    }
+
+    #[test]
+    fn a_websocket_is_for_rtsp_or_for_nothing_that_is_named() {
+        let head = "GET /live HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        for (more, said) in [("", false), ("Sec-WebSocket-Protocol: chat, rtsp.onvif.org\r\n", true)] {
+            let text = format!("{head}{more}\r\n");
+            let Ok(Some((Opening::WebSocket(answer), end))) = opening(text.as_bytes()) else { panic!("{text}") };
+            assert_eq!(end, text.len());
+            assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+            assert_eq!(answer.contains("Sec-WebSocket-Protocol: rtsp.onvif.org\r\n"), said);
+        }
+        for (from, to) in
+            [("Version: 13", "Version: 12"), ("jZQ==", "jZQ"), ("13\r\n", "13\r\nSec-WebSocket-Protocol: chat\r\n")]
+        {
+            let text = format!("{head}\r\n").replacen(from, to, 1);
+            assert!(opening(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What a viewer says: pings and its goodbye are answered, everything else is passed over.
+//! What a client says: pings and its goodbye are answered, messages are passed over, or handed out as one stream.
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{CONTROL_BYTES_MAX, CloseCode, FIN, close, control, opcode};
 
@@ -49,18 +49,33 @@ struct FrameHeader {
     opcode: u8,
     mask: [u8; 4],
     left: u64,
+    /// Bytes of the payload that were read, of use modulo 4 only.
+    read: usize,
 }
 
 impl Listener {
-    /// Takes what the client has sent. Once it has said goodbye, the rest is ignored (§5.5.1).
+    /// Takes what the client has sent, and passes its messages over. Once it has said goodbye, the rest is ignored (§5.5.1).
     ///
     /// # Errors
     /// [`WebSocketError`] for a client that breaks the rules. The answer tells it so, and nothing more is heard (§7.1.7).
-    pub fn hear(&mut self, mut input: &[u8]) -> Result<(), WebSocketError> {
+    pub fn hear(&mut self, input: &[u8]) -> Result<(), WebSocketError> {
+        self.read(input, None)
+    }
+
+    /// As [`hear`](Self::hear), and appends what its messages say to `data`, for protocols to which the bounds of messages mean nothing. It is
+    /// never more than `input`.
+    ///
+    /// # Errors
+    /// As [`hear`](Self::hear); what came before is in `data`.
+    pub fn hear_into(&mut self, input: &[u8], data: &mut BytesMut) -> Result<(), WebSocketError> {
+        self.read(input, Some(data))
+    }
+
+    fn read(&mut self, mut input: &[u8], mut data: Option<&mut BytesMut>) -> Result<(), WebSocketError> {
         while !input.is_empty() && !self.is_closed {
             match self.frame {
                 None => self.read_header(&mut input).inspect_err(|_| self.refuse(CloseCode::ProtocolError))?,
-                Some(frame) => self.read_payload(frame, &mut input),
+                Some(frame) => self.read_payload(frame, &mut input, data.as_deref_mut()),
             }
         }
         Ok(())
@@ -115,17 +130,18 @@ impl Listener {
         Ok(())
     }
 
-    fn read_payload(&mut self, mut frame: FrameHeader, input: &mut &[u8]) {
+    fn read_payload(&mut self, mut frame: FrameHeader, input: &mut &[u8], data: Option<&mut BytesMut>) {
         let here = usize::try_from(frame.left).unwrap_or(usize::MAX).min(input.len());
         let (now, later) = input.split_at_checked(here).unwrap_or((input, &[]));
         *input = later;
-        frame.left -= now.len() as u64;
-        if frame.is_control() {
-            for &byte in now {
-                let mask = frame.mask.get(self.payload.bytes().len() % 4).copied().unwrap_or(0);
-                self.payload.push(byte ^ mask);
-            }
+        let unmasked = now.iter().zip(frame.mask.iter().cycle().skip(frame.read % 4)).map(|(byte, mask)| byte ^ mask);
+        match data {
+            _ if frame.is_control() => unmasked.for_each(|byte| self.payload.push(byte)),
+            Some(data) => data.extend(unmasked),
+            None => {}
         }
+        frame.left -= now.len() as u64;
+        frame.read = frame.read.wrapping_add(now.len());
         self.frame = Some(frame);
         self.end_frame_if_over();
     }
@@ -177,7 +193,7 @@ impl FrameHeader {
         if length > i64::MAX as u64 {
             return Err("a length of 64 bits");
         }
-        Ok(rest.first_chunk().map(|&mask| Self { opcode, mask, left: length }))
+        Ok(rest.first_chunk().map(|&mask| Self { opcode, mask, left: length, read: 0 }))
     }
 
     fn is_control(&self) -> bool {
@@ -277,6 +293,20 @@ mod tests {
         let mut listener = Listener::default();
         session.iter().for_each(|&byte| listener.hear(&[byte]).unwrap());
         assert_eq!(answers(&mut listener), ends, "only the newest ping is answered, and nothing twice");
+    }
+
+    #[test]
+    fn messages_are_handed_out_as_one_stream_however_they_are_cut() {
+        let session =
+            [frame(0x02, b"one "), frame(0x89, b"ping"), frame(0x80, b"two "), frame(0x82, &[b'3'; 130])].concat();
+        let whole = [&b"one two "[..], &[b'3'; 130]].concat();
+        for cut in 0..session.len() {
+            let (mut listener, mut data) = (Listener::default(), BytesMut::new());
+            listener.hear_into(&session[..cut], &mut data).unwrap();
+            listener.hear_into(&session[cut..], &mut data).unwrap();
+            assert_eq!(data, whole, "{cut}");
+            assert_eq!(answers(&mut listener), [b"\x8a\x04ping"]);
+        }
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! What the host is asked, and what comes of its decisions.
+
+use std::{pin::Pin, task::Waker};
+
+use arcly_bus::{Publisher, StreamKey};
+use arcly_wire::rtsp::{Ask, Denial, sdp};
+use percent_encoding::percent_decode_str;
+
+use super::Connection;
+use crate::{
+    PlayAsk, PlayDenial, PublishAsk, Refusal, play, publish,
+    rtsp::{from_bus::Granted, tracks::readable},
+};
+
+/// What the host has decided, or a stream has told.
+pub(super) enum Decision {
+    Publish(Result<Box<Publisher>, (Refusal, String)>),
+    Play(Result<Box<Granted>, PlayDenial>),
+}
+
+/// A decision that is waited for.
+pub(super) type Deciding = Pin<Box<dyn Future<Output = Decision> + Send>>;
+
+impl Connection {
+    pub(super) fn ask_to_play(&mut self, ask: Ask) {
+        let Ask { path, query, authorization, agent } = ask;
+        self.agent.clone_from(&agent);
+        let Some(key) = key(&path) else {
+            return self.machine.refuse(Denial::BadName, "no stream can have this name");
+        };
+        let (inbox, peer, ours, groups) = (self.inbox.clone(), self.peer, key.clone(), self.groups.clone());
+        let asked = PlayAsk { key, protocol: "rtsp", needs_log: true, query, authorization, agent, peer };
+        self.deciding = Some(Box::pin(async move {
+            Decision::Play(match play::ask(&inbox, asked).await {
+                Ok(Some(log)) => {
+                    let group = groups.and_then(|groups| groups.of(&ours));
+                    Ok(Box::new(Granted::of(ours, log).await.in_group(group)))
+                }
+                Ok(None) => Err(PlayDenial::NotFound),
+                Err(denial) => Err(denial),
+            })
+        }));
+    }
+
+    pub(super) fn ask_to_publish(&mut self, ask: Ask, medias: Vec<sdp::Media>) {
+        let Ask { path, query, authorization, agent } = ask;
+        // Who announces anew gives up what was announced before.
+        self.publisher = None;
+        let Some(key) = key(&path) else {
+            return self.machine.refuse(Denial::BadName, "no stream can have this name");
+        };
+        if !medias.iter().any(|media| readable(media).is_some()) {
+            return self.machine.refuse(Denial::Unsupported, "no track of this is known here");
+        }
+        self.announced = medias;
+        let (inbox, deadline, peer) = (self.inbox.clone(), self.decision_deadline, self.peer);
+        let (app, stream) = (key.app().to_owned(), key.stream().to_owned());
+        let asked = PublishAsk { app, stream, protocol: "rtsp", query, authorization, agent, peer };
+        self.deciding = Some(Box::pin(async move { Decision::Publish(publish::ask(&inbox, asked, deadline).await) }));
+    }
+
+    pub(super) fn on_decision(&mut self, decision: Decision) {
+        self.deciding = None;
+        match decision {
+            Decision::Publish(Ok(publisher)) => {
+                publisher.wake_on_request(Waker::from(self.upstream.clone()));
+                self.publisher = Some(publisher);
+                self.machine.accept_publish();
+            }
+            Decision::Publish(Err((refusal, text))) => match refusal {
+                Refusal::Unauthenticated => self.machine.refuse(Denial::Unauthenticated, ""),
+                Refusal::Unauthorized => self.machine.refuse(Denial::Forbidden, ""),
+                // Taken, mostly: to say so is no secret to whoever may publish.
+                Refusal::BadName => self.machine.refuse(Denial::Forbidden, &text),
+                Refusal::Failed => self.machine.refuse(Denial::Failed, &text),
+            },
+            Decision::Play(Ok(granted)) if granted.is_possible() => {
+                self.machine.offer_group(granted.group());
+                self.machine.accept_play(granted.describe());
+                self.granted = Some(granted);
+            }
+            Decision::Play(Ok(_)) => self.machine.refuse(Denial::Unsupported, "no track of this can be sent by RTP"),
+            Decision::Play(Err(denial)) => self.machine.refuse(
+                match denial {
+                    PlayDenial::Unauthenticated => Denial::Unauthenticated,
+                    PlayDenial::Forbidden => Denial::Forbidden,
+                    PlayDenial::NotFound => Denial::NotFound,
+                    PlayDenial::Failed => Denial::Failed,
+                },
+                "",
+            ),
+        }
+    }
+}
+
+/// The stream that a path names: `/live/cam`.
+fn key(path: &str) -> Option<StreamKey> {
+    let path = percent_decode_str(path).decode_utf8().ok()?;
+    let (app, stream) = path.trim_matches('/').rsplit_once('/')?;
+    StreamKey::new(app, stream).ok()
+}
+
+/// The decision that is waited for; never anything without one.
+pub(super) async fn decided(deciding: &mut Option<Deciding>) -> Decision {
+    match deciding {
+        Some(deciding) => deciding.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,78 @@
+//! What a connection plays.
+
+use arcly_wire::rtsp::{Denial, Lower, PlayAnswer};
+
+use super::Connection;
+use crate::{
+    egress::{ViewerEnd, Watcher},
+    ended::End,
+    rtsp::{
+        from_bus::{Play, PlayEvent},
+        pipe::Pipe,
+    },
+};
+
+impl Connection {
+    pub(super) async fn begin_play(&mut self, answer: PlayAnswer, pipe: &mut Pipe) -> Result<(), End> {
+        self.flush(pipe).await?;
+        if let Some(play) = &mut self.play {
+            play.pause(false);
+            self.say(&answer.write(&[]), pipe).await?;
+            self.machine.begin_play();
+            return Ok(());
+        }
+        let Some(granted) = &self.granted else { return Ok(()) };
+        if granted.has_changed() {
+            self.machine.refuse(Denial::Failed, "the tracks have changed since they were described");
+            return Ok(());
+        }
+        let setups = self.machine.setups();
+        let is_udp = setups.iter().any(|setup| setup.transport.lower == Lower::Udp);
+        let is_cast = setups.iter().any(|setup| setup.transport.multicast);
+        let protocol = match is_udp {
+            true if is_cast => "rtsp-multicast",
+            true => "rtsp-udp",
+            false => "rtsp",
+        };
+        let watcher = Watcher { key: granted.key.clone(), protocol, peer: self.peer, agent: self.agent.clone() };
+        let Ok(ticket) = self.egress.admit(&granted.log, watcher) else {
+            self.machine.refuse(Denial::Failed, "as many watch as may");
+            return Ok(());
+        };
+        let (play, first) = match &self.outlets {
+            Some(outlets) if is_udp => {
+                let ours = pipe.local_ip().filter(|ip| !ip.is_unspecified());
+                Play::by_datagrams(ticket, granted, setups, answer, outlets, (self.peer.ip(), ours))?
+            }
+            _ => Play::over_connection(ticket, granted, setups, answer, pipe)?,
+        };
+        self.play = Some(play);
+        self.listen()?;
+        self.machine.begin_play();
+        pipe.write(&first).await
+    }
+
+    pub(super) async fn on_play_event(&mut self, event: PlayEvent, pipe: &mut Pipe) -> Result<(), End> {
+        let end = match event {
+            PlayEvent::Packet(packet) => return pipe.write(&packet).await,
+            PlayEvent::Over(end) => end,
+        };
+        let Some(play) = self.play.take() else { return Ok(()) };
+        match end {
+            ViewerEnd::Gone | ViewerEnd::Kicked => return Err(End::Closed),
+            ViewerEnd::Slow => return Err(End::Failed("the viewer was too slow".into())),
+            ViewerEnd::Stream | ViewerEnd::Left => {}
+        }
+        // What the pump was to say and did not, because it had ended.
+        if let Some(line) = play.line() {
+            pipe.write(&line.take_news().said).await?;
+        }
+        let has_changed = self.granted.as_ref().is_some_and(|granted| granted.has_changed());
+        match end {
+            // Others are described to who comes again.
+            ViewerEnd::Stream if has_changed => Err(End::Failed("the tracks of the stream have changed".into())),
+            ViewerEnd::Stream => Err(End::Dismissed),
+            _ => Ok(()),
+        }
+    }
+}

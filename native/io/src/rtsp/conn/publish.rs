@@ -1,0 +1,100 @@
+//! What a connection publishes.
+
+use arcly_wire::rtsp::{Lower, MediaPacket};
+use tokio::time::Instant;
+
+use super::{Connection, REPORT_EVERY};
+use crate::{
+    ended::End,
+    rtsp::{
+        datagrams::{Arrived, Registration},
+        to_bus::{ENDED_HERE, ToBus},
+    },
+};
+
+impl Connection {
+    pub(super) fn begin_publish(&mut self) -> Result<(), End> {
+        // Behind a pause it goes on.
+        let Some(publisher) = self.publisher.take() else { return Ok(()) };
+        self.listen()?;
+        self.report_at = Some(Instant::now() + REPORT_EVERY);
+        let setups = self.machine.setups();
+        let is_set_up = |place| setups.iter().any(|setup| setup.media == place);
+        self.publishing = Some(ToBus::new(&self.announced, is_set_up, *publisher));
+        Ok(())
+    }
+
+    /// Hears what the peer sends by UDP, if it does.
+    pub(super) fn listen(&mut self) -> Result<(), End> {
+        let setups = self.machine.setups();
+        let is_udp = setups.iter().any(|setup| setup.transport.lower == Lower::Udp);
+        if let Some(ports) = self.udp.as_ref().filter(|_| is_udp && self.datagrams.is_none()) {
+            let registration = ports.register(self.peer.ip(), setups);
+            self.datagrams = Some(registration.ok_or(End::Failed("named ports that another session has".into()))?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_packet(&mut self, packet: MediaPacket) -> Result<(), End> {
+        let MediaPacket { media, is_rtcp, payload } = packet;
+        self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))
+    }
+
+    /// Takes what has come by UDP, a batch at a time.
+    pub(super) fn on_datagrams(&mut self, first: Arrived) -> Result<(), End> {
+        let (now, mut next) = (self.now(), Some(first));
+        while let Some(Arrived { media, is_rtcp, payload }) = next {
+            self.machine.note_datagram(now, !is_rtcp && self.publishing.is_some());
+            self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))?;
+            next = self.datagrams.as_mut().and_then(Registration::try_next);
+        }
+        Ok(())
+    }
+
+    /// Tells the publisher how much has come.
+    pub(super) fn report(&mut self) {
+        self.report_at = self.publishing.is_some().then(|| Instant::now() + REPORT_EVERY);
+        let Some(to_bus) = &mut self.publishing else { return };
+        let reports = to_bus.reports();
+        for (media, report) in reports {
+            if let Some(datagrams) = &self.datagrams {
+                datagrams.answer(media, &report);
+            } else {
+                self.machine.put_report(media, &report);
+            }
+        }
+    }
+
+    /// Lets the publish do something that may end it.
+    pub(super) fn publish(&mut self, work: impl FnOnce(&mut ToBus) -> Result<(), String>) -> Result<(), End> {
+        let Some(to_bus) = &mut self.publishing else { return Ok(()) };
+        let outcome = work(to_bus);
+        for problem in to_bus.problems() {
+            self.inbox.warn(format!("{}: {problem}", self.peer));
+        }
+        outcome.map_err(|reason| {
+            self.unpublish(&reason);
+            End::Failed(reason)
+        })
+    }
+
+    /// Ends the publish whose stream was ended by somebody else: RTSP has no word for it but the end of the connection.
+    pub(super) fn end_closed(&mut self) -> Result<(), End> {
+        let is_closed = self.publishing.as_ref().is_some_and(ToBus::is_closed)
+            || self.publisher.as_ref().is_some_and(|publisher| publisher.log().is_closed());
+        if !is_closed {
+            return Ok(());
+        }
+        self.unpublish(ENDED_HERE);
+        Err(End::Dismissed)
+    }
+
+    pub(super) fn unpublish(&mut self, reason: &str) {
+        if let Some(publisher) = self.publisher.take() {
+            publisher.end(reason.to_owned());
+        }
+        if let Some(to_bus) = self.publishing.take() {
+            to_bus.end(reason.to_owned());
+        }
+    }
+}
