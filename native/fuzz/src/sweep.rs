@@ -37,6 +37,8 @@ pub struct Report {
     pub total: Duration,
     /// Time of the slowest input.
     pub max: Duration,
+    /// Its number.
+    pub slowest: u64,
     /// The most that the target held, by its own account.
     pub buffered_bytes: usize,
     /// The most that was allocated at a time within one input, as the allocator saw it (0 when it was not asked).
@@ -46,12 +48,14 @@ pub struct Report {
 }
 
 impl Report {
-    fn add(&mut self, input: &Input, cost: &Cost) {
+    fn add(&mut self, number: u64, input: &Input, cost: &Cost) {
         let bytes = input.bytes.len();
         self.inputs += 1;
         self.bytes += bytes as u64;
         self.total = self.total.saturating_add(cost.time);
-        self.max = self.max.max(cost.time);
+        if cost.time > self.max {
+            (self.max, self.slowest) = (cost.time, number);
+        }
         self.buffered_bytes = self.buffered_bytes.max(cost.buffered_bytes);
         self.allocated_bytes = self.allocated_bytes.max(cost.allocated_bytes);
         if bytes >= MIN_TELLING_BYTES {
@@ -64,8 +68,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mean_ns = self.total.as_nanos().checked_div(u128::from(self.inputs)).unwrap_or_default();
         let per_byte_ns = self.total.as_nanos() as f64 / (self.bytes.max(1)) as f64;
-        let Self { max, buffered_bytes, allocated_bytes, allocated_per_byte, .. } = self;
-        write!(f, "0 panics, mean {mean_ns} ns ({per_byte_ns:.2} ns/B), worst {} ns, ", max.as_nanos())?;
+        let Self { max, slowest, buffered_bytes, allocated_bytes, allocated_per_byte, .. } = self;
+        write!(
+            f,
+            "0 panics, mean {mean_ns} ns ({per_byte_ns:.2} ns/B), worst {} ns (input {slowest}), ",
+            max.as_nanos()
+        )?;
         write!(f, "buffered <= {buffered_bytes} B, allocated <= {allocated_bytes} B and {allocated_per_byte} B/B")
     }
 }
@@ -98,7 +106,7 @@ pub fn sweep(target: &Target, seed: u64, first: u64, inputs: u64) -> Result<Repo
         watch.progress.store(number, Ordering::Relaxed);
         let input = make_input(&vectors, target.edit, seed, number);
         let cost = judge(target, &input, report.max).map_err(|what| Failure { number, what })?;
-        report.add(&input, &cost);
+        report.add(number, &input, &cost);
     }
     Ok(report)
 }
@@ -120,7 +128,7 @@ pub fn replay(target: &Target, seed: u64, number: u64) -> Result<Report, Failure
         println!("smallest in one piece: {}", smallest.map_or("none".to_owned(), |bytes| hex(&bytes)));
     }
     let mut report = Report::default();
-    report.add(&input, &judged.map_err(|what| Failure { number, what })?);
+    report.add(number, &input, &judged.map_err(|what| Failure { number, what })?);
     Ok(report)
 }
 
