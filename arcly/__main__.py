@@ -175,6 +175,13 @@ def add_serve(commands: Commands) -> None:
         action="append",
         help="STUN server that is asked for that address instead; may be given several times",
     )
+    listeners.add_argument(
+        "--webrtc-b-frames",
+        choices=["drop", "pass", "transcode"],
+        default="drop",
+        help="what WebRTC does with B-frames, which browsers do not take: transcode needs arcly[av] and costs an "
+        "encoder for each stream that is watched (default: %(default)s)",
+    )
     tls = serve.add_argument_group("TLS", "PEM files; when they change, new connections get the new certificate")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")

@@ -929,8 +929,11 @@ class WebRtcTransport:
         *,
         sound: StreamHandle | None = None,
         renditions: list[StreamHandle] = ...,
+        passes_b_frames: bool = False,
     ) -> tuple[str, str, str, list[str]]:
-        """Answer the offer of a viewer of `stream`, with the sound of `sound` instead of its own. See `publish`."""
+        """Answer the offer of a viewer of `stream`, with the sound of `sound` instead of its own; pictures that are not
+        in the order in which they are shown are sent to it or left out. See `publish`.
+        """
 
     def trickle(self, id: str, fragment: str, ice: str | None, done: WakeToken) -> WebRtcReply:
         """Take more candidates of a peer, or new credentials; wakes `done` when the reply is there."""

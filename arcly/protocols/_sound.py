@@ -1,24 +1,14 @@
-"""Sound that WebRTC does not carry, as Opus: decoded and encoded once for all viewers of a stream, by PyAV.
-
-It runs in a thread of its own: the loop and the native threads do not wait for it.
-"""
+"""Sound that WebRTC does not carry, as Opus."""
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from arcly._bridge import private_session
-from arcly._native import MediaFrame, PublishSession, StreamKey, Track
+from arcly._native import MediaFrame, Track
 from arcly._native import StreamHandle as NativeStream
-from arcly.errors import StreamError
-from arcly.events import StreamEventKind
+from arcly.protocols._made import Made, Tell
 from arcly.subscription import Subscription
-
-log = logging.getLogger("arcly")
 
 DECODERS = {"AAC": "aac", "MP3": "mp3float", "MP2": "mp2float", "AC3": "ac3", "EAC3": "eac3", "FLAC": "flac"}
 """The codecs that are made into Opus, and who decodes them in FFmpeg."""
@@ -34,17 +24,6 @@ PRE_SKIP = 312
 GAP_MAX = OPUS_HZ // 10
 """Samples by which the sound may be apart from its own times before it begins anew."""
 
-LOOK_S = 0.5
-"""How often the thread looks whether it is to end."""
-
-Tell = Callable[[StreamEventKind, StreamKey, str], None]
-"""What a registry that has events does with one: `Engine.emit`."""
-
-
-def is_available() -> bool:
-    """Tell whether PyAV is installed (`pip install arcly[av]`)."""
-    return importlib.util.find_spec("av") is not None
-
 
 def foreign_sound(tracks: list[Track]) -> Track | None:
     """Return the sound that would have to be made into Opus; None where a track can go as it is, or there is none."""
@@ -54,52 +33,19 @@ def foreign_sound(tracks: list[Track]) -> Track | None:
     return next((track for track in sounds if track.codec in DECODERS), None)
 
 
-class OpusSound:
-    """The sound of a stream as Opus, in a stream of its own with the times of the other.
-
-    Args:
-        stream: whose sound.
-        track: which.
-        tell: is told of its begin and of its end, the latter from its thread.
-    """
+class OpusSound(Made):
+    """The sound of a stream as Opus. See `Made`."""
 
     def __init__(self, stream: NativeStream, track: Track, tell: Tell) -> None:
-        self._session: PublishSession = private_session(stream.key)
+        super().__init__(stream, track, "Opus", tell)
         self._session.set_tracks([Track(1, "Opus", opus_head())])
-        self._stream = stream
-        self._track = track
-        self._tell = tell
-        self._ending = threading.Event()
-        self.handle = self._session.handle
-        tell(StreamEventKind.TRANSCODING_STARTED, stream.key, f"Opus for WebRTC, from {track.codec}")
-        self._thread = threading.Thread(target=self._run, name=f"opus {stream.key}", daemon=True)
-        self._thread.start()
+        self.start()
 
-    @property
-    def runs(self) -> bool:
-        """Whether it goes on."""
-        return self._thread.is_alive() and not self._ending.is_set()
-
-    def stop(self) -> None:
-        """End it, soon."""
-        self._ending.set()
-
-    def _run(self) -> None:
-        reason = "the stream has ended"
-        try:
-            with Subscription(self._stream, tracks=[self._track.id], protocol="opus") as subscription:
-                for packet, pts in self._encode(frames_of(subscription, self._ending)):
-                    self._session.publish(packet, track=1, pts=pts, duration=OPUS_SAMPLES)
-            if self._ending.is_set():
-                reason = "nobody hears it any more"
-        except StreamError:
-            pass  # The stream has ended.
-        except Exception as error:
-            reason = f"failed: {error!r}"
-            log.exception("[webrtc] the sound of %s is not made into Opus any more", self._stream.key)
-        finally:
-            self._session.end(reason)
-            self._tell(StreamEventKind.TRANSCODING_ENDED, self._stream.key, reason)
+    def _make(self, subscription: Subscription) -> None:
+        while subscription.drain():
+            pass  # Since the last key frame: sent at once, it would be heard late.
+        for packet, pts in self._encode(self._live(subscription)):
+            self._session.publish(packet, track=1, pts=pts, duration=OPUS_SAMPLES)
 
     def _encode(self, frames: Iterator[MediaFrame]) -> Iterator[tuple[bytes, int]]:
         """Yield packets and their times in samples."""
@@ -153,26 +99,6 @@ class Clock:
 
     def _scaled(self, pts: int) -> int:
         return pts * OPUS_HZ // self._rate_hz
-
-
-def frames_of(subscription: Subscription, ending: threading.Event) -> Iterator[MediaFrame]:
-    """Yield the frames of a subscription that come from now on, until it is to end."""
-    while subscription.drain():
-        pass  # Since the last key frame: sent at once, it would be heard late.
-    while not ending.is_set():
-        try:
-            yield from until_set(subscription.blocking(timeout_s=LOOK_S), ending)
-            return
-        except TimeoutError:
-            continue
-
-
-def until_set(frames: Iterator[MediaFrame], ending: threading.Event) -> Iterator[MediaFrame]:
-    """Yield frames until `ending` is set."""
-    for frame in frames:
-        if ending.is_set():
-            return
-        yield frame
 
 
 def opus_encoder() -> Any:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import re
-import socket
+from collections.abc import Callable
+from typing import Literal
 
 from arcly._address import resolve, show, split
 from arcly._bridge import native_session, native_stream
@@ -14,12 +15,11 @@ from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import PublishSession as NativeSession
 from arcly._native import StreamHandle as NativeStream
-from arcly._native import StreamKey, WebRtcTransport
+from arcly._native import StreamKey, Track, WebRtcTransport
 from arcly.contract import Credentials, IngestContext, StreamHandle
-from arcly.errors import ClosedError, MisuseError, NotFoundError
+from arcly.errors import ClosedError, NotFoundError
 from arcly.events import StreamEventKind
-from arcly.protocols import _sound
-from arcly.protocols._sound import Tell
+from arcly.protocols import _made, _pictures, _reach, _sound
 from arcly.protocols._whip import Session, WhipApp
 from arcly.viewer import Viewer
 
@@ -36,11 +36,12 @@ ENCODINGS_MAX = 4
 RENDITIONS_MAX = 7
 """Of one stream, beside the one that was asked for: each is cut into packets while somebody may be sent it."""
 
-STUN_PORT = 3478
+MADE_LOOK_S = 5.0
+MADE_KEPT_LOOKS = 6
+"""What is made for WebRTC goes on for half a minute behind its last viewer."""
 
-SOUND_LOOK_S = 5.0
-SOUND_KEPT_LOOKS = 6
-"""Sound that is made into Opus goes on for half a minute behind its last viewer."""
+BFrames = Literal["drop", "pass", "transcode"]
+"""What the viewers of a stream are sent of pictures that are not in the order in which they are shown."""
 
 
 class WebRtcHandler:
@@ -69,6 +70,10 @@ class WebRtcHandler:
         stun_servers: `HOST:PORT` or `stun:HOST[:PORT]`, up to four, that are asked under which address the port is seen
             from outside; peers are told that one too. For a machine behind a NAT whose public address is not known
             beforehand, or changes. Default none.
+        b_frames: what viewers are sent of pictures that are not in the order in which they are shown, which browsers do
+            not take: `"drop"` (default) leaves them out; `"transcode"` makes H.264 without them, once a stream, where
+            PyAV is installed (it costs what an encoder costs); `"pass"` sends them as they are, for receivers that put
+            them into order. Or a function that says it of each stream.
         ice_servers: `stun:` and `turn:` URLs that peers are told to use besides; default none, since a server with a
             public address needs none.
     """
@@ -86,11 +91,13 @@ class WebRtcHandler:
         tcp: bool = True,
         playout_delay_s: tuple[float, float] | None = None,
         stun_servers: list[str] | None = None,
+        b_frames: BFrames | Callable[[StreamKey], BFrames] = "drop",
         ice_servers: list[str] | None = None,
     ) -> None:
         self.ice_servers = list(ice_servers or [])
         self._bind = bind
-        self._stun_servers = [stun_server(server) for server in stun_servers or []]
+        self._b_frames: Callable[[StreamKey], BFrames] = b_frames if callable(b_frames) else lambda _: b_frames
+        self._stun_servers = [_reach.stun_server(server) for server in stun_servers or []]
         self._hosts = hosts
         self._sessions_max = sessions_max
         self._connect_timeout_s = connect_timeout_s
@@ -101,7 +108,7 @@ class WebRtcHandler:
         self._inbox: InboxReader | None = None
         self._context: IngestContext | None = None
         self._carried: dict[StreamKey, tuple[int, NativeStream]] = {}
-        self._sounds: dict[StreamKey, tuple[int, _sound.OpusSound]] = {}
+        self._made: dict[tuple[StreamKey, type[_made.Made]], tuple[int, _made.Made]] = {}
         self._tidying: asyncio.Task[None] | None = None
 
     @property
@@ -117,12 +124,17 @@ class WebRtcHandler:
     @property
     def makes_opus(self) -> bool:
         """Whether sound that WebRTC does not carry is made into Opus: whether PyAV is installed."""
-        return _sound.is_available()
+        return _made.is_available()
 
     @property
     def sessions(self) -> int:
         """Sessions now, those that are not connected yet among them."""
         return self._transport.sessions if self._transport else 0
+
+    def b_frames(self, key: StreamKey) -> BFrames:
+        """Return what viewers of a stream are sent of pictures that are not in order: what can be done."""
+        policy = self._b_frames(key)
+        return "drop" if policy == "transcode" and not _made.is_available() else policy
 
     def list_viewers(self) -> list[Viewer]:
         """Return who watches here, by age."""
@@ -149,9 +161,9 @@ class WebRtcHandler:
         """
         address = await resolve(self._bind)
         if self._hosts is not None:
-            hosts = await addresses(self._hosts)
+            hosts = await _reach.addresses(self._hosts)
         else:
-            hosts = local_addresses() if is_any(address) else [split(address)[0]]
+            hosts = _reach.local_addresses() if _reach.is_any(address) else [split(address)[0]]
         self._context = context
         self._inbox = InboxReader(self.name)
         self._transport = WebRtcTransport(
@@ -159,7 +171,7 @@ class WebRtcHandler:
             self._inbox.inbox,
             address,
             hosts=hosts,
-            stun_servers=await reachable(self._stun_servers),
+            stun_servers=await _reach.reachable(self._stun_servers),
             sessions_max=self._sessions_max,
             connect_timeout_s=self._connect_timeout_s,
             silence_timeout_s=self._silence_timeout_s,
@@ -178,9 +190,9 @@ class WebRtcHandler:
             self._transport = None
         if self._tidying is not None:
             self._tidying.cancel()
-        for _, sound in self._sounds.values():
-            sound.stop()
-        self._sounds.clear()
+        for _, made in self._made.values():
+            made.stop()
+        self._made.clear()
         self._carried.clear()
         if self._inbox is not None:
             await self._inbox.close()
@@ -225,11 +237,18 @@ class WebRtcHandler:
             raise NotFoundError(f"nobody publishes {key}")
         native = self._native(stream)
         await until_known(native)
-        sound = self._sound(stream.session, native)
+        b_frames = self._b_frames(key)
+        sound = self._opus_of(stream.session, native)
+        pictures = self._in_order_of(stream.session, native) if b_frames == "transcode" else None
+        # Of pictures that are made there is one rendition; the sound is still the stream's.
+        others = [] if pictures else [self._native(rung) for rung in self._renditions(key)]
+        handle = sound.handle if sound else native if pictures else None
+        watched = pictures.handle if pictures else native
+        if pictures:
+            await until_known(watched)
+        passes = b_frames == "pass"
         who = (credentials.peer or "::", credentials.agent or "")
-        others = [self._native(rung) for rung in self._renditions(key)]
-        handle = None if sound is None else sound.handle
-        return Session(*transport.play(native, offer, *who, sound=handle, renditions=others))
+        return Session(*transport.play(watched, offer, *who, sound=handle, renditions=others, passes_b_frames=passes))
 
     async def trickle(self, session: str, fragment: str, ice: str | None = None) -> tuple[str, str] | None:
         """Take more candidates of a peer; return a fragment and its entity tag where ICE was restarted.
@@ -273,20 +292,35 @@ class WebRtcHandler:
             raise ClosedError("WebRTC does not run")
         return self._context, self._transport
 
-    def _sound(self, session: int, stream: NativeStream) -> _sound.OpusSound | None:
-        """Return the sound of a stream as Opus, where it has to be made and can be; begun by its first viewer."""
+    def _opus_of(self, session: int, stream: NativeStream) -> _made.Made | None:
+        """Return the sound of a stream as Opus, where it has to be made and can be."""
         track = _sound.foreign_sound(stream.tracks)
-        if track is None or not _sound.is_available():
-            return None
-        known = self._sounds.get(stream.key)
+        return self._make(session, stream, track, _sound.OpusSound) if track and _made.is_available() else None
+
+    def _in_order_of(self, session: int, stream: NativeStream) -> _made.Made | None:
+        """Return the pictures of a stream in order, where they have to be made and can be."""
+        track = _pictures.reordered_pictures(stream.tracks)
+        if track and not _made.is_available():
+            log.warning("[webrtc] %s: B-frames are left out: PyAV is not installed (pip install arcly[av])", stream.key)
+        return self._make(session, stream, track, _pictures.PicturesInOrder) if track and _made.is_available() else None
+
+    def _make(
+        self,
+        session: int,
+        stream: NativeStream,
+        track: Track,
+        maker: type[_sound.OpusSound] | type[_pictures.PicturesInOrder],
+    ) -> _made.Made:
+        """Return what is made of a track, begun by the first viewer of the stream."""
+        known = self._made.get((stream.key, maker))
         if known is None or known[0] != session or not known[1].runs:
-            log.info("[webrtc] %s: its sound is made into Opus from %s", stream.key, track.codec)
-            known = self._sounds[stream.key] = (session, _sound.OpusSound(stream, track, self._teller()))
+            known = self._made[stream.key, maker] = (session, maker(stream, track, self._teller()))
+            log.info("[webrtc] %s: %s", stream.key, known[1])
         if self._tidying is None or self._tidying.done():
             self._tidying = asyncio.create_task(self._tidy())
         return known[1]
 
-    def _teller(self) -> Tell:
+    def _teller(self) -> _made.Tell:
         """Return what tells the registry of the host from any thread, which it need not stand; if it can be told."""
         emit = getattr(self._context, "emit", None)
         loop = asyncio.get_running_loop()
@@ -299,16 +333,17 @@ class WebRtcHandler:
         return tell
 
     async def _tidy(self) -> None:
-        """End the sounds that nobody has heard for a while, until there are none."""
-        unheard: dict[StreamKey, int] = {}
-        while self._sounds:
-            await asyncio.sleep(SOUND_LOOK_S)
-            heard = {viewer.key for viewer in self.list_viewers()}
-            for key, (_, sound) in list(self._sounds.items()):
-                unheard[key] = 0 if key in heard else unheard.get(key, 0) + 1
-                if unheard[key] > SOUND_KEPT_LOOKS or not sound.runs:
-                    sound.stop()
-                    del self._sounds[key]
+        """End what is made and nobody has taken for a while, until there is nothing."""
+        idle: dict[StreamKey, int] = {}
+        while self._made:
+            await asyncio.sleep(MADE_LOOK_S)
+            watched = {viewer.key for viewer in self.list_viewers()}
+            for key in {key for key, _ in self._made}:
+                idle[key] = 0 if key in watched else idle.get(key, 0) + 1
+            for (key, maker), (_, made) in list(self._made.items()):
+                if idle[key] > MADE_KEPT_LOOKS or not made.runs:
+                    made.stop()
+                    del self._made[key, maker]
 
     def _renditions(self, key: StreamKey) -> list[StreamHandle]:
         """Return the other renditions of a stream, `cam~720p` of `cam`; nothing for who asks for one of those."""
@@ -347,66 +382,3 @@ async def until_known(stream: NativeStream) -> None:
     while not stream.tracks and waited < TRACKS_WAIT_S and not stream.closed:
         await asyncio.sleep(TRACKS_LOOK_S)
         waited += TRACKS_LOOK_S
-
-
-def is_any(address: str) -> bool:
-    """Tell whether `address` stands for all addresses of this machine."""
-    return address.startswith(("0.0.0.0:", "[::]:"))
-
-
-def local_addresses() -> list[str]:
-    """Return the addresses by which this machine reaches others, and loopback behind them."""
-    found = []
-    # Documentation addresses (RFC 5737, RFC 3849): no packet is sent, the system only says which way it would go.
-    for family, other in ((socket.AF_INET, "198.51.100.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((other, 9))
-                found.append(str(probe.getsockname()[0]))
-        except OSError:
-            continue
-    return [*dict.fromkeys([*found, "127.0.0.1"])]
-
-
-def stun_server(text: str) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT`, `HOST` or a `stun:` URL (RFC 7064 §3.1).
-
-    Raises:
-        MisuseError: it is none of them.
-    """
-    rest = text.removeprefix("stun:")
-    has_port = re.search(r"(\]|^[^:]*):[^:\]]*$", rest) is not None
-    host, port = split(rest if has_port else f"{rest}:{STUN_PORT}")
-    if not host or (":" in host and "[" not in rest):
-        raise MisuseError(f"{text!r} names no STUN server: HOST:PORT is what one is named by")
-    return host, port
-
-
-async def reachable(servers: list[tuple[str, int]]) -> list[str]:
-    """Return the addresses of servers, one a family each. Whose name is not known now is left out, with a warning."""
-    found: list[str] = []
-    for host, port in servers:
-        try:
-            infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except OSError as error:
-            log.warning("[webrtc] the STUN server %s is left out: %s", host, error)
-            continue
-        first = {family: address[0] for family, *_, address in reversed(infos)}
-        found += [f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}" for ip in first.values()]
-    return found
-
-
-async def addresses(hosts: list[str]) -> list[str]:
-    """Return the addresses of hosts that are given by name or address.
-
-    Raises:
-        MisuseError: one is neither.
-    """
-    found: list[str] = []
-    for host in hosts:
-        try:
-            infos = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        except OSError as error:
-            raise MisuseError(f"{host!r} is no address that peers could connect to: {error}") from None
-        found += [str(info[4][0]) for info in infos]
-    return [*dict.fromkeys(found)]

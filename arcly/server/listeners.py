@@ -115,7 +115,12 @@ def srt_handler(options: argparse.Namespace) -> SrtHandler | None:
 
 def webrtc_handler(options: argparse.Namespace) -> WebRtcHandler:
     """Return what the flags of WebRTC say."""
-    return WebRtcHandler(options.webrtc, hosts=options.webrtc_host, stun_servers=options.webrtc_stun)
+    return WebRtcHandler(
+        options.webrtc,
+        hosts=options.webrtc_host,
+        stun_servers=options.webrtc_stun,
+        b_frames=options.webrtc_b_frames,
+    )
 
 
 def udp_port(text: str) -> int | None:

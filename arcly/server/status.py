@@ -46,6 +46,7 @@ def stream_status(stream: StreamHandle, http: HttpOrigin, webrtc: WebRtcHandler 
         "viewers": stats.viewers,
         "whep": f"/{quote(str(stream.key))}/whep" if webrtc and webrtc.address else None,
         "whep_opus": webrtc is not None and webrtc.makes_opus,
+        "whep_b_frames": webrtc.b_frames(stream.key) if webrtc else None,
         "hls": http.hls_path(stream.key),
         "dash": http.dash_path(stream.key),
         "flv": http.live_path(stream.key, "flv"),

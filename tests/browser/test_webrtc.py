@@ -89,6 +89,21 @@ async def test_a_stream_with_b_frames_plays_by_webrtc_what_comes_in_order(
         assert server.logged(r"live/cam: its pictures are not sent in the order in which they are shown"), server.log
 
 
+async def test_b_frames_are_made_into_pictures_in_order_and_the_page_plays_them_by_webrtc(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
+    server = await serve("--webrtc-b-frames", "transcode")
+    async with running(*publish(ffmpeg, server.rtmp_url("live/cam"))):
+        page = await visit(server.url("/live/cam/"))
+        await page.is_in_state("playing")
+        await expect(page.part("way-whep").locator("input")).to_be_checked()
+        before, after = await watch(page, 3)
+        assert after.decoded - before.decoded >= 10
+        assert before.changed(after) > 0.01, "the picture stands still"
+        assert await page.part("way-note").is_hidden()
+        assert server.logged(r"live/cam: its pictures are made into H264 without B-frames from H264"), server.log
+
+
 async def test_a_refusal_of_the_browser_is_put_into_words(serve: Start, visit: Open) -> None:
     server = await serve()
     page = await visit(server.url())

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
+from browser.watching import publish
 from conftest import eventually, run, running
 from webrtc_server import WebRtcServer, post_offer, serving
+
+import arcly
+from arcly.protocols.webrtc import BFrames
 
 TEST_PICTURE = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]
 TEST_SOUND = ["-f", "lavfi", "-i", "sine=sample_rate=48000"]
@@ -154,6 +158,24 @@ async def test_aac_by_rtmp_is_heard_as_opus(server: WebRtcServer, ffmpeg: str) -
     assert min(loudest) > 1000, loudest  # a sine never pauses, and so does its copy not
     times = [frame.pts for frame in came["audio"]]
     assert {after - before for before, after in itertools.pairwise(times)} == {960}
+
+
+async def test_b_frames_are_made_into_pictures_in_order_where_the_stream_says_so(tmp_path: Path, ffmpeg: str) -> None:
+    def policy(key: arcly.StreamKey) -> BFrames:
+        return "transcode" if key.stream == "whole" else "drop"
+
+    async with serving(tmp_path, arcly.WebRtcHandler("127.0.0.1:0", b_frames=policy)) as server:
+        gaps: dict[str, set[float]] = {}
+        for name in "live/whole", "live/thin":
+            async with running(*publish(ffmpeg, server.rtmp_url(name))):
+                await eventually(lambda: (it := server.stream(name)) and len(it.tracks) == 2, what="two tracks")  # noqa: B023
+                came = await watch(server.url(f"/{name}/whep"), 50, deadline_s=90)
+            # Behind what was there already, which is played faster.
+            times = [frame.time for frame in came["video"][-25:]]
+            gaps[name] = {round(after - before, 2) for before, after in itertools.pairwise(times)}
+            assert len(came["audio"]) == 50
+        assert gaps["live/whole"] == {0.04}
+        assert max(gaps["live/thin"]) >= 0.08, "of a stream with B-frames some pictures are left out"
 
 
 async def test_sound_and_picture_of_a_publisher_are_on_one_clock(server: WebRtcServer, ffmpeg: str) -> None:

@@ -16,6 +16,7 @@ from lossy import Network, lossy
 from webrtc_server import post_offer, serving
 
 import arcly
+from arcly.protocols import _reach
 
 COOKIE = 0x2112A442
 
@@ -113,7 +114,7 @@ async def test_a_peer_connects_by_the_address_that_was_discovered(tmp_path: Path
     ],
 )
 def test_how_a_stun_server_is_named(text: str, server: tuple[str, int]) -> None:
-    assert arcly.protocols.webrtc.stun_server(text) == server
+    assert _reach.stun_server(text) == server
 
 
 @pytest.mark.parametrize("text", ["", "stun:", "turn:example.org:1", "example.org:port"])

@@ -29,7 +29,7 @@ async def test_a_transcoder_of_ours_tells_when_it_begins_and_why_it_ends() -> No
 
         unheard = _sound.OpusSound(stream.native, AAC, engine.emit)
         unheard.stop()
-        assert (await asyncio.wait_for(ended(), 60)).reason == "nobody hears it any more"
+        assert (await asyncio.wait_for(ended(), 60)).reason == "nobody takes it any more"
         _sound.OpusSound(stream.native, AAC, engine.emit)
         session.end()
         assert (await asyncio.wait_for(ended(), 60)).reason == "the stream has ended"

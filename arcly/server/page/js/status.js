@@ -4,7 +4,7 @@
 /** @typedef {import("./format.js").Track} Track */
 /** @typedef {{app: string, stream: string, protocol: string, peer: string | null,
  *   since_ms: number, tracks: Track[], bitrate_bps: number, fps: number | null, viewers: number,
- *   whep: string | null, whep_opus?: boolean, hls: string | null, dash: string | null, flv: string | null, ts: string | null,
+ *   whep: string | null, whep_opus?: boolean, whep_b_frames?: string | null, hls: string | null, dash: string | null, flv: string | null, ts: string | null,
  *   mp4: string | null}} StreamInfo */
 /** @typedef {{version: string, recordings?: boolean, listeners: {rtmp: {port: number} | null,
  *   http: {port: number} | null, webrtc: {port: number} | null}, streams: StreamInfo[]}} Status */

@@ -36,7 +36,7 @@ export function choices(info) {
 }
 
 /** @param {StreamInfo} info */
-function overWebRtc({ tracks, whep_opus }) {
+function overWebRtc({ tracks, whep_opus, whep_b_frames }) {
   if (!("RTCPeerConnection" in globalThis)) return { why: "This browser has no WebRTC.", lacks: "" };
   const media = tracks.filter(({ kind }) => kind !== "data");
   const strange = unknownCodecs(media, "receive");
@@ -49,7 +49,7 @@ function overWebRtc({ tracks, whep_opus }) {
   if (kinds.has("audio") && !carried.has("audio") && !whep_opus) {
     return { why: "", lacks: `Without sound: WebRTC does not carry ${format.codecs(strange)}.` };
   }
-  const reorders = media.some(({ reorder }) => (reorder ?? 0) > 0);
+  const reorders = whep_b_frames !== "transcode" && media.some(({ reorder }) => (reorder ?? 0) > 0);
   return { why: "", lacks: reorders ? "Some pictures are left out: WebRTC carries no B-frames." : "" };
 }
 

@@ -32,6 +32,7 @@ use std::{
 
 pub use arcly_wire::webrtc::{Answer, Limits, WebRtcError, can_carry};
 
+pub use self::from_bus::BFrames;
 pub use self::transport::{Caller, OpenError, Prepared, WebRtcTransport};
 
 /// How a transport behaves.

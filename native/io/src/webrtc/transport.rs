@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Log, Publisher, StreamKey};
-use arcly_codec::{Codec, MediaKind};
+use arcly_bus::{Log, Publisher, StreamKey, TrackSet};
+use arcly_codec::MediaKind;
 use arcly_wire::webrtc::{
     Answer, Fragment, Lane, Offer, PlayOptions, PlayedCodec, Session, Settings, WebRtcError, token,
 };
@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     WebRtcOptions,
     door::{Door, Full, Place},
-    from_bus::playable,
+    from_bus::{BFrames, playable},
     port::{Command, Opening, Port, Role},
     tcp,
 };
@@ -234,11 +234,12 @@ impl WebRtcTransport {
         offer: &str,
         renditions: Vec<(String, Arc<Log>)>,
         sound: Option<&Arc<Log>>,
+        b_frames: BFrames,
         caller: Caller,
     ) -> Result<(String, Answer), OpenError> {
         let place = self.enter(caller.address)?;
         let Some((_, log)) = renditions.first() else { return Err(OpenError::NothingToPlay) };
-        let (played, notes) = played(log, sound.is_some());
+        let (played, notes) = played(log, sound.map(|sound| &**sound));
         if played.is_empty() {
             return Err(OpenError::NothingToPlay);
         }
@@ -252,7 +253,7 @@ impl WebRtcTransport {
         };
         let codecs = [codec(Lane::Video, MediaKind::Video), codec(Lane::Audio, MediaKind::Audio)];
         let prepared = self.prepared(session, answer.clone(), place, caller);
-        let id = prepared.begin(Role::Play { renditions, sound: sound.cloned(), codecs })?;
+        let id = prepared.begin(Role::Play { renditions, sound: sound.cloned(), codecs, b_frames })?;
         Ok((id, answer))
     }
 
@@ -325,13 +326,16 @@ fn reachable(local: SocketAddr, hosts: &[IpAddr]) -> Vec<SocketAddr> {
 }
 
 /// What of a stream is played, and what a person should know of what is not.
-fn played(log: &Log, has_sound: bool) -> (Vec<PlayedCodec>, Vec<String>) {
+fn played(log: &Log, sound: Option<&Log>) -> (Vec<PlayedCodec>, Vec<String>) {
     let tracks = log.tracks();
-    let playable = playable(&tracks);
-    let mut played: Vec<_> = playable.iter().filter_map(|track| PlayedCodec::of(&track.config)).collect();
-    if has_sound {
-        played.retain(|played| played.codec.kind() != MediaKind::Audio);
-        played.push(PlayedCodec { codec: Codec::Opus, profile: 0 });
+    let codecs = |tracks: &TrackSet| -> Vec<_> {
+        playable(tracks).iter().filter_map(|track| PlayedCodec::of(&track.config)).collect()
+    };
+    let mut played = codecs(&tracks);
+    if let Some(sound) = sound {
+        let is_sound = |played: &PlayedCodec| played.codec.kind() == MediaKind::Audio;
+        played.retain(|played| !is_sound(played));
+        played.extend(codecs(&sound.tracks()).into_iter().filter(is_sound));
     }
     let is_played = |kind| played.iter().any(|played| played.codec.kind() == kind);
     let left_out = [MediaKind::Video, MediaKind::Audio].into_iter().filter(|kind| !is_played(*kind));

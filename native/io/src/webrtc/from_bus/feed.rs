@@ -15,6 +15,7 @@ use arcly_wire::{
 };
 
 use super::{
+    b_frames::{BFrames, Order},
     clock::{FeedClock, micros},
     rate::Rate,
 };
@@ -56,6 +57,7 @@ pub(crate) struct Feed {
     lanes: [Option<Cut>; 2],
     /// The track of messages.
     messages: Option<TrackId>,
+    b_frames: BFrames,
     clock: FeedClock,
     /// The latest time of all that was cut.
     newest: i64,
@@ -88,8 +90,7 @@ struct Cut {
     config: CodecConfig,
     rate_hz: u32,
     packetizer: Packetizer,
-    /// The latest of the pictures that were sent, in presentation.
-    latest_pts: i64,
+    order: Order,
     was_noted: bool,
 }
 
@@ -101,7 +102,13 @@ pub(crate) fn playable(tracks: &TrackSet) -> Vec<&Track> {
 
 impl Feed {
     /// Reads `log` from its newest key frame on; sound from `sound` instead, when there is one. `waker` is called when there is more.
-    pub(crate) fn new(log: &Arc<Log>, sound: Option<&Arc<Log>>, waker: &Waker, key_frame_interval: Duration) -> Self {
+    pub(crate) fn new(
+        log: &Arc<Log>,
+        sound: Option<&Arc<Log>>,
+        waker: &Waker,
+        key_frame_interval: Duration,
+        b_frames: BFrames,
+    ) -> Self {
         let source = |log: &Arc<Log>, lanes| Source {
             subscription: log.tap(),
             slot: WakeSlot::new(log, waker.clone()),
@@ -117,6 +124,7 @@ impl Feed {
             sources,
             lanes: [None, None],
             messages: None,
+            b_frames,
             clock: FeedClock::default(),
             newest: i64::MIN,
             rate: Rate::default(),
@@ -247,7 +255,7 @@ impl Feed {
             let Some(cut) = self.lanes.get_mut(index(*lane)) else { continue };
             match (cut.as_mut(), track) {
                 (Some(cut), Some(track)) if cut.codec == track.config.codec() => cut.reconfigure(track),
-                (_, Some(track)) => *cut = Cut::new(track),
+                (_, Some(track)) => *cut = Cut::new(track, self.b_frames),
                 (_, None) => *cut = None,
             }
         }
@@ -267,7 +275,7 @@ impl Feed {
             return;
         }
         let Some(Some(cut)) = self.lanes.get_mut(index(lane)) else { return };
-        if lane == Lane::Video && !cut.comes_in_order(frame) {
+        if lane == Lane::Video && !cut.order.takes(frame) {
             if !std::mem::replace(&mut cut.was_noted, true) {
                 self.notes.push(OUT_OF_ORDER.into());
             }
@@ -330,7 +338,7 @@ impl Feed {
 }
 
 impl Cut {
-    fn new(track: &Track) -> Option<Self> {
+    fn new(track: &Track, b_frames: BFrames) -> Option<Self> {
         let format = Format::of(0, &track.config).ok()?;
         let packetizer = Packetizer::new(&format, &track.config, PAYLOAD_BYTES).ok()?;
         Some(Self {
@@ -339,7 +347,7 @@ impl Cut {
             config: track.config.clone(),
             rate_hz: track.clock_rate_hz,
             packetizer,
-            latest_pts: i64::MIN,
+            order: Order::new(b_frames),
             was_noted: false,
         })
     }
@@ -351,17 +359,6 @@ impl Cut {
             self.packetizer.reconfigure(&track.config);
             self.config = track.config.clone();
         }
-    }
-
-    /// RTP has no decoding time, and browsers show pictures as they come: one that should have been shown before another that was sent is
-    /// left out, also where others need it. (Tried with Chromium: sent under any time it makes the decoder expect more of the kind, which
-    /// WebRTC takes for an error and ends at the next key frame; left out it costs at worst a smear until then.)
-    fn comes_in_order(&mut self, frame: &Frame) -> bool {
-        let in_order = frame.is_key() || frame.is_discontinuity() || frame.pts > self.latest_pts;
-        if in_order {
-            self.latest_pts = frame.pts;
-        }
-        in_order
     }
 }
 

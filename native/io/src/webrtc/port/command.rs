@@ -7,7 +7,7 @@ use arcly_codec::Codec;
 use arcly_wire::webrtc::{Answer, Fragment, Session};
 use tokio::sync::oneshot;
 
-use crate::webrtc::{OpenError, door::Place, transport::Caller};
+use crate::webrtc::{OpenError, door::Place, from_bus::BFrames, transport::Caller};
 
 /// What the host wants.
 pub(in crate::webrtc) enum Command {
@@ -47,5 +47,6 @@ pub(in crate::webrtc) enum Role {
         renditions: Vec<(String, Arc<Log>)>,
         sound: Option<Arc<Log>>,
         codecs: [Option<Codec>; 2],
+        b_frames: BFrames,
     },
 }

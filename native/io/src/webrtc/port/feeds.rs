@@ -6,7 +6,7 @@ use arcly_bus::{Log, StreamKey};
 
 use super::{PeerNumber, Port, calls::Call};
 use crate::webrtc::{
-    from_bus::{Feed, PACE, Pumped, Viewer},
+    from_bus::{BFrames, Feed, PACE, Pumped, Viewer},
     peer::{End, Purpose, Turn},
 };
 
@@ -33,6 +33,7 @@ impl Port {
         stream: &StreamKey,
         log: &Arc<Log>,
         sound: Option<&Arc<Log>>,
+        b_frames: BFrames,
         viewer: PeerNumber,
         now: Instant,
     ) -> FeedKey {
@@ -41,7 +42,7 @@ impl Port {
         let waker = self.waker(Call::Feed(key));
         let interval = self.key_frame_interval;
         let feeding = self.feeds.entry(key).or_insert_with(|| {
-            let feed = Feed::new(log, sound, &waker, interval);
+            let feed = Feed::new(log, sound, &waker, interval, b_frames);
             Feeding { key: stream.clone(), feed, viewers: Vec::new(), pace_at: None }
         });
         feeding.viewers.push(viewer);

@@ -213,12 +213,12 @@ impl Port {
                 all.for_each(|publisher| publisher.wake_on_request(self.waker(Call::Publisher(number))));
                 Purpose::Publish(Box::new(Rungs::new(*publisher, others, session.has_channels())))
             }
-            Role::Play { renditions, sound, codecs } => {
+            Role::Play { renditions, sound, codecs, b_frames } => {
                 let Some((_, log)) = renditions.first().cloned() else { return };
                 let mut feeds = Vec::with_capacity(renditions.len());
                 for (_, rendition) in &renditions {
                     let sound = sound.as_ref().filter(|_| feeds.is_empty());
-                    feeds.push(self.feed(&caller.key, rendition, sound, number, now));
+                    feeds.push(self.feed(&caller.key, rendition, sound, b_frames, number, now));
                 }
                 let names = renditions.into_iter().map(|(name, _)| name).collect();
                 Purpose::Play(Box::new(Playing { feeds, names, log, codecs, viewer: None }))

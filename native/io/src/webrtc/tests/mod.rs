@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::{
     WebRtcOptions,
     door::{Door, Full},
-    from_bus::Feed,
+    from_bus::{BFrames, Feed},
 };
 
 /// An avcC record written by libx264: 320x240, baseline.
@@ -53,8 +53,12 @@ fn sound(number: i64) -> Frame {
     Frame { track: AUDIO, flags: FrameFlags::NONE, pts, dts: pts, duration: 960, payload }
 }
 
+fn feed_with(publisher: &Publisher, b_frames: BFrames) -> Feed {
+    Feed::new(publisher.log(), None, Waker::noop(), Duration::from_millis(500), b_frames)
+}
+
 fn feed(publisher: &Publisher) -> Feed {
-    Feed::new(publisher.log(), None, Waker::noop(), Duration::from_millis(500))
+    feed_with(publisher, BFrames::Drop)
 }
 
 /// Times of the pictures that are kept, in steps from the first one.
@@ -83,9 +87,10 @@ fn viewers_begin_at_the_newest_key_frame_and_older_packets_are_forgotten() {
 }
 
 #[test]
-fn pictures_out_of_order_are_left_out_and_told_of_once() {
+fn pictures_out_of_order_are_left_out_and_told_of_once_or_pass_as_they_are() {
     let (mut publisher, now) = (publisher(), Instant::now());
     let mut feed = feed(&publisher);
+    let mut passing = feed_with(&publisher, BFrames::Pass);
     // I2 P5 B3 B4 P8 B6 B7, then in order.
     for (number, shown, kind) in
         [(0, 2, 0x65), (1, 5, 0x41), (2, 3, 0x01), (3, 4, 0x41), (4, 8, 0x41), (5, 6, 0x01), (6, 7, 0x01), (7, 9, 0x41)]
@@ -96,6 +101,13 @@ fn pictures_out_of_order_are_left_out_and_told_of_once() {
     assert_eq!(pictures(&feed), [0, 3, 6, 7]);
     assert_eq!(feed.take_notes().len(), 1);
     assert!(feed.take_notes().is_empty());
+    passing.read(now);
+    assert_eq!(
+        pictures(&passing),
+        [0, 3, 1, 2, 6, 4, 5, 7],
+        "in decoding order, under the times at which they are shown"
+    );
+    assert!(passing.take_notes().is_empty());
 }
 
 #[test]
