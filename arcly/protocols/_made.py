@@ -10,6 +10,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from arcly._bridge import private_session
 from arcly._native import MediaFrame, PublishSession, StreamKey, Track
@@ -103,3 +104,15 @@ class Made(ABC):
                 return
             except TimeoutError:
                 continue
+
+
+def decoded(decoder: Any, frame: MediaFrame) -> list[Any]:
+    """Return what comes out of a decoder of PyAV for a frame; nothing for one that is broken."""
+    import av
+
+    packet = av.Packet(bytes(frame))
+    packet.pts, packet.dts = frame.pts, frame.dts
+    try:
+        return list(decoder.decode(packet))
+    except av.error.InvalidDataError:
+        return []

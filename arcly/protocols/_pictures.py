@@ -6,7 +6,7 @@ from typing import Any
 
 from arcly._native import StreamHandle as NativeStream
 from arcly._native import Track
-from arcly.protocols._made import Made, Tell
+from arcly.protocols._made import Made, Tell, decoded
 from arcly.subscription import Subscription
 
 DECODERS = {"H264": "h264", "H265": "hevc"}
@@ -40,19 +40,29 @@ class PicturesInOrder(Made):
         self.start()
 
     def _make(self, subscription: Subscription) -> None:
+        decoder = self._decoder()
+        # What lies behind is needed to decode what comes: it is not shown.
+        while waiting := subscription.drain():
+            for frame in waiting:
+                decoded(decoder, frame)
+        for frame in self._live(subscription):
+            if self._has_changed(frame.tracks):
+                decoder = self._decoder()
+            for picture in decoded(decoder, frame):
+                self._encode(picture)
+
+    def _decoder(self) -> Any:
         import av
 
         decoder: Any = av.CodecContext.create(DECODERS[self._track.codec], "r")
         decoder.extradata = self._track.config
-        # What lies behind is needed to decode what comes: it is not shown.
-        while waiting := subscription.drain():
-            for frame in waiting:
-                decoder.decode(av.Packet(bytes(frame)))
-        for frame in self._live(subscription):
-            packet = av.Packet(bytes(frame))
-            packet.pts, packet.dts = frame.pts, frame.dts
-            for picture in decoder.decode(packet):
-                self._encode(picture)
+        return decoder
+
+    def _has_changed(self, tracks: list[Track]) -> bool:
+        """Tell whether the stream goes on under other parameter sets, which are not in its pictures."""
+        before = self._track
+        self._track = next((it for it in tracks if it.id == before.id and it.codec in DECODERS), before)
+        return self._track.config != before.config
 
     def _encode(self, picture: Any) -> None:
         from av.video.frame import PictureType

@@ -7,7 +7,7 @@ from typing import Any
 
 from arcly._native import MediaFrame, Track
 from arcly._native import StreamHandle as NativeStream
-from arcly.protocols._made import Made, Tell
+from arcly.protocols._made import Made, Tell, decoded
 from arcly.subscription import Subscription
 
 DECODERS = {"AAC": "aac", "MP3": "mp3float", "MP2": "mp2float", "AC3": "ac3", "EAC3": "eac3", "FLAC": "flac"}
@@ -59,7 +59,7 @@ class OpusSound(Made):
         fifo: Any = None
         encoder: Any = None
         for frame in frames:
-            for sound in decoder.decode(av.Packet(bytes(frame))):
+            for sound in decoded(decoder, frame):
                 if resampler is None or clock.is_apart(frame.pts):
                     resampler = av.AudioResampler(format="s16", layout="stereo", rate=OPUS_HZ)
                     fifo, encoder = av.AudioFifo(), opus_encoder()
