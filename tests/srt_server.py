@@ -15,6 +15,12 @@ import arcly
 SECRET = "a long passphrase"
 
 
+def url(port: int, stream_id: str, **parameters: object) -> str:
+    """What a caller dials, or a listener listens at, on this machine."""
+    pairs = {"streamid": stream_id, **parameters}
+    return f"srt://127.0.0.1:{port}?" + "&".join(f"{key}={value}" for key, value in pairs.items())
+
+
 @dataclass
 class Srt:
     """An engine with nothing but SRT."""
@@ -25,8 +31,7 @@ class Srt:
 
     def url(self, stream_id: str, **parameters: object) -> str:
         """What a caller dials."""
-        pairs = {"streamid": stream_id, **parameters}
-        return f"srt://127.0.0.1:{self.port}?" + "&".join(f"{k}={v}" for k, v in pairs.items())
+        return url(self.port, stream_id, **parameters)
 
     def at(self, port: int) -> Srt:
         """The same, dialled at another port."""

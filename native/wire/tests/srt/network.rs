@@ -35,7 +35,7 @@ fn link(random: &mut Random, loss: f64) -> LinkConfig {
     LinkConfig {
         loss: loss * random.fraction(),
         burst,
-        delay: Duration::from_micros(random.below(250_000)),
+        delay: Duration::from_micros(random.below(500_000)),
         jitter: Duration::from_micros(random.below(20_000)),
         keeps_order: random.chance(0.5),
         reorder: 0.05 * random.fraction(),
@@ -52,7 +52,7 @@ impl Plan {
         let (forth, back) = (link(&mut random, loss), link(&mut random, loss));
         let refresh = random.chance(0.2);
         // Keys are changed so seldom that no packet is on its way for longer than a key lives.
-        let (latency_ms, pause_us) = if refresh { (300, 30_000) } else { (1200, 1_000 + random.below(12_000)) };
+        let (latency_ms, pause_us) = if refresh { (300, 30_000) } else { (3000, 1_000 + random.below(12_000)) };
         Self {
             forth,
             back,
@@ -172,7 +172,7 @@ fn run(seed: u64) -> Outcome {
     let (mut last, mut last_time, mut next_send) = (None, 0, clock.elapsed());
     let mut until = Duration::from_secs(1 << 30);
     let buffered_max =
-        plan.payload_bytes * (us(Duration::from_millis(2500) + 2 * plan.latency) / us(plan.pause) + 64) as usize;
+        plan.payload_bytes * (us(Duration::from_millis(3000) + 2 * plan.latency) / us(plan.pause) + 64) as usize;
     while clock.elapsed() < until {
         let now = clock.elapsed();
         if next_send <= now && (seen.len() as u64) < plan.packets {
