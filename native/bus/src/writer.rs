@@ -163,7 +163,19 @@ impl LogWriter {
 
     /// Drops the oldest chunks until the bounds hold, but none of a GOP that is within its own; whether that or its size has taken the
     /// random access point away.
+    #[inline]
     fn keep_bounds(&mut self) -> bool {
+        let Self { log, kept, gop, .. } = self;
+        let entry_is_kept = log.random_access_chunk().is_none_or(|chunk| chunk >= kept.oldest);
+        // Nearly always so, and cheap to see.
+        if entry_is_kept && gop.fits(log.bounds.gop()) && !kept.exceeds(&log.bounds) {
+            return false;
+        }
+        self.drop_chunks()
+    }
+
+    #[inline(never)]
+    fn drop_chunks(&mut self) -> bool {
         let Self { log, kept, gop, .. } = self;
         let entry = log.random_access_chunk();
         let fits = gop.fits(log.bounds.gop());
