@@ -126,30 +126,45 @@ impl<'a> Packetizer<'a> {
     }
 
     fn put_across(&mut self, bytes: &[u8]) {
-        let (head, rest) = bytes.split_at_checked(self.room).unwrap_or((bytes, &[]));
-        self.fill(head);
-        let (bodies, tail) = rest.as_chunks::<BODY_BYTES>();
-        self.whole(bodies);
-        if !tail.is_empty() {
-            self.open(false, Adaptation::default());
-            self.fill(tail);
+        let mut at = self.room.min(bytes.len());
+        self.fill(bytes.get(..at).unwrap_or_default());
+        if at < HEADER_BYTES {
+            at += self.begin_with(bytes.get(at..).unwrap_or_default());
         }
+        at += self.whole(bytes.get(at.saturating_sub(HEADER_BYTES)..).unwrap_or_default());
+        self.begin_with(bytes.get(at..).unwrap_or_default());
     }
 
-    /// Packets that are all payload: the common case. Room is there already.
-    fn whole(&mut self, bodies: &[[u8; BODY_BYTES]]) {
+    /// Begins a packet with the first of these bytes, if there are any; how many.
+    fn begin_with(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(BODY_BYTES);
+        if count > 0 {
+            self.open(false, Adaptation::default());
+            self.fill(bytes.get(..count).unwrap_or_default());
+        }
+        count
+    }
+
+    /// Packets that are all payload: the common case. Their payload begins behind the first [`HEADER_BYTES`] of `bytes`; how much of it
+    /// was put.
+    ///
+    /// Each is copied with the bytes in front of its payload, which its header is then written over: one copy and one store. A packet
+    /// that is put together first is read again in other pieces than it was written in, and waits for that at every copy.
+    fn whole(&mut self, bytes: &[u8]) -> usize {
         // In a register: in the struct, it would be written back for every packet.
         let mut pid = *self.pid;
-        for body in bodies {
-            // One array and not two parts: the output asks for room once, and the compiler copies the body straight into it.
-            let mut packet = [0; PACKET_BYTES];
-            let (header, rest) = packet.split_at_mut(HEADER_BYTES);
-            header.copy_from_slice(&pid.header(false, false, true));
-            rest.copy_from_slice(body);
-            self.out.extend_from_slice(&packet);
+        let mut put = 0;
+        for packet in bytes.windows(PACKET_BYTES).step_by(BODY_BYTES) {
+            self.out.extend_from_slice(packet);
+            let header = self.out.last_chunk_mut::<PACKET_BYTES>().and_then(|packet| packet.first_chunk_mut());
+            if let Some(header) = header {
+                *header = pid.header(false, false, true);
+            }
+            put += BODY_BYTES;
         }
         *self.pid = pid;
-        self.left = self.left.saturating_sub(bodies.len() * BODY_BYTES);
+        self.left = self.left.saturating_sub(put);
+        put
     }
 
     #[inline]
