@@ -37,7 +37,7 @@ pub fn run(options: &Options) -> Result<Results, String> {
     Ok(bench.results)
 }
 
-/// In which arcly's HLS windows fill: memory that is used for the first time costs a page fault each 4 KiB, memory that is used again
+/// In which arcly's logs of frames and HLS windows fill: memory that is used for the first time costs a page fault each 4 KiB, memory that is used again
 /// does not.
 const WARM_UP_STREAMS: Duration = Duration::from_secs(40);
 
@@ -131,7 +131,7 @@ impl Bench<'_> {
     fn streams(&mut self, contestant: Contestant) {
         self.say("100 streams, first without viewers, then with one each", contestant);
         let warm_up = match contestant {
-            Contestant::Arcly(..) if !self.options.quick => WARM_UP_STREAMS,
+            ours if ours.is_ours() && !self.options.quick => WARM_UP_STREAMS,
             _ => Duration::from_secs(1),
         };
         let (shape, duration) = (Shape::of(BITS_PER_S), self.options.duration);

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::egress::bound_unsent;
+use crate::egress::{bound_unsent, wait_for};
 
 /// A certificate chain and its private key. Shared by all listeners that are one server to the world; new connections get what was
 /// put in last, old ones go on with theirs.
@@ -121,6 +121,14 @@ impl Connection {
     /// Bounds the bytes that the kernel keeps for the peer and has not sent yet, where it can.
     pub(crate) fn bound_unsent(&self, bytes: u32) {
         let _ = bound_unsent(self.socket(), bytes);
+    }
+
+    /// Has it count as readable when so many bytes have come, where that can be said of what comes: not of what is encrypted, of which a
+    /// part may have been read already.
+    pub(crate) fn wait_for(&self, bytes: usize) {
+        if let Self::Plain(stream) = self {
+            let _ = wait_for(stream, u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
     }
 
     fn socket(&self) -> &TcpStream {

@@ -4,39 +4,30 @@ use std::{
     collections::HashMap,
     io,
     net::TcpStream,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Wake, Waker},
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Log, Subscription, WakeSlot};
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, mpsc},
-    time::{Sleep, sleep_until, timeout},
-};
+use arcly_bus::{Log, Subscription};
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
     Container, EgressOptions, Framing, ViewerId, ViewerInfo, Watcher,
     body::PacketBody,
-    flush::Due,
     line::Line,
     list::{Entry, List},
     packets::{Fed, PacketLog, PacketWriter},
     pump::Pump,
     viewer::{Head, Joiner},
+    worker::{Event, Worker},
 };
 use crate::Inbox;
 
 /// A second worker helps once a pass takes longer.
 const PASS_MAX: Duration = Duration::from_millis(2);
-
-/// How often a worker that ends looks whether it may.
-const DRAIN_LOOK: Duration = Duration::from_millis(100);
 
 /// Everything that leaves an engine as endless streams over TCP.
 pub struct Egress {
@@ -173,6 +164,11 @@ impl Egress {
         true
     }
 
+    /// Whether sound leaves by itself.
+    pub(crate) fn wants_every_packet(&self) -> bool {
+        self.options.every_packet
+    }
+
     /// Ends all viewers.
     pub fn kick_all(&self) {
         self.list.kick_all();
@@ -216,111 +212,6 @@ impl Egress {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ChannelKey, Channel>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Wakes one task from the publisher's thread.
-struct Bell(Notify);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
-    }
-}
-
-/// A task that pumps to a share of the viewers.
-struct Worker {
-    pump: Pump,
-    arriving: mpsc::UnboundedReceiver<Joiner>,
-    bell: Arc<Bell>,
-    slot: WakeSlot,
-    /// One for all waits: to set a timer wakes the thread that drives them, and most waits end before it is due.
-    timer: Pin<Box<Sleep>>,
-}
-
-/// Why a worker goes on.
-enum Event {
-    /// The log has more, or it is time for something.
-    Look,
-    /// Somebody joins.
-    Joiner(Joiner),
-    /// Sockets can be written to, or are gone.
-    Ready,
-    /// Nobody will join any more, or the system fails us.
-    Over,
-}
-
-impl Worker {
-    /// Woken by what comes into `log`.
-    fn new(pump: Pump, arriving: mpsc::UnboundedReceiver<Joiner>, log: &Arc<Log>) -> Self {
-        let bell = Arc::new(Bell(Notify::new()));
-        let wake = if pump.wants_every_packet() { WakeSlot::new } else { WakeSlot::for_pictures };
-        let slot = wake(log, Waker::from(bell.clone()));
-        let timer = Box::pin(sleep_until(Instant::now().into()));
-        Self { pump, arriving, bell, slot, timer }
-    }
-
-    /// Writes what is due.
-    async fn work(&mut self) {
-        while self.pump.due() == Due::Now {
-            self.pump.pass().await;
-        }
-        self.pump.judge();
-    }
-
-    /// Waits for the next event, at most `until` then.
-    async fn next(&mut self, until: Option<Instant>) -> Event {
-        let until = match (self.pump.due(), until) {
-            (Due::Now, _) => return Event::Look,
-            (Due::At(due), Some(until)) => Some(due.min(until)),
-            (Due::At(due), None) => Some(due),
-            (Due::Never, until) => until,
-        };
-        if let Some(until) = until.map(Into::into)
-            && (self.timer.is_elapsed() || self.timer.deadline() > until)
-        {
-            self.timer.as_mut().reset(until);
-        }
-        let Pump { poller, ready, .. } = &mut self.pump;
-        tokio::select! {
-            () = self.bell.0.notified() => Event::Look,
-            joiner = self.arriving.recv() => joiner.map_or(Event::Over, Event::Joiner),
-            ready = poller.ready(ready) => if ready.is_ok() { Event::Ready } else { Event::Over },
-            // Perhaps too early: then there is nothing to do yet.
-            () = self.timer.as_mut(), if until.is_some() => Event::Look,
-        }
-    }
-
-    /// The whole life of a helper: it reads the packets that the main worker makes.
-    async fn help(mut self) {
-        while self.pump.look() {
-            self.work().await;
-            self.slot.arm();
-            if self.pump.has_news() {
-                continue;
-            }
-            match self.next(None).await {
-                Event::Look => {}
-                Event::Joiner(joiner) => self.pump.join(joiner),
-                Event::Ready => self.pump.serve_ready(),
-                Event::Over => break,
-            }
-        }
-        self.drain().await;
-    }
-
-    /// Lets viewers have the rest of a stream that has ended.
-    async fn drain(&mut self) {
-        while let Ok(joiner) = self.arriving.try_recv() {
-            self.pump.join(joiner);
-        }
-        self.pump.look();
-        self.pump.finish();
-        while !self.pump.is_drained() {
-            let Pump { poller, ready, .. } = &mut self.pump;
-            let _ = timeout(DRAIN_LOOK, poller.ready(ready)).await;
-            self.pump.serve_ready();
-        }
     }
 }
 

@@ -14,7 +14,7 @@
 //! - `pump`, `viewer`, `flush`: the passes, one socket, and when a pass is due;
 //! - `poll`, `socket`: the two seams to the operating system;
 //! - `line`, `ears`: what viewers say, by way of a task that reads (RTMP) or heard by the pump (WebSocket);
-//! - `channel`: the life of one stream in one format; `list`: who watches; `body`: the same packets for TLS and HTTP/2.
+//! - `channel`: the life of one stream in one format; `worker`: a task that pumps; `list`: who watches; `body`: the same packets for TLS and HTTP/2.
 
 mod body;
 mod channel;
@@ -31,6 +31,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod viewer;
+mod worker;
 
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub(crate) use self::{
     line::{Line, Wants},
     list::{Entry, List},
     packets::PacketLog,
-    socket::bound_unsent,
+    socket::{bound_unsent, wait_for},
     viewer::{End as ViewerEnd, Head},
 };
 pub use self::{

@@ -47,19 +47,65 @@ pub(crate) fn receive(mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<u
 /// bounded by it, so it costs no throughput on long ways, as a smaller send buffer would.
 #[cfg(target_os = "linux")]
 pub(crate) fn bound_unsent(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes)
+}
+
+/// Has the socket count as readable when so many bytes have come (socket(7), `SO_RCVLOWAT`); at once, when they have come already.
+#[cfg(target_os = "linux")]
+pub(crate) fn wait_for(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
+#[cfg(target_os = "linux")]
+fn set_option(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: u32) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let size = size_of::<u32>() as libc::socklen_t;
-    let value = std::ptr::from_ref(&bytes).cast();
+    let value = std::ptr::from_ref(&value).cast();
     // SAFETY: the descriptor is open as long as `socket` is borrowed; `value` points to the `size` bytes of a number that lives until the
-    // call returns, and the kernel only reads them. No safe wrapper of our dependencies knows this option.
-    let result = unsafe {
-        libc::setsockopt(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value, size)
-    };
+    // call returns, and the kernel only reads them. No safe wrapper of our dependencies knows these options.
+    let result = unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, value, size) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Elsewhere a socket that has any bytes is readable.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn wait_for(_: &impl AsFd, _: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Bounds the send buffer instead, where there is no such option that we know how to set.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn bound_unsent(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
     socket2::SockRef::from(socket).set_send_buffer_size(bytes as usize)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Write;
+
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// Whoever waits for pictures and finds that none come reads what has come meanwhile.
+    #[tokio::test]
+    async fn bytes_that_were_too_few_are_read_when_they_suffice() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut socket, _): (TcpStream, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 200];
+        // A read that takes all there is has the next one wait for the kernel.
+        peer.write_all(&[6]).unwrap();
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 1);
+        wait_for(&socket, 100).unwrap();
+        peer.write_all(&[7; 40]).unwrap();
+        peer.write_all(&[7; 60]).unwrap();
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 100, "woken once there are enough, for all of them");
+        peer.write_all(&[8; 40]).unwrap();
+        wait_for(&socket, 1).unwrap();
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 40);
+    }
 }

@@ -152,6 +152,13 @@ impl ChunkReader {
         self.held.length > 0 || self.current.is_some() || self.streams.iter().any(|stream| stream.in_message)
     }
 
+    /// Bytes that have to come at least before something is whole that has begun, a header or a message; `None` when nothing has.
+    pub(crate) fn missing_bytes(&self) -> Option<usize> {
+        let in_header = (self.held.length > 0).then_some(1);
+        let begun = self.streams.iter().filter(|stream| stream.in_message);
+        begun.map(|stream| stream.length.saturating_sub(stream.body.len())).chain(in_header).min()
+    }
+
     /// The peer set its chunk size (RTMP §5.4.1); valid from the next chunk.
     ///
     /// # Errors

@@ -193,6 +193,12 @@ impl ServerConn {
         self.handshake.as_ref().map_or_else(|| self.reader.is_mid_message(), |it| it.buffered_bytes() > 0)
     }
 
+    /// Bytes that have to come at least before a message is whole that has begun; `None` between two messages. To wait for them all at
+    /// once delays no message.
+    pub fn missing_bytes(&self) -> Option<usize> {
+        if self.handshake.is_some() { Some(1) } else { self.reader.missing_bytes() }
+    }
+
     fn consume(&mut self, mut input: &[u8]) -> Result<(), RtmpError> {
         self.acknowledgement.on_input(input.len());
         if !self.shake_hands(&mut input)? {

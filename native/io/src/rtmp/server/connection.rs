@@ -1,0 +1,243 @@
+//! One connection: its bytes in and out, its deadlines, its end.
+
+use std::{collections::HashMap, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use arcly_wire::rtmp::{Event, PlayRequest, ServerConn};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    patience::{Crowd, PICTURE_LATE, Patience},
+    publishing::{Answers, Asked, OPEN_QUESTIONS_MAX, next_answer},
+};
+use crate::{
+    Inbox,
+    bell::Bell,
+    egress::Egress,
+    ended::End,
+    rtmp::{
+        from_bus::{self, Play},
+        to_bus::ToBus,
+    },
+    tls::Connection as Stream,
+};
+
+/// Bytes read at a time from a publisher.
+const PUBLISHING_BUFFER_BYTES: usize = 32 << 10;
+
+/// The same from who is neither that nor a player yet: a handshake, some commands.
+const FIRST_BUFFER_BYTES: usize = 4 << 10;
+
+/// The same from a player, who says little.
+const PLAYING_BUFFER_BYTES: usize = 512;
+
+/// How long a peer may refuse to take the few bytes that we answer with.
+const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Refusals after which a connection is ended, even while it asks on. Stops a peer that fills the log.
+const REFUSALS_MAX: u32 = 4;
+pub(super) struct Connection {
+    pub(super) machine: ServerConn,
+    pub(super) started: Instant,
+    pub(super) last_read: Instant,
+    pub(super) peer: SocketAddr,
+    pub(super) agent: String,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) decision_deadline: Duration,
+    /// Made with the first question: two kilobytes that a player never needs.
+    pub(super) answers: Option<Answers>,
+    /// Requests that wait for the host's decision, by message stream.
+    pub(super) asked: HashMap<u32, Asked>,
+    /// Requests made so far, and those that the host has not answered, withdrawn ones included.
+    pub(super) requests: u64,
+    pub(super) open_questions: usize,
+    pub(super) publishing: HashMap<u32, ToBus>,
+    /// While something is published.
+    pub(super) patience: Option<Patience>,
+    pub(super) crowd: Arc<Crowd>,
+    pub(super) egress: Arc<Egress>,
+    /// At most one: two pumps on one socket would write into each other's messages. Players that want two streams make two connections.
+    pub(super) play: Option<Play>,
+    /// Asked for while the pump still has the one before, which the player has left.
+    pub(super) next_play: Option<PlayRequest>,
+    /// The peer was refused, or a publish was ended from our side.
+    pub(super) dismissed: bool,
+    pub(super) refusals: u32,
+    /// Rung when a stream that is published here is ended by somebody else.
+    pub(super) upstream: Arc<Bell>,
+}
+
+impl Connection {
+    pub(super) fn new(peer: SocketAddr, Shared { options, inbox, egress, crowd }: Shared) -> Self {
+        let started = Instant::now();
+        // The handshake's random bytes protect nothing in RTMP; they should only differ between connections.
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), peer);
+        Self {
+            machine: ServerConn::new(options.limits, seed, Duration::ZERO),
+            started,
+            last_read: started,
+            peer,
+            agent: String::new(),
+            inbox,
+            decision_deadline: options.decision_deadline,
+            answers: None,
+            asked: HashMap::new(),
+            requests: 0,
+            open_questions: 0,
+            publishing: HashMap::new(),
+            patience: None,
+            crowd,
+            egress,
+            play: None,
+            next_play: None,
+            dismissed: false,
+            refusals: 0,
+            upstream: Arc::default(),
+        }
+    }
+
+    pub(super) async fn run(&mut self, stream: &mut Stream, stop: &CancellationToken) -> End {
+        let mut buffer = vec![0; FIRST_BUFFER_BYTES];
+        // Made once, not for every read: to wait for each is a lock, and to set a timer wakes the thread that drives them.
+        let bell = self.upstream.clone();
+        let (mut rung, mut stopped) = (pin!(bell.heard()), pin!(stop.cancelled()));
+        let mut alarm = pin!(sleep_until(self.next_deadline()));
+        loop {
+            if let Err(end) = self.flush(stream).await {
+                return end;
+            }
+            // Every read moves the deadline on: the alarm goes off too early then, once, and is set anew.
+            let deadline = self.next_deadline();
+            if deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+            }
+            let turn = tokio::select! {
+                read = stream.read(&mut buffer) => self.on_read(read, &buffer),
+                (id, answer) = next_answer(&mut self.answers) => { self.on_answer(id, answer); Ok(()) }
+                event = from_bus::next(&mut self.play) => self.on_play_event(event, stream).await,
+                () = &mut rung => {
+                    rung.set(bell.heard());
+                    self.end_closed();
+                    Ok(())
+                }
+                () = &mut alarm => {
+                    let turn = self.on_deadline();
+                    alarm.as_mut().reset(self.next_deadline());
+                    turn
+                }
+                () = &mut stopped => Err(End::Stopped),
+            };
+            // What came before a fault is still good.
+            self.take_events();
+            if let Err(end) = turn {
+                return end;
+            }
+            self.tell_socket(stream);
+            if buffer.len() != self.buffer_bytes() {
+                buffer = vec![0; self.buffer_bytes()];
+            }
+            if self.open_questions > OPEN_QUESTIONS_MAX {
+                return End::Failed(format!(
+                    "asked to publish {OPEN_QUESTIONS_MAX} times and did not wait for the answers"
+                ));
+            }
+            let has_nothing =
+                self.dismissed && self.asked.is_empty() && self.publishing.is_empty() && self.play.is_none();
+            if has_nothing || self.refusals > REFUSALS_MAX {
+                return End::Dismissed;
+            }
+        }
+    }
+
+    fn buffer_bytes(&self) -> usize {
+        match (self.is_pumped(), self.publishing.is_empty()) {
+            (_, false) => PUBLISHING_BUFFER_BYTES,
+            (true, true) => PLAYING_BUFFER_BYTES,
+            (false, true) => FIRST_BUFFER_BYTES,
+        }
+    }
+
+    /// Says for how many bytes the socket is to wait.
+    fn tell_socket(&mut self, stream: &Stream) {
+        let missing = self.machine.missing_bytes();
+        if let Some(bytes) = self.patience.as_mut().and_then(|patience| patience.news(missing)) {
+            stream.wait_for(bytes);
+        }
+    }
+
+    fn on_read(&mut self, read: io::Result<usize>, buffer: &[u8]) -> Result<(), End> {
+        self.last_read = Instant::now();
+        let now = self.last_read - self.started;
+        match buffer.get(..read?).unwrap_or_default() {
+            [] if self.machine.is_mid_input() => Err(End::Failed("closed the connection in mid-message".into())),
+            [] => Err(End::Closed),
+            input => self.machine.handle_input(now, input).map_err(|error| End::Failed(error.to_string())),
+        }
+    }
+    fn next_deadline(&self) -> Instant {
+        let machine = self.machine.poll_timeout().map(|at| self.started + at);
+        let decision = self.asked.values().map(|asked| asked.until).min();
+        let sound = self.patience.as_ref().filter(|patience| patience.is_waiting());
+        let sound = sound.map(|_| self.last_read + PICTURE_LATE);
+        let far = self.last_read + Duration::from_secs(3600);
+        machine.into_iter().chain(decision).chain(sound).min().unwrap_or(far)
+    }
+
+    fn on_deadline(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        self.refuse_late(now);
+        if let Some(patience) = self.patience.as_mut().filter(|_| self.last_read + PICTURE_LATE <= now) {
+            patience.lose();
+        }
+        self.machine.handle_timeout(self.started.elapsed()).map_err(|error| End::Failed(error.to_string()))
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.machine.poll_event() {
+            match event {
+                Event::Connected(info) => self.agent = info.flash_ver,
+                Event::PublishRequested(request) => self.ask(request),
+                Event::PlayRequested(request) => self.ask_to_play(request),
+                Event::Media(media) => self.on_media(media),
+                Event::PlayChanged { stream_id, change } => {
+                    if let Some(play) = self.play.as_mut().filter(|play| play.stream_id == stream_id) {
+                        play.change(change);
+                    }
+                }
+                Event::PlayEnded { stream_id } => self.on_play_left(stream_id),
+                Event::PublishEnded { stream_id } => self.unpublish(stream_id, "the publisher ended the stream"),
+            }
+        }
+    }
+    /// Ends all that this connection publishes, and leaves one line when it did not end in order.
+    pub(super) fn end(&mut self, end: &End) {
+        for (stream_id, to_bus) in self.publishing.drain() {
+            self.machine.end_publish(stream_id, &end.reason());
+            to_bus.end(end.reason());
+        }
+        self.withdraw_questions();
+        if let End::Failed(text) = end {
+            self.inbox.warn(format!("{} was disconnected: {text}", self.peer));
+        }
+    }
+
+    pub(super) async fn flush(&mut self, stream: &mut Stream) -> Result<(), End> {
+        while let Some(bytes) = self.machine.poll_output() {
+            match self.play.as_ref().and_then(Play::line) {
+                Some(line) if line.say(&bytes) => {}
+                Some(_) => return Err(End::Failed("the peer does not read our answers".into())),
+                None => write(stream, &bytes).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn write(stream: &mut Stream, bytes: &[u8]) -> Result<(), End> {
+    let written = timeout(WRITE_DEADLINE, stream.write_all(bytes)).await;
+    Ok(written.map_err(|_| End::Failed("the peer does not read our answers".into()))??)
+}

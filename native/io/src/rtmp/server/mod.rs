@@ -1,0 +1,119 @@
+//! The RTMP listener: one task per connection, which drives the state machine of `wire` and hands frames to the bus.
+//!
+//! - `connection`: the task: what comes, what is due, what is answered;
+//! - `publishing`: its streams on their way in, from the question to the host to their end; `patience`: how many bytes are worth a wake-up;
+//! - `playing`: its stream on the way out.
+
+mod connection;
+mod patience;
+mod playing;
+mod publishing;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use arcly_wire::rtmp::Limits;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use self::{connection::Connection, patience::Crowd};
+use crate::{
+    Inbox, ListenError,
+    accept::{Acceptor, bind},
+    egress::{Egress, EgressOptions},
+    ended::{End, linger},
+    tls::{Connection as Stream, TlsIdentity},
+};
+
+/// How a listener behaves.
+#[derive(Debug, Clone)]
+pub struct RtmpOptions {
+    /// Connections at a time. Default 4096; each costs some 40 KiB while it publishes.
+    pub connections_max: usize,
+    /// How long the host may take to decide on a publish. Default 10 s; then it is refused.
+    pub decision_deadline: Duration,
+    /// What one connection may make us hold.
+    pub limits: Limits,
+    /// How streams leave to players.
+    pub egress: EgressOptions,
+    /// RTMPS: who we are. Default none: RTMP.
+    pub tls: Option<Arc<TlsIdentity>>,
+}
+
+impl Default for RtmpOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            decision_deadline: Duration::from_secs(10),
+            limits: Limits::default(),
+            egress: EgressOptions::default(),
+            tls: None,
+        }
+    }
+}
+/// A listening RTMP server. Dropping it ends its connections.
+pub struct RtmpListener {
+    acceptor: Acceptor,
+    addr: SocketAddr,
+    egress: Arc<Egress>,
+}
+
+impl RtmpListener {
+    /// Listens on `addr` (port 0: any free one). Requests and warnings go to `inbox`.
+    ///
+    /// # Errors
+    /// [`ListenError`] when the address cannot be had.
+    pub fn bind(
+        runtime: &Handle,
+        addr: SocketAddr,
+        options: RtmpOptions,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { addr, source };
+        let listener = bind(addr)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
+        let tls = options.tls.as_ref().map(|identity| identity.acceptor(&[])).transpose();
+        let tls = tls.map_err(|error| failed(io::Error::other(error)))?;
+        let egress = Egress::new(runtime.clone(), options.egress, shared_inbox.clone());
+        let shared = Shared { options, inbox: shared_inbox, egress: egress.clone(), crowd: Arc::default() };
+        let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
+        let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
+        Ok(Self { acceptor, addr: local, egress })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Who plays here.
+    pub fn egress(&self) -> &Arc<Egress> {
+        &self.egress
+    }
+
+    /// Stops listening and ends all connections.
+    pub async fn stop(&self) {
+        self.acceptor.stop().await;
+    }
+}
+
+/// What all connections of a listener have in common.
+#[derive(Clone)]
+struct Shared {
+    options: RtmpOptions,
+    inbox: Arc<Inbox>,
+    egress: Arc<Egress>,
+    crowd: Arc<Crowd>,
+}
+
+async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, shared: Shared) {
+    let mut connection = Connection::new(peer, shared);
+    let end = connection.run(&mut stream, &stop).await;
+    connection.end(&end);
+    if connection.is_pumped() {
+        // The pump has the same socket: this tells it.
+        stream.reset();
+    } else if connection.flush(&mut stream).await.is_ok() && !matches!(end, End::Closed) {
+        linger(&mut stream).await;
+    }
+}
