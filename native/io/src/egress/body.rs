@@ -17,6 +17,7 @@ use super::{
     line::Wants,
     list::{Entry, Record},
     packets::PacketLog,
+    viewer::Seat,
 };
 
 /// How often somebody looks whether a viewer takes what it is given.
@@ -54,6 +55,18 @@ impl PacketBody {
             _counted: counted,
             _lease: lease,
         }
+    }
+
+    /// For a viewer to whom somebody else has sent until now: it goes on where that ended.
+    pub(crate) fn resume(packets: &Arc<PacketLog>, seat: Seat, lease: Arc<()>) -> Self {
+        let Seat { cursor, has_header, wants, entry, counted } = seat;
+        let mut body = Self::new(packets, entry, counted, lease);
+        body.wants = wants;
+        // Other packets are in use where the channel was made anew meanwhile.
+        if Arc::ptr_eq(cursor.log(), packets.log()) {
+            (body.cursor, body.has_header) = (cursor, has_header);
+        }
+        body
     }
 
     /// Somebody has to look whether the viewer is stuck: who gives nobody room is never asked here.

@@ -21,7 +21,7 @@ use super::{
     list::{Entry, List},
     packets::{Fed, PacketLog, PacketWriter},
     pump::Pump,
-    viewer::{Head, Joiner},
+    viewer::{Head, Joiner, Seat},
     worker::{Event, Worker},
 };
 use crate::Inbox;
@@ -90,6 +90,11 @@ impl Ticket {
         let channel =
             egress.channel(&mut egress.lock(), &log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
         Ok(Reader { packets: channel.packets, entry, _counted: counted, _lease: channel.lease })
+    }
+
+    /// The stream.
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
     }
 
     /// How long the viewer may take nothing.
@@ -179,6 +184,18 @@ impl Egress {
         let counted = log.viewer(watcher.protocol);
         let entry = self.list.enter(watcher, self.options.viewers_max).ok_or(PlayError::Full)?;
         Ok(Ticket { egress: self.clone(), log: log.clone(), entry, counted })
+    }
+
+    /// Goes on with a viewer of `log` whom a pump has given back.
+    pub(crate) fn resume(
+        self: &Arc<Self>,
+        log: &Arc<Log>,
+        seat: Seat,
+        container: Container,
+        framing: Framing,
+    ) -> Result<PacketBody, PlayError> {
+        let channel = self.channel(&mut self.lock(), log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
+        Ok(PacketBody::resume(&channel.packets, seat, channel.lease))
     }
 
     fn channel(

@@ -9,7 +9,7 @@ use arcly_bus::TrackFilter;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use super::viewer::End;
+use super::viewer::{End, Seat};
 
 /// Bytes that may wait to be said: a peer that asks and asks, and reads nothing, is cut off.
 const SAID_MAX_BYTES: usize = 64 << 10;
@@ -20,6 +20,8 @@ pub(crate) struct Line {
     has_news: AtomicBool,
     news: Mutex<News>,
     over: Mutex<Option<End>>,
+    /// Of a viewer who has left. Boxed, for hardly anybody does.
+    seat: Mutex<Option<Box<Seat>>>,
     bell: Notify,
 }
 
@@ -84,6 +86,16 @@ impl Line {
     pub(crate) fn take_news(&self) -> News {
         self.has_news.store(false, Ordering::Release);
         std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the viewer had, who left in order.
+    pub(crate) fn give_back(&self, seat: Seat) {
+        *self.seat.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(seat));
+    }
+
+    /// Takes what the viewer had; none when it did not leave in order.
+    pub(crate) fn take_seat(&self) -> Option<Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner).take().map(|seat| *seat)
     }
 
     /// The pump has let the viewer go.

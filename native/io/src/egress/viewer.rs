@@ -80,6 +80,15 @@ pub(crate) struct Viewer {
     leaves: bool,
 }
 
+/// What a viewer has, without its socket: with it somebody else can go on sending, behind the last packet that was sent.
+pub(crate) struct Seat {
+    pub(crate) cursor: Subscription,
+    pub(crate) has_header: bool,
+    pub(crate) wants: Wants,
+    pub(crate) entry: Entry,
+    pub(crate) counted: arcly_bus::Viewer,
+}
+
 /// What all viewers that keep up are about to be sent, made once for a pass.
 pub(crate) struct Common<'a> {
     pub(crate) frames: &'a [Frame],
@@ -161,11 +170,13 @@ impl Viewer {
         }
     }
 
-    /// Tells whoever reads from the connection that this has ended.
-    pub(crate) fn hang_up(&self, end: End) {
-        if let Some(line) = &self.line {
-            line.hang_up(end);
+    /// Tells whoever reads from the connection that this has ended, and gives the seat back of one that left in order.
+    pub(crate) fn hang_up(self, end: End) {
+        let Self { line: Some(line), cursor, has_header, wants, entry, _counted: counted, .. } = self else { return };
+        if end == End::Left {
+            line.give_back(Seat { cursor, has_header, wants, entry, counted });
         }
+        line.hang_up(end);
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {

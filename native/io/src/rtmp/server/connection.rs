@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use arcly_wire::rtmp::{Event, PlayRequest, ServerConn};
+use arcly_wire::rtmp::{Event, ServerConn};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep_until, timeout},
@@ -60,10 +60,8 @@ pub(super) struct Connection {
     pub(super) patience: Option<Patience>,
     pub(super) crowd: Arc<Crowd>,
     pub(super) egress: Arc<Egress>,
-    /// At most one: two pumps on one socket would write into each other's messages. Players that want two streams make two connections.
-    pub(super) play: Option<Play>,
-    /// Asked for while the pump still has the one before, which the player has left.
-    pub(super) next_play: Option<PlayRequest>,
+    /// At most one of them is pumped, and then it is the only one that has begun.
+    pub(super) plays: Vec<Play>,
     /// The peer was refused, or a publish was ended from our side.
     pub(super) dismissed: bool,
     pub(super) refusals: u32,
@@ -92,8 +90,7 @@ impl Connection {
             patience: None,
             crowd,
             egress,
-            play: None,
-            next_play: None,
+            plays: Vec::new(),
             dismissed: false,
             refusals: 0,
             upstream: Arc::default(),
@@ -118,7 +115,7 @@ impl Connection {
             let turn = tokio::select! {
                 read = stream.read(&mut buffer) => self.on_read(read, &buffer),
                 (id, answer) = next_answer(&mut self.answers) => { self.on_answer(id, answer); Ok(()) }
-                event = from_bus::next(&mut self.play) => self.on_play_event(event, stream).await,
+                event = from_bus::next(&mut self.plays) => self.on_play_event(event, stream).await,
                 () = &mut rung => {
                     rung.set(bell.heard());
                     self.end_closed();
@@ -146,7 +143,7 @@ impl Connection {
                 ));
             }
             let has_nothing =
-                self.dismissed && self.asked.is_empty() && self.publishing.is_empty() && self.play.is_none();
+                self.dismissed && self.asked.is_empty() && self.publishing.is_empty() && self.plays.is_empty();
             if has_nothing || self.refusals > REFUSALS_MAX {
                 return End::Dismissed;
             }
@@ -204,9 +201,7 @@ impl Connection {
                 Event::PlayRequested(request) => self.ask_to_play(request),
                 Event::Media(media) => self.on_media(media),
                 Event::PlayChanged { stream_id, change } => {
-                    if let Some(play) = self.play.as_mut().filter(|play| play.stream_id == stream_id) {
-                        play.change(change);
-                    }
+                    self.on_play_changed(stream_id, change);
                 }
                 Event::PlayEnded { stream_id } => self.on_play_left(stream_id),
                 Event::PublishEnded { stream_id } => self.unpublish(stream_id, "the publisher ended the stream"),
@@ -227,7 +222,8 @@ impl Connection {
 
     pub(super) async fn flush(&mut self, stream: &mut Stream) -> Result<(), End> {
         while let Some(bytes) = self.machine.poll_output() {
-            match self.play.as_ref().and_then(Play::line) {
+            let line = self.plays.iter().find_map(Play::line).cloned();
+            match line {
                 Some(line) if line.say(&bytes) => {}
                 Some(_) => return Err(End::Failed("the peer does not read our answers".into())),
                 None => write(stream, &bytes).await?,

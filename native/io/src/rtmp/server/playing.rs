@@ -1,43 +1,39 @@
-//! The stream that a connection plays: the question to the host, the pump or the packets, the end.
+//! The streams that a connection plays: the question to the host, the pump or the packets, the end.
+//!
+//! One alone is written by a pump, which has the socket for itself. A second one takes it back: then the connection writes the packets of
+//! all, and goes on to do so.
 
 use arcly_bus::StreamKey;
-use arcly_wire::rtmp::PlayRequest;
+use arcly_wire::rtmp::{PlayChange, PlayRequest};
 
 use super::connection::{Connection, write};
 use crate::{
     PlayAsk, PlayDenial,
-    egress::{ViewerEnd, Watcher},
+    egress::{Line, ViewerEnd, Watcher},
     ended::End,
     rtmp::from_bus::{Decision, Play, PlayEvent},
     tls::Connection as Stream,
 };
 
 impl Connection {
-    pub(super) fn on_play_left(&mut self, stream_id: u32) {
-        if self.next_play.take_if(|request| request.stream_id == stream_id).is_none() {
-            self.play.take_if(|play| play.stream_id == stream_id && play.leave());
+    pub(super) fn ask_to_play(&mut self, request: PlayRequest) {
+        let stream_id = request.stream_id;
+        let Ok(key) = StreamKey::new(&request.app, &request.stream) else {
+            return self.refuse_play(stream_id, "no stream can have this name");
+        };
+        let (query, agent, authorization) = (request.query, self.agent.clone(), String::new());
+        let asked = PlayAsk { key, protocol: "rtmp", needs_log: true, query, authorization, agent, peer: self.peer };
+        self.plays.push(Play::ask(stream_id, asked, self.inbox.clone()));
+    }
+
+    pub(super) fn on_play_changed(&mut self, stream_id: u32, change: PlayChange) {
+        if let Some(play) = self.plays.iter_mut().find(|play| play.is_on(stream_id)) {
+            play.change(change);
         }
     }
 
-    pub(super) fn ask_to_play(&mut self, request: PlayRequest) {
-        let stream_id = request.stream_id;
-        if self.next_play.is_none() && self.play.as_ref().is_some_and(Play::is_leaving) {
-            self.next_play = Some(request);
-            return;
-        }
-        let refusal = match StreamKey::new(&request.app, &request.stream) {
-            _ if self.play.is_some() => "a connection plays one stream at a time",
-            Err(_) => "no stream can have this name",
-            Ok(key) => {
-                let (query, agent) = (request.query, self.agent.clone());
-                let authorization = String::new();
-                let asked =
-                    PlayAsk { key, protocol: "rtmp", needs_log: true, query, authorization, agent, peer: self.peer };
-                self.play = Some(Play::ask(stream_id, asked, self.inbox.clone()));
-                return;
-            }
-        };
-        self.refuse_play(stream_id, refusal);
+    pub(super) fn on_play_left(&mut self, stream_id: u32) {
+        self.plays.retain_mut(|play| !(play.is_on(stream_id) && play.leave()));
     }
 
     fn refuse_play(&mut self, stream_id: u32, text: &str) {
@@ -46,51 +42,59 @@ impl Connection {
         self.refusals += 1;
     }
 
-    pub(super) async fn on_play_event(&mut self, event: PlayEvent, stream: &mut Stream) -> Result<(), End> {
+    /// Something has come of the play in this place.
+    pub(super) async fn on_play_event(
+        &mut self,
+        (place, event): (usize, PlayEvent),
+        stream: &mut Stream,
+    ) -> Result<(), End> {
         match event {
-            PlayEvent::Decided(decision) => self.on_play_decision(decision, stream).await,
-            PlayEvent::Packet(packet) => write(stream, &packet).await,
-            PlayEvent::Over(end) => {
-                if let Some(play) = self.play.take() {
-                    self.on_play_over(play, end, stream).await?;
-                }
-                if let Some(next) = self.next_play.take() {
-                    self.ask_to_play(next);
-                }
-                Ok(())
+            PlayEvent::Decided(decision) => self.on_play_decision(place, decision, stream).await?,
+            PlayEvent::Packet(packet) => {
+                write(stream, &packet).await?;
+                let served = self.plays.remove(place);
+                self.plays.push(served);
+                return Ok(());
             }
+            PlayEvent::Over(end) => self.on_play_over(place, end, stream).await?,
         }
+        self.begin_plays(stream)
     }
 
-    async fn on_play_over(&mut self, play: Play, end: ViewerEnd, stream: &mut Stream) -> Result<(), End> {
+    async fn on_play_over(&mut self, place: usize, end: ViewerEnd, stream: &mut Stream) -> Result<(), End> {
         match end {
             ViewerEnd::Gone | ViewerEnd::Kicked => return Err(End::Closed),
             ViewerEnd::Slow => return Err(End::Failed("the viewer was too slow".into())),
             ViewerEnd::Stream | ViewerEnd::Left => {}
         }
+        let Some(play) = self.plays.get_mut(place) else { return Ok(()) };
+        let line = play.line().cloned();
+        let is_over = !play.resume(&self.egress);
+        if is_over {
+            let play = self.plays.remove(place);
+            if end == ViewerEnd::Stream {
+                self.machine.end_play(play.stream_id, "the stream has ended");
+                self.dismissed = true;
+            }
+        }
         // What the pump was to say and did not, because it had ended.
-        if let Some(line) = play.line() {
-            write(stream, &line.take_news().said).await?;
+        match line {
+            Some(line) => write(stream, &Line::take_news(&line).said).await,
+            None => Ok(()),
         }
-        if end == ViewerEnd::Stream {
-            self.machine.end_play(play.stream_id, "the stream has ended");
-            self.dismissed = true;
-        }
-        Ok(())
     }
 
-    async fn on_play_decision(&mut self, decision: Decision, stream: &mut Stream) -> Result<(), End> {
-        let Some(mut play) = self.play.take() else { return Ok(()) };
+    async fn on_play_decision(&mut self, place: usize, decision: Decision, stream: &mut Stream) -> Result<(), End> {
+        let Some(play) = self.plays.get_mut(place) else { return Ok(()) };
         let refusal = match decision {
             Ok(Some(log)) => {
-                let (key, peer, agent) = (play.key.clone(), self.peer, self.agent.clone());
-                match self.egress.admit(&log, Watcher { key, protocol: "rtmp", peer, agent }) {
+                let watcher =
+                    Watcher { key: play.key.clone(), protocol: "rtmp", peer: self.peer, agent: self.agent.clone() };
+                match self.egress.admit(&log, watcher) {
                     Ok(ticket) => {
+                        play.admit(ticket);
                         self.machine.accept_play(play.stream_id);
-                        self.flush(stream).await?;
-                        play.begin(ticket, stream)?;
-                        self.play = Some(play);
-                        return Ok(());
+                        return self.flush(stream).await;
                     }
                     Err(_) => "as many watch as may",
                 }
@@ -99,12 +103,28 @@ impl Connection {
             Err(PlayDenial::Unauthenticated | PlayDenial::Forbidden) => "you may not play this stream",
             Err(PlayDenial::Failed) => "nobody decided whether you may play this stream",
         };
-        self.refuse_play(play.stream_id, refusal);
+        let stream_id = self.plays.remove(place).stream_id;
+        self.refuse_play(stream_id, refusal);
         Ok(())
     }
 
-    /// Whether the pump writes to our socket.
+    /// Begins what waits for the socket, once no pump has it.
+    fn begin_plays(&mut self, stream: &Stream) -> Result<(), End> {
+        if !self.plays.iter().any(Play::is_waiting) {
+            return Ok(());
+        }
+        if self.is_pumped() {
+            self.plays.iter_mut().for_each(Play::share);
+            return Ok(());
+        }
+        let is_alone = self.plays.len() == 1;
+        let plays = std::mem::take(&mut self.plays).into_iter();
+        self.plays = plays.map(|play| play.begin(stream, is_alone)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// Whether a pump writes to our socket.
     pub(super) fn is_pumped(&self) -> bool {
-        self.play.as_ref().is_some_and(|play| play.line().is_some())
+        self.plays.iter().any(|play| play.line().is_some())
     }
 }
