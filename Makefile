@@ -148,6 +148,7 @@ $(BIN)/python:
 $(VENV)/serve.stamp: $(BIN)/python $(SOURCES) pyproject.toml
 	@echo "Building arcly (the first time some minutes: Rust is compiled with all optimisations) ..."
 	$(BIN)/pip install --quiet '.[server]'
+	@$(BIN)/pip install --quiet --only-binary av 'av>=14.0' || echo "There is no wheel of PyAV for this Python: WebRTC plays the demo without its sound."
 	@touch $@
 
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml

@@ -1,4 +1,4 @@
-"""WHIP by GStreamer's whipsink: H.264, VP8, H.265, Opus and G.711 by a real client.
+"""WHIP by GStreamer's whipsink: H.264, VP8, H.265, Opus and G.711 by a real client; WHEP by its whepsrc.
 
 Debian has no such plugin: `make whip-gstreamer` builds it, or GST_PLUGIN_PATH says where it is. GStreamer before 1.28
 gives itself RSA certificates, which arcly's DTLS does not take (docs/concepts/webrtc.md): see `gstreamer/ecdsa.c`.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import eventually, missing, running
+from conftest import eventually, missing, run, running
 from webrtc_server import WebRtcServer, serving
 
 PLUGINS = Path(__file__).parents[2] / "target/gstreamer"
@@ -95,3 +95,24 @@ async def test_gstreamer_publishes(server: WebRtcServer, gstreamer: GStreamer, p
         assert (stream.tracks[0].width, stream.tracks[0].height) == (320, 180)
         assert stream.tracks[1].sample_rate_hz == (8000 if sound.startswith("G711") else 48_000)
         await eventually(lambda: stream.stats.video_frames >= 50, what="two seconds of pictures")
+
+
+async def test_gstreamer_watches(server: WebRtcServer, gstreamer: GStreamer, ffmpeg: str, tmp_path: Path) -> None:
+    pictures, sound = tmp_path / "pictures.h264", tmp_path / "sound.raw"
+    source = "-v error -re -f lavfi -i testsrc2=size=320x180:rate=25 -f lavfi -i sine=sample_rate=48000"
+    coded = "-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -bf 0 -g 25 -c:a libopus -ac 2 -f flv"
+    async with running(ffmpeg, *source.split(), *coded.split(), server.rtmp_url("live/cam")):
+        await eventually(lambda: (it := server.stream("live/cam")) and len(it.tracks) == 2, what="two tracks")
+        kept = "filesink buffer-mode=unbuffered location"
+        words = f"whepsrc name=in whep-endpoint={server.url('/live/cam/whep')}"
+        words += " in. ! application/x-rtp,media=video ! rtph264depay ! h264parse"
+        words += f" ! video/x-h264,stream-format=byte-stream ! {kept}={pictures}"
+        words += f" in. ! application/x-rtp,media=audio ! rtpopusdepay ! opusdec ! {kept}={sound}"
+        async with running(gstreamer.path, "-q", *words.split(), env=gstreamer.env):
+            await eventually(lambda: pictures.exists() and pictures.stat().st_size > 200_000, what="pictures")
+            # A second of 16 bits, of one channel or two.
+            await eventually(lambda: sound.exists() and sound.stat().st_size > 48_000 * 4, what="sound")
+            assert len(server.webrtc.list_viewers()) == 1
+    decoded = await run(ffmpeg, "-v", "error", "-i", str(pictures), "-f", "null", "-progress", "-", "-")
+    frames = [int(line.removeprefix("frame=")) for line in decoded.stdout.splitlines() if line.startswith("frame=")]
+    assert frames[-1] >= 25, decoded.stderr

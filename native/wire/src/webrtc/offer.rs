@@ -39,8 +39,8 @@ impl Offer {
     }
 
     fn of<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let mut text = String::with_capacity(lines.clone().map(|line| line.len() + 1).sum());
-        lines.for_each(|line| text.extend([line, "\n"]));
+        let mut text = String::with_capacity(lines.clone().map(|line| line.len() + lacking(line).len() + 1).sum());
+        lines.for_each(|line| text.extend([line, lacking(line), "\n"]));
         Self { text }
     }
 
@@ -144,4 +144,10 @@ impl Offer {
         self.lines().filter_map(keep).for_each(|line| text.extend([line, "\r\n"]));
         text
     }
+}
+
+/// What a line lacks: RFC 7587 §7 has Opus always be of two channels, and GStreamer's whepsrc leaves them out.
+fn lacking(line: &str) -> &'static str {
+    let coding = line.strip_prefix("a=rtpmap:").and_then(|value| value.split_once(' '));
+    if coding.is_some_and(|(_, coding)| coding.eq_ignore_ascii_case("opus/48000")) { "/2" } else { "" }
 }

@@ -203,6 +203,10 @@ impl Feed {
 
     /// Cuts what has come.
     pub(crate) fn read(&mut self, now: Instant) {
+        // Not before: what came in front of the key frame in one go with it has only now been sent to all who keep up.
+        if let Some(key) = self.key {
+            self.drop_front(usize::try_from(key.saturating_sub(self.gone)).unwrap_or_default());
+        }
         let mut sources = std::mem::take(&mut self.sources);
         for source in &mut sources {
             self.read_source(source, now);
@@ -316,8 +320,7 @@ impl Feed {
     /// Forgets what no joiner needs.
     fn keep(&mut self, start: usize, is_key: bool) {
         if is_key {
-            self.drop_front(start);
-            (self.key, self.outgrown) = (Some(self.gone), false);
+            (self.key, self.outgrown) = (Some(self.gone + start as u64), false);
         } else if !self.has_video() {
             self.drop_front(self.packets.len().saturating_sub(SOUND_PACKETS_MAX));
         }
@@ -331,6 +334,7 @@ impl Feed {
     }
 
     fn drop_front(&mut self, count: usize) {
+        let count = count.min(self.packets.len());
         let dropped: usize = self.packets.drain(..count).map(|packet| packet.payload.len()).sum();
         self.bytes -= dropped;
         self.gone += count as u64;

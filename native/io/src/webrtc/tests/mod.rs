@@ -148,6 +148,25 @@ fn wishes_for_a_key_frame_of_many_viewers_are_one() {
     assert_eq!([0, 1, 499, 500, 501].map(&mut asked), [true, false, false, true, false]);
 }
 
+/// A bug it had: sound that came in one go with a key frame was lost to all viewers, on a busy machine every time.
+#[test]
+fn what_comes_in_one_go_in_front_of_a_key_frame_is_there_to_be_sent() {
+    let (mut publisher, now) = (publisher(), Instant::now());
+    let mut feed = feed(&publisher);
+    publisher.publish(picture(0, 0, 0x65, 50)).unwrap();
+    feed.read(now);
+    let level = feed.end();
+    publisher.publish(sound(0)).unwrap();
+    publisher.publish(picture(1, 1, 0x41, 50)).unwrap();
+    publisher.publish(picture(2, 2, 0x65, 50)).unwrap();
+    feed.read(now);
+    assert!((level..feed.end()).all(|at| feed.packet(at).is_some()));
+    let key = feed.entry().unwrap();
+    assert!(key > level);
+    feed.read(now);
+    assert!(feed.packet(key).is_some() && feed.packet(key - 1).is_none(), "joiners need no more than that");
+}
+
 #[test]
 fn messages_go_between_the_pictures() {
     let (mut publisher, now) = (publisher(), Instant::now());

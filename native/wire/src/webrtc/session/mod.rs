@@ -37,7 +37,7 @@ pub use self::{
 
 use super::{
     Answer, Fragment, Offer, PlayedCodec, Settings, WebRtcError,
-    answer::restart_fragment,
+    answer::{restart_fragment, with_candidates_where_media_are},
     codecs::{enable_all, enable_played, names},
     offer::Way,
 };
@@ -134,7 +134,7 @@ impl Session {
                 let _ = rtc.add_local_candidate(candidate);
             }
             let answer = rtc.sdp_api().accept_offer(parsed).map_err(|error| plain(&error.to_string()))?;
-            Ok((rtc, answer.to_sdp_string()))
+            Ok((rtc, with_candidates_where_media_are(&answer.to_sdp_string())))
         })?;
         let (rtc, sdp) = answered?;
         let candidates = offer.values("a=candidate:").count();
@@ -239,7 +239,7 @@ impl Session {
         let text = offer.text(self.way);
         let sdp = self.guarded("restarting ICE", |rtc| {
             let parsed = SdpOffer::from_sdp_string(&text).map_err(|error| RtcError::RemoteSdp(error.to_string()))?;
-            Ok(rtc.sdp_api().accept_offer(parsed)?.to_sdp_string())
+            Ok(with_candidates_where_media_are(&rtc.sdp_api().accept_offer(parsed)?.to_sdp_string()))
         })?;
         self.offer = offer;
         self.add_candidates(fragment)?;

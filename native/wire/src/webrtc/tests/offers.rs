@@ -125,6 +125,67 @@ fn candidates_are_bounded_over_all_fragments() {
     assert_eq!(second, Err(WebRtcError::LimitExceeded { limit: "candidates", max: 32 }));
 }
 
+/// GStreamer's whepsrc offers sound in front of the pictures, and leaves the channels of Opus out.
+#[test]
+fn opus_without_its_channels_is_opus() {
+    let (_, offer) = Client::new(Direction::RecvOnly, Instant::now());
+    let bare = offer.replace("opus/48000/2", "OPUS/48000");
+    assert_ne!(bare, offer);
+    let offer = Offer::parse(&bare, &Limits::default()).unwrap();
+    let opus = [PlayedCodec { codec: Codec::Opus, profile: 0 }];
+    let (session, answer) = Session::play(&settings(), offer, &opus, PlayOptions::default(), Instant::now()).unwrap();
+    assert!(session.plays(Lane::Audio) && answer.notes.is_empty());
+    assert!(answer.sdp.contains("opus/48000/2\r\n"), "{}", answer.sdp);
+}
+
+/// A bug it had: the candidates stood in a section that was refused, and a peer whose bundle was another one found no way.
+#[test]
+fn candidates_stand_in_a_section_that_is_taken_also_behind_a_restart() {
+    let (_, offer) = Client::new(Direction::RecvOnly, Instant::now());
+    let offer = Offer::parse(&offer, &Limits::default()).unwrap();
+    // The first section is of pictures, and there are none.
+    let opus = [PlayedCodec { codec: Codec::Opus, profile: 0 }];
+    let (mut session, answer) =
+        Session::play(&settings(), offer, &opus, PlayOptions::default(), Instant::now()).unwrap();
+    let sections: Vec<_> = answer.sdp.split("m=").skip(1).collect();
+    assert!(sections[0].starts_with("video 0 ") && sections[1].starts_with("audio 9 "), "{}", answer.sdp);
+    assert_eq!(sections.iter().map(|it| it.matches("a=candidate:").count()).collect::<Vec<_>>(), [0, 2]);
+    let fragment = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
+    let restarted = session.trickle(&Fragment::parse(fragment, &Limits::default()).unwrap()).unwrap().unwrap();
+    assert!(restarted.sdp.contains("m=audio 9 ") && !restarted.sdp.contains("m=video"), "{}", restarted.sdp);
+    assert_eq!(restarted.sdp.matches("a=candidate:").count(), 2, "{}", restarted.sdp);
+    assert_eq!(restarted.sdp.matches("a=ice-pwd:").count(), 1, "{}", restarted.sdp);
+}
+
+/// RFC 6184 §8.1: without the parameter the mode is 0, and the answer names no other; both ways.
+#[test]
+fn h264_without_a_packetization_mode_is_taken() {
+    for direction in [Direction::RecvOnly, Direction::SendOnly] {
+        let (_, offer) = Client::new(direction, Instant::now());
+        let bare: String = offer
+            .lines()
+            .map(|line| match line.split_once("packetization-mode=") {
+                // What GStreamer offers: the name, and no parameters.
+                Some(_) => String::new(),
+                None => format!("{line}\r\n"),
+            })
+            .collect();
+        assert!(bare.contains("H264/90000"));
+        let offer = Offer::parse(&bare, &Limits::default()).unwrap();
+        let (settings, now) = (settings(), Instant::now());
+        let answer = if direction == Direction::RecvOnly {
+            let h264 = [PlayedCodec { codec: Codec::H264, profile: 77 }];
+            let (session, answer) = Session::play(&settings, offer, &h264, PlayOptions::default(), now).unwrap();
+            assert!(session.plays(Lane::Video));
+            answer
+        } else {
+            Session::publish(&settings, offer, now).unwrap().1
+        };
+        assert!(answer.sdp.contains("H264/90000"), "{}", answer.sdp);
+        assert!(!answer.sdp.contains("packetization-mode=1"), "{}", answer.sdp);
+    }
+}
+
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
