@@ -146,6 +146,13 @@ def add_serve(commands: Commands) -> None:
         help="RTSP's media by UDP: RTP on this port, RTCP on the next, or off (default: %(default)s)",
     )
     listeners.add_argument(
+        "--rtsps-srtp",
+        metavar="PORT",
+        default="off",
+        help="encrypt the media of RTSPS for each player that knows SRTP, and send it by UDP, too: RTP on this port, "
+        "RTCP on the next (default: off; usual: 8004)",
+    )
+    listeners.add_argument(
         "--rtsp-multicast",
         metavar="NETWORK[:PORT]",
         default="224.1.0.0/16:8002",

@@ -42,7 +42,7 @@ impl Url {
         let (scheme, _) = url.split_once("://").ok_or("a URL begins with a scheme: rtmp://")?;
         match scheme.to_ascii_lowercase().as_str() {
             "rtmp" | "rtmps" => rtmp::RemoteUrl::parse(url).map(Self::Rtmp),
-            "rtsp" | "rtsps" | "rtspt" | "rtspu" => RtspUrl::parse(url).map(Self::Rtsp),
+            "rtsp" | "rtsps" | "rtspt" | "rtspu" | "rtspsu" => RtspUrl::parse(url).map(Self::Rtsp),
             "srt" => SrtUrl::parse(url).map(Self::Srt),
             "udp" | "rtp" => UdpUrl::parse(url).map(Self::Udp),
             other => Err(format!(

@@ -24,7 +24,10 @@ class RtspHandler(Listener[RtspListener]):
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
             `:8554`.
         udp_port: the port of RTP in datagrams, default 8000; RTCP has the next one, 0 stands for any free pair, None
-            for none: then everything goes over the connection. Of no use with `tls`.
+            for none: then everything goes over the connection. With `tls` of use only with `srtp`.
+        srtp: with `tls`, encrypt what is played for each viewer (`RTP/SAVP`, keys by MIKEY and `a=crypto`), over the
+            connection and in datagrams; players that know no SRTP cannot play then. Default False. What is published
+            encrypted is read in any case.
         multicast: the network of groups, one address of which each stream has for whoever asks for multicast; default
             `224.1.0.0/16`, None for none. Of no use without `udp_port`.
         multicast_port: the port of RTP of the first track at a group, default 8002; RTCP and further tracks have the
@@ -46,6 +49,7 @@ class RtspHandler(Listener[RtspListener]):
         bind: str = ":8554",
         *,
         udp_port: int | None = 8000,
+        srtp: bool = False,
         multicast: str | None = "224.1.0.0/16",
         multicast_port: int = 8002,
         users: Mapping[str, str] | None = None,
@@ -58,7 +62,10 @@ class RtspHandler(Listener[RtspListener]):
     ) -> None:
         super().__init__(bind, decision_deadline_s=decision_deadline_s)
         self.name = "rtsp" if tls is None else "rtsps"
-        self._udp_port = udp_port if tls is None else None
+        if srtp and tls is None:
+            raise MisuseError("SRTP needs TLS: the connection carries its keys")
+        self._udp_port = udp_port if tls is None or srtp else None
+        self._srtp = srtp
         network = None if multicast is None else IPv4Network(multicast)
         if network is not None and not network.is_multicast:
             raise MisuseError(f"{multicast} is no network of groups")
@@ -88,6 +95,7 @@ class RtspHandler(Listener[RtspListener]):
             session_timeout_s=self._session_timeout_s,
             media_timeout_s=self._media_timeout_s,
             udp_port=self._udp_port,
+            srtp=self._srtp,
             groups=self._groups,
             users=self._users,
             tls=None if self._tls is None else self._tls.native,

@@ -52,7 +52,7 @@ class Listeners:
             rtmp=None if options.rtmp == OFF else RtmpHandler(options.rtmp, egress=egress),
             rtmps=None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress),
             rtsp=rtsp_handler(options, egress),
-            rtsps=None if options.rtsps == OFF else RtspHandler(options.rtsps, tls=tls, egress=egress),
+            rtsps=rtsps_handler(options, tls, egress),
             srt=srt_handler(options),
             # Its signalling is HTTP.
             webrtc=None if options.webrtc == OFF or http is None else webrtc_handler(options),
@@ -104,6 +104,14 @@ def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHand
     return RtspHandler(
         options.rtsp, udp_port=udp_port(options.rtsp_udp), multicast=multicast, multicast_port=port, egress=egress
     )
+
+
+def rtsps_handler(options: argparse.Namespace, tls: Tls | None, egress: EgressOptions) -> RtspHandler | None:
+    """Return what the flags of RTSPS say."""
+    if options.rtsps == OFF:
+        return None
+    port = udp_port(options.rtsps_srtp)
+    return RtspHandler(options.rtsps, tls=tls, srtp=port is not None, udp_port=port, egress=egress)
 
 
 def srt_handler(options: argparse.Namespace) -> SrtHandler | None:

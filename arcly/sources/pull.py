@@ -34,7 +34,8 @@ class PullSource(Link):
     Args:
         url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; `rtsp://` or
             `rtsps://[USER:PASSWORD@]HOST[:PORT]/PATH[?QUERY]`, of a server or a camera, whose media comes over the
-            connection, or with `rtspu://` by UDP, each time the other way where the first cannot be had; or `udp://` or
+            connection, or with `rtspu://` by UDP (`rtspsu://`: encrypted, where the server does that), each time the
+            other way where the first cannot be had; or `udp://` or
             `rtp://[ADDRESS]:PORT[?QUERY]`, an address of this machine or a multicast group, with `iface=` (the network
             interface of a group, by name or IPv4 address), `source=` (the only sender that is heard), `program=` (its
             number; default the first with media) and `buffer_size=` (bytes, default 2 MiB); or

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arcly_wire::rtsp::{Credentials, Guard, RtspUrl, Transport, Users, Verdict};
+use arcly_wire::rtsp::{Credentials, Guard, RtspUrl, Transport, Users, Verdict, keys};
 
 use super::Target;
 use crate::mutate::Input;
@@ -18,6 +18,7 @@ fn vectors() -> Vec<Vec<u8>> {
         "Basic bWU6cGFzcw==",
         "rtsps://me:p%40ss@[::1]:8322/live/cam?token=x@y/z",
         "rtspu://h?x",
+        "prot=mikey;uri=\"rtsp://h/a\";data=\"AQAFAP1td9ABAADCD1UcAAAAAAoAAdOOGc75XD0BAAAAGAABAQEBEAIBAQMBFAcBAQgBAQoBAQsBCgAAACcAIQAe30C59UrClE0e27UP5h/Wty9UL8+dfzg+2ttmmo3kBAAAAC8A\"",
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
@@ -29,6 +30,9 @@ fn run(input: &Input) -> usize {
         let written = transport.to_string();
         let again = Transport::parse(&written);
         assert!(again.is_some(), "{written}");
+    }
+    if let Some(told) = keys::of_header(&text) {
+        assert!(told.opener().is_ok());
     }
     let users: Users = [("me".to_owned(), "secret that is not in any input".to_owned())].into_iter().collect();
     let mut guard = Guard::new(Some(users), "arcly", Duration::ZERO);

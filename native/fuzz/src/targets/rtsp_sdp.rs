@@ -1,6 +1,6 @@
 //! Descriptions: what is read is written, and read again the same.
 
-use arcly_wire::rtsp::{Limits, control_uri, sdp::Description};
+use arcly_wire::rtsp::{Limits, control_uri, keys, sdp::Description};
 
 use super::Target;
 use crate::mutate::Input;
@@ -15,6 +15,10 @@ fn vectors() -> Vec<Vec<u8>> {
           a=fmtp:97 mode=AAC-hbr;config=1190\r\na=lang:deu\r\na=control:rtsp://h/a/1\r\n"
             .to_vec(),
         b"s=\rm=video 0 RTP/AVP 35\ra=rtpmap: 96  H264 / 90000 \ra=fmtp: 96 a=b\ra=fmtp:96 c\rm=audio 8004/2 RTP/SAVP 0 8 9 14\r".to_vec(),
+        b"m=video 0 RTP/SAVP 96\r\na=rtpmap:96 H264/90000\r\na=key-mgmt:mikey AQAFAP1td9ABAADCD1UcAAAAAAoAAdOOGc75XD0BAAAAGAABAQEBEAIBAQMB\
+          FAcBAQgBAQoBAQsBCgAAACcAIQAe30C59UrClE0e27UP5h/Wty9UL8+dfzg+2ttmmo3kBAAAAC8A\r\n\
+          a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4\r\n"
+            .to_vec(),
         b"m=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\nm=video 0 RTP/AVP 33\nc=IN IP6 ff02::1\na=sendrecv\n".to_vec(),
     ]
 }
@@ -26,6 +30,9 @@ fn run(input: &Input) -> usize {
     for media in &description.medias {
         assert!(media.formats.iter().all(|format| format.clock_rate_hz > 0 && !format.encoding.is_empty()));
         assert!(control_uri("rtsp://h/a", &media.control).contains("://"));
+        if let Some(told) = keys::of_media(media) {
+            assert_eq!(told.key.to_bytes().len(), told.key.suite().key_bytes() + 14);
+        }
     }
     // What is written once is stable: texts have lost their control characters by then.
     if let Ok(again) = Description::parse(written.as_bytes(), &Limits::default()) {

@@ -2,9 +2,12 @@
 
 use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 
-use arcly_wire::rtsp::{
-    ClientConfig, ClientConn, ClientEvent, ClientUse, Limits, Lower, MediaPacket, MediaSetup, RtspError, RtspUrl,
-    Transport,
+use arcly_wire::{
+    rtp::srtp::{Key, Sealer, Suite},
+    rtsp::{
+        ClientConfig, ClientConn, ClientEvent, ClientUse, Limits, Lower, MediaPacket, MediaSetup, RtspError, RtspUrl,
+        Transport, keys, sdp::Media,
+    },
 };
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
@@ -12,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{datagrams::Arrived, ears::Ears};
+use super::{datagrams::Arrived, ears::Ears, from_bus::ntp_now};
 use crate::{TlsTrust, dial::dial, tls::Connection};
 
 /// Bytes read at a time.
@@ -72,13 +75,17 @@ pub(super) struct Client {
     needs_flush: bool,
     written: u64,
     lower: Lower,
+    is_tls: bool,
     ears: Option<Ears>,
+    /// Seals what we send of encrypted tracks, and which these are.
+    sealer: Option<Sealer>,
+    sealed: Vec<usize>,
     /// Packets that have come by UDP.
     arrived: VecDeque<MediaPacket>,
 }
 
 impl Client {
-    /// Connects and begins to speak; media goes by `lower`, but over the connection where that is encrypted.
+    /// Connects and begins to speak; media goes by `lower`, where the connection is encrypted only if media is, too.
     pub(super) async fn connect(
         url: &RtspUrl,
         purpose: ClientUse,
@@ -102,8 +109,11 @@ impl Client {
             taken: started,
             needs_flush: false,
             written: 0,
-            lower: if url.tls { Lower::Tcp } else { lower },
+            lower,
+            is_tls: url.tls,
             ears: None,
+            sealer: None,
+            sealed: Vec::new(),
             arrived: VecDeque::new(),
         })
     }
@@ -127,8 +137,9 @@ impl Client {
         self.machine.setups().iter().any(|setup| setup.media == media)
     }
 
-    /// Sets up these tracks; to send them, with `record`.
-    pub(super) fn setup(&mut self, medias: &[usize], record: bool) -> Result<(), String> {
+    /// Sets up these tracks of a description; to send them, with `record`.
+    pub(super) fn setup(&mut self, described: &[Media], medias: &[usize], record: bool) -> Result<(), Failure> {
+        self.seal(described, medias)?;
         let mut wishes = Vec::new();
         for (place, media) in medias.iter().enumerate() {
             let transport = match self.lower {
@@ -141,9 +152,28 @@ impl Client {
                     Transport::udp(ears.open(*media).map_err(|error| format!("no ports for UDP: {error}"))?)
                 }
             };
-            wishes.push(MediaSetup { media: *media, transport: Transport { record, ..transport } });
+            wishes.push(MediaSetup {
+                media: *media,
+                transport: Transport { record, secure: self.sealed.contains(media), ..transport },
+            });
         }
         self.machine.setup(wishes);
+        Ok(())
+    }
+
+    /// Makes a key for what we send of encrypted tracks.
+    fn seal(&mut self, described: &[Media], medias: &[usize]) -> Result<(), Failure> {
+        let is_secure = |media: &&usize| described.get(**media).is_some_and(keys::is_secure);
+        self.sealed = medias.iter().filter(is_secure).copied().collect();
+        if self.lower == Lower::Udp && self.is_tls && self.sealed.len() < medias.len() {
+            // What goes by itself would not be encrypted.
+            return Err(Failure::Transport("the remote does not encrypt datagrams".into()));
+        }
+        if !self.sealed.is_empty() {
+            let key = Key::random(Suite::default()).map_err(|error| error.to_string())?;
+            self.sealer = Some(Sealer::new(&key).map_err(|error| error.to_string())?);
+            self.machine.tell_key(keys::write(&key, ntp_now()));
+        }
         Ok(())
     }
 
@@ -164,6 +194,17 @@ impl Client {
 
     /// Queues a packet of a track.
     pub(super) fn put(&mut self, media: usize, is_rtcp: bool, packet: &[u8]) {
+        let mut sealed = Vec::new();
+        let packet = match self.sealer.as_mut().filter(|_| self.sealed.contains(&media)) {
+            Some(sealer) => {
+                let outcome = if is_rtcp { sealer.rtcp(packet, &mut sealed) } else { sealer.rtp(packet, &mut sealed) };
+                if outcome.is_err() {
+                    return;
+                }
+                &sealed
+            }
+            None => packet,
+        };
         match &mut self.ears {
             Some(ears) => {
                 ears.put(media, is_rtcp, packet);

@@ -5,13 +5,17 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream as StdStream},
     sync::Arc,
     task::Waker,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arcly_bus::{Frame, Log, StreamKey, TrackFilter, TrackSet, WakeSlot};
 use arcly_wire::{
-    rtp::HEADER_BYTES,
-    rtsp::{Group, MediaSetup, PlayAnswer, RtpInfo, sdp},
+    rtp::{
+        HEADER_BYTES,
+        rtcp::ntp_of_unix,
+        srtp::{Key, Sealer},
+    },
+    rtsp::{Group, MediaSetup, PlayAnswer, RtpInfo, keys, sdp},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -19,9 +23,11 @@ use socket2::SockRef;
 use tokio::time::timeout;
 
 use super::{
-    channels::{Channels, split},
+    channels::{Channels, MEDIAS_MAX, split},
+    datagrams::Ports,
     outlet::{Outlets, Targets, Viewer},
     pipe::Pipe,
+    sealed::{FIRST_SEQUENCE, Sealed, Way},
     tracks::{Outgoing, can_follow, outgoing},
 };
 use crate::{
@@ -39,6 +45,8 @@ pub(crate) struct Granted {
     tracks: Vec<Outgoing>,
     /// Where it can be heard by many.
     group: Option<Arc<Group>>,
+    /// What its packets are sealed under.
+    secret: Option<Key>,
 }
 
 impl Granted {
@@ -46,12 +54,22 @@ impl Granted {
     pub(crate) async fn of(key: StreamKey, log: Arc<Log>) -> Self {
         let _ = timeout(TRACKS_DEADLINE, known_tracks(&log)).await;
         let tracks = outgoing(&log.tracks());
-        Self { key, log, tracks, group: None }
+        Self { key, log, tracks, group: None, secret: None }
     }
 
     /// Gives it a group.
     pub(crate) fn in_group(self, group: Option<Arc<Group>>) -> Self {
         Self { group, ..self }
+    }
+
+    /// Seals it under a key that whoever it is described to is told.
+    pub(crate) fn sealed(self, secret: Option<Key>) -> Self {
+        Self { secret, ..self }
+    }
+
+    /// Whether its packets are sealed.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.secret.is_some()
     }
 
     /// Where it can be heard by many.
@@ -66,7 +84,11 @@ impl Granted {
 
     /// What a viewer is told of it.
     pub(crate) fn describe(&self) -> Vec<sdp::Media> {
-        self.tracks.iter().map(Outgoing::media).collect()
+        let mut medias: Vec<_> = self.tracks.iter().map(Outgoing::media).collect();
+        if let Some(secret) = &self.secret {
+            medias.iter_mut().for_each(|media| keys::describe(media, secret, ntp_now()));
+        }
+        medias
     }
 
     /// Whether its description holds no more.
@@ -118,6 +140,8 @@ enum State {
     Datagrams(Arc<Line>),
     /// What goes over the socket is not the packets as they are: we write them.
     Copied(Box<PacketBody>),
+    /// Only this viewer can read them: we seal them, and write or send them.
+    Sealed(Box<Sealed>),
 }
 
 /// What comes of a play without the peer.
@@ -160,6 +184,34 @@ impl Play {
         Ok((Self { state, wants }, first))
     }
 
+    /// Begins to send what only this viewer can read, by datagrams where there are ports for them. Returns the answer to PLAY.
+    pub(crate) fn sealed(
+        ticket: Ticket,
+        granted: &Granted,
+        setups: &[MediaSetup],
+        answer: PlayAnswer,
+        datagrams: Option<(&Arc<Ports>, IpAddr)>,
+    ) -> io::Result<(Self, Bytes)> {
+        let secret = granted.secret.as_ref().ok_or_else(|| io::Error::other("no key was agreed upon"))?;
+        let sealer = Sealer::new(secret).map_err(io::Error::other)?;
+        let wants = granted.wants(setups);
+        let mut body =
+            ticket.body(Container::Rtp, Framing::Bare).map_err(|_| io::Error::other("no more descriptors"))?;
+        body.want(wants);
+        let lanes = granted.lanes(setups, |setup| u8::try_from(2 * setup.media).ok());
+        let infos = move |frames: &[Frame]| {
+            let mut infos = infos(frames, &lanes);
+            infos.iter_mut().for_each(|info| info.sequence &= FIRST_SEQUENCE);
+            infos
+        };
+        let first = body.begin(Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames)))));
+        let way = match datagrams {
+            Some((ports, peer)) => Way::by_datagrams(ports.clone(), own_targets(setups, peer)),
+            None => Way::Connection(own_channels(setups)),
+        };
+        Ok((Self { state: State::Sealed(Sealed::new(body, sealer, way).into()), wants }, first))
+    }
+
     /// Begins to send datagrams, to the address of the connection and nowhere else. Returns the answer to PLAY.
     pub(crate) fn by_datagrams(
         ticket: Ticket,
@@ -193,7 +245,7 @@ impl Play {
     pub(crate) fn line(&self) -> Option<&Arc<Line>> {
         match &self.state {
             State::Pumped(line) => Some(line),
-            State::Copied(_) | State::Datagrams(_) => None,
+            State::Copied(_) | State::Sealed(_) | State::Datagrams(_) => None,
         }
     }
 
@@ -203,6 +255,7 @@ impl Play {
         match &mut self.state {
             State::Pumped(line) | State::Datagrams(line) => line.want(self.wants),
             State::Copied(body) => body.want(self.wants),
+            State::Sealed(sealed) => sealed.want(self.wants),
         }
     }
 
@@ -210,7 +263,7 @@ impl Play {
     pub(crate) fn leave(&self) -> bool {
         match &self.state {
             State::Pumped(line) | State::Datagrams(line) => line.leave(),
-            State::Copied(_) => return true,
+            State::Copied(_) | State::Sealed(_) => return true,
         }
         false
     }
@@ -222,6 +275,7 @@ impl Play {
                 Some(Ok(frame)) => PlayEvent::Packet(frame.into_data().unwrap_or_default()),
                 _ => PlayEvent::Over(ViewerEnd::Stream),
             },
+            State::Sealed(sealed) => sealed.next().await.map_or(PlayEvent::Over(ViewerEnd::Stream), PlayEvent::Packet),
         }
     }
 }
@@ -243,6 +297,22 @@ fn own_targets(setups: &[MediaSetup], peer: IpAddr) -> Targets {
         }
     }
     targets
+}
+
+/// The channels that a viewer has named for its tracks.
+fn own_channels(setups: &[MediaSetup]) -> [Option<(u8, u8)>; MEDIAS_MAX] {
+    let mut channels = [None; MEDIAS_MAX];
+    for setup in setups {
+        if let Some(own) = channels.get_mut(setup.media) {
+            *own = setup.transport.interleaved;
+        }
+    }
+    channels
+}
+
+/// The time now, as RTCP and MIKEY have it.
+pub(super) fn ntp_now() -> u64 {
+    ntp_of_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// A group gets all tracks, whoever hears which of them.

@@ -25,17 +25,13 @@ use tokio::{
 use super::{
     channels::{MEDIAS_MAX, split},
     datagrams::Ports,
+    pace::{BURST_BYTES, BURST_EVERY},
 };
 use crate::{
     bell::Bell,
     egress::{Line, PacketLog, Reader, ViewerEnd, Wants},
     udp::Outbound,
 };
-
-/// Bytes that a viewer is sent at once, and how often so many: 65 Mbit/s. Half of the receive buffer that Linux gives by itself, counted
-/// as it counts it.
-const BURST_BYTES: usize = 32 << 10;
-const BURST_EVERY: Duration = Duration::from_millis(4);
 
 /// How often viewers are looked at when nothing comes: somebody may have ended one.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -252,7 +252,7 @@ impl Playing {
             return Err(format!("the remote has no track that is known here ({known})").into());
         }
         self.medias = medias;
-        Ok(self.client.setup(&chosen, false)?)
+        self.client.setup(&self.medias, &chosen, false)
     }
 
     fn due(&self, idle_time: Duration) -> Instant {

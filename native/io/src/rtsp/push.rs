@@ -145,7 +145,8 @@ impl Pushing {
             while let Some(event) = client.event() {
                 match event {
                     ClientEvent::Described(description) => {
-                        client.setup(&(0..description.medias.len()).collect::<Vec<_>>(), true)?;
+                        let medias = description.medias;
+                        client.setup(&medias, &(0..medias.len()).collect::<Vec<_>>(), true)?;
                     }
                     ClientEvent::Started(_) => outlet = Some(Outlet::new(self.log.tap(), sent)),
                     // Reports of what has come there.

@@ -39,8 +39,11 @@ pub struct RtspOptions {
     /// RTSPS: who we are. Default none: RTSP.
     pub tls: Option<Arc<TlsIdentity>>,
     /// The port of RTP in datagrams; RTCP has the next one, and 0 stands for any free pair. Default none: over the connection only. Of no
-    /// use with `tls`: what goes by itself would not be encrypted.
+    /// use with `tls` alone, without `srtp`: what goes by itself would not be encrypted.
     pub udp_port: Option<u16>,
+    /// SRTP, of use with `tls` only, which carries the keys: what is described is `RTP/SAVP`, for each viewer under a key of its own, over the
+    /// connection and in datagrams. Players that know no SRTP cannot play then. Default false.
+    pub srtp: bool,
     /// Groups of streams. Default none: nothing is sent to many at once. Of no use without `udp_port`.
     pub groups: Option<GroupRange>,
 }
@@ -55,6 +58,7 @@ impl Default for RtspOptions {
             users: None,
             tls: None,
             udp_port: None,
+            srtp: false,
             groups: None,
         }
     }
@@ -78,18 +82,19 @@ impl RtspListener {
     pub fn bind(
         runtime: &Handle,
         addr: SocketAddr,
-        options: RtspOptions,
+        mut options: RtspOptions,
         inbox: Arc<Inbox>,
     ) -> Result<Self, ListenError> {
         let failed = |source| ListenError { addr, source };
         let listener = bind(addr)?;
         let local = listener.local_addr().map_err(failed)?;
+        options.srtp &= options.tls.is_some();
         let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
         let tls = options.tls.as_ref().map(|identity| identity.acceptor(&[])).transpose();
         let tls = tls.map_err(|error| failed(io::Error::other(error)))?;
         let egress = Egress::new(runtime.clone(), options.egress, shared_inbox.clone());
         let stop = CancellationToken::new();
-        let port = options.udp_port.filter(|_| options.tls.is_none());
+        let port = options.udp_port.filter(|_| options.tls.is_none() || options.srtp);
         let open = |port| Ports::open(runtime, local.ip(), port);
         let udp = port
             .map(open)
@@ -99,7 +104,7 @@ impl RtspListener {
             ports.serve(runtime, &stop);
         }
         let outlets = udp.as_ref().map(|ports| Outlets::new(runtime.clone(), ports.clone()));
-        let groups = options.groups.filter(|_| udp.is_some()).map(Groups::new).map(Arc::new);
+        let groups = options.groups.filter(|_| udp.is_some() && !options.srtp).map(Groups::new).map(Arc::new);
         let shared = Shared {
             groups,
             options,

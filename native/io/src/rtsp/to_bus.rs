@@ -11,8 +11,9 @@ use arcly_wire::{
     rtp::{
         self, AccessUnit, DecodingTimes, Format, Packet, Receiver, Sync, SyncTrack,
         rtcp::{Chunk, RtcpPacket, SenderInfo, packets},
+        srtp::{Opener, SrtpError},
     },
-    rtsp::{RtpInfo, sdp::Media},
+    rtsp::{RtpInfo, keys, sdp::Media},
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
@@ -63,6 +64,8 @@ struct Source {
     track: TrackId,
     format: Format,
     receiver: Receiver,
+    /// Where it is encrypted.
+    opener: Option<Opener>,
     config: Option<CodecConfig>,
     sync: SyncTrack,
     /// A sender report has come.
@@ -87,7 +90,14 @@ impl ToBus {
         let mut numbers = Numbers::default();
         for (place, media) in medias.iter().enumerate() {
             let format = readable(media).filter(|_| is_set_up(place));
-            let source = format.and_then(|format| Source::new(format, &mut numbers, &mut sync));
+            let mut source = format.and_then(|format| Source::new(format, &mut numbers, &mut sync));
+            if let Some(some) = source.as_mut().filter(|_| keys::is_secure(media)) {
+                some.opener = keys::of_media(media).and_then(|told| told.opener().ok());
+                if some.opener.is_none() {
+                    news.push(format!("a track of {} is left out: its key is not known here", media.kind));
+                    source = None;
+                }
+            }
             if source.is_none() && is_set_up(place) {
                 let encoding = media.format().map_or("nothing that is explained", |format| &format.encoding);
                 let encoding: String = encoding.chars().filter(|c| !c.is_control()).take(32).collect();
@@ -139,6 +149,14 @@ impl ToBus {
     pub(crate) fn packet(&mut self, place: usize, is_rtcp: bool, payload: Bytes) -> Result<(), String> {
         let now = Instant::now();
         let Some(Some(source)) = self.sources.get_mut(place) else { return Ok(()) };
+        let payload = match source.open(is_rtcp, payload) {
+            Ok(payload) => payload,
+            // Anybody can send it.
+            Err(problem) => {
+                self.say(problem.to_string());
+                return Ok(());
+            }
+        };
         if is_rtcp {
             source.on_reports(&payload, now, &mut self.sync);
             self.look_for_goodbyes(now);
@@ -369,6 +387,7 @@ impl Source {
             sync: sync.add_track(kind, format.clock_rate_hz),
             format,
             receiver,
+            opener: None,
             config: None,
             is_told: false,
             has_left: false,
@@ -399,6 +418,15 @@ impl Source {
         let is_other = config.is_some();
         config.into_iter().for_each(|config| self.configure(config));
         is_other
+    }
+
+    /// The packet, where it is encrypted.
+    fn open(&mut self, is_rtcp: bool, payload: Bytes) -> Result<Bytes, SrtpError> {
+        match &mut self.opener {
+            None => Ok(payload),
+            Some(opener) if is_rtcp => opener.rtcp(&payload),
+            Some(opener) => opener.rtp(&payload),
+        }
     }
 
     fn push(&mut self, payload: Bytes, now: Instant, sync: &mut Sync) -> Result<(), String> {

@@ -27,6 +27,7 @@
 //! | RFC 2326 §12.37 Session | a sign of life is any request, any interleaved packet, RTCP, or media |
 //! | RFC 2326 §12.39 Transport | TCP, UDP, multicast (a group for each stream, one sender). `destination` of a client is never obeyed |
 //! | RFC 2326 §C SDP | done, with RFC 8866 |
+//! | RFC 4567, 3830 MIKEY; RFC 4568 | keys of `RTP/SAVP` (RFC 3711) in descriptions and `KeyMgmt`, in the clear within TLS |
 //! | RFC 7826 | its messages are read and answered as 1.0; PLAY_NOTIFY and pipelining by name are not done |
 
 mod auth;
@@ -34,6 +35,7 @@ mod client;
 mod conn;
 mod error;
 mod event;
+pub mod keys;
 mod limits;
 mod md5;
 mod message;

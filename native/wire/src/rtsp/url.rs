@@ -40,6 +40,7 @@ impl RtspUrl {
             "rtsp" | "rtspt" => (false, false),
             "rtspu" => (false, true),
             "rtsps" => (true, false),
+            "rtspsu" => (true, true),
             other => return Err(format!("{other}:// is neither rtsp:// nor rtsps://")),
         };
         let end = rest.find(['/', '?']).unwrap_or(rest.len());

@@ -3,13 +3,19 @@
 use std::{pin::Pin, task::Waker};
 
 use arcly_bus::{Publisher, StreamKey};
-use arcly_wire::rtsp::{Ask, Denial, sdp};
+use arcly_wire::{
+    rtp::srtp::{Key, Sealer, SrtpError, Suite},
+    rtsp::{Ask, Denial, keys, sdp},
+};
 use percent_encoding::percent_decode_str;
 
 use super::Connection;
 use crate::{
     PlayAsk, PlayDenial, PublishAsk, Refusal, play, publish,
-    rtsp::{from_bus::Granted, tracks::readable},
+    rtsp::{
+        from_bus::{Granted, ntp_now},
+        tracks::readable,
+    },
 };
 
 /// What the host has decided, or a stream has told.
@@ -29,12 +35,16 @@ impl Connection {
             return self.machine.refuse(Denial::BadName, "no stream can have this name");
         };
         let (inbox, peer, ours, groups) = (self.inbox.clone(), self.peer, key.clone(), self.groups.clone());
+        let secret = match self.is_srtp.then(|| Key::random(Suite::default())).transpose() {
+            Ok(secret) => secret,
+            Err(error) => return self.machine.refuse(Denial::Failed, &error.to_string()),
+        };
         let asked = PlayAsk { key, protocol: "rtsp", needs_log: true, query, authorization, agent, peer };
         self.deciding = Some(Box::pin(async move {
             Decision::Play(match play::ask(&inbox, asked).await {
                 Ok(Some(log)) => {
                     let group = groups.and_then(|groups| groups.of(&ours));
-                    Ok(Box::new(Granted::of(ours, log).await.in_group(group)))
+                    Ok(Box::new(Granted::of(ours, log).await.in_group(group).sealed(secret)))
                 }
                 Ok(None) => Err(PlayDenial::NotFound),
                 Err(denial) => Err(denial),
@@ -52,11 +62,24 @@ impl Connection {
         if !medias.iter().any(|media| readable(media).is_some()) {
             return self.machine.refuse(Denial::Unsupported, "no track of this is known here");
         }
+        if medias.iter().any(keys::is_secure)
+            && let Err(error) = self.report_sealed()
+        {
+            return self.machine.refuse(Denial::Failed, &error.to_string());
+        }
         self.announced = medias;
         let (inbox, deadline, peer) = (self.inbox.clone(), self.decision_deadline, self.peer);
         let (app, stream) = (key.app().to_owned(), key.stream().to_owned());
         let asked = PublishAsk { app, stream, protocol: "rtsp", query, authorization, agent, peer };
         self.deciding = Some(Box::pin(async move { Decision::Publish(publish::ask(&inbox, asked, deadline).await) }));
+    }
+
+    /// Makes the key of our reports about encrypted tracks.
+    fn report_sealed(&mut self) -> Result<(), SrtpError> {
+        let key = Key::random(Suite::default())?;
+        self.report_sealer = Some(Sealer::new(&key)?);
+        self.machine.tell_key(keys::write(&key, ntp_now()));
+        Ok(())
     }
 
     pub(super) fn on_decision(&mut self, decision: Decision) {

@@ -7,7 +7,10 @@ mod publish;
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use arcly_bus::Publisher;
-use arcly_wire::rtsp::{Event, ServerConfig, ServerConn, sdp};
+use arcly_wire::{
+    rtp::srtp::Sealer,
+    rtsp::{Event, ServerConfig, ServerConn, sdp},
+};
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +55,10 @@ pub(super) struct Connection {
     groups: Option<Arc<Groups>>,
     /// What comes by UDP for the session.
     datagrams: Option<Registration>,
+    /// Seals what we report about encrypted tracks.
+    report_sealer: Option<Sealer>,
+    /// Whether streams are sealed for each viewer.
+    is_srtp: bool,
     /// When the publisher is told next how much of its packets has come.
     report_at: Option<Instant>,
     /// Rung when the stream that is published here is ended by somebody else.
@@ -82,6 +89,8 @@ impl Connection {
             outlets,
             groups,
             datagrams: None,
+            report_sealer: None,
+            is_srtp: options.srtp,
             report_at: None,
             upstream: Arc::default(),
         }

@@ -40,6 +40,10 @@ impl Connection {
             return Ok(());
         };
         let (play, first) = match &self.outlets {
+            _ if granted.is_sealed() => {
+                let datagrams = self.udp.as_ref().filter(|_| is_udp).map(|ports| (ports, self.peer.ip()));
+                Play::sealed(ticket, granted, setups, answer, datagrams)?
+            }
             Some(outlets) if is_udp => {
                 let ours = pipe.local_ip().filter(|ip| !ip.is_unspecified());
                 Play::by_datagrams(ticket, granted, setups, answer, outlets, (self.peer.ip(), ours))?

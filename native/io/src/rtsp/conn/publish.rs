@@ -1,6 +1,6 @@
 //! What a connection publishes.
 
-use arcly_wire::rtsp::{Lower, MediaPacket};
+use arcly_wire::rtsp::{Lower, MediaPacket, keys};
 use tokio::time::Instant;
 
 use super::{Connection, REPORT_EVERY};
@@ -56,7 +56,13 @@ impl Connection {
         self.report_at = self.publishing.is_some().then(|| Instant::now() + REPORT_EVERY);
         let Some(to_bus) = &mut self.publishing else { return };
         let reports = to_bus.reports();
-        for (media, report) in reports {
+        for (media, mut report) in reports {
+            if self.announced.get(media).is_some_and(keys::is_secure) {
+                let mut sealed = Vec::new();
+                let outcome = self.report_sealer.as_mut().map(|sealer| sealer.rtcp(&report, &mut sealed));
+                let Some(Ok(())) = outcome else { continue };
+                report = sealed.into();
+            }
             if let Some(datagrams) = &self.datagrams {
                 datagrams.answer(media, &report);
             } else {

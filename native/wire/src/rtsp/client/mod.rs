@@ -17,7 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     Credentials, FRAME_HEADER_BYTES, Incoming, Limits, Lower, MAGIC, MediaPacket, MediaSetup, Method, Request,
-    Response, RtpInfo, RtspError, RtspUrl, Transport, control_uri,
+    Response, RtpInfo, RtspError, RtspUrl, Transport, control_uri, keys,
     reader::MessageReader,
     sdp::{Description, Media},
     url::decoded,
@@ -90,6 +90,8 @@ pub struct ClientConn {
     /// Tracks that are still to be set up.
     wishes: VecDeque<MediaSetup>,
     setups: Vec<MediaSetup>,
+    /// What tells the server the key of what we send of encrypted tracks.
+    key: Option<String>,
     session: Option<String>,
     session_time: Duration,
     knows_parameters: bool,
@@ -134,6 +136,7 @@ impl ClientConn {
             controls: Vec::new(),
             wishes: VecDeque::new(),
             setups: Vec::new(),
+            key: None,
             session: None,
             session_time: SESSION_TIME,
             knows_parameters: false,
@@ -210,6 +213,12 @@ impl ClientConn {
     pub fn setup(&mut self, wishes: Vec<MediaSetup>) {
         self.wishes = wishes.into();
         self.go_on();
+    }
+
+    /// Tells the server under which key we send what belongs to encrypted tracks: a message of [`keys::write`](super::keys::write). Before
+    /// [`setup`](Self::setup).
+    pub fn tell_key(&mut self, message: String) {
+        self.key = Some(message);
     }
 
     /// How the tracks travel, as the server has agreed.
@@ -326,7 +335,11 @@ impl ClientConn {
         if let Some(MediaSetup { media, transport }) = self.wishes.front() {
             let control = self.controls.get(*media).map(String::as_str).unwrap_or_default();
             let request = Request::new(Method::Setup, control_uri(&self.base, control));
-            let request = request.with("Transport", transport.to_string());
+            let mut request = request.with("Transport", transport.to_string());
+            if let Some(message) = self.key.as_ref().filter(|_| transport.secure) {
+                let header = keys::header(&request.uri, message);
+                request = request.with("KeyMgmt", header);
+            }
             return self.send(request, false);
         }
         let method = if self.purpose == ClientUse::Play { Method::Play } else { Method::Record };

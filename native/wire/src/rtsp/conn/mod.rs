@@ -61,6 +61,8 @@ pub struct ServerConn {
     /// What was accepted: only of this tracks are set up.
     granted: Option<Granted>,
     session: Option<Session>,
+    /// What tells a publisher of encrypted tracks the key of our reports.
+    key: Option<String>,
     now: Duration,
     /// When the connection was last of use.
     used: Duration,
@@ -116,6 +118,7 @@ impl ServerConn {
             asked: None,
             granted: None,
             session: None,
+            key: None,
             now,
             used: now,
             challenges: 0,
@@ -207,6 +210,11 @@ impl ServerConn {
             _ => self.setup(&request),
         }
         self.go_on();
+    }
+
+    /// Tells the peer, where it publishes encrypted tracks, under which key we report: a message of [`keys::write`](super::keys::write).
+    pub fn tell_key(&mut self, message: String) {
+        self.key = Some(message);
     }
 
     /// Lets the peer publish what it described.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Asked, Granted, Phase, PlayAnswer, Question, Role, ServerConn, Session, stream_path};
 use crate::rtsp::{
     Event, MediaSetup, Method, Request, Response, Transport,
+    keys::{self, is_secure},
     message::Headers,
     sdp::{Description, Media},
     url::{control_uri, path_and_query},
@@ -97,10 +98,11 @@ impl ServerConn {
             return self.answer(request, Response::new(404));
         };
         let wishes = Transport::parse_all(request.headers.get("Transport").unwrap_or_default());
+        let is_secure = granted.medias.get(media).is_some_and(is_secure);
         let (role, now) = (granted.role, self.now);
         let session = self.session.get_or_insert_with(|| Session::new(role, now));
         let is_set_up = session.setups.iter().any(|setup| setup.media == media);
-        let agreed = session.agree(wishes, media, &self.offer).filter(|_| !is_set_up);
+        let agreed = session.agree(wishes, media, is_secure, &self.offer).filter(|_| !is_set_up);
         let Some(transport) = agreed else {
             if session.setups.is_empty() {
                 self.session = None;
@@ -114,7 +116,11 @@ impl ServerConn {
         let said = transport.to_string();
         session.setups.push(MediaSetup { media, transport });
         let id = format!("{};timeout={}", session.id, self.limits.session_time.as_secs());
-        self.answer(request, Response::new(200).with("Transport", said).with("Session", id));
+        let mut response = Response::new(200).with("Transport", said).with("Session", id);
+        if let Some(message) = self.key.as_ref().filter(|_| is_secure && role == Role::Record) {
+            response = response.with("KeyMgmt", keys::header(&request.uri, message));
+        }
+        self.answer(request, response);
     }
 
     /// Which track a URI means. Clients build it in their own ways from the description, so the end of it counts; and where nothing fits,

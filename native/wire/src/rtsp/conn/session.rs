@@ -72,16 +72,26 @@ impl Session {
     }
 
     /// Agrees on the first of the peer's wishes that can be had; what it is answered, none when none can.
-    pub(super) fn agree(&self, wishes: Vec<Transport>, media: usize, offer: &Offer) -> Option<Transport> {
-        wishes.into_iter().find_map(|wish| self.grant(wish, media, offer))
+    pub(super) fn agree(
+        &self,
+        wishes: Vec<Transport>,
+        media: usize,
+        is_secure: bool,
+        offer: &Offer,
+    ) -> Option<Transport> {
+        wishes.into_iter().find_map(|wish| self.grant(wish, media, is_secure, offer))
     }
 
-    fn grant(&self, wish: Transport, media: usize, offer: &Offer) -> Option<Transport> {
+    fn grant(&self, wish: Transport, media: usize, is_secure: bool, offer: &Offer) -> Option<Transport> {
         // One session, one way: what is half here and half there cannot be paused or timed out as one.
         let same =
             |setup: &MediaSetup| setup.transport.lower == wish.lower && setup.transport.multicast == wish.multicast;
         let is_record = self.role == Role::Record;
-        if wish.secure || !self.setups.iter().all(same) || (wish.record && !is_record) {
+        // FFmpeg asks for an encrypted track as if it were not: what was described counts. A group has no key that only who may hear it knows.
+        if wish.secure && !is_secure || is_secure && wish.multicast {
+            return None;
+        }
+        if !self.setups.iter().all(same) || (wish.record && !is_record) {
             return None;
         }
         let granted = match (wish.lower, wish.multicast) {
@@ -104,7 +114,7 @@ impl Session {
             }
             (Lower::Tcp, true) => return None,
         };
-        Some(Transport { record: is_record && wish.record, ..granted })
+        Some(Transport { secure: is_secure, record: is_record && wish.record, ..granted })
     }
 
     /// The channels that are asked for, or the usual ones of the track.

@@ -39,6 +39,10 @@ pub struct Media {
     pub direction: Direction,
     /// `a=lang`; empty where there is none.
     pub language: String,
+    /// `a=key-mgmt` (RFC 4567): the key of an encrypted track; empty where there is none. See [`keys`](super::keys).
+    pub key_management: String,
+    /// `a=crypto` (RFC 4568): the same in another way, best first.
+    pub crypto: Vec<String>,
 }
 
 /// One payload format.

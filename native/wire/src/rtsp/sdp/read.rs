@@ -5,6 +5,8 @@ use crate::rtsp::{Limits, RtspError};
 
 /// Formats of one track that are read; cameras offer one, browsers dozens.
 const FORMATS_MAX: usize = 64;
+/// Keys of one track that are read.
+const KEYS_MAX: usize = 8;
 /// Bytes of a text that is kept; parameter sets in Base64 are the longest real ones.
 const TEXT_BYTES_MAX: usize = 16 << 10;
 
@@ -40,6 +42,7 @@ struct Reading {
     /// `c=` in front of all tracks.
     address: String,
     direction: Direction,
+    key_management: String,
 }
 
 impl Reading {
@@ -59,6 +62,7 @@ impl Reading {
         match value.split_once(':') {
             Some(("control", control)) => self.description.control = keep(control),
             Some(("range", range)) => self.description.range = keep(range),
+            Some(("key-mgmt", key)) => self.key_management = keep(key),
             None => self.direction = direction(value).unwrap_or(self.direction),
             _ => {}
         }
@@ -66,13 +70,16 @@ impl Reading {
 
     /// What holds for all tracks is put into those that say nothing else (RFC 8866 §5.7, §6.7).
     fn finish(self) -> Description {
-        let Self { mut description, address, direction } = self;
+        let Self { mut description, address, direction, key_management } = self;
         for media in &mut description.medias {
             if media.address.is_empty() {
                 media.address.clone_from(&address);
             }
             if media.direction == Direction::Unsaid {
                 media.direction = direction;
+            }
+            if media.key_management.is_empty() {
+                media.key_management.clone_from(&key_management);
             }
             // A dynamic type that nothing explains is nothing.
             media.formats.retain(|format| !format.encoding.is_empty() && format.clock_rate_hz > 0);
@@ -116,6 +123,8 @@ fn attribute(media: &mut Media, value: &str) {
         Some(("rtpmap", map)) => rtpmap(media, map),
         Some(("fmtp", parameters)) => fmtp(media, parameters),
         Some(("lang", language)) => media.language = keep(language),
+        Some(("key-mgmt", key)) => media.key_management = keep(key),
+        Some(("crypto", line)) if media.crypto.len() < KEYS_MAX => media.crypto.push(keep(line)),
         None => media.direction = direction(value).unwrap_or(media.direction),
         _ => {}
     }

@@ -47,6 +47,12 @@ impl Media {
                 let _ = write!(text, "a={key}:{}\r\n", one_line(value));
             }
         }
+        if !self.key_management.is_empty() {
+            let _ = write!(text, "a=key-mgmt:{}\r\n", one_line(&self.key_management));
+        }
+        for line in &self.crypto {
+            let _ = write!(text, "a=crypto:{}\r\n", one_line(line));
+        }
         let direction = match self.direction {
             Direction::Unsaid => return,
             Direction::SendOnly => "sendonly",

@@ -1,0 +1,113 @@
+"""RTSPS whose media is encrypted for each player (SRTP): FFmpeg reads `a=crypto`, GStreamer and our own client MIKEY."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+from conftest import eventually, run, running
+from test_rtmp_play import frames
+from test_rtsp_clients import RtspServer, play, player, rtsp_serving, times
+from test_rtsp_gstreamer import gst, sink
+from test_tls import issue
+
+import arcly
+
+__all__ = ["gst", "player", "sink"]
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RtspServer]:
+    """A server that encrypts, for `localhost`; its authority is in `ca.pem`."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    handler = arcly.RtspHandler("127.0.0.1:0", tls=issue(authority, tmp_path), srtp=True, udp_port=0)
+    async with rtsp_serving(handler) as server:
+        yield server
+
+
+def url(server: RtspServer, scheme: str = "rtsps") -> str:
+    """Where `live/cam` is."""
+    return server.rtsp_url("live/cam").replace("rtsp://127.0.0.1", f"{scheme}://localhost")
+
+
+@asynccontextmanager
+async def published(server: RtspServer, ffmpeg: str, source: Path) -> AsyncIterator[None]:
+    """A stream that repeats `source` for ever."""
+    publish = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", "-f", "flv"]
+    async with running(*publish, server.rtmp_url("live/cam")):
+        await eventually(lambda: (stream := server.stream("live/cam")) and stream.tracks, what="it is published")
+        yield
+
+
+def play_trusting(program: str, server: RtspServer, folder: Path, seconds: float = 3) -> list[str]:
+    """The command that plays, and lists what came."""
+    [name, *options] = play(program, url(server), seconds=seconds)
+    # FFmpeg 5 knows no such option here, and believes everybody.
+    trust = [] if name.startswith(("/usr/bin/", "/usr/local/bin/")) else ["-ca_file", str(folder / "ca.pem")]
+    return [name, *trust, *options]
+
+
+async def test_ffmpeg_plays_by_its_keys(
+    server: RtspServer, player: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    async with published(server, player, clip(b_frames=0)):
+        read = await run(*play_trusting(player, server, tmp_path))
+        assert read.returncode == 0, read.stderr
+        assert len(times(read.stdout, 0, 90_000)) >= 70
+        assert len(times(read.stdout, 1, 44_100)) >= 115
+
+
+@pytest.mark.parametrize("scheme", ["rtspsu", "rtspst"])
+async def test_gstreamer_plays_by_mikey(
+    server: RtspServer, gst: str, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, scheme: str
+) -> None:
+    out = tmp_path / "out.h264"
+    source = f"rtspsrc location={url(server, scheme)} tls-validation-flags=0 latency=200"
+    video = "application/x-rtp,media=video ! rtph264depay ! h264parse"
+    rest = f"video/x-h264,stream-format=byte-stream,alignment=au ! identity eos-after=50 ! filesink location={out}"
+    async with published(server, ffmpeg, clip(b_frames=0)):
+        played = await run(gst, "-q", *f"{source} ! {video} ! {rest}".split())
+        assert played.returncode == 0, played.stderr
+    read = await run(ffmpeg, "-v", "error", "-i", out, "-c", "copy", "-f", "framemd5", "-")
+    assert len(frames(read.stdout, 0)) >= 40
+
+
+@pytest.mark.parametrize("scheme", ["rtsps", "rtspsu"])
+async def test_a_stream_is_pulled_encrypted(
+    server: RtspServer, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, scheme: str
+) -> None:
+    source = arcly.PullSource(url(server, scheme), "live/copy", ca_file=tmp_path / "ca.pem")
+    async with published(server, ffmpeg, clip(b_frames=2)), arcly.Engine(source) as engine:
+        await eventually(
+            lambda: (it := engine.get_stream(arcly.StreamKey("live", "copy"))) and it.stats.video_frames > 60
+        )
+        [viewer] = server.rtsp.list_viewers()
+        assert viewer.protocol == ("rtsp-udp" if scheme == "rtspsu" else "rtsp")
+        stream = engine.get_stream(arcly.StreamKey("live", "copy"))
+        assert stream is not None
+        assert [track.codec for track in stream.tracks] == ["H264", "AAC"]
+        await eventually(lambda: stream.stats.other_frames > 60, what="and its sound")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_gstreamer_publishes_encrypted(
+    server: RtspServer, gst: str, sink: str, ffmpeg: str, tmp_path: Path, protocol: str
+) -> None:
+    scheme = "rtspsu" if protocol == "udp" else "rtspst"
+    target = [sink, f"location={url(server, scheme)}", "profiles=savp", "tls-validation-flags=0", "name=s"]
+    pictures = "video/x-raw,width=320,height=240,framerate=25/1"
+    video = f"videotestsrc is-live=true ! {pictures} ! x264enc tune=zerolatency key-int-max=25 ! s."
+    async with running(gst, "-q", *target, *video.split()):
+        stream = await eventually(lambda: (found := server.stream("live/cam")) and found.tracks and found)
+        await eventually(lambda: stream.stats.video_frames > 50)
+        read = await run(*play_trusting(ffmpeg, server, tmp_path, seconds=2))
+        assert len(frames(read.stdout, 0)) >= 40
+
+
+def test_srtp_needs_tls() -> None:
+    with pytest.raises(arcly.MisuseError):
+        arcly.RtspHandler(srtp=True)
