@@ -3,6 +3,8 @@
 async with lossy(server_port, Network(loss=0.05, delay_s=0.02), seed=7) as link:
     await run("ffmpeg", "-i", f"srt://127.0.0.1:{link.port}", ...)
     assert link.there.lost and link.back.lost
+
+RTSP agrees on ports within itself: `rtsp_lossy` puts those of the relay in their place.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import asyncio
 import heapq
 import itertools
 import random
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
 Address = tuple[str, int]
+_Rewrite = Callable[[bytes], Awaitable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -183,5 +187,98 @@ async def lossy(server_port: int, there: Network, back: Network | None = None, *
     )
     try:
         yield link
+    finally:
+        link.close()
+
+
+class _End(_Socket):
+    """One of the two sockets in the place of a port: what comes goes on from the other one, to whoever is behind it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.other: _End = self
+        self.peer: Address | None = None
+
+    def datagram_received(self, datagram: bytes, _: Address) -> None:
+        if self.other.peer:
+            self.carry(datagram, self.other, self.other.peer)
+
+    @property
+    def port(self) -> int:
+        assert self.transport is not None
+        return int(self.transport.get_extra_info("sockname")[1])
+
+
+class RtspLink:
+    """A relay of RTSP whose datagrams have a bad way."""
+
+    def __init__(self, server_port: int, there: Network, back: Network, seed: int) -> None:
+        self.server_port = server_port
+        self.there, self.back = Path(there, seed), Path(back, ~seed)
+        self.port = 0
+        self._ends: list[tuple[_End, _End]] = []
+        self._agreed: list[tuple[_End, _End]] = []
+
+    async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        """Carry one connection until one of the two closes it."""
+        server, to_server = await asyncio.open_connection("127.0.0.1", self.server_port)
+        both = [self._carry(client, to_server, self._ask), self._carry(server, to_client, self._answer)]
+        await asyncio.gather(*both, return_exceptions=True)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rewrite: _Rewrite) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = re.search(rb"(?i)content-length: *([0-9]+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                writer.write(await rewrite(head) + body)
+                await writer.drain()
+        finally:
+            writer.close()
+
+    async def _ask(self, head: bytes) -> bytes:
+        """Hear for the client what the server sends to its ports."""
+        if not (wish := re.search(rb"client_port=([0-9]+)-([0-9]+)", head)):
+            return head
+        self._agreed = [await self._pair(int(port)) for port in wish.groups()]
+        ports = b"-".join(str(behind.port).encode() for _, behind in self._agreed)
+        return head.replace(wish[0], b"client_port=" + ports)
+
+    async def _answer(self, head: bytes) -> bytes:
+        """Hear for the server what the client sends to its ports."""
+        if not (told := re.search(rb"server_port=([0-9]+)-([0-9]+)", head)):
+            return head
+        for (_, behind), port in zip(self._agreed, told.groups(), strict=True):
+            behind.peer = ("127.0.0.1", int(port))
+        ports = b"-".join(str(front.port).encode() for front, _ in self._agreed)
+        asked = b"-".join(str(front.peer[1] if front.peer else 0).encode() for front, _ in self._agreed)
+        head = re.sub(rb"client_port=[0-9]+-[0-9]+", b"client_port=" + asked, head)
+        return head.replace(told[0], b"server_port=" + ports)
+
+    async def _pair(self, client_port: int) -> tuple[_End, _End]:
+        loop, local = asyncio.get_running_loop(), ("127.0.0.1", 0)
+        _, front = await loop.create_datagram_endpoint(lambda: _End(self.there), local_addr=local)
+        _, behind = await loop.create_datagram_endpoint(lambda: _End(self.back), local_addr=local)
+        front.other, behind.other, front.peer = behind, front, ("127.0.0.1", client_port)
+        self._ends.append((front, behind))
+        return front, behind
+
+    def close(self) -> None:
+        """Close all ports."""
+        for end in itertools.chain(*self._ends):
+            if end.transport:
+                end.transport.close()
+
+
+@asynccontextmanager
+async def rtsp_lossy(
+    server_port: int, there: Network, back: Network | None = None, *, seed: int = 1
+) -> AsyncIterator[RtspLink]:
+    """Relay RTSP to a port of 127.0.0.1; datagrams go `there` to the server, `back` from it (none: the same)."""
+    link = RtspLink(server_port, there, back or there, seed)
+    server = await asyncio.start_server(link.serve, "127.0.0.1", 0)
+    link.port = int(server.sockets[0].getsockname()[1])
+    try:
+        async with server:
+            yield link
     finally:
         link.close()

@@ -1,4 +1,4 @@
-"""RTSPS whose media is encrypted for each player (SRTP): FFmpeg reads `a=crypto`, GStreamer and our own client MIKEY."""
+"""RTSPS whose media is encrypted for each player (SRTP): FFmpeg reads `a=crypto`, GStreamer and our client MIKEY."""
 
 from __future__ import annotations
 

@@ -4,12 +4,16 @@ use std::{sync::Arc, task::Waker, time::Duration};
 
 use arcly_bus::{Log, Read, Subscription, TrackSet, WakeSlot};
 use arcly_wire::rtsp::{ClientEvent, ClientUse, Limits, Lower, RtspUrl};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     channels::split,
     client::{Client, Failure},
     from_bus::known_tracks,
+    pace::Pace,
     packets::Packets,
     pull::{name, other},
     tracks::{Outgoing, can_follow, outgoing},
@@ -136,9 +140,11 @@ impl Pushing {
                 }
             }
             let before = client.written();
+            let waits = outlet.as_ref().and_then(|outlet| outlet.pace.waits());
             tokio::select! {
                 turn = client.turn() => turn?,
                 () = self.bell.heard() => {}
+                () = paced(waits) => {}
                 () = link.stopped() => return Ok(End::Done),
             }
             link.count(0, client.written() - before, 0);
@@ -164,7 +170,7 @@ impl Pushing {
     /// Makes packets of what is waiting, up to a bound; true when the stream has ended.
     fn fill(&mut self, outlet: &mut Outlet, client: &mut Client, link: &Link) -> Result<bool, Failure> {
         let (skipped, mut frames, mut has_ended) = (outlet.catch_up(self.options.behind_max), 0, false);
-        while client.waiting_bytes() < FILL_BYTES {
+        while client.waiting_bytes() < FILL_BYTES && outlet.pace.waits().is_none() {
             // Armed before each look: what comes behind it rings.
             self.slot.arm();
             match outlet.next(client)? {
@@ -213,6 +219,8 @@ struct Outlet {
     caught_up: Instant,
     /// As the cursor counts, up to the last look.
     missed: u64,
+    /// Of datagrams: nothing else stops us from sending more than the remote has room for.
+    pace: Pace,
 }
 
 enum Next {
@@ -225,7 +233,7 @@ impl Outlet {
     fn new(cursor: Subscription, sent: &[Outgoing]) -> Self {
         let (missed, sent) = (cursor.missed(), sent.to_vec());
         let (packets, buffer, caught_up) = (Packets::new(), Vec::new(), Instant::now());
-        Self { cursor, packets, sent, revision: None, buffer, caught_up, missed }
+        Self { cursor, packets, sent, revision: None, buffer, caught_up, missed, pace: Pace::new() }
     }
 
     /// Skips to the newest key frame when the remote has been behind for too long. Returns how many frames it misses.
@@ -272,6 +280,9 @@ impl Outlet {
         // A frame that cannot be cut is left out like one that was lost.
         let _ = self.packets.write(&frame, &mut self.buffer);
         hand_over(&self.buffer, client);
+        if client.lower() == Lower::Udp {
+            self.pace.count(self.buffer.len());
+        }
         Ok(Next::Frame)
     }
 
@@ -281,6 +292,14 @@ impl Outlet {
         }
         self.packets.configure(tracks).map_err(|error| Failure::Other(error.to_string()))?;
         Ok(())
+    }
+}
+
+/// Waits until more may be sent; for ever where nothing holds it back.
+async fn paced(waits: Option<Instant>) {
+    match waits {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -167,6 +167,21 @@ fn order_numbers_of_h265_are_passed_over() {
     assert_eq!(payloads(&units), [&[0, 0, 0, 4, 2, 1, 0x80, 5][..], two, &[0, 0, 0, 5, 2, 1, 0x80, 1, 2]]);
 }
 
+/// RFC 7798 §4.4.4: of a whole unit and of fragments, with two bytes of extensions.
+#[test]
+fn extensions_of_h265_are_passed_over() {
+    let format = Format::of(96, &h265()).unwrap();
+    let single: &[u8] = &[0x64, 1, 0x02, 0x20, 7, 7, 0x80, 5];
+    let first: &[u8] = &[0x64, 1, 0x62, 0x20, 7, 7, 0x81, 0x80, 1];
+    let last: &[u8] = &[0x64, 1, 0x62, 0x00, 0x41, 2];
+    let (units, refused) = read(&format, &[(1, true, single), (2, false, first), (2, true, last)]);
+    assert_eq!(refused, 0);
+    assert_eq!(payloads(&units), [&[0, 0, 0, 4, 2, 1, 0x80, 5][..], &[0, 0, 0, 5, 2, 1, 0x80, 1, 2]]);
+    for bad in [&[0x64, 1, 0x02][..], &[0x64, 1, 0x02, 0x20, 7], &[0x64, 1, 0x64, 0x00, 0x64, 1, 2, 0]] {
+        assert_eq!(read(&format, &[(1, true, bad)]).1, 1, "{bad:?}");
+    }
+}
+
 /// A picture ends with its time where there is no marker, and what is refused costs one picture.
 #[test]
 fn malformed_payloads_cost_their_picture_only() {

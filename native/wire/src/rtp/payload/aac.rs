@@ -1,11 +1,12 @@
 //! AAC in access units (RFC 3640): `AAC-hbr`, `AAC-lbr`, and whatever else the description says of the headers.
 
 use arcly_codec::{CodecConfig, CodecError, aac::parse_adts, bits::BitReader};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     depacketizer::{Depacketize, Output},
     packetizer::{Packetize, Payload, Sink},
+    partial::{Added, Partial},
 };
 use crate::rtp::{Packet, format::Format};
 
@@ -166,20 +167,12 @@ struct Announced {
     index: u32,
 }
 
-/// An access unit of which fragments have come.
-#[derive(Debug)]
-struct Partial {
-    bytes: BytesMut,
-    size: usize,
-    timestamp: u32,
-}
-
 #[derive(Debug)]
 pub(super) struct Depacketizer {
     headers: HeaderForm,
     /// Ticks of the format's clock from one access unit of a packet to the next.
     ticks: u32,
-    partial: Option<Partial>,
+    partial: Partial,
     interleaved: Interleaved,
     max_bytes: usize,
 }
@@ -232,7 +225,7 @@ impl Depacketizer {
         Ok(Self {
             headers,
             ticks: u32::try_from(ticks).unwrap_or(1_024),
-            partial: None,
+            partial: Partial::default(),
             interleaved: Interleaved::default(),
             max_bytes,
         })
@@ -251,7 +244,7 @@ impl Depacketizer {
         for (number, unit) in units.iter().enumerate() {
             let rest = packet.payload.len().saturating_sub(offset);
             if unit.bytes > rest && units.len() == 1 && unit.bytes != usize::MAX {
-                return self.begin(packet.payload.slice(offset..), unit.bytes, timestamp);
+                return self.begin(&packet.payload.slice(offset..), unit.bytes, timestamp);
             }
             let is_last = number + 1 == units.len();
             let size = if unit.bytes == usize::MAX && is_last { rest } else { unit.bytes };
@@ -281,29 +274,26 @@ impl Depacketizer {
     }
 
     /// The first fragment.
-    fn begin(&mut self, fragment: Bytes, size: usize, timestamp: u32) -> Result<(), CodecError> {
+    fn begin(&mut self, fragment: &[u8], size: usize, timestamp: u32) -> Result<(), CodecError> {
         if size > self.max_bytes {
             let (max, seen) = (self.max_bytes, size);
             return Err(CodecError::LimitExceeded { limit: "bytes of an access unit", max, seen });
         }
-        self.partial = Some(Partial { bytes: BytesMut::from(fragment.as_ref()), size, timestamp });
+        self.partial.begin(fragment, size, timestamp);
         Ok(())
     }
 
     /// Another fragment; `None` when this packet is none of the access unit.
     fn continue_partial(&mut self, packet: &Packet, out: &mut Output) -> Option<()> {
-        let partial = self.partial.as_mut()?;
+        let begun = self.partial.unit()?;
         let (units, offset) = self.headers.read(&packet.payload).ok()?;
         let fragment = packet.payload.get(offset..)?;
-        let fits =
-            matches!(units[..], [only] if only.bytes == partial.size) && packet.header.timestamp == partial.timestamp;
-        if !fits || partial.bytes.len() + fragment.len() > partial.size {
+        let is_said = matches!(units[..], [only] if only.bytes == begun.size);
+        if !is_said || packet.header.timestamp != begun.timestamp {
             return None;
         }
-        partial.bytes.extend_from_slice(fragment);
-        if partial.bytes.len() == partial.size {
-            let whole = self.partial.take()?;
-            emit(&whole.bytes.freeze(), whole.timestamp, 0, out);
+        if let Added::Whole(unit, timestamp) = self.partial.add(fragment)? {
+            emit(&unit, timestamp, 0, out);
         }
         Some(())
     }
@@ -321,29 +311,24 @@ fn emit(access_unit: &Bytes, timestamp: u32, ticks: u32, out: &mut Output) {
 
 impl Depacketize for Depacketizer {
     fn push(&mut self, packet: &Packet, is_after_gap: bool, out: &mut Output) -> Result<(), CodecError> {
-        if self.partial.is_some() {
-            if !is_after_gap && self.continue_partial(packet, out).is_some() {
-                return Ok(());
-            }
-            self.partial = None;
-            out.lose();
+        if !is_after_gap && self.continue_partial(packet, out).is_some() {
+            return Ok(());
         }
+        self.partial.give_up(out);
         self.read(packet, out).inspect_err(|_| out.lose())
     }
 
     fn flush(&mut self, out: &mut Output) {
-        if self.partial.take().is_some() {
-            out.lose();
-        }
+        self.partial.give_up(out);
         self.interleaved.give(usize::MAX, out);
     }
 
     fn reset(&mut self) {
-        self.partial = None;
+        self.partial = Partial::default();
         self.interleaved = Interleaved::default();
     }
 
     fn buffered_bytes(&self) -> usize {
-        self.interleaved.bytes + self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+        self.interleaved.bytes + self.partial.len()
     }
 }

@@ -70,7 +70,7 @@ impl NalFormat for H265 {
                 buffer.push_fragment(&header, fields.rest(), true, true)
             }
             0..AP => buffer.push(payload),
-            PACI => Err(CodecError::Unsupported { what: "H.265 payload: PACI" }),
+            PACI => self.extended(header, fields, buffer),
             // Unspecified: to be passed over (§4.4).
             _ => Ok(()),
         }
@@ -102,6 +102,26 @@ impl NalFormat for H265 {
 }
 
 impl H265 {
+    /// A payload with extensions in front of it, which are passed over (§4.4.4). Its header is that of the payload inside but for the type, of which
+    /// `cType` has the rest; a payload with extensions never holds another one.
+    fn extended(
+        &self,
+        [first, second]: [u8; 2],
+        mut fields: Cursor<'_>,
+        buffer: &mut NalBuffer,
+    ) -> Result<(), CodecError> {
+        let malformed = |offset| CodecError::Malformed { what: "PACI header", offset };
+        // A, cType, PHSsize, F0 to F2 and Y: 1, 6, 5, 3 and 1 bits.
+        let head = fields.u16().ok_or(malformed(2))?;
+        let (is_forbidden, kind) = ((head >> 15) as u8 | first & 0x80, (head >> 9) as u8 & 0x3f);
+        fields.take(usize::from(head >> 4 & 0x1f)).ok_or(malformed(4))?;
+        if kind >= PACI {
+            return Err(malformed(2));
+        }
+        let inner = [is_forbidden & 0x80 | kind << 1 | first & 1, second];
+        self.read(&[&inner, fields.rest()].concat(), buffer)
+    }
+
     /// NAL units behind 16-bit lengths; with order numbers one of 16 bits in front of the first, and differences of 8 bits
     /// in front of the others (§4.4.2).
     fn aggregated(&self, mut fields: Cursor<'_>, buffer: &mut NalBuffer) -> Result<(), CodecError> {

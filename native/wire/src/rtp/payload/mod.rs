@@ -18,6 +18,7 @@ mod mpegts;
 mod nal;
 mod opus;
 mod packetizer;
+mod partial;
 mod vp8;
 mod vp9;
 mod waveform;

@@ -5,11 +5,12 @@ use arcly_codec::{
     cursor::Cursor,
     mpeg_audio::{FrameHeader, MAX_FRAME_BYTES, MpegAudioConfig},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     depacketizer::{Depacketize, Output},
     packetizer::{Packetize, Payload, Sink},
+    partial::{Added, Partial},
 };
 use crate::rtp::Packet;
 
@@ -41,23 +42,15 @@ impl Packetize for Packetizer {
     }
 }
 
-/// A frame of which fragments have come.
-#[derive(Debug)]
-struct Partial {
-    bytes: BytesMut,
-    frame_bytes: usize,
-    timestamp: u32,
-}
-
 #[derive(Debug)]
 pub(super) struct Depacketizer {
     clock_rate_hz: u32,
-    partial: Option<Partial>,
+    partial: Partial,
 }
 
 impl Depacketizer {
     pub(super) fn new(clock_rate_hz: u32) -> Self {
-        Self { clock_rate_hz, partial: None }
+        Self { clock_rate_hz, partial: Partial::default() }
     }
 
     /// The frames of a payload, the last of which may be the first fragment of one.
@@ -70,8 +63,7 @@ impl Depacketizer {
             let ticks = samples * u64::from(self.clock_rate_hz) / u64::from(header.sample_rate_hz);
             let frame_bytes = header.frame_bytes();
             if frame_bytes > rest.len() {
-                let timestamp = timestamp.wrapping_add(ticks as u32);
-                self.partial = Some(Partial { bytes: BytesMut::from(rest.as_ref()), frame_bytes, timestamp });
+                self.partial.begin(&rest, frame_bytes.min(MAX_FRAME_BYTES), timestamp.wrapping_add(ticks as u32));
                 break;
             }
             emit(rest.slice(..frame_bytes), &header, timestamp, ticks as u32, out);
@@ -83,21 +75,16 @@ impl Depacketizer {
 
     /// Another fragment; `false` when this packet is none of the frame.
     fn continue_partial(&mut self, fragment: &[u8], frag_offset: usize, out: &mut Output) -> bool {
-        let Some(partial) = &mut self.partial else { return false };
-        if frag_offset != partial.bytes.len() || frag_offset + fragment.len() > partial.frame_bytes.min(MAX_FRAME_BYTES)
-        {
+        if frag_offset != self.partial.len() {
             return false;
         }
-        partial.bytes.extend_from_slice(fragment);
-        if partial.bytes.len() == partial.frame_bytes
-            && let Some(whole) = self.partial.take()
+        let added = self.partial.add(fragment);
+        if let Some(Added::Whole(frame, timestamp)) = &added
+            && let Ok(header) = FrameHeader::parse(frame)
         {
-            let frame = whole.bytes.freeze();
-            if let Ok(header) = FrameHeader::parse(&frame) {
-                emit(frame, &header, whole.timestamp, 0, out);
-            }
+            emit(frame.clone(), &header, *timestamp, 0, out);
         }
-        true
+        added.is_some()
     }
 }
 
@@ -113,13 +100,10 @@ impl Depacketize for Depacketizer {
         let malformed = |offset| CodecError::Malformed { what: "MPEG audio payload header", offset };
         let frag_offset = fields.u16().and_then(|_| fields.u16()).ok_or(malformed(0));
         let frag_offset = usize::from(frag_offset.inspect_err(|_| out.lose())?);
-        if self.partial.is_some() {
-            if !is_after_gap && self.continue_partial(fields.rest(), frag_offset, out) {
-                return Ok(());
-            }
-            self.partial = None;
-            out.lose();
+        if !is_after_gap && self.continue_partial(fields.rest(), frag_offset, out) {
+            return Ok(());
         }
+        self.partial.give_up(out);
         if frag_offset != 0 {
             // The rest of a frame that was given up, or whose beginning is lost.
             out.mark_loss();
@@ -129,16 +113,14 @@ impl Depacketize for Depacketizer {
     }
 
     fn flush(&mut self, out: &mut Output) {
-        if self.partial.take().is_some() {
-            out.lose();
-        }
+        self.partial.give_up(out);
     }
 
     fn reset(&mut self) {
-        self.partial = None;
+        self.partial = Partial::default();
     }
 
     fn buffered_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+        self.partial.len()
     }
 }

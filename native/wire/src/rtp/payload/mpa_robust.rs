@@ -9,7 +9,10 @@ use arcly_codec::{
 };
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::depacketizer::{Depacketize, Output};
+use super::{
+    depacketizer::{Depacketize, Output},
+    partial::{Added, Partial},
+};
 use crate::rtp::Packet;
 
 /// Units of one cycle of interleaving (§7): its index has eight bits.
@@ -25,14 +28,6 @@ struct Unit {
     timestamp: Option<u32>,
 }
 
-/// A unit of which fragments have come.
-#[derive(Debug)]
-struct Partial {
-    bytes: BytesMut,
-    size: usize,
-    timestamp: u32,
-}
-
 /// Units of a cycle of interleaving (§7), by their index.
 #[derive(Debug, Default)]
 struct Cycle {
@@ -42,14 +37,14 @@ struct Cycle {
 
 #[derive(Debug)]
 pub(super) struct Depacketizer {
-    partial: Option<Partial>,
+    partial: Partial,
     cycle: Cycle,
     frames: Frames,
 }
 
 impl Depacketizer {
     pub(super) fn new(clock_rate_hz: u32) -> Self {
-        Self { partial: None, cycle: Cycle::default(), frames: Frames::new(clock_rate_hz) }
+        Self { partial: Partial::default(), cycle: Cycle::default(), frames: Frames::new(clock_rate_hz) }
     }
 
     /// The units of a payload, or a fragment of one (§4.4).
@@ -67,7 +62,7 @@ impl Depacketizer {
             }
             if size > rest.len() {
                 let timestamp = timestamp.ok_or(CodecError::Malformed { what: "size of an ADU", offset })?;
-                self.partial = Some(Partial { bytes: BytesMut::from(rest.as_ref()), size, timestamp });
+                self.partial.begin(&rest, size, timestamp);
                 return Ok(());
             }
             self.take(Unit { bytes: rest.slice(..size), timestamp: timestamp.take() }, out);
@@ -78,17 +73,14 @@ impl Depacketizer {
 
     /// Another fragment; `None` when this packet is none of the unit.
     fn continue_partial(&mut self, packet: &Packet, out: &mut Output) -> Option<()> {
-        let partial = self.partial.as_mut()?;
+        let size = self.partial.unit()?.size;
         let descriptor = Descriptor::parse(&packet.payload, 0).ok()?;
         let fragment = packet.payload.get(descriptor.bytes..)?;
-        let is_of_it = descriptor.continues && descriptor.size == partial.size;
-        if !is_of_it || partial.bytes.len() + fragment.len() > partial.size {
+        if !descriptor.continues || descriptor.size != size {
             return None;
         }
-        partial.bytes.extend_from_slice(fragment);
-        if partial.bytes.len() == partial.size {
-            let whole = self.partial.take()?;
-            self.take(Unit { bytes: whole.bytes.freeze(), timestamp: Some(whole.timestamp) }, out);
+        if let Added::Whole(bytes, timestamp) = self.partial.add(fragment)? {
+            self.take(Unit { bytes, timestamp: Some(timestamp) }, out);
         }
         Some(())
     }
@@ -121,20 +113,15 @@ impl Depacketizer {
 
 impl Depacketize for Depacketizer {
     fn push(&mut self, packet: &Packet, is_after_gap: bool, out: &mut Output) -> Result<(), CodecError> {
-        if self.partial.is_some() {
-            if !is_after_gap && self.continue_partial(packet, out).is_some() {
-                return Ok(());
-            }
-            self.partial = None;
-            out.lose();
+        if !is_after_gap && self.continue_partial(packet, out).is_some() {
+            return Ok(());
         }
+        self.partial.give_up(out);
         self.read(packet, out).inspect_err(|_| out.lose())
     }
 
     fn flush(&mut self, out: &mut Output) {
-        if self.partial.take().is_some() {
-            out.lose();
-        }
+        self.partial.give_up(out);
         self.end_cycle(out);
         while self.frames.give(true, out) {}
     }
@@ -144,9 +131,8 @@ impl Depacketize for Depacketizer {
     }
 
     fn buffered_bytes(&self) -> usize {
-        let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.len());
         let cycle: usize = self.cycle.units.iter().map(|(_, unit)| unit.bytes.len()).sum();
-        partial
+        self.partial.len()
             + cycle
             + self.frames.data.len()
             + self.frames.waiting.iter().map(|frame| frame.head.len()).sum::<usize>()
