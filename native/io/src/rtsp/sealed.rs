@@ -40,7 +40,7 @@ pub(super) struct Sealed {
 pub(super) enum Way {
     /// Over the connection: the channels of RTP and RTCP of each track.
     Connection([Option<(u8, u8)>; MEDIAS_MAX]),
-    Datagrams(Datagrams),
+    Datagrams(Box<Datagrams>),
 }
 
 /// A viewer by UDP.
@@ -111,7 +111,7 @@ fn renumbered(packet: &[u8], shift: Option<&mut Option<u16>>) -> Vec<u8> {
 impl Way {
     pub(super) fn by_datagrams(ports: Arc<Ports>, targets: Targets) -> Self {
         let [rtcp, rtp] = [(); 2].map(|()| Outbound::new(OUTBOUND_BYTES));
-        Self::Datagrams(Datagrams { ports, targets, rtcp, rtp, pace: Pace::new() })
+        Self::Datagrams(Box::new(Datagrams { ports, targets, rtcp, rtp, pace: Pace::new() }))
     }
 
     fn put(&mut self, media: usize, is_rtcp: bool, packet: &[u8], said: &mut Vec<u8>) {
