@@ -86,8 +86,9 @@ bench-media: $(MEDIA_BENCH)/stamp  ## containers beside arcly-stream, libavforma
 	@$(CARGO) run --quiet --release --manifest-path bench/media/Cargo.toml -- --python $(MEDIA_BENCH)/bin/python $(if $(JSON),--json)
 
 # QUICK=1: two minutes. SECONDS=10: each measurement longer. ONLY=viewers|many|streams|idle|memory|stalled.
-bench-http: $(BENCH)/stamp  ## HLS beside nginx, waiting players, packaging; QUICK=1 JSON=1
-	@$(CARGO) run --quiet --release --manifest-path bench/http/Cargo.toml -- --venv $(BENCH) $(if $(JSON),--json) $(if $(QUICK),--quick)
+bench-http: $(BENCH)/stamp  ## HLS beside nginx, waiting players, packaging; QUICK=1 JSON=1 ONLY=files
+	@$(CARGO) run --quiet --release --manifest-path bench/http/Cargo.toml -- --venv $(BENCH) $(if $(JSON),--json) $(if $(QUICK),--quick) \
+	  $(if $(ONLY),--only $(ONLY))
 
 bench-glass: $(BENCH)/glass.stamp  ## how old a picture is when Chromium shows it: LL-HLS, WHEP, WHIP; WAYS=rtmp-hls SECONDS=20 JSON=1
 	@$(BENCH)/bin/python bench/glass/bench_glass.py $(if $(JSON),--json) $(if $(WAYS),--ways $(WAYS)) $(if $(SECONDS),--seconds $(SECONDS))

@@ -277,14 +277,14 @@ def add_serve(commands: Commands) -> None:
         metavar="MB",
         type=int,
         default=1024,
-        help="memory for that, of each track (default: %(default)d)",
+        help="memory of a stream for that, MPEG-TS included (default: %(default)d)",
     )
     hls.add_argument(
         "--hls-ts", choices=["on", "off"], default="on", help="MPEG-TS too, at ts.m3u8 (default: %(default)s)"
     )
     hls.add_argument(
         "--hls-spill",
-        metavar="DIR",
+        metavar="DIR|s3://BUCKET",
         help="keep the older part of the window there, this server's alone (default: none)",
     )
     hls.add_argument(

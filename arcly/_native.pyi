@@ -1113,11 +1113,26 @@ class HttpListener:
     def stop(self, done: WakeToken) -> None:
         """Stop listening, finish what has begun; wakes `done` then."""
 
+class SpillPlace(Protocol):
+    """Keeps segments. Called on threads that may wait; whatever is raised is a failure of the disk."""
+
+    def put(self, stream: str, name: str, data: bytes) -> None:
+        """Keep a segment."""
+
+    def get(self, stream: str, name: str) -> bytes:
+        """Return a segment."""
+
+    def remove(self, stream: str, name: str) -> None:
+        """Forget a segment."""
+
+    def end(self, stream: str) -> None:
+        """Nothing is kept of that stream any more."""
+
 @final
 class Spill:
-    """A directory for segments that are too old to be in memory."""
+    """A place for segments that are too old to be in memory: a directory, or what the host keeps."""
 
-    def __new__(cls, directory: str | os.PathLike[str], memory_s: float) -> Spill: ...
+    def __new__(cls, place: str | os.PathLike[str] | SpillPlace, memory_s: float) -> Spill: ...
 
 @final
 class HlsOutput:
@@ -1130,7 +1145,7 @@ class HlsOutput:
         inbox: Inbox,
         *,
         cmaf: tuple[float, float, float, int, bool] | None = None,
-        ts: tuple[float, int] | None = None,
+        ts: tuple[float, int, int] | None = None,
         encryption: tuple[Callable[[int], bytes] | None, int, bool] | None = None,
         spill: Spill | None = None,
     ) -> HlsOutput: ...

@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    io,
     path::PathBuf,
     sync::Arc,
 };
@@ -11,19 +12,20 @@ use arcly_engine::StreamEventKind;
 use arcly_io::{
     Handle,
     hls::{
-        CmafConfig, Encryption, FetchedKeys, HlsConfig, IvKind, KEY_BYTES, KeySource, OnFailure, PackageConfig,
-        RandomKeys, SessionInfo, package,
+        CmafConfig, Directory, Encryption, FetchedKeys, HlsConfig, IvKind, KEY_BYTES, KeySource, OnFailure,
+        PackageConfig, RandomKeys, SessionInfo, Store, package,
     },
 };
-use pyo3::prelude::*;
+use bytes::Bytes;
+use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{engine::Engine, error::misuse, inbox::Inbox, rtmp::seconds, stream::StreamHandle};
 
 /// `part_s`, `segment_s`, `window_s`, `window_bytes_max`, whether it is an event.
 type CmafTuple = (f64, f64, f64, usize, bool);
 
-/// `segment_s`, `playlist_segments`.
-type TsTuple = (f64, usize);
+/// `segment_s`, `playlist_segments`, bytes.
+type TsTuple = (f64, usize, usize);
 
 /// Gives the key of a number, or none for keys of our own; `rotate_segments`; whether IVs are random.
 type EncryptionTuple = (Option<Py<PyAny>>, u64, bool);
@@ -35,8 +37,52 @@ pub struct Spill(Arc<arcly_io::hls::Spill>);
 #[pymethods]
 impl Spill {
     #[new]
-    fn new(directory: PathBuf, memory_s: f64) -> PyResult<Self> {
-        Ok(Self(arcly_io::hls::Spill::new(&directory, seconds(memory_s)?)?))
+    fn new(place: Place, memory_s: f64) -> PyResult<Self> {
+        let memory = seconds(memory_s)?;
+        let store: Arc<dyn Store> = match place {
+            Place::Path(directory) => Arc::new(Directory::new(&directory)?),
+            Place::Object(object) => Arc::new(HostStore(object)),
+        };
+        Ok(Self(arcly_io::hls::Spill::new(store, memory)))
+    }
+}
+
+/// A directory, or an object of the host.
+#[derive(FromPyObject)]
+enum Place {
+    Path(PathBuf),
+    Object(Py<PyAny>),
+}
+
+/// An object with `put(stream, name, data)`, `get(stream, name)`, `remove(stream, name)` and `end(stream)`, which may block.
+struct HostStore(Py<PyAny>);
+
+impl HostStore {
+    fn call<T>(&self, body: impl FnOnce(Python<'_>, &Py<PyAny>) -> PyResult<T>) -> io::Result<T> {
+        // While the interpreter ends, nothing is kept any more.
+        Python::try_attach(|py| body(py, &self.0))
+            .unwrap_or_else(|| Err(misuse("the host ends")))
+            .map_err(io::Error::other)
+    }
+}
+
+impl Store for HostStore {
+    fn put(&self, stream: &str, name: &str, pieces: &[Bytes]) -> io::Result<()> {
+        let data = pieces.concat();
+        self.call(|py, host| host.call_method1(py, "put", (stream, name, PyBytes::new(py, &data))).map(drop))
+    }
+
+    fn get(&self, stream: &str, name: &str) -> io::Result<Bytes> {
+        self.call(|py, host| host.call_method1(py, "get", (stream, name))?.extract::<Vec<u8>>(py).map_err(PyErr::from))
+            .map(Bytes::from)
+    }
+
+    fn remove(&self, stream: &str, name: &str) {
+        let _ = self.call(|py, host| host.call_method1(py, "remove", (stream, name)));
+    }
+
+    fn end(&self, stream: &str) {
+        let _ = self.call(|py, host| host.call_method1(py, "end", (stream,)));
     }
 }
 
@@ -119,8 +165,9 @@ fn cmaf_config((part_s, segment_s, window_s, max_window_bytes, is_event): CmafTu
     })
 }
 
-fn ts_config((segment_s, playlist_segments): TsTuple) -> PyResult<HlsConfig> {
-    Ok(HlsConfig { segment_target: seconds(segment_s)?, playlist_segments, ..HlsConfig::default() })
+fn ts_config((segment_s, playlist_segments, max_window_bytes): TsTuple) -> PyResult<HlsConfig> {
+    let segment_target = seconds(segment_s)?;
+    Ok(HlsConfig { segment_target, playlist_segments, max_window_bytes, ..HlsConfig::default() })
 }
 
 /// Emits `FAILED`.

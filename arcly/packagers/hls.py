@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
 from arcly._bridge import native_stream
 from arcly._inbox import InboxReader
 from arcly._native import HlsOutput, Spill, StreamKey
-from arcly.contract import IngestContext, StreamHandle
+from arcly.contract import IngestContext, StorageBackend, StreamHandle
 from arcly.errors import MisuseError
+from arcly.packagers.spill import SpillStore
 
 log = logging.getLogger("arcly")
+
+TS_BYTES_MAX = 256 << 20
+"""The most memory of a stream that is for MPEG-TS, whose window is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,13 @@ class HlsPackager:
         segment_s: a segment ends at the first key frame after so many seconds, default 1. With parts it does not matter
             to latency: it is how soon a viewer who comes can begin. Shorter ones cost more requests.
         window_s: how far viewers can go back, default 15; never less than six times the longest segment.
-        window_bytes_max: memory for that, of each track, default 1 GiB. The oldest segments go first.
-        spill: a directory for the older part of the window, this server's alone: what an earlier one has left in it
-            is removed. It may fail or hang: the window then gets shorter, a `FAILED` event says so, and nothing else
-            happens. None: all of the window is in memory. MPEG-TS has none, its window is short.
+        window_bytes_max: memory of a stream for that, all tracks and MPEG-TS together, default 1 GiB; a quarter of it,
+            256 MiB at most, is for MPEG-TS. The oldest segments go first, and the newest of each never; a warning says
+            so once.
+        spill: a directory or a storage for the older part of the window, this server's alone: what an earlier one has
+            left in it under `arcly-hls-…` is removed. It may fail or hang: the window then gets shorter, a `FAILED`
+            event says so, and nothing else happens. With it viewers of MPEG-TS can go back as far as others. None: all
+            of the window is in memory.
         memory_s: with `spill`, so much of the window stays in memory, default 60; never less than six times the longest
             segment.
         event: nothing leaves the playlist while the stream lasts; at `window_bytes_max` the presentation ends.
@@ -58,7 +66,7 @@ class HlsPackager:
         ts: make MPEG-TS, for players that know nothing else, at `ts.m3u8`; without `cmaf` at `index.m3u8` too. Default
             true. It costs the memory of 14 segments.
         ts_segment_s: the same as `segment_s` for MPEG-TS, default 2. Its players stay three segments behind.
-        playlist_segments: segments in the playlist of MPEG-TS, default 7.
+        playlist_segments: segments in the playlist of MPEG-TS at least, default 7.
         encryption: encrypt segments and parts. There is no DASH then, which has no such encryption; and FLV, TS and MP4
             without an end, RTMP and others are as they were.
 
@@ -73,7 +81,7 @@ class HlsPackager:
         segment_s: float = 1.0,
         window_s: float = 15.0,
         window_bytes_max: int = 1 << 30,
-        spill: str | Path | None = None,
+        spill: str | Path | StorageBackend | None = None,
         memory_s: float = 60.0,
         event: bool = False,
         cmaf: bool = True,
@@ -84,16 +92,28 @@ class HlsPackager:
     ) -> None:
         if encryption is not None and encryption.rotate_segments < 0:
             raise MisuseError("rotate_segments is 0 or more")
-        self._cmaf = (part_s, segment_s, window_s, window_bytes_max, event) if cmaf else None
-        self._ts = (ts_segment_s, playlist_segments) if ts else None
+        of_ts = min(window_bytes_max // 4, TS_BYTES_MAX) if cmaf else window_bytes_max
+        of_cmaf = window_bytes_max - (of_ts if ts else 0)
+        if spill is not None:
+            playlist_segments = max(playlist_segments, ceil(window_s / max(ts_segment_s, 0.1)))
+        self._cmaf = (part_s, segment_s, window_s, of_cmaf, event) if cmaf else None
+        self._ts = (ts_segment_s, playlist_segments, of_ts) if ts else None
         self._encryption = encryption
-        self._spill = None if spill is None else Spill(spill, memory_s)
+        self._store: SpillStore | None = None
+        self._spill: Spill | None = None
+        if isinstance(spill, StorageBackend):
+            self._store = SpillStore(spill)
+            self._spill = Spill(self._store, memory_s)
+        elif spill is not None:
+            self._spill = Spill(spill, memory_s)
         self._inbox: InboxReader | None = None
 
     def package(self, context: IngestContext, stream: StreamHandle) -> HlsOutput:
         """Begin to package `stream`."""
         if self._inbox is None:
             self._inbox = InboxReader("hls")
+        if self._store is not None:
+            self._store.open()
         return HlsOutput(
             context.native,
             native_stream(stream),
@@ -125,3 +145,5 @@ class HlsPackager:
         if self._inbox is not None:
             await self._inbox.close()
             self._inbox = None
+        if self._store is not None:
+            await self._store.close()

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-from collections.abc import Coroutine
-from typing import Any
-
 from arcly.contract import StorageBackend
 from arcly.contract.storage import read_range
-from arcly.errors import StreamError
 from arcly.recording.kept import Kept
+from arcly.storage.blocking import Waiter
 
 READ_S = 20.0
 """How long one read may take."""
@@ -31,19 +26,16 @@ class Shelf:
 
     def __init__(self, storage: StorageBackend) -> None:
         self._storage = storage
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._reads: set[concurrent.futures.Future[bytes]] = set()
+        self._waiter = Waiter(READ_S)
         self._ranges: Kept[bytes] = Kept(KEPT_BYTES, len)
 
     def open(self) -> None:
         """Take this loop for the reads."""
-        self._loop = asyncio.get_running_loop()
+        self._waiter.open()
 
     def close(self) -> None:
         """Read no more; who waits gets an error."""
-        self._loop = None
-        for read in list(self._reads):
-            read.cancel()
+        self._waiter.close()
 
     def read(self, key: str, offset: int, size: int) -> bytes:
         """Return a part of a file. Blocks: not for the loop.
@@ -54,26 +46,9 @@ class Shelf:
         name = (key, offset, size)
         found = self._ranges.get(name)
         if found is None:
-            found = self._wait(read_range(self._storage, key, offset, size))
+            found = self._waiter.wait(read_range(self._storage, key, offset, size))
             self._ranges.put(name, found)
         return found
-
-    def _wait(self, reading: Coroutine[Any, Any, bytes]) -> bytes:
-        loop = self._loop
-        if loop is None:
-            reading.close()
-            raise OSError("the recorder does not run")
-        read = asyncio.run_coroutine_threadsafe(reading, loop)
-        self._reads.add(read)
-        try:
-            return read.result(READ_S)
-        except (TimeoutError, concurrent.futures.CancelledError):
-            read.cancel()
-            raise OSError("the storage does not answer") from None
-        except StreamError as error:
-            raise OSError(str(error)) from None
-        finally:
-            self._reads.discard(read)
 
 
 class StoredFile:

@@ -18,6 +18,7 @@ from arcly.protocols.srt import SrtHandler
 from arcly.protocols.webrtc import WebRtcHandler
 from arcly.server.default import Default
 from arcly.server.if_free import IfFree
+from arcly.storage import open_storage
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions
 
@@ -169,13 +170,14 @@ def http_origin(
     plain, secure = (None if address == OFF else address for address in (options.http, options.https))
     if plain is None and secure is None:
         return None
+    spill = options.hls_spill
     packager = HlsPackager(
         part_s=options.hls_part,
         segment_s=options.hls_segment,
         window_s=options.hls_window,
         window_bytes_max=options.hls_window_mb << 20,
         ts=options.hls_ts == "on",
-        spill=options.hls_spill,
+        spill=open_storage(spill) if spill and "://" in spill else spill,
         memory_s=options.hls_memory,
         encryption=None if options.hls_encrypt is None else HlsEncryption(rotate_segments=options.hls_encrypt),
     )

@@ -31,6 +31,8 @@ struct Options {
     venv: PathBuf,
     output: Output,
     quick: bool,
+    /// One kind of measurement, `files`, `waiting` or `packaging`; all where none is named.
+    only: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -48,14 +50,15 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { venv: PathBuf::new(), output: Output::Table, quick: false };
+    let mut options = Options { venv: PathBuf::new(), output: Output::Table, quick: false, only: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--venv" => options.venv = words.next().ok_or("--venv DIRECTORY")?.into(),
             "--json" => options.output = Output::Json,
             "--quick" => options.quick = true,
-            _ => return Err("--venv DIRECTORY [--json] [--quick]".to_owned()),
+            "--only" => options.only = Some(words.next().ok_or("--only files|waiting|packaging")?),
+            _ => return Err("--venv DIRECTORY [--json] [--quick] [--only files|waiting|packaging]".to_owned()),
         }
     }
     Ok(options)
@@ -66,9 +69,16 @@ async fn bench(options: &Options) -> Result<(), String> {
     let clip = scratch.0.join("clip.mp4");
     eprintln!("making a clip ...");
     make_clip(&clip)?;
-    let mut rows = fetching(options, &scratch.0, &clip).await?;
-    rows.extend(live(options, &clip).await?);
-    rows.extend(packaging(options, &clip).await?);
+    let mut rows = Vec::new();
+    if options.wants("files") {
+        rows.extend(fetching(options, &scratch.0, &clip).await?);
+    }
+    if options.wants("waiting") {
+        rows.extend(live(options, &clip).await?);
+    }
+    if options.wants("packaging") {
+        rows.extend(packaging(options, &clip).await?);
+    }
     options.output.print(&rows);
     Ok(())
 }
@@ -76,6 +86,10 @@ async fn bench(options: &Options) -> Result<(), String> {
 impl Options {
     fn seconds(&self, full: u64, quick: u64) -> Duration {
         Duration::from_secs(if self.quick { quick } else { full })
+    }
+
+    fn wants(&self, kind: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only == kind)
     }
 
     fn arcly(&self) -> PathBuf {

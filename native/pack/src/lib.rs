@@ -13,6 +13,7 @@ mod date;
 mod demux;
 mod error;
 mod gate;
+mod held;
 mod meter;
 #[cfg(test)]
 mod testing;
@@ -21,3 +22,4 @@ mod time;
 pub use date::iso_8601;
 pub use demux::Item;
 pub use error::PackError;
+pub use held::{Away, Held, Movable};

@@ -9,7 +9,7 @@ use std::{
 use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, WakeSlot};
 use arcly_pack::{
     PackError,
-    cmaf::{CmafConfig, CmafPackager, CmafView},
+    cmaf::{CmafConfig, CmafPackager},
     hls::{HlsConfig, HlsPackager},
 };
 use tokio::{runtime::Handle, sync::Notify};
@@ -36,7 +36,7 @@ pub struct PackageConfig {
     pub cmaf: Option<CmafConfig>,
     /// HLS with MPEG-TS.
     pub ts: Option<HlsConfig>,
-    /// Where segments of CMAF go that are no longer to be in memory; it decides about [`CmafConfig::memory`].
+    /// Where segments go that are no longer to be in memory; it decides about [`CmafConfig::memory`] and [`HlsConfig::memory`].
     pub spill: Option<Arc<Spill>>,
     /// Is told when that does not work.
     pub on_failure: Option<OnFailure>,
@@ -55,6 +55,9 @@ pub fn package(
     if let Some(cmaf) = &mut config.cmaf {
         cmaf.memory = config.spill.as_ref().map(|spill| spill.memory());
     }
+    if let Some(ts) = &mut config.ts {
+        ts.memory = config.spill.as_ref().map(|spill| spill.memory());
+    }
     let shelf = config.spill.map(|spill| Shelf::new(spill, runtime, session));
     let has_dash = config.cmaf.as_ref().is_some_and(|cmaf| cmaf.encryption.is_none());
     let made = Made { cmaf: config.cmaf.is_some(), dash: has_dash, ts: config.ts.is_some() };
@@ -68,6 +71,7 @@ pub fn package(
         name,
         inbox,
         refused_frames: 0,
+        has_told_shortened: false,
     };
     // The cursor is placed now, not when the task first runs: nothing published meanwhile is missed.
     runtime.spawn(task.run(log.tap()));
@@ -83,6 +87,7 @@ struct Task {
     name: String,
     inbox: Arc<Inbox>,
     refused_frames: u64,
+    has_told_shortened: bool,
 }
 
 struct Woken(Notify);
@@ -155,18 +160,25 @@ impl Task {
         }
         if has_new_cmaf && let Some(cmaf) = &self.cmaf {
             let view = cmaf.view();
-            self.output.show_cmaf(view.clone());
-            self.spill(view.as_deref());
+            self.output.show_cmaf(view);
+            if cmaf.is_shortened() && !std::mem::replace(&mut self.has_told_shortened, true) {
+                self.inbox.warn(format!("{}: the window is shorter than it should be: its memory is full", self.name));
+            }
         }
         if has_new_ts && let Some(ts) = &self.ts {
             self.output.show(ts.view());
         }
+        if has_new_cmaf || has_new_ts {
+            self.spill();
+        }
     }
 
     /// Has moved to the disk what is old; tells what did not work.
-    fn spill(&self, view: Option<&CmafView>) {
-        let (Some(shelf), Some(view)) = (&self.shelf, view) else { return };
-        if let Some(failed) = shelf.look(view) {
+    fn spill(&self) {
+        let Some(shelf) = &self.shelf else { return };
+        let (cmaf, ts) =
+            (self.cmaf.as_ref().and_then(CmafPackager::view), self.ts.as_ref().and_then(HlsPackager::view));
+        if let Some(failed) = shelf.look(cmaf.as_deref(), ts.as_deref()) {
             self.inbox.warn(format!("{}: {failed}; until it does, viewers cannot go back so far", self.name));
             self.on_failure.iter().for_each(|tell| tell(&failed));
         }

@@ -18,4 +18,4 @@ pub use from_bus::{OnFailure, PackageConfig, package};
 pub use keys::FetchedKeys;
 pub use output::HlsOutput;
 pub use sessions::SessionInfo;
-pub use spill::Spill;
+pub use spill::{Directory, Spill, Store};

@@ -18,11 +18,17 @@ use arcly_pack::{
 use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
-use crate::hls::{
-    sent::Client,
-    sessions::{SessionInfo, Sessions},
-    spill::Shelf,
+use crate::{
+    hls::{
+        sent::Client,
+        sessions::{SessionInfo, Sessions},
+        spill::Shelf,
+    },
+    http::entity::Text,
 };
+
+/// Name of the playlist of MPEG-TS: that of no track.
+const TS: &str = "ts";
 
 /// So often viewers who stopped asking are looked for, as long as there are any.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -36,8 +42,8 @@ pub struct HlsOutput {
     made: Made,
     shelf: Option<Arc<Shelf>>,
     others: Mutex<Arc<[Other]>>,
-    /// By track, and whether it is a delta update.
-    grouped: Mutex<HashMap<(String, bool), Grouped>>,
+    /// Playlists as they were last asked for, by track: the whole one, and the delta update.
+    texts: Mutex<HashMap<String, [Option<Told>; 2]>>,
     sessions: Mutex<Sessions>,
     sent_bytes: AtomicU64,
 }
@@ -61,11 +67,13 @@ pub(crate) struct Other {
     pub(crate) output: Weak<HlsOutput>,
 }
 
-/// A playlist of a track with what it says of other streams, as it was last made.
-struct Grouped {
-    view: Arc<TrackView>,
+/// A playlist, and of what it was made.
+struct Told {
+    /// What the packager says: known by where it lies.
+    playlist: Bytes,
+    /// What is said of other streams.
     reports: String,
-    text: Bytes,
+    text: Arc<Text>,
 }
 
 struct Shown<View> {
@@ -90,7 +98,7 @@ impl HlsOutput {
             made,
             shelf,
             others: Mutex::default(),
-            grouped: Mutex::default(),
+            texts: Mutex::default(),
             sessions: Mutex::new(Sessions::new(log)),
             sent_bytes: AtomicU64::new(0),
         }
@@ -181,23 +189,36 @@ impl HlsOutput {
     }
 
     /// The playlist of a track, or its delta update, with how far the other streams of the group are.
-    pub(crate) fn playlist(&self, view: &Arc<TrackView>, is_delta: bool) -> Bytes {
-        let text = if is_delta { view.delta_update() } else { view.playlist() };
+    pub(crate) fn playlist(&self, view: &TrackView, is_delta: bool) -> Arc<Text> {
+        let playlist = if is_delta { view.delta_update() } else { view.playlist() };
         let others = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if others.is_empty() || !view.reports_others() {
-            return text.clone();
+        let has_reports = !others.is_empty() && view.reports_others();
+        let reports = if has_reports { reports(&others) } else { String::new() };
+        self.text(&view.name, is_delta, playlist, reports)
+    }
+
+    /// The playlist of MPEG-TS.
+    pub(crate) fn ts_playlist(&self, view: &HlsView) -> Arc<Text> {
+        self.text(TS, false, view.media_playlist(), String::new())
+    }
+
+    fn text(&self, name: &str, is_delta: bool, playlist: &Bytes, reports: String) -> Arc<Text> {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |told: &&Told| {
+            let known = &told.playlist;
+            known.as_ptr() == playlist.as_ptr() && known.len() == playlist.len() && told.reports == reports
+        };
+        if let Some(told) = texts.get(name).and_then(|[whole, delta]| if is_delta { delta } else { whole }.as_ref())
+            && is_it(&told)
+        {
+            return told.text.clone();
         }
-        let reports = reports(&others);
-        let mut grouped = self.grouped.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (view.name.clone(), is_delta);
-        match grouped.get(&key) {
-            Some(known) if Arc::ptr_eq(&known.view, view) && known.reports == reports => known.text.clone(),
-            _ => {
-                let text = Bytes::from([text, reports.as_bytes()].concat());
-                grouped.insert(key, Grouped { view: view.clone(), reports, text: text.clone() });
-                text
-            }
-        }
+        let is_alone = reports.is_empty();
+        let text = Text::kept(if is_alone { playlist.clone() } else { [playlist, reports.as_bytes()].concat().into() });
+        let [whole, delta] = texts.entry(name.to_owned()).or_default();
+        let place = if is_delta { delta } else { whole };
+        *place = Some(Told { playlist: playlist.clone(), reports, text: text.clone() });
+        text
     }
 
     /// What there is of the track of that name now.

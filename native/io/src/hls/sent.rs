@@ -3,15 +3,10 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
-
-use crate::{hls::HlsOutput, http::response::Body};
+use crate::hls::HlsOutput;
 
 /// Characters of what a client calls itself that are kept.
 const AGENT_CHARS_MAX: usize = 200;
@@ -39,39 +34,19 @@ impl Client {
     }
 }
 
-/// A body that counts what is taken from it.
-pub(crate) struct Counted {
-    body: Body,
+/// What counts the bytes that leave for a client.
+pub(crate) struct Counter {
     output: Arc<HlsOutput>,
     client: u64,
 }
 
-impl Counted {
-    pub(crate) fn new(body: Body, output: Arc<HlsOutput>, client: &Client) -> Self {
-        Self { body, output, client: client.id() }
-    }
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
-            self.output.count_sent(self.client, data.len());
-        }
-        Poll::Ready(frame)
+impl Counter {
+    pub(crate) fn new(output: Arc<HlsOutput>, client: &Client) -> Self {
+        Self { output, client: client.id() }
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    /// So many bytes leave.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.output.count_sent(self.client, bytes);
     }
 }

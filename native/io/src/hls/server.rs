@@ -6,13 +6,12 @@ use std::{
 };
 
 use arcly_pack::{
+    Away, Held,
     cmaf::{Found, TrackView},
     dash::mpd,
     hls::{Variant, multivariant},
     iso_8601,
 };
-use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::{Response, StatusCode};
 use tokio::{sync::watch, time::timeout};
 
@@ -25,7 +24,10 @@ use crate::{
         sent::Client,
         spill,
     },
-    http::response::{Body, denied, endless, error, full, media},
+    http::{
+        entity::{Answer, Kind, Text},
+        response::{Body, answer, denied, error, full},
+    },
     play::{PlayAsk, ask},
 };
 
@@ -34,8 +36,6 @@ const FIRST_SEGMENT_DEADLINE: Duration = Duration::from_secs(15);
 
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl"; // RFC 8216 §4
 const MPD_TYPE: &str = "application/dash+xml"; // ISO/IEC 23009-1 annex C
-const TS_TYPE: &str = "video/mp2t";
-const CMAF_TYPE: &str = "video/mp4";
 const KEY_TYPE: &str = "application/octet-stream";
 
 /// A multivariant playlist names one viewer's session: no cache may hand it to another.
@@ -51,6 +51,11 @@ const CACHE_AWAITED: &str = "public, max-age=6";
 const CACHE_KEY: &str = "private, no-store";
 /// A segment never changes and its name is never used again.
 const CACHE_SEGMENT: &str = "public, max-age=3600, immutable";
+
+const TS: Kind = Kind { content_type: "video/mp2t", cache: CACHE_SEGMENT };
+const CMAF: Kind = Kind { content_type: "video/mp4", cache: CACHE_SEGMENT };
+const MULTIVARIANT: Kind = Kind { content_type: PLAYLIST_TYPE, cache: CACHE_MULTIVARIANT };
+const MPD: Kind = Kind { content_type: MPD_TYPE, cache: CACHE_MULTIVARIANT };
 
 /// Who must be asked before somebody plays, and who asks; none when everybody may.
 pub(crate) type Gate<'a> = Option<(&'a Inbox, PlayAsk)>;
@@ -89,10 +94,10 @@ const NOT_YET: &str = "the stream has no complete segment yet";
 /// media playlists; who comes to one of these without is judged each time. Segments have names that only a media playlist tells.
 ///
 /// A session of `live/cam` opens `live/cam~720p` too, and is kept by it: who may play a stream may play it in all its sizes.
-pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Response<Body> {
+pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Answer {
     let Asked { group, parent, file, query, client } = asked;
     let Some(output) = group.first().map(|member| member.output.clone()) else {
-        return error(StatusCode::NOT_FOUND, "no such stream is live");
+        return error(StatusCode::NOT_FOUND, "no such stream is live").into();
     };
     let gated = gate.is_some();
     let knows = |output: &Arc<HlsOutput>| session(query).is_some_and(|session| output.knows_session(session));
@@ -106,15 +111,15 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Response<Body> {
         (File::Mpd, Some(_)) if is_known => {}
         (File::Multivariant | File::TsMultivariant | File::Mpd, Some((inbox, asked))) => {
             if let Err(denial) = ask(inbox, asked).await {
-                return denied(denial);
+                return denied(denial).into();
             }
         }
         (File::TsMedia | File::Track(_) | File::Key(_), Some((inbox, asked))) if !is_known => {
             match ask(inbox, asked).await {
                 Err(PlayDenial::Unauthenticated | PlayDenial::Forbidden) if session(query).is_some() => {
-                    return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8");
+                    return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8").into();
                 }
-                Err(denial) => return denied(denial),
+                Err(denial) => return denied(denial).into(),
                 Ok(_) => {}
             }
         }
@@ -124,32 +129,33 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Response<Body> {
         File::Multivariant if output.has_cmaf() => cmaf_multivariant(&group, &output, gated).await,
         File::Multivariant | File::TsMultivariant => ts_multivariant(&output, gated).await,
         File::TsMedia => ts_media(&output, asked_by, gated).await,
-        File::TsSegment(name) => match output.ts_view().and_then(|view| view.segment(&name).cloned()) {
-            Some(bytes) => full(StatusCode::OK, bytes, TS_TYPE, CACHE_SEGMENT),
-            None => error(StatusCode::NOT_FOUND, "no such segment: it is too old, or was never made"),
+        File::TsSegment(name) => match output.ts_view().and_then(|view| view.segment(&name)) {
+            Some(Held::Here(pieces)) => Answer::Media(pieces, TS),
+            Some(Held::Away(away)) => moved_away(away, TS).await,
+            None => no_file().into(),
         },
         File::Track(name) => track_playlist(&output, &name, asked_by, gated).await,
         File::Cmaf(name) => cmaf_file(&output, &name).await,
-        File::Key(name) => key(&output, &name),
-        File::Mpd if !output.has_dash() => error(StatusCode::NOT_FOUND, "this stream is not in DASH"),
+        File::Key(name) => key(&output, &name).into(),
+        File::Mpd if !output.has_dash() => error(StatusCode::NOT_FOUND, "this stream is not in DASH").into(),
         File::Mpd => manifest(&group, &output, asked_by, gated && !is_known).await,
-        File::Clock => clock(),
+        File::Clock => clock().into(),
     }
 }
 
-async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) -> Response<Body> {
+async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) -> Answer {
     if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
         // Codecs that only MPEG-TS carries.
         return if output.ts_view().is_some() {
             ts_multivariant(output, gated).await
         } else {
-            error(StatusCode::NOT_FOUND, NOT_YET)
+            error(StatusCode::NOT_FOUND, NOT_YET).into()
         };
     }
-    let Some(session) = new_session(output, gated) else { return too_many() };
+    let Some(session) = new_session(output, gated) else { return too_many().into() };
     let query = format!("?session={session}");
     let text = with_variants(group, |variants| multivariant(variants, &query));
-    full(StatusCode::OK, text, PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+    Answer::Text(Text::passing(text), MULTIVARIANT)
 }
 
 fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) -> String {
@@ -160,9 +166,9 @@ fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) ->
 }
 
 /// The MPD. Its `Location` has the session, which so comes back with every update.
-async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, is_admitted: bool) -> Response<Body> {
+async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, is_admitted: bool) -> Answer {
     if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
-        return error(StatusCode::NOT_FOUND, NOT_YET);
+        return error(StatusCode::NOT_FOUND, NOT_YET).into();
     }
     touch(output, asked_by);
     let known = session(asked_by.0).filter(|session| is_name(session));
@@ -170,10 +176,10 @@ async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>,
         Some(session) => Some(session.to_owned()),
         None => new_session(output, is_admitted),
     };
-    let Some(session) = session else { return too_many() };
+    let Some(session) = session else { return too_many().into() };
     let location = format!("manifest.mpd?session={session}");
     let text = with_variants(group, |variants| mpd(variants, &location, "time.txt"));
-    full(StatusCode::OK, text, MPD_TYPE, CACHE_MULTIVARIANT)
+    Answer::Text(Text::passing(text), MPD)
 }
 
 /// ISO/IEC 23009-1 §5.8.5.7: `urn:mpeg:dash:utc:http-iso:2014`.
@@ -183,12 +189,12 @@ fn clock() -> Response<Body> {
     full(StatusCode::OK, text, "text/plain; charset=utf-8", "no-store")
 }
 
-async fn ts_multivariant(output: &Arc<HlsOutput>, gated: bool) -> Response<Body> {
+async fn ts_multivariant(output: &Arc<HlsOutput>, gated: bool) -> Answer {
     let view = if output.has_ts() { output.first_ts_view(FIRST_SEGMENT_DEADLINE).await } else { None };
-    let Some(view) = view else { return error(StatusCode::NOT_FOUND, NOT_YET) };
-    let Some(session) = new_session(output, gated) else { return too_many() };
+    let Some(view) = view else { return error(StatusCode::NOT_FOUND, NOT_YET).into() };
+    let Some(session) = new_session(output, gated) else { return too_many().into() };
     let text = view.multivariant(&format!("media.m3u8?session={session}"));
-    full(StatusCode::OK, text, PLAYLIST_TYPE, CACHE_MULTIVARIANT)
+    Answer::Text(Text::passing(text), MULTIVARIANT)
 }
 
 fn new_session(output: &Arc<HlsOutput>, gated: bool) -> Option<String> {
@@ -199,18 +205,18 @@ fn too_many() -> Response<Body> {
     error(StatusCode::SERVICE_UNAVAILABLE, "too many viewers")
 }
 
-async fn ts_media(output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, gated: bool) -> Response<Body> {
+async fn ts_media(output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, gated: bool) -> Answer {
     let Some(view) = output.first_ts_view(FIRST_SEGMENT_DEADLINE).await else {
-        return error(StatusCode::NOT_FOUND, NOT_YET);
+        return error(StatusCode::NOT_FOUND, NOT_YET).into();
     };
     touch(output, asked_by);
-    let text = with_session(view.media_playlist(), asked_by.0, gated && view.is_encrypted());
-    full(StatusCode::OK, text, PLAYLIST_TYPE, cache_of(CACHE_PLAYLIST, gated))
+    let text = with_session(output.ts_playlist(&view), asked_by.0, gated && view.is_encrypted());
+    Answer::Text(text, media_kind(CACHE_PLAYLIST, gated))
 }
 
-/// What is for those who were let in is nobody else's to keep.
-fn cache_of(cache: &'static str, gated: bool) -> &'static str {
-    if gated { CACHE_GATED } else { cache }
+/// A media playlist. What is for those who were let in is nobody else's to keep.
+fn media_kind(cache: &'static str, gated: bool) -> Kind {
+    Kind { content_type: PLAYLIST_TYPE, cache: if gated { CACHE_GATED } else { cache } }
 }
 
 fn touch(output: &Arc<HlsOutput>, (query, client): AskedBy<'_>) {
@@ -220,30 +226,30 @@ fn touch(output: &Arc<HlsOutput>, (query, client): AskedBy<'_>) {
 }
 
 /// A media playlist of CMAF, at once or when it has what is waited for (RFC 8216bis §6.2.5.2).
-async fn track_playlist(output: &Arc<HlsOutput>, name: &str, asked_by: AskedBy<'_>, gated: bool) -> Response<Body> {
+async fn track_playlist(output: &Arc<HlsOutput>, name: &str, asked_by: AskedBy<'_>, gated: bool) -> Answer {
     let Some(directives) = Directives::parse(asked_by.0) else {
-        return error(StatusCode::BAD_REQUEST, "_HLS_msn and _HLS_part are numbers, and a part is one of a segment");
+        return error(StatusCode::BAD_REQUEST, "_HLS_msn and _HLS_part are numbers, and a part is one of a segment")
+            .into();
     };
     if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
-        return error(StatusCode::NOT_FOUND, NOT_YET);
+        return error(StatusCode::NOT_FOUND, NOT_YET).into();
     }
-    let Some(mut view) = output.track_view(name) else { return error(StatusCode::NOT_FOUND, "no such track") };
+    let Some(mut view) = output.track_view(name) else { return no_track().into() };
     touch(output, asked_by);
     if let Some(awaited) = directives.awaited {
         if view.is_far(awaited) && !view.ended() {
-            return error(StatusCode::BAD_REQUEST, "no playlist has told of a segment or part that far ahead");
+            return error(StatusCode::BAD_REQUEST, "no playlist has told of a segment or part that far ahead").into();
         }
-        let Some(mut track) = output.track(name) else { return error(StatusCode::NOT_FOUND, "no such track") };
+        let Some(mut track) = output.track(name) else { return no_track().into() };
         match wait(&mut track, |view| view.has(awaited)).await {
             Ok(has) => view = has,
-            Err(response) => return response,
+            Err(response) => return response.into(),
         }
         touch(output, asked_by);
     }
-    let body = output.playlist(&view, directives.skip);
     let cache = if directives.awaited.is_some() { CACHE_AWAITED } else { CACHE_PLAYLIST };
-    let text = with_session(&body, asked_by.0, gated && view.is_encrypted());
-    full(StatusCode::OK, text, PLAYLIST_TYPE, cache_of(cache, gated))
+    let text = with_session(output.playlist(&view, directives.skip), asked_by.0, gated && view.is_encrypted());
+    Answer::Text(text, media_kind(cache, gated))
 }
 
 /// Waits for a view with something in it, three target durations at most (RFC 8216bis §6.2.5.2).
@@ -261,25 +267,33 @@ async fn wait(
 
 /// A segment, part or header. One that is the next to be made is waited for (RFC 8216bis §6.2.6: a hint), and a segment in the making is
 /// sent as it grows.
-async fn cmaf_file(output: &HlsOutput, name: &str) -> Response<Body> {
-    let Some(owner) = output.cmaf_view().and_then(|view| view.owner(name).cloned()) else { return no_file() };
+async fn cmaf_file(output: &HlsOutput, name: &str) -> Answer {
+    let Some(owner) = output.cmaf_view().and_then(|view| view.owner(name).cloned()) else { return no_file().into() };
     if let Found::Whole(pieces) = owner.find(name) {
-        return media(pieces, CMAF_TYPE, CACHE_SEGMENT);
+        return Answer::Media(pieces, CMAF);
     }
-    let Some(mut track) = output.track(&owner.name) else { return no_file() };
+    let Some(mut track) = output.track(&owner.name) else { return no_file().into() };
     let is_there = |view: &Arc<TrackView>| !matches!(view.find(name), Found::Coming);
     let view = match wait(&mut track, is_there).await {
         Ok(view) => view,
-        Err(response) => return response,
+        Err(response) => return response.into(),
     };
     match view.find(name) {
-        Found::Whole(pieces) => media(pieces, CMAF_TYPE, CACHE_SEGMENT),
-        Found::Away(away) => match spill::read(away).await {
-            Some(bytes) => media(vec![bytes], CMAF_TYPE, CACHE_SEGMENT),
-            None => error(StatusCode::SERVICE_UNAVAILABLE, "the disk does not give this segment"),
-        },
-        Found::Growing(pieces) => endless(Growing::new(track, name, pieces).boxed(), CMAF_TYPE, CACHE_SEGMENT),
-        Found::Coming | Found::Nothing => no_file(),
+        Found::Whole(pieces) => Answer::Media(pieces, CMAF),
+        Found::Away(away) => moved_away(away, CMAF).await,
+        Found::Growing(pieces) => {
+            let growing = Body::stream(Growing::new(track, name, pieces));
+            answer(StatusCode::OK, growing, CMAF.content_type, CMAF.cache).into()
+        }
+        Found::Coming | Found::Nothing => no_file().into(),
+    }
+}
+
+/// A segment that is no longer in memory.
+async fn moved_away(away: Away, kind: Kind) -> Answer {
+    match spill::read(away).await {
+        Some(bytes) => Answer::Media(vec![bytes], kind),
+        None => error(StatusCode::SERVICE_UNAVAILABLE, "the disk does not give this segment").into(),
     }
 }
 
@@ -294,10 +308,10 @@ fn key(output: &HlsOutput, name: &str) -> Response<Body> {
 }
 
 /// A media playlist for one viewer: its session opens the keys too (a player fetches them under the names that it is told).
-fn with_session(text: &Bytes, query: &str, is_encrypted: bool) -> Bytes {
-    let Some(session) = session(query).filter(|session| is_encrypted && is_name(session)) else { return text.clone() };
-    let text = String::from_utf8_lossy(text);
-    text.replace(".key\"", &format!(".key?session={session}\"")).into()
+fn with_session(text: Arc<Text>, query: &str, is_encrypted: bool) -> Arc<Text> {
+    let Some(session) = session(query).filter(|session| is_encrypted && is_name(session)) else { return text };
+    let text = String::from_utf8_lossy(text.bytes()).replace(".key\"", &format!(".key?session={session}\""));
+    Text::kept(text.into())
 }
 
 /// Whether it may stand in a playlist or a manifest as it is.
@@ -307,6 +321,10 @@ fn is_name(session: &str) -> bool {
 
 fn no_file() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "no such segment: it is too old, or was never made")
+}
+
+fn no_track() -> Response<Body> {
+    error(StatusCode::NOT_FOUND, "no such track")
 }
 
 fn session(query: &str) -> Option<&str> {

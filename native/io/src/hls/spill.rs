@@ -1,7 +1,8 @@
-//! The far part of a long window on a disk: written by threads that may wait, read again when somebody asks.
+//! The far part of a long window on a disk, or wherever the host keeps things: written by threads that may wait, read again when somebody
+//! asks.
 //!
-//! The packager never waits for any of this. What the disk does not take stays in memory until that is full, and is then dropped with all
-//! that is older ([`arcly_pack::cmaf::CmafConfig::memory`]).
+//! The packagers never wait for any of this. What is not taken stays in memory until that is full, and is then dropped with all that is
+//! older ([`arcly_pack::cmaf::CmafConfig::memory`]).
 
 use std::{
     fs, io,
@@ -14,7 +15,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use arcly_pack::cmaf::{CmafView, Held, Segment};
+use arcly_pack::{Away, Held, Movable, cmaf::CmafView, hls::HlsView};
 use bytes::Bytes;
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
@@ -29,21 +30,36 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// In front of the names of our directories.
 const PREFIX: &str = "arcly-hls-";
 
-/// A directory for segments of all streams of this process, and nobody else's.
-#[derive(Debug)]
-pub struct Spill {
-    root: PathBuf,
-    memory: Duration,
-    writers: Arc<Semaphore>,
-    readers: Arc<Semaphore>,
+/// Where segments go that are no longer in memory. All of it may take its time, and hang: it is called on threads that may wait.
+pub trait Store: Send + Sync {
+    /// Keeps a segment of a stream. Both names are ours: letters, digits and signs that are fit for a file.
+    ///
+    /// # Errors
+    /// It is not kept.
+    fn put(&self, stream: &str, name: &str, pieces: &[Bytes]) -> io::Result<()>;
+
+    /// What is kept under that name.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn get(&self, stream: &str, name: &str) -> io::Result<Bytes>;
+
+    /// Forgets a segment. One that cannot be removed now is left to the next start.
+    fn remove(&self, stream: &str, name: &str);
+
+    /// Nothing is kept of that stream any more.
+    fn end(&self, stream: &str);
 }
 
-impl Spill {
-    /// Keeps segments in `directory` that are older than `memory`. What an earlier process has left there is removed.
+/// A directory, this process's and nobody else's.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// Keeps segments in `directory`. What an earlier process has left there is removed.
     ///
     /// # Errors
     /// The directory cannot be made or written to.
-    pub fn new(directory: &Path, memory: Duration) -> io::Result<Arc<Self>> {
+    pub fn new(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         for entry in fs::read_dir(directory)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(PREFIX) {
@@ -53,8 +69,51 @@ impl Spill {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let root = directory.join(format!("{PREFIX}{:x}-{:x}", now.as_nanos(), std::process::id()));
         fs::create_dir(&root)?;
+        Ok(Self(root))
+    }
+}
+
+impl Store for Directory {
+    fn put(&self, stream: &str, name: &str, pieces: &[Bytes]) -> io::Result<()> {
+        let directory = self.0.join(stream);
+        fs::create_dir_all(&directory)?;
+        let mut file = fs::File::create(directory.join(name))?;
+        pieces.iter().try_for_each(|piece| file.write_all(piece))
+    }
+
+    fn get(&self, stream: &str, name: &str) -> io::Result<Bytes> {
+        fs::read(self.0.join(stream).join(name)).map(Bytes::from)
+    }
+
+    fn remove(&self, stream: &str, name: &str) {
+        let _ = fs::remove_file(self.0.join(stream).join(name));
+    }
+
+    fn end(&self, stream: &str) {
+        let _ = fs::remove_dir_all(self.0.join(stream));
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Streams have removed theirs; of one that could not, the next start takes care.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// A place for segments of all streams of this process, and how much of each stays in memory.
+pub struct Spill {
+    store: Arc<dyn Store>,
+    memory: Duration,
+    writers: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+}
+
+impl Spill {
+    /// Keeps segments in `store` that are older than `memory`.
+    pub fn new(store: Arc<dyn Store>, memory: Duration) -> Arc<Self> {
         let (writers, readers) = (Semaphore::new(WRITERS_MAX), Semaphore::new(READERS_MAX));
-        Ok(Arc::new(Self { root, memory, writers: Arc::new(writers), readers: Arc::new(readers) }))
+        Arc::new(Self { store, memory, writers: Arc::new(writers), readers: Arc::new(readers) })
     }
 
     /// How much of a window stays in memory.
@@ -63,37 +122,31 @@ impl Spill {
     }
 }
 
-impl Drop for Spill {
-    fn drop(&mut self) {
-        // Streams have removed theirs; of one that could not, the next start takes care.
-        let _ = fs::remove_dir(&self.root);
-    }
-}
-
 /// The segments of one stream.
 pub(crate) struct Shelf {
     spill: Arc<Spill>,
     runtime: Handle,
-    directory: PathBuf,
+    /// Names the stream.
+    session: String,
     is_writing: AtomicBool,
-    has_files: AtomicBool,
+    has_stored: AtomicBool,
     began: Mutex<Option<Instant>>,
-    /// Files of which nobody holds the segment any more: removed by the next write, since that may wait.
-    garbage: Mutex<Vec<PathBuf>>,
+    /// Names of segments that nobody holds any more: removed by the next write, since that may wait.
+    garbage: Mutex<Vec<String>>,
     failures: AtomicU64,
     news: Mutex<Option<String>>,
 }
 
-/// A segment on the disk.
+/// A segment that was moved away.
 struct Stored {
-    path: PathBuf,
+    name: String,
     shelf: Arc<Shelf>,
 }
 
 impl Drop for Stored {
     fn drop(&mut self) {
-        let path = std::mem::take(&mut self.path);
-        self.shelf.garbage.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+        let name = std::mem::take(&mut self.name);
+        self.shelf.garbage.lock().unwrap_or_else(PoisonError::into_inner).push(name);
     }
 }
 
@@ -101,11 +154,11 @@ impl Shelf {
     /// An empty one, for a stream whose files are named by `session`.
     pub(crate) fn new(spill: Arc<Spill>, runtime: &Handle, session: &str) -> Arc<Self> {
         Arc::new(Self {
-            directory: spill.root.join(session),
+            session: session.to_owned(),
             spill,
             runtime: runtime.clone(),
             is_writing: AtomicBool::new(false),
-            has_files: AtomicBool::new(false),
+            has_stored: AtomicBool::new(false),
             began: Mutex::default(),
             garbage: Mutex::default(),
             failures: AtomicU64::new(0),
@@ -119,18 +172,19 @@ impl Shelf {
     }
 
     /// Begins to move what is old enough, if nothing is being moved. Returns what went wrong since the last call. Does not wait.
-    pub(crate) fn look(self: &Arc<Self>, view: &CmafView) -> Option<String> {
+    pub(crate) fn look(self: &Arc<Self>, cmaf: Option<&CmafView>, ts: Option<&HlsView>) -> Option<String> {
         if self.is_writing.load(Ordering::Acquire) {
             self.check_deadline();
         } else {
-            self.begin(view);
+            self.begin(cmaf, ts);
         }
         self.news.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn begin(self: &Arc<Self>, view: &CmafView) {
+    fn begin(self: &Arc<Self>, cmaf: Option<&CmafView>, ts: Option<&HlsView>) {
         let memory_us = i64::try_from(self.spill.memory.as_micros()).unwrap_or(i64::MAX);
-        let old: Vec<_> = view.tracks.iter().flat_map(|track| track.movable(memory_us)).collect();
+        let of_cmaf = cmaf.iter().flat_map(|view| &view.tracks).flat_map(|track| track.movable(memory_us));
+        let old: Vec<_> = of_cmaf.chain(ts.iter().flat_map(|view| view.movable(memory_us))).collect();
         if old.is_empty() {
             return;
         }
@@ -164,42 +218,50 @@ impl Shelf {
     }
 
     /// On a thread that may wait.
-    fn store(self: &Arc<Self>, segments: &[Arc<Segment>]) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        self.has_files.store(true, Ordering::Relaxed);
-        for path in std::mem::take(&mut *self.garbage.lock().unwrap_or_else(PoisonError::into_inner)) {
-            let _ = fs::remove_file(path);
+    fn store(self: &Arc<Self>, segments: &[Arc<dyn Movable>]) -> io::Result<()> {
+        let (store, session) = (&self.spill.store, self.session.as_str());
+        self.has_stored.store(true, Ordering::Relaxed);
+        for name in self.take_garbage() {
+            store.remove(session, &name);
         }
         for segment in segments {
             let Held::Here(pieces) = segment.held() else { continue };
-            // Names of segments are ours: a session and numbers.
-            let stored = Stored { path: self.directory.join(&segment.name), shelf: self.clone() };
-            let mut file = fs::File::create(&stored.path)?;
-            pieces.iter().try_for_each(|piece| file.write_all(piece))?;
+            let stored = Stored { name: segment.name().to_owned(), shelf: self.clone() };
+            store.put(session, &stored.name, &pieces)?;
             segment.move_away(Arc::new(stored));
         }
         Ok(())
+    }
+
+    fn take_garbage(&self) -> Vec<String> {
+        std::mem::take(&mut *self.garbage.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Shelf {
     fn drop(&mut self) {
-        let directory = std::mem::take(&mut self.directory);
-        // A thread of its own: the runtime may be gone, and the disk may hang. What stays behind is removed by the next start.
-        if self.has_files.load(Ordering::Relaxed) {
-            std::thread::spawn(move || fs::remove_dir_all(directory));
+        if !self.has_stored.load(Ordering::Relaxed) {
+            return;
         }
+        // Whatever was stored holds this: so all of it is garbage now.
+        let (store, session, garbage) =
+            (self.spill.store.clone(), std::mem::take(&mut self.session), self.take_garbage());
+        // A thread of its own: the runtime may be gone, and the disk may hang. What stays behind is removed by the next start.
+        std::thread::spawn(move || {
+            garbage.iter().for_each(|name| store.remove(&session, name));
+            store.end(&session);
+        });
     }
 }
 
 /// The bytes of a segment that was moved away; none when the disk does not give them in time.
-pub(crate) async fn read(away: arcly_pack::cmaf::Away) -> Option<Bytes> {
+pub(crate) async fn read(away: Away) -> Option<Bytes> {
     let stored = away.downcast::<Stored>().ok()?;
     let permit = timeout(READ_DEADLINE, stored.shelf.spill.readers.clone().acquire_owned()).await.ok()?.ok()?;
     let reading = tokio::task::spawn_blocking(move || {
         // Both are held until the disk has answered, whoever still waits for that.
         let _permit = permit;
-        fs::read(&stored.path)
+        stored.shelf.spill.store.get(&stored.shelf.session, &stored.name)
     });
-    timeout(READ_DEADLINE, reading).await.ok()?.ok()?.ok().map(Bytes::from)
+    timeout(READ_DEADLINE, reading).await.ok()?.ok()?.ok()
 }

@@ -7,50 +7,77 @@
 //! | §12.5.3 Accept-Encoding: gzip | done, for playlists |
 
 use std::{
-    collections::VecDeque,
     hash::{DefaultHasher, Hash, Hasher},
     io::Write,
     ops::Range,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http_body_util::BodyExt;
 use hyper::{
     Method, Response, StatusCode,
     header::{self, HeaderMap, HeaderValue},
 };
 
-use super::response::{Body, Pieces, Unsaid, error};
-
-/// The bytes of an answer, for whoever makes a part or another form of it. Travels beside the body.
-#[derive(Debug, Clone)]
-pub(crate) struct Whole(pub(crate) Vec<Bytes>);
+use super::{
+    body::Body,
+    response::{answer, error},
+};
 
 /// Smaller texts do not become smaller on the wire.
 const GZIP_BYTES_MIN: usize = 512;
-/// Playlists of which tag and compressed form are kept: two for each track of a hundred streams.
-const TEXTS_MAX: usize = 256;
 
-/// Tags and compressed forms of playlists: made once, however many ask.
-#[derive(Debug, Default)]
-pub(crate) struct Texts {
-    made: Mutex<VecDeque<Arc<Text>>>,
+/// What there is for a request, before it is known which form of it is wanted.
+pub(crate) enum Answer {
+    /// A playlist or a manifest.
+    Text(Arc<Text>, Kind),
+    /// Media whose name was never used before and never will be again, in pieces.
+    Media(Vec<Bytes>, Kind),
+    /// An answer that has one form only.
+    Said(Response<Body>),
 }
 
-/// A playlist and what was made of it.
+/// What something is, and who may keep it for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) content_type: &'static str,
+    pub(crate) cache: &'static str,
+}
+
+impl From<Response<Body>> for Answer {
+    fn from(response: Response<Body>) -> Self {
+        Self::Said(response)
+    }
+}
+
+/// A text and its other forms: made once, however many ask.
 #[derive(Debug)]
-struct Text {
-    /// Held, so that its address is nobody else's.
+pub(crate) struct Text {
     bytes: Bytes,
-    tag: u64,
     gzip: OnceLock<Bytes>,
+    /// By which it is told from others, and its compressed form: two forms are two entities. None of what nobody keeps.
+    tags: Option<[HeaderValue; 2]>,
 }
 
 impl Text {
-    fn new(bytes: Bytes) -> Self {
-        Self { tag: hash(&bytes), bytes, gzip: OnceLock::new() }
+    /// A text that caches may keep.
+    pub(crate) fn kept(bytes: Bytes) -> Arc<Self> {
+        let hash = hash(&bytes);
+        // Hexadecimal digits are always a value.
+        let tag = |form: &str| HeaderValue::from_str(&format!("\"{hash:016x}{form}\"")).ok();
+        let tags = tag("").zip(tag("-gz")).map(|(plain, gzip)| [plain, gzip]);
+        Arc::new(Self { bytes, gzip: OnceLock::new(), tags })
+    }
+
+    /// A text that nobody will ask for again.
+    pub(crate) fn passing(bytes: impl Into<Bytes>) -> Arc<Self> {
+        Arc::new(Self { bytes: bytes.into(), gzip: OnceLock::new(), tags: None })
+    }
+
+    /// As it is.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     fn gzip(&self) -> &Bytes {
@@ -63,122 +90,84 @@ impl Text {
     }
 }
 
-impl Texts {
-    /// What is known of `bytes`, which are told by where they lie: a playlist is one buffer for all who ask.
-    fn of(&self, bytes: &Bytes) -> Arc<Text> {
-        let is_it = |text: &&Arc<Text>| text.bytes.as_ptr() == bytes.as_ptr() && text.bytes.len() == bytes.len();
-        let find = |made: &VecDeque<Arc<Text>>| made.iter().rev().find(is_it).cloned();
-        if let Some(known) = find(&self.lock()) {
-            return known;
-        }
-        let text = Arc::new(Text::new(bytes.clone()));
-        let mut made = self.lock();
-        if let Some(known) = find(&made) {
-            return known;
-        }
-        if made.len() >= TEXTS_MAX {
-            made.pop_front();
-        }
-        made.push_back(text.clone());
-        text
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Arc<Text>>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+/// Gives of `answer`, which is for `path`, what the request asks for.
+pub(crate) fn negotiate(method: &Method, path: &str, asked: &HeaderMap, answer: Answer) -> Response<Body> {
+    match answer {
+        Answer::Said(response) => response,
+        Answer::Text(text, kind) => playlist(&text, kind, asked),
+        Answer::Media(pieces, kind) => segment(pieces, kind, method, path, asked),
     }
 }
 
-/// Gives of `response`, which is the whole answer for `path`, what the request asks for.
-pub(crate) fn negotiate(
-    texts: &Texts,
-    method: &Method,
-    path: &str,
-    asked: &HeaderMap,
-    mut response: Response<Body>,
-) -> Response<Body> {
-    let Some(Whole(pieces)) = response.extensions_mut().remove() else { return response };
-    if response.status() != StatusCode::OK {
-        return response;
-    }
-    let cache = text_of(response.headers(), header::CACHE_CONTROL);
-    let is_kept = !cache.contains("no-store");
-    match pieces.as_slice() {
-        [bytes] if is_text(response.headers()) => {
-            let text = if is_kept { texts.of(bytes) } else { Arc::new(Text::new(bytes.clone())) };
-            playlist(&text, is_kept, asked, response)
-        }
-        _ if is_kept => segment(pieces, method, path, asked, response),
-        _ => response,
-    }
-}
-
-fn playlist(text: &Text, is_kept: bool, asked: &HeaderMap, mut response: Response<Body>) -> Response<Body> {
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+fn playlist(text: &Text, kind: Kind, asked: &HeaderMap) -> Response<Body> {
     let is_gzip = text.bytes.len() >= GZIP_BYTES_MIN && takes_gzip(asked);
-    if is_kept {
-        // Two forms are two entities.
-        let tag = format!("\"{:016x}{}\"", text.tag, if is_gzip { "-gz" } else { "" });
-        if let Some(known) = not_modified(&tag, asked, &mut response) {
-            return known;
-        }
-    }
-    if is_gzip {
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        *response.body_mut() = Pieces::new(vec![text.gzip().clone()]).boxed();
+    let body = if is_gzip { text.gzip() } else { &text.bytes };
+    let tag = text.tags.as_ref().map(|[plain, gzip]| if is_gzip { gzip } else { plain });
+    let mut response = match tag.filter(|tag| is_known(tag, asked)) {
+        Some(_) => not_modified(kind),
+        None => answer(StatusCode::OK, Body::one(body.clone()), kind.content_type, kind.cache),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, VARY_ENCODING);
+    headers.extend(tag.map(|tag| (header::ETAG, tag.clone())));
+    if is_gzip && response.status() == StatusCode::OK {
+        response.headers_mut().insert(header::CONTENT_ENCODING, GZIP);
     }
     response
 }
 
-fn segment(
-    pieces: Vec<Bytes>,
-    method: &Method,
-    path: &str,
-    asked: &HeaderMap,
-    mut response: Response<Body>,
-) -> Response<Body> {
-    // Its name was never used before and never will be again: it says which bytes these are.
+const VARY_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+
+fn segment(pieces: Vec<Bytes>, kind: Kind, method: &Method, path: &str, asked: &HeaderMap) -> Response<Body> {
+    // Its name says which bytes these are.
     let tag = format!("\"{:016x}\"", hash(path.as_bytes()));
-    if let Some(known) = not_modified(&tag, asked, &mut response) {
-        return known;
+    let Ok(tag) = HeaderValue::from_maybe_shared(Bytes::from(tag)) else { return not_modified(kind) };
+    let mut response =
+        if is_known(&tag, asked) { not_modified(kind) } else { ranged(pieces, kind, method, &tag, asked) };
+    if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+        response.headers_mut().insert(header::ETAG, tag);
     }
-    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let is_same = text_of(asked, header::IF_RANGE);
-    let range = text_of(asked, header::RANGE);
-    if range.is_empty() || *method != Method::GET || !(is_same.is_empty() || is_same == tag) {
-        return response;
-    }
+    response
+}
+
+fn ranged(pieces: Vec<Bytes>, kind: Kind, method: &Method, tag: &HeaderValue, asked: &HeaderMap) -> Response<Body> {
+    let is_same = asked.get(header::IF_RANGE).is_none_or(|known| known == tag);
+    let range = asked.get(header::RANGE).filter(|_| is_same && *method == Method::GET);
+    let range = range.and_then(|range| range.to_str().ok());
     let total = pieces.iter().map(Bytes::len).sum();
-    match byte_range(range, total) {
-        None => response,
+    let (status, said, pieces) = match range.and_then(|range| byte_range(range, total)) {
+        None => (StatusCode::OK, None, pieces),
+        Some(Ok(range)) => {
+            let said = format!("bytes {}-{}/{total}", range.start, range.end.saturating_sub(1));
+            (StatusCode::PARTIAL_CONTENT, Some(said), cut(pieces, range))
+        }
         Some(Err(())) => {
             let mut refusal = error(StatusCode::RANGE_NOT_SATISFIABLE, "there are not so many bytes");
             put(refusal.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{total}"));
-            refusal
+            return refusal;
         }
-        Some(Ok(range)) => {
-            let said = format!("bytes {}-{}/{total}", range.start, range.end.saturating_sub(1));
-            put(response.headers_mut(), header::CONTENT_RANGE, &said);
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            *response.body_mut() = Pieces::new(cut(pieces, range)).boxed();
-            response
-        }
+    };
+    let mut response = answer(status, Body::many(pieces), kind.content_type, kind.cache);
+    response.headers_mut().insert(header::ACCEPT_RANGES, BYTES);
+    if let Some(said) = said {
+        put(response.headers_mut(), header::CONTENT_RANGE, &said);
     }
+    response
 }
 
-/// Says the tag; where the client has the entity already, the answer is that.
-fn not_modified(tag: &str, asked: &HeaderMap, response: &mut Response<Body>) -> Option<Response<Body>> {
-    put(response.headers_mut(), header::ETAG, tag);
-    let known = text_of(asked, header::IF_NONE_MATCH);
-    // The weak comparison (§13.1.2).
-    let is_it = |known: &str| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag;
-    if !known.split(',').map(str::trim).any(is_it) {
-        return None;
-    }
-    let mut known = std::mem::take(response);
-    *known.status_mut() = StatusCode::NOT_MODIFIED;
+/// Whether the client has the entity with that tag already: by the weak comparison (§13.1.2).
+fn is_known(tag: &HeaderValue, asked: &HeaderMap) -> bool {
+    let Some(known) = asked.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()) else { return false };
+    let is_it = |known: &str| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == tag.as_bytes();
+    known.split(',').map(str::trim).any(is_it)
+}
+
+fn not_modified(kind: Kind) -> Response<Body> {
+    let mut known = answer(StatusCode::NOT_MODIFIED, Body::UNSAID, kind.content_type, kind.cache);
     known.headers_mut().remove(header::CONTENT_TYPE);
-    *known.body_mut() = Unsaid.boxed();
-    Some(known)
+    known
 }
 
 /// One range of `total` bytes (§14.1.2); `None` where the header is to be passed over, an error where nothing of it is there.
@@ -210,11 +199,6 @@ fn cut(pieces: Vec<Bytes>, range: Range<usize>) -> Vec<Bytes> {
     pieces.into_iter().filter_map(&mut part).collect()
 }
 
-fn is_text(headers: &HeaderMap) -> bool {
-    let kind = text_of(headers, header::CONTENT_TYPE);
-    kind.contains("mpegurl") || kind.contains("xml")
-}
-
 /// Whether `gzip` is acceptable, and not only as what is left (§12.5.3).
 fn takes_gzip(asked: &HeaderMap) -> bool {
     let takes = |offer: &str| {
@@ -244,10 +228,12 @@ fn hash(bytes: &[u8]) -> u64 {
 mod tests {
     use std::io::Read;
 
-    use super::*;
-    use crate::http::response::{full, media};
+    use http_body_util::BodyExt;
 
-    const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+    use super::*;
+
+    const PLAYLIST: Kind = Kind { content_type: "application/vnd.apple.mpegurl", cache: "public, max-age=1" };
+    const SEGMENT: Kind = Kind { content_type: "video/mp4", cache: "public, max-age=3600, immutable" };
 
     fn asked(headers: &[(header::HeaderName, &str)]) -> HeaderMap {
         headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
@@ -259,8 +245,7 @@ mod tests {
 
     fn of_segment(headers: &[(header::HeaderName, &str)]) -> Response<Body> {
         let pieces = [&b"0123"[..], b"45", b"6789"].map(Bytes::from_static).to_vec();
-        let response = media(pieces, "video/mp4", "public, max-age=3600, immutable");
-        negotiate(&Texts::default(), &Method::GET, "/live/cam/a-1.m4s", &asked(headers), response)
+        negotiate(&Method::GET, "/live/cam/a-1.m4s", &asked(headers), Answer::Media(pieces, SEGMENT))
     }
 
     #[tokio::test]
@@ -312,11 +297,10 @@ mod tests {
 
     #[tokio::test]
     async fn playlists_are_compressed_once_for_who_takes_that() {
-        let (texts, text) = (Texts::default(), Bytes::from("#EXTM3U\n".repeat(200)));
+        let text = Text::kept(Bytes::from("#EXTM3U\n".repeat(200)));
         let answer = |encodings: &str| {
-            let response = full(StatusCode::OK, text.clone(), PLAYLIST, "public, max-age=1");
             let asked = asked(&[(header::ACCEPT_ENCODING, encodings)]);
-            negotiate(&texts, &Method::GET, "/live/cam/v0.m3u8", &asked, response)
+            negotiate(&Method::GET, "/live/cam/v0.m3u8", &asked, Answer::Text(text.clone(), PLAYLIST))
         };
         let mut tags = Vec::new();
         for (encodings, is_gzip) in
@@ -328,25 +312,20 @@ mod tests {
             tags.push(text_of(response.headers(), header::ETAG).to_owned());
             let mut bytes = body(response).await;
             if is_gzip {
-                assert!(bytes.len() < text.len() / 10);
+                assert!(bytes.len() < text.bytes().len() / 10);
                 let mut plain = Vec::new();
                 flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
                 bytes = plain;
             }
-            assert_eq!(bytes, text);
+            assert_eq!(bytes, text.bytes()[..]);
         }
         assert_eq!((tags[0] == tags[1], tags[2] == tags[3], tags[0] == tags[2]), (true, true, false));
-        assert_eq!(texts.lock().len(), 1);
-        for n in 0..2 * TEXTS_MAX {
-            texts.of(&Bytes::from(format!("{n}")));
-        }
-        assert_eq!(texts.lock().len(), TEXTS_MAX);
     }
 
     #[tokio::test]
     async fn what_belongs_to_one_viewer_has_no_tag() {
-        let response = full(StatusCode::OK, "#EXTM3U\n", PLAYLIST, "private, no-store");
-        let response = negotiate(&Texts::default(), &Method::GET, "/x", &HeaderMap::new(), response);
+        let answer = Answer::Text(Text::passing("#EXTM3U\n"), PLAYLIST);
+        let response = negotiate(&Method::GET, "/x", &HeaderMap::new(), answer);
         assert!(!response.headers().contains_key(header::ETAG));
         assert_eq!(body(response).await, b"#EXTM3U\n");
     }

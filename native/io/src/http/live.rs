@@ -4,7 +4,6 @@ use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use arcly_bus::{Log, StreamKey};
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::{Method, Request, Response, StatusCode, Version, header};
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     http::{
         lent::Owner,
         origin::decode,
-        response::{Body, Unsaid, denied, endless, error, method_not_allowed, options},
+        response::{Body, denied, endless, error, method_not_allowed, options},
         site::asked,
         websocket,
     },
@@ -68,7 +67,7 @@ impl Live {
             return denied(denial);
         }
         if *request.method() == Method::HEAD {
-            return endless(Unsaid.boxed(), content_type, CACHE);
+            return endless(Body::UNSAID, content_type, CACHE);
         }
         let watcher = Watcher { key: self.key, protocol, peer, agent };
         let ticket = match egress.admit(&self.log, watcher) {
@@ -100,7 +99,7 @@ impl Live {
                         }
                     });
                 }
-                endless(body.boxed(), content_type, CACHE)
+                endless(Body::stream(body), content_type, CACHE)
             }
             Err(error) => refused(&error),
         }

@@ -1,7 +1,8 @@
 //! The HTTP origin: media is served here, everything else by the host's ASGI application behind it.
 
 mod app;
-mod entity;
+mod body;
+pub(crate) mod entity;
 mod exchange;
 mod lent;
 mod live;

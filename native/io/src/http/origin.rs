@@ -1,6 +1,7 @@
 //! Which media there is under which path.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -163,8 +164,8 @@ pub(crate) fn media_path(path: &str) -> Option<(StreamKey, File)> {
     Some((key, file))
 }
 
-pub(crate) fn decode(text: &str) -> Option<String> {
-    percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned())
+pub(crate) fn decode(text: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(text).decode_utf8().ok()
 }
 
 #[cfg(test)]

@@ -1,22 +1,14 @@
 //! Responses with the headers that every media response carries.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
     Response, StatusCode,
     body::Incoming,
-    header::{self, HeaderValue},
+    header::{self, HeaderMap, HeaderValue},
 };
 
-use crate::{http::entity::Whole, play::PlayDenial};
-
-pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
+pub(crate) use super::body::Body;
+use crate::play::PlayDenial;
 
 /// Media may be played from any page: that is what a media origin is for.
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
@@ -24,91 +16,43 @@ const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 /// What a page may read besides (Fetch §3.3.6): players estimate the latency by `Date`.
 const EXPOSED: HeaderValue = HeaderValue::from_static("Content-Range, Date, ETag");
 
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// Headers of an answer: room for all of them at once.
+const HEADERS: usize = 12;
+
+/// An answer with the headers that all have.
+pub(crate) fn answer(
+    status: StatusCode,
+    body: Body,
+    content_type: &'static str,
+    cache: &'static str,
+) -> Response<Body> {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// An answer that is all there.
 pub(crate) fn full(
     status: StatusCode,
     body: impl Into<Bytes>,
     content_type: &'static str,
     cache: &'static str,
 ) -> Response<Body> {
-    let bytes = body.into();
-    let body = Full::new(bytes.clone()).map_err(|never: Infallible| match never {}).boxed();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    if status == StatusCode::OK {
-        response.extensions_mut().insert(Whole(vec![bytes]));
-    }
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-/// The body that a HEAD leaves out and of which nobody knows the length, so that none is said.
-pub(crate) struct Unsaid;
-
-impl hyper::body::Body for Unsaid {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
-        Poll::Ready(None)
-    }
-}
-
-/// Bytes that lie in several pieces, of which the sum is known.
-pub(crate) struct Pieces {
-    pieces: std::vec::IntoIter<Bytes>,
-    left: u64,
-}
-
-impl Pieces {
-    pub(crate) fn new(pieces: Vec<Bytes>) -> Self {
-        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { pieces: pieces.into_iter(), left }
-    }
-}
-
-impl hyper::body::Body for Pieces {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
-        let piece = self.pieces.next();
-        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
-        Poll::Ready(piece.map(|piece| Ok(hyper::body::Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        hyper::body::SizeHint::with_exact(self.left)
-    }
-}
-
-/// A whole file of media.
-pub(crate) fn media(pieces: Vec<Bytes>, content_type: &'static str, cache: &'static str) -> Response<Body> {
-    let mut response = endless(Pieces::new(pieces.clone()).boxed(), content_type, cache);
-    response.extensions_mut().insert(Whole(pieces));
-    response
+    answer(status, Body::one(body.into()), content_type, cache)
 }
 
 /// An answer without an end.
 pub(crate) fn endless(body: Body, content_type: &'static str, cache: &'static str) -> Response<Body> {
-    let mut response = full(StatusCode::OK, Bytes::new(), content_type, cache);
-    response.extensions_mut().remove::<Whole>();
-    *response.body_mut() = body;
-    response
+    answer(StatusCode::OK, body, content_type, cache)
 }
 
 /// A refusal that a person can read. Never cached: the stream may be there a second later.
@@ -154,5 +98,5 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// A body that comes from the application, passed on as it arrives.
 pub(crate) fn streamed(response: Response<Incoming>) -> Response<Body> {
-    response.map(BodyExt::boxed)
+    response.map(Body::stream)
 }

@@ -4,10 +4,9 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arcly_bus::{Log, StreamKey};
-use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Body as _, Incoming},
+    body::Incoming,
     header::{self, HeaderMap},
 };
 use tokio::runtime::Handle;
@@ -18,17 +17,17 @@ use crate::{
     hls::{
         self, HlsOutput,
         file::File,
-        sent::{Client, Counted},
+        sent::{Client, Counter},
         server::{Asked, Member},
     },
     http::{
         Origin,
         app::App,
-        entity::{Texts, negotiate},
+        entity::negotiate,
         lent::Owner,
         live::{Live, live_path},
         origin::media_path,
-        response::{Body, Unsaid, denied, error, method_not_allowed, options},
+        response::{Body, denied, error, method_not_allowed, options},
     },
     play::ask,
 };
@@ -51,7 +50,6 @@ pub struct Site {
     gate: Option<Arc<Inbox>>,
     host: Arc<Inbox>,
     egress: Arc<Egress>,
-    texts: Texts,
 }
 
 /// Who asks, and how.
@@ -72,7 +70,7 @@ impl Site {
         let egress = Egress::new(runtime.clone(), options.egress, inbox.clone());
         let gate = options.asks.then(|| inbox.clone());
         let app = options.app_socket.map(App::new);
-        Arc::new(Self { origin, app, gate, host: inbox, egress, texts: Texts::default() })
+        Arc::new(Self { origin, app, gate, host: inbox, egress })
     }
 
     /// Who watches endless streams here.
@@ -160,9 +158,9 @@ impl Site {
         let client = Client::new(peer, text(request.headers(), header::USER_AGENT));
         let asked_for = Asked { group, parent: self.origin.parent(&key), file, query, client: &client };
         let gate = self.gate.as_deref().map(|inbox| (inbox, asked(key, "hls", false, request, peer)));
-        let response = hls::server::serve(asked_for, gate).await;
-        let response = negotiate(&self.texts, request.method(), request.uri().path(), request.headers(), response);
-        response.map(|body| Counted::new(body, output, &client).boxed())
+        let answer = hls::server::serve(asked_for, gate).await;
+        let response = negotiate(request.method(), request.uri().path(), request.headers(), answer);
+        response.map(|body| body.counted(Counter::new(output, &client)))
     }
 
     /// Asks the host for a stream that is not live and that it can begin; none where it cannot.
@@ -194,11 +192,11 @@ impl Site {
 /// Says the length, where it is known, and leaves the body out where only the head was asked for: hyper does so for HTTP/1 alone.
 fn sized(method: &Method, mut response: Response<Body>) -> Response<Body> {
     let can_have_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if let Some(bytes) = response.body().size_hint().exact().filter(|_| can_have_body) {
+    if let Some(bytes) = response.body().exact_bytes().filter(|_| can_have_body) {
         response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
     }
     if *method == Method::HEAD {
-        *response.body_mut() = Unsaid.boxed();
+        *response.body_mut() = Body::UNSAID;
     }
     response
 }

@@ -11,14 +11,15 @@ use bytes::Bytes;
 
 use super::{
     CmafConfig, Init, Part, Segment, TrackView, micros,
+    open::OpenSegment,
     pace::Pace,
-    segment::Content,
+    timeline::Place,
     view::{OpenView, Report, Told},
     window::Window,
 };
 use crate::{
     PackError,
-    hls::key::{Keyring, Lock},
+    hls::key::Keyring,
     meter::Meter,
     mp4::{Fmp4Muxer, Head, SegmentType},
     time::rescale,
@@ -43,14 +44,6 @@ pub(super) enum Cut {
     Segment,
     /// The timeline breaks, for all tracks.
     Break,
-}
-
-/// Where in the stream a segment begins.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) epoch: u64,
-    /// Microseconds from the time of the media to the time since 1970.
-    pub(super) wall_offset_us: i64,
 }
 
 /// One track in the making.
@@ -91,26 +84,6 @@ pub(super) struct Lane {
     is_torn: bool,
     /// Something has been made since the last view.
     pub(super) is_new: bool,
-}
-
-/// The segment in the making, as far as it is cut into parts.
-#[derive(Debug)]
-struct OpenSegment {
-    place: Place,
-    start_dts: i64,
-    start_us: i64,
-    /// Of the first part.
-    start_pts: Option<i64>,
-    first_part: u64,
-    independent: bool,
-    parts: Vec<Arc<Part>>,
-    lock: Option<Lock>,
-    /// Of an encrypted segment: its parts before they were encrypted.
-    plain: Vec<Bytes>,
-    duration_us: i64,
-    end_dts: i64,
-    bytes: usize,
-    frames: u64,
 }
 
 impl Lane {
@@ -353,6 +326,11 @@ impl Lane {
         self.window.newest().map(|newest| (newest.epoch, newest.start_us.saturating_add(newest.duration_us)))
     }
 
+    /// Memory of its segments, and of what is in the making.
+    pub(super) fn bytes(&self) -> usize {
+        self.window.bytes() + self.open.as_ref().map_or(0, |open| open.bytes) + self.pending_bytes
+    }
+
     /// The place up to which it is made, for the playlists of other tracks.
     pub(super) fn report(&self) -> Report {
         let parts = self.open.as_ref().map_or(0, |open| open.parts.len());
@@ -383,53 +361,6 @@ impl Lane {
             self.meter.clone(),
             told,
         )
-    }
-}
-
-impl OpenSegment {
-    fn new(frame: &Frame, start_us: i64, place: Place, first_part: u64, kind: MediaKind, lock: Option<Lock>) -> Self {
-        Self {
-            place,
-            start_dts: frame.dts,
-            start_us,
-            start_pts: None,
-            first_part,
-            independent: kind != MediaKind::Video || frame.is_key(),
-            parts: Vec::new(),
-            lock,
-            plain: Vec::new(),
-            duration_us: 0,
-            end_dts: frame.dts,
-            bytes: 0,
-            frames: 0,
-        }
-    }
-
-    fn add(&mut self, part: Part) {
-        self.duration_us += part.duration_us;
-        self.bytes += part.data.len();
-        self.parts.push(Arc::new(part));
-    }
-
-    /// A part as it goes out.
-    fn encrypt(&mut self, data: Bytes) -> Result<Bytes, PackError> {
-        let Some(lock) = &self.lock else { return Ok(data) };
-        let encrypted = lock.encrypt(std::slice::from_ref(&data));
-        self.plain.push(data);
-        encrypted
-    }
-
-    /// All of it, as it goes out, and how many bytes that are.
-    fn content(&mut self) -> Result<(usize, Content), PackError> {
-        let parts = std::mem::take(&mut self.parts).into();
-        let Some(lock) = &self.lock else { return Ok((self.bytes, Content::Parts(parts))) };
-        let whole = lock.encrypt(&std::mem::take(&mut self.plain))?;
-        Ok((whole.len(), Content::Whole(whole, parts)))
-    }
-
-    /// Microseconds from 1970 to its beginning.
-    fn program_us(&self) -> i64 {
-        self.start_us.saturating_add(self.place.wall_offset_us)
     }
 }
 

@@ -3,9 +3,10 @@
 //! | what | where | clause |
 //! |---|---|---|
 //! | which frames are let in | `crate::gate` | RFC 8216bis §3 |
-//! | one track: parts and segments, and where they end | `lane` | RFC 8216bis §4.4.4.1, §4.4.4.9; ISO/IEC 23000-19 §7.3 |
+//! | one track: parts and segments, and where they end | `lane`, `open` | RFC 8216bis §4.4.4.1, §4.4.4.9; ISO/IEC 23000-19 §7.3 |
 //! | how long parts are | `pace` | RFC 8216bis §4.4.3.7 |
-//! | all tracks together: breaks, changes, what leads | `packager` | RFC 8216bis §4.4.4.3, §6.2.1 |
+//! | all tracks together: changes, what leads | `packager` | RFC 8216bis §4.4.4.3 |
+//! | breaks, and the wall clock | `timeline` | RFC 8216bis §4.4.4.6, §6.2.1 |
 //! | listed, still available, freed | `window` | RFC 8216bis §6.2.1, §6.2.2 |
 //! | cues of SCTE-35 | `cue` | RFC 8216bis §4.4.5.1 |
 //! | what players can fetch at a moment | `view`, `segment` | RFC 8216bis §6.2.5 |
@@ -18,11 +19,13 @@
 
 mod cue;
 mod lane;
+mod open;
 mod pace;
 mod packager;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod view;
 mod window;
 
@@ -33,14 +36,14 @@ use crate::hls::Encryption;
 pub(crate) use self::view::{DateRange, Report};
 pub use self::{
     packager::CmafPackager,
-    segment::{Away, Held, Init, Part, Segment},
+    segment::{Init, Part, Segment},
     view::{Awaited, CmafView, Epoch, Found, OpenView, TrackView},
 };
 
 /// How a stream is cut, and how much of it is kept.
 ///
 /// Memory of a stream: bit rate × (the window, at least six target durations, and what has just left it: an eighth more, or six target
-/// durations), and never more than `max_window_bytes` a track.
+/// durations), and never more than `max_window_bytes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CmafConfig {
     /// Parts last about so long (see `pace`). Players stay three of them behind the live edge. Default: 200 ms. 0: no parts, and so no
@@ -59,7 +62,8 @@ pub struct CmafConfig {
     /// A segment is cut before it has more bytes, key picture or not. Stops a publisher of a monstrous bit rate.
     /// Default: 64 MiB, 2 s of 268 Mbit/s.
     pub max_segment_bytes: usize,
-    /// Memory of all complete segments of a track; the oldest are dropped first, and the newest never. Default: 256 MiB.
+    /// Memory of the stream, all tracks together, with what is in the making. The oldest segments are dropped first, whichever track they
+    /// are of, and the newest of each track never; a segment is cut before it has an eighth of it. Default: 256 MiB.
     pub max_window_bytes: usize,
     /// So much of the window stays in memory, six target durations at least: what is older the host moves away
     /// ([`TrackView::movable`]). What it has not moved when as much again has come, and 10 s, is dropped with all that is older: the window

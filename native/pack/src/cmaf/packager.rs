@@ -1,16 +1,18 @@
 //! All tracks of a stream together.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+mod show;
+
+use std::{sync::Arc, time::Duration};
 
 use arcly_bus::{Frame, Track, TrackSet};
 use arcly_codec::{Codec, MediaKind};
 
 use super::{
-    CmafConfig, CmafView, Epoch, TrackView,
+    CmafConfig, CmafView, TrackView,
     cue::Cues,
-    lane::{Cut, Lane, Limits, Place},
+    lane::{Cut, Lane, Limits},
     micros,
-    view::Told,
+    timeline::{Place, Timelines},
 };
 use crate::{
     PackError,
@@ -35,8 +37,7 @@ pub struct CmafPackager {
     events: Vec<Track>,
     lanes: Vec<Lane>,
     gate: Gate,
-    epoch: u64,
-    epochs: VecDeque<Epoch>,
+    timelines: Timelines,
     target_duration_s: Option<u64>,
     /// Segments of the leading track.
     lead_segments: u64,
@@ -46,11 +47,17 @@ pub struct CmafPackager {
     start_us: Option<i64>,
     views: Vec<Arc<TrackView>>,
     view: Option<Arc<CmafView>>,
+    /// A segment was completed since the bytes were counted last.
+    has_segment: bool,
+    is_shortened: bool,
     ended: bool,
 }
 
 /// Segments of the leading track after which one that has none is not waited for.
 const PATIENCE_SEGMENTS: u64 = 3;
+
+/// A segment has at most this part of the memory of a stream.
+const SEGMENTS_MIN: usize = 8;
 
 impl CmafPackager {
     /// A packager for one publish. Files are named `{session}-{track}-…`: a `session` that no other publish of the same stream has keeps
@@ -63,8 +70,7 @@ impl CmafPackager {
             events: Vec::new(),
             lanes: Vec::new(),
             gate: Gate::default(),
-            epoch: 0,
-            epochs: VecDeque::new(),
+            timelines: Timelines::default(),
             target_duration_s: None,
             lead_segments: 0,
             cues: Cues::default(),
@@ -72,6 +78,8 @@ impl CmafPackager {
             start_us: None,
             views: Vec::new(),
             view: None,
+            has_segment: false,
+            is_shortened: false,
             ended: false,
         }
     }
@@ -97,10 +105,14 @@ impl CmafPackager {
         }
         let Some(index) = self.admit(frame)? else { return Ok(false) };
         let cut = self.cut_before(index, frame);
+        let has_segment = std::mem::take(&mut self.has_segment);
+        if has_segment {
+            self.shed();
+        }
         let place = self.place(index, frame);
         let appended = self.lanes.get_mut(index).map_or(Ok(()), |lane| lane.append(frame, place));
         let changed = self.renew_view();
-        cut.and(appended).and_then(|()| self.end_full_event()).map(|()| changed)
+        cut.and(appended).and_then(|()| if has_segment { self.end_full_event() } else { Ok(()) }).map(|()| changed)
     }
 
     /// Ends the stream: completes what is open, and the playlists. Returns whether [`Self::view`] has changed.
@@ -194,10 +206,10 @@ impl CmafPackager {
     fn take_event(&mut self, frame: &Frame) -> bool {
         let Some(track) = self.events.iter().find(|track| track.id == frame.track) else { return false };
         if track.config.codec() == Codec::Scte35
-            && let Some(epoch) = self.epochs.back()
+            && let Some(offset_us) = self.timelines.wall_offset_us()
         {
             let us = rescale(frame.pts, track.clock_rate_hz, 1_000_000);
-            self.cues.push(&frame.payload, us.saturating_add(epoch.wall_offset_us));
+            self.cues.push(&frame.payload, us.saturating_add(offset_us));
             self.lanes.iter_mut().for_each(|lane| lane.is_new = true);
         }
         if let Some(lane) = self.lanes.first_mut() {
@@ -223,6 +235,7 @@ impl CmafPackager {
             Cut::Segment => {
                 let at_us = lane.us(frame.dts);
                 let written = lane.close_segment(Some(frame.dts), settled);
+                self.has_segment = true;
                 if index == lead {
                     self.lead_segments += 1;
                     self.lanes.iter_mut().for_each(|lane| lane.cut_at_us = Some(at_us));
@@ -256,32 +269,16 @@ impl CmafPackager {
         for lane in &mut self.lanes {
             result = lane.close_epoch(&limits, settled).and(result);
         }
-        self.epoch += 1;
+        self.has_segment = true;
+        self.timelines.end();
         result
     }
 
-    /// Where a segment that begins with `frame` would be; begins a timeline with it if there is none.
+    /// Where a segment that begins with `frame` would be.
     fn place(&mut self, index: usize, frame: &Frame) -> Place {
         let us = self.lanes.get(index).map_or(0, |lane| lane.us(frame.dts));
-        let offset_us = self.now_us.saturating_sub(us);
-        match self.epochs.back_mut().filter(|epoch| epoch.number == self.epoch) {
-            // Frames may come in a burst at first: the one that was longest on its way came first. No playlist has said it yet.
-            Some(epoch) if self.target_duration_s.is_none() => {
-                epoch.wall_offset_us = epoch.wall_offset_us.min(offset_us);
-                epoch.start_us = epoch.start_us.min(us);
-            }
-            Some(_) => {}
-            None => {
-                // Behind the end of the one before, whatever the clock says.
-                let newest = self.epochs.back().map_or((0, 0), |epoch| (epoch.number, epoch.wall_offset_us));
-                let ends = self.lanes.iter().filter_map(Lane::end_us).filter(|(epoch, _)| *epoch == newest.0);
-                let end_us = ends.map(|(_, us)| us.saturating_add(newest.1)).max().unwrap_or(0);
-                let wall_offset_us = offset_us.max(end_us.saturating_sub(us));
-                self.epochs.push_back(Epoch { number: self.epoch, start_us: us, wall_offset_us });
-            }
-        }
-        let wall_offset_us = self.epochs.back().map_or(0, |epoch| epoch.wall_offset_us);
-        Place { epoch: self.epoch, wall_offset_us }
+        let ends = self.lanes.iter().filter_map(Lane::end_us);
+        self.timelines.place((us, self.now_us), ends, self.target_duration_s.is_none())
     }
 
     /// Fixes the target duration: every `EXTINF`, rounded, is at most that (RFC 8216bis §4.4.3.1), of all tracks.
@@ -296,17 +293,40 @@ impl CmafPackager {
             lane.pace.publish();
             lane.is_new = true;
         }
-        self.start_us = self.epochs.front().map(|epoch| epoch.start_us.saturating_add(epoch.wall_offset_us));
+        self.start_us = self.timelines.start_us();
     }
 
     /// An event that has reached its limit of bytes is over: nothing may leave its playlist.
     fn end_full_event(&mut self) -> Result<(), PackError> {
-        if !self.lanes.iter().any(|lane| lane.window.is_full()) {
+        let max = self.config.max_window_bytes;
+        if !self.config.is_event || self.bytes() < max {
             return Ok(());
         }
         self.finish();
-        let max = self.config.max_window_bytes;
         Err(PackError::LimitExceeded { limit: "bytes of an event", max, seen: max })
+    }
+
+    /// Keeps to the limit of bytes: memory comes before the promise of availability.
+    fn shed(&mut self) {
+        let mut bytes = if self.config.is_event { 0 } else { self.bytes() };
+        while bytes > self.config.max_window_bytes {
+            let oldest = |lane: &Lane| lane.window.droppable().map(|segment| (segment.epoch, segment.start_us));
+            let lanes = self.lanes.iter_mut().filter_map(|lane| Some((oldest(lane)?, lane)));
+            let Some((_, lane)) = lanes.min_by_key(|(oldest, _)| *oldest) else { return };
+            lane.window.drop_oldest();
+            self.is_shortened = true;
+            bytes = self.bytes();
+        }
+    }
+
+    /// Memory of all segments, and of what is in the making.
+    fn bytes(&self) -> usize {
+        self.lanes.iter().map(Lane::bytes).sum()
+    }
+
+    /// Whether [`CmafConfig::max_window_bytes`] has made the window shorter than it was meant to be.
+    pub fn is_shortened(&self) -> bool {
+        self.is_shortened
     }
 
     fn limits(&self) -> Limits {
@@ -314,73 +334,8 @@ impl CmafPackager {
         // Rounded to the nearest second, a segment must not exceed the target duration.
         let settled_us = self.target_duration_s.map(|seconds| micros(Duration::from_secs(seconds)) + 499_999);
         let first_us = micros(self.config.first_segment_max).max(target_us + target_us / 2);
-        Limits { target_us, duration_us: settled_us.unwrap_or(first_us), bytes: self.config.max_segment_bytes }
-    }
-
-    fn renew_view(&mut self) -> bool {
-        let Some(target_duration_s) = self.target_duration_s else { return false };
-        if !self.lanes.iter().any(|lane| lane.is_new) || !self.is_complete() {
-            return false;
-        }
-        let lanes: Vec<&Lane> = self.lanes.iter().filter(|lane| lane.window.longest_us().is_some()).collect();
-        let epochs: Arc<[Epoch]> = self.epochs.iter().copied().collect();
-        let reports: Vec<_> = lanes.iter().map(|lane| lane.report()).collect();
-        let mut views = Vec::with_capacity(lanes.len());
-        for lane in lanes {
-            let known = self.views.iter().find(|view| view.name == lane.name);
-            if let Some(known) = known.filter(|_| !lane.is_new) {
-                views.push(known.clone());
-                continue;
-            }
-            let reports = reports.iter().filter(|report| report.name != lane.name).cloned().collect();
-            let (ended, is_event, epoch) = (self.ended, self.config.is_event, self.epoch);
-            let date_ranges = self.cues.date_ranges();
-            let epochs = epochs.clone();
-            let told = Told { target_duration_s, epoch, epochs, ended, is_event, reports, date_ranges };
-            views.push(Arc::new(lane.view(told)));
-        }
-        self.lanes.iter_mut().for_each(|lane| lane.is_new = false);
-        self.views = views;
-        self.forget_epochs();
-        self.view = Some(Arc::new(self.snapshot(target_duration_s)));
-        true
-    }
-
-    fn snapshot(&self, target_duration_s: u64) -> CmafView {
-        let has = |codec| self.events.iter().any(|track| track.config.codec() == codec);
-        CmafView {
-            tracks: self.views.clone(),
-            epochs: self.epochs.iter().copied().collect(),
-            target_duration_s,
-            ended: self.ended,
-            is_event: self.config.is_event,
-            start_us: self.start_us.unwrap_or(0),
-            made_us: self.now_us,
-            has_id3: has(Codec::Id3),
-            has_scte35: has(Codec::Scte35),
-        }
-    }
-
-    /// Whether every track has a segment, or has been waited for long enough: a player reads once which tracks there are.
-    fn is_complete(&self) -> bool {
-        let has_all = self.lanes.iter().all(|lane| lane.window.longest_us().is_some());
-        let has_any = self.lanes.iter().any(|lane| lane.window.longest_us().is_some());
-        has_any && (has_all || self.ended || self.view.is_some() || self.lead_segments >= PATIENCE_SEGMENTS)
-    }
-
-    /// Lets go of timelines that no segment is of, and of cues that are over.
-    fn forget_epochs(&mut self) {
-        let oldest = self.views.iter().filter_map(|view| view.listed().first()).map(|segment| segment.epoch).min();
-        let Some(oldest) = oldest else { return };
-        while self.epochs.len() > 1 && self.epochs.front().is_some_and(|epoch| epoch.number < oldest) {
-            self.epochs.pop_front();
-        }
-        let begins = self.views.iter().filter_map(|view| {
-            let first = view.listed().first()?;
-            Some(view.program_us(first.epoch, first.start_us))
-        });
-        let begins = begins.min().unwrap_or(0);
-        self.cues.forget_before(begins);
+        let bytes = self.config.max_segment_bytes.min(self.config.max_window_bytes / SEGMENTS_MIN);
+        Limits { target_us, duration_us: settled_us.unwrap_or(first_us), bytes }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Parts and segments of one track, complete: never changed again.
 
-use std::{
-    any::Any,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arcly_bus::Track;
 use bytes::Bytes;
 
-use crate::hls::key::Lock;
+use crate::{
+    held::{Away, Held, Movable},
+    hls::key::Lock,
+};
 
 /// What a decoder is given before the first segment: a CMAF header (ISO/IEC 23000-19 §7.3.1).
 #[derive(Debug)]
@@ -80,28 +80,7 @@ pub(super) enum Content {
     Away(Away),
 }
 
-/// What the host needs to find a segment that it has moved out of memory. Dropped when nobody can ask for that any more.
-pub type Away = Arc<dyn Any + Send + Sync>;
-
-/// What there is of a complete segment.
-#[derive(Debug)]
-pub enum Held {
-    /// Its bytes, piece by piece.
-    Here(Vec<Bytes>),
-    /// The host has moved them away.
-    Away(Away),
-}
-
 impl Segment {
-    /// Its bytes, or where they are.
-    pub fn held(&self) -> Held {
-        match &*self.lock_content() {
-            Content::Parts(parts) => Held::Here(pieces(parts)),
-            Content::Whole(data, _) => Held::Here(vec![data.clone()]),
-            Content::Away(away) => Held::Away(away.clone()),
-        }
-    }
-
     /// Its parts, in their order; none when they are not in memory any more.
     pub fn parts(&self) -> Arc<[Arc<Part>]> {
         match &*self.lock_content() {
@@ -119,11 +98,6 @@ impl Segment {
         }
     }
 
-    /// Its bytes are somewhere else now, for all who hold it.
-    pub fn move_away(&self, away: Away) {
-        *self.lock_content() = Content::Away(away);
-    }
-
     /// Lets go of parts of which it is not made.
     pub(super) fn forget_parts(&self) {
         if let Content::Whole(_, parts) = &mut *self.lock_content() {
@@ -133,6 +107,24 @@ impl Segment {
 
     fn lock_content(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Movable for Segment {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn held(&self) -> Held {
+        match &*self.lock_content() {
+            Content::Parts(parts) => Held::Here(pieces(parts)),
+            Content::Whole(data, _) => Held::Here(vec![data.clone()]),
+            Content::Away(away) => Held::Away(away.clone()),
+        }
+    }
+
+    fn move_away(&self, away: Away) {
+        *self.lock_content() = Content::Away(away);
     }
 }
 

@@ -487,6 +487,27 @@ impl Scene {
 }
 
 #[test]
+fn all_tracks_together_keep_to_the_limit_of_bytes_and_the_oldest_go_first() {
+    let (tracks, mut rng) = (PLAIN.tracks(), Rng(12));
+    let recipe = Recipe { seconds: 60, max_picture_bytes: 20_000, ..PLAIN };
+    for (max_window_bytes, is_short) in [(3_000_000, true), (100_000_000, false)] {
+        let window = Duration::from_secs(30);
+        let mut packager = CmafPackager::new(CmafConfig { window, max_window_bytes, ..CmafConfig::default() }, "s");
+        for frame in recipe.frames(&mut rng) {
+            packager.push(&tracks, &frame, BEGIN).unwrap();
+        }
+        let view = packager.view().unwrap();
+        assert_eq!(packager.is_shortened(), is_short);
+        // What has come since a segment was completed last counts with the next one.
+        assert!(view.window_bytes() <= max_window_bytes + max_window_bytes / 8);
+        let begins = view.tracks.iter().map(|track| track.listed()[0].start_us);
+        let (first, last) = (begins.clone().min().unwrap(), begins.max().unwrap());
+        assert!(last - first <= 1_100_000, "a track is not shorter than the others by more than a segment");
+        assert_eq!(view.window_s() < 29.0, is_short);
+    }
+}
+
+#[test]
 fn an_event_keeps_everything_and_ends_at_its_limit() {
     let (tracks, mut rng) = (PLAIN.tracks(), Rng(10));
     let config = CmafConfig { is_event: true, max_window_bytes: 150_000, ..CmafConfig::default() };

@@ -6,11 +6,12 @@ use arcly_bus::Track;
 use bytes::Bytes;
 
 use super::{
-    Away, Held, Init, Part, Segment,
+    Init, Part, Segment,
     segment::pieces,
     window::{LISTED_TARGETS, targets_us},
 };
 use crate::{
+    held::{Away, Held, Movable},
     hls::{
         key::{Key, Lock},
         media,
@@ -376,7 +377,7 @@ impl TrackView {
 
     /// The segments that need not be in memory any more, oldest first, where `memory_us` of the newest stay there
     /// ([`super::CmafConfig::memory`]).
-    pub fn movable(&self, memory_us: i64) -> Vec<Arc<Segment>> {
+    pub fn movable(&self, memory_us: i64) -> Vec<Arc<dyn Movable>> {
         let memory_us = memory_us.max(targets_us(self.target_duration_s(), LISTED_TARGETS));
         let mut behind_us = 0;
         let old = self.segments.iter().rev().skip_while(|segment| {
@@ -384,7 +385,8 @@ impl TrackView {
             behind_us <= memory_us
         });
         // Those further back were moved before.
-        let mut movable: Vec<_> = old.take_while(|segment| segment.memory_bytes() > 0).cloned().collect();
+        let old = old.take_while(|segment| segment.memory_bytes() > 0);
+        let mut movable: Vec<_> = old.map(|segment| segment.clone() as Arc<dyn Movable>).collect();
         movable.reverse();
         movable
     }

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{CmafConfig, Segment, micros};
+use crate::held::LATE_US;
 
 /// How long a segment can be fetched after it has left the playlist: six target durations, in which players come for the playlist as often, or
 /// this part of a longer playlist.
@@ -18,9 +19,6 @@ const SPARE_SEGMENTS: usize = 64;
 /// Target durations that are listed at least, and of which all is in memory.
 pub(super) const LISTED_TARGETS: u64 = 6;
 
-/// How late the host may be with what it moves out of memory.
-const LATE_US: i64 = 10_000_000;
-
 pub(super) fn targets_us(target_duration_s: u64, count: u64) -> i64 {
     i64::try_from(target_duration_s.saturating_mul(count)).unwrap_or(i64::MAX).saturating_mul(1_000_000)
 }
@@ -34,7 +32,6 @@ pub(super) struct Window {
     /// What the configuration wishes to list.
     listed_min_us: i64,
     listed_max: usize,
-    max_bytes: usize,
     never_slides: bool,
     /// Duration of all segments so far.
     clock_us: i64,
@@ -43,7 +40,6 @@ pub(super) struct Window {
     memory_us: Option<i64>,
     /// Target durations are not known from the start.
     least_us: i64,
-    is_full: bool,
     /// All of `segments`, for views.
     shared: Arc<[Arc<Segment>]>,
 }
@@ -57,13 +53,11 @@ impl Window {
             expiries_us: VecDeque::new(),
             listed_min_us: window_us,
             listed_max: in_window.saturating_mul(2).saturating_add(SPARE_SEGMENTS),
-            max_bytes: config.max_window_bytes,
             never_slides: config.is_event,
             clock_us: 0,
             listed_us: 0,
             memory_us: config.memory.map(micros),
             least_us: 0,
-            is_full: false,
             shared: Arc::default(),
         }
     }
@@ -75,19 +69,32 @@ impl Window {
         self.segments.push_back(Arc::new(segment));
         self.least_us = target_duration_s.map_or(0, |target_s| targets_us(target_s, LISTED_TARGETS));
         self.forget_parts(target_duration_s);
-        if self.never_slides {
-            self.is_full = self.bytes() >= self.max_bytes;
-        } else {
+        if !self.never_slides {
             self.slide(target_duration_s);
             self.expire();
             self.shed();
         }
+        self.share();
+    }
+
+    fn share(&mut self) {
         self.shared = self.segments.iter().cloned().collect();
     }
 
-    /// An event has reached the limit of bytes: nothing may be added any more.
-    pub(super) fn is_full(&self) -> bool {
-        self.is_full
+    /// Lets go of the oldest segment, though its time is not over; false where there is but one. A playlist has no holes: what is not in
+    /// memory goes too when it is older than what must.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        let has_more = self.segments.len() > 1;
+        if has_more {
+            self.free_oldest();
+            self.share();
+        }
+        has_more
+    }
+
+    /// The oldest segment, where it is not the only one.
+    pub(super) fn droppable(&self) -> Option<&Arc<Segment>> {
+        self.segments.front().filter(|_| self.segments.len() > 1)
     }
 
     /// Every segment that can be fetched, oldest first.
@@ -144,17 +151,15 @@ impl Window {
         }
     }
 
-    /// Keeps to the limits of memory, the newest segment excepted: memory comes before the promise of availability. What is not in memory
-    /// goes too when something younger must: a playlist has no holes.
+    /// Lets go of what the host has not moved out of memory in time, the newest segment excepted, with all that is older.
     fn shed(&mut self) {
-        let most_us = self.memory_us.map(|memory_us| memory_us.max(self.least_us).saturating_mul(2) + LATE_US);
-        let (mut bytes, mut us) = (0, 0);
+        let Some(memory_us) = self.memory_us else { return };
+        let most_us = memory_us.max(self.least_us).saturating_mul(2) + LATE_US;
+        let mut us = 0;
         // From the newest back to where it is too much.
         let within = self.segments.iter().rev().take_while(|segment| {
-            let here = segment.memory_bytes();
-            bytes += here;
-            us += if here > 0 { segment.duration_us } else { 0 };
-            bytes <= self.max_bytes && most_us.is_none_or(|most_us| us <= most_us)
+            us += if segment.memory_bytes() > 0 { segment.duration_us } else { 0 };
+            us <= most_us
         });
         let kept = within.count().max(1);
         while self.segments.len() > kept {
@@ -163,7 +168,7 @@ impl Window {
     }
 
     /// Memory of all segments.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.segments.iter().map(|segment| segment.memory_bytes()).sum()
     }
 

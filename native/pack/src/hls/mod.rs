@@ -68,6 +68,10 @@ pub struct HlsConfig {
     pub max_segment_bytes: usize,
     /// Memory of all complete segments of the stream; the oldest are dropped first, and the newest never. Default: 256 MiB.
     pub max_window_bytes: usize,
+    /// So much of the window stays in memory, three target durations at least: what is older the host moves away ([`HlsView::movable`]).
+    /// What it has not moved when as much again has come, and 10 s, is dropped with all that is older: the window shortens. Default: none,
+    /// all of it.
+    pub memory: Option<Duration>,
     /// AES-128 of segments. Default: none.
     pub encryption: Option<Encryption>,
 }
@@ -81,6 +85,7 @@ impl Default for HlsConfig {
             first_segment_max: Duration::from_secs(10),
             max_segment_bytes: 64 << 20,
             max_window_bytes: 256 << 20,
+            memory: None,
             encryption: None,
         }
     }
@@ -294,7 +299,7 @@ impl HlsPackager {
         let lock = self.keyring.as_mut().map(|keyring| keyring.lock(self.next_sequence)).transpose()?;
         let segment = open.complete(self.next_sequence, name, end_us, lock)?;
         self.next_sequence += 1;
-        self.meter.add(segment.data.len(), segment.duration_us, segment.pictures, self.window.target_duration_s());
+        self.meter.add(segment.bytes, segment.duration_us, segment.pictures, self.window.target_duration_s());
         self.window.push(segment, settles);
         Ok(())
     }

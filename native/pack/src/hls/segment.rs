@@ -1,11 +1,16 @@
 //! A segment while it is filled, and when it is complete.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use arcly_bus::Frame;
 use arcly_codec::MediaKind;
 use bytes::Bytes;
 
 use super::key::Lock;
-use crate::PackError;
+use crate::{
+    PackError,
+    held::{Away, Held, Movable},
+};
 
 /// A complete segment: never changed again.
 #[derive(Debug)]
@@ -14,9 +19,8 @@ pub(super) struct Segment {
     pub(super) sequence: u64,
     /// The last part of its URI.
     pub(super) name: String,
-    pub(super) data: Bytes,
-    /// Bytes of memory: what `data` holds, and the rest of its allocation.
-    pub(super) memory_bytes: usize,
+    /// What a player fetches.
+    pub(super) bytes: usize,
     pub(super) duration_us: i64,
     /// Timestamps or tracks break in front of it.
     pub(super) discontinuity: bool,
@@ -25,6 +29,47 @@ pub(super) struct Segment {
     pub(super) pictures: u64,
     /// What it is encrypted with.
     pub(super) lock: Option<Lock>,
+    content: Mutex<Content>,
+}
+
+/// Where its bytes are. It is all that ever changes of one, and its bytes stay the same.
+#[derive(Debug)]
+enum Content {
+    /// In memory: with the rest of their allocation so many.
+    Here(Bytes, usize),
+    /// Somewhere else.
+    Away(Away),
+}
+
+impl Segment {
+    /// Bytes of memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match &*self.lock_content() {
+            Content::Here(_, bytes) => *bytes,
+            Content::Away(_) => 0,
+        }
+    }
+
+    fn lock_content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Movable for Segment {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn held(&self) -> Held {
+        match &*self.lock_content() {
+            Content::Here(data, _) => Held::Here(vec![data.clone()]),
+            Content::Away(away) => Held::Away(away.clone()),
+        }
+    }
+
+    fn move_away(&self, away: Away) {
+        *self.lock_content() = Content::Away(away);
+    }
 }
 
 /// The segment that is being filled.
@@ -103,8 +148,8 @@ impl OpenSegment {
         Ok(Segment {
             sequence,
             name,
-            memory_bytes,
-            data,
+            bytes: data.len(),
+            content: Mutex::new(Content::Here(data, memory_bytes)),
             duration_us: end_us - self.start_us,
             discontinuity: self.discontinuity,
             independent: !self.begins_undecodable,

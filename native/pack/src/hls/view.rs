@@ -11,7 +11,10 @@ use super::{
     variant::attributes,
     window::Window,
 };
-use crate::meter::Meter;
+use crate::{
+    held::{Held, Movable},
+    meter::Meter,
+};
 
 /// An immutable snapshot of the playlist and the segments. A new one is made for each complete segment; one that is
 /// still held keeps its segments alive.
@@ -52,9 +55,25 @@ impl HlsView {
     }
 
     /// The segment of that name: one of the playlist, or one that left it not long ago.
-    pub fn segment(&self, name: &str) -> Option<&Bytes> {
+    pub fn segment(&self, name: &str) -> Option<Held> {
         // Players fetch the newest ones.
-        self.segments.iter().rev().find(|segment| segment.name == name).map(|segment| &segment.data)
+        self.segments.iter().rev().find(|segment| segment.name == name).map(|segment| segment.held())
+    }
+
+    /// The segments that need not be in memory any more, oldest first, where `memory_us` of the newest stay there
+    /// ([`super::HlsConfig::memory`]).
+    pub fn movable(&self, memory_us: i64) -> Vec<Arc<dyn Movable>> {
+        let least_us = i64::try_from(self.target_duration_s).unwrap_or(i64::MAX).saturating_mul(3_000_000);
+        let mut behind_us = 0;
+        let old = self.segments.iter().rev().skip_while(|segment| {
+            behind_us += segment.duration_us;
+            behind_us <= memory_us.max(least_us)
+        });
+        // Those further back were moved before.
+        let old = old.take_while(|segment| segment.memory_bytes() > 0);
+        let mut movable: Vec<_> = old.map(|segment| segment.clone() as Arc<dyn Movable>).collect();
+        movable.reverse();
+        movable
     }
 
     /// The key of that name, if a segment that can be fetched is encrypted with it.

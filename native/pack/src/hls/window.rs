@@ -2,7 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{HlsConfig, LONGEST_TIME, segment::Segment};
+use super::{HlsConfig, LONGEST_TIME, micros, segment::Segment};
+use crate::held::LATE_US;
 
 /// Complete segments, oldest first. The listed ones are in the playlist; the retired ones have left it and can still be
 /// fetched by players that read an older one.
@@ -21,8 +22,8 @@ pub(super) struct Window {
     /// Duration of all segments so far: the clock by which retired segments expire.
     clock_us: i64,
     listed_us: i64,
-    /// Memory of all segments.
-    bytes: usize,
+    /// See [`HlsConfig::memory`]. None: nobody moves anything.
+    memory_us: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Window {
             discontinuity_sequence: 0,
             clock_us: 0,
             listed_us: 0,
-            bytes: 0,
+            memory_us: config.memory.map(micros),
         }
     }
 
@@ -60,7 +61,6 @@ impl Window {
     pub(super) fn push(&mut self, segment: Segment, settles: bool) {
         self.clock_us = self.clock_us.saturating_add(segment.duration_us);
         self.listed_us += segment.duration_us;
-        self.bytes += segment.memory_bytes;
         self.listed.push_back(Arc::new(segment));
         if settles || self.listed.len() >= self.playlist_segments {
             self.settle_target_duration();
@@ -90,18 +90,21 @@ impl Window {
     }
 
     /// Every segment that can be fetched, oldest first.
-    pub(super) fn available(&self) -> impl Iterator<Item = &Arc<Segment>> {
+    pub(super) fn available(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> {
         self.retired.iter().map(|retired| &retired.segment).chain(&self.listed)
     }
 
+    /// Memory of all segments.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.available().map(|segment| segment.memory_bytes()).sum()
     }
 
     /// Takes the oldest segments off the playlist, as long as three target durations remain (RFC 8216 §6.2.2).
     fn slide(&mut self) {
-        let Some(target_duration_s) = self.target_duration_s else { return };
-        let least_us = i64::try_from(target_duration_s).unwrap_or(i64::MAX).saturating_mul(3_000_000);
+        if self.target_duration_s.is_none() {
+            return;
+        }
+        let least_us = self.least_us();
         while self.listed.len() > self.playlist_segments {
             let oldest_us = self.listed.front().map_or(0, |oldest| oldest.duration_us);
             if self.listed_us - oldest_us < least_us && self.listed.len() <= self.most_listed() {
@@ -112,6 +115,11 @@ impl Window {
             let Some(segment) = self.unlist() else { return };
             self.retired.push_back(Retired { segment, expires_us });
         }
+    }
+
+    /// Three target durations (RFC 8216 §6.2.2).
+    fn least_us(&self) -> i64 {
+        i64::try_from(self.target_duration_s.unwrap_or(0)).unwrap_or(i64::MAX).saturating_mul(3_000_000)
     }
 
     fn most_listed(&self) -> usize {
@@ -130,31 +138,27 @@ impl Window {
         while self.retired.len() > self.most_listed()
             || self.retired.front().is_some_and(|oldest| oldest.expires_us <= clock_us)
         {
-            self.free_retired();
+            self.retired.pop_front();
         }
     }
 
-    fn free_retired(&mut self) -> bool {
-        let oldest = self.retired.pop_front();
-        self.bytes -= oldest.as_ref().map_or(0, |oldest| oldest.segment.memory_bytes);
-        oldest.is_some()
-    }
-
-    fn free_listed(&mut self) {
-        let oldest = self.unlist();
-        self.bytes -= oldest.map_or(0, |oldest| oldest.memory_bytes);
-    }
-
-    /// Keeps to the limit of bytes, the newest segment excepted: memory comes before the promise of availability.
+    /// Keeps to the limits of memory, the newest segment excepted: memory comes before the promise of availability. What is not in memory
+    /// goes too when something younger must: a playlist has no holes.
     fn shed(&mut self) {
-        while self.bytes > self.max_bytes {
-            if self.free_retired() {
-                continue;
+        let most_us = self.memory_us.map(|memory_us| memory_us.max(self.least_us()).saturating_mul(2) + LATE_US);
+        let (mut bytes, mut us) = (0, 0);
+        // From the newest back to where it is too much.
+        let within = self.available().rev().take_while(|segment| {
+            let here = segment.memory_bytes();
+            bytes += here;
+            us += if here > 0 { segment.duration_us } else { 0 };
+            bytes <= self.max_bytes && most_us.is_none_or(|most_us| us <= most_us)
+        });
+        let kept = within.count().max(1);
+        while self.retired.len() + self.listed.len() > kept {
+            if self.retired.pop_front().is_none() {
+                self.unlist();
             }
-            if self.listed.len() <= 1 {
-                return;
-            }
-            self.free_listed();
         }
     }
 }
