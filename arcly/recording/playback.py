@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from arcly._native import Outline, Vod
+from arcly._native import Outline, Remuxed, Vod
 from arcly.contract import StorageBackend
 from arcly.errors import NotFoundError
 from arcly.recording.index import RecordedSegment, RecordingIndex
@@ -24,6 +24,9 @@ OUTLINES_BYTES = 128 << 20
 
 SEGMENTS_BYTES = 64 << 20
 """Of segments that were made: who watches the same at the same time gets the same."""
+
+SIZES_BYTES = 4 << 20
+"""Of how long the pieces are of parts that are written anew: 8 bytes for each second or so."""
 
 RECORDINGS_MAX = 32
 """Recordings that are remembered."""
@@ -65,6 +68,7 @@ class Playback:
         self._threads: ThreadPoolExecutor | None = None
         self._outlines: Kept[tuple[Stamp, Outline]] = Kept(OUTLINES_BYTES, lambda kept: kept[1].bytes)
         self._segments: Kept[bytes] = Kept(SEGMENTS_BYTES, len)
+        self._sizes: Kept[Sequence[int]] = Kept(SIZES_BYTES, lambda sizes: 8 * len(sizes))
         self._ready: OrderedDict[int, tuple[object, Vod]] = OrderedDict()
 
     def start(self) -> None:
@@ -122,6 +126,20 @@ class Playback:
             if made is not None:
                 self._segments.put(name, made)
         return made
+
+    async def measure(self, vod: Vod, part: tuple[float, float], remuxed: Remuxed) -> Sequence[int]:
+        """Return the bytes of each piece of a part that is written anew. The first time all of it is made.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        # The object stands for the files as they are: others make another one.
+        name = (vod, *part)
+        sizes = self._sizes.get(name)
+        if sizes is None:
+            sizes = await self.run(lambda: [len(remuxed.piece(index)) for index in range(remuxed.pieces)])
+            self._sizes.put(name, sizes)
+        return sizes
 
     async def file(self, recording: int, number: int) -> File | None:
         """Return a file as it was recorded, where it is; None when there is no such."""

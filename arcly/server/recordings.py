@@ -5,7 +5,7 @@
 * `DELETE /api/recordings/<id>`: deletes one that has ended,
 * `/recordings/id:<id>/index.m3u8` and `manifest.mpd`: HLS and DASH, with what they name in the same place,
 * `/recordings/id:<id>/clip.mp4[?start=SECONDS&duration=SECONDS]`: a part of it as an MP4 file, from a key frame on; of
-  TS and FLV recordings written on the way, without ranges,
+  TS and FLV recordings written on the way: who asks for a range of it first waits until all of it was written once,
 * `/recordings/id:<id>/files/<number>`: a file as it was recorded.
 
 No stream can be called `id:1`, so none of these is one of the paths that the origin answers itself.
@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -28,7 +28,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from arcly._native import Remuxed, StreamKey, Vod
+from arcly._native import StreamKey, Vod
 from arcly.engine import Engine
 from arcly.errors import MalformedError, MisuseError, NotFoundError, StreamError
 from arcly.recording import Recorder, RecordingInfo
@@ -38,6 +38,7 @@ from arcly.recording.take import RecordingStatus
 from arcly.server.admission import Admission, carry_dash, carry_hls
 from arcly.server.own import is_own
 from arcly.server.ranges import respond
+from arcly.server.written import Pieces, pieces
 
 HEADER = "x-arcly-record"
 """See `is_own`."""
@@ -52,6 +53,14 @@ NO_STORE = {"cache-control": "no-store"}
 
 MEDIA = {"access-control-allow-origin": "*"}
 """Media may be played from any page."""
+
+OPTIONS = MEDIA | {
+    "allow": "GET, HEAD, OPTIONS",
+    "access-control-allow-methods": "GET, HEAD, OPTIONS",
+    "access-control-allow-headers": "Range, If-None-Match, Authorization",
+    "access-control-max-age": "86400",
+}
+"""As the live origin answers."""
 
 HLS = "application/vnd.apple.mpegurl"
 
@@ -92,6 +101,7 @@ class Recordings:
             Route("/recordings/id:{id:int}/{track:int}-{begin:int}.m4s", self.segment),
             Route("/recordings/id:{id:int}/clip.mp4", self.clip),
             Route("/recordings/id:{id:int}/files/{number:int}", self.file),
+            Route("/recordings/id:{id:int}/{rest:path}", self.options, methods=["OPTIONS"]),
         ]
 
     async def list(self, request: Request) -> Response:
@@ -206,9 +216,13 @@ class Recordings:
         run = self._recorder.playback.run
         with read_errors():
             remuxed = await run(vod.remuxed, *part)
+            if remuxed is not None and request.method == "GET" and "range" not in request.headers:
+                # It can begin at once: how long it is nobody need know.
+                return StreamingResponse(pieces(remuxed, run), headers=headers | {"accept-ranges": "bytes"})
             if remuxed is not None:
-                body = () if request.method == "HEAD" else written(remuxed, run)
-                return StreamingResponse(body, headers=headers)
+                made = Pieces(remuxed, await self._recorder.playback.measure(vod, part, remuxed))
+                tag = f'"{request.path_params["id"]}-{start_s}-{duration_s}-{made.size}"'
+                return respond(request, made.size, tag, made.read, headers)
             clip = await run(vod.clip, *part)
         if clip is None:
             raise HTTPException(404)
@@ -227,6 +241,10 @@ class Recordings:
         name = f"recording-{segment.recording}-{segment.number}.{ending}"
         headers = {"content-type": TYPES[ending], "content-disposition": f'attachment; filename="{name}"'} | MEDIA
         return respond(request, size, f'"{segment.id}-{size}-{changed_ns}"', reader_of(found), headers)
+
+    async def options(self, request: Request) -> Response:
+        """Answer a page of another origin that asks whether it may ask (Fetch §3.3.5), and whoever wants to know."""
+        return Response(status_code=204, headers=OPTIONS)
 
     async def _vod(self, request: Request) -> Vod:
         await self._admit(request)
@@ -281,12 +299,6 @@ def reader_of(file: File) -> Callable[[int, int], bytes]:
             return opened.read(size)
 
     return read
-
-
-async def written(remuxed: Remuxed, run: Callable[..., Awaitable[bytes]]) -> AsyncIterator[bytes]:
-    """Yield a part of a recording that is written anew."""
-    for index in range(remuxed.pieces):
-        yield await run(remuxed.piece, index)
 
 
 def text(body: str, content_type: str) -> Response:

@@ -1,5 +1,5 @@
-"""A window longer than its memory: segments on a disk are served like others, and a disk that fails or hangs costs the
-far end of the window and nothing else.
+"""A window longer than its memory: segments on a disk or in a storage are served like others, and one that fails or
+hangs costs the far end of the window and nothing else.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from conftest import Server, eventually, serving
 from interop.test_hls_codecs import fetch
 
 import arcly
+from arcly.storage import FileStorage, MemoryStorage
 
 KEY = arcly.StreamKey("live", "cam")
 AUDIO = arcly.Track(1, "AAC", bytes([0x11, 0x90]))
@@ -163,3 +164,94 @@ async def test_a_disk_that_hangs_does_not_touch_the_live_end(tmp_path: Path) -> 
         await stream.go_on(WINDOW_S, stored=False)
         os.close(reader)
         await check(stream)
+
+
+class Storage(MemoryStorage):
+    """Can be told to fail or to hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+        self.failure: Exception | None = None
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep it, if it is to."""
+        await self.may_go_on.wait()
+        if self.failure is not None:
+            raise self.failure
+        await super().put(key, data)
+
+
+async def sound(session: arcly.PublishSession, seconds: range) -> None:
+    """Publish these seconds of sound."""
+    for number in range(seconds.start * FRAMES_A_SECOND, seconds.stop * FRAMES_A_SECOND):
+        payload = number.to_bytes(4, "big") * (FRAME_BYTES // 4)
+        session.publish(payload, track=1, pts=number * 1024, duration=1024)
+        if number % FRAMES_A_SECOND == 0:
+            await asyncio.sleep(0.01)  # the packager keeps up, and the storage
+
+
+async def ts_playlist(server: Server) -> list[str]:
+    """The segments of MPEG-TS that are listed."""
+    text = (await fetch(server, "media.m3u8")).decode()
+    return [line for line in text.splitlines() if line.endswith(".ts")]
+
+
+@pytest.mark.parametrize("kind", ["directory", "files", "memory"])
+async def test_mpegts_goes_to_a_directory_or_a_storage_too(tmp_path: Path, kind: str) -> None:
+    storage = MemoryStorage() if kind == "memory" else FileStorage(tmp_path, fsync=False)
+    await storage.put("arcly-hls-0-0/x/y.ts", b"what an earlier server has left")
+    await storage.put("other/thing", b"somebody else's")
+    spill = tmp_path if kind == "directory" else storage
+
+    async def stored() -> list[str]:
+        return [key for key in await storage.keys() if key.endswith(".ts")]
+
+    packager = arcly.HlsPackager(window_s=WINDOW_S, spill=spill, memory_s=0, cmaf=False)
+    async with serving(packager=packager) as server:
+        session = await server.engine.start_publish(KEY)
+        session.set_tracks([AUDIO])
+        await eventually(lambda: server.http.hls_path(KEY))
+        end = 0
+        async with asyncio.timeout(90):
+            while len(await ts_playlist(server) if end > 6 else ()) < WINDOW_S // 2 or len(await stored()) < 12:
+                await sound(session, range(end, end + 4))
+                end += 4
+        for name in await ts_playlist(server):
+            assert (await fetch(server, name)).startswith(b"G"), name
+        assert server.http.spill_failures(KEY) == 0
+        assert "arcly-hls-0-0/x/y.ts" not in await storage.keys()
+        session.end()
+    del server, packager, session
+    gc.collect()  # the origin, which shows an ended stream for a minute
+    if kind == "directory":
+        await eventually(lambda: not list(tmp_path.rglob("*.ts")), deadline_s=60, what="the directory is empty")
+    assert "other/thing" in await storage.keys()
+
+
+@pytest.mark.parametrize("fault", ["fails", "hangs"])
+async def test_a_storage_that_does_not_work_does_not_touch_the_live_end(fault: str) -> None:
+    storage = Storage()
+    if fault == "fails":
+        storage.failure = OSError("the bucket is gone")
+    else:
+        storage.may_go_on.clear()
+    packager = arcly.HlsPackager(window_s=WINDOW_S, spill=storage, memory_s=0, ts=False)
+    async with serving(packager=packager) as server:
+        session = await server.engine.start_publish(KEY)
+        session.set_tracks([AUDIO])
+        stream = Stream(server, session, Path("/nowhere"))
+        await eventually(lambda: server.http.hls_path(KEY))
+        await stream.go_on(AT_MOST_S + 15, stored=False)
+        assert MEMORY_S <= (await stream.playlist()).seconds <= AT_MOST_S + 3
+        await check(stream)
+        assert await storage.keys() == []
+        storage.failure = None
+        storage.may_go_on.set()
+        async with asyncio.timeout(90):
+            while (await stream.playlist()).seconds < WINDOW_S:
+                await stream.go_on(1, stored=False)
+        await check(stream)
+        assert len(await storage.keys("arcly-hls-")) >= WINDOW_S - AT_MOST_S - 3
+        session.end()

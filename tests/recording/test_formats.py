@@ -92,8 +92,21 @@ async def test_a_clip_has_what_was_published(tmp_path: Path, format: Any, ffprob
         await recorded(served, frames)
         status, headers, part = await served.get("/recordings/id:1/clip.mp4?start=5&duration=3")
         assert (status, headers["content-type"]) == (200, "video/mp4")
-        assert (await served.get("/recordings/id:1/clip.mp4", "HEAD"))[0] == 200
         _, _, whole = await served.get("/recordings/id:1/clip.mp4")
+        status, headers, nothing = await served.get("/recordings/id:1/clip.mp4", "HEAD")
+        assert (status, int(headers["content-length"]), nothing) == (200, len(whole), b"")
+        for begin, end in [
+            (0, 9),
+            (len(whole) - 100_000, len(whole) - 1),
+            (100, 300_000),
+            (len(whole) - 1, len(whole) - 1),
+        ]:
+            status, headers, body = await served.get("/recordings/id:1/clip.mp4", range=f"bytes={begin}-{end}")
+            assert (status, headers["content-range"]) == (206, f"bytes {begin}-{end}/{len(whole)}")
+            assert body == whole[begin : end + 1], "pieces are the same in whatever order they are made"
+        assert (await served.get("/recordings/id:1/clip.mp4", range=f"bytes={len(whole)}-"))[0] == 416
+        status, headers, _ = await served.get("/recordings/id:1/index.m3u8", "OPTIONS")
+        assert (status, headers["allow"]) == (204, "GET, HEAD, OPTIONS")
     path = tmp_path / "clip.mp4"
     path.write_bytes(part)
     clip, video = MediaReader(path).read(10_000), payloads(frames)["video"]

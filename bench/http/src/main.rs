@@ -223,7 +223,7 @@ async fn fetching(options: &Options, scratch: &Path, clip: &Path) -> Result<Vec<
 
 async fn live(options: &Options, clip: &Path) -> Result<Vec<Row>, String> {
     eprintln!("{PLAYERS} players that wait ...");
-    let arcly = Arcly::start(&options.arcly(), &[], None)?;
+    let arcly = Arcly::start(&options.arcly(), &[])?;
     let _publisher = Publisher::start(clip, arcly.rtmp)?;
     let found = find(arcly.http, false).await?;
     let lasts = options.seconds(20, 5);
@@ -244,11 +244,11 @@ async fn live(options: &Options, clip: &Path) -> Result<Vec<Row>, String> {
 async fn packaging(options: &Options, clip: &Path) -> Result<Vec<Row>, String> {
     eprintln!("packaging ...");
     let command = options.arcly();
-    let with = Arcly::start(&command, &["--hls-window", "15"], None)?;
-    let without = Arcly::start(&command, &["--http", "off"], None)?;
+    let with = Arcly::start(&command, &["--hls-window", "15"])?;
+    let without = Arcly::start_without_origin(&command)?;
     let window_s = if options.quick { 30.0 } else { 120.0 };
-    let long = Arcly::start(&command, &["--hls-window", &window_s.to_string(), "--hls-ts", "off"], None)?;
-    let short = Arcly::start(&command, &["--hls-window", "0", "--hls-ts", "off"], None)?;
+    let long = Arcly::start(&command, &["--hls-window", &window_s.to_string(), "--hls-ts", "off"])?;
+    let short = Arcly::start(&command, &["--hls-window", "0", "--hls-ts", "off"])?;
     let servers = [&with, &without, &long, &short];
     let _publishers = servers.map(|server| Publisher::start(clip, server.rtmp));
     tokio::time::sleep(Duration::from_secs_f64(if options.quick { 15.0 } else { 30.0 })).await;

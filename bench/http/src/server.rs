@@ -2,89 +2,13 @@
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
-
-const START_DEADLINE: Duration = Duration::from_secs(30);
-
-/// Ends when it is dropped.
-pub struct Process {
-    child: Child,
-}
-
-impl Process {
-    pub fn start(command: &mut Command, listens: &[SocketAddr]) -> Result<Self, String> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let mut process = Self { child: child.map_err(|error| format!("{program}: {error}"))? };
-        let deadline = Instant::now() + START_DEADLINE;
-        while !listens.iter().all(|address| TcpStream::connect(address).is_ok()) {
-            if let Ok(Some(status)) = process.child.try_wait() {
-                return Err(format!("{program} ended with {status}"));
-            }
-            if Instant::now() > deadline {
-                return Err(format!("{program} does not listen"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(process)
-    }
-
-    /// Seconds that it and its children have had a core.
-    pub fn cpu_s(&self) -> f64 {
-        self.processes().into_iter().map(cpu_ns).sum::<u64>() as f64 / 1e9
-    }
-
-    /// Memory of it and its children.
-    pub fn rss_bytes(&self) -> u64 {
-        self.processes().into_iter().filter_map(rss_bytes).sum()
-    }
-
-    fn processes(&self) -> Vec<u32> {
-        let pid = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        std::iter::once(pid).chain(children.split_whitespace().filter_map(|child| child.parse().ok())).collect()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Some(pid) = Pid::from_raw(self.child.id() as i32) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// By the scheduler's own account, all threads together: clock ticks are too coarse.
-fn cpu_ns(pid: u32) -> u64 {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
-    let of_task = |path: PathBuf| -> Option<u64> {
-        fs::read_to_string(path.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
-    };
-    tasks.filter_map(|task| of_task(task.ok()?.path())).sum()
-}
-
-fn rss_bytes(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
-}
-
-pub fn free_address() -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-    listener.local_addr().map_err(|error| error.to_string())
-}
+use arcly_bench_server::serve;
+pub use arcly_bench_server::{Process, free_address};
 
 /// A certificate, as files.
 pub struct Certificate {
@@ -112,32 +36,16 @@ pub struct Arcly {
 }
 
 impl Arcly {
-    pub fn start(command: &Path, options: &[&str], tls: Option<&Certificate>) -> Result<Self, String> {
+    /// With an origin.
+    pub fn start(command: &Path, options: &[&str]) -> Result<Self, String> {
         let (rtmp, http) = (free_address()?, free_address()?);
-        let mut serve = Command::new(command);
-        serve.args([
-            "serve",
-            "--log-level",
-            "error",
-            "--webrtc",
-            "off",
-            "--rtsp",
-            "off",
-            "--srt",
-            "off",
-            "--rtmp",
-            &rtmp.to_string(),
-        ]);
-        let has_http = !options.contains(&"--http");
-        if has_http {
-            serve.args([if tls.is_some() { "--https" } else { "--http" }, &http.to_string()]);
-        }
-        if let Some(tls) = tls {
-            serve.args(["--http", "off"]).arg("--tls-cert").arg(&tls.chain).arg("--tls-key").arg(&tls.key);
-        }
-        serve.args(options);
-        let listens = if has_http { vec![rtmp, http] } else { vec![rtmp] };
-        Ok(Self { process: Process::start(&mut serve, &listens)?, rtmp, http })
+        Ok(Self { process: serve(command, &[("--rtmp", rtmp), ("--http", http)], options)?, rtmp, http })
+    }
+
+    /// Without one.
+    pub fn start_without_origin(command: &Path) -> Result<Self, String> {
+        let (rtmp, http) = (free_address()?, free_address()?);
+        Ok(Self { process: serve(command, &[("--rtmp", rtmp)], &[])?, rtmp, http })
     }
 }
 

@@ -97,10 +97,10 @@ fn play(file: &Bytes, outline: Outline, init: Bytes, form: Form) {
         }
     }
     if let Some(plan) = vod.clip(0, i64::MAX)
-        && let Ok(Some((mut remux, parts))) = Remux::new(&vod, plan)
+        && let Ok(Some((remux, parts))) = Remux::new(&vod, plan)
     {
-        for one in &parts {
-            let _ = part(file, one.range).map(|bytes| remux.fragment(&vod, one, &bytes));
+        for (number, one) in (1..).zip(&parts) {
+            let _ = part(file, one.range).map(|bytes| remux.fragment(&vod, number, one, &bytes));
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct TrackOptions {
 /// several muxers of one track each, and one of all, can be fed from the same frames.
 ///
 /// ID3 and SCTE-35 frames become `emsg` boxes in front of the fragment with which they come. Other data tracks are refused.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fmp4Muxer {
     tracks: Vec<MuxTrack>,
     events: Vec<EventTrack>,
@@ -46,7 +46,7 @@ pub struct Fmp4Muxer {
 }
 
 /// A track with samples.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct MuxTrack {
     pub track: Track,
     pub number: u32,
@@ -59,7 +59,7 @@ pub(super) struct MuxTrack {
 }
 
 /// A data track.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct EventTrack {
     pub id: TrackId,
     pub codec: Codec,
@@ -125,6 +125,11 @@ impl Fmp4Muxer {
     /// `ftyp` and `moov`.
     pub fn init_segment(&self) -> &Bytes {
         &self.init_segment
+    }
+
+    /// The same muxer in front of the fragment of that number, counted from 1: what it writes does not depend on what was written before.
+    pub fn at_fragment(&self, number: u32) -> Self {
+        Self { sequence_number: number, ..self.clone() }
     }
 
     /// Appends one fragment with these frames: the boxes that `head` asks for, then `moof` and `mdat`. Of one access unit or of a whole

@@ -27,10 +27,11 @@ pub struct RemuxPart {
     fragment: Fragment,
 }
 
-/// Writes a clip, fragment by fragment.
+/// Writes a clip, fragment by fragment, each by itself: in whatever order they are asked for, they are the same.
 #[derive(Debug)]
 pub struct Remux {
     plan: ClipPlan,
+    /// In front of the first fragment.
     muxer: Fmp4Muxer,
 }
 
@@ -65,11 +66,11 @@ impl Remux {
         self.muxer.init_segment().clone()
     }
 
-    /// The fragment of a part, out of its bytes; empty when nothing of it is wanted.
+    /// The fragment of a part, the `number`th counted from 1, out of its bytes; empty when nothing of it is wanted.
     ///
     /// # Errors
     /// [`PackError`] when they are not what they were.
-    pub fn fragment(&mut self, vod: &Vod, part: &RemuxPart, file: &Bytes) -> Result<Vec<u8>, PackError> {
+    pub fn fragment(&self, vod: &Vod, number: u32, part: &RemuxPart, file: &Bytes) -> Result<Vec<u8>, PackError> {
         let missing = PackError::Misuse { what: "part of another recording" };
         let piece = vod.pieces().get(part.piece).ok_or(missing)?;
         let Form::Stream(container) = piece.form else { return Ok(Vec::new()) };
@@ -84,7 +85,7 @@ impl Remux {
         }
         let mut out = Vec::new();
         if !frames.is_empty() {
-            self.muxer.write_fragment(&frames, &Head::default(), &mut out)?;
+            self.muxer.at_fragment(number).write_fragment(&frames, &Head::default(), &mut out)?;
         }
         Ok(out)
     }
