@@ -212,7 +212,7 @@ async def test_mpegts_goes_to_a_directory_or_a_storage_too(tmp_path: Path, kind:
     async with serving(packager=packager) as server:
         session = await server.engine.start_publish(KEY)
         session.set_tracks([AUDIO])
-        await eventually(lambda: server.http.hls_path(KEY))
+        await eventually(lambda at=server: at.http.hls_path(KEY))
         end = 0
         async with asyncio.timeout(90):
             while len(await ts_playlist(server) if end > 6 else ()) < WINDOW_S // 2 or len(await stored()) < 12:
