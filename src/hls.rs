@@ -73,8 +73,7 @@ impl Store for HostStore {
     }
 
     fn get(&self, stream: &str, name: &str) -> io::Result<Bytes> {
-        self.call(|py, host| host.call_method1(py, "get", (stream, name))?.extract::<Vec<u8>>(py).map_err(PyErr::from))
-            .map(Bytes::from)
+        self.call(|py, host| host.call_method1(py, "get", (stream, name))?.extract::<Vec<u8>>(py)).map(Bytes::from)
     }
 
     fn remove(&self, stream: &str, name: &str) {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
@@ -25,6 +26,8 @@ pub(crate) struct Lent {
     shared: Arc<Shared>,
     /// Runs while the peer takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    /// What was read of the peer already and is to be read again.
+    unread: Bytes,
 }
 
 /// Ours, by which it is taken.
@@ -48,7 +51,7 @@ struct Shared {
 pub(crate) fn lend(connection: Connection) -> (Lent, Owner) {
     let shared =
         Arc::new(Shared { connection: Mutex::new(Some(connection)), taken: Notify::new(), then: Mutex::default() });
-    (Lent { shared: shared.clone(), stall: None }, Owner(shared))
+    (Lent { shared: shared.clone(), stall: None, unread: Bytes::new() }, Owner(shared))
 }
 
 impl Owner {
@@ -122,6 +125,11 @@ impl Shared {
 }
 
 impl Lent {
+    /// The next one who reads begins with these.
+    pub(crate) fn put_back(&mut self, unread: Bytes) {
+        self.unread = unread;
+    }
+
     /// Does something that waits for the peer to take what was written; fails when that lasts too long.
     fn send<T>(
         &mut self,
@@ -139,7 +147,16 @@ impl Lent {
 }
 
 impl AsyncRead for Lent {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let bytes = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(bytes));
+            return Poll::Ready(Ok(()));
+        }
         self.shared.with(|connection| connection.poll_read(context, buffer))
     }
 }

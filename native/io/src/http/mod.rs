@@ -7,6 +7,7 @@ mod exchange;
 mod lent;
 mod live;
 mod origin;
+mod quick;
 pub(crate) mod response;
 mod server;
 mod site;

@@ -15,6 +15,7 @@ use crate::{
     accept::{Acceptor, bind},
     http::{
         lent::lend,
+        quick,
         site::{Asker, Site},
     },
     tls::{Connection, TlsIdentity},
@@ -24,10 +25,10 @@ use crate::{
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// How long a client may take to send the head of a request: stops one that sends a byte a minute.
-const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Bytes of a request's head.
-const HEADER_BYTES_MAX: usize = 16 << 10;
+pub(super) const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// Requests in flight on one HTTP/2 connection.
 const HTTP2_STREAMS_MAX: u32 = 64;
@@ -77,7 +78,14 @@ impl HttpListener {
 }
 
 async fn serve(stream: Connection, asker: Asker, stop: CancellationToken, site: Arc<Site>) {
-    let (stream, owner) = lend(stream);
+    let (mut stream, owner) = lend(stream);
+    // With TLS it costs more than it saves, and HTTP/2 is agreed upon there.
+    if asker.scheme == "http" {
+        match quick::serve(&mut stream, &site, asker.peer, &stop).await {
+            Some(unread) => stream.put_back(unread),
+            None => return,
+        }
+    }
     let answering = owner.clone();
     let service = service_fn(move |request| {
         let (site, owner) = (site.clone(), answering.clone());

@@ -131,17 +131,31 @@ impl Site {
         }
         let (key, file) = media_path(request.uri().path())?;
         Some(match *request.method() {
-            Method::GET | Method::HEAD => match self.output(&key, request, peer).await {
-                Ok(Some(output)) => self.file(output, file, key, request, peer).await,
-                Ok(None) => error(StatusCode::NOT_FOUND, "no such stream is live"),
-                Err(denial) => denied(denial),
-            },
+            Method::GET | Method::HEAD => self.named(key, file, request, peer).await,
             Method::OPTIONS => options(),
             _ => method_not_allowed(),
         })
     }
 
-    async fn file<B>(
+    /// Answers a GET of a file that has an end; none where its path names something else.
+    pub(crate) async fn file<B>(&self, request: &Request<B>, peer: SocketAddr) -> Option<Response<Body>> {
+        let is_live = |key: &StreamKey| self.origin.live(key).is_some() || self.origin.is_offered(key);
+        if live_path(request.uri().path()).is_some_and(|(key, _)| is_live(&key)) {
+            return None;
+        }
+        let (key, file) = media_path(request.uri().path())?;
+        Some(sized(&Method::GET, self.named(key, file, request, peer).await))
+    }
+
+    async fn named<B>(&self, key: StreamKey, file: File, request: &Request<B>, peer: SocketAddr) -> Response<Body> {
+        match self.output(&key, request, peer).await {
+            Ok(Some(output)) => self.file_of(output, file, key, request, peer).await,
+            Ok(None) => error(StatusCode::NOT_FOUND, "no such stream is live"),
+            Err(denial) => denied(denial),
+        }
+    }
+
+    async fn file_of<B>(
         &self,
         output: Arc<HlsOutput>,
         file: File,
