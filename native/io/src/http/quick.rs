@@ -77,14 +77,14 @@ pub(super) async fn serve(stream: &mut Lent, site: &Site, peer: SocketAddr, stop
     tokio::pin!(stopped);
     loop {
         let (request, head_bytes) = match parse(&buffer) {
-            Parsed::Plain(request, head_bytes) => (request, head_bytes),
-            Parsed::Part if buffer.len() < HEADER_BYTES_MAX => {
+            Ok(whole) => whole,
+            Err(Unready::Part) if buffer.len() < HEADER_BYTES_MAX => {
                 if !waiting.more(stream, &mut buffer, stopped.as_mut()).await {
                     return None;
                 }
                 continue;
             }
-            Parsed::Part | Parsed::Other => return Some(buffer.freeze()),
+            Err(_) => return Some(buffer.freeze()),
         };
         let Some(response) = site.file(&request, peer).await else { return Some(buffer.freeze()) };
         buffer.advance(head_bytes);
@@ -133,41 +133,42 @@ impl Waiting {
     }
 }
 
-enum Parsed {
-    /// A request that is answered here, and the bytes of its head.
-    Plain(Request<()>, usize),
-    /// Its beginning.
+/// What is no whole request that is answered here.
+#[derive(Debug, PartialEq, Eq)]
+enum Unready {
+    /// It may be the beginning of one.
     Part,
-    /// Something else.
+    /// It is something else.
     Other,
 }
 
-fn parse(bytes: &[u8]) -> Parsed {
+/// The request that these bytes begin with, and the bytes of its head.
+fn parse(bytes: &[u8]) -> Result<(Request<()>, usize), Unready> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
     let head_bytes = match parsed.parse(bytes) {
         Ok(httparse::Status::Complete(head_bytes)) => head_bytes,
-        Ok(httparse::Status::Partial) => return Parsed::Part,
-        Err(_) => return Parsed::Other,
+        Ok(httparse::Status::Partial) => return Err(Unready::Part),
+        Err(_) => return Err(Unready::Other),
     };
     let is_plain = parsed.method == Some("GET") && parsed.version == Some(1);
     let target = parsed.path.filter(|target| is_plain && target.starts_with('/'));
-    let Some(Ok(target)) = target.map(str::parse) else { return Parsed::Other };
+    let Some(Ok(target)) = target.map(str::parse) else { return Err(Unready::Other) };
     let mut request = Request::new(());
     *request.uri_mut() = target;
     let mut hosts = 0;
     for found in parsed.headers.iter() {
         let is = |name: &HeaderName| found.name.eq_ignore_ascii_case(name.as_str());
         if FOREIGN.iter().any(is) {
-            return Parsed::Other;
+            return Err(Unready::Other);
         }
         hosts += usize::from(is(&header::HOST));
         let Some(name) = HEARD.iter().find(|name| is(name)) else { continue };
-        let Ok(value) = HeaderValue::from_bytes(found.value) else { return Parsed::Other };
+        let Ok(value) = HeaderValue::from_bytes(found.value) else { return Err(Unready::Other) };
         request.headers_mut().append(name.clone(), value);
     }
     // §3.2: one, and no more.
-    if hosts == 1 { Parsed::Plain(request, head_bytes) } else { Parsed::Other }
+    if hosts == 1 { Ok((request, head_bytes)) } else { Err(Unready::Other) }
 }
 
 async fn write(stream: &mut Lent, response: Response<Body>) -> io::Result<()> {
@@ -260,14 +261,14 @@ mod tests {
 
     #[test]
     fn a_plain_request_is_read_whole_and_its_beginnings_are_waited_for() {
-        let Parsed::Plain(request, bytes) = parse(format!("{PLAIN}GET").as_bytes()) else { panic!("not plain") };
+        let (request, bytes) = parse(format!("{PLAIN}GET").as_bytes()).unwrap();
         assert_eq!(
             (bytes, request.uri().path(), request.uri().query()),
             (PLAIN.len(), "/live/cam/v0.m3u8", Some("a=b"))
         );
         assert_eq!((request.headers().len(), &request.headers()["user-agent"]), (1, &HeaderValue::from_static("p")));
         for end in 0..PLAIN.len() {
-            assert!(matches!(parse(&PLAIN.as_bytes()[..end]), Parsed::Part), "{end}");
+            assert_eq!(parse(&PLAIN.as_bytes()[..end]).err(), Some(Unready::Part), "{end}");
         }
     }
 
@@ -291,7 +292,7 @@ mod tests {
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(),
             "\x16\x03\x01\0\r\n\r\n".into(),
         ] {
-            assert!(matches!(parse(other.as_bytes()), Parsed::Other), "{other}");
+            assert_eq!(parse(other.as_bytes()).err(), Some(Unready::Other), "{other}");
         }
     }
 
