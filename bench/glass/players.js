@@ -18,10 +18,13 @@ function newVideo() {
 }
 
 /** As arcly's page plays it (server/page/js/hls.js). */
-globalThis.watchHls = (/** @type {string} */ url) => {
-  const hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1, liveDurationInfinity: true });
+globalThis.watchHls = async (/** @type {string} */ url) => {
+  const { chase } = await import("/static/js/chase.js");
+  const hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1, liveDurationInfinity: true });
+  const video = newVideo();
   hls.loadSource(url);
-  hls.attachMedia(newVideo());
+  hls.attachMedia(video);
+  chase(hls, video);
 };
 
 const negotiate = async (/** @type {RTCPeerConnection} */ pc, /** @type {string} */ url) => {

@@ -1,5 +1,6 @@
 // HLS: by hls.js wherever Media Source Extensions exist, else by the browser's own player (iPhones).
 
+import { chase } from "./chase.js";
 import { goBack, windowS } from "./rewind.js";
 import { loadScript } from "./script.js";
 
@@ -13,9 +14,8 @@ const JUMP_COUNT = 5;
 const HLS_CONFIG = {
   // Parts, as soon as they are made. How far behind the edge to stay is the playlist's to say (PART-HOLD-BACK).
   lowLatencyMode: true,
-  // Later than that: play up to 10 % faster (nobody hears it) to win it back. A viewer begins at a key
-  // picture, so up to a keyframe interval late.
-  maxLiveSyncPlaybackRate: 1.1,
+  // Later than that: chase.js wins it back, and hls.js leaves the rate alone.
+  maxLiveSyncPlaybackRate: 1,
   // Tells the browser that the stream has no end, so that no total time is shown for it.
   liveDurationInfinity: true,
   // Memory: no more than that is loaded ahead, and kept behind for a viewer who goes back a little.
@@ -85,6 +85,7 @@ function openHlsJs(Hls, video, url, onFault) {
 
   hls.loadSource(url);
   hls.attachMedia(video);
+  const stopChasing = chase(hls, video);
 
   return {
     measure: () => ({
@@ -101,7 +102,10 @@ function openHlsJs(Hls, video, url, onFault) {
       hls.config.liveMaxLatencyDurationCount = Infinity; // until the viewer wants to see what is live
       goBack(video, s);
     },
-    destroy: () => hls.destroy(),
+    destroy() {
+      stopChasing();
+      hls.destroy();
+    },
   };
 }
 
