@@ -1,9 +1,10 @@
-"""A registry in plain Python under every shipped protocol and packager: RTMP in, HLS out, a file in."""
+"""A registry in plain Python under every shipped protocol and packager: each publishes, plays, is recorded."""
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import eventually, run, running
 
 import arcly
@@ -32,6 +33,65 @@ async def test_rtmp_publishes_into_it_and_hls_is_made_of_it(ffmpeg: str, clip: C
             publisher.kill()
             await eventually(lambda: registry.get_stream(KEY) is None)
         assert stream.closed
+
+
+class Everything:
+    """What listens for publishers and players, all on free ports."""
+
+    def __init__(self) -> None:
+        self.rtmp, self.rtsp = arcly.RtmpHandler("127.0.0.1:0"), arcly.RtspHandler("127.0.0.1:0", udp_port=0)
+        self.srt, self.http = arcly.SrtHandler("127.0.0.1:0"), arcly.HttpOrigin("127.0.0.1:0")
+
+    def at(self, handler: arcly.RtmpHandler | arcly.RtspHandler | arcly.SrtHandler | arcly.HttpOrigin) -> str:
+        assert handler.address is not None
+        return f"127.0.0.1:{handler.address[1]}"
+
+    def publish(self, way: str) -> list[str]:
+        return {
+            "rtmp": ["-f", "flv", f"rtmp://{self.at(self.rtmp)}/live/cam"],
+            "rtsp": ["-rtsp_transport", "tcp", "-f", "rtsp", f"rtsp://{self.at(self.rtsp)}/live/cam"],
+            "srt": ["-f", "mpegts", f"srt://{self.at(self.srt)}?streamid=publish:live/cam&pkt_size=1316"],
+        }[way]
+
+    def urls(self) -> dict[str, str]:
+        http = f"http://{self.at(self.http)}/live/cam"
+        return {
+            "rtmp": f"rtmp://{self.at(self.rtmp)}/live/cam",
+            "rtsp": f"rtsp://{self.at(self.rtsp)}/live/cam",
+            "srt": f"srt://{self.at(self.srt)}?streamid=read:live/cam",
+            "hls": f"{http}/index.m3u8",
+            "dash": f"{http}/manifest.mpd",
+            "flv": f"{http}.flv",
+            "ts": f"{http}.ts",
+            "mp4": f"{http}.mp4",
+        }
+
+
+async def play(ffmpeg: str, url: str) -> bool:
+    """Whether there are pictures and sound at `url`."""
+    read = await run(ffmpeg, "-v", "error", "-i", url, "-t", "1", "-map", "v", "-map", "a", "-f", "framecrc", "-")
+    counts = read.stdout.count(b"\n0,"), read.stdout.count(b"\n1,")
+    return read.returncode == 0 and min(counts) > 10
+
+
+def recorded_bytes(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.rglob("*.mp4"))
+
+
+@pytest.mark.parametrize("way", ["rtmp", "rtsp", "srt"])
+async def test_each_protocol_publishes_into_it_and_each_plays_from_it(
+    ffmpeg: str, clip: Callable[..., Path], way: str, tmp_path: Path
+) -> None:
+    registry, parts, recorder = MemoryRegistry(), Everything(), arcly.Recorder(tmp_path, record=["live/*"])
+    async with arcly.Engine(parts.rtmp, parts.rtsp, parts.srt, parts.http, recorder, registry=registry):
+        publish = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", clip(), "-c", "copy"]
+        async with running(*publish, *parts.publish(way)):
+            await eventually(lambda: (stream := registry.get_stream(KEY)) and len(stream.tracks) == 2)
+            urls = parts.urls() if way == "rtmp" else {way: parts.urls()[way]}
+            played = await asyncio.gather(*(play(ffmpeg, url) for url in urls.values()))
+        assert dict(zip(urls, played, strict=True)) == dict.fromkeys(urls, True)
+        await eventually(lambda: registry.get_stream(KEY) is None)
+    assert recorded_bytes(tmp_path) > 10_000
 
 
 async def test_a_stream_that_its_registry_ends_disconnects_its_publisher(
