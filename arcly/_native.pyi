@@ -973,6 +973,7 @@ class RtspListener:
         media_timeout_s: float,
         udp_port: int | None = None,
         srtp: bool = False,
+        back_channel: bool = False,
         groups: tuple[int, int, int] | None = None,
         users: Mapping[str, str] | None = None,
         tls: TlsIdentity | None = None,
@@ -1410,7 +1411,11 @@ class Pull:
         *,
         grace_s: float,
         idle_timeout_s: float,
+        back_channel: bool = False,
     ) -> Pull: ...
+    def say(self, stream: StreamHandle | None) -> None:
+        """Say the sound of `stream` over the back channel, or nothing more."""
+
     def status(self) -> tuple[str, int, str | None, int, int, int, int]:
         """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames."""
 

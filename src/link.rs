@@ -93,12 +93,15 @@ impl RemoteTarget {
 pub struct Pull {
     guard: LinkGuard,
     runtime: Handle,
+    /// What is said to a camera; none without a back channel.
+    talk: Option<Arc<rtsp::Talk>>,
 }
 
 #[pymethods]
 impl Pull {
     #[new]
-    #[pyo3(signature = (engine, remote, key, inbox, token, *, grace_s, idle_timeout_s))]
+    #[pyo3(signature = (engine, remote, key, inbox, token, *, grace_s, idle_timeout_s, back_channel=false))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
         remote: &RemoteTarget,
@@ -107,7 +110,9 @@ impl Pull {
         token: &WakeToken,
         grace_s: f64,
         idle_timeout_s: f64,
+        back_channel: bool,
     ) -> PyResult<Self> {
+        let talk = back_channel.then(Arc::<rtsp::Talk>::default);
         let runtime = engine.runtime_handle()?;
         let (grace, idle_time) = (seconds(grace_s)?, seconds(idle_timeout_s)?);
         let (key, inbox, waker) = (key.0.clone(), inbox.0.clone(), token.waker());
@@ -119,7 +124,7 @@ impl Pull {
             }
             Url::Rtsp(url) => {
                 let options = rtsp::PullOptions { backoff, grace, idle_time, trust, ..rtsp::PullOptions::default() };
-                rtsp::pull(&runtime, url.clone(), key, options, inbox, waker)
+                rtsp::pull(&runtime, url.clone(), key, options, talk.clone(), inbox, waker)
             }
             Url::Srt(url) => {
                 let options = srt::PullOptions { backoff, grace, idle_time };
@@ -130,7 +135,13 @@ impl Pull {
                 ts_udp::pull(&runtime, url.clone(), key, options, inbox, waker)
             }
         };
-        Ok(Self { guard, runtime })
+        Ok(Self { guard, runtime, talk })
+    }
+
+    fn say(&self, stream: Option<&StreamHandle>) -> PyResult<()> {
+        let talk = self.talk.as_ref().ok_or_else(|| misuse("there is no back channel"))?;
+        talk.say(stream.map(|stream| stream.0.log().clone()));
+        Ok(())
     }
 
     fn status(&self) -> StatusTuple {

@@ -25,7 +25,7 @@ pub struct RtspListener {
 #[pymethods]
 impl RtspListener {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, session_timeout_s, media_timeout_s, udp_port=None, srtp=false, groups=None, users=None, tls=None, egress=None))]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, session_timeout_s, media_timeout_s, udp_port=None, srtp=false, back_channel=false, groups=None, users=None, tls=None, egress=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
@@ -37,6 +37,7 @@ impl RtspListener {
         media_timeout_s: f64,
         udp_port: Option<u16>,
         srtp: bool,
+        back_channel: bool,
         groups: Option<(u32, u32, u16)>,
         users: Option<HashMap<String, String>>,
         tls: Option<&TlsIdentity>,
@@ -48,8 +49,18 @@ impl RtspListener {
         let (decision_deadline, tls) = (seconds(decision_deadline_s)?, tls.map(|tls| tls.0.clone()));
         let (egress, users) = (options(egress)?, users.map(Users::from_iter));
         let groups = groups.map(|(network, addresses, port)| GroupRange { network: network.into(), addresses, port });
-        let options =
-            RtspOptions { connections_max, decision_deadline, limits, egress, users, tls, udp_port, srtp, groups };
+        let options = RtspOptions {
+            connections_max,
+            decision_deadline,
+            limits,
+            egress,
+            users,
+            tls,
+            udp_port,
+            srtp,
+            back_channel,
+            groups,
+        };
         let addr = parse_addr(addr)?;
         let listener = arcly_io::rtsp::RtspListener::bind(&runtime, addr, options, inbox.0.clone());
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })

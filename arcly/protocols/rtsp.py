@@ -32,6 +32,8 @@ class RtspHandler(Listener[RtspListener]):
             `224.1.0.0/16`, None for none. Of no use without `udp_port`.
         multicast_port: the port of RTP of the first track at a group, default 8002; RTCP and further tracks have the
             next ones.
+        back_channel: let players speak to `live/cam`, as ONVIF has it: what they say is the stream `live/cam-talk`, and
+            the authenticator is asked about it as about any publish. Default False.
         users: names and passwords. With them everybody is asked for one, by Digest (SHA-256 or MD5) or Basic, before
             the authenticator is; it then sees `user` and `pass` as if they had come by Basic. Default none: the
             authenticator alone decides, and who needs credentials is asked for them by Basic.
@@ -50,6 +52,7 @@ class RtspHandler(Listener[RtspListener]):
         *,
         udp_port: int | None = 8000,
         srtp: bool = False,
+        back_channel: bool = False,
         multicast: str | None = "224.1.0.0/16",
         multicast_port: int = 8002,
         users: Mapping[str, str] | None = None,
@@ -66,6 +69,7 @@ class RtspHandler(Listener[RtspListener]):
             raise MisuseError("SRTP needs TLS: the connection carries its keys")
         self._udp_port = udp_port if tls is None or srtp else None
         self._srtp = srtp
+        self._back_channel = back_channel
         network = None if multicast is None else IPv4Network(multicast)
         if network is not None and not network.is_multicast:
             raise MisuseError(f"{multicast} is no network of groups")
@@ -96,6 +100,7 @@ class RtspHandler(Listener[RtspListener]):
             media_timeout_s=self._media_timeout_s,
             udp_port=self._udp_port,
             srtp=self._srtp,
+            back_channel=self._back_channel,
             groups=self._groups,
             users=self._users,
             tls=None if self._tls is None else self._tls.native,

@@ -13,8 +13,9 @@ from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import PublishRequest, Pull, StreamKey
 from arcly.contract import IngestContext
-from arcly.errors import StreamError
+from arcly.errors import MisuseError, StreamError
 from arcly.link import IDLE, Link, LinkState, LinkStatus, remote, status_of
+from arcly.stream import StreamHandle
 
 log = logging.getLogger("arcly")
 
@@ -50,6 +51,8 @@ class PullSource(Link):
         backoff_s: seconds before the first retry and before any at most, default 0.5 and 30; each wait is twice the
             one before, less up to half of it by chance. A connection that was well for 10 s begins anew.
         retries_max: retries in a row after which it has failed, default none.
+        back_channel: with `rtsp://`, ask a camera for its back channel (ONVIF): what `say` is given is heard there.
+            Default False.
         on_demand: connect when the first viewer asks for `key`, and disconnect after the last; default False. The
             first viewer waits meanwhile, up to 8 s.
         linger_s: seconds without a viewer after which it disconnects, default 10; only with `on_demand`.
@@ -73,6 +76,7 @@ class PullSource(Link):
         idle_timeout_s: float = 10.0,
         backoff_s: tuple[float, float] = (0.5, 30.0),
         retries_max: int | None = None,
+        back_channel: bool = False,
         on_demand: bool = False,
         linger_s: float = 10.0,
         ca_file: str | Path | None = None,
@@ -83,6 +87,8 @@ class PullSource(Link):
         self._key = StreamKey.parse(key) if isinstance(key, str) else key
         self._grace_s = grace_s
         self._idle_timeout_s = idle_timeout_s
+        self._back_channel = back_channel
+        self._said: StreamHandle | None = None
         self._on_demand = on_demand
         self._linger_s = linger_s
         self._context: IngestContext | None = None
@@ -100,6 +106,21 @@ class PullSource(Link):
     def status(self) -> LinkStatus:
         """How it is now."""
         return status_of(self._pull.status()) if self._pull else self._last
+
+    def say(self, stream: StreamHandle | None) -> None:
+        """Say the sound of `stream` to the camera from now on, in the place of another one; None: nothing.
+
+        It has to be in a codec that the camera takes, mostly G.711 at 8 kHz: nothing is transcoded. One that it does
+        not take leaves a line in the log.
+
+        Raises:
+            MisuseError: this source has no `back_channel`.
+        """
+        if not self._back_channel:
+            raise MisuseError("say() needs back_channel=True")
+        self._said = stream
+        if self._pull is not None:
+            self._pull.say(None if stream is None else stream.native)
 
     async def start(self, context: IngestContext) -> None:
         """Begin to connect, or to wait for a viewer; returns at once.
@@ -144,7 +165,10 @@ class PullSource(Link):
             changed.token,
             grace_s=self._grace_s,
             idle_timeout_s=self._idle_timeout_s,
+            back_channel=self._back_channel,
         )
+        if self._said is not None:
+            self._pull.say(self._said.native)
         self._following = self._spawn(self._follow(changed))
 
     async def _disconnect(self) -> None:

@@ -35,7 +35,7 @@ fn vectors() -> Vec<Vec<u8>> {
 
 fn run(input: &Input) -> usize {
     let Ok(url) = RtspUrl::parse("rtsp://me:pass@h/a") else { return 0 };
-    let config = ClientConfig { url, purpose: ClientUse::Play, limits: Limits::default() };
+    let config = ClientConfig { url, purpose: ClientUse::Play, limits: Limits::default(), back_channel: true };
     let mut client = ClientConn::new(config, Duration::ZERO);
     let mut held = 0;
     for piece in input.pieces() {

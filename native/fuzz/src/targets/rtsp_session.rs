@@ -71,7 +71,12 @@ struct Run {
 }
 
 fn run(input: &Input) -> usize {
-    let config = ServerConfig { udp: Some((8000, 8001)), limits: Limits::default(), ..ServerConfig::default() };
+    let config = ServerConfig {
+        udp: Some((8000, 8001)),
+        back_channel: true,
+        limits: Limits::default(),
+        ..ServerConfig::default()
+    };
     let conn = ServerConn::new(config, Duration::ZERO);
     let mut run = Run { conn, session: String::new(), now: Duration::ZERO, held: 0 };
     for operation in input.bytes.iter().take(OPERATIONS_MAX) {

@@ -89,6 +89,7 @@ impl Client {
     pub(super) async fn connect(
         url: &RtspUrl,
         purpose: ClientUse,
+        back_channel: bool,
         lower: Lower,
         trust: &TlsTrust,
         limits: Limits,
@@ -97,7 +98,7 @@ impl Client {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let (input, output) = split(connection);
         let started = Instant::now();
-        let config = ClientConfig { url: url.clone(), purpose, limits };
+        let config = ClientConfig { url: url.clone(), purpose, limits, back_channel };
         Ok(Self {
             machine: ClientConn::new(config, Duration::ZERO),
             input,

@@ -107,7 +107,7 @@ impl Granted {
     /// The tracks that a viewer has set up.
     pub(crate) fn wants(&self, setups: &[MediaSetup]) -> Wants {
         let chosen = setups.iter().filter_map(|setup| self.tracks.get(setup.media)).map(|outgoing| outgoing.track);
-        let is_all = setups.len() == self.tracks.len();
+        let is_all = setups.iter().filter(|setup| setup.media < self.tracks.len()).count() == self.tracks.len();
         let only = if is_all { TrackFilter::ALL } else { TrackFilter::only(chosen) };
         Wants { only, ..Wants::default() }
     }

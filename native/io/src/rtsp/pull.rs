@@ -16,11 +16,13 @@ use tokio::{
 use super::{
     channels::MEDIAS_MAX,
     client::{Client, Failure},
+    talk::{Talk, Talking, back_channel},
     to_bus::ToBus,
     tracks::readable,
 };
 use crate::{
     Inbox, Link, LinkGuard,
+    bell::Bell,
     keep::{self, Keeper},
     link::{End, Session},
 };
@@ -36,19 +38,21 @@ pub type PullOptions = keep::PullOptions<Limits>;
 
 /// Plays `url` and publishes it as `key`, until the guard is dropped: by TCP, or by UDP where the URL says so, and the other way where the
 /// remote refuses that, or no datagrams come. The publish itself is asked of the host through `inbox`, with the first
-/// media and again when the stream had to be ended; `on_change` is called after each change of state.
+/// media and again when the stream had to be ended; `on_change` is called after each change of state. With `talk` the back channel of a camera is
+/// asked for, and what is to be said goes over it.
 pub fn pull(
     runtime: &Handle,
     url: RtspUrl,
     key: StreamKey,
     options: PullOptions,
+    talk: Option<Arc<Talk>>,
     inbox: Arc<Inbox>,
     on_change: Waker,
 ) -> LinkGuard {
     let backoff = options.backoff;
     let keeper = Keeper::new(key, "rtsp", options.grace, inbox.clone());
     let lower = if url.udp { Lower::Udp } else { Lower::Tcp };
-    let session = Pulling { home: url.clone(), url: url.clone(), options, inbox: inbox.clone(), keeper, lower };
+    let session = Pulling { home: url.clone(), url: url.clone(), options, talk, inbox: inbox.clone(), keeper, lower };
     Link::spawn(runtime, &url, backoff, inbox, on_change, session)
 }
 
@@ -58,6 +62,7 @@ struct Pulling {
     /// Where the remote has sent us, and else the same.
     url: RtspUrl,
     options: PullOptions,
+    talk: Option<Arc<Talk>>,
     inbox: Arc<Inbox>,
     keeper: Keeper,
     /// How media came last, or shall come next.
@@ -72,6 +77,10 @@ struct Playing {
     /// The last report of each track in front of the first packet: on a port of its own it overtakes what it is about.
     early: Vec<(usize, Bytes)>,
     to_bus: Option<ToBus>,
+    /// What we say, where the remote hears it.
+    talking: Option<Talking>,
+    /// The same before media flows.
+    back: Option<Talking>,
     last_media: Instant,
     report_at: Instant,
 }
@@ -94,6 +103,14 @@ impl Session for Pulling {
     }
 }
 
+/// Waits until there may be something to say.
+async fn heard(bell: Option<Arc<Bell>>) {
+    match bell {
+        Some(bell) => bell.heard().await,
+        None => pending().await,
+    }
+}
+
 /// The other way.
 pub(super) fn other(lower: Lower) -> Lower {
     if lower == Lower::Tcp { Lower::Udp } else { Lower::Tcp }
@@ -106,7 +123,7 @@ pub(super) fn name(lower: Lower) -> &'static str {
 impl Pulling {
     async fn connect(&mut self, link: &Link) -> Result<End, Failure> {
         let (trust, limits) = (&self.options.trust, self.options.limits);
-        let connecting = Client::connect(&self.url, ClientUse::Play, self.lower, trust, limits);
+        let connecting = Client::connect(&self.url, ClientUse::Play, self.talk.is_some(), self.lower, trust, limits);
         let client = tokio::select! {
             client = connecting => client?,
             () = self.keeper.grace() => pending().await,
@@ -119,6 +136,8 @@ impl Pulling {
             infos: Vec::new(),
             early: Vec::new(),
             to_bus: None,
+            talking: None,
+            back: None,
             last_media: now,
             report_at: now + REPORT_EVERY,
         };
@@ -141,6 +160,7 @@ impl Pulling {
     async fn play(&mut self, playing: &mut Playing, link: &Link) -> Result<End, Failure> {
         loop {
             let due = playing.due(self.options.idle_time);
+            let bell = playing.talking.as_ref().map(Talking::bell);
             // What is here already is not late: time comes last.
             tokio::select! {
                 biased;
@@ -148,11 +168,17 @@ impl Pulling {
                 turn = playing.client.turn() => turn?,
                 () = sleep_until(due) => self.on_due(playing)?,
                 () = self.keeper.grace() => {}
+                () = heard(bell) => {}
             }
+            playing.speak(&self.inbox, &self.url);
             while let Some(event) = playing.client.event() {
                 match event {
-                    ClientEvent::Described(description) => playing.choose(description.medias)?,
-                    ClientEvent::Started(infos) => (playing.infos, playing.last_media) = (infos, Instant::now()),
+                    ClientEvent::Described(description) => playing.choose(description.medias, self.talk.as_ref())?,
+                    ClientEvent::Started(infos) => {
+                        (playing.infos, playing.last_media) = (infos, Instant::now());
+                        playing.talking = playing.back.take();
+                        playing.speak(&self.inbox, &self.url);
+                    }
                     ClientEvent::Packet(packet) => {
                         if self.on_packet(packet, playing, link).await?.is_some() {
                             return Ok(End::Done);
@@ -238,21 +264,36 @@ impl Pulling {
 
 impl Playing {
     /// Sets up what can be read: not what the camera would hear.
-    fn choose(&mut self, medias: Vec<Media>) -> Result<(), Failure> {
+    fn choose(&mut self, medias: Vec<Media>, talk: Option<&Arc<Talk>>) -> Result<(), Failure> {
         // Cameras with a back channel mark it; others mark everything, in either sense.
         let has_both = medias.iter().any(|media| media.direction == Direction::RecvOnly);
         let is_wanted =
             |media: &Media| readable(media).is_some() && !(has_both && media.direction == Direction::SendOnly);
         let places = medias.iter().enumerate().filter(|(_, media)| is_wanted(media)).map(|(place, _)| place);
-        let chosen: Vec<usize> = places.take(MEDIAS_MAX).collect();
+        let mut chosen: Vec<usize> = places.take(MEDIAS_MAX).collect();
         if chosen.is_empty() {
             let known = medias.iter().filter_map(|media| media.format()).map(|format| format.rtpmap());
             let known = known.collect::<Vec<_>>().join(", ");
             let known: String = known.chars().filter(|c| !c.is_control()).take(100).collect();
             return Err(format!("the remote has no track that is known here ({known})").into());
         }
+        if let Some((place, talk)) = back_channel(&medias).filter(|_| has_both || talk.is_some()).zip(talk)
+            && let Some(media) = medias.get(place)
+        {
+            chosen.retain(|known| *known != place);
+            chosen.push(place);
+            self.back = Some(Talking::new(talk.clone(), place, media.clone()));
+        }
         self.medias = medias;
         self.client.setup(&self.medias, &chosen, false)
+    }
+
+    /// Says what there is to say, once the session runs.
+    fn speak(&mut self, inbox: &Inbox, url: &RtspUrl) {
+        let problem = self.talking.as_mut().and_then(|talking| talking.speak(&mut self.client));
+        if let Some(problem) = problem {
+            inbox.warn(format!("{url}: {problem}"));
+        }
     }
 
     fn due(&self, idle_time: Duration) -> Instant {

@@ -118,7 +118,7 @@ impl Pushing {
         self.tell(&tracks, &sent)?;
         let purpose = ClientUse::Publish(sent.iter().map(Outgoing::media).collect());
         let (trust, limits) = (&self.options.trust, self.options.limits);
-        let connecting = Client::connect(&self.url, purpose, self.lower, trust, limits);
+        let connecting = Client::connect(&self.url, purpose, false, self.lower, trust, limits);
         let mut client = tokio::select! {
             client = connecting => client?,
             () = link.stopped() => return Ok(End::Done),

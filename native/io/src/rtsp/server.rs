@@ -44,6 +44,8 @@ pub struct RtspOptions {
     /// SRTP, of use with `tls` only, which carries the keys: what is described is `RTP/SAVP`, for each viewer under a key of its own, over the
     /// connection and in datagrams. Players that know no SRTP cannot play then. Default false.
     pub srtp: bool,
+    /// Players may speak to `live/cam`: what they say is the stream `live/cam-talk`, which they need the right to publish. Default false.
+    pub back_channel: bool,
     /// Groups of streams. Default none: nothing is sent to many at once. Of no use without `udp_port`.
     pub groups: Option<GroupRange>,
 }
@@ -59,6 +61,7 @@ impl Default for RtspOptions {
             tls: None,
             udp_port: None,
             srtp: false,
+            back_channel: false,
             groups: None,
         }
     }

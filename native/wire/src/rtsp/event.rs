@@ -35,6 +35,8 @@ pub struct Ask {
     pub authorization: String,
     /// What the peer calls itself. May be empty.
     pub agent: String,
+    /// It wants to speak, too: [`BACK_CHANNEL`](super::BACK_CHANNEL).
+    pub back_channel: bool,
 }
 
 /// A packet between the messages of a connection.

@@ -22,7 +22,7 @@
 //! | ONVIF RTSP over WebSocket | done as a server |
 //! | RFC 2326 §12.5, 12.44 authentication | Basic, Digest with MD5 and SHA-256 (RFC 7616, without `qop` as a server) |
 //! | RFC 2326 §12.29 Range | live streams have one point: now |
-//! | RFC 2326 §12.32 Require | nothing is supported, and that is said |
+//! | RFC 2326 §12.32 Require | the back channel of ONVIF is supported where the host wants it; of all else it is said that it is not |
 //! | RFC 2326 §12.33 RTP-Info | sent |
 //! | RFC 2326 §12.37 Session | a sign of life is any request, any interleaved packet, RTCP, or media |
 //! | RFC 2326 §12.39 Transport | TCP, UDP, multicast (a group for each stream, one sender). `destination` of a client is never obeyed |
@@ -44,6 +44,9 @@ pub mod sdp;
 mod transport;
 mod tunnel;
 mod url;
+
+/// What a client requires that wants to speak, too (ONVIF Streaming Specification §5.3.1).
+pub const BACK_CHANNEL: &str = "www.onvif.org/ver20/backchannel";
 
 pub use auth::{Credentials, Guard, Users, Verdict};
 pub use client::{ClientConfig, ClientConn, ClientEvent, ClientUse};

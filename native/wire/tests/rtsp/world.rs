@@ -101,7 +101,10 @@ impl World {
         let password = if plan.knows_password { "secret" } else { "guess" };
         let url = RtspUrl::parse(&format!("rtsp://me:{password}@h/live/cam")).unwrap();
         let purpose = if plan.is_publish { ClientUse::Publish(medias(plan.medias)) } else { ClientUse::Play };
-        let client = ClientConn::new(ClientConfig { url, purpose, limits: Limits::default() }, Duration::ZERO);
+        let client = ClientConn::new(
+            ClientConfig { url, purpose, limits: Limits::default(), back_channel: false },
+            Duration::ZERO,
+        );
         Self {
             plan,
             random,

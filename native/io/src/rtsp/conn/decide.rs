@@ -9,7 +9,7 @@ use arcly_wire::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::Connection;
+use super::{Connection, talk};
 use crate::{
     PlayAsk, PlayDenial, PublishAsk, Refusal, play, publish,
     rtsp::{
@@ -22,6 +22,7 @@ use crate::{
 pub(super) enum Decision {
     Publish(Result<Box<Publisher>, (Refusal, String)>),
     Play(Result<Box<Granted>, PlayDenial>),
+    Talk(Result<Box<Publisher>, (Refusal, String)>),
 }
 
 /// A decision that is waited for.
@@ -29,8 +30,10 @@ pub(super) type Deciding = Pin<Box<dyn Future<Output = Decision> + Send>>;
 
 impl Connection {
     pub(super) fn ask_to_play(&mut self, ask: Ask) {
-        let Ask { path, query, authorization, agent } = ask;
+        let Ask { path, query, authorization, agent, back_channel } = ask;
         self.agent.clone_from(&agent);
+        self.credentials = (query.clone(), authorization.clone(), agent.clone());
+        self.wants_to_talk = back_channel;
         let Some(key) = key(&path) else {
             return self.machine.refuse(Denial::BadName, "no stream can have this name");
         };
@@ -53,7 +56,7 @@ impl Connection {
     }
 
     pub(super) fn ask_to_publish(&mut self, ask: Ask, medias: Vec<sdp::Media>) {
-        let Ask { path, query, authorization, agent } = ask;
+        let Ask { path, query, authorization, agent, .. } = ask;
         // Who announces anew gives up what was announced before.
         self.publisher = None;
         let Some(key) = key(&path) else {
@@ -99,8 +102,17 @@ impl Connection {
             },
             Decision::Play(Ok(granted)) if granted.is_possible() => {
                 self.machine.offer_group(granted.group());
-                self.machine.accept_play(granted.describe());
+                let mut medias = granted.describe();
+                self.talk_place = self.wants_to_talk.then_some(medias.len());
+                if self.wants_to_talk {
+                    medias.push(talk::described());
+                }
+                self.machine.accept_play(medias);
                 self.granted = Some(granted);
+            }
+            Decision::Talk(Ok(publisher)) => self.begin_to_talk(*publisher),
+            Decision::Talk(Err((_, text))) => {
+                self.inbox.warn(format!("{} may not speak: {text}", self.peer));
             }
             Decision::Play(Ok(_)) => self.machine.refuse(Denial::Unsupported, "no track of this can be sent by RTP"),
             Decision::Play(Err(denial)) => self.machine.refuse(

@@ -3,6 +3,7 @@
 mod decide;
 mod play;
 mod publish;
+mod talk;
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -59,6 +60,12 @@ pub(super) struct Connection {
     report_sealer: Option<Sealer>,
     /// Whether streams are sealed for each viewer.
     is_srtp: bool,
+    /// What the player says, and where that stands in the description.
+    talk: Option<ToBus>,
+    talk_place: Option<usize>,
+    wants_to_talk: bool,
+    /// Query, authorization and agent of who asked to play.
+    credentials: (String, String, String),
     /// When the publisher is told next how much of its packets has come.
     report_at: Option<Instant>,
     /// Rung when the stream that is published here is ended by somebody else.
@@ -69,8 +76,13 @@ impl Connection {
     pub(super) fn new(peer: SocketAddr, shared: Shared) -> Self {
         let Shared { options, inbox, egress, udp, outlets, groups, .. } = shared;
         let ports = udp.as_ref().map(|ports| ports.numbers());
-        let config =
-            ServerConfig { limits: options.limits, users: options.users, udp: ports, ..ServerConfig::default() };
+        let config = ServerConfig {
+            limits: options.limits,
+            users: options.users,
+            back_channel: options.back_channel,
+            udp: ports,
+            ..ServerConfig::default()
+        };
         Self {
             machine: ServerConn::new(config, Duration::ZERO),
             started: Instant::now(),
@@ -91,6 +103,10 @@ impl Connection {
             datagrams: None,
             report_sealer: None,
             is_srtp: options.srtp,
+            talk: None,
+            talk_place: None,
+            wants_to_talk: false,
+            credentials: Default::default(),
             report_at: None,
             upstream: Arc::default(),
         }
@@ -166,7 +182,8 @@ impl Connection {
         let far = Instant::now() + Duration::from_secs(3600);
         let machine = self.machine.poll_timeout().map(|at| self.started + at);
         let missing = self.publishing.as_ref().and_then(ToBus::poll_timeout);
-        [machine, missing, self.report_at].into_iter().flatten().min().unwrap_or(far)
+        let talk = self.talk.as_ref().and_then(ToBus::poll_timeout);
+        [machine, missing, talk, self.report_at].into_iter().flatten().min().unwrap_or(far)
     }
 
     fn on_deadline(&mut self) -> Result<(), End> {
@@ -176,6 +193,10 @@ impl Connection {
             self.on_datagrams(arrived)?;
         }
         self.publish(ToBus::handle_timeout)?;
+        self.talk_with(ToBus::handle_timeout);
+        if self.talk.as_ref().is_some_and(ToBus::has_left) {
+            self.end_talk("the player has said goodbye");
+        }
         if self.publishing.as_ref().is_some_and(ToBus::has_left) {
             // Its TEARDOWN may follow: the connection stays.
             self.unpublish("the publisher said goodbye");
@@ -205,6 +226,8 @@ impl Connection {
     fn on_left(&mut self) {
         self.play.take_if(|play| play.leave());
         (self.granted, self.datagrams) = (None, None);
+        self.end_talk("the player has left");
+        self.talk_place = None;
         self.unpublish("the publisher ended the stream");
     }
 
@@ -216,6 +239,7 @@ impl Connection {
     /// Ends what this connection publishes, and leaves one line when it did not end in order.
     pub(super) fn end(&mut self, end: &End) {
         self.unpublish(&end.reason());
+        self.end_talk(&end.reason());
         if let End::Failed(text) = end {
             self.inbox.warn(format!("{} was disconnected: {text}", self.peer));
         }

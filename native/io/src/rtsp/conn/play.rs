@@ -52,6 +52,7 @@ impl Connection {
         };
         self.play = Some(play);
         self.listen()?;
+        self.ask_to_talk();
         self.machine.begin_play();
         pipe.write(&first).await
     }

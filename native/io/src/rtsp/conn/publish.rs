@@ -37,6 +37,9 @@ impl Connection {
 
     pub(super) fn on_packet(&mut self, packet: MediaPacket) -> Result<(), End> {
         let MediaPacket { media, is_rtcp, payload } = packet;
+        if self.hear_talk(media, is_rtcp, &payload) {
+            return Ok(());
+        }
         self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))
     }
 
@@ -45,7 +48,9 @@ impl Connection {
         let (now, mut next) = (self.now(), Some(first));
         while let Some(Arrived { media, is_rtcp, payload }) = next {
             self.machine.note_datagram(now, !is_rtcp && self.publishing.is_some());
-            self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))?;
+            if !self.hear_talk(media, is_rtcp, &payload) {
+                self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))?;
+            }
             next = self.datagrams.as_mut().and_then(Registration::try_next);
         }
         Ok(())

@@ -49,6 +49,12 @@ impl ClientConn {
                 self.describe_or_announce();
                 Ok(())
             }
+            // One that cannot hear shows what it sees all the same.
+            Method::Describe if self.back_channel && response.status == 551 => {
+                self.back_channel = false;
+                self.describe_or_announce();
+                Ok(())
+            }
             _ if open.is_sign && is_unknown => {
                 self.knows_parameters = false;
                 Ok(())
@@ -85,7 +91,10 @@ impl ClientConn {
 
     fn describe_or_announce(&mut self) {
         let request = match &self.purpose {
-            ClientUse::Play => Request::new(Method::Describe, self.uri.clone()).with("Accept", "application/sdp"),
+            ClientUse::Play => {
+                let request = Request::new(Method::Describe, self.uri.clone());
+                self.requiring(request).with("Accept", "application/sdp")
+            }
             ClientUse::Publish(medias) => {
                 let description =
                     Description { name: "arcly".into(), medias: medias.clone(), ..Description::default() };

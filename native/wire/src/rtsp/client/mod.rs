@@ -16,8 +16,8 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    Credentials, FRAME_HEADER_BYTES, Incoming, Limits, Lower, MAGIC, MediaPacket, MediaSetup, Method, Request,
-    Response, RtpInfo, RtspError, RtspUrl, Transport, control_uri, keys,
+    BACK_CHANNEL, Credentials, FRAME_HEADER_BYTES, Incoming, Limits, Lower, MAGIC, MediaPacket, MediaSetup, Method,
+    Request, Response, RtpInfo, RtspError, RtspUrl, Transport, control_uri, keys,
     reader::MessageReader,
     sdp::{Description, Media},
     url::decoded,
@@ -52,6 +52,8 @@ pub struct ClientConfig {
     pub purpose: ClientUse,
     /// What the server may cost.
     pub limits: Limits,
+    /// Whether we want to speak to a camera, too; one that cannot hear is asked without.
+    pub back_channel: bool,
 }
 
 /// Something that the server did.
@@ -92,6 +94,8 @@ pub struct ClientConn {
     setups: Vec<MediaSetup>,
     /// What tells the server the key of what we send of encrypted tracks.
     key: Option<String>,
+    /// It was asked for, and not refused.
+    back_channel: bool,
     session: Option<String>,
     session_time: Duration,
     knows_parameters: bool,
@@ -116,7 +120,7 @@ struct Open {
 impl ClientConn {
     /// A connection that was just made; begins to speak. `now` counts from any fixed origin and never goes back.
     pub fn new(config: ClientConfig, now: Duration) -> Self {
-        let ClientConfig { url, mut purpose, limits } = config;
+        let ClientConfig { url, mut purpose, limits, back_channel } = config;
         if let ClientUse::Publish(medias) = &mut purpose {
             medias.iter_mut().enumerate().for_each(|(at, media)| media.control = format!("trackID={at}"));
         }
@@ -137,6 +141,7 @@ impl ClientConn {
             wishes: VecDeque::new(),
             setups: Vec::new(),
             key: None,
+            back_channel,
             session: None,
             session_time: SESSION_TIME,
             knows_parameters: false,
@@ -308,6 +313,11 @@ impl ClientConn {
         self.output.extend_from_slice(&Response::new(status).with("CSeq", number).write());
     }
 
+    /// The request, with the wish to speak, too.
+    fn requiring(&self, request: Request) -> Request {
+        if self.back_channel { request.with("Require", BACK_CHANNEL) } else { request }
+    }
+
     fn send(&mut self, request: Request, is_sign: bool) {
         self.send_again(request, 0, is_sign);
     }
@@ -335,7 +345,7 @@ impl ClientConn {
         if let Some(MediaSetup { media, transport }) = self.wishes.front() {
             let control = self.controls.get(*media).map(String::as_str).unwrap_or_default();
             let request = Request::new(Method::Setup, control_uri(&self.base, control));
-            let mut request = request.with("Transport", transport.to_string());
+            let mut request = self.requiring(request).with("Transport", transport.to_string());
             if let Some(message) = self.key.as_ref().filter(|_| transport.secure) {
                 let header = keys::header(&request.uri, message);
                 request = request.with("KeyMgmt", header);
@@ -343,6 +353,7 @@ impl ClientConn {
             return self.send(request, false);
         }
         let method = if self.purpose == ClientUse::Play { Method::Play } else { Method::Record };
-        self.send(Request::new(method, self.aggregate.clone()).with("Range", "npt=0.000-"), false);
+        let request = self.requiring(Request::new(method, self.aggregate.clone()));
+        self.send(request.with("Range", "npt=0.000-"), false);
     }
 }

@@ -12,7 +12,8 @@ struct Talk {
 
 impl Talk {
     fn new(url: &str, purpose: ClientUse) -> Self {
-        let config = ClientConfig { url: RtspUrl::parse(url).unwrap(), purpose, limits: Limits::default() };
+        let config =
+            ClientConfig { url: RtspUrl::parse(url).unwrap(), purpose, limits: Limits::default(), back_channel: false };
         Self { client: ClientConn::new(config, ZERO), now: ZERO }
     }
 

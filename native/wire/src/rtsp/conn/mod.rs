@@ -32,13 +32,15 @@ pub struct ServerConfig {
     pub realm: String,
     /// Who may come at all, and is then asked about. None: everybody is asked about.
     pub users: Option<Users>,
+    /// Whether players may speak, too: [`BACK_CHANNEL`](super::BACK_CHANNEL).
+    pub back_channel: bool,
     /// Ports of ours for RTP and RTCP in datagrams; none where there are none, or the connection is encrypted and they are not.
     pub udp: Option<(u16, u16)>,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), realm: "arcly".into(), users: None, udp: None }
+        Self { limits: Limits::default(), realm: "arcly".into(), users: None, back_channel: false, udp: None }
     }
 }
 
@@ -63,6 +65,7 @@ pub struct ServerConn {
     session: Option<Session>,
     /// What tells a publisher of encrypted tracks the key of our reports.
     key: Option<String>,
+    back_channel: bool,
     now: Duration,
     /// When the connection was last of use.
     used: Duration,
@@ -106,7 +109,7 @@ fn control_of(media: usize) -> String {
 impl ServerConn {
     /// A connection that was just accepted. `now` counts from any fixed origin and never goes back.
     pub fn new(config: ServerConfig, now: Duration) -> Self {
-        let ServerConfig { limits, realm, users, udp } = config;
+        let ServerConfig { limits, realm, users, back_channel, udp } = config;
         Self {
             limits,
             guard: Guard::new(users, &realm, now),
@@ -119,6 +122,7 @@ impl ServerConn {
             granted: None,
             session: None,
             key: None,
+            back_channel,
             now,
             used: now,
             challenges: 0,
@@ -417,6 +421,7 @@ impl ServerConn {
             query: query.split("/trackID=").next().unwrap_or_default().to_owned(),
             authorization: self.guard.as_basic(authorization),
             agent: request.headers.get("User-Agent").unwrap_or_default().to_owned(),
+            back_channel: request.headers.get("Require") == Some(super::BACK_CHANNEL),
         };
         self.asked = Some(Asked { request, what });
         self.events.push_back(match description {

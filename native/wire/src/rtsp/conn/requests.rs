@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Asked, Granted, Phase, PlayAnswer, Question, Role, ServerConn, Session, stream_path};
 use crate::rtsp::{
-    Event, MediaSetup, Method, Request, Response, Transport,
+    BACK_CHANNEL, Event, MediaSetup, Method, Request, Response, Transport,
     keys::{self, is_secure},
     message::Headers,
     sdp::{Description, Media},
@@ -20,8 +20,8 @@ const LIVE: &str = "npt=now-";
 impl ServerConn {
     pub(super) fn on_request(&mut self, request: Request) {
         let required = request.headers.get("Require").or(request.headers.get("Proxy-Require"));
-        if let Some(feature) = required {
-            // There is no option that we have (RFC 2326 §12.32).
+        if let Some(feature) = required.filter(|feature| !(self.back_channel && *feature == BACK_CHANNEL)) {
+            // There is no other option that we have (RFC 2326 §12.32).
             let response = Response::new(551).with("Unsupported", feature);
             return self.answer(&request, response);
         }
