@@ -103,6 +103,20 @@ fn access_units_of_every_size_are_stuffed_right() {
     (0..184).for_each(|bytes| assert!(stuffed.contains(&bytes), "{bytes} bytes of adaptation field"));
 }
 
+/// Where the second unit begins runs through every place of a packet, those among them that leave less than a header's bytes.
+#[test]
+fn units_that_begin_anywhere_in_a_packet_are_whole() {
+    let mut rng = Rng(5);
+    let two_nals = |rng: &mut Rng, index: i64| {
+        let nals = [rng.bytes(index as usize), rng.bytes(555)];
+        let payload = nals.map(|nal| [&(nal.len() as u32).to_be_bytes()[..], &nal].concat()).concat();
+        Frame { payload: payload.into(), ..picture(rng, index * 3_600, 0, false, 1) }
+    };
+    let frames: Vec<Frame> = (1..=2 * 184).map(|index| two_nals(&mut rng, index)).collect();
+    let tracks = track_set(&[video_track()]);
+    assert_units(&Probe::read(&mux(&tracks, &frames)), &tracks, &frames);
+}
+
 #[test]
 fn large_access_units_are_whole() {
     let mut rng = Rng(4);
