@@ -938,6 +938,9 @@ class WebRtcTransport:
     def trickle(self, id: str, fragment: str, ice: str | None, done: WakeToken) -> WebRtcReply:
         """Take more candidates of a peer, or new credentials; wakes `done` when the reply is there."""
 
+    def layer(self, id: str, done: WakeToken) -> WebRtcReply:
+        """Ask which rendition a viewer is sent, and what its path carries, in bits per second; wakes `done`."""
+
     def close(self, id: str, done: WakeToken) -> WebRtcReply:
         """End a session; wakes `done` when it has ended."""
 

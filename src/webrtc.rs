@@ -137,6 +137,14 @@ impl WebRtcTransport {
         })
     }
 
+    fn layer(&self, id: String, done: &WakeToken) -> WebRtcReply {
+        let transport = self.transport.clone();
+        self.ask(done, async move {
+            let (name, estimate_bps) = transport.layer(&id).await?;
+            Ok(Some((name, estimate_bps.to_string())))
+        })
+    }
+
     fn close(&self, id: String, done: &WakeToken) -> WebRtcReply {
         let transport = self.transport.clone();
         self.ask(done, async move {
@@ -167,7 +175,7 @@ impl WebRtcTransport {
     }
 }
 
-/// A fragment and the name of the ICE session, when there is one.
+/// A fragment and the name of the ICE session, when there is one; or a rendition and an estimate.
 type Told = Result<Option<(String, String)>, OpenError>;
 
 /// See `_native.pyi`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
@@ -41,9 +42,9 @@ RETRY_AFTER_S = "5"
 
 CORS = (
     ("access-control-allow-origin", "*"),
-    ("access-control-allow-methods", "OPTIONS, POST, PATCH, DELETE"),
+    ("access-control-allow-methods", "OPTIONS, GET, POST, PATCH, DELETE"),
     ("access-control-allow-headers", "authorization, content-type, if-match"),
-    ("access-control-expose-headers", "location, etag, link, accept-patch, x-arcly-note"),
+    ("access-control-expose-headers", "location, etag, link, accept-patch, x-arcly-note, x-arcly-layer"),
     ("access-control-max-age", "86400"),
 )
 
@@ -71,6 +72,8 @@ class Session:
     """The name of its ICE session: the entity tag (RFC 9725 §4.3.1)."""
     notes: list[str]
     """What a person may want to know: what was left out, and why."""
+    has_layers: bool = False
+    """Whether a viewer is sent one of several renditions: which one, may be asked for."""
 
 
 class Sessions(Protocol):
@@ -89,8 +92,15 @@ class Sessions(Protocol):
     async def trickle(self, session: str, fragment: str, ice: str | None) -> tuple[str, str] | None:
         """Take a fragment for a session."""
 
+    async def layer(self, session: str) -> tuple[str, int]:
+        """Return which rendition a viewer is sent, and what its path carries in bits per second."""
+
     async def close(self, session: str) -> None:
         """End a session."""
+
+
+LAYER = "layer"
+"""Below a session: which rendition its viewer is sent."""
 
 
 class _Refused(Exception):
@@ -109,6 +119,7 @@ class _Target:
     key: str
     direction: str
     session: str | None
+    asks_layer: bool = False
 
 
 class WhipApp:
@@ -121,6 +132,8 @@ class WhipApp:
     def target(path: str) -> _Target | None:
         """Return what `path` names; None when it is nothing of WHIP or WHEP."""
         segments = path.strip("/").split("/")
+        if len(segments) > 4 and segments[-1] == LAYER and segments[-3] == "whep":
+            return _Target("/".join(segments[:-3]), "whep", segments[-2], asks_layer=True)
         for at, session in ((-1, None), (-2, segments[-1])):
             if len(segments) + at >= 2 and segments[at] in ("whip", "whep"):
                 return _Target("/".join(segments[:at]), segments[at], session)
@@ -149,6 +162,8 @@ class WhipApp:
             if method == "POST":
                 return await self._open(target, scope, receive)
             raise _Refused(405, f"{target.direction} is a POST of an SDP offer", ("allow", "OPTIONS, POST"))
+        if target.asks_layer:
+            return await self._layer(target.session, method)
         if method == "PATCH":
             return await self._trickle(target.session, scope, receive)
         if method == "DELETE":
@@ -178,6 +193,8 @@ class WhipApp:
             ("accept-patch", FRAGMENT),
             *self._links(),
         ]
+        if session.has_layers:
+            headers.append(("x-arcly-layer", f"{location}/{LAYER}"))
         if session.notes:
             headers.append(("x-arcly-note", "; ".join(session.notes)))
         return 201, headers, session.answer
@@ -193,6 +210,14 @@ class WhipApp:
             return 204, [], ""
         fragment, ice = restarted
         return 200, [("content-type", FRAGMENT), ("etag", f'"{ice}"')], fragment
+
+    async def _layer(self, session: str, method: str) -> tuple[int, list[tuple[str, str]], str]:
+        if method != "GET":
+            raise _Refused(405, "what a viewer is sent takes GET", ("allow", "GET, OPTIONS"))
+        async with _Translated():
+            name, estimate_bps = await self._sessions.layer(session)
+        told = json.dumps({"layer": name, "estimate_bps": estimate_bps})
+        return 200, [("content-type", "application/json")], told
 
     def _links(self) -> Iterable[tuple[str, str]]:
         # RFC 9725 §4.6.

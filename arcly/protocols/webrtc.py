@@ -15,7 +15,7 @@ from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import PublishSession as NativeSession
 from arcly._native import StreamHandle as NativeStream
-from arcly._native import StreamKey, Track, WebRtcTransport
+from arcly._native import StreamKey, Track, WakeToken, WebRtcReply, WebRtcTransport
 from arcly.contract import Credentials, IngestContext, StreamHandle
 from arcly.errors import ClosedError, NotFoundError
 from arcly.events import StreamEventKind
@@ -248,7 +248,8 @@ class WebRtcHandler:
             await until_known(watched)
         passes = b_frames == "pass"
         who = (credentials.peer or "::", credentials.agent or "")
-        return Session(*transport.play(watched, offer, *who, sound=handle, renditions=others, passes_b_frames=passes))
+        opened = transport.play(watched, offer, *who, sound=handle, renditions=others, passes_b_frames=passes)
+        return Session(*opened, has_layers=bool(others))
 
     async def trickle(self, session: str, fragment: str, ice: str | None = None) -> tuple[str, str] | None:
         """Take more candidates of a peer; return a fragment and its entity tag where ICE was restarted.
@@ -264,13 +265,17 @@ class WebRtcHandler:
             MalformedError, LimitExceededError: the fragment.
         """
         _, transport = self._running()
-        done = Signal()
-        try:
-            reply = transport.trickle(session, fragment, ice, done.token)
-            await done.wait()
-            return reply.take()
-        finally:
-            done.close()
+        return await told(lambda done: transport.trickle(session, fragment, ice, done))
+
+    async def layer(self, session: str) -> tuple[str, int]:
+        """Return which rendition a viewer is sent, and the bits per second that its path carries; 0: nobody measures.
+
+        Raises:
+            NotFoundError: there is no such viewer, or it is not connected yet.
+        """
+        _, transport = self._running()
+        name, estimate_bps = await told(lambda done: transport.layer(session, done)) or ("", "0")
+        return name, int(estimate_bps)
 
     async def close(self, session: str) -> None:
         """End a session.
@@ -279,13 +284,7 @@ class WebRtcHandler:
             NotFoundError: there is no such session.
         """
         _, transport = self._running()
-        done = Signal()
-        try:
-            reply = transport.close(session, done.token)
-            await done.wait()
-            reply.take()
-        finally:
-            done.close()
+        await told(lambda done: transport.close(session, done))
 
     def _running(self) -> tuple[IngestContext, WebRtcTransport]:
         if self._context is None or self._transport is None:
@@ -374,6 +373,17 @@ def encodings(offer: str) -> list[str]:
     found = re.search(r"^a=simulcast:\s*send ([^ \r\n]+)", offer, re.MULTILINE)
     names = [layer.split(",")[0].removeprefix("~") for layer in found[1].split(";")] if found else []
     return [re.sub(r"[^A-Za-z0-9]", "_", name)[:8] for name in names[:ENCODINGS_MAX] if name]
+
+
+async def told(ask: Callable[[WakeToken], WebRtcReply]) -> tuple[str, str] | None:
+    """Ask a session, and wait for what it says."""
+    done = Signal()
+    try:
+        reply = ask(done.token)
+        await done.wait()
+        return reply.take()
+    finally:
+        done.close()
 
 
 async def until_known(stream: NativeStream) -> None:

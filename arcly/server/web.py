@@ -128,8 +128,8 @@ def create_app(
 
 def signalling_routes(signalling: ASGIApp) -> list[Route]:
     """Return the routes of WHIP and WHEP: for streams, and for the sessions below them."""
-    paths = ("/{key:path}/whip", "/{key:path}/whep", "/{key:path}/whip/{session}", "/{key:path}/whep/{session}")
-    return [Route(path, signalling) for path in paths]
+    paths = ("/whip", "/whep", "/whip/{session}", "/whep/{session}", "/whep/{session}/layer")
+    return [Route("/{key:path}" + path, signalling) for path in paths]
 
 
 class Site:

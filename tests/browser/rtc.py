@@ -1,4 +1,4 @@
-"""Scripts for a page: publishes a canvas by WHIP in one codec, watches by WHEP, and tells what came."""
+"""Scripts for a page: publishes a canvas by WHIP in one codec or several, watches by WHEP, and tells what came."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ PUBLISH = (
   const [picture] = canvas.captureStream(30).getVideoTracks();
   const video = pc.addTransceiver(picture, { direction: "sendonly", sendEncodings });
   const { codecs } = RTCRtpSender.getCapabilities("video");
-  const wanted = [`video/${codec}`, "video/rtx"].map(it => it.toLowerCase());
-  video.setCodecPreferences(codecs.filter(({ mimeType }) => wanted.includes(mimeType.toLowerCase())));
+  const wanted = [codec, "rtx"].flat().map(it => `video/${it}`.toLowerCase());
+  const rank = ({ mimeType }) => wanted.indexOf(mimeType.toLowerCase());
+  video.setCodecPreferences(codecs.filter(it => rank(it) >= 0).sort((a, b) => rank(a) - rank(b)));
   pc.addTransceiver(output.stream.getAudioTracks()[0], { direction: "sendonly" });
   globalThis.published = await negotiate(pc, url);
 }"""

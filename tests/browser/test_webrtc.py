@@ -7,7 +7,7 @@ import re
 import pytest
 from conftest import eventually, running
 from lossy import Network, lossy
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from browser import rtc
 from browser.conftest import Visit
@@ -220,3 +220,67 @@ TRANSPORTS = """async () => {
   const pairs = [...stats.values()].filter(it => it.type === "candidate-pair" && it.nominated);
   return pairs.map(it => stats.get(it.remoteCandidateId).protocol);
 }"""
+
+
+LADDER = "-v error -re -f lavfi -i testsrc2=size=640x360:rate=25,noise=alls=20:allf=t"
+RUNG = "-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -bf 0 -g 25 -b:v {rate} -maxrate {rate}"
+RUNG += " -bufsize 300k -s {size} -f flv"
+
+
+async def test_a_viewer_is_sent_a_lesser_layer_under_a_cap_and_the_better_one_behind_it(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
+    server = await serve()
+    found = server.logged(r"\[webrtc\] media on \S+:(\d+)")
+    assert found, server.log
+    high = [*RUNG.format(rate="1500k", size="640x360").split(), server.rtmp_url("live/cam")]
+    low = [*RUNG.format(rate="150k", size="160x90").split(), server.rtmp_url("live/cam~low")]
+    async with (
+        lossy(int(found[1]), Network(delay_s=0.01), seed=8) as link,
+        running(ffmpeg, *LADDER.split(), *high, *low),
+    ):
+        await eventually(lambda: server.logged(r"live/cam~low, 1 track"), what="both renditions")
+        page = await visit(server.url("/healthz"))
+
+        async def by_the_relay(route: Route) -> None:
+            response = await route.fetch()
+            answer = re.sub(r"(a=candidate:\S+ 1 udp \d+ \S+) \d+", rf"\1 {link.port}", await response.text())
+            lines = [line for line in answer.split("\r\n") if not line.startswith("a=candidate:") or " udp " in line]
+            await route.fulfill(response=response, body="\r\n".join(lines))
+
+        await page.page.route(re.compile(r"/whep$"), by_the_relay)
+        await page.page.goto(server.url("/live/cam/"))
+        shown = page.part("stat-layer")
+        await expect(shown).to_have_text("cam", timeout=60_000)
+        await expect(page.part("stat-resolution")).to_have_text(f"640{TIMES}360", timeout=60_000)
+        link.back.network = Network(delay_s=0.01, bits_per_s=500_000, queue_bytes=64 << 10)
+        await expect(shown).to_have_text("cam~low", timeout=60_000)
+        await expect(page.part("stat-resolution")).to_have_text(f"160{TIMES}90", timeout=60_000)
+        link.back.network = Network(delay_s=0.01)
+        await expect(shown).to_have_text("cam", timeout=60_000)
+        await expect(page.part("stat-resolution")).to_have_text(f"640{TIMES}360", timeout=60_000)
+
+
+SWITCH = """async ([codec, width]) => {
+  const [video] = published.pc.getSenders().filter(({ track }) => track.kind === "video");
+  const parameters = video.getParameters();
+  const { codecs } = RTCRtpSender.getCapabilities("video");
+  parameters.encodings[0].codec = codecs.find(({ mimeType }) => mimeType === `video/${codec}`);
+  parameters.encodings[0].scaleResolutionDownBy = 640 / width;
+  await video.setParameters(parameters);
+}"""
+
+
+async def test_a_publisher_changes_its_codec_and_its_resolution(serve: Start, visit: Open) -> None:
+    server = await serve()
+    page = await visit(server.url("/healthz"))
+    await page.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), ["VP8", "H264"]])
+    await eventually(lambda: server.logged(r"publishing to live/cam, 2 tracks \(VP8 640x360, Opus"), what="VP8")
+    for codec, width, height in ("VP8", 320, 180), ("H264", 640, 360), ("VP8", 160, 90):
+        await page.page.evaluate(SWITCH, [codec, width])
+        # In one session: what is negotiated once may be changed at any time by its payload type.
+        words = rf"has changed live/cam, 2 tracks \({codec} {width}x{height}, Opus 48000 Hz\)"
+        await eventually(lambda words=words: server.logged(words), what=words)
+        await page.page.evaluate(rtc.WATCH, [server.url("/live/cam/whep")])
+        await rtc.received(page.page, 5)
+    assert len(re.findall(r"is publishing to live/cam", server.log)) == 1

@@ -67,7 +67,7 @@ export class Broadcast {
       }
       connection.addEventListener("connectionstatechange", () => this.#onState(connection, target));
       this.#show("Connecting");
-      this.#session = await negotiate(connection, `${streamPath(target)}whip`);
+      ({ session: this.#session } = await negotiate(connection, `${streamPath(target)}whip`));
       this.#connectTimer = setTimeout(() => this.#onNothing(connection), CONNECT_WITHIN_MS);
     } catch (error) {
       if (connection === this.#connection) this.#stop(reasonOf(error), true);

@@ -6,7 +6,8 @@ const ANSWER_WITHIN_MS = 15_000;
 /**
  * @param {RTCPeerConnection} connection that knows what it sends or wants
  * @param {string} url
- * @returns {Promise<string>} where the session can be ended
+ * @returns {Promise<{session: string, layer: string | null}>} where the session can be ended, and, of a
+ *   viewer of several renditions, where it says which one is sent
  */
 export async function negotiate(connection, url) {
   await connection.setLocalDescription(await connection.createOffer());
@@ -24,7 +25,8 @@ export async function negotiate(connection, url) {
     throw new Error("it was ended meanwhile");
   }
   await connection.setRemoteDescription({ type: "answer", sdp: text });
-  return session;
+  const layer = response.headers.get("x-arcly-layer");
+  return { session, layer: layer && new URL(layer, response.url).href };
 }
 
 /**

@@ -9,7 +9,7 @@ import { openWhep } from "./whep.js";
 /** @typedef {import("./ways.js").Way} Way */
 /** @typedef {"network" | "media" | "missing" | "other"} Fault */
 /** @typedef {{latencyS: number | null, bitrateBps: number | null, atEdge: boolean,
- *   lostShare?: number, roundTripS?: number | null}} Measure */
+ *   lostShare?: number, roundTripS?: number | null, layer?: string | null}} Measure */
 /** @typedef {(fault: Fault, detail: string) => void} OnFault */
 /**
  * @typedef {{measure: () => Measure, goLive: () => void, destroy: () => void,

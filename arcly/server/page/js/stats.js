@@ -12,6 +12,7 @@ import * as format from "./format.js";
 const FRAME_SAMPLES = 5;
 const STATS = [
   "resolution",
+  "layer",
   "bitrate",
   "fps",
   "latency",
@@ -68,9 +69,10 @@ export class PlayerStats {
   render(info) {
     if (!this.#source) return;
     const video = this.#video;
-    const { latencyS, bitrateBps, atEdge, lostShare, roundTripS } = this.#source.measure();
+    const { latencyS, bitrateBps, atEdge, lostShare, roundTripS, layer } = this.#source.measure();
     const quality = video.getVideoPlaybackQuality();
     setText(part("stat-resolution"), format.size(video.videoWidth, video.videoHeight) || "–");
+    setText(part("stat-layer"), layer || "–");
     setText(part("stat-bitrate"), format.bitrate(bitrateBps ?? info?.bitrate_bps));
     setText(
       part("stat-latency"),

@@ -25,6 +25,8 @@ class Whep {
   #stream = new MediaStream();
   #connection = new RTCPeerConnection();
   #session = /** @type {string | null} */ (null);
+  #layerUrl = /** @type {string | null} */ (null);
+  #layer = /** @type {string | null} */ (null);
   #firstMediaTimer = 0;
   #measureTimer = 0;
   #counters = new Counters();
@@ -45,7 +47,7 @@ class Whep {
   }
 
   measure() {
-    return this.#counters.measure;
+    return { ...this.#counters.measure, layer: this.#layer };
   }
 
   goLive() {} // it is
@@ -67,7 +69,7 @@ class Whep {
   /** @param {string} url */
   async #open(url) {
     try {
-      this.#session = await negotiate(this.#connection, url);
+      ({ session: this.#session, layer: this.#layerUrl } = await negotiate(this.#connection, url));
       if (this.#connection.signalingState === "closed") this.destroy(); // meanwhile
     } catch (error) {
       if (this.#connection.signalingState === "closed") return;
@@ -91,6 +93,17 @@ class Whep {
   async #count() {
     const report = await this.#connection.getStats();
     this.#counters.take([...report.values()]);
+    if (this.#layerUrl) this.#layer = await layerAt(this.#layerUrl);
+  }
+}
+
+/** @param {string} url @returns {Promise<string | null>} the rendition that is sent; null when nobody says */
+async function layerAt(url) {
+  try {
+    const response = await fetch(url);
+    return response.ok ? (await response.json()).layer : null;
+  } catch {
+    return null;
   }
 }
 

@@ -182,6 +182,14 @@ impl Peer {
         self.is_connected
     }
 
+    /// The rendition that a viewer is sent, and what its path carries, in bits per second; none before it is connected.
+    pub(super) fn layer(&self) -> Option<(String, u64)> {
+        match &self.purpose {
+            Purpose::Play(playing) => playing.viewer.as_ref().map(Viewer::shown),
+            Purpose::Publish(_) => None,
+        }
+    }
+
     /// Where it is, as far as it is known.
     pub(super) fn place(&self) -> SocketAddr {
         self.addresses.last().map_or(SocketAddr::new(self.caller.address, 0), |(_, address)| *address)

@@ -268,6 +268,16 @@ impl WebRtcTransport {
         answer.await.unwrap_or(Err(OpenError::Stopped))
     }
 
+    /// The rendition that a viewer is sent, and what its path carries, in bits per second; 0 where that is not known.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`]: no such session, or one that is not connected; [`OpenError::Stopped`].
+    pub async fn layer(&self, id: &str) -> Result<(String, u64), OpenError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Layer { id: id.to_owned(), reply })?;
+        answer.await.map_err(|_| OpenError::Stopped)?.ok_or(OpenError::NotFound)
+    }
+
     /// Ends a session; false when it is not there.
     ///
     /// # Errors

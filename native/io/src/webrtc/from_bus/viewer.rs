@@ -96,6 +96,12 @@ impl Viewer {
         self.entry.0.estimate_bps.store(bits_per_s, Relaxed);
     }
 
+    /// The name of the rendition that it is sent, and what its path carries, in bits per second, as far as that is known.
+    pub(crate) fn shown(&self) -> (String, u64) {
+        let name = self.names.get(self.layers.current()).cloned().unwrap_or_default();
+        (name, self.entry.0.estimate_bps.load(Relaxed))
+    }
+
     /// The rendition that it is sent.
     pub(crate) fn layer(&self) -> usize {
         self.layers.current()

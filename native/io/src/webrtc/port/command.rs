@@ -19,6 +19,11 @@ pub(in crate::webrtc) enum Command {
         ice: Option<String>,
         reply: oneshot::Sender<Result<Option<Answer>, OpenError>>,
     },
+    /// What a viewer is sent: the rendition, and what its path carries, in bits per second.
+    Layer {
+        id: String,
+        reply: oneshot::Sender<Option<(String, u64)>>,
+    },
     Close {
         id: String,
         reply: oneshot::Sender<bool>,

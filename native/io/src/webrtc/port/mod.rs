@@ -193,6 +193,9 @@ impl Port {
             Command::Trickle { id, fragment, ice, reply } => {
                 drop(reply.send(self.trickle(&id, &fragment, ice.as_deref(), now)));
             }
+            Command::Layer { id, reply } => {
+                drop(reply.send(self.by_id.get(&id).and_then(|number| self.peers.get(number)?.layer())));
+            }
             Command::Close { id, reply } => {
                 let number = self.by_id.get(&id).copied();
                 if let Some(number) = number {

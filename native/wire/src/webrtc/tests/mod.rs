@@ -7,7 +7,7 @@ mod sessions;
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -27,12 +27,17 @@ use super::*;
 const SERVER: &str = "192.0.2.1:8189";
 const CLIENT: &str = "198.51.100.7:50000";
 
+/// Time passes by so much at least.
+const STEP: Duration = Duration::from_millis(1);
+
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
 fn settings() -> Arc<Settings> {
-    Arc::new(Settings::new(Limits::default(), vec![addr(SERVER)], vec![addr(SERVER)]).unwrap())
+    static SETTINGS: LazyLock<Arc<Settings>> =
+        LazyLock::new(|| Arc::new(Settings::new(Limits::default(), vec![addr(SERVER)], vec![addr(SERVER)]).unwrap()));
+    SETTINGS.clone()
 }
 
 /// A browser.
@@ -105,6 +110,8 @@ struct Pair {
     down: Link,
     links: LinkConfig,
     now: Instant,
+    /// When the session and the client want to be looked at.
+    due: [Instant; 2],
     /// The address from which the client is heard: a NAT may change it.
     client_addr: SocketAddr,
 }
@@ -159,7 +166,7 @@ impl Pair {
         client.accept(&answer.sdp);
         let links = LinkConfig { delay: Duration::from_millis(10), queue_bytes: 40_000, ..LinkConfig::default() };
         let (up, down) = (Link::new(links, 2 * seed), Link::new(links, 2 * seed + 1));
-        Self { client, session, events: Vec::new(), up, down, links, now, client_addr: addr(CLIENT) }
+        Self { client, session, events: Vec::new(), up, down, links, now, due: [now; 2], client_addr: addr(CLIENT) }
     }
 
     /// Makes both ways other ones.
@@ -174,15 +181,26 @@ impl Pair {
     }
 
     fn run(&mut self, millis: u64) {
-        (0..millis).for_each(|_| self.step());
+        let end = self.now + Duration::from_millis(millis);
+        // What was written meanwhile goes out with the first step.
+        self.step_to((self.now + STEP).min(end));
+        while self.now < end && !self.client.has_failed {
+            self.step_to(self.next_due().max(self.now + STEP).min(end));
+        }
     }
 
-    /// Lets a millisecond pass on both sides.
-    fn step(&mut self) {
+    /// When something happens next on either side.
+    fn next_due(&self) -> Instant {
+        let arrivals = [self.up.poll_timeout(), self.down.poll_timeout()];
+        self.due.into_iter().chain(arrivals.into_iter().flatten()).fold(self.due[0], Instant::min)
+    }
+
+    /// Lets time pass on both sides.
+    fn step_to(&mut self, moment: Instant) {
         if self.client.has_failed {
             return;
         }
-        self.now += Duration::from_millis(1);
+        self.now = moment;
         while let Some(bytes) = self.up.poll(self.now) {
             self.session.handle_datagram(self.now, Transport::Udp, self.client_addr, &bytes).unwrap();
             self.poll_session();
@@ -206,7 +224,7 @@ impl Pair {
                 output => output.unwrap(),
             };
             match output {
-                Output::Timeout(_) => return,
+                Output::Timeout(at) => return self.due[0] = at,
                 Output::Event(event) => self.events.push(event),
                 Output::Transmit(transmit) => {
                     assert_eq!(transmit.transport, Transport::Udp);
@@ -226,7 +244,7 @@ impl Pair {
                 output => output.unwrap(),
             };
             match output {
-                RtcOutput::Timeout(_) => return,
+                RtcOutput::Timeout(at) => return self.due[1] = at,
                 RtcOutput::Transmit(transmit) => self.up.send(self.now, transmit.contents.to_vec().into()),
                 RtcOutput::Event(str0m::Event::ChannelOpen(id, _)) => self.client.channel = Some(id),
                 RtcOutput::Event(str0m::Event::ChannelData(message)) => {
@@ -243,8 +261,9 @@ impl Pair {
     /// Until both are connected; false when that takes longer than a person waits.
     fn connect(&mut self) -> bool {
         // A minute: what DTLS sends again comes after 1, 2, 4 … s.
-        for _ in 0..60_000 {
-            self.step();
+        let end = self.now + Duration::from_secs(60);
+        while self.now < end {
+            self.step_to(self.next_due().max(self.now + STEP).min(end));
             if self.client.has_failed {
                 return false;
             }
