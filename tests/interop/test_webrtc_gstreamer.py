@@ -114,5 +114,6 @@ async def test_gstreamer_watches(server: WebRtcServer, gstreamer: GStreamer, ffm
             await eventually(lambda: sound.exists() and sound.stat().st_size > 48_000 * 4, what="sound")
             assert len(server.webrtc.list_viewers()) == 1
     decoded = await run(ffmpeg, "-v", "error", "-i", str(pictures), "-f", "null", "-progress", "-", "-")
-    frames = [int(line.removeprefix("frame=")) for line in decoded.stdout.splitlines() if line.startswith("frame=")]
+    told = decoded.stdout.decode().splitlines()
+    frames = [int(line.removeprefix("frame=")) for line in told if line.startswith("frame=")]
     assert frames[-1] >= 25, decoded.stderr
