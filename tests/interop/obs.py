@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from conftest import missing, running
+import pytest
+from conftest import running
 
 PICTURE = (320, 180)
 PICTURES_PER_S = 10
@@ -106,7 +107,7 @@ async def display() -> AsyncIterator[str]:
 async def streaming(home: Path, server: str, key: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
     """OBS, which streams to `server` from its start."""
     if shutil.which("obs") is None or shutil.which("Xvfb") is None:
-        missing("OBS (make obs)")
+        pytest.skip("OBS was not found (make obs)")
     configure(home, server, key)
     async with display() as name:
         env = {

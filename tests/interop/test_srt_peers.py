@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from conftest import eventually, missing, run, running
+from conftest import eventually, run, running
 from srt_server import SECRET, Srt, is_whole, live, serving, url
 from test_srt_relay import free_port
 
@@ -22,7 +22,7 @@ def peer(name: str) -> Path:
     """A program that `make srt-peers` has built."""
     found = shutil.which(name, path=f"{BUILT}:{os.environ['PATH']}")
     if found is None:
-        missing(f"{name} (make srt-peers)")
+        pytest.skip(f"{name} was not found (make srt-peers)")
     return Path(str(found))
 
 
