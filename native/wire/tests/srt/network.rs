@@ -73,7 +73,12 @@ impl Plan {
             cipher: self.cipher,
             key_refresh_packets: if self.refresh { 110 } else { 1 << 25 },
             key_announce_packets: 50,
-            limits: Limits { connect_time: Duration::from_secs(60), ..Limits::default() },
+            // Over the worst of these links a handshake takes longer than a caller waits, and than a peer may be silent.
+            limits: Limits {
+                connect_time: Duration::from_secs(60),
+                idle_time: Duration::from_secs(60),
+                ..Limits::default()
+            },
             ..SrtOptions::default()
         }
     }
