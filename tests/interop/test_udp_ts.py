@@ -19,6 +19,7 @@ from conftest import eventually, missing, run, running, serving
 from test_rtmp_relay import assert_run_of, digest, of_kind, packets, take
 
 import arcly
+from arcly.testing import MemoryRegistry
 
 CAM = arcly.StreamKey("live", "cam")
 GROUP = "239.77.3.1"
@@ -66,6 +67,20 @@ WAYS = {
         f"udp://{GROUP}:{{port}}?pkt_size=1316&localaddr=127.0.0.1",
     ),
 }
+
+
+async def test_a_transport_stream_comes_into_a_registry_in_plain_python_and_goes_out_of_it(
+    ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    registry, (port, out) = MemoryRegistry(), (free_udp_port(), free_udp_port())
+    pull = arcly.PullSource(f"udp://127.0.0.1:{port}", CAM)
+    push = arcly.PushTarget(f"udp://127.0.0.1:{out}", CAM)
+    there = f"udp://127.0.0.1:{port}?pkt_size=1316"
+    async with arcly.Engine(pull, push, registry=registry) as engine, sending(ffmpeg, clip(), there):
+        stream = await eventually(lambda: (it := registry.get_stream(CAM)) and len(it.tracks) == 2 and it)
+        assert (stream.protocol, engine.list_streams()) == ("udp", [])
+        read = await run(ffmpeg, "-v", "error", "-i", f"udp://127.0.0.1:{out}", "-t", "1", "-f", "framecrc", "-")
+        assert min(read.stdout.count(b"\n0,"), read.stdout.count(b"\n1,")) > 10
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -17,6 +17,7 @@ from webrtc_server import WebRtcServer, post_offer, serving
 
 import arcly
 from arcly.protocols.webrtc import BFrames
+from arcly.testing import MemoryRegistry
 
 TEST_PICTURE = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]
 TEST_SOUND = ["-f", "lavfi", "-i", "sine=sample_rate=48000"]
@@ -89,6 +90,23 @@ async def test_ffmpeg_publishes_by_whip_and_rtmp_plays_it(server: WebRtcServer, 
         publisher.terminate()
         await publisher.wait()
     await eventually(lambda: server.stream("live/cam") is None, what="it ends with its publisher")
+
+
+async def test_whip_publishes_into_a_registry_in_plain_python_and_whep_plays_from_it(
+    ffmpeg: str, tmp_path: Path
+) -> None:
+    registry, key = MemoryRegistry(), arcly.StreamKey("live", "cam")
+    async with serving(tmp_path, registry=registry) as server:
+        url = server.url("/live/cam/whip")
+        async with running(ffmpeg, "-v", "error", *TEST_PICTURE, *TEST_SOUND, *H264, *OPUS, "-f", "whip", url):
+            stream = await eventually(lambda: (it := registry.get_stream(key)) and len(it.tracks) == 2 and it)
+            assert server.engine.list_streams() == []
+            assert (stream.protocol, codecs_of(stream)) == ("webrtc", ["H264", "Opus"])
+            assert stream.peer.startswith("127.0.0.1:")
+            assert (stream.agent or "").startswith("Lavf"), stream.agent
+            came = await watch(server.url("/live/cam/whep"), 10)
+        assert {frame.width for frame in came["video"]} == {320}
+        await eventually(lambda: registry.get_stream(key) is None, what="it ends with its publisher")
 
 
 async def test_aiortc_publishes_and_aiortc_watches(server: WebRtcServer) -> None:
