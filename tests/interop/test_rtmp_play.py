@@ -113,8 +113,11 @@ async def test_a_connection_plays_several_streams_at_a_time(
         assert len(server.rtmp.list_viewers()) == 2
         await client.send(command("deleteStream", 0, None, second))
         await eventually(lambda: len(server.rtmp.list_viewers()) == 1, what="one viewer")
-        rest = [await client.picture() for _ in range(100)]
-        assert {picture.stream_id for picture in rest[50:]} == {first}
+        # However many of the second were on their way: two seconds of pictures of the first alone.
+        async with asyncio.timeout(60):
+            alone = 0
+            while alone < 50:
+                alone = alone + 1 if (await client.picture()).stream_id == first else 0
 
 
 @pytest.mark.parametrize("how", ["closeStream", "deleteStream", "play"])
