@@ -178,7 +178,7 @@ fn extensions_of_h265_are_passed_over() {
     assert_eq!(refused, 0);
     assert_eq!(payloads(&units), [&[0, 0, 0, 4, 2, 1, 0x80, 5][..], &[0, 0, 0, 5, 2, 1, 0x80, 1, 2]]);
     for bad in [&[0x64, 1, 0x02][..], &[0x64, 1, 0x02, 0x20, 7], &[0x64, 1, 0x64, 0x00, 0x64, 1, 2, 0]] {
-        assert_eq!(read(&format, &[(1, true, bad)]).1, 1, "{bad:?}");
+        assert_eq!(read(&format, &[(1, true, single), (2, true, bad)]).1, 1, "{bad:?}");
     }
 }
 
