@@ -75,7 +75,7 @@ async def test_gstreamer_publishes(server: Server, ffmpeg: str, tmp_path: Path) 
     async with running(*gst(f"{GST_SOURCE} mux. ! rtmp2sink location={server.rtmp_url('live/cam')}")):
         await eventually(lambda: (stream := server.stream("live/cam")) and len(stream.tracks) == 2, what="two tracks")
         output = (await digest(ffmpeg, server.rtmp_url("live/cam"), "-t", "3")).decode()
-        assert len(packets(output.encode(), 0)) >= 70
+        assert len(packets(output.encode(), 0)) >= 20
         assert len(packets(output.encode(), 1)) >= 100
         # A live source's clock is uneven on a busy machine: what ffmpeg's own sink says of times is not asked.
         strict = ["-v", "error", "-xerror", "-err_detect", "explode"]

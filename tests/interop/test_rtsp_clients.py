@@ -102,8 +102,8 @@ async def test_ffmpeg_publishes_and_plays(
         pictures, sound = times(read.stdout, 0, 90_000), times(read.stdout, 1, 44_100)
         assert {round(b - a, 3) for a, b in itertools.pairwise(pictures)} == {0.04}, "each picture, at its time"
         assert {round((b - a) * 44_100) for a, b in itertools.pairwise(sound)} == {1024}
-        assert len(pictures) >= 70, "25 a second"
-        assert len(sound) >= 115
+        assert len(pictures) >= 20
+        assert len(sound) >= 35
         assert abs(pictures[0] - sound[0]) < 0.05
 
 
