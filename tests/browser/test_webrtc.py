@@ -258,7 +258,7 @@ async def test_a_viewer_is_sent_a_lesser_layer_under_a_cap_and_the_better_one_be
         await expect(shown).to_have_text("cam~low", timeout=60_000)
         await expect(page.part("stat-resolution")).to_have_text(f"160{TIMES}90", timeout=60_000)
         link.back.network = Network(delay_s=0.01)
-        # A browser that decodes on a busy machine reports delays of its own, which are a full path to whoever estimates it.
+        # A browser that decodes on a busy machine reports delays, a full path for whoever estimates it.
         if os.environ.get("ARCLY_WATCH_S"):
             await expect(shown).to_have_text("cam", timeout=60_000)
             await expect(page.part("stat-resolution")).to_have_text(f"640{TIMES}360", timeout=60_000)
