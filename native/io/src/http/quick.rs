@@ -86,7 +86,13 @@ pub(super) async fn serve(stream: &mut Lent, site: &Site, peer: SocketAddr, stop
             }
             Err(_) => return Some(buffer.freeze()),
         };
-        let Some(response) = site.file(&request, peer).await else { return Some(buffer.freeze()) };
+        let response = tokio::select! {
+            // Most answers are there at once.
+            biased;
+            response = site.file(&request, peer) => response,
+            () = gone(stream, &mut buffer) => return None,
+        };
+        let Some(response) = response else { return Some(buffer.freeze()) };
         buffer.advance(head_bytes);
         write(stream, response).await.ok()?;
         if stop.is_cancelled() {
@@ -94,6 +100,18 @@ pub(super) async fn serve(stream: &mut Lent, site: &Site, peer: SocketAddr, stop
         }
         waiting.since = Instant::now();
     }
+}
+
+/// Resolves when the peer has left, or has ended its side: nobody waits for the answer then. What it says meanwhile is put behind its request,
+/// up to a limit.
+async fn gone(stream: &mut Lent, buffer: &mut BytesMut) {
+    while buffer.len() < HEADER_BYTES_MAX {
+        buffer.reserve(READ_BYTES);
+        if !matches!(stream.read_buf(buffer).await, Ok(1..)) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// The time that a peer has for the head of a request. Its timer is set again when it fires, not at each request.
@@ -327,6 +345,24 @@ mod tests {
         assert_eq!(left.unwrap(), format!("{other}host: x\r\n\r\n"));
         assert_eq!(text.matches("HTTP/1.1 404 Not Found\r\n").count(), 2);
         assert_eq!((text.matches("content-length: 23\r\n").count(), text.matches("\r\ndate: ").count()), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_is_not_waited_for_and_what_was_said_before_is_kept() {
+        let (mut peer, mut stream) = connected().await;
+        let mut buffer = BytesMut::from(PLAIN);
+        peer.write_all(PLAIN.as_bytes()).await.unwrap();
+        drop(peer);
+        gone(&mut stream, &mut buffer).await;
+        assert_eq!(buffer, format!("{PLAIN}{PLAIN}"));
+        // Who says more than is kept is waited for, and is not read.
+        let (mut peer, mut stream) = connected().await;
+        let mut full = BytesMut::zeroed(HEADER_BYTES_MAX);
+        peer.write_all(PLAIN.as_bytes()).await.unwrap();
+        drop(peer);
+        let mut noop = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(std::pin::pin!(gone(&mut stream, &mut full)).poll(&mut noop).is_pending());
+        assert_eq!(full.len(), HEADER_BYTES_MAX);
     }
 
     /// A body of unknown length.
