@@ -59,9 +59,6 @@ impl Results {
 
     /// All samples of arcly.
     pub fn of_arcly(&self) -> impl Iterator<Item = &Sample> {
-        self.samples
-            .iter()
-            .filter(|((contestant, ..), _)| contestant.is_ours())
-            .flat_map(|(_, samples)| samples)
+        self.samples.iter().filter(|((contestant, ..), _)| contestant.is_ours()).flat_map(|(_, samples)| samples)
     }
 }

@@ -23,18 +23,29 @@ impl Process {
     pub fn start(command: &mut Command, listens: &[SocketAddr]) -> Result<Self, String> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let mut process = Self { child: child.map_err(|error| format!("{program}: {error}"))? };
+        let mut process = Self::of(child.map_err(|error| format!("{program}: {error}"))?);
+        process.wait_until_listening(listens).map_err(|what| format!("{program} {what}"))?;
+        Ok(process)
+    }
+
+    /// One that was started in another way.
+    pub fn of(child: Child) -> Self {
+        Self { child }
+    }
+
+    /// Waits until it listens at all of these; else what it does instead.
+    pub fn wait_until_listening(&mut self, listens: &[SocketAddr]) -> Result<(), String> {
         let deadline = Instant::now() + START_DEADLINE;
         while !listens.iter().all(|address| TcpStream::connect(address).is_ok()) {
-            if let Ok(Some(status)) = process.child.try_wait() {
-                return Err(format!("{program} ended with {status}"));
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("ended with {status}"));
             }
             if Instant::now() > deadline {
-                return Err(format!("{program} does not listen"));
+                return Err("does not listen".to_owned());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(process)
+        Ok(())
     }
 
     /// Seconds that its threads and those of its children have had a core, by the scheduler's own account: clock ticks are too coarse. What
@@ -48,7 +59,8 @@ impl Process {
         self.processes().into_iter().filter_map(rss_bytes).sum()
     }
 
-    fn processes(&self) -> Vec<u32> {
+    /// Its number, and those of its children.
+    pub fn processes(&self) -> Vec<u32> {
         let pid = self.child.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         std::iter::once(pid).chain(children.split_whitespace().filter_map(|child| child.parse().ok())).collect()
@@ -77,7 +89,8 @@ fn cpu_ns(pid: u32) -> u64 {
     tasks.filter_map(|task| of_task(task.ok()?.path())).sum()
 }
 
-fn rss_bytes(pid: u32) -> Option<u64> {
+/// Resident memory of a process; none when there is no such process.
+pub fn rss_bytes(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)

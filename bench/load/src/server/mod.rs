@@ -83,7 +83,9 @@ impl Contestant {
     /// Where viewers find the stream `name`.
     pub fn source(self, server: &Server, name: &str) -> Source {
         match self {
-            Self::Arcly(Protocol::Rtmp, _) | Self::ArclyAlone | Self::Nginx => Source::Rtmp(server.rtmp, name.to_owned()),
+            Self::Arcly(Protocol::Rtmp, _) | Self::ArclyAlone | Self::Nginx => {
+                Source::Rtmp(server.rtmp, name.to_owned())
+            }
             _ => Source::Flv(server.http, format!("/{name}.flv")),
         }
     }

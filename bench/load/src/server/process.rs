@@ -1,27 +1,28 @@
 //! A server process: its life, its CPU time, its memory, and what the kernel holds for its connections.
 
 use std::fs;
-use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use arcly_bench_server::Process;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::clock;
 
 /// Ends when it is dropped.
 pub struct Server {
-    child: Child,
+    process: Process,
     pub rtmp: SocketAddr,
     pub http: SocketAddr,
-    directory: PathBuf,
+    /// Behind the process: it is removed when that has ended.
+    directory: Directory,
 }
 
-const START_DEADLINE: Duration = Duration::from_secs(20);
-const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// Removed when it is dropped.
+struct Directory(PathBuf);
+
 const LOG: &str = "server.log";
 
 /// The process ends with this one, however that ends.
@@ -45,33 +46,20 @@ impl Server {
         let errors = log.try_clone().map_err(|error| error.to_string())?;
         let program = command.get_program().to_string_lossy().into_owned();
         let child = spawn(command.stdin(Stdio::null()).stdout(log).stderr(errors))?;
-        let mut server = Self { child, rtmp, http, directory };
-        server.wait_until_listening(&program)?;
+        let mut server = Self { process: Process::of(child), rtmp, http, directory: Directory(directory) };
+        let listening = server.process.wait_until_listening(&[rtmp, http]);
+        listening.map_err(|what| format!("{program} {what}: {}", server.log()))?;
         Ok(server)
     }
 
     /// A server that has said that it listens.
     pub fn started(child: Child, http: SocketAddr, directory: PathBuf) -> Self {
-        Self { child, rtmp: http, http, directory }
-    }
-
-    fn wait_until_listening(&mut self, program: &str) -> Result<(), String> {
-        let deadline = Instant::now() + START_DEADLINE;
-        while TcpStream::connect(self.rtmp).is_err() || TcpStream::connect(self.http).is_err() {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("{program} ended with {status}: {}", self.log()));
-            }
-            if Instant::now() > deadline {
-                return Err(format!("{program} does not listen: {}", self.log()));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
+        Self { process: Process::of(child), rtmp: http, http, directory: Directory(directory) }
     }
 
     /// The last lines that it said.
     pub fn log(&self) -> String {
-        let log = fs::read(self.directory.join(LOG)).unwrap_or_default();
+        let log = fs::read(self.directory.0.join(LOG)).unwrap_or_default();
         let log = String::from_utf8_lossy(&log).into_owned();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(3)..].join(" | ")
@@ -79,18 +67,12 @@ impl Server {
 
     /// Of the process and its children.
     pub fn cpu_ns(&self) -> u64 {
-        self.processes().into_iter().map(clock::process_cpu_ns).sum()
+        self.process.processes().into_iter().map(clock::process_cpu_ns).sum()
     }
 
     /// Of the process and its children.
     pub fn rss_bytes(&self) -> u64 {
-        self.processes().into_iter().filter_map(rss_bytes).sum()
-    }
-
-    fn processes(&self) -> Vec<u32> {
-        let pid = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        std::iter::once(pid).chain(children.split_whitespace().filter_map(|child| child.parse().ok())).collect()
+        self.process.rss_bytes()
     }
 
     /// Bytes in the kernel that the server has written and the peer with this port has not acknowledged, in the server's send queue
@@ -101,26 +83,10 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Directory {
     fn drop(&mut self) {
-        if let Some(pid) = Pid::from_raw(self.child.id() as i32) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let deadline = Instant::now() + STOP_DEADLINE;
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.directory);
+        let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn rss_bytes(pid: u32) -> Option<u64> {
-    let mut status = String::new();
-    fs::File::open(format!("/proc/{pid}/status")).ok()?.read_to_string(&mut status).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
 
 fn send_queue_bytes(table: &str, server_port: u16, peer_port: u16) -> u64 {
@@ -136,6 +102,8 @@ fn send_queue_bytes(table: &str, server_port: u16, peer_port: u16) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use arcly_bench_server::rss_bytes;
+
     use super::*;
 
     #[test]
