@@ -61,15 +61,20 @@ async def test_what_is_published_by_webrtc_comes_out_by_every_other_way(serve: S
         assert sum((await look(page)).luma) > 0, way
 
 
-async def test_the_demo_is_watched_by_webrtc_with_sound(serve: Start, visit: Open) -> None:
-    server = await serve("--demo")
-    page = await visit(server.url("/live/demo/"))
+async def plays_by_webrtc(page: Visit) -> None:
+    """By its own choice, with pictures that move, and nothing to say about them."""
     await page.is_in_state("playing")
     await expect(page.part("way-whep").locator("input")).to_be_checked()
     before, after = await watch(page, 3)
     assert after.decoded - before.decoded >= 10
     assert before.changed(after) > 0.01, "the picture stands still"
     assert await page.part("way-note").is_hidden()
+
+
+async def test_the_demo_is_watched_by_webrtc_with_sound(serve: Start, visit: Open) -> None:
+    server = await serve("--demo")
+    page = await visit(server.url("/live/demo/"))
+    await plays_by_webrtc(page)
     await expect(page.part("stat-latency")).to_have_text(MILLISECONDS)
     await page.screenshot("page-webrtc")
 
@@ -96,12 +101,7 @@ async def test_b_frames_are_made_into_pictures_in_order_and_the_page_plays_them_
     server = await serve("--webrtc-b-frames", "transcode")
     async with running(*publish(ffmpeg, server.rtmp_url("live/cam"))):
         page = await visit(server.url("/live/cam/"))
-        await page.is_in_state("playing")
-        await expect(page.part("way-whep").locator("input")).to_be_checked()
-        before, after = await watch(page, 3)
-        assert after.decoded - before.decoded >= 10
-        assert before.changed(after) > 0.01, "the picture stands still"
-        assert await page.part("way-note").is_hidden()
+        await plays_by_webrtc(page)
         assert server.logged(r"live/cam: its pictures are made into H264 without B-frames from H264"), server.log
 
 

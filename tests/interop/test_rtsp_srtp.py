@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trustme
 from conftest import eventually, run, running
+from test_http_live import live
 from test_rtmp_play import frames
 from test_rtsp_clients import RtspServer, play, player, rtsp_serving, times
 from test_rtsp_gstreamer import gst, sink
@@ -34,15 +34,6 @@ def url(server: RtspServer, scheme: str = "rtsps") -> str:
     return server.rtsp_url("live/cam").replace("rtsp://127.0.0.1", f"{scheme}://localhost")
 
 
-@asynccontextmanager
-async def published(server: RtspServer, ffmpeg: str, source: Path) -> AsyncIterator[None]:
-    """A stream that repeats `source` for ever."""
-    publish = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", "-f", "flv"]
-    async with running(*publish, server.rtmp_url("live/cam")):
-        await eventually(lambda: (stream := server.stream("live/cam")) and stream.tracks, what="it is published")
-        yield
-
-
 def play_trusting(program: str, server: RtspServer, folder: Path, seconds: float = 3) -> list[str]:
     """The command that plays, and lists what came."""
     [name, *options] = play(program, url(server), seconds=seconds)
@@ -54,7 +45,7 @@ def play_trusting(program: str, server: RtspServer, folder: Path, seconds: float
 async def test_ffmpeg_plays_by_its_keys(
     server: RtspServer, player: str, clip: Callable[..., Path], tmp_path: Path
 ) -> None:
-    async with published(server, player, clip(b_frames=0)):
+    async with live(server, player, clip(b_frames=0)):
         read = await run(*play_trusting(player, server, tmp_path))
         assert read.returncode == 0, read.stderr
         assert len(times(read.stdout, 0, 90_000)) >= 70
@@ -69,7 +60,7 @@ async def test_gstreamer_plays_by_mikey(
     source = f"rtspsrc location={url(server, scheme)} tls-validation-flags=0 latency=200"
     video = "application/x-rtp,media=video ! rtph264depay ! h264parse"
     rest = f"video/x-h264,stream-format=byte-stream,alignment=au ! identity eos-after=50 ! filesink location={out}"
-    async with published(server, ffmpeg, clip(b_frames=0)):
+    async with live(server, ffmpeg, clip(b_frames=0)):
         played = await run(gst, "-q", *f"{source} ! {video} ! {rest}".split())
         assert played.returncode == 0, played.stderr
     read = await run(ffmpeg, "-v", "error", "-i", out, "-c", "copy", "-f", "framemd5", "-")
@@ -81,7 +72,7 @@ async def test_a_stream_is_pulled_encrypted(
     server: RtspServer, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, scheme: str
 ) -> None:
     source = arcly.PullSource(url(server, scheme), "live/copy", ca_file=tmp_path / "ca.pem")
-    async with published(server, ffmpeg, clip(b_frames=2)), arcly.Engine(source) as engine:
+    async with live(server, ffmpeg, clip(b_frames=2)), arcly.Engine(source) as engine:
         await eventually(
             lambda: (it := engine.get_stream(arcly.StreamKey("live", "copy"))) and it.stats.video_frames > 60
         )
