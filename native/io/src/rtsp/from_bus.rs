@@ -13,7 +13,7 @@ use arcly_wire::{
     rtp::{
         HEADER_BYTES,
         rtcp::ntp_of_unix,
-        srtp::{Key, Sealer},
+        srtp::{Key, Sealer, SrtpError},
     },
     rtsp::{Group, MediaSetup, PlayAnswer, RtpInfo, keys, sdp},
 };
@@ -45,8 +45,9 @@ pub(crate) struct Granted {
     tracks: Vec<Outgoing>,
     /// Where it can be heard by many.
     group: Option<Arc<Group>>,
-    /// What its packets are sealed under.
+    /// What its packets are sealed under, in one play and no other: a second one would begin with the same numbers.
     secret: Option<Key>,
+    is_secret_used: bool,
 }
 
 impl Granted {
@@ -54,7 +55,7 @@ impl Granted {
     pub(crate) async fn of(key: StreamKey, log: Arc<Log>) -> Self {
         let _ = timeout(TRACKS_DEADLINE, known_tracks(&log)).await;
         let tracks = outgoing(&log.tracks());
-        Self { key, log, tracks, group: None, secret: None }
+        Self { key, log, tracks, group: None, secret: None, is_secret_used: false }
     }
 
     /// Gives it a group.
@@ -70,6 +71,13 @@ impl Granted {
     /// Whether its packets are sealed.
     pub(crate) fn is_sealed(&self) -> bool {
         self.secret.is_some()
+    }
+
+    /// What seals its packets, once.
+    pub(crate) fn take_sealer(&mut self) -> Option<Result<Sealer, SrtpError>> {
+        let secret = self.secret.as_ref().filter(|_| !self.is_secret_used)?;
+        self.is_secret_used = true;
+        Some(Sealer::new(secret))
     }
 
     /// Where it can be heard by many.
@@ -190,10 +198,9 @@ impl Play {
         granted: &Granted,
         setups: &[MediaSetup],
         answer: PlayAnswer,
+        sealer: Sealer,
         datagrams: Option<(&Arc<Ports>, IpAddr)>,
     ) -> io::Result<(Self, Bytes)> {
-        let secret = granted.secret.as_ref().ok_or_else(|| io::Error::other("no key was agreed upon"))?;
-        let sealer = Sealer::new(secret).map_err(io::Error::other)?;
         let wants = granted.wants(setups);
         let mut body =
             ticket.body(Container::Rtp, Framing::Bare).map_err(|_| io::Error::other("no more descriptors"))?;

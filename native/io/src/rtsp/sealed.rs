@@ -31,8 +31,8 @@ pub(super) const FIRST_SEQUENCE: u16 = 0x7fff;
 pub(super) struct Sealed {
     body: PacketBody,
     sealer: Sealer,
-    /// What the sequence numbers of each track are lower by than those of other viewers.
-    shifts: [Option<u16>; MEDIAS_MAX],
+    /// How the packets of each track are numbered.
+    numbers: [Option<Numbers>; MEDIAS_MAX],
     way: Way,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Datagrams {
 
 impl Sealed {
     pub(super) fn new(body: PacketBody, sealer: Sealer, way: Way) -> Self {
-        Self { body, sealer, shifts: Default::default(), way }
+        Self { body, sealer, numbers: Default::default(), way }
     }
 
     pub(super) fn want(&mut self, wants: Wants) {
@@ -84,7 +84,7 @@ impl Sealed {
             let outcome = if is_rtcp {
                 self.sealer.rtcp(packet, &mut sealed)
             } else {
-                self.sealer.rtp(&renumbered(packet, self.shifts.get_mut(media)), &mut sealed)
+                self.sealer.rtp(&renumbered(packet, self.numbers.get_mut(media)), &mut sealed)
             };
             if outcome.is_ok() {
                 self.way.put(media, is_rtcp, &sealed, &mut said);
@@ -97,13 +97,37 @@ impl Sealed {
     }
 }
 
+/// Sequence numbers of one viewer.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    /// What they are lower by than those of other viewers.
+    lower_by: u16,
+    next: u16,
+}
+
+impl Numbers {
+    fn begin(sequence: u16) -> Self {
+        Self { lower_by: sequence & !FIRST_SEQUENCE, next: sequence & FIRST_SEQUENCE }
+    }
+
+    /// The number of the next packet. They never go back, as they would where a viewer goes on after a pause: receivers drop what they
+    /// take for a repetition.
+    fn number(&mut self, sequence: u16) -> u16 {
+        if sequence.wrapping_sub(self.lower_by).wrapping_sub(self.next) > u16::MAX / 2 {
+            self.lower_by = sequence.wrapping_sub(self.next);
+        }
+        let own = sequence.wrapping_sub(self.lower_by);
+        self.next = own.wrapping_add(1);
+        own
+    }
+}
+
 /// The packet with the sequence number that this viewer gets.
-fn renumbered(packet: &[u8], shift: Option<&mut Option<u16>>) -> Vec<u8> {
+fn renumbered(packet: &[u8], numbers: Option<&mut Option<Numbers>>) -> Vec<u8> {
     let mut own = packet.to_vec();
-    if let (Some(shift), [_, _, high, low, ..]) = (shift, own.as_mut_slice()) {
+    if let (Some(numbers), [_, _, high, low, ..]) = (numbers, own.as_mut_slice()) {
         let sequence = u16::from_be_bytes([*high, *low]);
-        let lower = sequence.wrapping_sub(*shift.get_or_insert(sequence & !FIRST_SEQUENCE));
-        [*high, *low] = lower.to_be_bytes();
+        [*high, *low] = numbers.get_or_insert(Numbers::begin(sequence)).number(sequence).to_be_bytes();
     }
     own
 }
@@ -146,5 +170,23 @@ impl Datagrams {
                 queue.clear();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by reading: a viewer who went on after a pause was sent numbers that went back.
+    #[test]
+    fn numbers_never_go_back_and_show_what_is_missing() {
+        let mut numbers = Numbers::begin(40_000);
+        let own = |numbers: &mut Numbers, sequences: &[u16]| {
+            sequences.iter().map(|sequence| numbers.number(*sequence)).collect::<Vec<_>>()
+        };
+        assert_eq!(own(&mut numbers, &[40_000, 40_001, 40_005]), [7232, 7233, 7237]);
+        // The key picture that was sent before, and much later.
+        assert_eq!(own(&mut numbers, &[40_001, 40_002, 15_000, 15_001]), [7238, 7239, 7240, 7241]);
+        assert_eq!(own(&mut numbers, &[15_003]), [7243]);
     }
 }

@@ -1,5 +1,7 @@
 //! What a connection plays.
 
+use std::io;
+
 use arcly_wire::rtsp::{Denial, Lower, PlayAnswer};
 
 use super::Connection;
@@ -21,7 +23,7 @@ impl Connection {
             self.machine.begin_play();
             return Ok(());
         }
-        let Some(granted) = &self.granted else { return Ok(()) };
+        let Some(granted) = &mut self.granted else { return Ok(()) };
         if granted.has_changed() {
             self.machine.refuse(Denial::Failed, "the tracks have changed since they were described");
             return Ok(());
@@ -41,8 +43,12 @@ impl Connection {
         };
         let (play, first) = match &self.outlets {
             _ if granted.is_sealed() => {
+                let Some(sealer) = granted.take_sealer() else {
+                    self.machine.refuse(Denial::Failed, "its key was used for another play: describe it again");
+                    return Ok(());
+                };
                 let datagrams = self.udp.as_ref().filter(|_| is_udp).map(|ports| (ports, self.peer.ip()));
-                Play::sealed(ticket, granted, setups, answer, datagrams)?
+                Play::sealed(ticket, granted, setups, answer, sealer.map_err(io::Error::other)?, datagrams)?
             }
             Some(outlets) if is_udp => {
                 let ours = pipe.local_ip().filter(|ip| !ip.is_unspecified());

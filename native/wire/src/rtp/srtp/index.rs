@@ -17,10 +17,10 @@ impl Index {
         Self { newest: index, seen: 1 }
     }
 
-    /// The index that a sequence number stands for: the one next to the newest (§3.3.1).
+    /// The index that a sequence number stands for: the one next to the newest (§3.3.1). Nothing lies in front of index 0.
     pub(super) fn guess(self, sequence: u16) -> u64 {
         let distance = i64::from(sequence.wrapping_sub(self.newest as u16) as i16);
-        self.newest.saturating_add_signed(distance)
+        self.newest.checked_add_signed(distance).unwrap_or_else(|| sequence.into())
     }
 
     /// Whether it may still come.
@@ -60,5 +60,6 @@ mod tests {
         assert!(!index.is_new(65_537 - 64), "too old to be sure");
         index.note(1 << 40);
         assert!(!index.is_new(65_537));
+        assert_eq!([Index::begin(5).guess(65_535), Index::begin(5).guess(40_000)], [65_535, 40_000]);
     }
 }

@@ -36,7 +36,7 @@ impl Sealer {
     /// nothing but the key think so, too.
     ///
     /// # Errors
-    /// [`SrtpError`] for what is no packet; nothing is appended.
+    /// [`SrtpError`] for what is no packet, and for one whose number was there before; nothing is appended.
     pub fn rtp(&mut self, packet: &[u8], out: &mut Vec<u8>) -> Result<(), SrtpError> {
         let head = header_bytes(packet).ok_or(SrtpError::Malformed)?;
         let (sequence, ssrc) = identity(packet).ok_or(SrtpError::Malformed)?;
@@ -80,6 +80,10 @@ impl Sealer {
     fn next_index(&mut self, ssrc: u32, sequence: u16) -> Result<u64, SrtpError> {
         if let Some((_, known)) = self.sources.iter_mut().find(|(known, _)| *known == ssrc) {
             let index = known.guess(sequence);
+            // Two packets under one index would tell what is in both (RFC 3711 §9.1).
+            if !known.is_new(index) {
+                return Err(SrtpError::Replayed);
+            }
             known.note(index);
             return Ok(index);
         }
