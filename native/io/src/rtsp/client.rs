@@ -58,6 +58,9 @@ impl Failure {
     }
 }
 
+/// Bytes of packets after which no more are made before these are written.
+pub(super) const FILL_BYTES: usize = 64 << 10;
+
 /// A client and its socket.
 pub(super) struct Client {
     machine: ClientConn,

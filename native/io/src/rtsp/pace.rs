@@ -30,8 +30,12 @@ impl Pace {
 
     /// When more may be sent; none: at once.
     pub(super) fn waits(&self) -> Option<Instant> {
-        let at = self.begun + BURST_EVERY;
-        (self.bytes >= BURST_BYTES && at > Instant::now()).then_some(at)
+        Some(self.next()).filter(|at| self.bytes >= BURST_BYTES && *at > Instant::now())
+    }
+
+    /// When the next burst begins.
+    pub(super) fn next(&self) -> Instant {
+        self.begun + BURST_EVERY
     }
 
     /// Waits until more may be sent.

@@ -62,6 +62,8 @@ impl Pipe {
             Around::Http(tunnel) => tunnel::read(&mut self.stream, tunnel, buffer).await,
             Around::WebSocket(websocket) if websocket.listener.is_closed() => Ok(false),
             Around::WebSocket(websocket) => {
+                // As much at a time as without one.
+                websocket.input.reserve((buffer.capacity() - buffer.len()).max(1));
                 let is_open = self.stream.read_buf(&mut websocket.input).await? > 0;
                 websocket.hear(buffer)?;
                 Ok(is_open)

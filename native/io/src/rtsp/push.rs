@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     channels::split,
-    client::{Client, Failure},
+    client::{Client, FILL_BYTES, Failure},
     from_bus::known_tracks,
     pace::Pace,
     packets::Packets,
@@ -24,9 +24,6 @@ use crate::{
     egress::Format,
     link::{End, Session},
 };
-
-/// Bytes of packets after which no more are made before these are written.
-const FILL_BYTES: usize = 64 << 10;
 
 /// How a stream is pushed.
 #[derive(Debug, Clone)]
@@ -140,7 +137,9 @@ impl Pushing {
                 }
             }
             let before = client.written();
-            let waits = outlet.as_ref().and_then(|outlet| outlet.pace.waits());
+            // That moment may be over already: then nothing else would bring us back.
+            let waits = outlet.as_ref().filter(|outlet| outlet.is_paced && client.is_idle());
+            let waits = waits.map(|outlet| outlet.pace.next());
             tokio::select! {
                 turn = client.turn() => turn?,
                 () = self.bell.heard() => {}
@@ -170,7 +169,11 @@ impl Pushing {
     /// Makes packets of what is waiting, up to a bound; true when the stream has ended.
     fn fill(&mut self, outlet: &mut Outlet, client: &mut Client, link: &Link) -> Result<bool, Failure> {
         let (skipped, mut frames, mut has_ended) = (outlet.catch_up(self.options.behind_max), 0, false);
-        while client.waiting_bytes() < FILL_BYTES && outlet.pace.waits().is_none() {
+        while client.waiting_bytes() < FILL_BYTES {
+            outlet.is_paced = outlet.pace.waits().is_some();
+            if outlet.is_paced {
+                break;
+            }
             // Armed before each look: what comes behind it rings.
             self.slot.arm();
             match outlet.next(client)? {
@@ -221,6 +224,8 @@ struct Outlet {
     missed: u64,
     /// Of datagrams: nothing else stops us from sending more than the remote has room for.
     pace: Pace,
+    /// The pace has stopped us, and not the end of what there is.
+    is_paced: bool,
 }
 
 enum Next {
@@ -233,7 +238,7 @@ impl Outlet {
     fn new(cursor: Subscription, sent: &[Outgoing]) -> Self {
         let (missed, sent) = (cursor.missed(), sent.to_vec());
         let (packets, buffer, caught_up) = (Packets::new(), Vec::new(), Instant::now());
-        Self { cursor, packets, sent, revision: None, buffer, caught_up, missed, pace: Pace::new() }
+        Self { cursor, packets, sent, revision: None, buffer, caught_up, missed, pace: Pace::new(), is_paced: false }
     }
 
     /// Skips to the newest key frame when the remote has been behind for too long. Returns how many frames it misses.

@@ -6,7 +6,12 @@ use arcly_bus::{Log, Read, Subscription, TrackSet, WakeSlot};
 use arcly_codec::MediaKind;
 use arcly_wire::rtsp::sdp::{Direction, Media};
 
-use super::{channels::split, client::Client, packets::Packets, tracks::outgoing};
+use super::{
+    channels::split,
+    client::{Client, FILL_BYTES},
+    packets::Packets,
+    tracks::outgoing,
+};
 use crate::{bell::Bell, egress::Format};
 
 /// What is said over a pull: the sound of a stream, or nothing.
@@ -23,6 +28,12 @@ impl Talk {
         self.bell.ring();
     }
 
+    /// Says this stream no more; another one that has taken its place goes on.
+    fn hush(&self, ended: &Arc<Log>) {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).take_if(|log| Arc::ptr_eq(log, ended));
+        self.bell.ring();
+    }
+
     fn log(&self) -> Option<Arc<Log>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -36,6 +47,8 @@ pub(super) struct Talking {
     /// What the remote understands.
     offered: Media,
     voice: Option<Voice>,
+    /// One sender, whatever is said: a remote tells few of them apart.
+    packets: Packets,
 }
 
 /// A stream that is said.
@@ -43,7 +56,6 @@ struct Voice {
     log: Arc<Log>,
     cursor: Subscription,
     slot: WakeSlot,
-    packets: Packets,
     revision: Option<u32>,
     is_understood: bool,
 }
@@ -56,7 +68,7 @@ pub(super) fn back_channel(medias: &[Media]) -> Option<usize> {
 
 impl Talking {
     pub(super) fn new(talk: Arc<Talk>, media: usize, offered: Media) -> Self {
-        Self { talk, media, offered, voice: None }
+        Self { talk, media, offered, voice: None, packets: Packets::new() }
     }
 
     /// Rung when there may be something to say.
@@ -73,22 +85,27 @@ impl Talking {
         let mut problem = None;
         let (mut buffer, media) = (Vec::new(), self.media);
         while let Some(voice) = &mut self.voice {
+            if client.waiting_bytes() >= FILL_BYTES {
+                // What was said long ago is of no use to a remote that reads slowly.
+                voice.cursor.skip_ahead();
+                break;
+            }
             voice.slot.arm();
             let (frames, tracks) = match voice.cursor.read(1) {
                 Read::Frames(batch) => (batch.frames.to_vec(), batch.tracks.clone()),
                 Read::Empty => break,
                 Read::Ended | Read::Evicted => {
-                    self.talk.say(None);
+                    self.talk.hush(&voice.log);
                     self.voice = None;
                     break;
                 }
             };
             if voice.revision.replace(tracks.revision) != Some(tracks.revision) {
-                problem = voice.configure(&tracks, &self.offered).err().or(problem);
+                problem = voice.configure(&mut self.packets, &tracks, &self.offered).err().or(problem);
             }
             for frame in frames.iter().filter(|_| voice.is_understood) {
                 buffer.clear();
-                let _ = voice.packets.write(frame, &mut buffer);
+                let _ = self.packets.write(frame, &mut buffer);
                 split(&buffer).for_each(|(channel, packet)| client.put(media, channel % 2 == 1, packet));
             }
         }
@@ -103,11 +120,11 @@ impl Voice {
         let mut cursor = log.tap();
         // Nobody wants to hear what was said before.
         cursor.skip_ahead();
-        Self { log, cursor, slot, packets: Packets::new(), revision: None, is_understood: false }
+        Self { log, cursor, slot, revision: None, is_understood: false }
     }
 
     /// Takes the first sound that the remote understands as it is: nothing is transcoded here.
-    fn configure(&mut self, tracks: &TrackSet, offered: &Media) -> Result<(), String> {
+    fn configure(&mut self, packets: &mut Packets, tracks: &TrackSet, offered: &Media) -> Result<(), String> {
         let sound = tracks.tracks.iter().filter(|track| track.config.kind() == MediaKind::Audio);
         let understood = |tracks: &TrackSet| {
             outgoing(tracks).first().is_some_and(|ours| {
@@ -120,7 +137,7 @@ impl Voice {
         };
         let single = |track: &arcly_bus::Track| TrackSet { tracks: vec![track.clone()], ..tracks.clone() };
         let chosen = sound.map(single).find(understood);
-        self.is_understood = chosen.as_ref().is_some_and(|tracks| self.packets.configure(tracks).is_ok());
+        self.is_understood = chosen.as_ref().is_some_and(|tracks| packets.configure(tracks).is_ok());
         if self.is_understood {
             return Ok(());
         }

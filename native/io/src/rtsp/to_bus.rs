@@ -91,17 +91,16 @@ impl ToBus {
         for (place, media) in medias.iter().enumerate() {
             let format = readable(media).filter(|_| is_set_up(place));
             let mut source = format.and_then(|format| Source::new(format, &mut numbers, &mut sync));
-            if let Some(some) = source.as_mut().filter(|_| keys::is_secure(media)) {
+            if source.is_none() && is_set_up(place) {
+                let encoding = media.format().map_or("nothing that is explained", |format| &format.encoding);
+                let encoding: String = encoding.chars().filter(|c| !c.is_control()).take(32).collect();
+                news.push(format!("a track of {} is left out: {encoding} is not known here", media.kind));
+            } else if let Some(some) = source.as_mut().filter(|_| keys::is_secure(media)) {
                 some.opener = keys::of_media(media).and_then(|told| told.opener().ok());
                 if some.opener.is_none() {
                     news.push(format!("a track of {} is left out: its key is not known here", media.kind));
                     source = None;
                 }
-            }
-            if source.is_none() && is_set_up(place) {
-                let encoding = media.format().map_or("nothing that is explained", |format| &format.encoding);
-                let encoding: String = encoding.chars().filter(|c| !c.is_control()).take(32).collect();
-                news.push(format!("a track of {} is left out: {encoding} is not known here", media.kind));
             }
             sources.push(source);
         }

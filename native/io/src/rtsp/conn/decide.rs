@@ -32,7 +32,7 @@ impl Connection {
     pub(super) fn ask_to_play(&mut self, ask: Ask) {
         let Ask { path, query, authorization, agent, back_channel } = ask;
         self.agent.clone_from(&agent);
-        self.credentials = (query.clone(), authorization.clone(), agent.clone());
+        self.credentials = (query.clone(), authorization.clone());
         self.wants_to_talk = back_channel;
         let Some(key) = key(&path) else {
             return self.machine.refuse(Denial::BadName, "no stream can have this name");
@@ -59,6 +59,7 @@ impl Connection {
         let Ask { path, query, authorization, agent, .. } = ask;
         // Who announces anew gives up what was announced before.
         self.publisher = None;
+        self.talk_place = None;
         let Some(key) = key(&path) else {
             return self.machine.refuse(Denial::BadName, "no stream can have this name");
         };

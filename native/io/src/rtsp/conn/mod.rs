@@ -64,8 +64,8 @@ pub(super) struct Connection {
     talk: Option<ToBus>,
     talk_place: Option<usize>,
     wants_to_talk: bool,
-    /// Query, authorization and agent of who asked to play.
-    credentials: (String, String, String),
+    /// Query and authorization of who asked to play.
+    credentials: (String, String),
     /// When the publisher is told next how much of its packets has come.
     report_at: Option<Instant>,
     /// Rung when the stream that is published here is ended by somebody else.
@@ -81,6 +81,7 @@ impl Connection {
             users: options.users,
             back_channel: options.back_channel,
             udp: ports,
+            must_seal_udp: options.srtp,
             ..ServerConfig::default()
         };
         Self {

@@ -43,7 +43,7 @@ impl Connection {
         let is_set_up = self.machine.setups().iter().any(|setup| setup.media == place);
         let Some(granted) = self.granted.as_ref().filter(|_| is_set_up && self.talk.is_none()) else { return };
         let (app, stream) = key_beside(&granted.key);
-        let (query, authorization, agent) = self.credentials.clone();
+        let ((query, authorization), agent) = (self.credentials.clone(), self.agent.clone());
         let asked = PublishAsk { app, stream, protocol: "rtsp", query, authorization, agent, peer: self.peer };
         let (inbox, deadline) = (self.inbox.clone(), self.decision_deadline);
         self.deciding = Some(Box::pin(async move { Decision::Talk(publish::ask(&inbox, asked, deadline).await) }));

@@ -36,11 +36,20 @@ pub struct ServerConfig {
     pub back_channel: bool,
     /// Ports of ours for RTP and RTCP in datagrams; none where there are none, or the connection is encrypted and they are not.
     pub udp: Option<(u16, u16)>,
+    /// Whether only sealed tracks may go there: the connection is encrypted.
+    pub must_seal_udp: bool,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), realm: "arcly".into(), users: None, back_channel: false, udp: None }
+        Self {
+            limits: Limits::default(),
+            realm: "arcly".into(),
+            users: None,
+            back_channel: false,
+            udp: None,
+            must_seal_udp: false,
+        }
     }
 }
 
@@ -109,11 +118,11 @@ fn control_of(media: usize) -> String {
 impl ServerConn {
     /// A connection that was just accepted. `now` counts from any fixed origin and never goes back.
     pub fn new(config: ServerConfig, now: Duration) -> Self {
-        let ServerConfig { limits, realm, users, back_channel, udp } = config;
+        let ServerConfig { limits, realm, users, back_channel, udp, must_seal_udp } = config;
         Self {
             limits,
             guard: Guard::new(users, &realm, now),
-            offer: Offer { udp, multicast: None },
+            offer: Offer { udp, must_seal_udp, multicast: None },
             reader: MessageReader::new(limits),
             waiting: BytesMut::new(),
             output: BytesMut::new(),

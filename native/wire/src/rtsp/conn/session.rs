@@ -24,6 +24,8 @@ pub(super) enum Phase {
 pub(super) struct Offer {
     /// Ports of ours that datagrams go from and come to.
     pub udp: Option<(u16, u16)>,
+    /// Whether nothing but sealed packets may go there.
+    pub must_seal_udp: bool,
     /// A group for each track, and the ports there.
     pub multicast: Option<Group>,
 }
@@ -96,6 +98,7 @@ impl Session {
         }
         let granted = match (wish.lower, wish.multicast) {
             (Lower::Tcp, false) => Transport::tcp(self.channels(wish.interleaved, media)?),
+            (Lower::Udp, false) if offer.must_seal_udp && !is_secure => return None,
             (Lower::Udp, false) => {
                 let (rtp, rtcp) = wish.client_port.filter(|(rtp, rtcp)| *rtp > 0 && *rtcp > 0)?;
                 Transport { server_port: Some(offer.udp?), ..Transport::udp((rtp, rtcp)) }

@@ -180,6 +180,16 @@ fn the_first_transport_that_can_be_had_is_taken() {
     assert_eq!(talk.status("SETUP rtsp://h/live/cam/trackID=0", TCP), 455, "once is enough");
 }
 
+/// Found by reading: what goes by datagrams beside an encrypted connection was taken as it was.
+#[test]
+fn nothing_goes_in_the_clear_where_only_sealed_datagrams_may() {
+    for must_seal_udp in [false, true] {
+        let mut talk = Talk::with(ServerConfig { udp: Some((1, 2)), must_seal_udp, ..ServerConfig::default() });
+        talk.describe();
+        assert_eq!(talk.status("SETUP rtsp://h/live/cam/trackID=0", UDP), if must_seal_udp { 461 } else { 200 });
+    }
+}
+
 #[test]
 fn states_and_sessions_are_told_apart() {
     let mut talk = Talk::new();
