@@ -5,6 +5,7 @@ It runs in a thread of its own: the loop and the native threads do not wait for 
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import threading
@@ -28,6 +29,7 @@ Tell = Callable[[StreamEventKind, StreamKey, str], None]
 """What a registry that has events does with one: `Engine.emit`."""
 
 
+@functools.cache
 def is_available() -> bool:
     """Tell whether PyAV is installed (`pip install arcly[av]`)."""
     return importlib.util.find_spec("av") is not None

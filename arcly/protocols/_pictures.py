@@ -42,12 +42,14 @@ class PicturesInOrder(Made):
     def _make(self, subscription: Subscription) -> None:
         decoder = self._decoder()
         # What lies behind is needed to decode what comes: it is not shown.
-        while waiting := subscription.drain():
-            for frame in waiting:
-                decoded(decoder, frame)
+        while not self._ending.is_set() and (waiting := subscription.drain(1)):
+            decoded(decoder, waiting[0])
+        revision = None
         for frame in self._live(subscription):
-            if self._has_changed(frame.tracks):
-                decoder = self._decoder()
+            if frame.revision != revision:
+                revision = frame.revision
+                if self._has_changed(frame.tracks):
+                    decoder = self._decoder()
             for picture in decoded(decoder, frame):
                 self._encode(picture)
 

@@ -50,13 +50,16 @@ def stun_server(text: str) -> tuple[str, int]:
 
 async def reachable(servers: list[tuple[str, int]]) -> list[str]:
     """Return the addresses of servers, one a family each. Whose name is not known now is left out, with a warning."""
+    loop = asyncio.get_running_loop()
+    # All at once: a resolver that does not answer takes its time for each.
+    asking = [loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM) for host, port in servers]
     found: list[str] = []
-    for host, port in servers:
-        try:
-            infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except OSError as error:
-            log.warning("[webrtc] the STUN server %s is left out: %s", host, error)
+    for (host, port), infos in zip(servers, await asyncio.gather(*asking, return_exceptions=True), strict=True):
+        if isinstance(infos, OSError):
+            log.warning("[webrtc] the STUN server %s is left out: %s", host, infos)
             continue
+        if isinstance(infos, BaseException):
+            raise infos
         first = {family: address[0] for family, *_, address in reversed(infos)}
         found += [f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}" for ip in first.values()]
     return found

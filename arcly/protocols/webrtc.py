@@ -240,12 +240,14 @@ class WebRtcHandler:
         b_frames = self._b_frames(key)
         sound = self._opus_of(stream.session, native)
         pictures = self._in_order_of(stream.session, native) if b_frames == "transcode" else None
+        if pictures:
+            await until_known(pictures.handle)
+            # Where none can be made it is as with "drop".
+            pictures = pictures if pictures.handle.tracks else None
         # Of pictures that are made there is one rendition; the sound is still the stream's.
         others = [] if pictures else [self._native(rung) for rung in self._renditions(key)]
         handle = sound.handle if sound else native if pictures else None
         watched = pictures.handle if pictures else native
-        if pictures:
-            await until_known(watched)
         passes = b_frames == "pass"
         who = (credentials.peer or "::", credentials.agent or "")
         opened = transport.play(watched, offer, *who, sound=handle, renditions=others, passes_b_frames=passes)
@@ -356,6 +358,8 @@ class WebRtcHandler:
         """Return what the transport can read; frames of a foreign registry are carried there once for all."""
         known = self._carried.get(stream.key)
         if known is None or known[0] != stream.session:
+            # What has ended would keep its frames.
+            self._carried = {key: carried for key, carried in self._carried.items() if not carried[1].closed}
             known = self._carried[stream.key] = (stream.session, native_stream(stream))
         return known[1]
 

@@ -9,6 +9,8 @@ import { negotiate } from "./rtc.js";
 
 const FIRST_MEDIA_WITHIN_MS = 8000; // where no UDP comes through, nothing ever does
 const MEASURE_EVERY_MS = 1000;
+/** Measurements between two questions for the layer: each is a request to the host. */
+const LAYER_EVERY = 4;
 
 /**
  * @param {HTMLVideoElement} video @param {string} url @param {OnFault} onFault
@@ -27,6 +29,7 @@ class Whep {
   #session = /** @type {string | null} */ (null);
   #layerUrl = /** @type {string | null} */ (null);
   #layer = /** @type {string | null} */ (null);
+  #looks = 0;
   #firstMediaTimer = 0;
   #measureTimer = 0;
   #counters = new Counters();
@@ -93,14 +96,14 @@ class Whep {
   async #count() {
     const report = await this.#connection.getStats();
     this.#counters.take([...report.values()]);
-    if (this.#layerUrl) this.#layer = await layerAt(this.#layerUrl);
+    if (this.#layerUrl && this.#looks++ % LAYER_EVERY === 0) this.#layer = await layerAt(this.#layerUrl);
   }
 }
 
 /** @param {string} url @returns {Promise<string | null>} the rendition that is sent; null when nobody says */
 async function layerAt(url) {
   try {
-    const response = await fetch(url);
+    const response = await fetch(url, { signal: AbortSignal.timeout(4000) });
     return response.ok ? (await response.json()).layer : null;
   } catch {
     return null;

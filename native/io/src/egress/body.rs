@@ -61,10 +61,11 @@ impl PacketBody {
     pub(crate) fn resume(packets: &Arc<PacketLog>, seat: Seat, lease: Arc<()>) -> Self {
         let Seat { cursor, has_header, wants, entry, counted } = seat;
         let mut body = Self::new(packets, entry, counted, lease);
-        body.wants = wants;
         // Other packets are in use where the channel was made anew meanwhile.
         if Arc::ptr_eq(cursor.log(), packets.log()) {
-            (body.cursor, body.has_header) = (cursor, has_header);
+            (body.cursor, body.has_header, body.wants) = (cursor, has_header, wants);
+        } else {
+            body.want(wants);
         }
         body
     }

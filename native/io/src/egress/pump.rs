@@ -261,6 +261,11 @@ impl Pump {
         }
     }
 
+    /// Lets go of those who did not take the rest in time; whoever shares their connections is told.
+    pub(super) fn give_up(&mut self) {
+        (0..self.places.len()).for_each(|place| self.remove(place, End::Slow));
+    }
+
     fn remove(&mut self, place: usize, end: End) {
         if let Some(viewer) = self.places.get_mut(place).and_then(Option::take) {
             self.poller.remove(viewer.socket(), place as u64);

@@ -112,5 +112,6 @@ impl Worker {
             let _ = timeout(DRAIN_LOOK, poller.ready(ready)).await;
             self.pump.serve_ready();
         }
+        self.pump.give_up();
     }
 }

@@ -122,10 +122,10 @@ impl Asked {
             (self.transaction, self.tries, self.due) = (None, 0, now + EVERY);
             return None;
         }
+        self.due = now + RTO * 2_u32.saturating_pow(self.tries);
         // Without randomness anybody could answer: then nobody is asked.
         let transaction = self.transaction.or_else(fresh)?;
         self.transaction = Some(transaction);
-        self.due = now + RTO * 2_u32.saturating_pow(self.tries);
         self.tries += 1;
         Some([&BINDING_REQUEST[..], &[0, 0], &COOKIE, &transaction].concat())
     }

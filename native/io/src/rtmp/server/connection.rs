@@ -164,6 +164,10 @@ impl Connection {
         if let Some(bytes) = self.patience.as_mut().and_then(|patience| patience.news(missing)) {
             stream.wait_for(bytes);
         }
+        // Who publishes no more is none of the crowd.
+        if self.publishing.is_empty() {
+            self.patience = None;
+        }
     }
 
     fn on_read(&mut self, read: io::Result<usize>, buffer: &[u8]) -> Result<(), End> {

@@ -50,9 +50,9 @@ impl Session {
     pub fn send_message(&mut self, message: &[u8]) -> Result<bool, WebRtcError> {
         let Some(id) = self.channels.open else { return Ok(false) };
         let is_binary = std::str::from_utf8(message).is_err();
-        self.guarded("writing a message", |rtc| match rtc.channel(id) {
-            Some(mut channel) => channel.write(is_binary, message),
-            None => Ok(false),
+        self.guarded("writing a message", |rtc| {
+            // What this peer does not take, or no longer, is not sent to it. Its media go on.
+            Ok(rtc.channel(id).is_some_and(|mut channel| channel.write(is_binary, message).unwrap_or(false)))
         })
     }
 }

@@ -177,6 +177,27 @@ fn a_viewer_is_told_messages_on_the_channel_that_it_opens_text_as_text() {
     assert!(!pair.session.is_over());
 }
 
+/// Found by reading: a message that is larger than a peer takes ended its session, pictures and all.
+#[test]
+fn a_message_too_large_for_a_viewer_is_not_sent_and_harms_nothing() {
+    // Where nothing is said it is 64 KiB (RFC 8841 §6.1).
+    let client = |direction, now| {
+        let (client, offer) = Client::build(direction, true, now);
+        let lines = offer.split_inclusive('\n').filter(|line| !line.starts_with("a=max-message-size"));
+        (client, lines.collect())
+    };
+    let mut pair = Pair::play(client, &[Codec::Vp8], PlayOptions::default(), 22);
+    assert!(pair.connect());
+    pair.run(2000);
+    for bytes in [65_537, CHANNEL_BYTES_MAX, CHANNEL_BYTES_MAX + 1] {
+        assert_eq!(pair.session.send_message(&vec![7; bytes]), Ok(false), "{bytes}");
+    }
+    assert_eq!(pair.session.send_message(b"small"), Ok(true));
+    pair.run(500);
+    assert_eq!(pair.client.messages, [(false, b"small".to_vec())]);
+    assert!(!pair.session.is_over());
+}
+
 /// Who reads nothing is not written to without end.
 #[test]
 fn messages_for_a_viewer_that_does_not_take_them_are_bounded() {
