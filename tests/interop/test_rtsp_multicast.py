@@ -66,7 +66,7 @@ async def inside(ffmpeg: str, clip: Callable[..., Path]) -> AsyncIterator[list[s
 
 
 async def test_ffmpeg_plays_from_a_group(inside: list[str], ffmpeg: str) -> None:
-    command = [ffmpeg, "-v", "error", "-rtsp_transport", "udp_multicast", "-i", URL, "-t", "2", "-c", "copy"]
+    command = [ffmpeg, "-v", "error", "-rtsp_transport", "udp_multicast", "-i", URL, "-t", "4", "-c", "copy"]
     first, second = await asyncio.gather(*(run(*inside, *command, "-f", "framemd5", "-") for _ in range(2)))
     for read in (first, second):
         assert read.returncode == 0, read.stderr

@@ -170,6 +170,11 @@ asyncio.run(main())
 """
 
 
+def number_of(path: Path) -> int:
+    """The number of a segment: one before the last may have been made whole later than that was written to."""
+    return int(path.name.partition(".")[0].rpartition("-")[2])
+
+
 def record_and_die(directory: Path, format: str) -> None:
     command = [sys.executable, "-c", SERVER, str(directory), format]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as server:
@@ -179,7 +184,7 @@ def record_and_die(directory: Path, format: str) -> None:
         server.kill()
     # What a kill leaves behind differs from time to time. What a power cut leaves, too: of the file that was being
     # written, the end may be missing, anywhere.
-    newest = max(directory.glob("live/cam/*"), key=lambda path: (path.stat().st_mtime_ns, len(path.name), path.name))
+    newest = max(directory.glob("live/cam/*"), key=lambda path: (number_of(path), path.stat().st_mtime_ns))
     os.truncate(newest, max(0, newest.stat().st_size - 777))
 
 
