@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -170,9 +171,9 @@ asyncio.run(main())
 """
 
 
-def number_of(path: Path) -> int:
-    """The number of a segment: one before the last may have been made whole later than that was written to."""
-    return int(path.name.partition(".")[0].rpartition("-")[2])
+def place_of(path: Path) -> list[int]:
+    """When a segment began, by its name. One before the last may have been made whole later than that was written to."""
+    return [int(digits) for digits in re.findall(r"\d+", path.name.partition(".")[0])]
 
 
 def record_and_die(directory: Path, format: str) -> None:
@@ -184,7 +185,7 @@ def record_and_die(directory: Path, format: str) -> None:
         server.kill()
     # What a kill leaves behind differs from time to time. What a power cut leaves, too: of the file that was being
     # written, the end may be missing, anywhere.
-    newest = max(directory.glob("live/cam/*"), key=lambda path: (number_of(path), path.stat().st_mtime_ns))
+    newest = max(directory.glob("live/cam/*"), key=lambda path: (place_of(path), path.stat().st_mtime_ns))
     os.truncate(newest, max(0, newest.stat().st_size - 777))
 
 
