@@ -99,14 +99,10 @@ async def test_datagrams_of_every_kind_harm_nobody(ffmpeg: str, clip: Callable[.
                 for number in range(20_000):
                     datagram = chance.randbytes(chance.randrange(1, 200))
                     if number % 2 and len(datagram) > 16:
-                        # To the connection that there is, as if from its peer. No data: what lies just ahead of the peer's own
-                        # would be its right too, and libsrt takes the report of what is missing in between for an attack.
-                        datagram = (
-                            bytes([datagram[0] | 0x80])
-                            + datagram[1:12]
-                            + struct.pack(">I", connection.id)
-                            + datagram[16:]
-                        )
+                        # To the connection that there is, as if from its peer. No data: what lies just ahead of
+                        # its own would be its right too, and libsrt takes the report of what is missing for an attack.
+                        control, to = bytes([datagram[0] | 0x80]), struct.pack(">I", connection.id)
+                        datagram = control + datagram[1:12] + to + datagram[16:]
                     # An end from a forged packet is the peer's right: its socket is a secret of 30 bits.
                     if datagram[:2] not in (b"\x80\x05", b"\x80\x08"):
                         sock.send(datagram)

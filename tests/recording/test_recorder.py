@@ -172,7 +172,7 @@ asyncio.run(main())
 
 
 def place_of(path: Path) -> list[int]:
-    """When a segment began, by its name. One before the last may have been made whole later than that was written to."""
+    """When a segment began, by its name. One before the last may have been made whole after that was written to."""
     return [int(digits) for digits in re.findall(r"\d+", path.name.partition(".")[0])]
 
 
