@@ -12,7 +12,7 @@ from srt_server import SECRET, Srt, is_whole, live, play, serving
 
 import arcly
 
-LATENCY_MS = 1000
+LATENCY_MS = 3000
 """Room for many round trips, and for a machine that is busy with something else for half a second."""
 
 BAD = [

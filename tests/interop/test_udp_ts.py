@@ -232,7 +232,8 @@ async def test_each_program_is_a_stream_of_its_own(ffmpeg: str, clip: Callable[.
     one = arcly.PullSource(f"udp://127.0.0.1:{port}?program=22", "tv/one")
     async with arcly.Engine(one) as engine, sending(ffmpeg, path, f"udp://127.0.0.1:{port}?pkt_size=1316", *all_maps):
         only = await heard(engine, arcly.StreamKey("tv", "one"))
-        assert next(track.width for track in only.tracks if track.kind == "video") == 320
+        tracks = await eventually(lambda: only.tracks)
+        assert next(track.width for track in tracks if track.kind == "video") == 320
 
 
 async def test_a_key_that_is_taken_stops_neither_its_own_listener_nor_another(

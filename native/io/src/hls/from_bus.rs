@@ -98,6 +98,13 @@ impl Wake for Woken {
     }
 }
 
+async fn written(shelf: Option<&Shelf>) {
+    match shelf {
+        Some(shelf) => shelf.written().await,
+        None => std::future::pending().await,
+    }
+}
+
 enum Next {
     Wait,
     Again,
@@ -116,7 +123,10 @@ impl Task {
                     slot.arm();
                     // What was published between the last look and the arming wakes nobody.
                     if matches!(self.turn(&mut subscription), Next::Wait) {
-                        woken.0.notified().await;
+                        tokio::select! {
+                            () = woken.0.notified() => {}
+                            () = written(self.shelf.as_deref()) => self.spill(),
+                        }
                     }
                 }
             }

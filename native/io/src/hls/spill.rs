@@ -17,7 +17,11 @@ use std::{
 
 use arcly_pack::{Away, Held, Movable, cmaf::CmafView, hls::HlsView};
 use bytes::Bytes;
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+    time::timeout,
+};
 
 /// Threads that write at a time, for all streams: where a disk hangs, so many hang with it.
 const WRITERS_MAX: usize = 8;
@@ -129,6 +133,9 @@ pub(crate) struct Shelf {
     /// Names the stream.
     session: String,
     is_writing: AtomicBool,
+    /// Somebody has looked meanwhile, and has to look again.
+    has_missed: AtomicBool,
+    written: Notify,
     has_stored: AtomicBool,
     began: Mutex<Option<Instant>>,
     /// Names of segments that nobody holds any more: removed by the next write, since that may wait.
@@ -158,6 +165,8 @@ impl Shelf {
             spill,
             runtime: runtime.clone(),
             is_writing: AtomicBool::new(false),
+            has_missed: AtomicBool::new(false),
+            written: Notify::new(),
             has_stored: AtomicBool::new(false),
             began: Mutex::default(),
             garbage: Mutex::default(),
@@ -173,12 +182,21 @@ impl Shelf {
 
     /// Begins to move what is old enough, if nothing is being moved. Returns what went wrong since the last call. Does not wait.
     pub(crate) fn look(self: &Arc<Self>, cmaf: Option<&CmafView>, ts: Option<&HlsView>) -> Option<String> {
-        if self.is_writing.load(Ordering::Acquire) {
+        let is_writing = || self.is_writing.load(Ordering::SeqCst);
+        if is_writing() {
+            self.has_missed.store(true, Ordering::SeqCst);
             self.check_deadline();
-        } else {
+        }
+        // Also where it has ended in between: that looked before it could know.
+        if !is_writing() {
             self.begin(cmaf, ts);
         }
         self.news.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Resolves when a write has ended during which somebody has looked.
+    pub(crate) async fn written(&self) {
+        self.written.notified().await;
     }
 
     fn begin(self: &Arc<Self>, cmaf: Option<&CmafView>, ts: Option<&HlsView>) {
@@ -190,7 +208,7 @@ impl Shelf {
         }
         // Others write: their disk is this one too.
         let Ok(permit) = self.spill.writers.clone().try_acquire_owned() else { return };
-        self.is_writing.store(true, Ordering::Release);
+        self.is_writing.store(true, Ordering::SeqCst);
         *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let shelf = self.clone();
         self.runtime.spawn_blocking(move || {
@@ -198,7 +216,10 @@ impl Shelf {
             if let Err(error) = shelf.store(&old) {
                 shelf.fail(&format!("segments cannot be moved to the disk: {error}"));
             }
-            shelf.is_writing.store(false, Ordering::Release);
+            shelf.is_writing.store(false, Ordering::SeqCst);
+            if shelf.has_missed.swap(false, Ordering::SeqCst) {
+                shelf.written.notify_one();
+            }
         });
     }
 
