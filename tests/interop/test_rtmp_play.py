@@ -98,9 +98,10 @@ async def test_a_connection_plays_several_streams_at_a_time(
     """The first one loses nothing when the second begins, and goes on when that is left."""
     async with live(server, ffmpeg, clip()), await RtmpClient.dial(server.rtmp.address) as client:
         await client.connect()
+        # Both before anything is played: this client passes over pictures while it waits for an answer.
+        second = await client.create_stream()
         first = await client.play("cam")
         pictures = [await client.picture() for _ in range(30)]
-        second = await client.create_stream()
         await client.send(command("play", 0, None, "cam", stream_id=second))
         while sum(picture.stream_id == second for picture in pictures) < 50:
             pictures.append(await client.picture())
