@@ -82,3 +82,9 @@ mod _native {
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+/// The same for what is held while Python objects are made: who waits does so without the GIL, which a collection of garbage may hand over
+/// meanwhile.
+fn lock_attached<'a, T>(py: pyo3::Python<'_>, mutex: &'a std::sync::Mutex<T>) -> std::sync::MutexGuard<'a, T> {
+    pyo3::sync::MutexExt::lock_py_attached(mutex, py).unwrap_or_else(std::sync::PoisonError::into_inner)
+}

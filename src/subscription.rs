@@ -16,7 +16,7 @@ use crate::{
     awaiting::{self, AsyncFrames},
     frame::{KnownTracks, MediaFrame},
     hub::{Token, WakeToken},
-    lock,
+    lock, lock_attached,
     park::Parker,
     rtmp::seconds,
 };
@@ -89,8 +89,13 @@ impl Cursor {
     }
 
     /// Passes up to `max` waiting frames to `take`, batch by batch, with the objects for the tracks.
-    fn look_known(&self, max: usize, mut take: impl FnMut(&arcly_bus::Batch<'_>, &mut KnownTracks)) -> Look {
-        let mut inner = lock(&self.inner);
+    fn look_known(
+        &self,
+        py: Python<'_>,
+        max: usize,
+        mut take: impl FnMut(&arcly_bus::Batch<'_>, &mut KnownTracks),
+    ) -> Look {
+        let mut inner = lock_attached(py, &self.inner);
         let Some(Reading { subscription, known }) = inner.as_mut() else { return Look::Ended };
         let mut count = 0;
         while count < max {
@@ -133,7 +138,7 @@ impl Cursor {
 
     fn collect(&self, py: Python<'_>, max: usize, frames: &mut Vec<MediaFrame>) -> PyResult<Look> {
         let mut made = Ok(());
-        let look = self.look_known(max, |batch, known| match known.of(py, batch.tracks) {
+        let look = self.look_known(py, max, |batch, known| match known.of(py, batch.tracks) {
             Ok(tracks) => {
                 let first = frames.len();
                 frames.reserve(batch.frames.len());
@@ -150,7 +155,7 @@ impl Cursor {
     /// The next frame.
     pub fn find_frame<'py>(&self, py: Python<'py>) -> PyResult<Found<'py>> {
         let mut found = None;
-        let look = self.look_known(1, |batch, known| {
+        let look = self.look_known(py, 1, |batch, known| {
             let Some(frame) = batch.frames.first() else { return };
             found = Some(known.of(py, batch.tracks).map(|tracks| {
                 let mut frame = MediaFrame::new(py, frame.clone(), tracks);
@@ -238,8 +243,8 @@ impl Cursor {
         }
     }
 
-    fn close(&self) {
-        let inner = lock(&self.inner).take();
+    fn close(&self, py: Python<'_>) {
+        let inner = lock_attached(py, &self.inner).take();
         if let Some(inner) = &inner {
             self.missed.store(inner.subscription.missed(), Ordering::Release);
         }
@@ -259,7 +264,7 @@ impl Cursor {
     }
 
     #[getter]
-    fn missed(&self) -> u64 {
-        self.frames_missed()
+    fn missed(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.frames_missed())
     }
 }

@@ -130,11 +130,10 @@ impl Demuxer {
 
     /// All frames that wait.
     fn take(&self, py: Python<'_>) -> PyResult<Vec<MediaFrame>> {
-        let mut state = lock(&self.state);
         let (mut frames, mut known) = (Vec::new(), KnownTracks::default());
-        while let Some(popped) = state.pop() {
+        while let Some((popped, tracks)) = self.pop() {
             if let Popped::Frame(frame) = popped {
-                frames.push(MediaFrame::new(py, frame, known.of(py, &state.tracks)?));
+                frames.push(MediaFrame::new(py, frame, known.of(py, &tracks)?));
             }
         }
         Ok(frames)

@@ -117,6 +117,48 @@ def test_a_thread_needs_no_loop_and_is_woken_by_frames_end_and_close(end: str) -
         assert seen == [0, 1, 2]
 
 
+class GivesUpTheGil:
+    """Garbage: collected while something else is made, and other threads run meanwhile."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+    def __del__(self) -> None:
+        time.sleep(0.0005)
+
+
+def test_threads_that_share_a_subscription_do_not_wait_for_each_other_with_the_gil() -> None:
+    """Found by reading: objects are made while the subscription is locked, and that may collect garbage."""
+    session = arcly.Engine().native.start_publish(KEY, "python", None)
+    session.set_tracks([AUDIO])
+    subscription = arcly.StreamHandle(session.handle).subscribe()
+    seen: list[int] = []
+
+    def read() -> None:
+        while not subscription.ended:
+            GivesUpTheGil()
+            seen.extend(map(number, subscription.drain(2)))
+            assert subscription.missed >= 0
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(3)]
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        for thread in threads:
+            thread.start()
+        for n in range(200):
+            # Other tracks each time: their objects are made anew.
+            session.set_tracks([AUDIO, arcly.Track(2, "AAC", AUDIO.config, language="eng" if n % 2 else "deu")])
+            send(session, n, n + 1)
+        session.end()
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
+    finally:
+        gc.set_threshold(*before)
+    assert sorted(seen) == list(range(200))
+
+
 async def test_waiting_in_a_thread_holds_no_gil_and_ends_in_time() -> None:
     async with arcly.Engine() as engine:
         session = await publish(engine)
