@@ -7,7 +7,8 @@ use std::{
 
 use arcly_codec::Codec;
 use arcly_wire::webrtc::{
-    Fragment, Lane, Limits, Offer, OutgoingPacket, Output, PlayOptions, PlayedCodec, Session, Transport, WebRtcError,
+    Fragment, Lane, Limits, Offer, OutgoingPacket, Output, PlayOptions, PlayedCodec, Session, Sink, Transport,
+    WebRtcError,
 };
 
 use super::{
@@ -91,13 +92,22 @@ fn operate(session: &mut Session, what: u8, bytes: &[u8], now: &mut Instant) -> 
         3 => {
             let lane = if bytes.len().is_multiple_of(2) { Lane::Video } else { Lane::Audio };
             let packet = OutgoingPacket { timestamp: 1, marker: true, payload: bytes.into(), wall: *now };
-            session.send(lane, packet)?;
+            session.send(lane, packet, *now, &mut Nowhere)?;
             session.handle_timeout(*now)
         }
         _ => {
             session.close();
             Ok(())
         }
+    }
+}
+
+/// Takes what is sent.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn datagram(&mut self, _: Transport, _: SocketAddr, write: &mut dyn FnMut(&mut Vec<u8>) -> bool) {
+        write(&mut Vec::new());
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use arcly_bus::{Log, StreamKey};
 use arcly_codec::Codec;
-use arcly_wire::webrtc::{Event, Limits, Output, Session, Transmit, Transport, WebRtcError};
+use arcly_wire::webrtc::{Event, Limits, Output, Session, Sink, Transmit, Transport, WebRtcError};
 use tokio::sync::mpsc;
 
 use super::{
@@ -23,6 +23,9 @@ use crate::udp::Outbound;
 
 /// Bytes that wait for the kernel, of all sessions together: what 50 ms of a gigabit are.
 const OUTBOUND_BYTES_MAX: usize = 8 << 20;
+
+/// Room for any packet of ours: a payload of 1180 bytes, and what is around it.
+const DATAGRAM_BYTES: usize = 1280;
 
 /// Addresses that one peer may send from: it has a few interfaces, of two families. Stops one that claims all ports of its address.
 pub(super) const ADDRESSES_MAX: usize = 16;
@@ -43,11 +46,38 @@ impl Outbox {
         Self { udp: Outbound::new(OUTBOUND_BYTES_MAX), tcp: HashMap::new() }
     }
 
+    fn via(&mut self, from: Option<IpAddr>) -> Via<'_> {
+        Via { outbox: self, from }
+    }
+
     fn push(&mut self, Transmit { transport, to, bytes }: Transmit, from: Option<IpAddr>) {
         match transport {
             Transport::Udp => drop(self.udp.push(to, from, &[&bytes])),
             // What does not fit is lost, as on any network.
             Transport::Tcp => drop(self.tcp.get(&to).map(|connection| connection.try_send(bytes))),
+        }
+    }
+}
+
+/// The way of one session's packets: straight into what the system call takes.
+struct Via<'a> {
+    outbox: &'a mut Outbox,
+    from: Option<IpAddr>,
+}
+
+impl Sink for Via<'_> {
+    fn datagram(&mut self, transport: Transport, to: SocketAddr, write: &mut dyn FnMut(&mut Vec<u8>) -> bool) {
+        match transport {
+            Transport::Udp if self.outbox.udp.has_room(DATAGRAM_BYTES) => {
+                self.outbox.udp.append(to, self.from, write);
+            }
+            Transport::Udp => {}
+            Transport::Tcp => {
+                let mut bytes = Vec::new();
+                if let Some(connection) = self.outbox.tcp.get(&to).filter(|_| write(&mut bytes)) {
+                    drop(connection.try_send(bytes));
+                }
+            }
         }
     }
 }
@@ -99,6 +129,8 @@ pub(super) struct Turn {
     pub(super) connected: bool,
     /// A viewer wants a key frame.
     pub(super) wants_key: bool,
+    /// It was polled: it may want to be looked at another time than before.
+    pub(super) was_polled: bool,
     /// It is over, and why.
     pub(super) end: Option<End>,
 }
@@ -306,10 +338,13 @@ impl Peer {
         for _ in 0..chunks {
             let Purpose::Play(playing) = &mut self.purpose else { break };
             let Some(viewer) = playing.viewer.as_mut().filter(|viewer| !viewer.is_level(feeds)) else { break };
-            let session = &mut self.session;
-            pumped = Some(viewer.pump(feeds, now, &mut |lane, packet| session.send(lane, packet))?);
-            self.session.handle_timeout(now)?;
-            self.drain(outbox, now, turn)?;
+            let (session, mut via) = (&mut self.session, outbox.via(self.local));
+            pumped = Some(viewer.pump(feeds, now, &mut |lane, packet| session.send(lane, packet, now, &mut via))?);
+            if self.session.is_stirred() {
+                self.session.handle_timeout(now)?;
+                self.drain(outbox, now, turn)?;
+                turn.was_polled = true;
+            }
             if pumped != Some(Pumped::More) {
                 break;
             }

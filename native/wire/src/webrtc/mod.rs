@@ -1,7 +1,8 @@
 //! WebRTC for a server: sessions that a browser or an encoder opens by WHIP (to publish) or WHEP (to watch).
 //!
 //! ICE, DTLS, SRTP and SDP are those of str0m, which is sans-IO too. **Only this module knows it**: its interface changes with every
-//! release. It runs in its RTP mode, so that payloads are cut and put together by our own code, once for all protocols.
+//! release. It runs in its RTP mode, so that payloads are cut and put together by our own code, once for all protocols. Packets for a viewer
+//! go past it, sealed by our own [`srtp`]; through it they go only where its estimate of the path is wanted.
 //!
 //! ```text
 //! offer ──▶ Offer ──▶ Session::{publish, play} ──▶ Answer
@@ -41,6 +42,7 @@ mod limits;
 mod offer;
 mod session;
 mod settings;
+mod srtp;
 #[cfg(test)]
 mod tests;
 
@@ -52,7 +54,7 @@ pub use layers::LayerChoice;
 pub use limits::Limits;
 pub use offer::Offer;
 pub use session::{
-    ArrivedPacket, Event, Lane, OutgoingPacket, Output, PlayOptions, SenderClock, Session, TrackKey, Transmit,
+    ArrivedPacket, Event, Lane, OutgoingPacket, Output, PlayOptions, SenderClock, Session, Sink, TrackKey, Transmit,
     Transport,
 };
 pub use settings::{Settings, token};

@@ -13,7 +13,10 @@ use str0m::{
     net::TcpType,
 };
 
-use super::{Limits, WebRtcError};
+use super::{
+    Limits, WebRtcError,
+    session::{WallClock, keeping_keys},
+};
 
 /// Who we are and where: shared by all sessions of a listener.
 #[derive(Debug)]
@@ -22,6 +25,9 @@ pub struct Settings {
     pub limits: Limits,
     pub(crate) certificate: DtlsCert,
     pub(crate) crypto: std::sync::Arc<CryptoProvider>,
+    /// The same, where the keys of a handshake stay with us.
+    pub(crate) keeping_keys: std::sync::Arc<CryptoProvider>,
+    pub(super) clock: WallClock,
     candidates: Vec<Candidate>,
     /// Found out while the port is open.
     discovered: RwLock<Vec<Candidate>>,
@@ -45,7 +51,9 @@ impl Settings {
             built.map_err(|_| unusable(addr))
         };
         let candidates = udp.iter().map(host).chain(tcp.iter().map(passive)).collect::<Result<_, _>>()?;
-        Ok(Self { limits, certificate, crypto: crypto.into(), candidates, discovered: RwLock::default(), udp, tcp })
+        let keeping_keys = keeping_keys(&crypto).into();
+        let (clock, discovered) = (WallClock::now(), RwLock::default());
+        Ok(Self { limits, certificate, crypto: crypto.into(), keeping_keys, clock, candidates, discovered, udp, tcp })
     }
 
     /// Peers are told to connect to these addresses of the UDP port too, from now on: those under which it is seen from outside. What

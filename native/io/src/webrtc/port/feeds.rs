@@ -112,6 +112,7 @@ impl Port {
             Ok(Some(Pumped::OtherCodec)) => turn.end = Some(End::Stream("the stream goes on in another codec")),
             // It is no viewer, or has been sent all.
             Ok(None) => return,
+            Ok(Some(Pumped::Level)) if !turn.was_polled => return,
             Ok(Some(Pumped::Level)) => {}
             Err(error) => turn.end = Some(error.into()),
         }

@@ -294,7 +294,7 @@ impl Port {
     }
 
     /// Does what came of looking at a session.
-    fn turned(&mut self, number: PeerNumber, Turn { connected, wants_key, end }: Turn, now: Instant) {
+    fn turned(&mut self, number: PeerNumber, Turn { connected, wants_key, end, .. }: Turn, now: Instant) {
         let Some(peer) = self.peers.get_mut(&number) else { return };
         let (due, next) = (peer.due, peer.next_turn(now));
         if due != next {

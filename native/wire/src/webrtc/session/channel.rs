@@ -49,6 +49,7 @@ impl Session {
     /// As [`Self::handle_datagram`].
     pub fn send_message(&mut self, message: &[u8]) -> Result<bool, WebRtcError> {
         let Some(id) = self.channels.open else { return Ok(false) };
+        self.is_stirred = true;
         let is_binary = std::str::from_utf8(message).is_err();
         self.guarded("writing a message", |rtc| {
             // What this peer does not take, or no longer, is not sent to it. Its media go on.

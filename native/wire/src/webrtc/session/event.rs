@@ -26,6 +26,12 @@ pub struct Transmit {
     pub bytes: Vec<u8>,
 }
 
+/// Where datagrams are sent from.
+pub trait Sink {
+    /// Takes a datagram, which `write` appends to what stands there; when it says false there is none.
+    fn datagram(&mut self, transport: Transport, to: SocketAddr, write: &mut dyn FnMut(&mut Vec<u8>) -> bool);
+}
+
 /// What a session has to say. Poll until it is a timeout.
 #[derive(Debug)]
 pub enum Output {

@@ -3,8 +3,10 @@
 //! All of str0m that may panic is called through [`guard`]: a bug there ends one session.
 
 mod channel;
+mod direct;
 mod event;
 mod guard;
+mod handshake;
 mod incoming;
 mod media;
 mod outgoing;
@@ -19,19 +21,21 @@ use arcly_codec::MediaKind;
 use str0m::{
     IceConnectionState, Input, Output as RtcOutput, Rtc, RtcConfig, RtcError,
     change::SdpOffer,
-    media::{MediaKind as RtcKind, Mid},
+    media::{MediaKind as RtcKind, Mid, Pt},
     net::{Protocol, Receive},
     rtp::Ssrc,
 };
 
-pub(super) use self::channel::CHANNEL_BYTES_MAX;
+pub(super) use self::{channel::CHANNEL_BYTES_MAX, direct::WallClock, handshake::keeping_keys};
 use self::{
     channel::{Channels, MESSAGE_BYTES_MAX},
+    direct::{Direct, Track},
     guard::{guard, plain},
-    outgoing::{RESEND_LOOK, Sender, bits_per_s},
+    handshake::slot,
+    outgoing::{LOOK, Sender, bits_per_s},
 };
 pub use self::{
-    event::{Event, Output, Transmit, Transport},
+    event::{Event, Output, Sink, Transmit, Transport},
     media::{ArrivedPacket, Lane, OutgoingPacket, PlayOptions, SenderClock, TrackKey},
 };
 
@@ -39,6 +43,7 @@ use super::{
     Answer, Fragment, Offer, PlayedCodec, Settings, WebRtcError,
     answer::{restart_fragment, with_candidates_where_media_are},
     codecs::{enable_all, enable_played, names},
+    demux::{Datagram, classify},
     offer::Way,
 };
 
@@ -59,6 +64,12 @@ pub struct Session {
     /// Encodings by their sources, as packets have shown them.
     sources: Vec<(Ssrc, TrackKey)>,
     playout_delay: Option<(Duration, Duration)>,
+    /// Of a viewer whose packets go past str0m.
+    direct: Option<Box<Direct>>,
+    /// When str0m wants to be called next.
+    rtc_due: Instant,
+    /// Something was put into str0m that only polling brings out.
+    is_stirred: bool,
     channels: Channels,
     is_over: bool,
 }
@@ -94,29 +105,51 @@ impl Session {
         options: PlayOptions,
         now: Instant,
     ) -> Result<(Self, Answer), WebRtcError> {
-        let config = enable_played(base(settings), &offer, played, options).set_stats_interval(Some(RESEND_LOOK));
+        let config = enable_played(base(settings), &offer, played, options).set_stats_interval(Some(LOOK));
+        let (config, goes_past) = match options.estimates {
+            true => (config, false),
+            false => (config.set_crypto_provider(settings.keeping_keys.clone()), true),
+        };
         let (mut session, sdp, media) = Self::answer(settings, config, offer, Way::ToPeer, now)?;
         session.playout_delay = options.playout_delay;
-        let mut notes = Vec::new();
-        for (lane, kind) in [(Lane::Video, MediaKind::Video), (Lane::Audio, MediaKind::Audio)] {
-            let sender = session.sender(lane, &media, played);
-            if sender.is_none() && played.iter().any(|played| played.codec.kind() == kind) {
-                notes.push(format!("the viewer did not offer to receive {}", names(played, kind)));
-            }
-            match lane {
-                Lane::Audio => session.audio = sender,
-                _ => session.video = sender,
-            }
-        }
-        if session.video.is_none() && session.audio.is_none() {
+        let chosen: Vec<_> = [Lane::Video, Lane::Audio]
+            .into_iter()
+            .filter_map(|lane| session.choose(lane, &media, played).map(|(mid, pt)| (lane, mid, pt)))
+            .collect();
+        session.serve(&chosen, goes_past)?;
+        let missing = [(Lane::Video, MediaKind::Video), (Lane::Audio, MediaKind::Audio)]
+            .into_iter()
+            .filter(|(lane, kind)| !session.plays(*lane) && played.iter().any(|played| played.codec.kind() == *kind))
+            .map(|(_, kind)| format!("the viewer did not offer to receive {}", names(played, kind)))
+            .collect();
+        if chosen.is_empty() {
             return Err(WebRtcError::unsupported(format!(
                 "the stream has {}, and the offer receives only {}",
                 played.iter().map(|played| played.codec.name()).collect::<Vec<_>>().join(" and "),
                 session.offer.codecs().join(", ")
             )));
         }
-        let answer = session.told(sdp, notes);
+        let answer = session.told(sdp, missing);
         Ok((session, answer))
+    }
+
+    /// Makes what sends the lanes that were chosen: past str0m, or through it.
+    fn serve(&mut self, chosen: &[(Lane, Mid, Pt)], goes_past: bool) -> Result<(), WebRtcError> {
+        if goes_past {
+            let keys = slot().ok_or(WebRtcError::Bug("keeping keys"))?;
+            let rtc = &mut self.rtc;
+            let tracks = chosen.iter().filter_map(|(lane, mid, pt)| Track::new(rtc, *lane, *mid, *pt)).collect();
+            self.direct = Some(Box::new(Direct::new(keys, tracks, self.settings.clock)));
+            return Ok(());
+        }
+        for (lane, mid, pt) in chosen {
+            let sender = self.sender(*lane, *mid, *pt);
+            match lane {
+                Lane::Audio => self.audio = sender,
+                _ => self.video = sender,
+            }
+        }
+        Ok(())
     }
 
     fn answer(
@@ -149,6 +182,9 @@ impl Session {
             audio: None,
             sources: Vec::new(),
             playout_delay: None,
+            direct: None,
+            rtc_due: now,
+            is_stirred: true,
             channels: Channels::of(&sdp),
             is_over: false,
         };
@@ -176,6 +212,9 @@ impl Session {
         from: SocketAddr,
         bytes: &[u8],
     ) -> Result<bool, WebRtcError> {
+        if let Some(direct) = self.direct.as_mut().filter(|_| classify(bytes) == Some(Datagram::Media)) {
+            return Ok(direct.handle_datagram(bytes, now));
+        }
         let is_tcp = transport == Transport::Tcp;
         let Some(local) = self.settings.local(from, is_tcp) else { return Ok(false) };
         let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
@@ -194,6 +233,12 @@ impl Session {
     /// # Errors
     /// As [`Self::handle_datagram`].
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), WebRtcError> {
+        if let Some(direct) = &mut self.direct {
+            direct.handle_timeout(now);
+            if !self.is_stirred && now < self.rtc_due {
+                return Ok(());
+            }
+        }
         self.guarded("minding the time", |rtc| rtc.handle_input(Input::Timeout(now)))
     }
 
@@ -202,20 +247,42 @@ impl Session {
     /// # Errors
     /// As [`Self::handle_datagram`].
     pub fn poll(&mut self) -> Result<Output, WebRtcError> {
+        if let Some(output) = self.direct.as_mut().and_then(|direct| direct.poll()) {
+            return Ok(output);
+        }
         loop {
             match self.poll_rtc()? {
-                RtcOutput::Timeout(at) => return Ok(Output::Timeout(at)),
+                RtcOutput::Timeout(at) => {
+                    (self.rtc_due, self.is_stirred) = (at, false);
+                    let due = self.direct.as_ref().and_then(|direct| direct.due());
+                    return Ok(Output::Timeout(due.map_or(at, |due| due.min(at))));
+                }
                 RtcOutput::Transmit(transmit) => {
-                    let transport = if transmit.proto == Protocol::Udp { Transport::Udp } else { Transport::Tcp };
-                    let bytes = transmit.contents.into();
-                    return Ok(Output::Transmit(Transmit { transport, to: transmit.destination, bytes }));
+                    let bytes: Vec<u8> = transmit.contents.into();
+                    let (transport, to) = (transport_of(transmit.proto), transmit.destination);
+                    // Answers to checks go back to wherever those came from; the handshake goes where media are to go.
+                    if classify(&bytes) == Some(Datagram::Dtls) {
+                        self.follow(transport, to);
+                    }
+                    return Ok(Output::Transmit(Transmit { transport, to, bytes }));
                 }
                 RtcOutput::Event(event) => {
-                    if let Some(event) = self.translate(event) {
+                    if let Some(event) = self.translate(event)? {
                         return Ok(Output::Event(event));
                     }
                 }
             }
+        }
+    }
+
+    /// Whether [`Self::send`] has left something that only [`Self::handle_timeout`] and polling bring out.
+    pub fn is_stirred(&self) -> bool {
+        self.is_stirred
+    }
+
+    fn follow(&mut self, transport: Transport, to: SocketAddr) {
+        if let Some(direct) = &mut self.direct {
+            direct.follow(transport, to);
         }
     }
 
@@ -260,6 +327,9 @@ impl Session {
 
     /// Says goodbye; poll for what that sends.
     pub fn close(&mut self) {
+        if let Some(direct) = &mut self.direct {
+            direct.close();
+        }
         // A session that cannot even be closed is as good as closed.
         let _ = self.guarded("closing", Rtc::close);
     }
@@ -288,9 +358,18 @@ impl Session {
         result?.map_err(|error| WebRtcError::Broken(plain(&error.to_string()).to_string()))
     }
 
-    fn translate(&mut self, event: str0m::Event) -> Option<Event> {
-        match event {
-            str0m::Event::Connected => Some(Event::Connected),
+    fn translate(&mut self, event: str0m::Event) -> Result<Option<Event>, WebRtcError> {
+        Ok(match event {
+            str0m::Event::Connected => {
+                self.direct.as_mut().map_or(Ok(()), |direct| direct.connect())?;
+                Some(Event::Connected)
+            }
+            str0m::Event::PeerStats(stats) => {
+                if let Some(pair) = stats.selected_candidate_pair {
+                    self.follow(transport_of(pair.protocol), pair.remote.addr);
+                }
+                None
+            }
             str0m::Event::RtpPacket(packet) => self.arrived(packet).map(Event::Packet),
             str0m::Event::KeyframeRequest(_) => Some(Event::KeyFrameWanted),
             str0m::Event::EgressBitrateEstimate(estimate) => bits_per_s(&estimate).map(Event::Estimate),
@@ -313,8 +392,12 @@ impl Session {
             // Consent is judged by whoever owns the socket: it hears of other addresses too.
             str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => None,
             _ => None,
-        }
+        })
     }
+}
+
+fn transport_of(protocol: Protocol) -> Transport {
+    if protocol == Protocol::Udp { Transport::Udp } else { Transport::Tcp }
 }
 
 /// The media sections of an answer. (str0m tells of them too, but only once a connection is there.)

@@ -1,6 +1,6 @@
-//! Packets for a viewer, and how much its path carries.
+//! Packets for a viewer; by way of str0m, which finds out how much its path carries, where that is to be known.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arcly_codec::MediaKind;
 use str0m::{
@@ -9,7 +9,7 @@ use str0m::{
     rtp::{ExtensionValues, RtpWrite, SeqNo, Ssrc},
 };
 
-use super::{Lane, OutgoingPacket, PlayedCodec, Section, Session, WebRtcError};
+use super::{Lane, OutgoingPacket, PlayedCodec, Section, Session, Sink, WebRtcError};
 
 /// Packets that are kept for a viewer who asks for them again, of pictures and of sound, and for how long. They share their bytes with
 /// all other viewers'; what each costs is 430 bytes. So few are kept until somebody has asked for the first time: a quarter of a second of
@@ -22,8 +22,8 @@ const RESEND_AGE: Duration = Duration::from_millis(1500);
 /// The part of what is sent that may be repetition; above it the path is full, and repeating makes that worse.
 const RESEND_SHARE_MAX: f32 = 0.3;
 
-/// How often it is looked whether a viewer asks for packets again.
-pub(super) const RESEND_LOOK: Duration = Duration::from_secs(1);
+/// How often str0m says what has come of a session: which address ICE has chosen, whether packets are asked for again.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Where packets of one lane go.
 #[derive(Debug)]
@@ -41,18 +41,21 @@ pub(super) struct Sender {
 }
 
 impl Session {
-    /// The sender of a lane: the first section that was agreed on for what is played of that kind.
-    pub(super) fn sender(&mut self, lane: Lane, media: &[Section], played: &[PlayedCodec]) -> Option<Sender> {
+    /// The section and payload type of a lane: the first section that was agreed on for what is played of that kind.
+    pub(super) fn choose(&self, lane: Lane, media: &[Section], played: &[PlayedCodec]) -> Option<(Mid, Pt)> {
         let (kind, rtc_kind) = match lane {
             Lane::Video => (MediaKind::Video, RtcKind::Video),
             Lane::Audio => (MediaKind::Audio, RtcKind::Audio),
             Lane::Data => return None,
         };
         let played = played.iter().find(|played| played.codec.kind() == kind)?;
-        let (mid, pt) = media.iter().filter(|(_, kind)| *kind == rtc_kind).find_map(|(mid, _)| {
+        media.iter().filter(|(_, kind)| *kind == rtc_kind).find_map(|(mid, _)| {
             let media = self.rtc.media(*mid).filter(|media| media.direction().is_sending())?;
             Some((*mid, played.choose(media.remote_pts(), self.rtc.codec_config().params())?))
-        })?;
+        })
+    }
+
+    pub(super) fn sender(&mut self, lane: Lane, mid: Mid, pt: Pt) -> Option<Sender> {
         let mut direct = self.rtc.direct_api();
         let stream = direct.stream_tx_by_mid(mid, None)?;
         let packets = if lane == Lane::Video { RESEND_PICTURE_PACKETS_AT_FIRST } else { RESEND_SOUND_PACKETS };
@@ -82,21 +85,42 @@ impl Session {
     /// Whether packets of this lane are sent.
     pub fn plays(&self, lane: Lane) -> bool {
         match lane {
+            Lane::Video | Lane::Audio if self.direct.is_some() => {
+                self.direct.as_ref().is_some_and(|direct| direct.plays(lane))
+            }
             Lane::Video => self.video.is_some(),
             Lane::Audio => self.audio.is_some(),
             Lane::Data => self.has_channels(),
         }
     }
 
-    /// Puts a packet into the queue of a lane; [`Self::handle_timeout`] and polling send it. Nothing happens where the lane is not played.
+    /// Sends a packet of a lane: into `sink`, or into a queue where the session [is stirred](Self::is_stirred) by it. Nothing happens where the
+    /// lane is not played, or nobody is there yet.
     ///
     /// # Errors
     /// As [`Self::handle_datagram`].
-    pub fn send(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {
+    pub fn send(
+        &mut self,
+        lane: Lane,
+        packet: OutgoingPacket,
+        now: Instant,
+        sink: &mut dyn Sink,
+    ) -> Result<(), WebRtcError> {
         if lane == Lane::Data {
             // Who does not take them is not sent them later.
             return self.send_message(&packet.payload).map(|_| ());
         }
+        match self.direct.as_mut().filter(|_| !self.is_over) {
+            Some(direct) => {
+                self.is_stirred |= direct.send(lane, packet, self.playout_delay, now, sink);
+                Ok(())
+            }
+            None => self.queue(lane, packet),
+        }
+    }
+
+    /// Puts a packet into the queue of a lane of str0m.
+    fn queue(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {
         let delay = self.playout_delay.filter(|_| lane == Lane::Video);
         let Some(sender) = self.sender_of(lane) else { return Ok(()) };
         let (ssrc, timestamp) = (sender.ssrc, packet.timestamp.wrapping_add(sender.timestamp));
@@ -110,6 +134,7 @@ impl Session {
         }
         sender.is_first = packet.marker;
         sender.sequence += 1;
+        self.is_stirred = true;
         self.guarded("writing a packet", |rtc| {
             if let Some(stream) = rtc.direct_api().stream_tx(&ssrc) {
                 stream.write_rtp(write);

@@ -40,7 +40,7 @@ fn seeds() {
             if seed % 2 == 0 {
                 let (payload, wall) = (vec![number as u8; 700].into(), pair.now);
                 let packet = OutgoingPacket { timestamp: number * 900, marker: true, payload, wall };
-                pair.session.send(Lane::Video, packet).unwrap();
+                pair.send(Lane::Video, packet).unwrap();
             } else {
                 pair.client.write(number.into(), pair.now);
             }
@@ -72,7 +72,7 @@ fn a_viewer_that_stalls_for_10_s_goes_on() {
         for number in numbers {
             let (payload, wall) = (vec![1; 900].into(), pair.now);
             let packet = OutgoingPacket { timestamp: number * 3600, marker: true, payload, wall };
-            pair.session.send(Lane::Video, packet).unwrap();
+            pair.send(Lane::Video, packet).unwrap();
             pair.run(40);
         }
     };
@@ -97,9 +97,7 @@ fn a_peer_whose_address_a_nat_changes_is_followed() {
     let before = pair.client.arrived.len();
     for number in 0..50 {
         let (payload, wall) = (vec![1; 900].into(), pair.now);
-        pair.session
-            .send(Lane::Video, OutgoingPacket { timestamp: number * 900, marker: true, payload, wall })
-            .unwrap();
+        pair.send(Lane::Video, OutgoingPacket { timestamp: number * 900, marker: true, payload, wall }).unwrap();
         pair.run(20);
     }
     assert_eq!(pair.client.arrived.len() - before, 50);
@@ -214,7 +212,7 @@ fn the_playout_delay_is_told_with_the_first_packet_of_each_picture() {
     for number in 0..6 {
         let (payload, wall) = (vec![1; 900].into(), pair.now);
         let packet = OutgoingPacket { timestamp: number / 2 * 900, marker: number % 2 == 1, payload, wall };
-        pair.session.send(Lane::Video, packet).unwrap();
+        pair.send(Lane::Video, packet).unwrap();
         pair.run(10);
     }
     pair.run(50);

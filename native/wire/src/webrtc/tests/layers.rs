@@ -47,7 +47,7 @@ impl Watched {
                 payload: vec![7; (bytes / packets) as usize].into(),
                 wall: self.pair.now,
             };
-            self.pair.session.send(Lane::Video, outgoing).unwrap();
+            self.pair.send(Lane::Video, outgoing).unwrap();
         }
         self.pictures += 1;
     }
@@ -92,7 +92,7 @@ fn a_burst_at_the_join_is_spread_over_what_the_path_carries() {
         let payload = vec![7; 1100].into();
         let wall = watched.pair.now;
         let outgoing = OutgoingPacket { timestamp: 90_000 + number, marker: true, payload, wall };
-        watched.pair.session.send(Lane::Video, outgoing).unwrap();
+        watched.pair.send(Lane::Video, outgoing).unwrap();
     }
     watched.pair.run(3000);
     let arrived = watched.pair.client.arrived.len() - before;

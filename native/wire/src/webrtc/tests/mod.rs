@@ -101,6 +101,23 @@ impl Client {
     }
 }
 
+/// What is sent past str0m. A NAT forgets the address that its host has left.
+struct ToClient<'a> {
+    down: &'a mut Link,
+    client_addr: SocketAddr,
+    now: Instant,
+}
+
+impl Sink for ToClient<'_> {
+    fn datagram(&mut self, transport: Transport, to: SocketAddr, write: &mut dyn FnMut(&mut Vec<u8>) -> bool) {
+        assert_eq!(transport, Transport::Udp);
+        let mut bytes = Vec::new();
+        if write(&mut bytes) && to == self.client_addr {
+            self.down.send(self.now, bytes.into());
+        }
+    }
+}
+
 /// Both ends, and what is between them.
 struct Pair {
     client: Client,
@@ -167,6 +184,11 @@ impl Pair {
         let links = LinkConfig { delay: Duration::from_millis(10), queue_bytes: 40_000, ..LinkConfig::default() };
         let (up, down) = (Link::new(links, 2 * seed), Link::new(links, 2 * seed + 1));
         Self { client, session, events: Vec::new(), up, down, links, now, due: [now; 2], client_addr: addr(CLIENT) }
+    }
+
+    fn send(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {
+        let mut sink = ToClient { down: &mut self.down, client_addr: self.client_addr, now: self.now };
+        self.session.send(lane, packet, self.now, &mut sink)
     }
 
     /// Makes both ways other ones.

@@ -48,7 +48,7 @@ fn a_viewer_gets_every_packet_under_one_clock() {
         for lane in [Lane::Video, Lane::Audio] {
             let packet =
                 OutgoingPacket { timestamp: number * 960, marker: true, payload: payload.clone(), wall: pair.now };
-            pair.session.send(lane, packet).unwrap();
+            pair.send(lane, packet).unwrap();
         }
         pair.run(20);
     }
@@ -72,7 +72,7 @@ fn a_viewer_that_lost_something_asks_again_and_gets_it() {
         for number in 0..300u32 {
             let packet =
                 OutgoingPacket { timestamp: number * 900, marker: true, payload: payload.clone(), wall: pair.now };
-            pair.session.send(Lane::Video, packet).unwrap();
+            pair.send(Lane::Video, packet).unwrap();
             pair.run(5);
         }
         pair.lose(0);
@@ -164,7 +164,7 @@ fn a_viewer_is_told_messages_on_the_channel_that_it_opens_text_as_text() {
     assert!(pair.session.has_channels() && !Pair::playing(&[Codec::Vp8], 20).session.has_channels());
     let say = |pair: &mut Pair, text: &[u8]| {
         let packet = OutgoingPacket { timestamp: 0, marker: true, payload: text.into(), wall: pair.now };
-        pair.session.send(Lane::Data, packet).unwrap();
+        pair.send(Lane::Data, packet).unwrap();
     };
     say(&mut pair, b"too soon");
     assert!(pair.connect());

@@ -1,0 +1,52 @@
+//! What a viewer says: what it has lost, and what its path carries.
+
+use std::time::Instant;
+
+use super::Direct;
+use crate::{
+    rtp::rtcp::{Nack, RtcpPacket, packets},
+    webrtc::session::{Lane, event::Event},
+};
+
+impl Direct {
+    /// Takes the packets of a datagram. What is malformed is passed over.
+    pub(super) fn take_feedback(&mut self, datagram: &[u8], now: Instant) {
+        for packet in packets(datagram).flatten() {
+            match packet {
+                RtcpPacket::SenderReport { reports, .. } | RtcpPacket::ReceiverReport { reports, .. } => {
+                    reports.iter().for_each(|report| self.know(report.ssrc));
+                }
+                RtcpPacket::Nack(nack) => self.repeat(&nack, now),
+                RtcpPacket::PictureLoss { media, .. } => self.want_key_frame(media),
+                RtcpPacket::FullIntra(request) => {
+                    request.requests.iter().for_each(|(ssrc, _)| self.want_key_frame(*ssrc));
+                }
+                RtcpPacket::Remb(remb) => self.events.push_back(Event::Estimate(remb.bit_rate_bps)),
+                _ => {}
+            }
+        }
+    }
+
+    fn know(&mut self, ssrc: u32) {
+        if let Some(track) = self.tracks.iter_mut().find(|track| track.source.ssrc == ssrc) {
+            track.is_known = true;
+        }
+    }
+
+    fn repeat(&mut self, nack: &Nack, now: Instant) {
+        let moment = self.clock.send_time(now);
+        let Some(srtp) = &self.srtp else { return };
+        let Some(track) = self.tracks.iter_mut().find(|track| track.source.ssrc == nack.media) else { return };
+        let asked = nack.sequences().take(super::WAITING_MAX);
+        let datagrams: Vec<_> = asked.filter_map(|sequence| track.again(sequence, now, moment, srtp)).collect();
+        datagrams.into_iter().for_each(|datagram| self.wait(datagram));
+    }
+
+    /// One wish in a datagram is as good as many.
+    fn want_key_frame(&mut self, ssrc: u32) {
+        let is_video = |track: &super::Track| track.lane() == Lane::Video && track.source.ssrc == ssrc;
+        if self.tracks.iter().any(is_video) && !matches!(self.events.back(), Some(Event::KeyFrameWanted)) {
+            self.events.push_back(Event::KeyFrameWanted);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Packets for a viewer that go past str0m, which then does ICE, DTLS and data channels alone: sealed here, once, where the system call
+//! takes them from.
+//!
+//! - `track`: one source: its numbers, times and header; `recent`: what it can be asked for again;
+//! - `report`: what is said of it; `feedback`: what the viewer says.
+
+mod feedback;
+mod recent;
+mod report;
+mod track;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use self::report::INTERVAL;
+pub(in crate::webrtc) use self::report::WallClock;
+pub(super) use self::track::Track;
+use super::{Lane, OutgoingPacket, Output, Sink, Transmit, Transport, WebRtcError, event::Event, handshake::KeySlot};
+use crate::webrtc::srtp::Srtp;
+
+/// Datagrams that wait to be polled: what one request for packets can name.
+const WAITING_MAX: usize = 256;
+
+/// A viewer's packets.
+#[derive(Debug)]
+pub(super) struct Direct {
+    keys: KeySlot,
+    /// Once the handshake is done.
+    srtp: Option<Srtp>,
+    path: Option<(Transport, SocketAddr)>,
+    tracks: Vec<Track>,
+    clock: WallClock,
+    /// When the next reports are due; none before the first packet.
+    reports_at: Option<Instant>,
+    waiting: VecDeque<Vec<u8>>,
+    events: VecDeque<Event>,
+}
+
+impl Direct {
+    pub(super) fn new(keys: KeySlot, tracks: Vec<Track>, clock: WallClock) -> Self {
+        Self {
+            keys,
+            srtp: None,
+            path: None,
+            tracks,
+            clock,
+            reports_at: None,
+            waiting: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The handshake is done.
+    pub(super) fn connect(&mut self) -> Result<(), WebRtcError> {
+        self.srtp = self.keys.get().and_then(Srtp::new);
+        let none = || WebRtcError::Broken("the peer agreed on no profile of SRTP that we know".into());
+        self.srtp.as_ref().map(drop).ok_or_else(none)
+    }
+
+    /// Where ICE has got to.
+    pub(super) fn follow(&mut self, transport: Transport, to: SocketAddr) {
+        self.path = Some((transport, to));
+    }
+
+    pub(super) fn plays(&self, lane: Lane) -> bool {
+        self.tracks.iter().any(|track| track.lane() == lane)
+    }
+
+    /// Sends a packet. True when something else waits to be polled besides.
+    pub(super) fn send(
+        &mut self,
+        lane: Lane,
+        packet: OutgoingPacket,
+        delay: Option<(Duration, Duration)>,
+        now: Instant,
+        sink: &mut dyn Sink,
+    ) -> bool {
+        let (Some(srtp), Some((transport, to))) = (&self.srtp, self.path) else { return false };
+        let Some(track) = self.tracks.iter_mut().find(|track| track.lane() == lane) else { return false };
+        let moment = self.clock.send_time(now);
+        sink.datagram(transport, to, &mut |out| track.write(&packet, moment, delay, srtp, out));
+        let is_first = track.sent(packet);
+        if is_first {
+            // Whoever knows both clocks from the beginning need not move the sound later.
+            self.reports_at = Some(now);
+        }
+        is_first
+    }
+
+    /// Takes SRTCP of the viewer; false when it is not the viewer's.
+    pub(super) fn handle_datagram(&mut self, datagram: &[u8], now: Instant) -> bool {
+        let Some(plain) = self.srtp.as_mut().and_then(|srtp| srtp.open_rtcp(datagram)) else { return false };
+        self.take_feedback(&plain, now);
+        true
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.due().is_some_and(|due| due <= now) {
+            self.report(now);
+            // Spread, so that a thousand viewers of a stream do not answer at once (RFC 3550 §6.2).
+            let spread = self.tracks.first().map_or(0, |track| track.random() % 512);
+            self.reports_at = Some(now + INTERVAL - Duration::from_millis(256) + Duration::from_millis(spread.into()));
+        }
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.reports_at
+    }
+
+    /// Says goodbye.
+    pub(super) fn close(&mut self) {
+        self.say_goodbye();
+        self.reports_at = None;
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Output> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(Output::Event(event));
+        }
+        let bytes = self.waiting.pop_front()?;
+        let (transport, to) = self.path?;
+        Some(Output::Transmit(Transmit { transport, to, bytes }))
+    }
+
+    fn wait(&mut self, datagram: Vec<u8>) {
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back(datagram);
+        }
+    }
+}
