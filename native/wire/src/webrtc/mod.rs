@@ -43,6 +43,7 @@ mod offer;
 mod session;
 mod settings;
 mod srtp;
+pub mod stun;
 #[cfg(test)]
 mod tests;
 

@@ -139,6 +139,11 @@ impl Offer {
         }))
     }
 
+    /// Gives its memory back: nobody answers it anew.
+    pub(crate) fn forget(&mut self) {
+        self.text = String::new();
+    }
+
     fn write<'a>(&'a self, keep: impl Fn(&'a str) -> Option<&'a str>) -> String {
         let mut text = String::with_capacity(self.text.len() + self.lines().count());
         self.lines().filter_map(keep).for_each(|line| text.extend([line, "\r\n"]));

@@ -1,5 +1,5 @@
 //! The keys of a handshake, kept from str0m: who seals packets itself must be the only one that does, for two counters under one key would
-//! use a nonce twice.
+//! use a nonce twice. And its DTLS, once str0m is dropped.
 //!
 //! str0m lets its DTLS be chosen, once for the process, and hands out no handle to the one that a session gets. So ours leaves a handle
 //! for whoever has just had one made, on the same thread.
@@ -7,7 +7,7 @@
 use std::{
     cell::RefCell,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -19,11 +19,27 @@ use str0m::crypto::{
 
 use crate::webrtc::srtp::Keys;
 
-/// Where the keys of a session are once its handshake is done.
-pub(super) type KeySlot = Arc<OnceLock<Keys>>;
+/// What comes of a handshake.
+#[derive(Debug, Default)]
+pub(super) struct Handshake {
+    keys: OnceLock<Keys>,
+    dtls: Mutex<Option<Box<dyn DtlsInstance>>>,
+}
+
+impl Handshake {
+    /// The keys, once it is done.
+    pub(super) fn keys(&self) -> Option<&Keys> {
+        self.keys.get()
+    }
+
+    /// The connection, once str0m is dropped.
+    pub(super) fn take_dtls(&self) -> Option<Box<dyn DtlsInstance>> {
+        self.dtls.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 thread_local! {
-    static LATEST: RefCell<Option<KeySlot>> = const { RefCell::new(None) };
+    static LATEST: RefCell<Option<Arc<Handshake>>> = const { RefCell::new(None) };
 }
 
 /// As everywhere, but with the keys kept.
@@ -32,8 +48,8 @@ pub(in crate::webrtc) fn keeping_keys(of: &CryptoProvider) -> CryptoProvider {
     CryptoProvider { dtls_provider: &KEEPER, ..of.clone() }
 }
 
-/// The slot of the session that was built last on this thread, with [`keeping_keys`].
-pub(super) fn slot() -> Option<KeySlot> {
+/// The handshake of the session that was built last on this thread, with [`keeping_keys`].
+pub(super) fn latest() -> Option<Arc<Handshake>> {
     LATEST.take()
 }
 
@@ -58,23 +74,32 @@ impl DtlsProvider for Keeper {
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let inner = from_feature_flags().dtls_provider.new_dtls(cert, now, version, mtu)?;
-        let keys = KeySlot::default();
-        LATEST.set(Some(keys.clone()));
-        Ok(Box::new(Kept { inner, keys }))
+        let handshake = Arc::<Handshake>::default();
+        LATEST.set(Some(handshake.clone()));
+        Ok(Box::new(Kept { inner: Some(inner), handshake }))
     }
 }
 
+/// Hands all on, but for the keys.
 #[derive(Debug)]
 struct Kept {
-    inner: Box<dyn DtlsInstance>,
-    keys: KeySlot,
+    /// Until it is dropped.
+    inner: Option<Box<dyn DtlsInstance>>,
+    handshake: Arc<Handshake>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        *self.handshake.dtls.lock().unwrap_or_else(PoisonError::into_inner) = self.inner.take();
+    }
 }
 
 impl DtlsInstance for Kept {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        match self.inner.poll_output(buf) {
+        let Some(inner) = &mut self.inner else { return DtlsOutput::CloseNotify };
+        match inner.poll_output(buf) {
             DtlsOutput::KeyingMaterial(material, profile) => {
-                let _ = self.keys.set(Keys::new(profile, &material, self.inner.is_active()));
+                let _ = self.handshake.keys.set(Keys::new(profile, &material, inner.is_active()));
                 // Something has to be said instead. It is known already, and known twice it is no news.
                 DtlsOutput::Connected
             }
@@ -83,38 +108,38 @@ impl DtlsInstance for Kept {
     }
 
     fn set_active(&mut self, active: bool) {
-        self.inner.set_active(active);
+        self.inner.as_mut().map(|inner| inner.set_active(active)).unwrap_or_default();
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.inner.handle_packet(packet)
+        self.inner.as_mut().map_or(Ok(()), |inner| inner.handle_packet(packet))
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.inner.handle_timeout(now)
+        self.inner.as_mut().map_or(Ok(()), |inner| inner.handle_timeout(now))
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.inner.send_application_data(data)
+        self.inner.as_mut().map_or(Ok(0), |inner| inner.send_application_data(data))
     }
 
     fn is_active(&self) -> bool {
-        self.inner.is_active()
+        self.inner.as_ref().is_some_and(|inner| inner.is_active())
     }
 
     fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.inner.protocol_version()
+        self.inner.as_ref().and_then(|inner| inner.protocol_version())
     }
 
     fn is_closing(&self) -> bool {
-        self.inner.is_closing()
+        self.inner.as_ref().is_some_and(|inner| inner.is_closing())
     }
 
     fn is_closed(&self) -> bool {
-        self.inner.is_closed()
+        self.inner.as_ref().is_none_or(|inner| inner.is_closed())
     }
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.inner.close()
+        self.inner.as_mut().map_or(Ok(()), |inner| inner.close())
     }
 }

@@ -31,7 +31,8 @@ impl Session {
             return None;
         }
         let header = &packet.header;
-        let params = self.rtc.codec_config().params().iter().find(|params| params.pt() == header.payload_type)?;
+        let params =
+            self.rtc.as_ref()?.codec_config().params().iter().find(|params| params.pt() == header.payload_type)?;
         let spec = params.spec();
         let clock =
             packet.last_sender_info.map(|info| SenderClock { wall: info.ntp_time, timestamp: info.rtp_time.numer() });
@@ -55,7 +56,7 @@ impl Session {
         if let Some((_, track)) = self.sources.iter().find(|(known, _)| *known == ssrc) {
             return Some(*track);
         }
-        let mut direct = self.rtc.direct_api();
+        let mut direct = self.rtc.as_mut()?.direct_api();
         let stream = direct.stream_rx(&ssrc)?;
         let track = TrackKey { mid: stream.mid(), rid: stream.rid() };
         if self.sources.len() >= SOURCES_MAX {

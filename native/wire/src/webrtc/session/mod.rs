@@ -7,6 +7,7 @@ mod direct;
 mod event;
 mod guard;
 mod handshake;
+mod ice;
 mod incoming;
 mod media;
 mod outgoing;
@@ -31,7 +32,7 @@ use self::{
     channel::{Channels, MESSAGE_BYTES_MAX},
     direct::{Direct, Track},
     guard::{guard, plain},
-    handshake::slot,
+    handshake::latest,
     outgoing::{LOOK, Sender, bits_per_s},
 };
 pub use self::{
@@ -53,10 +54,13 @@ type Section = (Mid, RtcKind);
 /// One peer.
 #[derive(Debug)]
 pub struct Session {
-    rtc: Rtc,
+    /// None once it is let go, see [`direct`].
+    rtc: Option<Box<Rtc>>,
     settings: Arc<Settings>,
     offer: Offer,
     way: Way,
+    /// What a restart would be answered with, but for the credentials.
+    fragment: String,
     /// Of the peer, in its offer and its fragments.
     candidates: usize,
     video: Option<Sender>,
@@ -136,10 +140,10 @@ impl Session {
     /// Makes what sends the lanes that were chosen: past str0m, or through it.
     fn serve(&mut self, chosen: &[(Lane, Mid, Pt)], goes_past: bool) -> Result<(), WebRtcError> {
         if goes_past {
-            let keys = slot().ok_or(WebRtcError::Bug("keeping keys"))?;
-            let rtc = &mut self.rtc;
-            let tracks = chosen.iter().filter_map(|(lane, mid, pt)| Track::new(rtc, *lane, *mid, *pt)).collect();
-            self.direct = Some(Box::new(Direct::new(keys, tracks, self.settings.clock)));
+            let handshake = latest().ok_or(WebRtcError::Bug("keeping keys"))?;
+            let track = |rtc: &mut Rtc, (lane, mid, pt): &(Lane, Mid, Pt)| Track::new(rtc, *lane, *mid, *pt);
+            let tracks = chosen.iter().filter_map(|chosen| track(self.rtc.as_mut()?, chosen)).collect();
+            self.direct = Some(Box::new(Direct::new(handshake, tracks, self.settings.clock)));
             return Ok(());
         }
         for (lane, mid, pt) in chosen {
@@ -173,10 +177,11 @@ impl Session {
         let candidates = offer.values("a=candidate:").count();
         let settings = settings.clone();
         let session = Self {
-            rtc,
+            rtc: Some(Box::new(rtc)),
             settings,
             offer,
             way,
+            fragment: restart_fragment(&sdp),
             candidates,
             video: None,
             audio: None,
@@ -193,11 +198,12 @@ impl Session {
     }
 
     fn receives(&self, mid: Mid) -> bool {
-        self.rtc.media(mid).is_some_and(|media| media.direction().is_receiving() && !media.remote_pts().is_empty())
+        let media = self.rtc.as_ref().and_then(|rtc| rtc.media(mid));
+        media.is_some_and(|media| media.direction().is_receiving() && !media.remote_pts().is_empty())
     }
 
     fn told(&mut self, sdp: String, notes: Vec<String>) -> Answer {
-        let user_name = self.rtc.direct_api().local_ice_credentials().ufrag;
+        let user_name = self.rtc.as_mut().map(|rtc| rtc.direct_api().local_ice_credentials().ufrag).unwrap_or_default();
         Answer { sdp, user_name, notes }
     }
 
@@ -214,6 +220,9 @@ impl Session {
     ) -> Result<bool, WebRtcError> {
         if let Some(direct) = self.direct.as_mut().filter(|_| classify(bytes) == Some(Datagram::Media)) {
             return Ok(direct.handle_datagram(bytes, now));
+        }
+        if self.rtc.is_none() {
+            return Ok(self.direct.as_mut().is_some_and(|direct| direct.handle_alone(transport, from, bytes)));
         }
         let is_tcp = transport == Transport::Tcp;
         let Some(local) = self.settings.local(from, is_tcp) else { return Ok(false) };
@@ -235,7 +244,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), WebRtcError> {
         if let Some(direct) = &mut self.direct {
             direct.handle_timeout(now);
-            if !self.is_stirred && now < self.rtc_due {
+            if self.rtc.is_none() || !self.is_stirred && now < self.rtc_due {
                 return Ok(());
             }
         }
@@ -251,11 +260,13 @@ impl Session {
             return Ok(output);
         }
         loop {
+            if self.rtc.is_none() {
+                return Ok(Output::Timeout(self.idle(None)));
+            }
             match self.poll_rtc()? {
                 RtcOutput::Timeout(at) => {
-                    (self.rtc_due, self.is_stirred) = (at, false);
-                    let due = self.direct.as_ref().and_then(|direct| direct.due());
-                    return Ok(Output::Timeout(due.map_or(at, |due| due.min(at))));
+                    self.let_go();
+                    return Ok(Output::Timeout(self.idle(Some(at))));
                 }
                 RtcOutput::Transmit(transmit) => {
                     let bytes: Vec<u8> = transmit.contents.into();
@@ -275,6 +286,14 @@ impl Session {
         }
     }
 
+    /// Nothing is left to poll; when that changes by itself, at the latest.
+    fn idle(&mut self, rtc_due: Option<Instant>) -> Instant {
+        self.is_stirred = false;
+        self.rtc_due = rtc_due.unwrap_or(self.rtc_due);
+        let direct = self.direct.as_ref().and_then(|direct| direct.due());
+        [rtc_due, direct].into_iter().flatten().min().unwrap_or(self.rtc_due)
+    }
+
     /// Whether [`Self::send`] has left something that only [`Self::handle_timeout`] and polling bring out.
     pub fn is_stirred(&self) -> bool {
         self.is_stirred
@@ -286,57 +305,21 @@ impl Session {
         }
     }
 
-    /// Takes candidates; or, when the fragment has other credentials than before, restarts ICE and returns the fragment that answers it.
-    ///
-    /// # Errors
-    /// [`WebRtcError::LimitExceeded`]; others as [`Self::handle_datagram`].
-    pub fn trickle(&mut self, fragment: &Fragment) -> Result<Option<Answer>, WebRtcError> {
-        let known = self.offer.values("a=ice-ufrag:").next();
-        let restarts = fragment.credentials.as_ref().filter(|given| Some(given.ufrag.as_str()) != known);
-        if let Some(given) = restarts {
-            let offer = self.offer.with_credentials(&given.ufrag, &given.pass);
-            self.candidates = 0;
-            return self.restart(offer, fragment).map(Some);
-        }
-        self.add_candidates(fragment)?;
-        Ok(None)
-    }
-
-    fn restart(&mut self, offer: Offer, fragment: &Fragment) -> Result<Answer, WebRtcError> {
-        let text = offer.text(self.way);
-        let sdp = self.guarded("restarting ICE", |rtc| {
-            let parsed = SdpOffer::from_sdp_string(&text).map_err(|error| RtcError::RemoteSdp(error.to_string()))?;
-            Ok(with_candidates_where_media_are(&rtc.sdp_api().accept_offer(parsed)?.to_sdp_string()))
-        })?;
-        self.offer = offer;
-        self.add_candidates(fragment)?;
-        Ok(self.told(restart_fragment(&sdp), Vec::new()))
-    }
-
-    fn add_candidates(&mut self, fragment: &Fragment) -> Result<(), WebRtcError> {
-        let max = self.settings.limits.candidates;
-        self.candidates += fragment.candidates.len();
-        if self.candidates > max {
-            return Err(WebRtcError::LimitExceeded { limit: "candidates", max });
-        }
-        self.guarded("taking candidates", |rtc| {
-            fragment.candidates.iter().for_each(|candidate| rtc.add_remote_candidate(candidate.clone()));
-            Ok(())
-        })
-    }
-
     /// Says goodbye; poll for what that sends.
     pub fn close(&mut self) {
         if let Some(direct) = &mut self.direct {
             direct.close();
         }
-        // A session that cannot even be closed is as good as closed.
-        let _ = self.guarded("closing", Rtc::close);
+        if self.rtc.is_some() {
+            // A session that cannot even be closed is as good as closed.
+            let _ = self.guarded("closing", Rtc::close);
+        }
     }
 
     /// Whether it has ended: goodbyes were said, or something broke.
     pub fn is_over(&self) -> bool {
-        self.is_over || !self.rtc.is_alive()
+        let direct = || self.direct.as_ref().is_none_or(|direct| direct.is_over());
+        self.is_over || self.rtc.as_ref().map_or_else(direct, |rtc| !rtc.is_alive())
     }
 
     fn poll_rtc(&mut self) -> Result<RtcOutput, WebRtcError> {
@@ -351,7 +334,7 @@ impl Session {
         if self.is_over {
             return Err(WebRtcError::Broken("the session is over".into()));
         }
-        let rtc = &mut self.rtc;
+        let Some(rtc) = self.rtc.as_deref_mut() else { return Err(WebRtcError::Broken("its str0m is gone".into())) };
         let result = guard(doing, || call(rtc));
         // What has panicked is not called again.
         self.is_over |= result.is_err();

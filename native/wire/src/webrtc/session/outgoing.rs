@@ -49,14 +49,15 @@ impl Session {
             Lane::Data => return None,
         };
         let played = played.iter().find(|played| played.codec.kind() == kind)?;
+        let rtc = self.rtc.as_ref()?;
         media.iter().filter(|(_, kind)| *kind == rtc_kind).find_map(|(mid, _)| {
-            let media = self.rtc.media(*mid).filter(|media| media.direction().is_sending())?;
-            Some((*mid, played.choose(media.remote_pts(), self.rtc.codec_config().params())?))
+            let media = rtc.media(*mid).filter(|media| media.direction().is_sending())?;
+            Some((*mid, played.choose(media.remote_pts(), rtc.codec_config().params())?))
         })
     }
 
     pub(super) fn sender(&mut self, lane: Lane, mid: Mid, pt: Pt) -> Option<Sender> {
-        let mut direct = self.rtc.direct_api();
+        let mut direct = self.rtc.as_mut()?.direct_api();
         let stream = direct.stream_tx_by_mid(mid, None)?;
         let packets = if lane == Lane::Video { RESEND_PICTURE_PACKETS_AT_FIRST } else { RESEND_SOUND_PACKETS };
         stream.set_rtx_cache(packets, RESEND_AGE, Some(RESEND_SHARE_MAX));
@@ -158,7 +159,9 @@ impl Session {
     pub(super) fn asked_again(&mut self, mid: Mid) {
         let Some(video) = self.video.as_mut().filter(|video| video.mid == mid && !video.is_asked_again) else { return };
         video.is_asked_again = true;
-        if let Some(stream) = self.rtc.direct_api().stream_tx(&video.ssrc) {
+        let ssrc = video.ssrc;
+        let Some(rtc) = &mut self.rtc else { return };
+        if let Some(stream) = rtc.direct_api().stream_tx(&ssrc) {
             stream.set_rtx_cache(RESEND_PICTURE_PACKETS, RESEND_AGE, Some(RESEND_SHARE_MAX));
         }
     }

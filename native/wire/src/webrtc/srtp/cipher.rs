@@ -24,8 +24,19 @@ pub(super) const SALT_BYTES: usize = 14;
 
 /// The keys of one way.
 pub(super) enum Cipher {
-    Counter { key: EncryptingKey, salt: [u8; SALT_BYTES], authentication: hmac::Key },
-    Galois { key: LessSafeKey, salt: [u8; NONCE_LEN] },
+    /// Boxed, for it is three times as large and rare: nearly everybody offers the other.
+    Counter(Box<Counter>),
+    Galois {
+        key: LessSafeKey,
+        salt: [u8; NONCE_LEN],
+    },
+}
+
+/// Keys of counter mode.
+pub(super) struct Counter {
+    pub(super) key: EncryptingKey,
+    pub(super) salt: [u8; SALT_BYTES],
+    pub(super) authentication: hmac::Key,
 }
 
 impl Cipher {
@@ -48,9 +59,9 @@ impl Cipher {
                 let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&*header), payload).ok()?;
                 out.extend_from_slice(tag.as_ref());
             }
-            Self::Counter { key, salt, authentication } => {
-                count(key, salt, ssrc, index, payload)?;
-                let mut tag = hmac::Context::with_key(authentication);
+            Self::Counter(counter) => {
+                counter.apply(ssrc, index, payload)?;
+                let mut tag = hmac::Context::with_key(&counter.authentication);
                 tag.update(header);
                 tag.update(payload);
                 // §4.2: the rollover counter is authenticated, and not sent.
@@ -72,10 +83,10 @@ impl Cipher {
                 out.extend_from_slice(tag.as_ref());
                 out.extend_from_slice(&word);
             }
-            Self::Counter { key, salt, authentication } => {
-                count(key, salt, ssrc, index.into(), body)?;
+            Self::Counter(counter) => {
+                counter.apply(ssrc, index.into(), body)?;
                 out.extend_from_slice(&word);
-                let tag = hmac::sign(authentication, out);
+                let tag = hmac::sign(&counter.authentication, out);
                 out.extend_from_slice(tag.as_ref().get(..HMAC_TAG_BYTES)?);
             }
         }
@@ -97,31 +108,32 @@ impl Cipher {
                 plain.truncate(RTCP_HEADER_BYTES + bytes);
                 Some((ssrc, number, plain))
             }
-            Self::Counter { key, salt, authentication } => {
+            Self::Counter(counter) => {
                 let (signed, tag) = datagram.split_last_chunk::<HMAC_TAG_BYTES>()?;
-                let expected = hmac::sign(authentication, signed);
+                let expected = hmac::sign(&counter.authentication, signed);
                 verify_slices_are_equal(expected.as_ref().get(..HMAC_TAG_BYTES)?, tag).ok()?;
                 let (sealed, word) = signed.split_last_chunk::<INDEX_BYTES>()?;
                 let number = encrypted(*word)?;
                 let ssrc = source(sealed)?;
                 let mut plain = sealed.to_vec();
                 let body = plain.get_mut(RTCP_HEADER_BYTES..)?;
-                count(key, salt, ssrc, (number & !super::ENCRYPTED).into(), body)?;
+                counter.apply(ssrc, (number & !super::ENCRYPTED).into(), body)?;
                 Some((ssrc, number, plain))
             }
         }
     }
 }
 
-/// Encrypts, or decrypts, in counter mode (RFC 3711 §4.1.1): the salt with the source and the number of the packet in it, and two bytes
-/// that count blocks.
-fn count(key: &EncryptingKey, salt: &[u8; SALT_BYTES], ssrc: u32, index: u64, body: &mut [u8]) -> Option<()> {
-    if body.is_empty() {
-        return Some(());
+impl Counter {
+    /// Encrypts, or decrypts (RFC 3711 §4.1.1): the salt with the source and the number of the packet in it, and two bytes that count blocks.
+    fn apply(&self, ssrc: u32, index: u64, body: &mut [u8]) -> Option<()> {
+        if body.is_empty() {
+            return Some(());
+        }
+        let number = u128::from(ssrc) << 64 | u128::from(index) << 16;
+        let context = EncryptionContext::Iv128(FixedLength::from((block(&self.salt) ^ number).to_be_bytes()));
+        self.key.less_safe_encrypt(body, context).ok().map(drop)
     }
-    let number = u128::from(ssrc) << 64 | u128::from(index) << 16;
-    let context = EncryptionContext::Iv128(FixedLength::from((block(salt) ^ number).to_be_bytes()));
-    key.less_safe_encrypt(body, context).ok().map(drop)
 }
 
 /// A salt and room for counting blocks.

@@ -10,7 +10,7 @@ use aws_lc_rs::{
 };
 use str0m::crypto::dtls::SrtpProfile;
 
-use super::cipher::{Cipher, SALT_BYTES, block};
+use super::cipher::{Cipher, Counter, SALT_BYTES, block};
 
 /// What keys are for: the first of the three labels of RFC 3711 §4.3.2 (key, authentication, salt).
 pub(super) const RTP: u8 = 0;
@@ -52,14 +52,14 @@ impl Keys {
         let salt = self.material.get(2 * key_bytes + second * salt_bytes..)?.get(..salt_bytes)?;
         let derived = |label, bytes| derive(key, salt, label, bytes);
         if self.profile == SrtpProfile::AES128_CM_SHA1_80 {
-            return Some(Cipher::Counter {
+            return Some(Cipher::Counter(Box::new(Counter {
                 key: EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, &derived(label, key_bytes)?).ok()?).ok()?,
                 authentication: hmac::Key::new(
                     hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
                     &derived(label + 1, AUTHENTICATION_BYTES)?,
                 ),
                 salt: derived(label + 2, SALT_BYTES)?.try_into().ok()?,
-            });
+            })));
         }
         let algorithm = if key_bytes == 16 { &AES_128_GCM } else { &AES_256_GCM };
         Some(Cipher::Galois {

@@ -122,6 +122,7 @@ impl Sink for ToClient<'_> {
 struct Pair {
     client: Client,
     session: Session,
+    answer: String,
     events: Vec<Event>,
     up: Link,
     down: Link,
@@ -183,7 +184,18 @@ impl Pair {
         client.accept(&answer.sdp);
         let links = LinkConfig { delay: Duration::from_millis(10), queue_bytes: 40_000, ..LinkConfig::default() };
         let (up, down) = (Link::new(links, 2 * seed), Link::new(links, 2 * seed + 1));
-        Self { client, session, events: Vec::new(), up, down, links, now, due: [now; 2], client_addr: addr(CLIENT) }
+        Self {
+            client,
+            session,
+            answer: answer.sdp.clone(),
+            events: Vec::new(),
+            up,
+            down,
+            links,
+            now,
+            due: [now; 2],
+            client_addr: addr(CLIENT),
+        }
     }
 
     fn send(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {

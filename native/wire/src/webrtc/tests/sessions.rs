@@ -128,6 +128,52 @@ fn goodbye_is_heard() {
 }
 
 #[test]
+fn the_goodbye_of_a_viewer_is_heard() {
+    for seed in 1..=4 {
+        let mut pair = Pair::playing(&[Codec::Opus], seed);
+        assert!(pair.connect());
+        pair.run(3000);
+        pair.client.rtc.close().unwrap();
+        pair.run(100);
+        assert!(pair.events.iter().any(|event| matches!(event, Event::Closed)), "seed {seed}");
+    }
+}
+
+/// Its checks are answered long after the handshake, and packets follow them to where they come from.
+#[test]
+fn a_viewer_restarts_ice_and_packets_go_on() {
+    let mut pair = Pair::playing(&[Codec::Vp8], 15);
+    let answer = pair.answer.clone();
+    assert!(pair.connect());
+    pair.run(2000);
+    let mut change = pair.client.rtc.sdp_api();
+    change.ice_restart(true);
+    let (offer, pending) = change.apply().unwrap();
+    let fragment = Fragment::parse(&offer.to_sdp_string(), &Limits::default()).unwrap();
+    let restarted = pair.session.trickle(&fragment).unwrap().expect("a restart is answered");
+    assert_eq!(pair.session.trickle(&fragment).unwrap(), None, "the same again is no restart");
+    // The client has the whole answer, with the new lines in it.
+    let line = |text: &str, prefix: &str| text.lines().find(|line| line.starts_with(prefix)).unwrap().to_owned();
+    let renewed = ["a=ice-ufrag:", "a=ice-pwd:"].into_iter().fold(answer, |answer, prefix| {
+        let (old, new) = (line(&answer, prefix), line(&restarted.sdp, prefix));
+        assert_ne!(old, new);
+        answer.replace(&old, &new)
+    });
+    assert!(restarted.sdp.contains(&format!("a=ice-ufrag:{}\r\n", restarted.user_name)), "{}", restarted.sdp);
+    assert!(restarted.sdp.contains("a=candidate:"), "{}", restarted.sdp);
+    pair.client.rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&renewed).unwrap()).unwrap();
+    pair.run(5_000);
+    let before = pair.client.arrived.len();
+    for number in 0..20 {
+        let packet =
+            OutgoingPacket { timestamp: number * 900, marker: true, payload: vec![1; 900].into(), wall: pair.now };
+        pair.send(Lane::Video, packet).unwrap();
+        pair.run(20);
+    }
+    assert_eq!(pair.client.arrived.len() - before, 20);
+}
+
+#[test]
 fn new_credentials_restart_ice_and_media_go_on() {
     let mut pair = Pair::publishing(9);
     assert!(pair.connect());

@@ -2,8 +2,10 @@
 //! takes them from.
 //!
 //! - `track`: one source: its numbers, times and header; `recent`: what it can be asked for again;
-//! - `report`: what is said of it; `feedback`: what the viewer says.
+//! - `report`: what is said of it; `feedback`: what the viewer says;
+//! - `alone`: checks and the goodbye, once str0m is let go.
 
+mod alone;
 mod feedback;
 mod recent;
 mod report;
@@ -12,37 +14,44 @@ mod track;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use self::alone::Alone;
 use self::report::INTERVAL;
 pub(in crate::webrtc) use self::report::WallClock;
-pub(super) use self::track::Track;
-use super::{Lane, OutgoingPacket, Output, Sink, Transmit, Transport, WebRtcError, event::Event, handshake::KeySlot};
+pub(super) use self::{alone::Names, track::Track};
+use super::{Lane, OutgoingPacket, Output, Sink, Transmit, Transport, WebRtcError, event::Event, handshake::Handshake};
 use crate::webrtc::srtp::Srtp;
 
 /// Datagrams that wait to be polled: what one request for packets can name.
 const WAITING_MAX: usize = 256;
 
+/// A way to a peer.
+type Path = (Transport, SocketAddr);
+
 /// A viewer's packets.
 #[derive(Debug)]
 pub(super) struct Direct {
-    keys: KeySlot,
+    handshake: Arc<Handshake>,
     /// Once the handshake is done.
     srtp: Option<Srtp>,
-    path: Option<(Transport, SocketAddr)>,
+    path: Option<Path>,
     tracks: Vec<Track>,
     clock: WallClock,
     /// When the next reports are due; none before the first packet.
     reports_at: Option<Instant>,
-    waiting: VecDeque<Vec<u8>>,
+    /// Datagrams, and where they go unless it is where media go.
+    waiting: VecDeque<(Option<Path>, Vec<u8>)>,
     events: VecDeque<Event>,
+    alone: Option<Alone>,
 }
 
 impl Direct {
-    pub(super) fn new(keys: KeySlot, tracks: Vec<Track>, clock: WallClock) -> Self {
+    pub(super) fn new(handshake: Arc<Handshake>, tracks: Vec<Track>, clock: WallClock) -> Self {
         Self {
-            keys,
+            handshake,
             srtp: None,
             path: None,
             tracks,
@@ -50,12 +59,13 @@ impl Direct {
             reports_at: None,
             waiting: VecDeque::new(),
             events: VecDeque::new(),
+            alone: None,
         }
     }
 
     /// The handshake is done.
     pub(super) fn connect(&mut self) -> Result<(), WebRtcError> {
-        self.srtp = self.keys.get().and_then(Srtp::new);
+        self.srtp = self.handshake.keys().and_then(Srtp::new);
         let none = || WebRtcError::Broken("the peer agreed on no profile of SRTP that we know".into());
         self.srtp.as_ref().map(drop).ok_or_else(none)
     }
@@ -98,7 +108,8 @@ impl Direct {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.due().is_some_and(|due| due <= now) {
+        self.time_dtls(now);
+        if self.reports_at.is_some_and(|due| due <= now) {
             self.report(now);
             // Spread, so that a thousand viewers of a stream do not answer at once (RFC 3550 §6.2).
             let spread = self.tracks.first().map_or(0, |track| track.random() % 512);
@@ -107,27 +118,38 @@ impl Direct {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        self.reports_at
+        let alone = self.alone.as_ref().and_then(|alone| alone.due);
+        [self.reports_at, alone].into_iter().flatten().min()
     }
 
     /// Says goodbye.
     pub(super) fn close(&mut self) {
         self.say_goodbye();
         self.reports_at = None;
+        self.close_dtls();
+    }
+
+    /// Whether the handshake is done.
+    pub(super) fn is_connected(&self) -> bool {
+        self.srtp.is_some() && self.path.is_some()
     }
 
     pub(super) fn poll(&mut self) -> Option<Output> {
         if let Some(event) = self.events.pop_front() {
             return Some(Output::Event(event));
         }
-        let bytes = self.waiting.pop_front()?;
-        let (transport, to) = self.path?;
+        let (path, bytes) = self.waiting.pop_front()?;
+        let (transport, to) = path.or(self.path)?;
         Some(Output::Transmit(Transmit { transport, to, bytes }))
     }
 
     fn wait(&mut self, datagram: Vec<u8>) {
+        self.wait_to(None, datagram);
+    }
+
+    fn wait_to(&mut self, path: Option<Path>, datagram: Vec<u8>) {
         if self.waiting.len() < WAITING_MAX {
-            self.waiting.push_back(datagram);
+            self.waiting.push_back((path, datagram));
         }
     }
 }
