@@ -4,6 +4,7 @@ use arcly_wire::webrtc::{
     demux::{Datagram, classify},
     discover::mapped_address,
     framing::{Frames, frame},
+    stun::Check,
 };
 
 use super::Target;
@@ -13,6 +14,13 @@ const DATAGRAM_BYTES_MAX: usize = 2000;
 
 pub const TARGET: Target = Target { name: "webrtc_datagram", vectors, edit: None, buffered_bytes_max: 128 << 10, run };
 
+/// The request of RFC 5769 §2.1, and who may sign it.
+const CHECK: &[u8] = b"\x00\x01\x00\x58\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\
+    \x80\x22\x00\x10STUN test client\x00\x24\x00\x04\x6e\x00\x01\xff\x80\x29\x00\x08\x93\x2f\xf9\xb1\x51\x26\x3b\x36\
+    \x00\x06\x00\x09evtj:h6vY   \x00\x08\x00\x14\x9a\xea\xa7\x0c\xbf\xd8\xcb\x56\x78\x1e\xf2\xb5\xb2\xd3\xf2\x49\xc1\xb5\x71\xa2\
+    \x80\x28\x00\x04\xe5\x7a\x3b\xcf";
+const SIGNER: (&str, &str, &str) = ("evtj", "h6vY", "VOkJxbRl1RmTxUk/WvJxBt");
+
 fn vectors() -> Vec<Vec<u8>> {
     // A request with USERNAME evtj:h6vY (RFC 5769 §2.1, shortened), a ClientHello's beginning, RTP, RTCP.
     let stun = b"\x00\x01\x00\x10\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\x00\x06\x00\x09evtj:h6vY\x20\x20\x20";
@@ -20,7 +28,7 @@ fn vectors() -> Vec<Vec<u8>> {
     let rtp = b"\x80\x60\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03payload";
     // RFC 5769 §2.2, its address alone.
     let answer = b"\x01\x01\x00\x0c\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43";
-    let datagrams = [&stun[..], answer, dtls, rtp, b"\x81\xc9\x00\x01\x00\x00\x00\x01"];
+    let datagrams = [&stun[..], CHECK, answer, dtls, rtp, b"\x81\xc9\x00\x01\x00\x00\x00\x01"];
     let mut stream = Vec::new();
     datagrams.iter().for_each(|datagram| frame(datagram, &mut stream));
     datagrams.iter().map(|datagram| datagram.to_vec()).chain([stream]).collect()
@@ -32,6 +40,11 @@ fn run(input: &Input) -> usize {
     }
     if let Some(transaction) = input.bytes.get(8..20).and_then(|bytes| bytes.try_into().ok()) {
         let _ = mapped_address(&input.bytes, &transaction);
+    }
+    let (ours, theirs, password) = SIGNER;
+    if let Some(check) = Check::read(&input.bytes, ours, theirs, password) {
+        let answer = check.answer(([192, 0, 2, 1], 32_853).into(), password).unwrap_or_default();
+        assert!(matches!(classify(&answer), Some(Datagram::Stun { ours: None })));
     }
     let whole = cut(Input::whole(input.bytes.clone()).pieces());
     assert_eq!(cut(input.pieces()), whole, "the pieces change what comes");

@@ -2,6 +2,11 @@
 
 use std::fmt::Write;
 
+use str0m::media::{MediaKind as RtcKind, Mid};
+
+/// A media section of an answer.
+pub(crate) type Section = (Mid, RtcKind);
+
 /// An answer (RFC 3264), or a fragment of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -35,6 +40,25 @@ pub(crate) fn with_candidates_where_media_are(sdp: &str) -> String {
 /// RFC 3264 §6: a port of zero.
 fn is_refused(section: &str) -> bool {
     section.split(' ').nth(1) == Some("0")
+}
+
+/// The media sections of an answer. (str0m tells of them too, but only once a connection is there.)
+pub(crate) fn sections(sdp: &str) -> Vec<Section> {
+    let (mut sections, mut kind) = (Vec::new(), None);
+    for line in sdp.lines() {
+        if let Some(section) = line.strip_prefix("m=") {
+            kind = match section.split(' ').next() {
+                Some("video") => Some(RtcKind::Video),
+                Some("audio") => Some(RtcKind::Audio),
+                _ => None,
+            };
+        } else if let Some(mid) = line.strip_prefix("a=mid:")
+            && let Some(kind) = kind.take()
+        {
+            sections.push((Mid::from(mid), kind));
+        }
+    }
+    sections
 }
 
 /// The lines of an answer that a restart changes (RFC 8840 §9), for one bundle.

@@ -22,6 +22,7 @@
 //! | RFC 8445 §9 ICE restart | done, by a fragment with new credentials: the same offer is answered anew |
 //! | RFC 6544 ICE-TCP | passive candidates, RFC 4571 framing |
 //! | RFC 7983 demultiplexing | done |
+//! | RFC 3711 SRTP, RFC 7714 with AES-GCM | str0m's; that of viewers is ours (`srtp`) |
 //! | RFC 7675 consent | the peer's checks are ours: a session that hears none for [`Limits::silence`] ends |
 //! | RFC 8122, RFC 8842 DTLS | done: one certificate a process; 1.2 and 1.3 |
 //! | RFC 4585 NACK and PLI, RFC 4588 RTX, RFC 5104 FIR | done both ways |

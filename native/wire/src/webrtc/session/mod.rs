@@ -22,7 +22,7 @@ use arcly_codec::MediaKind;
 use str0m::{
     IceConnectionState, Input, Output as RtcOutput, Rtc, RtcConfig, RtcError,
     change::SdpOffer,
-    media::{MediaKind as RtcKind, Mid, Pt},
+    media::{Mid, Pt},
     net::{Protocol, Receive},
     rtp::Ssrc,
 };
@@ -42,14 +42,11 @@ pub use self::{
 
 use super::{
     Answer, Fragment, Offer, PlayedCodec, Settings, WebRtcError,
-    answer::{restart_fragment, with_candidates_where_media_are},
+    answer::{Section, restart_fragment, sections, with_candidates_where_media_are},
     codecs::{enable_all, enable_played, names},
     demux::{Datagram, classify},
     offer::Way,
 };
-
-/// A media section of an answer.
-type Section = (Mid, RtcKind);
 
 /// One peer.
 #[derive(Debug)]
@@ -381,25 +378,6 @@ impl Session {
 
 fn transport_of(protocol: Protocol) -> Transport {
     if protocol == Protocol::Udp { Transport::Udp } else { Transport::Tcp }
-}
-
-/// The media sections of an answer. (str0m tells of them too, but only once a connection is there.)
-fn sections(sdp: &str) -> Vec<Section> {
-    let (mut sections, mut kind) = (Vec::new(), None);
-    for line in sdp.lines() {
-        if let Some(section) = line.strip_prefix("m=") {
-            kind = match section.split(' ').next() {
-                Some("video") => Some(RtcKind::Video),
-                Some("audio") => Some(RtcKind::Audio),
-                _ => None,
-            };
-        } else if let Some(mid) = line.strip_prefix("a=mid:")
-            && let Some(kind) = kind.take()
-        {
-            sections.push((Mid::from(mid), kind));
-        }
-    }
-    sections
 }
 
 /// What all sessions have in common.

@@ -1,5 +1,5 @@
-//! A connection without str0m: once the handshake is done, what is left of it are checks to answer and a goodbye to hear. That takes a tenth
-//! of the memory, and nothing of the time.
+//! A connection without str0m: once the handshake is done, what is left of it are checks to answer and a goodbye to hear. That takes 37 KB
+//! less of heap.
 
 use std::{
     net::SocketAddr,
