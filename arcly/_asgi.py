@@ -14,6 +14,7 @@ from arcly.errors import MalformedError
 if TYPE_CHECKING:
     from arcly.contract import Packager
     from arcly.engine import Engine
+    from arcly.protocols._whip import WhipApp
     from arcly.viewer import EgressOptions
 
 Scope = MutableMapping[str, Any]
@@ -87,14 +88,19 @@ class OriginApp:
     that runs the application. Where that is too much, give media a port of its own: `HttpOrigin(":8888")`.
     """
 
-    def __init__(self, site: Callable[[], HttpSite | None]) -> None:
-        """Answer by what `site` returns; None while the engine does not run."""
+    def __init__(self, site: Callable[[], HttpSite | None], signalling: WhipApp | None = None) -> None:
+        """Answer by what `site` returns, None while the engine does not run; WHIP and WHEP by `signalling`."""
         self._site = site
+        self._signalling = signalling
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or a WebSocket."""
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            if self._signalling is not None and self._signalling.target(path) is not None:
+                await self._signalling(scope, receive, send)
+            else:
+                await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
 
@@ -155,6 +161,8 @@ def asgi(engine: Engine, *, packager: Packager | None = None, egress: EgressOpti
         app = FastAPI(lifespan=lifespan)
         app.mount("/media", arcly.asgi(engine))      # /media/live/cam/index.m3u8, /media/live/cam.flv …
 
+    Where the engine has a `WebRtcHandler`, WHIP and WHEP are there too: `/media/live/cam/whip`, `/media/live/cam/whep`.
+
     Args:
         engine: not running yet; its streams are packaged from their beginning.
         packager: how; default `HlsPackager()`.
@@ -167,7 +175,15 @@ def asgi(engine: Engine, *, packager: Packager | None = None, egress: EgressOpti
 
     origin = HttpOrigin(None, packager=packager, egress=egress)
     engine.attach(origin)
-    return origin.asgi()
+    return origin.asgi(signalling_of(engine))
+
+
+def signalling_of(engine: Engine) -> WhipApp | None:
+    """Return the signalling of an engine's WebRTC; None where it has none."""
+    from arcly.protocols.webrtc import WebRtcHandler
+
+    webrtc = next((protocol for protocol in engine.protocols if isinstance(protocol, WebRtcHandler)), None)
+    return webrtc.asgi() if webrtc is not None else None
 
 
 def target(scope: Scope) -> str:

@@ -107,6 +107,11 @@ class Engine:
         """Stop."""
         await self.stop()
 
+    @property
+    def protocols(self) -> tuple[InboundProtocol, ...]:
+        """What starts with it, in that order."""
+        return tuple(self._protocols)
+
     def attach(self, protocol: InboundProtocol) -> None:
         """Add a protocol to those that start with this engine, behind them.
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from arcly._address import resolve, show
@@ -23,6 +23,9 @@ from arcly.events import StreamEvent, StreamEventKind
 from arcly.packagers.hls import HlsPackager
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions, Viewer
+
+if TYPE_CHECKING:
+    from arcly.protocols._whip import WhipApp
 
 log = logging.getLogger("arcly")
 
@@ -101,9 +104,13 @@ class HttpOrigin:
         """IP and port of `https`; None where there is none, and while it does not run."""
         return self._secure.addr if self._secure else None
 
-    def asgi(self) -> OriginApp:
-        """Return the same media as an ASGI application, to be mounted in one of your own: see `arcly.asgi`."""
-        return OriginApp(lambda: self._site)
+    def asgi(self, signalling: WhipApp | None = None) -> OriginApp:
+        """Return the same media as an ASGI application, to be mounted in one of your own: see `arcly.asgi`.
+
+        Args:
+            signalling: answers for WHIP and WHEP: `WebRtcHandler.asgi()`.
+        """
+        return OriginApp(lambda: self._site, signalling)
 
     def viewers(self, key: StreamKey) -> int:
         """Return how many players watch `key` over HTTP now."""

@@ -10,11 +10,12 @@ import os
 import socket
 import struct
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from conftest import eventually
+from fastapi import FastAPI, Request, Response
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -325,3 +326,26 @@ async def test_signalling_is_mounted_below_a_path_of_the_host(site: Site) -> Non
     assert (status, headers["location"].startswith("/media/live/cam/whep/")) == (201, True), answer
     assert (await site.ask("DELETE", headers["location"], app=app))[0] == 200
     assert site.webrtc.sessions == 0
+
+
+async def test_signalling_is_in_the_media_of_an_engine_behind_the_hosts_own_authorisation() -> None:
+    site = Site()
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def only_members(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        if request.headers.get("authorization") != "Bearer member":
+            return Response("members only", 403)
+        return await go_on(request)
+
+    app.mount("/media", arcly.asgi(site.engine))
+    sdp = {"content_type": "application/sdp"}
+    async with site:
+        refused = await site.ask("POST", "/media/live/cam/whep", offer("recvonly"), app=app, **sdp)
+        assert (refused[0], refused[2]) == (403, "members only")
+        member = sdp | {"authorization": "Bearer member"}
+        status, headers, answer = await site.ask("POST", "/media/live/cam/whep", offer("recvonly"), app=app, **member)
+        assert (status, headers["location"].startswith("/media/live/cam/whep/")) == (201, True), answer
+        assert (await site.ask("DELETE", headers["location"], app=app, **member))[0] == 200
+        other = await site.ask("POST", "/media/live/other/whip", offer("sendonly"), app=app, **member)
+        assert other[0] == 201, other
