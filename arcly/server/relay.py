@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
 
 from arcly import contract
 from arcly._native import StreamKey
+from arcly._signals import STOP_SIGNALS, cancelling
 from arcly.contract import IngestContext
 from arcly.drive import drive_to
 from arcly.engine import Engine
@@ -40,6 +42,9 @@ def run(options: argparse.Namespace) -> int:
     )
     try:
         return asyncio.run(relay(options))
+    except asyncio.CancelledError:
+        log.info("stopped before everything was started")
+        return 0
     except (StreamError, OSError) as error:
         log.error("%s", error)
         return 1
@@ -51,12 +56,12 @@ async def relay(options: argparse.Namespace) -> int:
     targets = [target_of(text, options) for text in options.targets]
     engine = Engine(*targets, source)
     over = asyncio.Event()
-    async with engine:
-        watching = asyncio.create_task(watch(engine, source, targets, over))
-        try:
+    async with contextlib.AsyncExitStack() as stack:
+        with cancelling(STOP_SIGNALS):
+            await stack.enter_async_context(engine)
+            watching = asyncio.create_task(watch(engine, source, targets, over))
+            stack.callback(watching.cancel)
             await engine.until_signal(over)
-        finally:
-            watching.cancel()
     return 1 if any([has_failed(thing) for thing in (source, *targets)]) else 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from arcly._native import StreamKey
+from arcly._signals import STOP_SIGNALS, cancelling
 from arcly.contract import Credentials, InboundProtocol
 from arcly.engine import Engine
 from arcly.errors import MisuseError, StreamError
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         asyncio.run(serve_and_leave(options))
+    except asyncio.CancelledError:
+        log.info("stopped before everything was started")
     except (StreamError, OSError) as error:
         log.error("%s", error)
         return 1
@@ -95,19 +98,20 @@ async def serve(options: argparse.Namespace) -> None:
         ]
         engine = Engine(*protocols, authenticator=Names())
         async with contextlib.AsyncExitStack() as stack:
-            if listeners.http is not None:
-                thumbnails = Thumbnails(engine.get_stream)
-                stack.push_async_callback(thumbnails.close)
-                app = application(options, engine, listeners, recorder, thumbnails)
-                await stack.enter_async_context(answering(app, socket))
-            await stack.enter_async_context(engine)
-            listeners.check()
-            if listeners.http is not None and (listeners.http.address or listeners.http.https_address):
-                log.info("open %s in a browser", page_url(options, listeners.http))
-            if tls is not None:
-                renewing = asyncio.create_task(renew(tls))
-                stack.callback(renewing.cancel)
-            await engine.until_signal(drain_s=options.drain)
+            with cancelling(STOP_SIGNALS):
+                if listeners.http is not None:
+                    thumbnails = Thumbnails(engine.get_stream)
+                    stack.push_async_callback(thumbnails.close)
+                    app = application(options, engine, listeners, recorder, thumbnails)
+                    await stack.enter_async_context(answering(app, socket))
+                await stack.enter_async_context(engine)
+                listeners.check()
+                if listeners.http is not None and (listeners.http.address or listeners.http.https_address):
+                    log.info("open %s in a browser", page_url(options, listeners.http))
+                if tls is not None:
+                    renewing = asyncio.create_task(renew(tls))
+                    stack.callback(renewing.cancel)
+                await engine.until_signal(drain_s=options.drain)
 
 
 def recorder_of(options: argparse.Namespace) -> Recorder | None:

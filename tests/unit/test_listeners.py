@@ -103,3 +103,14 @@ async def test_a_server_without_a_single_address_ends() -> None:
         async with serving(*FREE) as (process, lines):
             assert await asyncio.wait_for(process.wait(), 60) == 1
     assert any("nothing can be listened on" in line for line in lines), lines
+
+
+@pytest.mark.parametrize("heard", ["listening", "live/demo", "in a browser"])
+async def test_a_signal_while_it_starts_ends_it_in_order(heard: str) -> None:
+    """Found by the check of the wheel: until everything listened, SIGTERM killed it."""
+    options = [*FREE[:-2], "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--demo"]
+    async with serving(*options) as (process, lines):
+        await eventually(lambda: any(heard in line for line in lines) or process.returncode, deadline_s=60)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 60) == 0, lines
+    assert not [line for line in lines if "Traceback" in line or " ERR " in line], lines
