@@ -3,7 +3,7 @@
 use arcly_io::egress::{EgressOptions, ViewerInfo, Watcher};
 use pyo3::PyResult;
 
-use crate::{key::StreamKey, rtmp::seconds};
+use crate::{arguments::seconds, key::StreamKey};
 
 /// Every packet, merge, merge_max, viewers_max, behind_max, stall_max (times in seconds): `arcly.EgressOptions`, field by field.
 pub type EgressTuple = (bool, f64, f64, usize, f64, f64);

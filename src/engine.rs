@@ -11,12 +11,12 @@ use arcly_io::{Handle, Runtime};
 use pyo3::prelude::*;
 
 use crate::{
+    arguments::seconds,
     error::{ClosedError, from_engine},
     event::{EventQueue, from_host},
     hub::WakeToken,
     key::StreamKey,
     lock,
-    rtmp::seconds,
     session::PublishSession,
     stream::StreamHandle,
 };

@@ -19,7 +19,7 @@ use arcly_io::{
 use bytes::Bytes;
 use pyo3::{prelude::*, types::PyBytes};
 
-use crate::{engine::Engine, error::misuse, inbox::Inbox, rtmp::seconds, stream::StreamHandle};
+use crate::{arguments::seconds, engine::Engine, error::misuse, inbox::Inbox, stream::StreamHandle};
 
 /// `part_s`, `segment_s`, `window_s`, `window_bytes_max`, whether it is an event.
 type CmafTuple = (f64, f64, f64, usize, bool);

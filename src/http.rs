@@ -6,6 +6,7 @@ use arcly_io::http::{Exchange, Piece, Request, SiteOptions};
 use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
+    arguments::parse_addr,
     egress::{EgressTuple, ViewerTuple, options, viewer},
     engine::Engine,
     error::{MalformedError, from_listen},
@@ -13,7 +14,6 @@ use crate::{
     hub::WakeToken,
     inbox::Inbox,
     key::StreamKey,
-    rtmp::parse_addr,
     stream::StreamHandle,
     tls::TlsIdentity,
 };

@@ -6,6 +6,7 @@
 //! - No lock in here is held while the GIL is taken or given back.
 //! - Classes are frozen; what changes inside them sits behind a lock or an atomic.
 
+mod arguments;
 mod awaiting;
 mod buffer;
 mod capi;

@@ -12,7 +12,8 @@ use arcly_io::{
 use pyo3::prelude::*;
 
 use crate::{
-    engine::Engine, error::misuse, hub::WakeToken, inbox::Inbox, key::StreamKey, rtmp::seconds, stream::StreamHandle,
+    arguments::seconds, engine::Engine, error::misuse, hub::WakeToken, inbox::Inbox, key::StreamKey,
+    stream::StreamHandle,
 };
 
 /// First wait and longest wait in seconds, retries in a row or none.

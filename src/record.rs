@@ -9,7 +9,7 @@ use arcly_io::{
 use pyo3::prelude::*;
 
 use crate::{
-    engine::Engine, error::misuse, hub::WakeToken, key::StreamKey, media::from_pack, rtmp::seconds,
+    arguments::seconds, engine::Engine, error::misuse, hub::WakeToken, key::StreamKey, media::from_pack,
     stream::StreamHandle,
 };
 

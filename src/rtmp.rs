@@ -1,14 +1,15 @@
 //! `RtmpListener`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arcly_io::rtmp::{Limits, RtmpOptions};
 use pyo3::prelude::*;
 
 use crate::{
+    arguments::{parse_addr, seconds},
     egress::{EgressTuple, ViewerTuple, options, viewer},
     engine::Engine,
-    error::{from_listen, misuse},
+    error::from_listen,
     hub::WakeToken,
     inbox::Inbox,
     tls::TlsIdentity,
@@ -67,14 +68,4 @@ impl RtmpListener {
             done.wake();
         });
     }
-}
-
-/// `192.0.2.1:1935` or `[::1]:1935`; host names were resolved before.
-pub fn parse_addr(text: &str) -> PyResult<SocketAddr> {
-    text.parse().map_err(|_| misuse(format!("{text:?} is not an address of the form IP:PORT")))
-}
-
-/// A time span as Python gives it: seconds, not negative, not infinite.
-pub fn seconds(value: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value).map_err(|error| misuse(format!("{value} s: {error}")))
 }

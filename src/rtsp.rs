@@ -6,12 +6,12 @@ use arcly_io::rtsp::{GroupRange, Limits, RtspOptions, Users};
 use pyo3::prelude::*;
 
 use crate::{
+    arguments::{parse_addr, seconds},
     egress::{EgressTuple, ViewerTuple, options, viewer},
     engine::Engine,
     error::from_listen,
     hub::WakeToken,
     inbox::Inbox,
-    rtmp::{parse_addr, seconds},
     tls::TlsIdentity,
 };
 

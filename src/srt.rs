@@ -6,13 +6,13 @@ use arcly_io::srt::{ConnectionInfo, KeySize, Limits, Passphrase, Role, Settings,
 use pyo3::prelude::*;
 
 use crate::{
+    arguments::{parse_addr, seconds},
     egress::{ViewerTuple, viewer},
     engine::Engine,
     error::{from_listen, misuse},
     hub::WakeToken,
     inbox::Inbox,
     key::StreamKey,
-    rtmp::{parse_addr, seconds},
 };
 
 /// Id, key, role, peer, since (Unix ms), version, statistics by name: `arcly.SrtConnection`, field by field.

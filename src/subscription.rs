@@ -13,12 +13,12 @@ use arcly_bus::{Log, Read, Subscription, SubscriptionOptions, Viewer, WakeSlot};
 use pyo3::{prelude::*, types::PyList};
 
 use crate::{
+    arguments::seconds,
     awaiting::{self, AsyncFrames},
     frame::{KnownTracks, MediaFrame},
     hub::{Token, WakeToken},
     lock, lock_attached,
     park::Parker,
-    rtmp::seconds,
 };
 
 /// A thread that waits looks for signals so often: Ctrl-C must reach it.

@@ -9,6 +9,7 @@ use arcly_io::webrtc::{Answer, BFrames, Caller, Limits, OpenError, WebRtcError, 
 use pyo3::prelude::*;
 
 use crate::{
+    arguments::{parse_addr, seconds},
     egress::{ViewerTuple, viewer},
     engine::Engine,
     error::{
@@ -18,7 +19,6 @@ use crate::{
     hub::WakeToken,
     inbox::Inbox,
     lock,
-    rtmp::{parse_addr, seconds},
     session::PublishSession,
     stream::StreamHandle,
 };

@@ -10,11 +10,11 @@ use arcly_pack::container::{Container, ContainerMuxer, MuxOptions};
 use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
+    arguments::seconds,
     error::misuse,
     frame::MediaFrame,
     lock,
     media::{container, from_pack},
-    rtmp::seconds,
     session::check_ids,
     track::Track,
 };
