@@ -4,7 +4,9 @@ use std::{path::Path, time::Duration};
 
 use arcly_bench_report::{Goal, Row, median};
 
-use crate::{cameras::Cameras, floor, server::Arcly, srtp, stream, viewer::offer_only, viewers::Viewers};
+use crate::{
+    cameras::Cameras, floor, memory::Memory, server::Arcly, srtp, stream, viewer::offer_only, viewers::Viewers,
+};
 
 const VIEWERS: [usize; 2] = [100, 300];
 const BIT_RATE: u32 = 2_500_000;
@@ -19,33 +21,33 @@ const FIRST_FRAME_GOAL_MS: f64 = 50.0;
 
 pub fn rows(command: &Path, window: Duration) -> Result<Vec<Row>, String> {
     let packets = stream::packets(BIT_RATE);
-    let server = Arcly::start(command)?;
+    let memory = Memory::start(command, &packets)?;
+    let server = Arcly::start(command, &[])?;
     let _camera = Cameras::start(server.rtsp, &packets, 1)?;
     eprintln!("measuring {OFFERS} answers ...");
     std::thread::sleep(WARM_UP);
     let answer_ms = answers(&server, window)?;
     let mut rows = Vec::new();
     let mut viewers = Viewers::of(server.http);
-    viewers.grow_to(1)?;
-    std::thread::sleep(WARM_UP);
-    let rss_kib = server.rss_kib();
-    let mut growth = 0.0;
     for count in VIEWERS {
         eprintln!("measuring {count} viewers ...");
         let joining_s = server.cpu_s();
         viewers.grow_to(count)?;
-        eprintln!("{:.1} ms of CPU while each came and others played", (server.cpu_s() - joining_s) * 1e3 / count as f64);
+        eprintln!(
+            "{:.1} ms of CPU while each came and others played",
+            (server.cpu_s() - joining_s) * 1e3 / count as f64
+        );
         std::thread::sleep(WARM_UP);
         let cpu = cpu_s_per_gbit(&server, &viewers, window);
-        growth = (server.rss_kib() - rss_kib) / (count - 1) as f64;
-        eprintln!("{growth:.1} KiB for each");
         let floor = floor::udp(&packets, count, window / 2)? + srtp::floor(window);
         let name = format!("WHEP, {count} viewers; floor: segmentation offload and the cipher");
         rows.push(Row::new(name, "CPU s/Gbit", cpu, Goal::AtMost(CPU_GOAL_S)).floor(floor));
     }
     let first_frame_ms = first_frame_ms(&viewers);
+    drop(viewers);
+    let (count, rss_kib) = memory.of_each()?;
     rows.extend([
-        Row::new(format!("WHEP, RSS for each of {}", VIEWERS[1]), "KiB", growth, Goal::AtMost(RSS_GOAL_KIB)),
+        Row::new(format!("WHEP, RSS for each of {count}"), "KiB", rss_kib, Goal::AtMost(RSS_GOAL_KIB)),
         Row::new("WHEP, CPU of an answer", "ms", answer_ms, Goal::AtMost(ANSWER_GOAL_MS)),
         Row::new("WHEP, first picture after DTLS, p95", "ms", first_frame_ms, Goal::AtMost(FIRST_FRAME_GOAL_MS)),
     ]);

@@ -2,6 +2,7 @@
 
 mod http;
 mod load;
+mod memory;
 mod server;
 mod srtp;
 mod viewer;
@@ -36,7 +37,9 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| load::rows(&options.arcly, options.window).map(|rows| options.output.print(&rows))) {
+    match options()
+        .and_then(|options| load::rows(&options.arcly, options.window).map(|rows| options.output.print(&rows)))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("{reason}");

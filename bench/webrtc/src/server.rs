@@ -12,10 +12,11 @@ pub struct Arcly {
 }
 
 impl Arcly {
-    pub fn start(command: &Path) -> Result<Self, String> {
+    /// With `options` besides.
+    pub fn start(command: &Path, options: &[&str]) -> Result<Self, String> {
         let (http, rtsp, media) = (free_address()?, free_address()?, free_datagram_address()?);
         let listeners = [("--http", http), ("--rtsp", rtsp), ("--webrtc", media)];
-        Ok(Self { process: serve(command, &listeners, &["--rtsp-udp", "off"])?, http, rtsp })
+        Ok(Self { process: serve(command, &listeners, &[&["--rtsp-udp", "off"], options].concat())?, http, rtsp })
     }
 
     /// Seconds that its threads have had a core.

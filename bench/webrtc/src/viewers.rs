@@ -93,7 +93,8 @@ fn watch(newcomers: &mpsc::Receiver<Viewer>, notes: &Mutex<Seen>, end: &AtomicBo
     let (mut viewers, mut buffer) = (Vec::new(), vec![0; DATAGRAM_BYTES]);
     while !end.load(Ordering::Relaxed) {
         viewers.extend(newcomers.try_iter());
-        let turned: Result<(), String> = viewers.iter_mut().try_for_each(|viewer: &mut Viewer| viewer.turn(&mut buffer));
+        let turned: Result<(), String> =
+            viewers.iter_mut().try_for_each(|viewer: &mut Viewer| viewer.turn(&mut buffer));
         *notes.lock().expect("no thread has panicked") = Seen {
             connected: viewers.iter().filter(|viewer| viewer.is_connected()).count(),
             bytes: viewers.iter().map(|viewer| viewer.bytes).sum(),
