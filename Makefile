@@ -105,8 +105,8 @@ bench-srt: $(BENCH)/stamp  ## SRT viewers and publishers beside libsrt's srt-liv
 	@$(CARGO) run --quiet --release --manifest-path bench/srt/Cargo.toml -- --python $(BENCH)/bin/python \
 	  $(if $(JSON),--json) $(if $(VIEWERS),--connections $(VIEWERS)) $(if $(SECONDS),--seconds $(SECONDS))
 
-bench-webrtc: $(BENCH)/stamp  ## 100 and 300 WHEP viewers: CPU per Gbit, memory, answers, first pictures; QUICK=1 JSON=1
-	@$(CARGO) run --quiet --release --manifest-path bench/webrtc/Cargo.toml -- --arcly $(BENCH)/bin/arcly \
+bench-webrtc: $(BENCH)/glass.stamp  ## 100 and 300 WHEP viewers: CPU per Gbit, memory, answers; glass to glass; QUICK=1 JSON=1
+	@$(CARGO) run --quiet --release --manifest-path bench/webrtc/Cargo.toml -- --arcly $(BENCH)/bin/arcly --python $(BENCH)/bin/python \
 	  $(if $(JSON),--json) $(if $(QUICK),--quick)
 
 bench-udp:  ## datagrams many a call beside one a call, both ways; JSON=1 for one JSON object

@@ -163,7 +163,7 @@ async def until_live(session: Session) -> None:
 async def serving() -> AsyncIterator[tuple[str, str]]:
     """Run `arcly serve` on free ports; gives where its HTTP and its RTMP are."""
     ports = [option for name in ("rtmp", "http", "webrtc") for option in (f"--{name}", "127.0.0.1:0")]
-    command = (sys.executable, "-m", "arcly", "serve", *ports, "--rtsp", "off", "--srt", "off")
+    command = (sys.executable, "-P", "-m", "arcly", "serve", *ports, "--rtsp", "off", "--srt", "off")
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
         async with running(*command, stderr=Path(log.name)) as process:
             async with asyncio.timeout(DEADLINE_S):

@@ -1,5 +1,6 @@
 //! WHEP viewers by the hundred against `arcly serve`. `../README.md` says how and why.
 
+mod glass;
 mod http;
 mod load;
 mod memory;
@@ -25,21 +26,21 @@ mod stream;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use arcly_bench_report::Output;
+use arcly_bench_report::{Output, Row};
 
 /// What is asked for.
 struct Options {
     /// The command.
     arcly: PathBuf,
+    /// A Python that has a browser; without one nothing is looked at by eyes.
+    python: Option<PathBuf>,
     output: Output,
     /// How long each measurement takes.
     window: Duration,
 }
 
 fn main() -> ExitCode {
-    match options()
-        .and_then(|options| load::rows(&options.arcly, options.window).map(|rows| options.output.print(&rows)))
-    {
+    match options().and_then(|options| measure(&options).map(|rows| options.output.print(&rows))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("{reason}");
@@ -48,16 +49,27 @@ fn main() -> ExitCode {
     }
 }
 
+fn measure(options: &Options) -> Result<Vec<Row>, String> {
+    let mut rows = load::rows(&options.arcly, options.window)?;
+    if let Some(python) = &options.python {
+        // A machine without Chromium still has the other figures.
+        let seen = glass::rows(python, options.window).inspect_err(|reason| eprintln!("{reason}"));
+        rows.extend(seen.unwrap_or_default());
+    }
+    Ok(rows)
+}
+
 fn options() -> Result<Options, String> {
-    let (mut arcly, mut output, mut window) = (None, Output::Table, Duration::from_secs(20));
+    let (mut arcly, mut python, mut output, mut window) = (None, None, Output::Table, Duration::from_secs(20));
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--arcly" => arcly = words.next().map(PathBuf::from),
+            "--python" => python = words.next().map(PathBuf::from),
             "--json" => output = Output::Json,
             "--quick" => window = Duration::from_secs(6),
-            _ => return Err("--arcly COMMAND [--json] [--quick]".to_owned()),
+            _ => return Err("--arcly COMMAND [--python COMMAND] [--json] [--quick]".to_owned()),
         }
     }
-    Ok(Options { arcly: arcly.ok_or("--arcly COMMAND")?, output, window })
+    Ok(Options { arcly: arcly.ok_or("--arcly COMMAND")?, python, output, window })
 }
