@@ -1,5 +1,7 @@
 //! What a viewer makes of the media that reaches it: every byte is compared with what was sent, every frame with the one before it.
 
+use std::time::Duration;
+
 use crate::fault::Fault;
 use crate::stream::{self, AUDIO_HEAD_BYTES, VIDEO_HEAD_BYTES};
 
@@ -26,7 +28,7 @@ pub struct Tally {
     pub mistimed: u64,
     /// Viewers whose first picture was no key frame.
     pub begun_without_key: u64,
-    /// Pauses of more than half a second between two pictures.
+    /// Pauses between two pictures that were half a second longer than their publisher's.
     pub stalls: u64,
     /// From the publisher's `write` to the player's `read`, of pictures published after the viewer came.
     pub latency_us: Vec<u32>,
@@ -56,6 +58,8 @@ pub struct Inspector {
     video: Track,
     audio: Track,
     last_picture_ns: u64,
+    /// When its publisher sent it.
+    last_sent_ns: u64,
     has_key_frame: bool,
 }
 
@@ -151,9 +155,12 @@ impl Media<'_> {
         }
         match inspector.last_picture_ns {
             0 => self.tally.begun_without_key += u64::from(!head.is_key),
-            last_ns => self.tally.stalls += u64::from(self.now_ns - last_ns > STALL_NS),
+            last_ns => {
+                let of_publisher_ns = head.sent_ns.saturating_sub(inspector.last_sent_ns);
+                self.tally.stalls += u64::from(self.now_ns - last_ns > STALL_NS + of_publisher_ns);
+            }
         }
-        inspector.last_picture_ns = self.now_ns;
+        (inspector.last_picture_ns, inspector.last_sent_ns) = (self.now_ns, head.sent_ns);
         if head.sent_ns > inspector.asked_ns {
             self.tally.latency_us.push(microseconds(self.now_ns.saturating_sub(head.sent_ns)));
         }
@@ -195,9 +202,14 @@ impl Inspector {
         self.has_key_frame
     }
 
-    /// Whether no picture has come for too long.
-    pub fn is_stalled(&self, now_ns: u64) -> bool {
-        now_ns.saturating_sub(self.last_picture_ns) > STALL_NS
+    /// How long ago the last picture came; `None` where there was none.
+    pub fn waits(&self, now_ns: u64) -> Option<Duration> {
+        self.is_playing().then(|| Duration::from_nanos(now_ns.saturating_sub(self.last_picture_ns)))
+    }
+
+    /// Whether no picture has come for too long, where publishers were late by as much as `late`.
+    pub fn is_stalled(&self, now_ns: u64, late: Duration) -> bool {
+        self.waits(now_ns).is_some_and(|waits| waits > Duration::from_nanos(STALL_NS) + late)
     }
 }
 

@@ -77,14 +77,21 @@ impl Players {
         self.viewers.iter().flatten().count()
     }
 
-    /// Viewers that have seen a picture, and one of the last half second.
-    pub fn playing(&self) -> usize {
+    /// Viewers that have seen a picture, and one of the last half second and `late`, by which publishers were late.
+    pub fn playing(&self, late: Duration) -> usize {
         let now = now_ns();
-        self.viewers
-            .iter()
-            .flatten()
-            .filter(|viewer| viewer.inspector.is_playing() && !viewer.inspector.is_stalled(now))
-            .count()
+        let inspectors = self.viewers.iter().flatten().map(|viewer| &viewer.inspector);
+        inspectors.filter(|inspector| inspector.is_playing() && !inspector.is_stalled(now, late)).count()
+    }
+
+    /// Viewers that have seen no picture, and how long ago any of the others saw its last.
+    pub fn waits(&self) -> (usize, Duration) {
+        let now = now_ns();
+        let waits = self.viewers.iter().flatten().map(|viewer| viewer.inspector.waits(now));
+        waits.fold((0, Duration::ZERO), |(unseen, longest), wait| match wait {
+            Some(wait) => (unseen, longest.max(wait)),
+            None => (unseen + 1, longest),
+        })
     }
 
     /// Lets viewers come one after the other until there are `count`; the others play on.

@@ -10,6 +10,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
 use crate::clock::{now_ns, thread_cpu_ns};
 use crate::fault::Fault;
 use crate::inspect::{Inspector, Media, Tally};
@@ -37,6 +40,7 @@ struct Shared {
     stop: AtomicBool,
     cpu_ns: AtomicU64,
     worst_late_ns: AtomicU64,
+    kept_waiting: AtomicU64,
     broken: AtomicU64,
 }
 
@@ -46,6 +50,13 @@ struct Publisher {
     begin_ns: u64,
     shape: Shape,
     wire: Vec<u8>,
+}
+
+/// How the server took a message.
+enum Taken {
+    AtOnce,
+    /// Its socket was full.
+    Later,
 }
 
 /// The size that OBS sets.
@@ -83,9 +94,20 @@ impl Publishers {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
-    /// By how much the latest message was late: a machine that is too busy to publish in time measures nothing. Begins anew.
-    pub fn take_worst_late(&self) -> Duration {
-        Duration::from_nanos(self.shared.worst_late_ns.swap(0, Ordering::Relaxed))
+    /// By how much the latest message was late: a machine that is too busy to publish in time measures nothing.
+    pub fn worst_late(&self) -> Duration {
+        Duration::from_nanos(self.shared.worst_late_ns.load(Ordering::Relaxed))
+    }
+
+    /// Messages for which the server had no room at once; all others waited meanwhile.
+    pub fn kept_waiting(&self) -> u64 {
+        self.shared.kept_waiting.load(Ordering::Relaxed)
+    }
+
+    /// Counts anew.
+    pub fn forget(&self) {
+        self.shared.worst_late_ns.store(0, Ordering::Relaxed);
+        self.shared.kept_waiting.store(0, Ordering::Relaxed);
     }
 }
 
@@ -153,9 +175,13 @@ fn publish(
     shared.worst_late_ns.fetch_max(now_ns() - due_ns, Ordering::Relaxed);
     let publisher = &mut publishers[index];
     let written = if is_video { publisher.publish_picture(number) } else { publisher.publish_audio(number) };
-    if written.is_err() {
-        shared.broken.fetch_add(1, Ordering::Relaxed);
-        return;
+    match written {
+        Ok(Taken::AtOnce) => {}
+        Ok(Taken::Later) => drop(shared.kept_waiting.fetch_add(1, Ordering::Relaxed)),
+        Err(_) => {
+            shared.broken.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
     }
     let next = number + 1;
     let due_ns = publisher.begin_ns + if is_video { stream::video_due_ns(next) } else { stream::audio_due_ns(next) };
@@ -206,16 +232,16 @@ impl Publisher {
         self.put(DATA_CHUNKS, chunk::DATA, 0, &metadata);
         self.put(VIDEO_CHUNKS, chunk::VIDEO, 0, stream::VIDEO_CONFIG);
         self.put(AUDIO_CHUNKS, chunk::AUDIO, 0, stream::AUDIO_CONFIG);
-        self.send()
+        self.send().map(drop)
     }
 
-    fn publish_picture(&mut self, number: u64) -> std::io::Result<()> {
+    fn publish_picture(&mut self, number: u64) -> std::io::Result<Taken> {
         let body = self.shape.video_body(number, now_ns());
         self.put(VIDEO_CHUNKS, chunk::VIDEO, stream::video_ms(number), &body);
         self.send()
     }
 
-    fn publish_audio(&mut self, number: u64) -> std::io::Result<()> {
+    fn publish_audio(&mut self, number: u64) -> std::io::Result<Taken> {
         let body = self.shape.audio_body(number);
         self.put(AUDIO_CHUNKS, chunk::AUDIO, stream::audio_ms(number), &body);
         self.send()
@@ -227,9 +253,16 @@ impl Publisher {
         chunk::write(&mut self.wire, chunk_stream, header, body, CHUNK_BYTES);
     }
 
-    fn send(&mut self) -> std::io::Result<()> {
-        let sent = self.socket.write_all(&self.wire);
+    fn send(&mut self) -> std::io::Result<Taken> {
+        let taken = match send(&self.socket, &self.wire, SendFlags::DONTWAIT) {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let rest = &self.wire[taken..];
+        let how = if rest.is_empty() { Taken::AtOnce } else { Taken::Later };
+        let sent = self.socket.write_all(rest);
         self.wire.clear();
-        sent
+        sent.map(|()| how)
     }
 }

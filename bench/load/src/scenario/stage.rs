@@ -80,7 +80,9 @@ impl Stage {
     pub fn grow_to(&mut self, viewers: usize) -> Result<(), String> {
         self.players.grow_to(viewers, &self.source).map_err(|fault| format!("a viewer was lost: {fault}"))?;
         let deadline = Instant::now() + PLAYABLE_DEADLINE;
-        self.players.run_until(deadline, |players| players.playing() == viewers || !players.faults.is_empty());
+        let publishers = self.publishers.as_ref();
+        self.players
+            .run_until(deadline, |players| players.playing(late(publishers)) == viewers || !players.faults.is_empty());
         self.players.run_for(SETTLE);
         self.check(viewers)
     }
@@ -90,7 +92,7 @@ impl Stage {
         let viewers = self.players.count();
         self.players.tally = Tally::default();
         if let Some(publishers) = &self.publishers {
-            publishers.take_worst_late();
+            publishers.forget();
         }
         let (begin, before, machine_before_s) = (Instant::now(), self.cpu_s(), clock::machine_cpu_s());
         self.players.run_for(duration);
@@ -111,28 +113,51 @@ impl Stage {
     }
 
     fn check(&self, viewers: usize) -> Result<(), String> {
+        let late = late(self.publishers.as_ref());
         if let Some(publishers) = &self.publishers {
-            if publishers.broken() > 0 {
-                return Err(format!("the server disconnected a publisher: {}", self.server.log()));
-            }
-            let late = publishers.take_worst_late();
-            if late > LATE {
-                eprintln!("    the publisher was {} ms late: this machine is busy", late.as_millis());
-            }
+            self.check_publishers(publishers)?;
         }
-        match (self.players.faults.first(), self.players.playing()) {
+        match (self.players.faults.first(), self.players.playing(late)) {
             (Some(fault), _) => Err(format!("a viewer was lost: {fault}")),
             (None, playing) if playing < viewers && (self.is_strict || playing * 10 < viewers * 9) => {
-                Err(format!("{playing} of {viewers} viewers play"))
+                Err(self.who_plays(playing, viewers, late))
             }
             (None, playing) => {
                 if playing < viewers {
-                    eprintln!("    {playing} of {viewers} viewers play");
+                    eprintln!("    {}", self.who_plays(playing, viewers, late));
                 }
                 Ok(())
             }
         }
     }
+
+    fn check_publishers(&self, publishers: &Publishers) -> Result<(), String> {
+        if publishers.broken() > 0 {
+            return Err(format!("the server disconnected a publisher: {}", self.server.log()));
+        }
+        let (late, kept) = (publishers.worst_late(), publishers.kept_waiting());
+        if late > LATE {
+            let why =
+                if kept == 0 { "this machine is busy".into() } else { format!("the server had no room {kept} times") };
+            eprintln!("    the publisher was {} ms late: {why}", late.as_millis());
+        }
+        publishers.forget();
+        Ok(())
+    }
+
+    fn who_plays(&self, playing: usize, viewers: usize, late: Duration) -> String {
+        let (unseen, longest) = self.players.waits();
+        format!(
+            "{playing} of {viewers} viewers play: {unseen} have seen no picture, the longest wait for one is {} ms, publishers were {} ms late",
+            longest.as_millis(),
+            late.as_millis()
+        )
+    }
+}
+
+/// By how much pictures may be late without a fault of the server: their publishers were, and nothing but a busy machine kept them.
+fn late(publishers: Option<&Publishers>) -> Duration {
+    publishers.filter(|publishers| publishers.kept_waiting() == 0).map_or(Duration::ZERO, Publishers::worst_late)
 }
 
 impl Sample {
