@@ -273,12 +273,34 @@ impl Core {
     #[inline]
     fn packet(&mut self, bytes: &[u8; PACKET_BYTES]) {
         self.sink.stats.packets += 1;
+        if !self.plain_packet(bytes) {
+            self.any_packet(bytes);
+        }
+    }
+
+    /// Nearly every packet: the next one of its stream, all payload, in the middle of a PES packet. Whether it was one, and was taken.
+    #[inline]
+    fn plain_packet(&mut self, [_, high, low, control, payload @ ..]: &[u8; PACKET_BYTES]) -> bool {
+        // Neither broken nor the start of a unit; neither scrambled nor with an adaptation field.
+        if high & 0xC0 != 0 || control & 0xF0 != 0x10 {
+            return false;
+        }
+        let pid = u16::from_be_bytes([high & 0x1F, *low]);
+        match (self.routes.get(usize::from(pid)), &mut self.chosen) {
+            (Some(Route::Stream(index)), Some(program)) => {
+                program.push_plain(usize::from(*index), control & 0x0F, payload)
+            }
+            _ => false,
+        }
+    }
+
+    #[inline(never)]
+    fn any_packet(&mut self, bytes: &[u8; PACKET_BYTES]) {
         let Some(packet) = Packet::parse(bytes).filter(|packet| !packet.is_broken) else {
             return self.broken_packet(bytes);
         };
         let route = self.routes.get(usize::from(packet.pid)).copied().unwrap_or(Route::Nowhere);
         match (route, &mut self.chosen) {
-            // Nearly every packet: what is asked of it is asked without a call and a table of jumps.
             (Route::Stream(index), Some(program)) if !packet.is_scrambled => {
                 program.push(usize::from(index), &packet, &mut self.sink);
             }

@@ -2,6 +2,9 @@
 
 use super::super::PACKET_BYTES;
 
+/// Bytes of a packet behind its header.
+pub(super) const BODY_BYTES: usize = PACKET_BYTES - 4;
+
 /// What a packet says.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packet<'a> {
@@ -92,6 +95,18 @@ pub(super) enum Step {
 }
 
 impl Continuity {
+    /// Whether the next packet should have this counter.
+    #[inline]
+    pub(super) fn is_next(&self, counter: u8) -> bool {
+        self.newest.is_some_and(|(newest, _)| counter == (newest + 1) & 0x0F)
+    }
+
+    /// Takes a packet that [`is_next`](Self::is_next).
+    #[inline]
+    pub(super) fn follow(&mut self, counter: u8) {
+        self.newest = Some((counter, false));
+    }
+
     /// Judges the next packet with a payload.
     #[inline]
     pub(super) fn step(&mut self, counter: u8, discontinuity: bool) -> Step {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::ending::Ending;
+use super::{ending::Ending, packet::BODY_BYTES};
 
 /// Up to and with `PES_packet_length`.
 const PREFIX_BYTES: usize = 6;
@@ -79,6 +79,16 @@ impl Assembler {
         }
         self.bytes.extend_from_slice(payload);
         self.bytes.len() >= self.quiet_bytes
+    }
+
+    /// Takes more of it if nothing comes of that. Whether it did.
+    #[inline]
+    pub(super) fn append_quietly(&mut self, payload: &[u8; BODY_BYTES]) -> bool {
+        let is_quiet = self.is_open && self.bytes.len() + BODY_BYTES < self.quiet_bytes;
+        if is_quiet {
+            self.bytes.extend_from_slice(payload);
+        }
+        is_quiet
     }
 
     /// What came of the bytes that were appended.

@@ -8,7 +8,7 @@ use arcly_codec::MediaKind;
 use super::{
     TsLimits, TsStats,
     essence::{Coding, Output},
-    packet::Packet,
+    packet::{BODY_BYTES, Packet},
     psi::{MappedStream, ProgramMap},
     stream::{Shared, Stream},
     timeline::Timeline,
@@ -103,6 +103,12 @@ impl Program {
         if stream.has_outputs() {
             self.give_out(index, sink);
         }
+    }
+
+    /// Takes a packet of the stream at `index` that says nothing but its counter. Whether it did; if not, nothing has changed.
+    #[inline]
+    pub(super) fn push_plain(&mut self, index: usize, counter: u8, payload: &[u8; BODY_BYTES]) -> bool {
+        self.streams.get_mut(index).is_some_and(|stream| stream.push_plain(counter, payload))
     }
 
     /// What the packet completes still belongs to the time base before.

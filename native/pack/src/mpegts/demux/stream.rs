@@ -7,7 +7,7 @@ use super::super::splice::Splice;
 use super::{
     TsLimits, TsStats,
     essence::{Coding, Essence, Outlet, Output, Unit},
-    packet::{Continuity, Packet, Step},
+    packet::{BODY_BYTES, Continuity, Packet, Step},
     pes::{Added, Assembler, PesPacket},
     psi::MappedStream,
     section::Sections,
@@ -70,12 +70,23 @@ impl Stream {
         }
     }
 
+    /// Takes a packet that says nothing but its counter, if it is the next one and nothing comes of it. Whether it did; if not, nothing
+    /// has changed.
+    #[inline]
+    pub(super) fn push_plain(&mut self, counter: u8, payload: &[u8; BODY_BYTES]) -> bool {
+        let Body::Pes { continuity, assembler, .. } = &mut self.body else { return false };
+        let is_taken = continuity.is_next(counter) && assembler.append_quietly(payload);
+        if is_taken {
+            continuity.follow(counter);
+        }
+        is_taken
+    }
+
     #[inline]
     fn push_pes(&mut self, packet: &Packet<'_>, shared: &mut Shared<'_>) {
         let Body::Pes { continuity, assembler, .. } = &mut self.body else { return };
         let Some(payload) = packet.payload else { return };
         let step = continuity.step(packet.counter, packet.discontinuity);
-        // Nearly every packet: the next one, in the middle of a PES packet.
         if step == Step::Next && !packet.unit_start && !packet.is_stuffed {
             if assembler.append(payload) {
                 self.settle(shared);

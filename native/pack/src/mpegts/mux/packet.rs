@@ -84,7 +84,7 @@ impl Adaptation {
     /// Appends the field in `total` bytes: at least [`Self::len`], the rest stuffing.
     ///
     /// One byte is a length of 0 and nothing else: the only way to stuff a single byte (§2.4.3.5).
-    #[inline]
+    #[inline(always)]
     fn write(self, total: usize, out: &mut Vec<u8>) {
         let end = out.len() + total;
         let (length, flags) = (u8::try_from(total.saturating_sub(1)).unwrap_or(u8::MAX), self.flags());
@@ -101,7 +101,7 @@ impl Adaptation {
 
 /// Cuts the bytes of one PES packet into transport packets, straight into the output: each byte is copied once.
 pub(super) struct Packetizer<'a> {
-    pid: &'a mut Pid,
+    pid: Pid,
     out: &'a mut Vec<u8>,
     /// Bytes of the PES packet that no transport packet has room reserved for.
     left: usize,
@@ -111,11 +111,19 @@ pub(super) struct Packetizer<'a> {
 
 impl<'a> Packetizer<'a> {
     /// Begins a PES packet of exactly `size` bytes, all of which must then be [`put`](Self::put).
-    pub(super) fn begin(pid: &'a mut Pid, adaptation: Adaptation, size: usize, out: &'a mut Vec<u8>) -> Self {
+    #[inline(always)]
+    pub(super) fn begin(pid: Pid, adaptation: Adaptation, size: usize, out: &'a mut Vec<u8>) -> Self {
         out.reserve((size + adaptation.len()).div_ceil(BODY_BYTES) * PACKET_BYTES);
-        let mut packetizer = Self { pid, out, left: size, room: 0 };
+        let room = size.min(BODY_BYTES - adaptation.len());
+        let mut packetizer = Self { pid, out, left: size - room, room };
         packetizer.open(true, adaptation);
         packetizer
+    }
+
+    /// The identifier with the counter of the last packet.
+    #[inline]
+    pub(super) fn finish(self) -> Pid {
+        self.pid
     }
 
     /// Appends the next bytes of the PES packet.
@@ -125,6 +133,7 @@ impl<'a> Packetizer<'a> {
         if bytes.len() <= self.room { self.fill(bytes) } else { self.put_across(bytes) }
     }
 
+    #[inline(never)]
     fn put_across(&mut self, bytes: &[u8]) {
         let mut at = self.room.min(bytes.len());
         self.fill(bytes.get(..at).unwrap_or_default());
@@ -136,9 +145,12 @@ impl<'a> Packetizer<'a> {
     }
 
     /// Begins a packet with the first of these bytes, if there are any; how many.
+    #[inline(always)]
     fn begin_with(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(BODY_BYTES);
         if count > 0 {
+            self.room = self.left.min(BODY_BYTES);
+            self.left -= self.room;
             self.open(false, Adaptation::default());
             self.fill(bytes.get(..count).unwrap_or_default());
         }
@@ -150,19 +162,21 @@ impl<'a> Packetizer<'a> {
     ///
     /// Each is copied with the bytes in front of its payload, which its header is then written over: one copy and one store. A packet
     /// that is put together first is read again in other pieces than it was written in, and waits for that at every copy.
+    #[inline]
     fn whole(&mut self, bytes: &[u8]) -> usize {
         // In a register: in the struct, it would be written back for every packet.
-        let mut pid = *self.pid;
-        let mut put = 0;
-        for packet in bytes.windows(PACKET_BYTES).step_by(BODY_BYTES) {
+        let mut pid = self.pid;
+        let mut rest = bytes;
+        while let Some(packet) = rest.first_chunk::<PACKET_BYTES>() {
             self.out.extend_from_slice(packet);
             let header = self.out.last_chunk_mut::<PACKET_BYTES>().and_then(|packet| packet.first_chunk_mut());
             if let Some(header) = header {
                 *header = pid.header(false, false, true);
             }
-            put += BODY_BYTES;
+            rest = rest.split_at_checked(BODY_BYTES).map_or(&[], |(_, rest)| rest);
         }
-        *self.pid = pid;
+        self.pid = pid;
+        let put = bytes.len() - rest.len();
         self.left = self.left.saturating_sub(put);
         put
     }
@@ -173,11 +187,10 @@ impl<'a> Packetizer<'a> {
         self.room = self.room.saturating_sub(bytes.len());
     }
 
-    /// Begins a transport packet; when what is left does not fill it, the adaptation field is stuffed.
-    #[inline]
+    /// Writes everything of a transport packet that is in front of its payload of `room` bytes: the adaptation field is as long as
+    /// that leaves it.
+    #[inline(always)]
     fn open(&mut self, unit_start: bool, adaptation: Adaptation) {
-        self.room = self.left.min(BODY_BYTES - adaptation.len());
-        self.left -= self.room;
         let field = BODY_BYTES - self.room;
         let header = self.pid.header(unit_start, field > 0, self.room > 0);
         self.out.extend_from_slice(&header);

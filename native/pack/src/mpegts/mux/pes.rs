@@ -44,9 +44,10 @@ impl<'a> Pes<'a> {
     pub(super) fn write(&self, pid: &mut Pid, adaptation: Adaptation, out: &mut Vec<u8>) {
         let times_bytes = if self.dts_90k.is_some() { 10 } else { 5 };
         let bytes = self.content_bytes() + usize::from(times_bytes);
-        let mut packets = Packetizer::begin(pid, adaptation, FIXED_HEADER_BYTES + bytes, out);
+        let mut packets = Packetizer::begin(*pid, adaptation, FIXED_HEADER_BYTES + bytes, out);
         self.write_header(&mut packets, times_bytes, self.packet_length(bytes));
         self.write_content(&mut packets);
+        *pid = packets.finish();
     }
 
     /// `PES_packet_length`: the bytes behind that field; 0, unbounded, is for video only (§2.4.3.7).
