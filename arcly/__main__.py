@@ -59,6 +59,7 @@ examples:
   arcly probe clip.mp4
   arcly probe recording.ts --json | jq .tracks[0].gop
   arcly probe http://localhost:8888/live/cam.flv --seconds 10
+  arcly probe rtsp://user:secret@cam.lan/stream1              rtmp[s]://, srt://, udp:// and rtp:// too
 """
 
 RELAY = """\
@@ -327,9 +328,14 @@ def add_probe(commands: Commands) -> None:
         epilog=PROBE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    probe.add_argument("source", metavar="FILE|URL", help="MPEG-TS, FLV or MP4, live or not")
+    probe.add_argument("source", metavar="FILE|URL", help="MPEG-TS, FLV or MP4, or a live stream")
     probe.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    probe.add_argument("--seconds", type=float, metavar="N", help="stop after so long: a live stream has no end")
+    probe.add_argument(
+        "--seconds",
+        type=float,
+        metavar="N",
+        help="stop after so long (default: at the end; rtmp:// and the like: 10)",
+    )
 
 
 def add_relay(commands: Commands) -> None:

@@ -64,7 +64,7 @@ class Report:
 
     source: str
     format: str
-    """`ts`, `flv` or `mp4`."""
+    """`ts`, `flv` or `mp4`; of a live stream its protocol, as in its URL."""
     bytes: int
     """That were read."""
     tracks: tuple[TrackReport, ...]

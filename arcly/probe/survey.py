@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from arcly._native import Demuxer, MediaFrame, MediaReader, __version__, sniff
@@ -111,34 +110,19 @@ def _notes(
         yield f"sound and pictures begin {abs(audio_ahead_s):.1f} s apart"
 
 
-def probe(source: str | Path, *, seconds: float | None = None) -> Report:
-    """Read a media file, or what an HTTP URL serves, and return what is in it. Memory does not grow with its length.
-
-    Args:
-        source: path of an MPEG-TS, FLV or MP4 file, or an `http://` or `https://` URL of one, live or not.
-        seconds: stop after so many seconds of wall clock; default None, at the end. A live stream has none.
-
-    Raises:
-        OSError: it cannot be read.
-        UnsupportedError: it is none of these, holds nothing that arcly can carry, or the URL is of another kind.
-        MalformedError: it is broken beyond use.
-    """
-    end = None if seconds is None else time.monotonic() + seconds
-    scheme = urlsplit(str(source)).scheme if "://" in str(source) else ""
-    if scheme not in ("", "http", "https"):
-        raise UnsupportedError(f"{scheme}:// cannot be probed; files, http:// and https:// can")
-    reader = MediaReader(source) if scheme == "" else None
-    if reader is None:
-        return _probe_url(str(source), end)
-    survey = Survey(str(source), reader.format)
+def survey_file(path: str | Path, end: float | None) -> Report:
+    """Read a file, until `end` of the monotonic clock at most."""
+    reader = MediaReader(path)
+    survey = Survey(str(path), reader.format)
     while frames := reader.read(1024):
         survey.add(frames)
         if end is not None and time.monotonic() > end:
             break
-    return survey.report(bytes_read=Path(source).stat().st_size, broken=reader.broken, problem=reader.problem)
+    return survey.report(bytes_read=Path(path).stat().st_size, broken=reader.broken, problem=reader.problem)
 
 
-def _probe_url(url: str, end: float | None) -> Report:
+def survey_http(url: str, end: float | None) -> Report:
+    """Read what a web server sends, until `end` of the monotonic clock at most."""
     request = Request(url, headers={"User-Agent": f"arcly/{__version__}"})
     with urlopen(request, timeout=CONNECT_TIMEOUT_S) as response:
         beginning = response.read(4096)

@@ -7,11 +7,11 @@ import http.server
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import eventually, run
 
 import arcly
 from arcly.media import MediaReader, Muxer
@@ -107,6 +107,36 @@ def test_a_url_is_probed(clip: Clip, site: str, tmp_path: Path, format: str) -> 
         ["H264", "AAC"],
     )
     assert report.tracks[0].frames == 50
+
+
+@pytest.fixture
+async def urls(clip: Clip) -> AsyncIterator[dict[str, str]]:
+    """A server with one stream, and where it is to be had, by protocol."""
+    rtmp, srt, http = arcly.RtmpHandler("127.0.0.1:0"), arcly.SrtHandler("127.0.0.1:0"), arcly.HttpOrigin("127.0.0.1:0")
+    rtsp = arcly.RtspHandler("127.0.0.1:0", udp_port=0)
+    key = arcly.StreamKey.parse("live/cam")
+    async with arcly.Engine(rtmp, rtsp, srt, http, arcly.FileSource(clip(seconds=4), key)) as engine:
+        await eventually(lambda: (stream := engine.get_stream(key)) and stream.tracks)
+        ports = {"rtmp": rtmp.address, "rtsp": rtsp.address, "http": http.address, "srt": srt.address}
+        paths = {"rtmp": "/live/cam", "rtsp": "/live/cam", "http": "/live/cam.flv", "srt": "?streamid=read:live/cam"}
+        yield {scheme: f"{scheme}://127.0.0.1:{at[1]}{paths[scheme]}" for scheme, at in ports.items() if at}
+
+
+@pytest.mark.parametrize("scheme", ["rtmp", "rtsp", "srt", "http"])
+async def test_a_live_stream_is_probed_for_some_seconds(urls: dict[str, str], scheme: str) -> None:
+    report = await asyncio.to_thread(probe, urls[scheme], seconds=1.5)
+    video, audio = report.tracks
+    assert (report.format, video.info.codec, audio.info.codec) == ("flv" if scheme == "http" else scheme, "H264", "AAC")
+    assert video.frames >= 10
+    assert video.frames_per_s == pytest.approx(25, rel=0.1)
+    assert (report.bytes > 1000, report.broken) == (True, 0)
+
+
+async def test_why_a_live_stream_cannot_be_probed_is_said(urls: dict[str, str]) -> None:
+    with pytest.raises(ConnectionError, match="live/nobody"):
+        await asyncio.to_thread(probe, urls["rtsp"].replace("cam", "nobody"))
+    with pytest.raises(arcly.MisuseError, match="is not spoken here"):
+        await asyncio.to_thread(probe, "gopher://host/live/cam")
 
 
 async def test_the_command_prints_tables_and_json(clip: Clip, tmp_path: Path) -> None:
