@@ -6,6 +6,8 @@ use crate::avc::{RECORDS, unhex};
 const DEMO: &[u8] = include_bytes!("../../../arcly/server/demo.flv");
 /// So much of it: the first GOP nearly whole, and below the longest input.
 const DEMO_BYTES: usize = 60_000;
+/// A beginning has no more.
+const BEGINNING_BYTES: usize = 800;
 /// FLV header and the first `PreviousTagSize` (FLV §E.2, §E.3).
 pub const FILE_HEADER: [u8; 13] = [b'F', b'L', b'V', 1, 5, 0, 0, 0, 9, 0, 0, 0, 0];
 /// `TagType`.
@@ -84,11 +86,27 @@ pub fn write_tags(tags: &[Tag]) -> Vec<u8> {
     bytes
 }
 
-/// Publishes, each from its sequence headers on.
+/// Publishes, each from its sequence headers on; and of each the beginning alone, in which most of what can be said has been said.
 pub fn publishes() -> Vec<Vec<u8>> {
     let made = [camera(0), camera(0xffff_f800), odd(), apart(), many_tracks()];
     let files = FFMPEG.iter().map(|file| file.get(FILE_HEADER.len()..).unwrap_or_default().to_vec());
-    [demo()].into_iter().chain(made.iter().map(|tags| write_tags(tags))).chain(files).collect()
+    let whole: Vec<_> = [demo()].into_iter().chain(made.iter().map(|tags| write_tags(tags))).chain(files).collect();
+    let beginnings = whole.iter().map(|tags| beginning(tags)).filter(|tags| read_tags(tags).len() >= 3).collect();
+    [whole, beginnings].concat()
+}
+
+/// The first tags that fit, small ones of them.
+fn beginning(tags: &[u8]) -> Vec<u8> {
+    let small = read_tags(tags).into_iter().filter(|tag| tag.body.len() <= BEGINNING_BYTES / 4);
+    let mut beginning = Vec::new();
+    for tag in small {
+        let written = write_tags(&[tag]);
+        if beginning.len() + written.len() > BEGINNING_BYTES {
+            break;
+        }
+        beginning.extend(written);
+    }
+    beginning
 }
 
 /// The beginning of the demo clip.
@@ -193,6 +211,16 @@ mod tests {
     fn tags_are_read_as_they_were_written() {
         for tags in [camera(0), odd(), apart(), many_tracks()] {
             assert_eq!(read_tags(&write_tags(&tags)), tags);
+        }
+    }
+
+    #[test]
+    fn beginnings_have_media() {
+        let small: Vec<_> = publishes().into_iter().filter(|tags| tags.len() <= BEGINNING_BYTES).collect();
+        assert!(small.len() > FFMPEG.len(), "{}", small.len());
+        for tags in small {
+            let headers = read_tags(&tags).iter().filter(|tag| matches!(tag.kind, AUDIO | VIDEO)).count();
+            assert!(headers >= 2, "{tags:?}");
         }
     }
 

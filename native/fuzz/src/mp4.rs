@@ -1,6 +1,16 @@
 //! MP4 files, and edits that know boxes.
 
-use crate::{mutate::edge, random::Random};
+use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
+use arcly_codec::{CodecConfig, aac::AudioSpecificConfig, h264::AvcConfig};
+use arcly_pack::mp4::{Finalizer, Finalizing, Fmp4Muxer, Head};
+use bytes::Bytes;
+
+use crate::{
+    avc::{RECORDS, unhex},
+    mutate::edge,
+    play_back::slice,
+    random::Random,
+};
 
 /// What ffmpeg wrote; see the README beside them.
 const FILES: [&[u8]; 6] = [
@@ -26,6 +36,54 @@ const TYPES: [&[u8; 4]; 24] = [
 /// Whole files.
 pub fn files() -> Vec<Vec<u8>> {
     FILES.iter().map(|file| file.to_vec()).collect()
+}
+
+/// Whole files, and small ones of our own: an edit of a file of FFmpeg hits what nobody reads more often than not.
+pub fn vectors() -> Vec<Vec<u8>> {
+    let tracks = [sound(), pictures()].into_iter().flatten();
+    let fragmented: Vec<_> = tracks.filter_map(fragmented).collect();
+    let with_tables: Vec<_> = fragmented.iter().filter_map(|file| with_tables(file)).collect();
+    [files(), fragmented, with_tables].concat()
+}
+
+fn sound() -> Option<Track> {
+    Some(Track::new(TrackId(0), CodecConfig::Aac(AudioSpecificConfig::new(2, 48_000, 2).ok()?)))
+}
+
+fn pictures() -> Option<Track> {
+    let [record, ..] = RECORDS;
+    Some(Track::new(TrackId(0), CodecConfig::H264(AvcConfig::parse(unhex(record).into()).ok()?)))
+}
+
+/// Two fragments of three frames; every other one is presented later than it is decoded.
+fn fragmented(track: Track) -> Option<Vec<u8>> {
+    let mut muxer = Fmp4Muxer::new(&TrackSet { revision: 1, tracks: vec![track] }).ok()?;
+    let mut file = muxer.init_segment().to_vec();
+    for fragment in 0..2 {
+        let frame = |index: i64| {
+            let dts = (fragment * 3 + index) * 1_024;
+            let flags = if index == 0 { FrameFlags::KEY } else { FrameFlags::NONE };
+            let payload = Bytes::from_static(&[0, 0, 0, 4, 0x65, 0x88, 0x80, 0x10]);
+            Frame { track: TrackId(0), flags, pts: dts + index % 2 * 2_048, dts, duration: 1_024, payload }
+        };
+        muxer.write_fragment(&[0, 1, 2].map(frame), &Head::default(), &mut file).ok()?;
+    }
+    Some(file)
+}
+
+/// The same as a file with `moov` in front.
+fn with_tables(file: &[u8]) -> Option<Vec<u8>> {
+    let file = Bytes::copy_from_slice(file);
+    let mut finalizer = Finalizer::new(file.len() as u64);
+    loop {
+        match finalizer.step().ok()? {
+            Finalizing::Read { offset, bytes } => finalizer.supply(offset, slice(&file, offset, bytes)),
+            Finalizing::Done(layout) => {
+                let media = layout.media.iter().map(|range| slice(&file, range.offset, range.bytes as usize));
+                return Some([layout.head].into_iter().chain(media).collect::<Vec<_>>().concat());
+            }
+        }
+    }
 }
 
 /// A box somewhere in a file.
@@ -137,6 +195,21 @@ mod tests {
                 boxes.iter().filter(|found| found.parents.is_empty()).map(|found| found.end - found.at).sum();
             assert_eq!(top, file.len());
             assert!(boxes.len() > 40 && boxes.iter().any(|found| COUNTED.contains(&&found.kind)));
+        }
+    }
+
+    #[test]
+    fn small_files_have_tables_and_frames() {
+        let vectors = vectors();
+        let small = &vectors[files().len()..];
+        assert_eq!(small.len(), 4);
+        for file in small {
+            assert!(file.len() < 1_400 && find_boxes(file).iter().any(|found| COUNTED.contains(&&found.kind)));
+            let mut demuxer = arcly_pack::mp4::Mp4Demuxer::new();
+            assert_eq!(demuxer.push(file), Ok(()));
+            demuxer.finish();
+            let items: Vec<_> = std::iter::from_fn(|| demuxer.poll()).collect();
+            assert_eq!(items.iter().filter(|item| matches!(item, arcly_pack::Item::Frame(_))).count(), 6);
         }
     }
 

@@ -33,7 +33,9 @@ fn run(input: &Input) -> usize {
     let tags: Vec<_> = whole.into_iter().flatten().collect();
     let again = read([&FILE_HEADER[..], &written(&tags)].into_iter(), &mut held);
     assert_eq!(again, tags.into_iter().map(Ok).collect::<Vec<_>>(), "the round trip changes the tags");
-    play_back::stream(Container::Flv, input);
+    if play_back::is_due(&input.bytes) {
+        play_back::stream(Container::Flv, input);
+    }
     held
 }
 

@@ -11,14 +11,14 @@ use bytes::Bytes;
 
 use super::{Target, mp4_push::check_frame};
 use crate::{
-    mp4::{edit_boxes, files},
+    mp4::{edit_boxes, vectors},
     mutate::{Input, MAX_INPUT_BYTES},
     play_back,
 };
 
 pub const TARGET: Target = Target {
     name: "mp4_index",
-    vectors: files,
+    vectors,
     edit: Some(edit_boxes),
     // Nothing is held but what is supplied: windows of the file.
     buffered_bytes_max: 4 * MAX_INPUT_BYTES,
@@ -37,8 +37,10 @@ fn run(input: &Input) -> usize {
     }
     finalize(&file);
     check_whole(&file);
-    play_back::fragments(&file);
-    play_back::samples(&file);
+    if play_back::is_due(&file) {
+        play_back::fragments(&file);
+        play_back::samples(&file);
+    }
     0
 }
 

@@ -7,13 +7,13 @@ use arcly_pack::{Item, PackError, mp4::Mp4Demuxer};
 use super::Target;
 use crate::{
     checks::check_payload,
-    mp4::{edit_boxes, files},
+    mp4::{edit_boxes, vectors},
     mutate::{Input, MAX_INPUT_BYTES},
 };
 
 pub const TARGET: Target = Target {
     name: "mp4_push",
-    vectors: files,
+    vectors,
     edit: Some(edit_boxes),
     // Media that waits for what comes before it, and frames that wait to be polled: samples may use bytes twice.
     buffered_bytes_max: 4 * MAX_INPUT_BYTES,

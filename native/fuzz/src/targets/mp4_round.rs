@@ -36,7 +36,7 @@ fn vectors() -> Vec<Vec<u8>> {
         };
         (0..frames).flat_map(frame).collect::<Vec<u8>>()
     };
-    vec![stream(60, 6), stream(20, 1), stream(40, 40)]
+    vec![stream(60, 6), stream(20, 1), stream(40, 40), stream(6, 2), stream(8, 3), stream(5, 5)]
 }
 
 fn tracks() -> Option<TrackSet> {
