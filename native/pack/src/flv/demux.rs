@@ -11,8 +11,9 @@ use super::{
     colour::ColourInfo,
     error::FlvError,
     gate::Gate,
+    packet::{Coded, Content, Packet},
     script::Declared,
-    tag::{Coded, Content, Packet, Packets, TagKind},
+    tag::{Packets, TagKind},
     track::DemuxTrack,
     unit::Unit,
 };

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - `reader`: a file or an HTTP-FLV response, in pieces of any size, to tags (§E.2 to §E.4.1).
-//! - `tag`, `codecs`: the header of a tag's body: codec, packet type, composition time, tracks (§E.4.2, §E.4.3).
+//! - `tag`, `codecs`: the header of a tag's body: codec, packet type, composition time, tracks (§E.4.2, §E.4.3); `packet`: what is behind it.
 //! - `unit`, `track`, `pcm`: an access unit and a configuration in the form of the bus, codec by codec.
 //! - `clock`: 32-bit milliseconds to a timeline, and audio back onto the grid of its samples.
 //! - `script`, `colour`: what AMF says: `onMetaData`, `colorInfo`. `gate`: waiting for what was announced.
@@ -33,6 +33,7 @@ mod error;
 mod fields;
 mod gate;
 mod mux;
+mod packet;
 mod pcm;
 mod reader;
 mod script;

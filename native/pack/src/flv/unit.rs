@@ -12,8 +12,8 @@ use arcly_codec::{
 use bytes::Bytes;
 
 use super::{
+    packet::{Coded, Sound},
     pcm,
-    tag::{Coded, Sound},
     track::DemuxTrack,
 };
 

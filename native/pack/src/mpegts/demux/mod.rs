@@ -5,7 +5,7 @@
 //! | packets of 188, 192 or 204 bytes, found again behind garbage | `sync` | §2.4.3.3 |
 //! | header, adaptation field, continuity | `packet` | §2.4.3.2 to §2.4.3.5 |
 //! | sections over many packets, CRC | `section` | §2.4.4 |
-//! | PAT, PMT, descriptors | `psi` | §2.4.4, §2.6 |
+//! | PAT, PMT, descriptors | `psi`, `tables` | §2.4.4, §2.6 |
 //! | PES packets, unbounded or not | `pes`, `ending` | §2.4.3.6 |
 //! | 33-bit times to one timeline | `timeline` | §2.4.3.7 |
 //! | which coding, and its frames | `essence` | Table 2-34 and others |
@@ -29,6 +29,7 @@ mod section;
 mod signalled;
 mod stream;
 mod sync;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -41,12 +42,11 @@ use arcly_bus::{Language, TrackId};
 use arcly_codec::Codec;
 
 use self::{
-    essence::Coding,
     packet::Packet,
     program::{Program, Sink},
-    psi::{LongSection, MAX_PROGRAMS, ProgramMap},
     section::Sections,
     sync::Sync,
+    tables::{Listed, PendingAssociation},
 };
 use super::PACKET_BYTES;
 use crate::{Item, PackError};
@@ -174,22 +174,7 @@ enum Route {
     Clock,
 }
 
-#[derive(Debug)]
-struct Listed {
-    map_pid: u16,
-    map: Option<ProgramMap>,
-    /// The section that `map` was read from.
-    map_section: Vec<u8>,
-}
-
-#[derive(Debug, Default)]
-struct PendingAssociation {
-    version: u8,
-    sections: BTreeMap<u8, Vec<(u16, u16)>>,
-}
-
 const PID_COUNT: usize = 0x2000;
-const ASSOCIATION_PID: u16 = 0;
 
 impl Default for TsDemuxer {
     fn default() -> Self {
@@ -334,139 +319,5 @@ impl Core {
         if let (Route::Stream(index), Some(program)) = (route, &mut self.chosen) {
             program.lose(usize::from(index), &mut self.sink.stats);
         }
-    }
-
-    fn push_association(&mut self, packet: &Packet<'_>) {
-        let mut sections = std::mem::take(&mut self.association);
-        sections.push(packet, |section| self.associate(section));
-        self.association = sections;
-    }
-
-    fn push_map(&mut self, packet: &Packet<'_>) {
-        let Some(at) = self.maps.get_mut(&packet.pid) else { return };
-        let mut sections = std::mem::take(at);
-        sections.push(packet, |section| self.map(packet.pid, section));
-        self.maps.insert(packet.pid, sections);
-    }
-
-    /// A section of the Program Association: it holds when all of its version have come.
-    fn associate(&mut self, bytes: &[u8]) {
-        if bytes == self.newest_association {
-            return;
-        }
-        let Ok(section) = LongSection::parse(bytes) else {
-            self.sink.stats.broken_sections += 1;
-            return;
-        };
-        let Some((section, entries)) = section.and_then(|section| Some((section, section.associations()?))) else {
-            return;
-        };
-        self.newest_association = bytes.to_vec();
-        if self.pending.version != section.version {
-            self.pending = PendingAssociation { version: section.version, ..PendingAssociation::default() };
-        }
-        self.pending.sections.insert(section.number, entries.take(MAX_PROGRAMS).collect());
-        if (0..=section.last_number).all(|number| self.pending.sections.contains_key(&number)) {
-            let entries = self.pending.sections.range(..=section.last_number).flat_map(|(_, entries)| entries);
-            let programs: BTreeMap<u16, u16> = entries.take(MAX_PROGRAMS).copied().collect();
-            self.list(&programs);
-        }
-    }
-
-    /// Takes over which programs there are, and where their maps are.
-    fn list(&mut self, programs: &BTreeMap<u16, u16>) {
-        let is_known = self.programs.len() == programs.len()
-            && self.programs.iter().all(|(number, listed)| programs.get(number) == Some(&listed.map_pid));
-        if is_known {
-            return;
-        }
-        self.programs.retain(|number, _| programs.contains_key(number));
-        for (&number, &map_pid) in programs {
-            self.programs.entry(number).or_insert(Listed { map_pid, map: None, map_section: Vec::new() }).map_pid =
-                map_pid;
-        }
-        let is_map = |pid: &u16| programs.values().any(|map_pid| map_pid == pid);
-        self.maps.retain(|pid, _| is_map(pid));
-        for pid in programs.values() {
-            self.maps.entry(*pid).or_default();
-        }
-        if self.chosen.as_ref().is_some_and(|chosen| !programs.contains_key(&chosen.map.number)) {
-            if let Some(mut gone) = self.chosen.take() {
-                gone.finish(&mut self.sink);
-            }
-            self.choose();
-        }
-        self.route_all();
-    }
-
-    fn map(&mut self, pid: u16, bytes: &[u8]) {
-        let is_known = |listed: &Listed| listed.map_pid == pid && listed.map_section == bytes;
-        // `program_number` (§2.4.4.9).
-        if let Some(&[_, _, _, high, low]) = bytes.first_chunk()
-            && self.programs.get(&u16::from_be_bytes([high, low])).is_some_and(is_known)
-        {
-            return;
-        }
-        let Ok(section) = LongSection::parse(bytes) else {
-            self.sink.stats.broken_sections += 1;
-            return;
-        };
-        let Some(map) = section.and_then(|section| section.program_map()) else { return };
-        let listed = self.programs.get_mut(&map.number).filter(|listed| listed.map_pid == pid);
-        let Some(listed) = listed else { return };
-        listed.map_section = bytes.to_vec();
-        if listed.map.as_ref() == Some(&map) {
-            return;
-        }
-        listed.map = Some(map.clone());
-        match &mut self.chosen {
-            Some(chosen) if chosen.map.number == map.number => chosen.follow(map, &mut self.sink),
-            Some(_) => return,
-            None => self.choose(),
-        }
-        self.route_all();
-    }
-
-    /// Chooses a program among those whose maps have come.
-    fn choose(&mut self) {
-        let wanted = self.options.program;
-        let is_wanted = |number: u16| wanted.is_none_or(|wanted| wanted == number);
-        let maps = self.programs.iter().filter(|(number, _)| is_wanted(**number)).filter_map(|(_, at)| at.map.as_ref());
-        if let Some(map) = maps.clone().find(|map| Program::can_read(map)).cloned() {
-            self.chosen = Some(Program::new(map, self.options.limits, &mut self.sink));
-        }
-    }
-
-    /// Says for each PID what it is. Tables come first: no map can take them away.
-    fn route_all(&mut self) {
-        self.routes.fill(Route::Nowhere);
-        let mut route = |pid: u16, to: Route| self.routes.get_mut(usize::from(pid)).into_iter().for_each(|at| *at = to);
-        if let Some(program) = &self.chosen {
-            route(program.map.pcr_pid, Route::Clock);
-            for (index, stream) in (0..=u8::MAX).zip(&program.streams) {
-                route(stream.mapped.pid, Route::Stream(index));
-            }
-        }
-        self.maps.keys().for_each(|pid| route(*pid, Route::Map));
-        route(ASSOCIATION_PID, Route::Association);
-        // What fills the stream up says nothing (§2.4.1).
-        route(0x1FFF, Route::Nowhere);
-    }
-
-    fn info(&self, number: u16, listed: &Listed) -> ProgramInfo {
-        let chosen = self.chosen.as_ref().filter(|chosen| chosen.map.number == number);
-        let track =
-            |pid: u16| chosen?.streams.iter().find(|stream| stream.mapped.pid == pid).map(|stream| stream.track);
-        let map = listed.map.iter();
-        let streams = map.flat_map(|map| map.streams.iter().map(move |stream| (map, stream)));
-        let info = |(map, stream): (&ProgramMap, &psi::MappedStream)| StreamInfo {
-            pid: stream.pid,
-            stream_type: stream.stream_type,
-            codec: Coding::of(stream, &map.descriptors).map(Coding::codec),
-            language: stream.descriptors.language(),
-            track: track(stream.pid),
-        };
-        let (map_pid, is_chosen) = (listed.map_pid, chosen.is_some());
-        ProgramInfo { number, map_pid, is_chosen, streams: streams.map(info).collect() }
     }
 }
