@@ -928,11 +928,12 @@ class WebRtcTransport:
         agent: str,
         *,
         sound: StreamHandle | None = None,
+        messages: StreamHandle | None = None,
         renditions: list[StreamHandle] = ...,
         passes_b_frames: bool = False,
     ) -> tuple[str, str, str, list[str]]:
-        """Answer the offer of a viewer of `stream`, with the sound of `sound` instead of its own; pictures that are not
-        in the order in which they are shown are sent to it or left out. See `publish`.
+        """Answer the offer of a viewer of `stream`, with the sound of `sound` and the messages of `messages` instead of
+        its own; pictures that are not in the order in which they are shown are sent to it or left out. See `publish`.
         """
 
     def trickle(self, id: str, fragment: str, ice: str | None, done: WakeToken) -> WebRtcReply:

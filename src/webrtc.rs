@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arcly_io::webrtc::{Answer, BFrames, Caller, Limits, OpenError, WebRtcError, WebRtcOptions};
+use arcly_io::webrtc::{Answer, Apart, BFrames, Caller, Limits, OpenError, WebRtcError, WebRtcOptions};
 use pyo3::prelude::*;
 
 use crate::{
@@ -107,7 +107,7 @@ impl WebRtcTransport {
         Ok(opened(prepared.publish(publisher, others).map_err(from_open)?, answer))
     }
 
-    #[pyo3(signature = (stream, offer, address, agent, *, sound=None, renditions=Vec::new(), passes_b_frames=false))]
+    #[pyo3(signature = (stream, offer, address, agent, *, sound=None, messages=None, renditions=Vec::new(), passes_b_frames=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn play(
         &self,
@@ -117,15 +117,17 @@ impl WebRtcTransport {
         address: &str,
         agent: String,
         sound: Option<&StreamHandle>,
+        messages: Option<&StreamHandle>,
         renditions: Vec<PyRef<'_, StreamHandle>>,
         passes_b_frames: bool,
     ) -> PyResult<OpenedTuple> {
         let caller = Caller { key: stream.0.key().clone(), address: parse_ip(address)?, agent };
-        let sound = sound.map(|sound| sound.0.log());
+        let log = |stream: &StreamHandle| stream.0.log().clone();
+        let apart = Apart { sound: sound.map(log), messages: messages.map(log) };
         let b_frames = if passes_b_frames { BFrames::Pass } else { BFrames::Drop };
         let named = |stream: &StreamHandle| (stream.0.key().stream().to_owned(), stream.0.log().clone());
         let all = std::iter::once(named(stream)).chain(renditions.iter().map(|stream| named(stream))).collect();
-        let (id, answer) = py.detach(|| self.transport.play(offer, all, sound, b_frames, caller)).map_err(from_open)?;
+        let (id, answer) = py.detach(|| self.transport.play(offer, all, apart, b_frames, caller)).map_err(from_open)?;
         Ok(opened(id, answer))
     }
 

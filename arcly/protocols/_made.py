@@ -52,6 +52,8 @@ class Made(ABC):
         self._what = what
         self._tell = tell
         self._ending = threading.Event()
+        self.failed = False
+        """Whether it has ended because it could not go on."""
         self.handle = self._session.handle
 
     def __str__(self) -> str:
@@ -89,7 +91,7 @@ class Made(ABC):
         except StreamError:
             pass  # The stream has ended.
         except Exception as error:
-            reason = f"failed: {error!r}"
+            reason, self.failed = f"failed: {error!r}", True
             log.exception("[webrtc] %s: no %s is made any more", self._stream.key, self._what)
         finally:
             self._session.end(reason)

@@ -48,11 +48,16 @@ def stun_server(text: str) -> tuple[str, int]:
     return host, port
 
 
-async def reachable(servers: list[tuple[str, int]]) -> list[str]:
-    """Return the addresses of servers, one a family each. Whose name is not known now is left out, with a warning."""
+async def reachable(servers: list[tuple[str, int]], bound: str) -> list[str]:
+    """Return the addresses of servers, one a family each, that a socket bound to that address can ask.
+
+    Whose name is not known now, or has no such address, is left out, with a warning.
+    """
     loop = asyncio.get_running_loop()
+    # A socket of IPv6 takes both.
+    family = socket.AF_UNSPEC if bound.startswith("[") else socket.AF_INET
     # All at once: a resolver that does not answer takes its time for each.
-    asking = [loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM) for host, port in servers]
+    asking = [loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM) for host, port in servers]
     found: list[str] = []
     for (host, port), infos in zip(servers, await asyncio.gather(*asking, return_exceptions=True), strict=True):
         if isinstance(infos, OSError):

@@ -15,11 +15,12 @@ from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import PublishSession as NativeSession
 from arcly._native import StreamHandle as NativeStream
-from arcly._native import StreamKey, Track, WakeToken, WebRtcReply, WebRtcTransport
+from arcly._native import StreamKey, WakeToken, WebRtcReply, WebRtcTransport
 from arcly.contract import Credentials, IngestContext, StreamHandle
 from arcly.errors import ClosedError, NotFoundError
 from arcly.events import StreamEventKind
-from arcly.protocols import _made, _pictures, _reach, _sound
+from arcly.protocols import _made, _reach
+from arcly.protocols._makers import Makers
 from arcly.protocols._whip import Session, WhipApp
 from arcly.viewer import Viewer
 
@@ -35,10 +36,6 @@ ENCODINGS_MAX = 4
 
 RENDITIONS_MAX = 7
 """Of one stream, beside the one that was asked for: each is cut into packets while somebody may be sent it."""
-
-MADE_LOOK_S = 5.0
-MADE_KEPT_LOOKS = 6
-"""What is made for WebRTC goes on for half a minute behind its last viewer."""
 
 BFrames = Literal["drop", "pass", "transcode"]
 """What the viewers of a stream are sent of pictures that are not in the order in which they are shown."""
@@ -108,8 +105,8 @@ class WebRtcHandler:
         self._inbox: InboxReader | None = None
         self._context: IngestContext | None = None
         self._carried: dict[StreamKey, tuple[int, NativeStream]] = {}
-        self._made: dict[tuple[StreamKey, type[_made.Made]], tuple[int, _made.Made]] = {}
-        self._tidying: asyncio.Task[None] | None = None
+        self._makers = Makers(self._watched, self._tell)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -165,13 +162,14 @@ class WebRtcHandler:
         else:
             hosts = _reach.local_addresses() if _reach.is_any(address) else [split(address)[0]]
         self._context = context
+        self._loop = asyncio.get_running_loop()
         self._inbox = InboxReader(self.name)
         self._transport = WebRtcTransport(
             context.native,
             self._inbox.inbox,
             address,
             hosts=hosts,
-            stun_servers=await _reach.reachable(self._stun_servers),
+            stun_servers=await _reach.reachable(self._stun_servers, address),
             sessions_max=self._sessions_max,
             connect_timeout_s=self._connect_timeout_s,
             silence_timeout_s=self._silence_timeout_s,
@@ -188,11 +186,7 @@ class WebRtcHandler:
             await stopped.wait()
             stopped.close()
             self._transport = None
-        if self._tidying is not None:
-            self._tidying.cancel()
-        for _, made in self._made.values():
-            made.stop()
-        self._made.clear()
+        self._makers.stop()
         self._carried.clear()
         if self._inbox is not None:
             await self._inbox.close()
@@ -238,19 +232,24 @@ class WebRtcHandler:
         native = self._native(stream)
         await until_known(native)
         b_frames = self._b_frames(key)
-        sound = self._opus_of(stream.session, native)
-        pictures = self._in_order_of(stream.session, native) if b_frames == "transcode" else None
+        sound = self._makers.opus_of(stream.session, native)
+        pictures = self._makers.in_order_of(stream.session, native) if b_frames == "transcode" else None
         if pictures:
             await until_known(pictures.handle)
             # Where none can be made it is as with "drop".
             pictures = pictures if pictures.handle.tracks else None
-        # Of pictures that are made there is one rendition; the sound is still the stream's.
+        # Of pictures that are made there is one rendition; the sound is still the stream's, and so are the messages.
         others = [] if pictures else [self._native(rung) for rung in self._renditions(key)]
-        handle = sound.handle if sound else native if pictures else None
-        watched = pictures.handle if pictures else native
-        passes = b_frames == "pass"
-        who = (credentials.peer or "::", credentials.agent or "")
-        opened = transport.play(watched, offer, *who, sound=handle, renditions=others, passes_b_frames=passes)
+        opened = transport.play(
+            pictures.handle if pictures else native,
+            offer,
+            credentials.peer or "::",
+            credentials.agent or "",
+            sound=sound.handle if sound else native if pictures else None,
+            messages=native if pictures else None,
+            renditions=others,
+            passes_b_frames=b_frames == "pass",
+        )
         return Session(*opened, has_layers=bool(others))
 
     async def trickle(self, session: str, fragment: str, ice: str | None = None) -> tuple[str, str] | None:
@@ -293,58 +292,15 @@ class WebRtcHandler:
             raise ClosedError("WebRTC does not run")
         return self._context, self._transport
 
-    def _opus_of(self, session: int, stream: NativeStream) -> _made.Made | None:
-        """Return the sound of a stream as Opus, where it has to be made and can be."""
-        track = _sound.foreign_sound(stream.tracks)
-        return self._make(session, stream, track, _sound.OpusSound) if track and _made.is_available() else None
+    def _watched(self) -> set[StreamKey]:
+        return {viewer.key for viewer in self.list_viewers()}
 
-    def _in_order_of(self, session: int, stream: NativeStream) -> _made.Made | None:
-        """Return the pictures of a stream in order, where they have to be made and can be."""
-        track = _pictures.reordered_pictures(stream.tracks)
-        if track and not _made.is_available():
-            log.warning("[webrtc] %s: B-frames are left out: PyAV is not installed (pip install arcly[av])", stream.key)
-        return self._make(session, stream, track, _pictures.PicturesInOrder) if track and _made.is_available() else None
-
-    def _make(
-        self,
-        session: int,
-        stream: NativeStream,
-        track: Track,
-        maker: type[_sound.OpusSound] | type[_pictures.PicturesInOrder],
-    ) -> _made.Made:
-        """Return what is made of a track, begun by the first viewer of the stream."""
-        known = self._made.get((stream.key, maker))
-        if known is None or known[0] != session or not known[1].runs:
-            known = self._made[stream.key, maker] = (session, maker(stream, track, self._teller()))
-            log.info("[webrtc] %s: %s", stream.key, known[1])
-        if self._tidying is None or self._tidying.done():
-            self._tidying = asyncio.create_task(self._tidy())
-        return known[1]
-
-    def _teller(self) -> _made.Tell:
-        """Return what tells the registry of the host from any thread, which it need not stand; if it can be told."""
+    def _tell(self, kind: StreamEventKind, key: StreamKey, reason: str) -> None:
+        """Tell the registry of the host, which need not stand any more, if it can be told. From any thread."""
         emit = getattr(self._context, "emit", None)
-        loop = asyncio.get_running_loop()
-
-        def tell(kind: StreamEventKind, key: StreamKey, reason: str) -> None:
-            if emit is not None:
-                with contextlib.suppress(RuntimeError):  # The loop is closed: nobody listens.
-                    loop.call_soon_threadsafe(emit, kind, key, reason)
-
-        return tell
-
-    async def _tidy(self) -> None:
-        """End what is made and nobody has taken for a while, until there is nothing."""
-        idle: dict[StreamKey, int] = {}
-        while self._made:
-            await asyncio.sleep(MADE_LOOK_S)
-            watched = {viewer.key for viewer in self.list_viewers()}
-            for key in {key for key, _ in self._made}:
-                idle[key] = 0 if key in watched else idle.get(key, 0) + 1
-            for (key, maker), (_, made) in list(self._made.items()):
-                if idle[key] > MADE_KEPT_LOOKS or not made.runs:
-                    made.stop()
-                    del self._made[key, maker]
+        if emit is not None and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody listens.
+                self._loop.call_soon_threadsafe(emit, kind, key, reason)
 
     def _renditions(self, key: StreamKey) -> list[StreamHandle]:
         """Return the other renditions of a stream, `cam~720p` of `cam`; nothing for who asks for one of those."""

@@ -104,6 +104,13 @@ async def test_a_peer_connects_by_the_address_that_was_discovered(tmp_path: Path
                     await peer.close()
 
 
+async def test_who_has_no_address_of_the_family_of_the_port_is_not_asked(caplog: pytest.LogCaptureFixture) -> None:
+    servers = [("::1", 3478), ("127.0.0.1", 3479)]
+    assert await _reach.reachable(servers, "127.0.0.1:8189") == ["127.0.0.1:3479"]
+    assert "the STUN server ::1 is left out" in caplog.text
+    assert await _reach.reachable(servers, "[::]:8189") == ["[::1]:3478", "127.0.0.1:3479"]
+
+
 @pytest.mark.parametrize(
     ("text", "server"),
     [

@@ -13,7 +13,7 @@
 //!
 //! - `transport`: what the host holds; `door`: how many may come in;
 //! - `port`: the task, its sockets and timers; `peer`: one session in it; `tcp`: connections for those who are behind a wall;
-//! - `from_bus`: a stream is cut into packets once (`feed`), a viewer is a cursor in them; `to_bus`: packets to frames.
+//! - `from_bus`: a stream is cut into packets once (`feed`, of one log or of several: `apart`), a viewer is a cursor in them; `to_bus`: packets to frames.
 
 mod door;
 mod from_bus;
@@ -32,7 +32,7 @@ use std::{
 
 pub use arcly_wire::webrtc::{Answer, Limits, WebRtcError, can_carry};
 
-pub use self::from_bus::BFrames;
+pub use self::from_bus::{Apart, BFrames};
 pub use self::transport::{Caller, OpenError, Prepared, WebRtcTransport};
 
 /// How a transport behaves.

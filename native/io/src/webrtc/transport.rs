@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     WebRtcOptions,
     door::{Door, Full, Place},
-    from_bus::{BFrames, playable},
+    from_bus::{Apart, BFrames, playable},
     port::{Command, Opening, Port, Role},
     tcp,
 };
@@ -225,7 +225,7 @@ impl WebRtcTransport {
     }
 
     /// Answers the offer of somebody who may watch the first of `renditions`, each a name and a log; of the others they are sent what their
-    /// path carries. Sound is taken from `sound`, when there is one. Returns the name of the session and what to tell the peer.
+    /// path carries. What of the first stands elsewhere is taken from there. Returns the name of the session and what to tell the peer.
     ///
     /// # Errors
     /// [`OpenError`], to be shown to the peer.
@@ -233,13 +233,13 @@ impl WebRtcTransport {
         &self,
         offer: &str,
         renditions: Vec<(String, Arc<Log>)>,
-        sound: Option<&Arc<Log>>,
+        apart: Apart,
         b_frames: BFrames,
         caller: Caller,
     ) -> Result<(String, Answer), OpenError> {
         let place = self.enter(caller.address)?;
         let Some((_, log)) = renditions.first() else { return Err(OpenError::NothingToPlay) };
-        let (played, notes) = played(log, sound.map(|sound| &**sound));
+        let (played, notes) = played(log, apart.sound.as_deref());
         if played.is_empty() {
             return Err(OpenError::NothingToPlay);
         }
@@ -253,7 +253,7 @@ impl WebRtcTransport {
         };
         let codecs = [codec(Lane::Video, MediaKind::Video), codec(Lane::Audio, MediaKind::Audio)];
         let prepared = self.prepared(session, answer.clone(), place, caller);
-        let id = prepared.begin(Role::Play { renditions, sound: sound.cloned(), codecs, b_frames })?;
+        let id = prepared.begin(Role::Play { renditions, apart, codecs, b_frames })?;
         Ok((id, answer))
     }
 

@@ -53,8 +53,7 @@ impl PlayedCodec {
         }
         match self.codec {
             Codec::H264 => {
-                // Our packets are those of mode 1 (RFC 6184 §6.3). Who offers no other than mode 0 has mostly left the parameter out, as
-                // GStreamer does, and takes them.
+                // Our packets are those of mode 1 (RFC 6184 §6.3). Who has left the parameter out takes them, as GStreamer does.
                 let is_mode_1 = spec.format.packetization_mode == Some(1);
                 let profile = spec.format.profile_level_id.map_or(66, |id| (id >> 16 & 0xff) as u8);
                 // A browser decodes more than it offers: a wrong profile is tried where the right one is not there.
@@ -132,6 +131,7 @@ pub(crate) fn enable_played(
     let config = config.set_extension_map(viewer_extensions(options));
     let config = config.enable_bwe(options.estimates.then_some(ESTIMATE_AT_FIRST));
     played.iter().fold(config.clear_codecs(), |config, played| match played.codec {
+        Codec::H264 if offer.wants_single_units() => config,
         Codec::H264 => enable_h264(config, offer),
         Codec::H265 => config.enable_h265(true),
         Codec::Vp8 => config.enable_vp8(true),

@@ -1,5 +1,7 @@
 //! An offer, looked at before it is given to anybody: how long, how many sections, what for.
 
+use std::collections::BTreeSet;
+
 use super::{Limits, WebRtcError};
 
 /// An offer (RFC 3264) that is within the limits and has what an answer needs.
@@ -112,6 +114,28 @@ impl Offer {
             }
         }
         names
+    }
+
+    /// Whether H.264 is offered in single NAL units alone: in each of its payload types.
+    pub(crate) fn wants_single_units(&self) -> bool {
+        let single = self.single_unit_types();
+        let mut types = self.values("a=rtpmap:").filter_map(|value| {
+            let (payload_type, coding) = value.split_once(' ')?;
+            coding.get(..5).is_some_and(|name| name.eq_ignore_ascii_case("h264/")).then_some(payload_type)
+        });
+        let is_single = |payload_type: &str| payload_type.parse().is_ok_and(|own| single.contains(&own));
+        types.next().is_some_and(is_single) && types.all(is_single)
+    }
+
+    /// The payload types of H.264 under which there may be no fragments. By RFC 6184 §8.1 that holds too where nothing is said of it; but
+    /// who says nothing takes them, as GStreamer does.
+    pub(crate) fn single_unit_types(&self) -> BTreeSet<u8> {
+        let is_mode_0 = |parameter: &str| parameter.trim().eq_ignore_ascii_case("packetization-mode=0");
+        let of_mode_0 = |value: &str| {
+            let (payload_type, parameters) = value.split_once(' ')?;
+            parameters.split(';').any(is_mode_0).then(|| payload_type.parse().ok())?
+        };
+        self.values("a=fmtp:").filter_map(of_mode_0).collect()
     }
 
     /// The text for whoever answers: media flow one way only, and without what would keep it from being read.

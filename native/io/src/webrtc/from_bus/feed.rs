@@ -15,6 +15,7 @@ use arcly_wire::{
 };
 
 use super::{
+    apart::Apart,
     b_frames::{BFrames, Order},
     clock::{FeedClock, micros},
     rate::Rate,
@@ -101,10 +102,10 @@ pub(crate) fn playable(tracks: &TrackSet) -> Vec<&Track> {
 }
 
 impl Feed {
-    /// Reads `log` from its newest key frame on; sound from `sound` instead, when there is one. `waker` is called when there is more.
+    /// Reads `log` from its newest key frame on, and what stands in other logs from those. `waker` is called when there is more.
     pub(crate) fn new(
         log: &Arc<Log>,
-        sound: Option<&Arc<Log>>,
+        apart: &Apart,
         waker: &Waker,
         key_frame_interval: Duration,
         b_frames: BFrames,
@@ -115,10 +116,7 @@ impl Feed {
             tracks: None,
             lanes,
         };
-        let sources = match sound {
-            Some(sound) => vec![source(log, vec![Lane::Video, Lane::Data]), source(sound, vec![Lane::Audio])],
-            None => vec![source(log, vec![Lane::Video, Lane::Audio, Lane::Data])],
-        };
+        let sources = apart.beside(log).into_iter().map(|(log, lanes)| source(log, lanes)).collect();
         Self {
             log: log.clone(),
             sources,
@@ -215,7 +213,8 @@ impl Feed {
     }
 
     fn read_source(&mut self, source: &mut Source, now: Instant) {
-        let is_first = source.tracks.is_none();
+        // Messages have no times that anything is told by.
+        let is_first = source.tracks.is_none() && source.lanes != [Lane::Data];
         loop {
             match source.subscription.read(usize::MAX) {
                 Read::Frames(batch) => {
@@ -231,7 +230,7 @@ impl Feed {
                     }
                 }
                 Read::Empty => return,
-                // Without sound of its own a stream goes on in silence; without pictures it is over.
+                // Without sound of its own a stream goes on in silence, without messages too; without pictures it is over.
                 Read::Ended | Read::Evicted => {
                     self.is_over |= source.lanes.contains(&Lane::Video);
                     return;

@@ -7,7 +7,12 @@ use arcly_codec::Codec;
 use arcly_wire::webrtc::{Answer, Fragment, Session};
 use tokio::sync::oneshot;
 
-use crate::webrtc::{OpenError, door::Place, from_bus::BFrames, transport::Caller};
+use crate::webrtc::{
+    OpenError,
+    door::Place,
+    from_bus::{Apart, BFrames},
+    transport::Caller,
+};
 
 /// What the host wants.
 pub(in crate::webrtc) enum Command {
@@ -50,7 +55,7 @@ pub(in crate::webrtc) enum Role {
     Play {
         /// What was asked for, and other renditions of it, each with its name.
         renditions: Vec<(String, Arc<Log>)>,
-        sound: Option<Arc<Log>>,
+        apart: Apart,
         codecs: [Option<Codec>; 2],
         b_frames: BFrames,
     },

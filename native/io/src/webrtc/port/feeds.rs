@@ -6,7 +6,7 @@ use arcly_bus::{Log, StreamKey};
 
 use super::{PeerNumber, Port, calls::Call};
 use crate::webrtc::{
-    from_bus::{BFrames, Feed, PACE, Pumped, Viewer},
+    from_bus::{Apart, BFrames, Feed, PACE, Pumped, Viewer},
     peer::{End, Purpose, Turn},
 };
 
@@ -32,17 +32,17 @@ impl Port {
         &mut self,
         stream: &StreamKey,
         log: &Arc<Log>,
-        sound: Option<&Arc<Log>>,
+        apart: &Apart,
         b_frames: BFrames,
         viewer: PeerNumber,
         now: Instant,
     ) -> FeedKey {
         let address = |log: &Arc<Log>| Arc::as_ptr(log) as usize;
-        let key = (address(log), sound.map_or(0, address));
+        let key = (address(log), apart.sound.as_ref().map_or(0, address));
         let waker = self.waker(Call::Feed(key));
         let interval = self.key_frame_interval;
         let feeding = self.feeds.entry(key).or_insert_with(|| {
-            let feed = Feed::new(log, sound, &waker, interval, b_frames);
+            let feed = Feed::new(log, apart, &waker, interval, b_frames);
             Feeding { key: stream.clone(), feed, viewers: Vec::new(), pace_at: None }
         });
         feeding.viewers.push(viewer);

@@ -3,6 +3,7 @@
 mod calls;
 mod command;
 mod discovering;
+mod ending;
 mod feeds;
 
 use std::{
@@ -32,7 +33,7 @@ pub(super) use self::{
 };
 use super::{
     OpenError, WebRtcOptions,
-    from_bus::Viewer,
+    from_bus::{Apart, Viewer},
     peer::{End, Outbox, Peer, Playing, Purpose, Turn},
     tcp::TcpEvent,
     to_bus::Rungs,
@@ -216,12 +217,13 @@ impl Port {
                 all.for_each(|publisher| publisher.wake_on_request(self.waker(Call::Publisher(number))));
                 Purpose::Publish(Box::new(Rungs::new(*publisher, others, session.has_channels())))
             }
-            Role::Play { renditions, sound, codecs, b_frames } => {
+            Role::Play { renditions, mut apart, codecs, b_frames } => {
                 let Some((_, log)) = renditions.first().cloned() else { return };
                 let mut feeds = Vec::with_capacity(renditions.len());
                 for (_, rendition) in &renditions {
-                    let sound = sound.as_ref().filter(|_| feeds.is_empty());
-                    feeds.push(self.feed(&caller.key, rendition, sound, b_frames, number, now));
+                    feeds.push(self.feed(&caller.key, rendition, &apart, b_frames, number, now));
+                    // The others are for their pictures alone.
+                    apart = Apart::default();
                 }
                 let names = renditions.into_iter().map(|(name, _)| name).collect();
                 Purpose::Play(Box::new(Playing { feeds, names, log, codecs, viewer: None }))
@@ -340,54 +342,6 @@ impl Port {
                 self.turn(number, now);
             }
         }
-    }
-
-    /// Says goodbye to a peer and forgets it.
-    fn end(&mut self, number: PeerNumber, end: &End, now: Instant) {
-        let Some(mut peer) = self.peers.remove(&number) else { return };
-        self.timers.remove(&(peer.due, number));
-        self.by_id.remove(&peer.id);
-        for name in &peer.user_names {
-            self.by_name.remove(name);
-        }
-        for address in &peer.addresses {
-            if self.by_address.get(address) == Some(&number) {
-                self.by_address.remove(address);
-            }
-            if address.0 == Transport::Tcp {
-                self.outbox.tcp.remove(&address.1);
-            }
-        }
-        peer.session.close();
-        let _ = peer.turn(&mut self.outbox, &self.limits, now);
-        self.tell_of(&peer, end);
-        match peer.purpose {
-            Purpose::Publish(to_bus) => to_bus.end(&end.reason()),
-            Purpose::Play(playing) => playing.feeds.into_iter().for_each(|feed| self.leave(feed, number)),
-        }
-    }
-
-    fn tell_of(&self, peer: &Peer, end: &End) {
-        let (key, place) = (peer.key(), peer.place());
-        match end {
-            End::NeverConnected => self.inbox.warn(format!(
-                "{key}: {place} had its offer answered and did not connect within {} s: is UDP port {} open, and was it told the right \
-                 address?",
-                self.limits.connect_time.as_secs(),
-                self.socket.addr().port()
-            )),
-            End::Silent => self.inbox.warn(format!("{key}: {place} is not heard any more")),
-            End::Failed(text) => self.inbox.warn(format!("{key}: {place} was disconnected: {text}")),
-            End::Bug(text) => self.inbox.report_bug(format!("{key}: {place} was disconnected: {text}; please report it")),
-            End::Closed | End::Kicked | End::Stream(_) => {}
-        }
-    }
-
-    async fn end_all(&mut self) {
-        let now = Instant::now();
-        let numbers: Vec<_> = self.peers.keys().copied().collect();
-        numbers.into_iter().for_each(|number| self.end(number, &End::Stream("the server is shutting down"), now));
-        let _ = self.socket.flush(&mut self.outbox.udp).await;
     }
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::{
     WebRtcOptions,
     door::{Door, Full},
-    from_bus::{BFrames, Feed},
+    from_bus::{Apart, BFrames, Feed},
 };
 
 /// An avcC record written by libx264: 320x240, baseline.
@@ -54,7 +54,7 @@ fn sound(number: i64) -> Frame {
 }
 
 fn feed_with(publisher: &Publisher, b_frames: BFrames) -> Feed {
-    Feed::new(publisher.log(), None, Waker::noop(), Duration::from_millis(500), b_frames)
+    Feed::new(publisher.log(), &Apart::default(), Waker::noop(), Duration::from_millis(500), b_frames)
 }
 
 fn feed(publisher: &Publisher) -> Feed {
@@ -167,17 +167,47 @@ fn what_comes_in_one_go_in_front_of_a_key_frame_is_there_to_be_sent() {
     assert!(feed.packet(key).is_some() && feed.packet(key - 1).is_none(), "joiners need no more than that");
 }
 
-#[test]
-fn messages_go_between_the_pictures() {
-    let (mut publisher, now) = (publisher(), Instant::now());
+/// Of pictures, sound, and messages.
+fn publisher_with_messages() -> Publisher {
+    let mut publisher = publisher();
     let mut tracks = publisher.log().tracks().tracks.clone();
     tracks.push(Track::new(TrackId(2), CodecConfig::parse(Codec::Message, Bytes::new()).unwrap()));
     publisher.set_tracks(tracks).unwrap();
+    publisher
+}
+
+fn goal() -> Frame {
+    let payload = Bytes::from_static(b"goal");
+    Frame { track: TrackId(2), flags: FrameFlags::NONE, pts: 90, dts: 90, duration: 0, payload }
+}
+
+/// A bug it had: the viewers of pictures that were made in order were sent none.
+#[test]
+fn messages_of_a_stream_go_with_what_was_made_of_its_pictures() {
+    let (mut stream, mut made, now) = (publisher_with_messages(), publisher(), Instant::now());
+    let apart = Apart { sound: Some(stream.log().clone()), messages: Some(stream.log().clone()) };
+    let mut feed = Feed::new(made.log(), &apart, Waker::noop(), Duration::from_millis(500), BFrames::Drop);
+    stream.publish(picture(0, 0, 0x65, 50)).unwrap();
+    made.publish(picture(0, 0, 0x65, 70)).unwrap();
+    stream.publish(goal()).unwrap();
+    stream.publish(sound(0)).unwrap();
+    feed.read(now);
+    let packets: Vec<_> = (0..feed.end()).filter_map(|at| feed.packet(at)).collect();
+    let of = |lane| packets.iter().filter(|packet| packet.lane == lane).collect::<Vec<_>>();
+    assert_eq!(of(Lane::Data).iter().map(|packet| &packet.payload[..]).collect::<Vec<_>>(), [b"goal"]);
+    assert_eq!(of(Lane::Audio).len(), 1);
+    assert!(of(Lane::Video).iter().all(|packet| packet.payload.len() != 50), "of the pictures those that were made");
+    stream.end("enough");
+    feed.read(now);
+    assert!(!feed.is_over(), "what was made has an end of its own");
+}
+
+#[test]
+fn messages_go_between_the_pictures() {
+    let (mut publisher, now) = (publisher_with_messages(), Instant::now());
     let mut feed = feed(&publisher);
     publisher.publish(picture(0, 0, 0x65, 50)).unwrap();
-    let (pts, payload) = (90, Bytes::from_static(b"goal"));
-    let message = Frame { track: TrackId(2), flags: FrameFlags::NONE, pts, dts: pts, duration: 0, payload };
-    publisher.publish(message).unwrap();
+    publisher.publish(goal()).unwrap();
     publisher.publish(picture(1, 1, 0x41, 50)).unwrap();
     feed.read(now);
     let packets: Vec<_> = (0..feed.end()).filter_map(|at| feed.packet(at)).collect();

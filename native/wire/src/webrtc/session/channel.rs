@@ -7,8 +7,9 @@ use super::{Session, WebRtcError};
 /// Bytes of messages that wait for a peer; what is more is not sent. Stops viewers who take none.
 pub(in crate::webrtc) const CHANNEL_BYTES_MAX: usize = 128 << 10;
 
-/// Bytes of one message of a peer; a longer one ends its association. Stops messages that are put together without end.
-pub(super) const MESSAGE_BYTES_MAX: u32 = 256 << 10;
+/// Bytes of one message of a peer, as the answer says; a longer one ends its association. Stops messages that are put together without end.
+/// No more than may wait for a viewer, whom it would never reach.
+pub(super) const MESSAGE_BYTES_MAX: u32 = CHANNEL_BYTES_MAX as u32;
 
 /// What is known of the channels of a session.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ mod handshake;
 mod ice;
 mod incoming;
 mod media;
+mod opening;
 mod outgoing;
 
 use std::{
@@ -18,11 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_codec::MediaKind;
 use str0m::{
     IceConnectionState, Input, Output as RtcOutput, Rtc, RtcConfig, RtcError,
     change::SdpOffer,
-    media::{Mid, Pt},
     net::{Protocol, Receive},
     rtp::Ssrc,
 };
@@ -30,10 +29,9 @@ use str0m::{
 pub(super) use self::{channel::CHANNEL_BYTES_MAX, direct::WallClock, handshake::keeping_keys};
 use self::{
     channel::{Channels, MESSAGE_BYTES_MAX},
-    direct::{Direct, Track},
+    direct::Direct,
     guard::{guard, plain},
-    handshake::latest,
-    outgoing::{LOOK, Sender, bits_per_s},
+    outgoing::{Sender, bits_per_s},
 };
 pub use self::{
     event::{Event, Output, Sink, Transmit, Transport},
@@ -43,7 +41,6 @@ pub use self::{
 use super::{
     Answer, Fragment, Offer, PlayedCodec, Settings, WebRtcError,
     answer::{Section, restart_fragment, sections, with_candidates_where_media_are},
-    codecs::{enable_all, enable_played, names},
     demux::{Datagram, classify},
     offer::Way,
 };
@@ -76,83 +73,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Answers the offer of a publisher.
-    ///
-    /// # Errors
-    /// [`WebRtcError`]: the offer cannot be answered; what it says may be shown to the peer.
-    pub fn publish(settings: &Arc<Settings>, offer: Offer, now: Instant) -> Result<(Self, Answer), WebRtcError> {
-        let config = enable_all(base(settings), &offer);
-        let (mut session, sdp, media) = Self::answer(settings, config, offer, Way::FromPeer, now)?;
-        let usable = media.iter().filter(|(mid, _)| session.receives(*mid)).count();
-        if usable == 0 {
-            return Err(WebRtcError::unsupported(format!(
-                "nothing in the offer can be taken. It has {}; this server takes H264, H265, VP8, VP9, AV1, Opus, PCMA and PCMU, sent by \
-                 the peer (a=sendonly)",
-                session.offer.codecs().join(", ")
-            )));
-        }
-        let answer = session.told(sdp, Vec::new());
-        Ok((session, answer))
-    }
-
-    /// Answers the offer of a viewer with what is played.
-    ///
-    /// # Errors
-    /// As [`Self::publish`].
-    pub fn play(
-        settings: &Arc<Settings>,
-        offer: Offer,
-        played: &[PlayedCodec],
-        options: PlayOptions,
-        now: Instant,
-    ) -> Result<(Self, Answer), WebRtcError> {
-        let config = enable_played(base(settings), &offer, played, options).set_stats_interval(Some(LOOK));
-        let (config, goes_past) = match options.estimates {
-            true => (config, false),
-            false => (config.set_crypto_provider(settings.keeping_keys.clone()), true),
-        };
-        let (mut session, sdp, media) = Self::answer(settings, config, offer, Way::ToPeer, now)?;
-        session.playout_delay = options.playout_delay;
-        let chosen: Vec<_> = [Lane::Video, Lane::Audio]
-            .into_iter()
-            .filter_map(|lane| session.choose(lane, &media, played).map(|(mid, pt)| (lane, mid, pt)))
-            .collect();
-        session.serve(&chosen, goes_past)?;
-        let missing = [(Lane::Video, MediaKind::Video), (Lane::Audio, MediaKind::Audio)]
-            .into_iter()
-            .filter(|(lane, kind)| !session.plays(*lane) && played.iter().any(|played| played.codec.kind() == *kind))
-            .map(|(_, kind)| format!("the viewer did not offer to receive {}", names(played, kind)))
-            .collect();
-        if chosen.is_empty() {
-            return Err(WebRtcError::unsupported(format!(
-                "the stream has {}, and the offer receives only {}",
-                played.iter().map(|played| played.codec.name()).collect::<Vec<_>>().join(" and "),
-                session.offer.codecs().join(", ")
-            )));
-        }
-        let answer = session.told(sdp, missing);
-        Ok((session, answer))
-    }
-
-    /// Makes what sends the lanes that were chosen: past str0m, or through it.
-    fn serve(&mut self, chosen: &[(Lane, Mid, Pt)], goes_past: bool) -> Result<(), WebRtcError> {
-        if goes_past {
-            let handshake = latest().ok_or(WebRtcError::Bug("keeping keys"))?;
-            let track = |rtc: &mut Rtc, (lane, mid, pt): &(Lane, Mid, Pt)| Track::new(rtc, *lane, *mid, *pt);
-            let tracks = chosen.iter().filter_map(|chosen| track(self.rtc.as_mut()?, chosen)).collect();
-            self.direct = Some(Box::new(Direct::new(handshake, tracks, self.settings.clock)));
-            return Ok(());
-        }
-        for (lane, mid, pt) in chosen {
-            let sender = self.sender(*lane, *mid, *pt);
-            match lane {
-                Lane::Audio => self.audio = sender,
-                _ => self.video = sender,
-            }
-        }
-        Ok(())
-    }
-
+    /// Answers an offer with what `config` has.
     fn answer(
         settings: &Arc<Settings>,
         config: RtcConfig,
@@ -192,11 +113,6 @@ impl Session {
         };
         let media = sections(&sdp);
         Ok((session, sdp, media))
-    }
-
-    fn receives(&self, mid: Mid) -> bool {
-        let media = self.rtc.as_ref().and_then(|rtc| rtc.media(mid));
-        media.is_some_and(|media| media.direction().is_receiving() && !media.remote_pts().is_empty())
     }
 
     fn told(&mut self, sdp: String, notes: Vec<String>) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use arcly_codec::MediaKind;
+use arcly_codec::{Codec, MediaKind};
 use str0m::{
     bwe::{Bitrate, BweKind},
     media::{MediaKind as RtcKind, MediaTime, Mid, Pt},
@@ -49,10 +49,12 @@ impl Session {
             Lane::Data => return None,
         };
         let played = played.iter().find(|played| played.codec.kind() == kind)?;
-        let rtc = self.rtc.as_ref()?;
+        let (rtc, single) = (self.rtc.as_ref()?, self.offer.single_unit_types());
         media.iter().filter(|(_, kind)| *kind == rtc_kind).find_map(|(mid, _)| {
             let media = rtc.media(*mid).filter(|media| media.direction().is_sending())?;
-            Some((*mid, played.choose(media.remote_pts(), rtc.codec_config().params())?))
+            let takes = |pt: &Pt| played.codec != Codec::H264 || !single.contains(&**pt);
+            let agreed: Vec<_> = media.remote_pts().iter().copied().filter(takes).collect();
+            Some((*mid, played.choose(&agreed, rtc.codec_config().params())?))
         })
     }
 

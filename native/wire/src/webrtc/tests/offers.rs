@@ -17,6 +17,30 @@ fn what_cannot_be_played_is_said_in_words() {
     assert!(error.to_string().starts_with("the stream has H264, and the offer receives only"), "{error}");
 }
 
+/// RFC 6184 §5.6: single NAL units alone. A bug it had: such a viewer was sent fragments all the same.
+#[test]
+fn who_takes_h264_in_single_units_alone_is_told_that_it_cannot_be() {
+    let now = Instant::now();
+    let (_, offer) = Client::new(Direction::RecvOnly, now);
+    let play = |offer: &str, played: &[PlayedCodec]| {
+        let offer = Offer::parse(offer, &Limits::default()).unwrap();
+        Session::play(&settings(), offer, played, PlayOptions::default(), now).map(|(_, answer)| answer)
+    };
+    let pictures = PlayedCodec { codec: Codec::H264, profile: 66 };
+    let sound = PlayedCodec { codec: Codec::Opus, profile: 0 };
+    let mode_0 = offer.replace("packetization-mode=1", "packetization-mode=0");
+    assert!(mode_0 != offer, "the client offers both modes");
+    let refused = play(&mode_0, &[pictures]).unwrap_err().to_string();
+    assert!(refused.contains("packetization-mode=0 only"), "{refused}");
+    let answer = play(&mode_0, &[pictures, sound]).unwrap();
+    assert!(answer.notes.iter().any(|note| note.contains("packetization-mode=0 only")), "{:?}", answer.notes);
+    assert!(answer.sdp.contains("m=video 0 ") && !answer.sdp.contains("m=audio 0 "), "{}", answer.sdp);
+    // With the other mode beside it, or without a word of it, pictures come.
+    assert_eq!(play(&offer, &[pictures]).unwrap().notes, Vec::<String>::new());
+    let silent = mode_0.replace("packetization-mode=0;", "");
+    assert_eq!(play(&silent, &[pictures]).unwrap().notes, Vec::<String>::new());
+}
+
 #[test]
 fn an_offer_to_receive_is_none_to_publish() {
     let now = Instant::now();
