@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TypeAlias
 
 from arcly import __version__
+from arcly.server.access_options import add_access
 from arcly.server.default import Default
 from arcly.server.record_options import add_recording
 
@@ -31,6 +32,7 @@ examples:
   arcly serve --pull live/tv-{program}=udp://:5000                 each program of one that comes to port 5000
   arcly serve --push live/cam=udp://239.0.0.2:1234?bitrate=6000000 and one that goes out, at a constant rate
   arcly serve --pull-on-demand live/gate=rtmp://cam.lan/live/1     a camera, while somebody watches
+  arcly serve --auth-users users.txt --https :8443 --rtmps :1936 --tls-cert …   who has a password
   arcly serve --record DIR --record-keep 7d --record-keep 500GB
 
 publish from ffmpeg:
@@ -193,6 +195,7 @@ def add_serve(commands: Commands) -> None:
     tls = serve.add_argument_group("TLS", "PEM files; when they change, new connections get the new certificate")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate, with its chain behind it")
     tls.add_argument("--tls-key", metavar="FILE", help="private key")
+    add_access(serve)
     sources = serve.add_argument_group(
         "other servers",
         "as KEY=URL, with rtmp[s]://HOST/APP/STREAM, rtsp[s]://HOST/PATH, or udp:// and rtp://HOST:PORT for MPEG-TS",
@@ -310,6 +313,12 @@ def add_serve(commands: Commands) -> None:
         type=float,
         default=0.0,
         help="how long publishers may go on after Ctrl-C or SIGTERM; a second one ends that (default: %(default)g)",
+    )
+    serve.add_argument(
+        "--metrics",
+        metavar="ADDR",
+        default="off",
+        help="numbers for Prometheus, at /metrics; needs arcly[prometheus] (default: off; usual: 127.0.0.1:9998)",
     )
     serve.add_argument(
         "--log-level",

@@ -7,11 +7,12 @@ recording, and for some hours. Everybody who asks within an hour is given the sa
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -32,6 +33,9 @@ PASS_S = 6 * 3600
 
 ROUND_S = 3600
 """Passes end at multiples of so many seconds."""
+
+ASKED_AT_ONCE = 16
+"""Questions to the authenticator at a time about what is on a list."""
 
 SHAPE = re.compile(r"(\d{1,12})-([0-9a-f]{32})")
 
@@ -83,6 +87,25 @@ class Admission:
             await self._engine.authorize_publish(key, credentials)
         except UnauthorizedError:
             raise refusal(credentials, f"may not change what is kept of {key}") from None
+
+    async def those(
+        self, keys: Collection[StreamKey], let_in: Callable[[StreamKey], Awaitable[None]]
+    ) -> set[StreamKey]:
+        """Return those of the streams that `let_in` (`play` or `change`) lets whoever asks to."""
+        if not self.asks:
+            return set(keys)
+        asking = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def ask(key: StreamKey) -> bool:
+            async with asking:
+                try:
+                    await let_in(key)
+                except HTTPException:
+                    return False
+                return True
+
+        answers = await asyncio.gather(*map(ask, keys))
+        return {key for key, may in zip(keys, answers, strict=True) if may}
 
     def query(self, recording: int) -> str:
         """Return what URIs of a recording must end with, for whoever was let in; empty when nobody is asked."""

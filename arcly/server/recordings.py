@@ -16,10 +16,9 @@ of it, where the server lets anybody do that. See `Admission`.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -45,9 +44,6 @@ HEADER = "x-arcly-record"
 
 PROTOCOL = "recording"
 """What an authenticator is told as `Credentials.protocol`."""
-
-ASKED_AT_ONCE = 16
-"""Questions to the authenticator at a time about what is on a list."""
 
 NO_STORE = {"cache-control": "no-store"}
 
@@ -109,7 +105,7 @@ class Recordings:
         stream = request.query_params.get("stream")
         recordings = await self._recorder.list(None if stream is None else key_of(stream))
         keys = {recording.key for recording in recordings}
-        playable = await self._those(keys, lambda key: self._admission.play(request, key, PROTOCOL))
+        playable = await self._admission.those(keys, lambda key: self._admission.play(request, key, PROTOCOL))
         recordings = [recording for recording in recordings if recording.key in playable]
         changeable = await self._changeable(request, playable)
         running = {status.id: status for status in self._recorder.list_running()}
@@ -122,25 +118,7 @@ class Recordings:
     async def _changeable(self, request: Request, keys: set[StreamKey]) -> set[StreamKey]:
         if not self._may_change:
             return set()
-        return await self._those(keys, lambda key: self._admission.change(request, key, PROTOCOL))
-
-    async def _those(self, keys: set[StreamKey], let_in: Callable[[StreamKey], Awaitable[None]]) -> set[StreamKey]:
-        """Return those of the streams that `let_in` lets whoever asks to."""
-        if not self._admission.asks:
-            return keys
-        asking = asyncio.Semaphore(ASKED_AT_ONCE)
-
-        async def ask(key: StreamKey) -> bool:
-            async with asking:
-                try:
-                    await let_in(key)
-                except HTTPException:
-                    return False
-                return True
-
-        ordered = list(keys)
-        answers = await asyncio.gather(*map(ask, ordered))
-        return {key for key, may in zip(ordered, answers, strict=True) if may}
+        return await self._admission.those(keys, lambda key: self._admission.change(request, key, PROTOCOL))
 
     async def begin(self, request: Request) -> Response:
         """Begin a recording."""

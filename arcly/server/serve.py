@@ -20,14 +20,18 @@ from arcly.contract import Credentials, InboundProtocol
 from arcly.engine import Engine
 from arcly.errors import MisuseError, StreamError
 from arcly.recording import Recorder
+from arcly.server.access_options import authenticator_of, gates_play
+from arcly.server.admission import Admission
 from arcly.server.application import answering
 from arcly.server.listeners import OFF, Listeners, page_url
+from arcly.server.listing import Listing
 from arcly.server.record_options import recorder_arguments
 from arcly.server.recordings import Recordings
 from arcly.server.status import status
 from arcly.server.thumbnails import thumbnail_routes
 from arcly.server.viewers import Viewers
 from arcly.server.web import RESERVED_APPS, create_app
+from arcly.services.auth import AllOf
 from arcly.sinks.push import PushTarget
 from arcly.sources.file import FileSource
 from arcly.sources.pull import PullSource
@@ -94,9 +98,11 @@ async def serve(options: argparse.Namespace) -> None:
         protocols: list[InboundProtocol] = [
             *([recorder] if recorder else []),
             *listeners.protocols(),
+            *metrics(options, listeners),
             *streams(options),
         ]
-        engine = Engine(*protocols, authenticator=Names())
+        asked = authenticator_of(options)
+        engine = Engine(*protocols, authenticator=AllOf(Names(), *([asked] if asked else [])))
         async with contextlib.AsyncExitStack() as stack:
             with cancelling(STOP_SIGNALS):
                 if listeners.http is not None:
@@ -144,10 +150,26 @@ def application(
         lambda: status(engine, listeners.rtmp, http, webrtc),
         Viewers(listeners.named(), may_kick=options.allow_kick),
         addresses=options.show_addresses,
+        listing=Listing(Admission(engine)) if gates_play(options) else None,
         signalling=webrtc.asgi() if webrtc else None,
         recordings=None if recorder is None else Recordings(recorder, engine, may_change=options.allow_record),
         thumbnails=thumbnail_routes(thumbnails, engine),
     )
+
+
+def metrics(options: argparse.Namespace, listeners: Listeners) -> list[InboundProtocol]:
+    """Return what `--metrics` asks for.
+
+    Raises:
+        MisuseError: the address is none, or the package that it needs is not installed.
+    """
+    if options.metrics == OFF:
+        return []
+    try:
+        from arcly.server.metrics import Metrics
+    except ImportError as error:
+        raise MisuseError(f"--metrics: {error}") from None
+    return [Metrics(options.metrics, listeners.http, listeners.srt)]
 
 
 def streams(options: argparse.Namespace) -> list[InboundProtocol]:

@@ -35,7 +35,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from arcly._native import StreamKey
+from arcly.errors import MalformedError
 from arcly.server.addresses import Shown, may_see, without_addresses
+from arcly.server.listing import Listing
 from arcly.server.own import is_own
 from arcly.server.recordings import Recordings
 from arcly.server.viewers import Viewers
@@ -83,6 +86,7 @@ def create_app(
     viewers: Viewers,
     *,
     addresses: Shown = "local",
+    listing: Listing | None = None,
     recordings: Recordings | None = None,
     signalling: ASGIApp | None = None,
     thumbnails: Sequence[BaseRoute] = (),
@@ -94,6 +98,7 @@ def create_app(
             loop once per request (every open page asks once a second), so it must not block.
         viewers: Who watches.
         addresses: To whom the addresses of viewers and publishers are shown.
+        listing: Who sees which streams; None: everybody sees all.
         recordings: What is recorded, when something is.
         signalling: What answers WHIP and WHEP.
         thumbnails: What answers with pictures of streams: see `thumbnail_routes`.
@@ -103,7 +108,7 @@ def create_app(
     """
     # The page asks for recordings only where there are any to ask for.
     body = status if recordings is None else lambda: status() | {"recordings": True}
-    site = Site(body, viewers, load_assets(PAGE_DIR), addresses)
+    site = Site(body, viewers, load_assets(PAGE_DIR), addresses, listing)
     app = Starlette(
         routes=[
             *([] if signalling is None else signalling_routes(signalling)),
@@ -141,8 +146,12 @@ class Site:
         viewers: Viewers,
         assets: dict[str, "Asset"],
         addresses: Shown,
+        listing: Listing | None,
     ) -> None:
-        """Serve what `status` returns, `viewers`, and the files in `assets`; show addresses to those in `addresses`."""
+        """Serve what `status` returns, `viewers`, and the files in `assets`; show addresses to those in `addresses`,
+        and streams to those whom `listing` lets see them.
+        """
+        self._listing = listing
         self._addresses: Shown = addresses
         self._status = status
         self._viewers = viewers
@@ -179,13 +188,28 @@ class Site:
         return self._assets["logo.svg"].respond(request)
 
     async def streams(self, request: Request) -> Response:
-        """Answer with what is live now."""
-        return self._answer(request, self._status(), "streams")
+        """Answer with what is live now and whoever asks may play."""
+        body = self._status()
+        if self._listing is not None:
+            keys = {StreamKey(it["app"], it["stream"]): it for it in body["streams"]}
+            playable = await self._listing.those(request, keys)
+            body |= {"streams": [it for key, it in keys.items() if key in playable], "hides": True}
+        return self._answer(request, body, "streams")
 
     async def viewers(self, request: Request) -> Response:
         """Answer with who watches a stream."""
         stream = request.query_params.get("stream", "")
+        if self._listing is not None and not await self._sees(request, stream):
+            raise HTTPException(404)
         return self._answer(request, self._viewers.status(stream), "viewers", "srt")
+
+    async def _sees(self, request: Request, stream: str) -> bool:
+        assert self._listing is not None
+        try:
+            key = StreamKey.parse(stream)
+        except MalformedError:
+            return False
+        return key in await self._listing.those(request, [key])
 
     def _answer(self, request: Request, body: dict[str, Any], *lists: str) -> Response:
         """Answer with `body`, of whose `lists` only some may see the addresses."""

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,3 +254,19 @@ async def test_ways_and_viewers_fit_a_phone(demo: Serve, visit: Open) -> None:
     await expect(page.part("viewer-row")).not_to_have_count(0)
     await page.part("viewers").evaluate("it => it.scrollIntoView({ block: 'end', behavior: 'instant' })")
     await in_both_schemes(page, "phone-viewers")
+
+
+async def test_the_page_brings_the_password_in_its_address_to_every_way(
+    serve: Start, visit: Open, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.txt"
+    users.write_text("guest hello read")
+    server = await serve("--demo", "--auth-users", str(users))
+    stranger = await visit(server.url("/live/demo/"))
+    await stranger.is_in_state("offline")
+    await expect(stranger.part("hides-note")).to_be_visible()
+    page = await visit(server.url("/live/demo/?user=guest&pass=hello"))
+    for way in ("whep", "flv", "ts", "hls", "dash"):
+        await choose(page, way)
+        before, after = await watch(page, 2)
+        assert after.decoded > before.decoded, way

@@ -8,6 +8,7 @@ from arcly.services.auth.external import HttpAuthenticator
 from arcly.services.auth.jwks import JwksUrl
 from arcly.services.auth.jwt import JwtAuthenticator
 from arcly.services.auth.signed_token import SignedToken
+from arcly.services.auth.users import User, Users
 
 __all__ = [
     "Action",
@@ -19,4 +20,6 @@ __all__ = [
     "JwtAuthenticator",
     "PermitAll",
     "SignedToken",
+    "User",
+    "Users",
 ]

@@ -5,7 +5,7 @@ import { find, part, setAttribute, setText, setVisible } from "./dom.js";
 import { Player } from "./player.js";
 import { PublishPanel } from "./publish.js";
 import { RecordingList } from "./recordings.js";
-import { streamKey, streamPath, targetOfPath } from "./route.js";
+import { CREDENTIALS, streamKey, streamPath, targetOfPath } from "./route.js";
 import { followStatus } from "./status.js";
 import { StreamList } from "./streams.js";
 import { ViewerTable } from "./viewers.js";
@@ -30,7 +30,7 @@ let serverNowMs = 0; // when it said so
 /** @param {Target | null} target null: the list alone */
 function navigate(target) {
   const path = target ? streamPath(target) : "/";
-  if (path !== location.pathname) history.pushState(null, "", path);
+  if (path !== location.pathname) history.pushState(null, "", path + CREDENTIALS);
   follow();
 }
 
@@ -74,6 +74,7 @@ function onStatus(answer, nowMs) {
   serverNowMs = nowMs;
   list.render(answer.streams, serverNowMs);
   list.markPlaying(player.target);
+  setVisible(part("hides-note"), answer.hides ?? false);
   recordings.refresh(answer.recordings ?? false);
   publish.setListeners(answer.listeners);
   setText(part("version"), `arcly ${answer.version}`);

@@ -3,7 +3,7 @@
 import { part, setAttribute, setText, setVisible } from "./dom.js";
 import { negotiate } from "./rtc.js";
 import { testPicture } from "./picture.js";
-import { streamPath } from "./route.js";
+import { CREDENTIALS, streamPath } from "./route.js";
 
 /** @typedef {import("./route.js").Target} Target */
 /** @typedef {"camera" | "screen" | "test"} Kind */
@@ -67,7 +67,7 @@ export class Broadcast {
       }
       connection.addEventListener("connectionstatechange", () => this.#onState(connection, target));
       this.#show("Connecting");
-      ({ session: this.#session } = await negotiate(connection, `${streamPath(target)}whip`));
+      ({ session: this.#session } = await negotiate(connection, `${streamPath(target)}whip${CREDENTIALS}`));
       this.#connectTimer = setTimeout(() => this.#onNothing(connection), CONNECT_WITHIN_MS);
     } catch (error) {
       if (connection === this.#connection) this.#stop(reasonOf(error), true);

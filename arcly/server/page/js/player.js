@@ -13,7 +13,7 @@ import { makeCopyButton } from "./copy.js";
 import { find, part, setAttribute, setText, setVisible } from "./dom.js";
 import { codecs } from "./format.js";
 import { Rewind } from "./rewind.js";
-import { streamKey, streamPath } from "./route.js";
+import { CREDENTIALS, streamKey, streamPath } from "./route.js";
 import { openSource } from "./source.js";
 import { PlayerStats, bufferedAhead } from "./stats.js";
 import { WAY_NAMES, WayChooser, choices, isEndless, undecodable } from "./ways.js";
@@ -160,7 +160,7 @@ export class Player {
     const strange = undecodable(info.tracks);
     if (strange.length > 0 && !this.#isAble("whep", info)) return this.#fail(cannotDecode(strange));
     const { way, path } = this.#bestChoice(info);
-    this.#source = openSource(way, this.#video, location.origin + path, (...fault) =>
+    this.#source = openSource(way, this.#video, location.origin + path + CREDENTIALS, (...fault) =>
       this.#onFault(...fault),
     );
     this.#show({ state: "loading", title: "Loading" });
@@ -356,15 +356,15 @@ export class Player {
 /** @param {Target} target @param {string | null} hls @param {Listeners | null} listeners */
 function showLinks(target, hls, listeners) {
   const path = streamPath(target);
-  const url = location.origin + (hls ?? `${path}index.m3u8`);
-  setText(part("url-page"), location.origin + path);
+  const url = location.origin + (hls ?? `${path}index.m3u8`) + CREDENTIALS;
+  setText(part("url-page"), location.origin + path + CREDENTIALS);
   setText(part("url-hls"), url);
-  setText(part("url-flv"), `${location.origin}${path.replace(/\/$/, "")}.flv`);
+  setText(part("url-flv"), `${location.origin}${path.replace(/\/$/, "")}.flv${CREDENTIALS}`);
   setText(part("url-ffplay"), `ffplay ${url}`);
   const rtmp = listeners?.rtmp;
   setVisible(part("link-rtmp"), Boolean(rtmp));
   if (rtmp)
-    setText(part("url-rtmp"), `rtmp://${location.hostname}:${rtmp.port}/${streamKey(target)}`);
+    setText(part("url-rtmp"), `rtmp://${location.hostname}:${rtmp.port}/${streamKey(target)}${CREDENTIALS}`);
 }
 
 /** @param {import("./format.js").Track[]} tracks */

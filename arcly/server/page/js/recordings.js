@@ -3,6 +3,7 @@
 import { announce } from "./copy.js";
 import { find, part, setAttribute, setText, setVisible, stamp } from "./dom.js";
 import * as format from "./format.js";
+import { CREDENTIALS } from "./route.js";
 import { loadScript } from "./script.js";
 
 /** @typedef {{id: number, app: string, stream: string, format: string, state: string, began_unix_ms: number,
@@ -10,8 +11,6 @@ import { loadScript } from "./script.js";
 
 const LOOK_MS = 5_000;
 const HEADERS = { "x-arcly-record": "1" };
-/** What the page was opened with: who may play what may stand there. */
-const CREDENTIALS = location.search;
 
 export class RecordingList {
   /** @type {Map<number, HTMLElement>} */

@@ -3,6 +3,9 @@
 
 /** @typedef {{app: string, stream: string}} Target */
 
+/** What the page was opened with: the password or token of who may play what stands there, `?token=…`. */
+export const CREDENTIALS = location.search;
+
 /** @param {Target} target */
 export const streamKey = ({ app, stream }) => `${app}/${stream}`;
 

@@ -1,12 +1,14 @@
 // Asks the server once a second what is live. A hidden tab asks nothing; a server that does not
 // answer is asked less and less often, but always again.
 
+import { CREDENTIALS } from "./route.js";
+
 /** @typedef {import("./format.js").Track} Track */
 /** @typedef {{app: string, stream: string, protocol: string, peer: string | null,
  *   since_ms: number, tracks: Track[], bitrate_bps: number, fps: number | null, viewers: number,
  *   whep: string | null, whep_opus?: boolean, whep_b_frames?: string | null, hls: string | null, dash: string | null, flv: string | null, ts: string | null,
  *   mp4: string | null}} StreamInfo */
-/** @typedef {{version: string, recordings?: boolean, listeners: {rtmp: {port: number} | null,
+/** @typedef {{version: string, recordings?: boolean, hides?: boolean, listeners: {rtmp: {port: number} | null,
  *   http: {port: number} | null, webrtc: {port: number} | null}, streams: StreamInfo[]}} Status */
 
 const INTERVAL_MS = 1000;
@@ -47,7 +49,7 @@ function retryDelay(failures) {
 
 async function fetchStatus() {
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-  const response = await fetch("/api/streams", { cache: "no-store", signal });
+  const response = await fetch(`/api/streams${CREDENTIALS}`, { cache: "no-store", signal });
   if (!response.ok) throw new Error(`status ${response.status}`);
   /** @type {Status} */
   const status = await response.json();

@@ -4,7 +4,7 @@
 import { makeCopyButton } from "./copy.js";
 import { find, part, setAttribute, setText, setVisible, stamp } from "./dom.js";
 import * as format from "./format.js";
-import { streamKey, streamPath } from "./route.js";
+import { CREDENTIALS, streamKey, streamPath } from "./route.js";
 
 /** @typedef {import("./status.js").StreamInfo} StreamInfo */
 /** @typedef {import("./route.js").Target} Target */
@@ -80,7 +80,7 @@ class Row {
     this.link = /** @type {HTMLAnchorElement} */ (part("stream-name", fragment));
     this.hls = info.hls;
     this.element.dataset.key = streamKey(target);
-    this.link.href = streamPath(target);
+    this.link.href = streamPath(target) + CREDENTIALS;
     this.link.title = streamKey(target);
     setText(find(".app", fragment), `${info.app}/`);
     setText(find(".name", fragment), info.stream);
@@ -95,7 +95,7 @@ class Row {
   }
 
   hlsUrl() {
-    return location.origin + (this.hls ?? "");
+    return location.origin + (this.hls ?? "") + CREDENTIALS;
   }
 
   /** @param {StreamInfo} info @param {number} serverNowMs */

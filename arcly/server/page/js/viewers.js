@@ -4,7 +4,7 @@
 import { find, part, setAttribute, setText, setVisible, stamp } from "./dom.js";
 import * as format from "./format.js";
 import { LinkTable } from "./links.js";
-import { streamKey } from "./route.js";
+import { CREDENTIALS, streamKey } from "./route.js";
 
 /** @typedef {import("./route.js").Target} Target */
 /** @typedef {{id: string, protocol: string, peer: string | null, agent: string, since_ms: number,
@@ -126,7 +126,7 @@ function note(total, shown, overHls) {
 /** @param {string} key @returns {Promise<Answer>} */
 async function ask(key) {
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-  const response = await fetch(`/api/viewers?stream=${encodeURIComponent(key)}`, {
+  const response = await fetch(`/api/viewers${CREDENTIALS || "?"}&stream=${encodeURIComponent(key)}`, {
     cache: "no-store",
     signal,
   });

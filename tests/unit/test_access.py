@@ -1,0 +1,128 @@
+"""`arcly serve --auth-…` and `--metrics`: who may what, on every way that the flags open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from conftest import eventually
+from test_listeners import FREE, serving
+
+import arcly
+from arcly.__main__ import parser
+from arcly.contract import StreamAuthenticator
+from arcly.server.access_options import authenticator_of, gates_play, read_users
+from arcly.services.auth import Action, User
+
+USERS = """
+# who may what
+studio s3cret publish,read
+guest  hello   read live/*
+"""
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    file = tmp_path / "users.txt"
+    file.write_text(USERS)
+    return file
+
+
+def of(*flags: str) -> StreamAuthenticator | None:
+    return authenticator_of(parser().parse_args(["serve", *flags]))
+
+
+def test_a_file_of_users_is_read(users: Path) -> None:
+    assert read_users(users) == [
+        User("studio", "s3cret", frozenset(Action)),
+        User("guest", "hello", frozenset({Action.PLAY}), "live/*"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "names nobody"),
+        ("# nobody\n", "names nobody"),
+        ("a b\n", ":1 is not of the form NAME PASSWORD"),
+        ("a b read\na b read live/* more\n", ":2 is not of the form"),
+        ("a b watch\n", "'watch' is none of publish, read"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "users.txt"
+    file.write_text(text)
+    with pytest.raises(arcly.MisuseError, match=re.escape(said)):
+        of("--auth-users", str(file))
+
+
+@pytest.mark.parametrize("flags", [["--open-play"], ["--auth-jwt", "RS256"], ["--auth-jwt", "none=x.pem"]])
+def test_flags_that_make_no_sense_are_refused(
+    tmp_path: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.pem").write_text("key")
+    with pytest.raises(arcly.MisuseError):
+        of(*flags)
+
+
+def test_without_flags_nobody_is_asked() -> None:
+    assert of() is None
+    assert not gates_play(parser().parse_args(["serve"]))
+
+
+async def test_of_several_one_is_enough(users: Path) -> None:
+    both = of("--auth-users", str(users), "--auth-url", "http://127.0.0.1:9/")
+    assert both is not None
+    key = arcly.StreamKey("live", "cam")
+    assert await both.authorize_publish(key, arcly.Credentials(query="user=studio&pass=s3cret"))
+    assert not await both.authorize_publish(key, arcly.Credentials(query="token=x"))
+
+
+def ask(url: str) -> tuple[int, str]:
+    from urllib.error import HTTPError
+
+    try:
+        with urlopen(url, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, ""
+
+
+async def test_the_page_shows_and_plays_to_whom_may_and_nothing_to_others(users: Path) -> None:
+    options = [*FREE, "--http", "127.0.0.1:0", "--demo", "--auth-users", str(users), "--metrics", "127.0.0.1:0"]
+    async with serving(*options) as (process, lines):
+        await eventually(lambda: any("in a browser" in line for line in lines) or process.returncode, deadline_s=60)
+        log = "".join(lines)
+        page = re.search(r"open (http://\S+)/ in a browser", log)
+        numbers = re.search(r"Prometheus at (\S+), path", log)
+        assert page, log
+        assert numbers, log
+
+        async def get(path: str) -> tuple[int, str]:
+            return await asyncio.to_thread(ask, page[1] + path)
+
+        async def streams(query: str) -> list[str]:
+            return [it["stream"] for it in json.loads((await get(f"/api/streams{query}"))[1])["streams"]]
+
+        assert await streams("?user=guest&pass=hello") == ["demo"]
+        assert await streams("") == await streams("?user=guest&pass=wrong") == []
+        for path in ("/live/demo/index.m3u8", "/live/demo/manifest.mpd", "/live/demo/ts.m3u8", "/live/demo.flv"):
+            assert (await get(path))[0] == 401, path
+            assert (await get(path + "?user=guest&pass=wrong"))[0] == 403, path
+        for path in ("/api/viewers?stream=live/demo", "/api/viewers?stream=nothing"):
+            assert (await get(path))[0] == 404, path
+        assert (await get("/api/viewers?user=guest&pass=hello&stream=live/demo"))[0] == 200
+        status, playlist = await get("/live/demo/index.m3u8?user=guest&pass=hello")
+        assert status == 200
+        # What the playlist names plays without the password.
+        media = next(line for line in playlist.splitlines() if line and not line.startswith("#"))
+        assert (await get(f"/live/demo/{media}"))[0] == 200
+        status, text = await asyncio.to_thread(ask, f"http://{numbers[1]}/metrics")
+        assert status == 200
+        assert 'paths{name="live/demo",state="ready"} 1.0' in text, text[:2000]
+    assert not [line for line in lines if "Traceback" in line or " ERR " in line], lines
