@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -123,21 +123,45 @@ struct Door<S> {
     serve: S,
 }
 
-impl<S> Door<S> {
-    async fn enter<F: Future<Output = ()>>(
-        self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        stop: CancellationToken,
-        inbox: Arc<Inbox>,
-    ) where
-        S: Fn(Connection, SocketAddr, CancellationToken) -> F,
-    {
-        let Some(tls) = self.tls else { return (self.serve)(Connection::Plain(stream), peer, stop).await };
+impl<S, F: Future<Output = ()>> Door<S>
+where
+    S: Fn(Connection, SocketAddr, CancellationToken) -> F,
+{
+    /// The connection behind the door; none when it did not get through.
+    async fn open(tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr, inbox: &Inbox) -> Option<Connection> {
         match timeout(TLS_DEADLINE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => (self.serve)(Connection::Tls(Box::new(stream.into())), peer, stop).await,
+            Ok(Ok(stream)) => return Some(Connection::Tls(Box::new(stream.into()))),
             Ok(Err(error)) => inbox.warn(format!("{peer}: no TLS with this peer: {error}")),
             Err(_) => inbox.warn(format!("{peer}: no TLS handshake within {} s", TLS_DEADLINE.as_secs())),
+        }
+        None
+    }
+
+    async fn enter(self, stream: TcpStream, peer: SocketAddr, stop: CancellationToken, place: Place) {
+        let stream = match self.tls {
+            None => Connection::Plain(stream),
+            // Boxed: the handshake would make the task larger for as long as the connection lives.
+            Some(tls) => match Box::pin(Self::open(tls, stream, peer, &place.inbox)).await {
+                Some(stream) => stream,
+                None => return,
+            },
+        };
+        (self.serve)(stream, peer, stop).await;
+    }
+}
+
+/// That of a connection among those of a listener. A panic ends its task only, and is told.
+struct Place {
+    peer: SocketAddr,
+    inbox: Arc<Inbox>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let peer = self.peer;
+            self.inbox.report_bug(format!("a bug in arcly ended the connection of {peer}; please report it"));
         }
     }
 }
@@ -167,7 +191,7 @@ async fn accept<S, F>(
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
+        let Ok(_permit) = places.clone().try_acquire_owned() else {
             inbox.warn(format!("{peer} was turned away: all {connections_max} connections are in use"));
             continue;
         };
@@ -175,14 +199,38 @@ async fn accept<S, F>(
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         // Media is sent in whole frames: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        let serving = tokio::spawn(door.clone().enter(stream, peer, stop.clone(), inbox.clone()));
-        let inbox = inbox.clone();
-        tasks.spawn(async move {
-            // A task of its own, so that a panic ends one connection and is told.
-            if serving.await.is_err_and(|error| error.is_panic()) {
-                inbox.report_bug(format!("a bug in arcly ended the connection of {peer}; please report it"));
-            }
-            drop(place);
-        });
+        let place = Place { peer, inbox: inbox.clone(), _permit };
+        tasks.spawn(door.clone().enter(stream, peer, stop.clone(), place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{task::Waker, time::Instant};
+
+    use super::*;
+    use crate::Notice;
+
+    /// Tasks are no shelter for bugs: whoever runs arcly is told, and the next connection is served.
+    #[tokio::test]
+    async fn a_panic_ends_one_connection_and_is_told() {
+        let inbox = Inbox::new(Waker::noop().clone());
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serve = |_, _, _| async { panic!("on purpose") };
+        let acceptor = Acceptor::spawn(&Handle::current(), listener, None, 1, inbox.clone(), serve).unwrap();
+        for _ in 0..2 {
+            let _peer = TcpStream::connect(addr).await.unwrap();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let told = loop {
+                match inbox.pop() {
+                    Some(notice) => break notice,
+                    None => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+                assert!(Instant::now() < deadline, "nothing is told");
+            };
+            assert!(matches!(told, Notice::Bug(text) if text.contains("127.0.0.1")));
+        }
+        acceptor.stop().await;
     }
 }

@@ -18,6 +18,7 @@ mod keep;
 mod link;
 mod play;
 mod publish;
+mod read;
 pub mod record;
 pub mod rtmp;
 pub mod rtsp;

@@ -1,24 +1,23 @@
 //! One connection: its bytes in and out, its deadlines, its end.
 
-use std::{collections::HashMap, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use arcly_wire::rtmp::{Event, ServerConn};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
-    patience::{Crowd, PICTURE_LATE, Patience},
+    patience::{PICTURE_LATE, Patience},
     publishing::{Answers, Asked, OPEN_QUESTIONS_MAX, next_answer},
 };
 use crate::{
-    Inbox,
     bell::Bell,
-    egress::Egress,
     ended::End,
+    read::read,
     rtmp::{
         from_bus::{self, Play},
         to_bus::ToBus,
@@ -26,28 +25,19 @@ use crate::{
     tls::Connection as Stream,
 };
 
-/// Bytes read at a time from a publisher.
-const PUBLISHING_BUFFER_BYTES: usize = 32 << 10;
-
-/// The same from who is neither that nor a player yet: a handshake, some commands.
-const FIRST_BUFFER_BYTES: usize = 4 << 10;
-
-/// The same from a player, who says little.
-const PLAYING_BUFFER_BYTES: usize = 512;
-
 /// How long a peer may refuse to take the few bytes that we answer with.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Refusals after which a connection is ended, even while it asks on. Stops a peer that fills the log.
 const REFUSALS_MAX: u32 = 4;
+
 pub(super) struct Connection {
     pub(super) machine: ServerConn,
     pub(super) started: Instant,
     pub(super) last_read: Instant,
     pub(super) peer: SocketAddr,
     pub(super) agent: String,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) decision_deadline: Duration,
+    pub(super) shared: Arc<Shared>,
     /// Made with the first question: two kilobytes that a player never needs.
     pub(super) answers: Option<Answers>,
     /// Requests that wait for the host's decision, by message stream.
@@ -58,8 +48,6 @@ pub(super) struct Connection {
     pub(super) publishing: HashMap<u32, ToBus>,
     /// While something is published.
     pub(super) patience: Option<Patience>,
-    pub(super) crowd: Arc<Crowd>,
-    pub(super) egress: Arc<Egress>,
     /// At most one of them is pumped, and then it is the only one that has begun.
     pub(super) plays: Vec<Play>,
     /// The peer was refused, or a publish was ended from our side.
@@ -70,26 +58,23 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, Shared { options, inbox, egress, crowd }: Shared) -> Self {
+    pub(super) fn new(peer: SocketAddr, shared: Arc<Shared>) -> Self {
         let started = Instant::now();
         // The handshake's random bytes protect nothing in RTMP; they should only differ between connections.
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), peer);
         Self {
-            machine: ServerConn::new(options.limits, seed, Duration::ZERO),
+            machine: ServerConn::new(shared.options.limits, seed, Duration::ZERO),
             started,
             last_read: started,
             peer,
             agent: String::new(),
-            inbox,
-            decision_deadline: options.decision_deadline,
+            shared,
             answers: None,
             asked: HashMap::new(),
             requests: 0,
             open_questions: 0,
             publishing: HashMap::new(),
             patience: None,
-            crowd,
-            egress,
             plays: Vec::new(),
             dismissed: false,
             refusals: 0,
@@ -98,7 +83,6 @@ impl Connection {
     }
 
     pub(super) async fn run(&mut self, stream: &mut Stream, stop: &CancellationToken) -> End {
-        let mut buffer = vec![0; FIRST_BUFFER_BYTES];
         // Made once, not for every read: to wait for each is a lock, and to set a timer wakes the thread that drives them.
         let bell = self.upstream.clone();
         let (mut rung, mut stopped) = (pin!(bell.heard()), pin!(stop.cancelled()));
@@ -113,9 +97,16 @@ impl Connection {
                 alarm.as_mut().reset(deadline);
             }
             let turn = tokio::select! {
-                read = stream.read(&mut buffer) => self.on_read(read, &buffer),
+                // Media first, and the others only where there is none: to look at each of them costs as much as a small message. A
+                // flood keeps nobody out, for the runtime has every task make way now and then (`tokio::task::coop`).
+                biased;
+                read = read(stream, |input| {
+                    self.last_read = Instant::now();
+                    on_input(&mut self.machine, self.last_read - self.started, input)
+                }) => read.map_err(End::from).flatten(),
                 (id, answer) = next_answer(&mut self.answers) => { self.on_answer(id, answer); Ok(()) }
-                event = from_bus::next(&mut self.plays) => self.on_play_event(event, stream).await,
+                // Boxed: it is rare, and large.
+                event = from_bus::next(&mut self.plays) => Box::pin(self.on_play_event(event, stream)).await,
                 () = &mut rung => {
                     rung.set(bell.heard());
                     self.end_closed();
@@ -134,9 +125,6 @@ impl Connection {
                 return end;
             }
             self.tell_socket(stream);
-            if buffer.len() != self.buffer_bytes() {
-                buffer = vec![0; self.buffer_bytes()];
-            }
             if self.open_questions > OPEN_QUESTIONS_MAX {
                 return End::Failed(format!(
                     "asked to publish {OPEN_QUESTIONS_MAX} times and did not wait for the answers"
@@ -147,14 +135,6 @@ impl Connection {
             if has_nothing || self.refusals > REFUSALS_MAX {
                 return End::Dismissed;
             }
-        }
-    }
-
-    fn buffer_bytes(&self) -> usize {
-        match (self.is_pumped(), self.publishing.is_empty()) {
-            (_, false) => PUBLISHING_BUFFER_BYTES,
-            (true, true) => PLAYING_BUFFER_BYTES,
-            (false, true) => FIRST_BUFFER_BYTES,
         }
     }
 
@@ -170,15 +150,6 @@ impl Connection {
         }
     }
 
-    fn on_read(&mut self, read: io::Result<usize>, buffer: &[u8]) -> Result<(), End> {
-        self.last_read = Instant::now();
-        let now = self.last_read - self.started;
-        match buffer.get(..read?).unwrap_or_default() {
-            [] if self.machine.is_mid_input() => Err(End::Failed("closed the connection in mid-message".into())),
-            [] => Err(End::Closed),
-            input => self.machine.handle_input(now, input).map_err(|error| End::Failed(error.to_string())),
-        }
-    }
     fn next_deadline(&self) -> Instant {
         let machine = self.machine.poll_timeout().map(|at| self.started + at);
         let decision = self.asked.values().map(|asked| asked.until).min();
@@ -212,6 +183,7 @@ impl Connection {
             }
         }
     }
+
     /// Ends all that this connection publishes, and leaves one line when it did not end in order.
     pub(super) fn end(&mut self, end: &End) {
         for (stream_id, to_bus) in self.publishing.drain() {
@@ -220,7 +192,7 @@ impl Connection {
         }
         self.withdraw_questions();
         if let End::Failed(text) = end {
-            self.inbox.warn(format!("{} was disconnected: {text}", self.peer));
+            self.shared.inbox.warn(format!("{} was disconnected: {text}", self.peer));
         }
     }
 
@@ -234,6 +206,14 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+fn on_input(machine: &mut ServerConn, now: Duration, input: &[u8]) -> Result<(), End> {
+    match input {
+        [] if machine.is_mid_input() => Err(End::Failed("closed the connection in mid-message".into())),
+        [] => Err(End::Closed),
+        input => machine.handle_input(now, input).map_err(|error| End::Failed(error.to_string())),
     }
 }
 

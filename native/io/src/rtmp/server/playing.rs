@@ -23,7 +23,9 @@ impl Connection {
         };
         let (query, agent, authorization) = (request.query, self.agent.clone(), String::new());
         let asked = PlayAsk { key, protocol: "rtmp", needs_log: true, query, authorization, agent, peer: self.peer };
-        self.plays.push(Play::ask(stream_id, asked, self.inbox.clone()));
+        // Nearly every player has one.
+        self.plays.reserve_exact(1);
+        self.plays.push(Play::ask(stream_id, asked, self.shared.inbox.clone()));
     }
 
     pub(super) fn on_play_changed(&mut self, stream_id: u32, change: PlayChange) {
@@ -69,7 +71,7 @@ impl Connection {
         }
         let Some(play) = self.plays.get_mut(place) else { return Ok(()) };
         let line = play.line().cloned();
-        let is_over = !play.resume(&self.egress);
+        let is_over = !play.resume(&self.shared.egress);
         if is_over {
             let play = self.plays.remove(place);
             if end == ViewerEnd::Stream {
@@ -90,7 +92,7 @@ impl Connection {
             Ok(Some(log)) => {
                 let watcher =
                     Watcher { key: play.key.clone(), protocol: "rtmp", peer: self.peer, agent: self.agent.clone() };
-                match self.egress.admit(&log, watcher) {
+                match self.shared.egress.admit(&log, watcher) {
                     Ok(ticket) => {
                         play.admit(ticket);
                         self.machine.accept_play(play.stream_id);

@@ -83,9 +83,9 @@ impl Connection {
 
     /// Sound may wait for pictures from now on, unless each message is wanted at once.
     fn wait_for_pictures(&mut self) {
-        if !self.egress.wants_every_packet() {
+        if !self.shared.egress.wants_every_packet() {
             let now = self.started.elapsed();
-            self.patience.get_or_insert_with(|| Patience::new(&self.crowd, now));
+            self.patience.get_or_insert_with(|| Patience::new(&self.shared.crowd, now));
         }
     }
 
@@ -105,7 +105,9 @@ impl Connection {
         for (stream_id, asked) in self.asked.extract_if(|_, asked| is_late(asked)).collect::<Vec<_>>() {
             // The host may be answering in this very moment: only one of the two says it.
             if asked.waiting.swap(false, Ordering::AcqRel) {
-                self.inbox.warn(format!("{}: the host did not decide in time, the publish is refused", self.peer));
+                self.shared
+                    .inbox
+                    .warn(format!("{}: the host did not decide in time, the publish is refused", self.peer));
             }
             self.refuse(stream_id, Refusal::Failed, "the server did not decide in time");
         }
@@ -126,7 +128,7 @@ impl Connection {
         }
         let id = RequestId { stream_id: request.stream_id, number: self.requests };
         let waiting = Arc::new(AtomicBool::new(true));
-        let until = Instant::now() + self.decision_deadline;
+        let until = Instant::now() + self.shared.options.decision_deadline;
         self.asked.insert(id.stream_id, Asked { id, until, waiting: waiting.clone() });
         let reply = self.answers.get_or_insert_default().sender.clone();
         let ask = PublishAsk {
@@ -145,7 +147,7 @@ impl Connection {
             reply.try_send((id, answer)).is_ok() && in_time
         });
         // When the inbox is full the request is dropped there, and that is a refusal.
-        self.inbox.push(Notice::Publish(request));
+        self.shared.inbox.push(Notice::Publish(request));
     }
     pub(super) fn on_media(&mut self, media: Media) {
         let stream_id = media.stream_id;
@@ -155,7 +157,7 @@ impl Connection {
         }
         let outcome = to_bus.media(media);
         for problem in to_bus.problems() {
-            self.inbox.warn(format!("{}: {problem}", self.peer));
+            self.shared.inbox.warn(format!("{}: {problem}", self.peer));
         }
         if let Err(reason) = outcome {
             self.machine.end_publish(stream_id, &reason);

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::{
     streams::{NetStreams, Use},
-    timers::Timers,
+    timers::{Activity, Timers},
 };
 use super::{
     ConnectInfo, Event, Limits, Message, PublishRejection, RtmpError,
@@ -102,12 +102,18 @@ impl ServerConn {
 
     /// The next thing that the peer did.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() && self.streams.activity() == Activity::Watches {
+            // Who plays says little: thousands need not keep the room for what they said in the beginning.
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// The next bytes to write to the peer, in order.
     pub fn poll_output(&mut self) -> Option<Bytes> {
-        (!self.output.is_empty()).then(|| self.output.split().freeze())
+        // Taken whole: a rest of the buffer would hold all of it, which is three kilobytes since the handshake.
+        (!self.output.is_empty()).then(|| std::mem::take(&mut self.output).freeze())
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), on the clock of `now`; it changes with every call.

@@ -58,6 +58,8 @@ impl NetStreams {
             return Err(RtmpError::limit("streams", self.max, self.streams.len().saturating_add(1)));
         }
         let id = (1..=u32::MAX).find(|id| self.find(*id).is_none()).unwrap_or(u32::MAX);
+        // Nearly every connection has one, and there are thousands of them.
+        self.streams.reserve_exact(1);
         self.streams.push(NetStream {
             id,
             state: Use::Idle,
