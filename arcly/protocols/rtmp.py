@@ -18,7 +18,7 @@ class RtmpHandler(Listener[RtmpListener]):
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
             `:1935`.
-        connections_max: connections at a time, default 4096; each costs some 40 KiB while it publishes. More are
+        connections_max: connections at a time, default 4096; each costs some 5 KiB, and its stream when it publishes. More are
             closed at once.
         decision_deadline_s: seconds that authenticator and registry may take together, default 10; then the publish
             is refused.

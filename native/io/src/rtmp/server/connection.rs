@@ -103,7 +103,7 @@ impl Connection {
                 read = read(stream, |input| {
                     self.last_read = Instant::now();
                     on_input(&mut self.machine, self.last_read - self.started, input)
-                }) => read.map_err(End::from).flatten(),
+                }) => read.unwrap_or_else(|error| Err(error.into())),
                 (id, answer) = next_answer(&mut self.answers) => { self.on_answer(id, answer); Ok(()) }
                 // Boxed: it is rare, and large.
                 event = from_bus::next(&mut self.plays) => Box::pin(self.on_play_event(event, stream)).await,
