@@ -18,8 +18,8 @@ class RtmpHandler(Listener[RtmpListener]):
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
             `:1935`.
-        connections_max: connections at a time, default 4096; each costs some 5 KiB, and its stream when it publishes. More are
-            closed at once.
+        connections_max: connections at a time, default 4096; each costs some 5 KiB, and its stream when it publishes.
+            More are closed at once.
         decision_deadline_s: seconds that authenticator and registry may take together, default 10; then the publish
             is refused.
         handshake_timeout_s: seconds that a peer may take for the handshake, and again until it asks for something,
