@@ -31,6 +31,20 @@ pub fn find_start_code(stream: &[u8]) -> Option<usize> {
     finder().find(stream)
 }
 
+/// Where the first NAL unit begins: behind the first start code.
+pub(crate) fn first_unit(stream: &[u8]) -> Option<usize> {
+    find_start_code(stream).map(|at| at + START_CODE.len())
+}
+
+/// The NAL unit, perhaps empty, that begins at `begin`, and where the next one does: [`units`] for those who write between two of them.
+pub(crate) fn unit_at(stream: &[u8], begin: usize) -> (&[u8], Option<usize>) {
+    let rest = stream.get(begin..).unwrap_or_default();
+    match split_with(finder(), rest) {
+        Some((unit, behind)) => (trim_trailing_zeros(unit), behind.map(|behind| stream.len() - behind.len())),
+        None => (&[], None),
+    }
+}
+
 /// Finds start codes. Made once for all searches: it chooses the vector instructions of this machine.
 pub(crate) fn finder() -> &'static Finder<'static> {
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&START_CODE));

@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes};
 
-use super::{Role, nal_units};
+use super::{Role, in_place, nal_units};
 use crate::{CodecError, annex_b};
 
 /// An access unit in the form of the bus, and what was taken out of it.
@@ -24,6 +24,21 @@ impl Canonical {
     pub fn has_parameter_sets(&self) -> bool {
         !(self.vps.is_empty() && self.sps.is_empty() && self.pps.is_empty())
     }
+
+    /// Puts a parameter set to those of its kind; there is none for what is no set.
+    pub(super) fn put_set(&mut self, role: Role, set: Bytes) -> Result<(), CodecError> {
+        match role {
+            Role::Vps => self.vps.push(set),
+            Role::Sps => self.sps.push(set),
+            Role::Pps => self.pps.push(set),
+            Role::Payload | Role::Delimiter => {}
+        }
+        let seen = self.vps.len() + self.sps.len() + self.pps.len();
+        if seen <= MAX_PARAMETER_SETS {
+            return Ok(());
+        }
+        Err(CodecError::LimitExceeded { limit: "parameter sets in an access unit", max: MAX_PARAMETER_SETS, seen })
+    }
 }
 
 /// Parameter sets that one access unit may bring: as many as an avcC record can hold (ISO/IEC 14496-15 §5.3.3.1), and more
@@ -43,19 +58,27 @@ pub(crate) fn to_canonical(
     if nal_length_size == 4 && rebuilt_bytes == payload.len() {
         return Ok(Canonical { payload, ..Canonical::default() });
     }
-    rebuild(&payload, nal_units(&payload, nal_length_size).flatten(), rebuilt_bytes, role)
+    let rebuilt = Vec::with_capacity(rebuilt_bytes);
+    rebuild(&payload, nal_units(&payload, nal_length_size).flatten(), rebuilt, Canonical::default(), role)
 }
 
-/// Brings an access unit in the byte stream form (Annex B) into the form of the bus.
+/// Brings an access unit in the byte stream form (Annex B) into the form of the bus. Bytes that nobody else has become that form where
+/// they are, as far as they can: a start code of four bytes and a length take the same place.
 pub(crate) fn annex_b_to_canonical(stream: Bytes, role: fn(&[u8]) -> Role) -> Result<Canonical, CodecError> {
     annex_b::check_first_start_code(&stream)?;
-    // Start codes are searched once, so that the size is not known before: what is searched is large, and what is guessed is off by
-    // a byte for each short start code.
-    rebuild(&stream, annex_b::units(&stream), stream.len() + SHORT_START_CODES, role)
+    match stream.try_into_mut() {
+        Ok(stream) => in_place::convert(stream, role),
+        // Start codes are searched once, so that the size is not known before: what is searched is large, and what is guessed is off by
+        // a byte for each short start code.
+        Err(stream) => {
+            let payload = Vec::with_capacity(stream.len() + SHORT_START_CODES);
+            rebuild(&stream, annex_b::units(&stream), payload, Canonical::default(), role)
+        }
+    }
 }
 
 /// Units behind 3-byte start codes in an access unit for which there is room at once: one a slice in most streams.
-const SHORT_START_CODES: usize = 64;
+pub(super) const SHORT_START_CODES: usize = 64;
 
 /// Bytes that the access unit has in the form of the bus.
 fn measure<'a>(
@@ -72,28 +95,20 @@ fn measure<'a>(
     Ok(rebuilt_bytes)
 }
 
-/// Copies what stays into one buffer of about `expected_bytes`. The parameter sets are slices of `source`.
-fn rebuild<'a>(
+/// Copies what stays to the end of `payload`, which has room for about as much. The parameter sets are slices of `source`.
+pub(super) fn rebuild<'a>(
     source: &Bytes,
     nals: impl Iterator<Item = &'a [u8]>,
-    expected_bytes: usize,
+    mut payload: Vec<u8>,
+    mut canonical: Canonical,
     role: fn(&[u8]) -> Role,
 ) -> Result<Canonical, CodecError> {
-    let mut payload = Vec::with_capacity(expected_bytes);
-    let mut canonical = Canonical::default();
     for nal in nals {
-        let sets = match role(nal) {
-            Role::Payload => {
-                put_nal(&mut payload, nal);
-                continue;
-            }
-            Role::Delimiter => continue,
-            Role::Vps => &mut canonical.vps,
-            Role::Sps => &mut canonical.sps,
-            Role::Pps => &mut canonical.pps,
-        };
-        sets.push(source.slice_ref(nal));
-        check_parameter_sets(&canonical)?;
+        match role(nal) {
+            Role::Payload => put_nal(&mut payload, nal),
+            Role::Delimiter => {}
+            set => canonical.put_set(set, source.slice_ref(nal))?,
+        }
     }
     // Frames are kept for seconds: no byte more than they have.
     payload.shrink_to_fit();
@@ -104,12 +119,4 @@ fn put_nal(payload: &mut Vec<u8>, nal: &[u8]) {
     // A unit of 4 GiB and more cannot come: `Bytes` of one message, far below. Saturation keeps that from being a panic.
     payload.put_u32(u32::try_from(nal.len()).unwrap_or(u32::MAX));
     payload.put_slice(nal);
-}
-
-fn check_parameter_sets(canonical: &Canonical) -> Result<(), CodecError> {
-    let seen = canonical.vps.len() + canonical.sps.len() + canonical.pps.len();
-    if seen <= MAX_PARAMETER_SETS {
-        return Ok(());
-    }
-    Err(CodecError::LimitExceeded { limit: "parameter sets in an access unit", max: MAX_PARAMETER_SETS, seen })
 }

@@ -1,13 +1,14 @@
 //! What H.264, H.265 and H.266 share: NAL units behind lengths, parameter sets, the form of an access unit on the bus.
 //!
 //! - `lengths`: the NAL units of an access unit behind lengths (ISO/IEC 14496-15 §4.3.2).
-//! - `canonical`: any form of an access unit to the one form of the bus.
+//! - `canonical`: any form of an access unit to the one form of the bus; `in_place`: without a copy.
 //! - `access_units`: a byte stream cut into access units.
 //! - `record`: the fields of a decoder configuration record, and lists of parameter sets.
 //! - `picture`: sizes and cropping; `vui`: what the VUI of several standards writes in the same way.
 
 mod access_units;
 mod canonical;
+mod in_place;
 mod lengths;
 pub(crate) mod picture;
 pub(crate) mod record;

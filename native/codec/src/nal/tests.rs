@@ -259,3 +259,49 @@ fn streams_become_the_form_of_the_bus_and_make_a_record() {
     let config = h266::VvcConfig::from_parameter_sets(canonical.vps, canonical.sps, canonical.pps).unwrap();
     assert_eq!((config.info.width, config.info.height), (64, 64));
 }
+
+/// What nobody else has is converted where it is, and what somebody has is copied.
+#[test]
+fn access_units_of_encoders_are_converted_where_they_are() {
+    let delimiter: &[u8] = &[0, 0, 0, 1, 9, 0xf0];
+    let key = [delimiter, &unhex(SETS), &[0, 0, 0, 1, 0x65, 1, 2, 3, 0, 0, 0, 1, 0x65, 4]].concat();
+    let expected: &[u8] = &[0, 0, 0, 4, 0x65, 1, 2, 3, 0, 0, 0, 2, 0x65, 4];
+    let stream = Bytes::from(key.clone());
+    let place = stream[key.len() - expected.len()..].as_ptr();
+    let converted = h264::annex_b_to_canonical(stream).unwrap();
+    assert_eq!((&converted.payload[..], converted.payload.as_ptr()), (expected, place));
+    let shared = Bytes::from(key.clone());
+    assert_eq!(h264::annex_b_to_canonical(shared.clone()).unwrap(), converted);
+    assert_eq!(shared, key, "what somebody else has stays as it is");
+}
+
+/// Start codes of three bytes, empty units, what is left out in between, zeros: from there on units are copied.
+#[test]
+fn what_is_converted_in_place_is_what_is_copied() {
+    let mut rng = Rng::new(0xb0);
+    let parts: [&[u8]; 9] = [
+        &[0, 0, 0, 1, 0x65, 1, 2],
+        &[0, 0, 0, 1, 0x41, 3],
+        &[0, 0, 0, 1, 0x41, 3, 0, 0],
+        &[0, 0, 1, 0x41, 4],
+        &[0, 0, 0, 1],
+        &[0, 0, 0, 1, 9, 0xf0],
+        &[0, 0, 1, 0x67, 7],
+        &[0, 0, 0, 1, 0x68, 8],
+        &[0],
+    ];
+    let mut in_place = 0;
+    for _ in 0..20_000 {
+        let stream: Vec<u8> = (0..rng.below(6)).flat_map(|_| parts[rng.below(parts.len())]).copied().collect();
+        let shared = Bytes::from(stream.clone());
+        let copied = h264::annex_b_to_canonical(shared.clone());
+        let owned = Bytes::from(stream.clone());
+        let memory = owned.as_ptr_range();
+        let converted = h264::annex_b_to_canonical(owned);
+        assert_eq!(converted, copied, "{stream:?}");
+        in_place += usize::from(converted.is_ok_and(|converted| memory.contains(&converted.payload.as_ptr())));
+    }
+    assert!((1_000..19_000).contains(&in_place), "{in_place}");
+}
+
+const SETS: &str = "000000016742c00ada109b011000000300100000030320f1226a0000000168ce0fc8";

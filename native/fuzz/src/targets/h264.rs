@@ -133,7 +133,9 @@ fn is_taken_out(nal: &[u8]) -> bool {
 
 /// The same for start codes; what came of them can be written behind start codes again.
 fn check_stream(bytes: &Bytes) {
-    let Ok(canonical) = annex_b_to_canonical(bytes.clone()) else { return };
+    let shared = annex_b_to_canonical(bytes.clone());
+    assert_eq!(annex_b_to_canonical(Bytes::copy_from_slice(bytes)), shared, "in place is another access unit");
+    let Ok(canonical) = shared else { return };
     check_canonical(&canonical, &annex_b::units(bytes).collect::<Vec<_>>());
     let written: Vec<u8> =
         nal_units(&canonical.payload, 4).flatten().flat_map(|nal| [&[0, 0, 0, 1], nal].concat()).collect();

@@ -73,7 +73,9 @@ fn run(input: &Input) -> usize {
             check_canonical(&canonical, &nal_units(&bytes, length_size).flatten().collect::<Vec<_>>());
         }
     }
-    if let Ok(canonical) = annex_b_to_canonical(bytes.clone()) {
+    let shared = annex_b_to_canonical(bytes.clone());
+    assert_eq!(annex_b_to_canonical(Bytes::copy_from_slice(&bytes)), shared, "in place is another access unit");
+    if let Ok(canonical) = shared {
         check_canonical(&canonical, &annex_b::units(&bytes).collect::<Vec<_>>());
     }
     VvcConfig::parse(bytes).map_or(0, |config| check_config(&config))

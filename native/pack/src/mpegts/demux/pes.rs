@@ -1,6 +1,6 @@
 //! PES packets (§2.4.3.6) out of the payloads of one PID.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{ending::Ending, packet::BODY_BYTES};
 
@@ -170,8 +170,10 @@ impl Assembler {
 
     fn take(&mut self) -> Option<PesPacket> {
         self.is_open = false;
-        let bytes = std::mem::take(&mut self.bytes);
+        let mut bytes = std::mem::take(&mut self.bytes);
         self.expected_bytes = bytes.len() + bytes.len() / 8;
+        // It becomes a frame, and frames are kept for seconds: no byte more than they have.
+        bytes.shrink_to_fit();
         PesPacket::parse(bytes)
     }
 }
@@ -185,7 +187,10 @@ impl PesPacket {
         }
         let content_at = HEADER_BYTES + usize::from(header_bytes);
         let (pts, dts) = times(flags, bytes.get(HEADER_BYTES..content_at)?);
-        Some(Self { pts, dts, is_scrambled: control & 0x30 != 0, content: Bytes::from(bytes).slice(content_at..) })
+        // Not a slice, which would be the second one who has these bytes.
+        let mut content = Bytes::from(bytes);
+        content.advance(content_at);
+        Some(Self { pts, dts, is_scrambled: control & 0x30 != 0, content })
     }
 }
 

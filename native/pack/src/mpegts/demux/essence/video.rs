@@ -72,6 +72,13 @@ fn replace(known: &mut Vec<Bytes>, new: &[Bytes]) -> bool {
     true
 }
 
+/// An access unit behind start codes again, its parameter sets in front.
+fn byte_stream(canonical: &Canonical) -> Bytes {
+    let sets = [&canonical.vps, &canonical.sps, &canonical.pps].into_iter().flatten().map(|set| &set[..]);
+    let units = sets.chain(nal_units(&canonical.payload, 4).flatten());
+    units.flat_map(|unit| [&[0, 0, 0, 1], unit]).collect::<Vec<_>>().concat().into()
+}
+
 /// Pictures of one stream.
 ///
 /// Nearly everywhere a PES packet is an access unit, which is then given out as soon as the PES packet is complete. Where it is not
@@ -122,12 +129,13 @@ impl<C: NalCodec> Video<C> {
         if let Alignment::Missing(_) = self.alignment {
             return self.split([unit], outlet);
         }
-        let Ok(canonical) = C::canonical(unit.content.clone()) else { return outlet.drop_frame() };
+        let Ok(canonical) = C::canonical(unit.content) else { return outlet.drop_frame() };
         self.configure(&canonical, outlet);
         if self.is_one_picture(&canonical.payload) {
             self.emit(canonical.payload, unit.times, outlet);
         } else {
-            self.split([unit], outlet);
+            // Once in a stream: its bytes may have been taken for the access unit.
+            self.split([Unit { content: byte_stream(&canonical), ..unit }], outlet);
         }
     }
 
