@@ -155,6 +155,9 @@ impl Port {
 
     /// Hands a datagram to whom it is for. Strangers are not answered.
     fn datagram(&mut self, transport: Transport, from: SocketAddr, local: Option<IpAddr>, bytes: &[u8], now: Instant) {
+        if bytes.len() > self.limits.datagram_bytes {
+            return;
+        }
         let number = match classify(bytes) {
             Some(Datagram::Stun { ours: Some(name) }) => self.by_name.get(name),
             Some(_) => self.by_address.get(&(transport, from)),

@@ -25,12 +25,12 @@ use str0m::{
 use super::*;
 
 const SERVER: &str = "192.0.2.1:8189";
-const CLIENT: &str = "198.51.100.7:50000";
+pub(in crate::webrtc) const CLIENT: &str = "198.51.100.7:50000";
 
 /// Time passes by so much at least.
 const STEP: Duration = Duration::from_millis(1);
 
-fn addr(text: &str) -> SocketAddr {
+pub(in crate::webrtc) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
@@ -41,8 +41,8 @@ fn settings() -> Arc<Settings> {
 }
 
 /// A browser.
-struct Client {
-    rtc: Rtc,
+pub(in crate::webrtc) struct Client {
+    pub(in crate::webrtc) rtc: Rtc,
     pending: Option<SdpPendingOffer>,
     mids: Vec<Mid>,
     arrived: Vec<RtpPacket>,
@@ -119,23 +119,23 @@ impl Sink for ToClient<'_> {
 }
 
 /// Both ends, and what is between them.
-struct Pair {
-    client: Client,
-    session: Session,
+pub(in crate::webrtc) struct Pair {
+    pub(in crate::webrtc) client: Client,
+    pub(in crate::webrtc) session: Session,
     answer: String,
-    events: Vec<Event>,
-    up: Link,
-    down: Link,
+    pub(in crate::webrtc) events: Vec<Event>,
+    pub(in crate::webrtc) up: Link,
+    pub(in crate::webrtc) down: Link,
     links: LinkConfig,
-    now: Instant,
+    pub(in crate::webrtc) now: Instant,
     /// When the session and the client want to be looked at.
     due: [Instant; 2],
     /// The address from which the client is heard: a NAT may change it.
-    client_addr: SocketAddr,
+    pub(in crate::webrtc) client_addr: SocketAddr,
 }
 
 impl Pair {
-    fn publishing(seed: u64) -> Self {
+    pub(in crate::webrtc) fn publishing(seed: u64) -> Self {
         Self::publish(seed, false)
     }
 
@@ -151,7 +151,7 @@ impl Pair {
         Self::new(client, session, &answer, now, seed)
     }
 
-    fn playing(codecs: &[Codec], seed: u64) -> Self {
+    pub(in crate::webrtc) fn playing(codecs: &[Codec], seed: u64) -> Self {
         Self::playing_with(codecs, PlayOptions::default(), seed)
     }
 
@@ -159,7 +159,7 @@ impl Pair {
         Self::play(Client::new, codecs, options, seed)
     }
 
-    fn playing_with_data(codecs: &[Codec], seed: u64) -> Self {
+    pub(in crate::webrtc) fn playing_with_data(codecs: &[Codec], seed: u64) -> Self {
         let client = |direction, now| Client::build(direction, true, now);
         Self::play(client, codecs, PlayOptions::default(), seed)
     }
@@ -198,7 +198,7 @@ impl Pair {
         }
     }
 
-    fn send(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {
+    pub(in crate::webrtc) fn send(&mut self, lane: Lane, packet: OutgoingPacket) -> Result<(), WebRtcError> {
         let mut sink = ToClient { down: &mut self.down, client_addr: self.client_addr, now: self.now };
         self.session.send(lane, packet, self.now, &mut sink)
     }
@@ -214,7 +214,7 @@ impl Pair {
         self.relink(|links| links.loss = percent as f64 / 100.0);
     }
 
-    fn run(&mut self, millis: u64) {
+    pub(in crate::webrtc) fn run(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
         // What was written meanwhile goes out with the first step.
         self.step_to((self.now + STEP).min(end));
@@ -250,7 +250,7 @@ impl Pair {
         self.poll_client();
     }
 
-    fn poll_session(&mut self) {
+    pub(in crate::webrtc) fn poll_session(&mut self) {
         loop {
             let is_connected = self.events.iter().any(|event| matches!(event, Event::Connected));
             let output = match self.session.poll() {
@@ -271,7 +271,7 @@ impl Pair {
         }
     }
 
-    fn poll_client(&mut self) {
+    pub(in crate::webrtc) fn poll_client(&mut self) {
         loop {
             let output = match self.client.rtc.poll_output() {
                 Err(_) if !self.client.is_connected => return self.client.has_failed = true,
@@ -293,7 +293,7 @@ impl Pair {
     }
 
     /// Until both are connected; false when that takes longer than a person waits.
-    fn connect(&mut self) -> bool {
+    pub(in crate::webrtc) fn connect(&mut self) -> bool {
         // A minute: what DTLS sends again comes after 1, 2, 4 … s.
         let end = self.now + Duration::from_secs(60);
         while self.now < end {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::Direct;
+use super::{Direct, WAITING_MAX};
 use crate::{
     rtp::rtcp::{Nack, RtcpPacket, packets},
     webrtc::session::{Lane, event::Event},
@@ -11,12 +11,13 @@ use crate::{
 impl Direct {
     /// Takes the packets of a datagram. What is malformed is passed over.
     pub(super) fn take_feedback(&mut self, datagram: &[u8], now: Instant) {
+        let mut left = WAITING_MAX;
         for packet in packets(datagram).flatten() {
             match packet {
                 RtcpPacket::SenderReport { reports, .. } | RtcpPacket::ReceiverReport { reports, .. } => {
                     reports.iter().for_each(|report| self.know(report.ssrc));
                 }
-                RtcpPacket::Nack(nack) => self.repeat(&nack, now),
+                RtcpPacket::Nack(nack) => self.repeat(&nack, &mut left, now),
                 RtcpPacket::PictureLoss { media, .. } => self.want_key_frame(media),
                 RtcpPacket::FullIntra(request) => {
                     request.requests.iter().for_each(|(ssrc, _)| self.want_key_frame(*ssrc));
@@ -33,13 +34,20 @@ impl Direct {
         }
     }
 
-    fn repeat(&mut self, nack: &Nack, now: Instant) {
+    /// Repeats what was lost, `left` packets at most. Looks for room before it seals: what is sealed and dropped is work for nothing.
+    fn repeat(&mut self, nack: &Nack, left: &mut usize, now: Instant) {
         let moment = self.clock.send_time(now);
         let Some(srtp) = &self.srtp else { return };
         let Some(track) = self.tracks.iter_mut().find(|track| track.source.ssrc == nack.media) else { return };
-        let asked = nack.sequences().take(super::WAITING_MAX);
-        let datagrams: Vec<_> = asked.filter_map(|sequence| track.again(sequence, now, moment, srtp)).collect();
-        datagrams.into_iter().for_each(|datagram| self.wait(datagram));
+        for sequence in nack.sequences() {
+            if *left == 0 || self.waiting.len() >= WAITING_MAX {
+                return;
+            }
+            if let Some(datagram) = track.again(sequence, now, moment, srtp) {
+                self.waiting.push_back((None, datagram));
+                *left -= 1;
+            }
+        }
     }
 
     /// One wish in a datagram is as good as many.

@@ -9,6 +9,8 @@ mod alone;
 mod feedback;
 mod recent;
 mod report;
+#[cfg(test)]
+mod tests;
 mod track;
 
 use std::{
@@ -25,7 +27,7 @@ pub(super) use self::{alone::Names, track::Track};
 use super::{Lane, OutgoingPacket, Output, Sink, Transmit, Transport, WebRtcError, event::Event, handshake::Handshake};
 use crate::webrtc::srtp::Srtp;
 
-/// Datagrams that wait to be polled: what one request for packets can name.
+/// Datagrams that wait to be polled, and repetitions that one datagram can ask for.
 const WAITING_MAX: usize = 256;
 
 /// A way to a peer.

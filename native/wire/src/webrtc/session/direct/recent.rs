@@ -8,15 +8,16 @@ use std::{
 
 use crate::webrtc::session::OutgoingPacket;
 
-/// The part of what is sent that may be repetition, in percent; above it the path is full, and repeating makes that worse.
-const SHARE_MAX_PERCENT: u64 = 30;
+/// For so many bytes that are sent others may be repeated: 30 % of all. Above it the path is full, and repeating makes that worse.
+const REPEATED_PER_SENT: (u64, u64) = (3, 7);
 
-/// After so long half of what was sent counts no more.
-const HALF_LIFE: Duration = Duration::from_secs(1);
+/// Not sooner a packet is repeated again: the first repetition is on its way.
+const REPEAT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A packet as it was sent. Its bytes are all viewers'.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
+    repeated_at: Option<Instant>,
     pub(super) timestamp: u32,
     pub(super) marker: bool,
     pub(super) payload: Arc<[u8]>,
@@ -27,44 +28,40 @@ pub(super) struct Sent {
 pub(super) struct Recent {
     packets: VecDeque<Sent>,
     max: usize,
-    sent_bytes: u64,
-    repeated_bytes: u64,
-    halved: Option<Instant>,
+    kept_bytes: u64,
+    /// What may be repeated: a share of what was sent, never more than what is kept. Who asks for nothing for an hour has saved up nothing.
+    allowed_bytes: u64,
 }
 
 impl Recent {
     pub(super) fn new(max: usize) -> Self {
-        Self { packets: VecDeque::new(), max, sent_bytes: 0, repeated_bytes: 0, halved: None }
+        Self { packets: VecDeque::new(), max, kept_bytes: 0, allowed_bytes: 0 }
     }
 
     pub(super) fn push(&mut self, timestamp: u32, packet: OutgoingPacket) {
         if self.packets.len() >= self.max {
-            self.packets.pop_front();
+            let gone = self.packets.pop_front();
+            self.kept_bytes -= gone.map_or(0, |gone| gone.payload.len() as u64);
         }
-        self.sent_bytes += packet.payload.len() as u64;
-        self.packets.push_back(Sent { timestamp, marker: packet.marker, payload: packet.payload });
+        let bytes = packet.payload.len() as u64;
+        self.kept_bytes += bytes;
+        let (repeated, sent) = REPEATED_PER_SENT;
+        self.allowed_bytes = (self.allowed_bytes + bytes * repeated / sent).min(self.kept_bytes);
+        let OutgoingPacket { marker, payload, .. } = packet;
+        self.packets.push_back(Sent { timestamp, marker, payload, repeated_at: None });
     }
 
     /// The packet of that number, when it is there and may be sent again; `next` is the number behind the newest.
     pub(super) fn again(&mut self, sequence: u16, next: u64, now: Instant) -> Option<(u64, Sent)> {
-        self.halve(now);
         let age = usize::from((next as u16).wrapping_sub(sequence));
         let index = self.packets.len().checked_sub(age).filter(|_| age > 0)?;
-        let packet = self.packets.get(index)?;
-        let repeated = self.repeated_bytes + packet.payload.len() as u64;
-        if repeated * 100 > (self.sent_bytes + repeated) * SHARE_MAX_PERCENT {
+        let packet = self.packets.get_mut(index)?;
+        if packet.repeated_at.is_some_and(|at| now.saturating_duration_since(at) < REPEAT_INTERVAL) {
             return None;
         }
-        self.repeated_bytes = repeated;
+        self.allowed_bytes = self.allowed_bytes.checked_sub(packet.payload.len() as u64)?;
+        packet.repeated_at = Some(now);
         Some((next - age as u64, packet.clone()))
-    }
-
-    fn halve(&mut self, now: Instant) {
-        let halved = *self.halved.get_or_insert(now);
-        if now.saturating_duration_since(halved) >= HALF_LIFE {
-            (self.halved, self.sent_bytes, self.repeated_bytes) =
-                (Some(now), self.sent_bytes / 2, self.repeated_bytes / 2);
-        }
     }
 }
 
@@ -93,10 +90,38 @@ mod tests {
 
     #[test]
     fn what_is_repeated_stays_a_part_of_what_is_sent() {
+        let (mut now, mut recent, mut times) = (Instant::now(), Recent::new(8), 0);
+        for number in 0..1000_u16 {
+            recent.push(0, OutgoingPacket { timestamp: 0, marker: false, payload: vec![7; 70].into(), wall: now });
+            for back in 0..8 {
+                times += usize::from(recent.again(number.wrapping_sub(back), u64::from(number) + 1, now).is_some());
+            }
+            now += REPEAT_INTERVAL;
+        }
+        assert_eq!(times, 3000 / 7, "30 % of all");
+    }
+
+    /// Found by review: the share was of all that had been sent since anybody asked, hundreds of megabytes after an hour.
+    #[test]
+    fn who_asks_for_nothing_for_long_has_saved_up_no_more_than_what_is_kept() {
+        let mut now = Instant::now();
+        let mut recent = recent(100_000, now);
+        let mut times = 0;
+        for _ in 0..1000 {
+            times += (0..8).filter(|age| recent.again(100_000_u32 as u16 - 1 - age, 100_000, now).is_some()).count();
+            now += REPEAT_INTERVAL;
+        }
+        assert_eq!(times, 8);
+    }
+
+    #[test]
+    fn a_packet_is_not_repeated_while_its_repetition_is_on_its_way() {
         let now = Instant::now();
-        let mut recent = recent(100, now);
-        let times = (0..1000).filter(|_| recent.again(99, 100, now).is_some()).count();
-        assert_eq!(times, 42, "30 % of 142");
-        assert!(recent.again(99, 100, now + Duration::from_secs(1)).is_none(), "the same part of a half");
+        let mut recent = recent(8, now);
+        let mut again = |after| recent.again(7, 8, now + after).is_some();
+        assert_eq!(
+            [Duration::ZERO, Duration::ZERO, REPEAT_INTERVAL / 2, REPEAT_INTERVAL].map(&mut again),
+            [true, false, false, true]
+        );
     }
 }

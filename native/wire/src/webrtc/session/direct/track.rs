@@ -154,7 +154,7 @@ impl Track {
     /// A packet that was sent, to be sent again; `None` when it is not kept, or would be too much.
     pub(super) fn again(&mut self, sequence: u16, now: Instant, moment: [u8; 3], srtp: &Srtp) -> Option<Vec<u8>> {
         let mut source = self.repeats?;
-        let (number, Sent { timestamp, marker, payload }) = self.recent.again(sequence, self.source.next, now)?;
+        let (number, Sent { timestamp, marker, payload, .. }) = self.recent.again(sequence, self.source.next, now)?;
         let header = Header {
             marker,
             payload_type: source.payload_type,
