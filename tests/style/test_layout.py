@@ -46,7 +46,7 @@ def test_unsafe_is_where_it_may_be() -> None:
         if any("unsafe " in line and not line.lstrip().startswith("//") for line in path.read_text().splitlines())
     }
     capi = {f"src/capi/{name}.rs" for name in ("batch", "frame", "mod", "object", "stream")}
-    seams = {f"native/io/src/{name}.rs" for name in ("egress/poll", "egress/socket", "udp/system/linux")}
+    seams = {f"native/io/src/{name}.rs" for name in ("egress/socket", "udp/system/linux", "watched")}
     assert found == capi | seams | {"native/bus/src/chunk.rs", "src/buffer.rs", "src/frame.rs", "src/media/demuxer.rs"}
 
 

@@ -29,6 +29,8 @@ mod tls;
 mod trust;
 pub mod ts_udp;
 mod udp;
+#[cfg(target_os = "linux")]
+mod watched;
 pub mod webrtc;
 
 pub use accept::ListenError;

@@ -29,9 +29,10 @@ mod linux {
         },
         io::Errno,
     };
-    use tokio::io::{Interest, unix::AsyncFd};
+    use tokio::io::unix::AsyncFd;
 
     use super::{Ready, TcpStream, io};
+    use crate::watched::watched;
 
     /// Events taken at once.
     const BATCH: usize = 256;
@@ -45,8 +46,7 @@ mod linux {
     impl Poller {
         pub(crate) fn new() -> io::Result<Self> {
             let set = epoll::create(CreateFlags::CLOEXEC)?;
-            // SAFETY: an `OwnedFd` is open and is the same descriptor until it is dropped, which the `AsyncFd` that owns it does last.
-            Ok(Self { set: unsafe { AsyncFd::register_with_interest(set, Interest::READABLE) }? })
+            Ok(Self { set: watched(set)? })
         }
 
         pub(crate) fn add(&self, socket: &TcpStream, token: u64, listens: bool) -> io::Result<()> {

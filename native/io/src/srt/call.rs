@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{connection::reason, url::SrtUrl};
+use super::{alarm::Alarm, connection::reason, url::SrtUrl};
 use crate::udp::{Inbound, Outbound, UdpOptions, UdpSocket};
 
 /// Bytes that may wait for the kernel.
@@ -33,6 +33,7 @@ struct Wire {
     inbound: Inbound,
     outbound: Outbound,
     started: Instant,
+    alarm: Alarm,
 }
 
 impl Call {
@@ -47,7 +48,9 @@ impl Call {
         let socket =
             UdpSocket::bind(runtime, local, &options).map_err(|error| format!("cannot call {url}: {error}"))?;
         let (inbound, outbound) = (socket.inbound(), Outbound::new(OUTBOUND_BYTES_MAX));
-        let mut wire = Wire { socket, inbound, outbound, started: Instant::now() };
+        let started = Instant::now();
+        let alarm = Alarm::new(started).map_err(|error| format!("there is no timer to call {url} by: {error}"))?;
+        let mut wire = Wire { socket, inbound, outbound, started, alarm };
         let machine = wire.call(url, peer).await?;
         Ok(Self { machine, peer, wire })
     }
@@ -60,7 +63,8 @@ impl Call {
     pub(super) async fn turn(&mut self, bell: &Notify) -> Result<(), String> {
         self.speak();
         let due = self.machine.poll_timeout().unwrap_or(Duration::MAX).min(self.now() + LOOK);
-        let Wire { socket, inbound, outbound, started } = &mut self.wire;
+        let Wire { socket, inbound, outbound, started, alarm } = &mut self.wire;
+        alarm.set(due);
         let failed = |error| format!("the socket is of no use any more: {error}");
         tokio::select! {
             received = socket.receive(inbound) => {
@@ -72,7 +76,7 @@ impl Call {
                 }
             }
             flushed = socket.flush(outbound), if !outbound.is_empty() => flushed.map_err(failed)?,
-            () = sleep_until(*started + due) => self.machine.handle_timeout(started.elapsed()),
+            () = alarm.ring() => self.machine.handle_timeout(started.elapsed()),
             () = bell.notified() => {}
         }
         match self.machine.closed() {

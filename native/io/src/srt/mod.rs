@@ -5,6 +5,7 @@
 //!
 //! `server` ─ `port` ─ `connection` ─ `to_bus`, `from_bus`; a link keeps `pull` and `push` up, which speak through `call`.
 
+mod alarm;
 mod call;
 mod connection;
 mod from_bus;

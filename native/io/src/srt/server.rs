@@ -83,7 +83,9 @@ impl SrtListener {
         let list = List::new(inbox.clone());
         let shared = Arc::new(Shared { list, connections: Mutex::default() });
         let (stop, tasks, local) = (CancellationToken::new(), TaskTracker::new(), socket.addr());
-        let port = Port::new(socket, machine, options, inbox.clone(), shared.clone());
+        let context = runtime.enter();
+        let port = Port::new(socket, machine, options, inbox.clone(), shared.clone()).map_err(failed)?;
+        drop(context);
         let running = runtime.spawn(port.run(stop.clone()));
         tasks.spawn_on(
             async move {

@@ -7,6 +7,7 @@ mod door;
 
 use std::{
     collections::HashMap,
+    io,
     net::SocketAddr,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -15,7 +16,7 @@ use std::{
 use arcly_wire::srt::{Packet, SrtListener as Machine};
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ use self::{
 };
 use super::{
     ConnectionInfo, Role, SrtOptions,
+    alarm::Alarm,
     connection::{Caller, Connection, Use, is_fault},
     from_bus::Feed,
     server::Shared,
@@ -65,6 +67,7 @@ pub(super) struct Port {
     inbox: Arc<Inbox>,
     shared: Arc<Shared>,
     started: Instant,
+    alarm: Alarm,
     connections: HashMap<u32, Connection>,
     /// Whose connection is whose: for callers who repeat what was answered.
     callers: HashMap<Caller, u32>,
@@ -86,16 +89,18 @@ pub(super) struct Port {
 }
 
 impl Port {
+    /// In the context of the runtime that will run it.
     pub(super) fn new(
         socket: UdpSocket,
         machine: Machine,
         options: SrtOptions,
         inbox: Arc<Inbox>,
         shared: Arc<Shared>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         // Bounded by `waiting`: who is in there has one answer to come.
         let (decide, decisions) = mpsc::unbounded_channel();
-        Self {
+        let started = Instant::now();
+        Ok(Self {
             inbound: socket.inbound(),
             outbound: Outbound::new(OUTBOUND_BYTES_MAX),
             scratch: Vec::with_capacity(2048),
@@ -104,7 +109,8 @@ impl Port {
             options,
             inbox,
             shared,
-            started: Instant::now(),
+            started,
+            alarm: Alarm::new(started)?,
             connections: HashMap::new(),
             callers: HashMap::new(),
             waiting: HashMap::new(),
@@ -118,17 +124,16 @@ impl Port {
             touched: Vec::new(),
             surveyed: Duration::ZERO,
             quiet_until: Duration::ZERO,
-        }
+        })
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let bell = self.bell.clone();
-        let mut alarm = std::pin::pin!(sleep_until(self.started));
         loop {
             let is_quiet = self.now() < self.quiet_until;
             let quiet_until = if is_quiet { self.quiet_until } else { Duration::MAX };
             let next = self.timers.next().unwrap_or(Duration::MAX).min(self.surveyed + SURVEY).min(quiet_until);
-            alarm.as_mut().reset(self.started + next);
+            self.alarm.set(next);
             tokio::select! {
                 received = self.socket.receive(&mut self.inbound), if !is_quiet => {
                     if let Err(error) = received {
@@ -139,7 +144,7 @@ impl Port {
                 }
                 Some((caller, decision)) = self.decisions.recv() => self.on_decision(caller, decision),
                 () = bell.notified() => self.feed(),
-                () = &mut alarm => {}
+                () = self.alarm.ring() => {}
                 flushed = self.socket.flush(&mut self.outbound), if !self.outbound.is_empty() => {
                     if let Err(error) = flushed {
                         self.inbox.warn(format!("cannot send: {error}"));
