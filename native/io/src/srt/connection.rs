@@ -7,6 +7,7 @@ use arcly_wire::srt::{Answer, Closed, SrtConn};
 
 use super::{
     from_bus::{Outlet, Over},
+    port::BondName,
     to_bus::ToBus,
 };
 use crate::egress::Entry;
@@ -22,6 +23,8 @@ pub(super) struct Connection {
     /// Where it is now.
     pub(super) peer: SocketAddr,
     pub(super) key: StreamKey,
+    /// The group that it is a link of.
+    pub(super) bond: Option<BondName>,
     pub(super) answer: Answer,
     pub(super) use_: Use,
     /// When it is woken next.
@@ -34,6 +37,8 @@ pub(super) struct Connection {
 /// What it is there for.
 pub(super) enum Use {
     Publishing(Box<ToBus>),
+    /// A link of a group that another one of it delivers for.
+    Following,
     Playing(Player),
 }
 
@@ -80,6 +85,7 @@ impl Connection {
                     return Err(super::to_bus::ENDED_HERE.into());
                 }
             }
+            Use::Following => {}
             Use::Playing(player) => {
                 // What a viewer sends is of no use.
                 while self.machine.deliver(now).is_some() {}

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
-    Extensions, Handshake, HandshakeType, KeySize, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
+    Extensions, Handshake, HandshakeType, KeySize, Membership, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
     crypto::{KeyMaterial, Keys},
     handshake::MAGIC,
     negotiate::{Local, check, check_cipher, delays, our_message, random_number},
@@ -30,6 +30,7 @@ pub struct SrtCaller {
     options: SrtOptions,
     passphrase: Option<Passphrase>,
     stream_id: Vec<u8>,
+    group: Option<Membership>,
     local: Local,
     /// The second step: what is repeated, and the keys in it.
     conclusion: Option<(Handshake, Option<Keys>)>,
@@ -56,7 +57,13 @@ impl SrtCaller {
         let local = Local { socket_id: random_number()?, sequence: random_number()?, start: now, peer };
         let until = now + options.limits.connect_time;
         let stream_id = stream_id.as_bytes().to_vec();
-        Ok(Self { options, passphrase, stream_id, local, conclusion: None, next: now, until, end: None })
+        Ok(Self { options, passphrase, stream_id, group: None, local, conclusion: None, next: now, until, end: None })
+    }
+
+    /// Makes it a link of a group, to be said before the first packet is polled. What is sent by all links of it in the same order has
+    /// the same sequence numbers, from `sequence` (31 bits) on.
+    pub fn be_link(&mut self, group: Membership, sequence: u32) {
+        (self.group, self.local.sequence) = (Some(group), sequence & 0x7fff_ffff);
     }
 
     /// Our socket.
@@ -140,6 +147,7 @@ impl SrtCaller {
             request: Some(our_message(&self.options, receive, send)),
             key_request: material.as_ref().map(KeyMaterial::to_bytes),
             stream_id: (!self.stream_id.is_empty()).then(|| self.stream_id.clone()),
+            group: self.group,
             ..Extensions::default()
         };
         let conclusion = Handshake {

@@ -6,7 +6,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
-    Handshake, HandshakeType, HsMessage, KeySize, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
+    Extensions, Handshake, HandshakeType, HsMessage, KeySize, Membership, Passphrase, RejectReason, SrtConn, SrtError,
+    SrtOptions,
     cookie::Cookies,
     handshake::MAGIC,
     negotiate::{Local, check, delays, our_message, random_number, response, take_keys},
@@ -38,6 +39,8 @@ pub struct Request {
     timestamp: u32,
     came: Duration,
     peer: SocketAddr,
+    /// Of the group here that it joins.
+    group_id: Option<u32>,
 }
 
 impl SrtListener {
@@ -74,7 +77,14 @@ impl SrtListener {
                 match check(&handshake, handshake.extensions.request) {
                     Ok(message) => {
                         let timestamp = header.timestamp;
-                        Reply::Request(Box::new(Request { handshake, message, timestamp, came: now, peer }))
+                        Reply::Request(Box::new(Request {
+                            handshake,
+                            message,
+                            timestamp,
+                            came: now,
+                            peer,
+                            group_id: None,
+                        }))
                     }
                     Err(reason) => Reply::Send(rejection(peer, handshake.socket_id, reason)),
                 }
@@ -125,6 +135,22 @@ impl Request {
         self.message.version
     }
 
+    /// The group of the caller's that this is a link of.
+    pub fn group(&self) -> Option<Membership> {
+        self.handshake.extensions.group
+    }
+
+    /// Has it answered as a member of the group here that has this number. To be said before it is accepted; peers leave that are
+    /// members of a group there and are not answered so.
+    pub fn join(&mut self, group_id: u32) {
+        self.group_id = Some(group_id | Membership::ID_BIT);
+    }
+
+    /// The number that was given to [`join`](Self::join), as peers see it.
+    pub fn group_id(&self) -> Option<u32> {
+        self.group_id
+    }
+
     /// Where it is.
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -147,7 +173,9 @@ impl Request {
         let sequence = self.handshake.initial_sequence;
         let local = Local { socket_id, sequence, start: self.came, peer: self.peer };
         let (receive, send) = delays(options, &self.message);
-        let extensions = response(our_message(options, receive, send), key_request);
+        // The answer of a member mirrors its group (SRT §3.2.1.4).
+        let group = self.group().zip(self.group_id).map(|(theirs, id)| Membership { id, ..theirs });
+        let extensions = Extensions { group, ..response(our_message(options, receive, send), key_request) };
         let handshake = Handshake {
             encryption: keys.as_ref().map_or(0, |keys| keys.size().field()),
             cookie: self.handshake.cookie,

@@ -13,7 +13,7 @@
 //! | SRT §3.1, §3.2 packets | done. Keep-alive, shutdown and ACKACK carry a word of padding, as every peer's do |
 //! | SRT §3.2.1 handshake, version 5 | done; version 4 is refused with 1008 |
 //! | SRT §3.2.1.1-3.2.1.3 HSREQ, KMREQ, SID, CONGESTION | done; extensions of other types are skipped, an extension that comes twice is refused |
-//! | SRT §3.2.1.4 groups | skipped: a member of a group is a connection like others |
+//! | SRT §3.2.1.4 groups | broadcast and main/backup are received, told apart by sequence numbers: `SrtConn::take_arrived`, `share`, `follow`. Others are refused with 1015 |
 //! | SRT §3.2.4 ACK | full, with all fields; light after 64 packets; small ones are read |
 //! | SRT §3.2.5 NAK | at once and periodically; read by its runs, whatever they claim |
 //! | SRT §3.2.6 congestion warning | ignored: no peer sends it |
@@ -49,10 +49,12 @@ mod stream_id;
 mod tsbpd;
 
 pub use caller::{CallEnd, SrtCaller};
-pub use conn::{Closed, PAYLOAD_BYTES_MAX, SrtConn};
+pub use conn::{Closed, PAYLOAD_BYTES_MAX, Shared, SrtConn};
 pub use crypto::{CipherMode, KeyMaterial, KeySize, KmState, Passphrase};
 pub use error::SrtError;
-pub use handshake::{Extensions, HANDSHAKE_BYTES, Handshake, HandshakeType, HsMessage, RejectReason, flags};
+pub use handshake::{
+    Extensions, GroupKind, HANDSHAKE_BYTES, Handshake, HandshakeType, HsMessage, Membership, RejectReason, flags,
+};
 pub use limits::{Limits, SrtOptions};
 pub use listener::{Answer, Reply, Request, SrtListener, new_socket_id};
 pub use packet::{

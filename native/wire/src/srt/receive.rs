@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     number::{unroll, wire},
-    packet::{DataHeader, Position, loss},
+    packet::{Position, loss},
     range_set::RangeSet,
 };
 
@@ -118,6 +118,39 @@ impl ReceiveBuffer {
         self.lost.len()
     }
 
+    /// Whether something in front of this number is missing.
+    pub(super) fn is_missing_before(&self, until: u64) -> bool {
+        self.lost.first().is_some_and(|(first, _)| first < until)
+    }
+
+    /// The next packet to be delivered, or given up.
+    pub(super) fn next(&self) -> u64 {
+        self.base
+    }
+
+    /// A packet that waits, with the time when it is due.
+    pub(super) fn get(&self, sequence: u64) -> Option<(&[u8], Position, u64)> {
+        let index = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
+        let slot = self.slots.get(index)?.as_ref()?;
+        Some((&slot.payload, slot.position, slot.due_us))
+    }
+
+    /// Forgets all in front of this number: it is delivered elsewhere.
+    pub(super) fn forget_until(&mut self, until: u64) {
+        while self.base < until {
+            let Some(slot) = self.slots.pop_front() else {
+                self.base = until;
+                break;
+            };
+            let bytes = slot.map_or(0, |slot| {
+                self.packets -= 1;
+                slot.payload.len()
+            });
+            (self.base, self.bytes) = (self.base + 1, self.bytes - bytes);
+        }
+        self.lost.remove_below(self.base);
+    }
+
     /// From the first packet that waits to the last.
     pub(super) fn span_us(&self) -> u64 {
         let due = |slot: &Slot| slot.due_us;
@@ -151,7 +184,7 @@ impl ReceiveBuffer {
     pub(super) fn insert(
         &mut self,
         sequence: u64,
-        header: &DataHeader,
+        position: Position,
         due_us: u64,
         fill: impl FnOnce(&mut Vec<u8>) -> bool,
     ) {
@@ -159,7 +192,7 @@ impl ReceiveBuffer {
         payload.clear();
         let is_void = !fill(&mut payload);
         (self.bytes, self.packets) = (self.bytes + payload.len(), self.packets + 1);
-        let slot = Slot { payload, position: header.position, due_us, is_void };
+        let slot = Slot { payload, position, due_us, is_void };
         let end = self.end();
         if sequence >= end {
             self.lost.insert(end, sequence.saturating_sub(1));
@@ -258,11 +291,11 @@ impl ReceiveBuffer {
         if last < self.base { 0 } else { self.skip(usize::try_from(holes).unwrap_or(0)) }
     }
 
-    /// Writes what is missing, as far as it fits into `bytes_max`, the oldest first; how many packets.
-    pub(super) fn write_missing(&self, bytes_max: usize, out: &mut Vec<u8>) -> u64 {
+    /// Writes what is missing in front of `until`, as far as it fits into `bytes_max`, the oldest first; how many packets.
+    pub(super) fn write_missing(&self, until: u64, bytes_max: usize, out: &mut Vec<u8>) -> u64 {
         let mut count = 0;
-        for (first, last) in self.lost.iter() {
-            if out.len() + 8 > bytes_max {
+        for (first, last) in self.lost.iter().map(|(first, last)| (first, last.min(until.saturating_sub(1)))) {
+            if first > last || out.len() + 8 > bytes_max {
                 break;
             }
             loss::write_run(wire(first), wire(last), out);

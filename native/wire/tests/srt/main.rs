@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod connecting;
+mod group;
 mod hostile;
 mod network;
 mod pair;

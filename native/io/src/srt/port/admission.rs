@@ -18,6 +18,7 @@ use super::{
         to_bus::ToBus,
     },
     Port,
+    bond::{Bond, BondName},
     door::{Decision, Waiting},
 };
 use crate::egress::Watcher;
@@ -29,6 +30,8 @@ pub(super) const DERIVATIONS_MAX: usize = 2;
 pub(super) enum Purpose {
     Publish(Box<Publisher>),
     Play(Arc<Log>),
+    /// One more link of a group.
+    Link(BondName),
 }
 
 /// A connection that has its keys, or why there is none.
@@ -73,15 +76,31 @@ impl Port {
             Ok(accepted) => match purpose {
                 Purpose::Publish(publisher) => self.begin_publish(caller, waiting, *accepted, *publisher),
                 Purpose::Play(log) => self.begin_play(caller, waiting, *accepted, &log),
+                Purpose::Link(name) => self.begin_link(caller, waiting, *accepted, &name),
             },
         }
     }
 
-    fn begin_publish(&mut self, caller: Caller, waiting: Waiting, accepted: (SrtConn, Answer), publisher: Publisher) {
+    fn begin_publish(
+        &mut self,
+        caller: Caller,
+        waiting: Waiting,
+        mut accepted: (SrtConn, Answer),
+        publisher: Publisher,
+    ) {
         // A stream that is ended by somebody else says so to a publisher that sends nothing.
         publisher.wake_on_request(std::task::Waker::noop().clone());
         let to_bus = ToBus::new(publisher, caller.0, self.inbox.clone());
-        self.begin(caller, waiting, accepted, Use::Publishing(Box::new(to_bus)));
+        let (name, group_id) = (BondName::of(&waiting.request), waiting.request.group_id());
+        let passphrase = waiting.passphrase().unwrap_or_default();
+        if name.is_some() {
+            accepted.0.be_link(false);
+        }
+        if let Some(id) = self.begin(caller, waiting, accepted, Use::Publishing(Box::new(to_bus)))
+            && let Some((name, group_id)) = name.zip(group_id)
+        {
+            self.bonds.insert(name, Bond::new(group_id, id, passphrase));
+        }
     }
 
     fn begin_play(&mut self, caller: Caller, waiting: Waiting, accepted: (SrtConn, Answer), log: &Arc<Log>) {
@@ -107,7 +126,7 @@ impl Port {
         self.drop_feed_if_unused(address);
     }
 
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         caller: Caller,
         waiting: Waiting,
@@ -115,6 +134,7 @@ impl Port {
         use_: Use,
     ) -> Option<u32> {
         let Waiting { request, key, .. } = waiting;
+        let bond = BondName::of(&request);
         let id = machine.local_id();
         if self.connections.contains_key(&id) {
             self.refuse(&request, RejectReason::Internal, "its socket number was given to somebody else meanwhile");
@@ -124,7 +144,7 @@ impl Port {
         self.send(caller.0, &packet);
         let since_unix_ms = unix_ms();
         let (armed, next_key, peer) = (None, Duration::ZERO, caller.0);
-        let connection = Connection { machine, caller, peer, key, answer, use_, armed, next_key, since_unix_ms };
+        let connection = Connection { machine, caller, peer, key, bond, answer, use_, armed, next_key, since_unix_ms };
         self.connections.insert(id, connection);
         self.callers.insert(caller, id);
         self.turn(id);

@@ -30,6 +30,11 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// One about whom nobody has to be asked.
+    pub(super) fn decided(request: Request, key: StreamKey, passphrase: Option<Passphrase>) -> Self {
+        Self { request, key, passphrase, secret: Secret::default() }
+    }
+
     /// What it must know.
     ///
     /// # Errors
@@ -73,14 +78,17 @@ impl Port {
             return self.refuse(&request, RejectReason::Backlog, "too many wait for a decision");
         }
         match StreamId::parse(request.stream_id()) {
-            Ok(id) => self.ask(caller, request, id),
+            Ok(id) => match request.group() {
+                Some(group) => self.ask_as_link(caller, request, group, id),
+                None => self.ask(caller, request, id),
+            },
             Err(fault) => {
                 self.refuse(&request, RejectReason::BadRequest, &format!("the stream id is of no use: {fault}"))
             }
         }
     }
 
-    fn ask(&mut self, caller: Caller, request: Request, id: StreamId) {
+    pub(super) fn ask(&mut self, caller: Caller, request: Request, id: StreamId) {
         let Ok(key) = StreamKey::new(&id.app, &id.stream) else {
             return self.refuse(&request, RejectReason::BadRequest, "no stream can have this name");
         };

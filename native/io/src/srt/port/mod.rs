@@ -3,6 +3,7 @@
 
 mod admission;
 mod allowance;
+mod bond;
 mod door;
 
 use std::{
@@ -20,8 +21,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::bond::BondName;
 use self::{
     allowance::Allowance,
+    bond::Bond,
     door::{Decision, Waiting},
 };
 use super::{
@@ -72,6 +75,7 @@ pub(super) struct Port {
     /// Whose connection is whose: for callers who repeat what was answered.
     callers: HashMap<Caller, u32>,
     waiting: HashMap<Caller, Waiting>,
+    bonds: HashMap<BondName, Bond>,
     decisions: mpsc::UnboundedReceiver<(Caller, Decision)>,
     decide: mpsc::UnboundedSender<(Caller, Decision)>,
     /// Turns of those whose keys are derived.
@@ -114,6 +118,7 @@ impl Port {
             connections: HashMap::new(),
             callers: HashMap::new(),
             waiting: HashMap::new(),
+            bonds: HashMap::new(),
             decisions,
             decide,
             derivations: Arc::new(Semaphore::new(admission::DERIVATIONS_MAX)),
@@ -208,6 +213,9 @@ impl Port {
                 }
                 connection.peer = peer;
                 self.touched.push(id);
+                if connection.bond.is_some() {
+                    self.share(id);
+                }
             }
             None => {}
         }
@@ -241,6 +249,9 @@ impl Port {
             Ok(()) => {
                 let due = connection.machine.poll_timeout();
                 self.timers.arm(id, due, &mut connection.armed);
+                if connection.bond.is_some() {
+                    self.lead_on(id);
+                }
             }
             Err(reason) => self.end(id, reason),
         }
@@ -257,9 +268,11 @@ impl Port {
         }
         let feed = match &connection.use_ {
             Use::Playing(player) => Some(player.feed),
-            Use::Publishing(_) => None,
+            Use::Publishing(_) | Use::Following => None,
         };
-        connection.end(reason);
+        if let Some(connection) = self.unbond(self.now(), id, connection) {
+            connection.end(reason);
+        }
         if let Some(feed) = feed {
             if let Some(feed) = self.feeds.get_mut(&feed) {
                 feed.viewers.retain(|viewer| *viewer != id);
@@ -316,7 +329,7 @@ impl Port {
         let infos = self.connections.iter().map(|(id, connection)| ConnectionInfo {
             id: *id,
             key: connection.key.clone(),
-            role: if matches!(connection.use_, Use::Publishing(_)) { Role::Publisher } else { Role::Viewer },
+            role: if matches!(connection.use_, Use::Playing(_)) { Role::Viewer } else { Role::Publisher },
             peer: connection.peer,
             since_unix_ms: connection.since_unix_ms,
             peer_version: connection.machine.peer_version(),

@@ -19,6 +19,7 @@ impl SrtConn {
             return Ok(());
         }
         let now_us = micros(now);
+        self.link.arrived = None;
         let packet = Packet::parse(datagram).inspect_err(|_| self.counters.malformed_packets += 1)?;
         self.last_received_us = now_us;
         match packet {
@@ -35,6 +36,8 @@ impl SrtConn {
             Control::Nak(report) => self.on_nak(now_us, report),
             Control::Shutdown => self.closed = Some(Closed::ByPeer),
             Control::PeerError(code) => self.closed = Some(Closed::PeerError(code)),
+            // Another link of the group may still bring them.
+            Control::DropRequest { .. } if self.link.is_member => self.counters.received_drop_requests += 1,
             Control::DropRequest { first, last, .. } => {
                 self.counters.received_drop_requests += 1;
                 self.counters.receive_dropped_packets += self.receive.drop_until(first, last);
@@ -56,6 +59,7 @@ impl SrtConn {
         self.probe.packet(now_us, sequence, header.is_retransmitted);
         match self.receive.judge(sequence) {
             Arrival::New { gap, was_lost } => {
+                self.link.came(sequence);
                 self.keep(now_us, sequence, header, payload);
                 if let Some((first, last)) = gap {
                     self.counters.receive_lost_packets += last - first + 1;
@@ -63,8 +67,14 @@ impl SrtConn {
                 }
                 self.counters.reordered_packets += u64::from(was_lost && !header.is_retransmitted);
             }
-            Arrival::Duplicate => self.counters.duplicate_packets += 1,
-            Arrival::Belated => self.counters.belated_packets += 1,
+            Arrival::Duplicate => {
+                self.link.came(sequence);
+                self.counters.duplicate_packets += 1;
+            }
+            Arrival::Belated => {
+                self.link.came(sequence);
+                self.counters.belated_packets += 1;
+            }
             Arrival::Stray => self.counters.stray_packets += 1,
         }
         if self.acks.is_light_due() {
@@ -78,7 +88,7 @@ impl SrtConn {
         self.arriving.count(now_us, payload.len());
         let due_us = self.tsbpd.due_us(now_us, header.timestamp);
         let (keys, mut is_good) = (&self.keys, false);
-        self.receive.insert(sequence, header, due_us, |place| {
+        self.receive.insert(sequence, header.position, due_us, |place| {
             place.extend_from_slice(payload);
             is_good = match keys {
                 None => header.key == KeyFlag::Clear,
@@ -88,7 +98,9 @@ impl SrtConn {
         });
         self.counters.received_unique_packets += 1;
         self.counters.received_unique_bytes += payload.len() as u64;
-        if !is_good {
+        if is_good {
+            self.link.arrived = Some(sequence);
+        } else {
             self.counters.undecrypted_packets += 1;
             self.counters.undecrypted_bytes += payload.len() as u64;
         }

@@ -1,5 +1,6 @@
 //! A connection that is established: both directions of it.
 
+mod group;
 mod input;
 mod output;
 mod timers;
@@ -8,6 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
+pub use self::group::Shared;
 use super::{
     SrtError, SrtOptions, Stats,
     crypto::Keys,
@@ -95,6 +97,7 @@ pub struct SrtConn {
     peer_link_packets_per_second: u64,
     last_received_us: u64,
     closed: Option<Closed>,
+    link: group::Link,
 }
 
 impl SrtConn {
@@ -121,6 +124,7 @@ impl SrtConn {
             peer_link_packets_per_second: 0,
             last_received_us: now_us,
             closed: None,
+            link: group::Link::new(peer_first),
             options,
             agreed,
         }
@@ -217,6 +221,9 @@ impl SrtConn {
 
     /// The next packet whose time has come.
     pub fn deliver(&mut self, now: Duration) -> Option<Delivery<'_>> {
+        if self.link.follows {
+            return None;
+        }
         let (delivery, given_up) = self.receive.deliver(micros(now), self.options.too_late_drop)?;
         self.counters.receive_dropped_packets += given_up;
         self.counters.delivered_packets += 1;

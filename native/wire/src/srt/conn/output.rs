@@ -178,7 +178,7 @@ impl SrtConn {
     /// All that is missing.
     pub(super) fn report_missing(&mut self, now_us: u64) {
         let mut list = Vec::with_capacity(64);
-        self.receive.write_missing(LOSS_BYTES_MAX, &mut list);
+        self.receive.write_missing(self.link.end, LOSS_BYTES_MAX, &mut list);
         self.push_control(now_us, &Control::Nak(LossReport { bytes: &list }));
         self.counters.sent_naks += 1;
         self.clocks.nak_us = now_us;
@@ -186,7 +186,7 @@ impl SrtConn {
 
     /// Acknowledges; `is_full` with all fields, to be answered (SRT §3.2.4), else when there is something new.
     pub(super) fn acknowledge(&mut self, now_us: u64, is_full: bool) {
-        let next = self.receive.next_missing();
+        let next = self.next_awaited();
         if !is_full {
             if next > self.acks.said {
                 self.push_ack(now_us, next, 0, None);

@@ -64,8 +64,8 @@ impl SrtConn {
             Some(idle_us),
             Some(self.clocks.sent_us + KEEP_ALIVE_US),
             self.ack_due_us(),
-            (self.receive.missing() > 0).then(|| self.clocks.nak_us + self.rtt.nak_interval_us()),
-            self.receive.next_due_us(self.options.too_late_drop),
+            (self.is_missing()).then(|| self.clocks.nak_us + self.rtt.nak_interval_us()),
+            self.receive.next_due_us(self.options.too_late_drop).filter(|_| !self.link.follows),
             self.pace_due_us(),
             self.probe_due_us(),
             self.send.oldest_us().map(|oldest_us| oldest_us + self.keep_us()),
@@ -90,7 +90,7 @@ impl SrtConn {
             self.clocks.ack_us = now_us;
             self.acknowledge(now_us, true);
         }
-        if self.receive.missing() > 0 && now_us >= self.clocks.nak_us + self.rtt.nak_interval_us() {
+        if self.is_missing() && now_us >= self.clocks.nak_us + self.rtt.nak_interval_us() {
             self.report_missing(now_us);
         }
         self.drop_late(now_us);
@@ -103,7 +103,7 @@ impl SrtConn {
 
     /// Nothing is said where there is nothing new: a connection that only sends has no such timer.
     fn ack_due_us(&self) -> Option<u64> {
-        self.acks.due_us(self.receive.next_missing(), self.clocks.ack_us, self.rtt.patience_us())
+        self.acks.due_us(self.next_awaited(), self.clocks.ack_us, self.rtt.patience_us())
     }
 
     fn pace_due_us(&self) -> Option<u64> {

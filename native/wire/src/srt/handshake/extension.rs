@@ -1,6 +1,6 @@
 //! Extensions of a conclusion (SRT §3.2.1.1-3.2.1.4).
 
-use super::field;
+use super::{Membership, field};
 use crate::srt::{SrtError, packet::word};
 
 /// Extension types (SRT §3.2.1, table 5).
@@ -11,6 +11,7 @@ mod kind {
     pub const KM_RESPONSE: u16 = 4;
     pub const STREAM_ID: u16 = 5;
     pub const CONGESTION: u16 = 6;
+    pub const GROUP: u16 = 8;
 }
 
 /// Bits of [`HsMessage::flags`] (SRT §3.2.1.1.1).
@@ -64,6 +65,8 @@ pub struct Extensions {
     pub stream_id: Option<Vec<u8>>,
     /// CONGESTION: `live` or `file`; `live` where it is missing.
     pub congestion: Option<Vec<u8>>,
+    /// GROUP: what the connection is a member of.
+    pub group: Option<Membership>,
 }
 
 impl Extensions {
@@ -94,6 +97,7 @@ impl Extensions {
             }
             kind::STREAM_ID => self.stream_id.replace(text(contents)).is_none(),
             kind::CONGESTION => self.congestion.replace(text(contents)).is_none(),
+            kind::GROUP => self.group.replace(Membership::parse(contents, offset)?).is_none(),
             _ => true,
         };
         if is_new { Ok(()) } else { Err(SrtError::malformed("handshake extension that comes twice", offset)) }
@@ -104,7 +108,7 @@ impl Extensions {
         let flag = |is_there, flag| if is_there { flag } else { 0 };
         flag(self.request.is_some() || self.response.is_some(), field::HS)
             | flag(self.key_request.is_some() || self.key_response.is_some(), field::KM)
-            | flag(self.stream_id.is_some() || self.congestion.is_some(), field::CONFIG)
+            | flag(self.stream_id.is_some() || self.congestion.is_some() || self.group.is_some(), field::CONFIG)
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
@@ -124,6 +128,9 @@ impl Extensions {
             if let Some(words) = words {
                 put(extension, &turned(words), out);
             }
+        }
+        if let Some(group) = self.group {
+            put(kind::GROUP, &group.to_bytes(), out);
         }
     }
 }
@@ -170,7 +177,7 @@ impl HsMessage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::GroupKind, *};
 
     fn whole() -> Extensions {
         let message = HsMessage { version: 0x0001_0501, flags: 0x3f, receive_delay_ms: 120, send_delay_ms: 0 };
@@ -181,6 +188,7 @@ mod tests {
             key_response: None,
             stream_id: Some(b"publish:live/cam".to_vec()),
             congestion: Some(b"live".to_vec()),
+            group: Some(Membership { id: 0x4000_0009, kind: GroupKind::Backup, flags: 0, weight: 3 }),
         }
     }
 
@@ -205,14 +213,14 @@ mod tests {
 
     #[test]
     fn extensions_of_unknown_type_are_skipped() {
-        let bytes = [&[0, 99, 0, 1, 1, 2, 3, 4, 0, 8, 0, 2, 0, 0, 0, 1, 1, 0, 0, 0][..], &written(&whole())].concat();
+        let bytes = [&[0, 99, 0, 1, 1, 2, 3, 4, 0, 7, 0, 1, 0, 0, 0, 1][..], &written(&whole())].concat();
         assert_eq!(Extensions::parse(&bytes).unwrap(), whole());
     }
 
     #[test]
     fn extensions_that_are_cut_off_or_come_twice_are_malformed() {
         let bytes = written(&whole());
-        let ends = [0, 16, 24, 44, 52];
+        let ends = [0, 16, 24, 44, 52, 64];
         for length in 0..=bytes.len() {
             assert_eq!(Extensions::parse(&bytes[..length]).is_ok(), ends.contains(&length), "{length}");
         }

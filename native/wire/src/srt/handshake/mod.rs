@@ -1,12 +1,14 @@
 //! Handshake packets (SRT §3.2.1): what stands in them. Who says what when is in `listener`, `caller` and `rendezvous`.
 
 mod extension;
+mod group;
 mod reject;
 
 use std::net::{IpAddr, Ipv6Addr};
 
 pub(super) use extension::STREAM_ID_BYTES_MAX;
 pub use extension::{Extensions, HsMessage, flags};
+pub use group::{GroupKind, Membership};
 pub use reject::RejectReason;
 
 use super::{SrtError, packet::word};

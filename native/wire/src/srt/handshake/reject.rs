@@ -28,6 +28,8 @@ pub enum RejectReason {
     MessageApi,
     /// 1013: the peer wants another congestion control.
     Congestion,
+    /// 1015: the peer wants a group of connections of a kind that is not spoken.
+    Group,
     /// 1016: it took too long.
     Timeout,
     /// 1017: the peer wants another cipher.
@@ -52,7 +54,7 @@ pub enum RejectReason {
     Other(u32),
 }
 
-const CODES: [(RejectReason, u32, &str); 21] = [
+const CODES: [(RejectReason, u32, &str); 22] = [
     (RejectReason::Unknown, 1000, "no reason is known"),
     (RejectReason::Resource, 1003, "there is no room for one more connection"),
     (RejectReason::Rogue, 1004, "the handshake is malformed"),
@@ -64,6 +66,7 @@ const CODES: [(RejectReason, u32, &str); 21] = [
     (RejectReason::Unsecure, 1011, "a passphrase is needed, or there should be none"),
     (RejectReason::MessageApi, 1012, "file mode is not spoken here"),
     (RejectReason::Congestion, 1013, "another congestion control"),
+    (RejectReason::Group, 1015, "such a group of connections is not spoken here"),
     (RejectReason::Timeout, 1016, "it took too long"),
     (RejectReason::Crypto, 1017, "another cipher"),
     (RejectReason::BadRequest, 2400, "the stream id is not understood"),
