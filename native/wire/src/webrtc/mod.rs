@@ -56,7 +56,7 @@ pub use layers::LayerChoice;
 pub use limits::Limits;
 pub use offer::Offer;
 pub use session::{
-    ArrivedPacket, Event, Lane, OutgoingPacket, Output, PlayOptions, SenderClock, Session, Sink, TrackKey, Transmit,
-    Transport,
+    ArrivedPacket, Event, Heard, Lane, OutgoingPacket, Output, PlayOptions, SenderClock, Session, Sink, TrackKey,
+    Transmit, Transport,
 };
 pub use settings::{Settings, token};

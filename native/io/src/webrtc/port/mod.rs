@@ -16,7 +16,7 @@ use std::{
 };
 
 use arcly_wire::webrtc::{
-    Answer, Fragment, Limits, Settings, Transport,
+    Answer, Fragment, Heard, Limits, Settings, Transport,
     demux::{Datagram, classify},
     discover::Discovery,
 };
@@ -166,13 +166,14 @@ impl Port {
         let Some(number) = number.copied() else { return self.discovered(from, bytes, now) };
         let Some(peer) = self.peers.get_mut(&number) else { return };
         match peer.session.handle_datagram(now, transport, from, bytes) {
-            Ok(true) => {
+            Ok(Heard::Peer) => {
                 if !peer.hear((transport, from), local, now) {
                     self.by_address.insert((transport, from), number);
                 }
                 self.turn(number, now);
             }
-            Ok(false) => {}
+            Ok(Heard::Something) => self.turn(number, now),
+            Ok(Heard::Nothing) => {}
             Err(error) if peer.session.is_over() => self.end(number, &error.into(), now),
             // A datagram that makes no sense may be of somebody who only writes the peer's address on it: it ends nothing.
             Err(_) => self.turn(number, now),

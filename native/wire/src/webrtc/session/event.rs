@@ -43,6 +43,17 @@ pub enum Output {
     Timeout(Instant),
 }
 
+/// What a datagram was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// Not for this session, or nobody's.
+    Nothing,
+    /// It may have left something to poll; that the peer is where it came from is not proven.
+    Something,
+    /// The peer's, from where it came. Poll.
+    Peer,
+}
+
 /// Something that has happened.
 #[derive(Debug)]
 pub enum Event {

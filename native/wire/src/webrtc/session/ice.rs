@@ -2,7 +2,7 @@
 
 use str0m::{RtcError, change::SdpOffer};
 
-use super::{Answer, Fragment, Offer, Session, WebRtcError, direct::Names};
+use super::{Answer, Fragment, Offer, Session, WebRtcError, direct::Names, guard::guard};
 use crate::webrtc::answer::{restart_fragment, with_candidates_where_media_are};
 
 impl Session {
@@ -55,15 +55,20 @@ impl Session {
     }
 
     /// Goes on without str0m where nothing needs it any more: it keeps 37 KB of heap for each session. Call it when there is nothing left to poll.
-    pub(super) fn let_go(&mut self) {
+    ///
+    /// # Errors
+    /// [`WebRtcError::Bug`]: the session is over.
+    pub(super) fn let_go(&mut self) -> Result<(), WebRtcError> {
         let is_needed = self.has_channels() || self.is_over();
-        let Some(direct) = self.direct.as_mut().filter(|direct| direct.is_connected() && !is_needed) else { return };
+        let Some(direct) = self.direct.as_mut().filter(|direct| direct.is_connected() && !is_needed) else {
+            return Ok(());
+        };
         let theirs = self.offer.values("a=ice-ufrag:").next().unwrap_or_default().to_owned();
-        let Some(mut rtc) = self.rtc.take() else { return };
-        let ours = rtc.direct_api().local_ice_credentials();
-        drop(rtc);
+        let Some(mut rtc) = self.rtc.take() else { return Ok(()) };
+        let ours = guard("letting str0m go", move || rtc.direct_api().local_ice_credentials());
         let fragment = std::mem::take(&mut self.fragment);
-        self.is_over |= !direct.go_alone(Names::new(ours, theirs, fragment));
+        let went = ours.and_then(|ours| direct.go_alone(Names::new(ours, theirs, fragment)));
         self.offer.forget();
+        self.over_when_failed(went)
     }
 }

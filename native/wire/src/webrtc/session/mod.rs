@@ -34,7 +34,7 @@ use self::{
     outgoing::{Sender, bits_per_s},
 };
 pub use self::{
-    event::{Event, Output, Sink, Transmit, Transport},
+    event::{Event, Heard, Output, Sink, Transmit, Transport},
     media::{ArrivedPacket, Lane, OutgoingPacket, PlayOptions, SenderClock, TrackKey},
 };
 
@@ -120,7 +120,7 @@ impl Session {
         Answer { sdp, user_name, notes }
     }
 
-    /// Takes a datagram; false when it is not for this session, or nobody's. Then poll.
+    /// Takes a datagram. Then poll, unless it was nothing.
     ///
     /// # Errors
     /// [`WebRtcError`]: the session is over.
@@ -130,23 +130,25 @@ impl Session {
         transport: Transport,
         from: SocketAddr,
         bytes: &[u8],
-    ) -> Result<bool, WebRtcError> {
+    ) -> Result<Heard, WebRtcError> {
         if let Some(direct) = self.direct.as_mut().filter(|_| classify(bytes) == Some(Datagram::Media)) {
             return Ok(direct.handle_datagram(bytes, now));
         }
         if self.rtc.is_none() {
-            return Ok(self.direct.as_mut().is_some_and(|direct| direct.handle_alone(transport, from, bytes)));
+            let Some(direct) = &mut self.direct else { return Ok(Heard::Nothing) };
+            let heard = direct.handle_alone(transport, from, bytes);
+            return self.over_when_failed(heard);
         }
         let is_tcp = transport == Transport::Tcp;
-        let Some(local) = self.settings.local(from, is_tcp) else { return Ok(false) };
+        let Some(local) = self.settings.local(from, is_tcp) else { return Ok(Heard::Nothing) };
         let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
         self.guarded("reading a datagram", |rtc| {
-            let Ok(receive) = Receive::new(protocol, from, local, bytes) else { return Ok(false) };
+            let Ok(receive) = Receive::new(protocol, from, local, bytes) else { return Ok(Heard::Nothing) };
             let input = Input::Receive(now, receive);
             if !rtc.accepts(&input) {
-                return Ok(false);
+                return Ok(Heard::Nothing);
             }
-            rtc.handle_input(input).map(|()| true)
+            rtc.handle_input(input).map(|()| Heard::Peer)
         })
     }
 
@@ -156,7 +158,8 @@ impl Session {
     /// As [`Self::handle_datagram`].
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), WebRtcError> {
         if let Some(direct) = &mut self.direct {
-            direct.handle_timeout(now);
+            let result = direct.handle_timeout(now);
+            self.over_when_failed(result)?;
             if self.rtc.is_none() || !self.is_stirred && now < self.rtc_due {
                 return Ok(());
             }
@@ -169,17 +172,19 @@ impl Session {
     /// # Errors
     /// As [`Self::handle_datagram`].
     pub fn poll(&mut self) -> Result<Output, WebRtcError> {
-        if let Some(output) = self.direct.as_mut().and_then(|direct| direct.poll()) {
-            return Ok(output);
-        }
         loop {
+            if let Some(output) = self.direct.as_mut().and_then(|direct| direct.poll()) {
+                return Ok(output);
+            }
             if self.rtc.is_none() {
                 return Ok(Output::Timeout(self.idle(None)));
             }
             match self.poll_rtc()? {
                 RtcOutput::Timeout(at) => {
-                    self.let_go();
-                    return Ok(Output::Timeout(self.idle(Some(at))));
+                    self.let_go()?;
+                    if self.rtc.is_some() {
+                        return Ok(Output::Timeout(self.idle(Some(at))));
+                    }
                 }
                 RtcOutput::Transmit(transmit) => {
                     let bytes: Vec<u8> = transmit.contents.into();
@@ -221,7 +226,7 @@ impl Session {
     /// Says goodbye; poll for what that sends.
     pub fn close(&mut self) {
         if let Some(direct) = &mut self.direct {
-            direct.close();
+            self.is_over |= direct.close().is_err();
         }
         if self.rtc.is_some() {
             // A session that cannot even be closed is as good as closed.
@@ -237,6 +242,12 @@ impl Session {
 
     fn poll_rtc(&mut self) -> Result<RtcOutput, WebRtcError> {
         self.guarded("polling", Rtc::poll_output)
+    }
+
+    /// What has failed ends the session.
+    fn over_when_failed<T>(&mut self, result: Result<T, WebRtcError>) -> Result<T, WebRtcError> {
+        self.is_over |= result.is_err();
+        result
     }
 
     fn guarded<T>(

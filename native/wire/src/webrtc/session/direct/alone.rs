@@ -8,18 +8,19 @@ use std::{
 
 use str0m::{
     IceCreds,
-    crypto::dtls::{DtlsInstance, DtlsOutput},
+    crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput},
 };
 
 use super::Direct;
 use crate::webrtc::{
+    WebRtcError,
     demux::{Datagram, classify},
-    session::{Transport, event::Event},
+    session::{Heard, Transport, event::Event, guard::guard},
     stun::Check,
 };
 
-/// Room for any record of DTLS: a datagram's.
-const RECORD_BYTES: usize = 2048;
+/// Room for what is in any record of DTLS that is taken: longer datagrams are not.
+pub(super) const RECORD_BYTES: usize = 2048;
 
 /// How soon DTLS may want to be called again at the least: nothing is urgent once it is up.
 const TURN_MIN: Duration = Duration::from_millis(20);
@@ -75,19 +76,28 @@ impl Names {
 /// What str0m has left.
 #[derive(Debug)]
 pub(super) struct Alone {
-    dtls: Box<dyn DtlsInstance>,
+    pub(super) dtls: Box<dyn DtlsInstance>,
     pub(super) names: Names,
     pub(super) due: Option<Instant>,
     is_closed: bool,
 }
 
+/// What DTLS wants.
+enum Wish {
+    Send(Vec<u8>),
+    Wake(Instant),
+    Closed,
+    Nothing,
+    /// None that we know: it may be that it says nothing else until it is granted.
+    Unknown,
+}
+
 impl Direct {
     /// Goes on without str0m, which must have been dropped: then it has left its DTLS.
-    pub(in crate::webrtc::session) fn go_alone(&mut self, names: Names) -> bool {
-        let dtls = self.handshake.take_dtls();
-        self.alone = dtls.map(|dtls| Alone { dtls, names, due: None, is_closed: false });
-        self.poll_dtls();
-        self.alone.is_some()
+    pub(in crate::webrtc::session) fn go_alone(&mut self, names: Names) -> Result<(), WebRtcError> {
+        let dtls = self.handshake.take_dtls().ok_or(WebRtcError::Bug("handing DTLS over"))?;
+        self.alone = Some(Alone { dtls, names, due: None, is_closed: false });
+        self.poll_dtls()
     }
 
     /// Both ends, once it goes on alone.
@@ -100,60 +110,107 @@ impl Direct {
         self.alone.as_ref().is_some_and(|alone| alone.is_closed) && self.waiting.is_empty()
     }
 
-    /// Takes a check or a record; false when it is not the peer's, or not known to be.
+    /// Takes a check or a record.
     pub(in crate::webrtc::session) fn handle_alone(
         &mut self,
         transport: Transport,
         from: SocketAddr,
         datagram: &[u8],
-    ) -> bool {
-        let Some(alone) = &mut self.alone else { return false };
+    ) -> Result<Heard, WebRtcError> {
         if classify(datagram) == Some(Datagram::Dtls) {
-            // What is malformed may be of somebody who only writes the peer's address on it.
-            let _ = alone.dtls.handle_packet(datagram);
-            self.poll_dtls();
-            return false;
+            return self.handle_record(datagram);
         }
-        let Some((answer, nominates)) = alone.names.answer(datagram, from) else { return false };
+        let Some(alone) = &mut self.alone else { return Ok(Heard::Nothing) };
+        let Some((answer, nominates)) = alone.names.answer(datagram, from) else { return Ok(Heard::Nothing) };
         if nominates {
             self.follow(transport, from);
         }
         self.wait_to(Some((transport, from)), answer);
-        true
+        Ok(Heard::Peer)
     }
 
-    pub(super) fn time_dtls(&mut self, now: Instant) {
-        let Some(alone) = self.alone.as_mut().filter(|alone| alone.due.is_some_and(|due| due <= now)) else { return };
-        let _ = alone.dtls.handle_timeout(now);
-        self.poll_dtls();
+    /// What is malformed may be of somebody who only writes the peer's address on it, and whose a record is DTLS does not say. An alert that
+    /// it has understood is the peer's: behind the handshake it passes over those that are not signed (RFC 6347 §4.1.2.7, RFC 9147 §4.5.2).
+    fn handle_record(&mut self, datagram: &[u8]) -> Result<Heard, WebRtcError> {
+        if self.alone.is_none() || datagram.len() > RECORD_BYTES {
+            return Ok(Heard::Nothing);
+        }
+        let taken = self.call_dtls("reading a record", |dtls| dtls.handle_packet(datagram))?;
+        if let (Some(Err(DtlsImplError::SecurityError(_))), Some(alone)) = (taken, &mut self.alone) {
+            alone.is_closed = true;
+            self.events.push_back(Event::Closed);
+        }
+        self.poll_dtls()?;
+        Ok(Heard::Something)
+    }
+
+    pub(super) fn time_dtls(&mut self, now: Instant) -> Result<(), WebRtcError> {
+        if self.alone.as_ref().and_then(|alone| alone.due).is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        self.call_dtls("minding the time", |dtls| dtls.handle_timeout(now))?;
+        self.poll_dtls()?;
         if let Some(due) = self.alone.as_mut().and_then(|alone| alone.due.as_mut()) {
             *due = (*due).max(now + TURN_MIN);
         }
+        Ok(())
     }
 
-    pub(super) fn close_dtls(&mut self) {
-        let Some(alone) = &mut self.alone else { return };
-        let _ = alone.dtls.close();
-        alone.is_closed = true;
-        self.poll_dtls();
+    pub(super) fn close_dtls(&mut self) -> Result<(), WebRtcError> {
+        self.call_dtls("closing", |dtls| dtls.close())?;
+        if let Some(alone) = &mut self.alone {
+            alone.is_closed = true;
+        }
+        self.poll_dtls()
     }
 
-    fn poll_dtls(&mut self) {
-        let Some(mut alone) = self.alone.take() else { return };
+    fn poll_dtls(&mut self) -> Result<(), WebRtcError> {
         let mut record = [0; RECORD_BYTES];
-        loop {
-            match alone.dtls.poll_output(&mut record) {
-                DtlsOutput::Packet(packet) => self.wait_to(None, packet.to_vec()),
-                DtlsOutput::Timeout(at) => {
-                    alone.due = Some(at);
+        while let Some(wish) = self.call_dtls("polling DTLS", |dtls| wish_of(dtls.poll_output(&mut record)))? {
+            match wish {
+                Wish::Send(packet) => self.wait_to(None, packet),
+                Wish::Wake(at) => {
+                    self.alone.as_mut().into_iter().for_each(|alone| alone.due = Some(at));
                     break;
                 }
-                DtlsOutput::CloseNotify => self.events.push_back(Event::Closed),
-                // Nothing else is agreed on.
-                DtlsOutput::ApplicationData(_) | DtlsOutput::Connected | DtlsOutput::PeerCert(_) => {}
-                _ => break,
+                Wish::Closed => self.events.push_back(Event::Closed),
+                Wish::Nothing => {}
+                Wish::Unknown => {
+                    self.drop_dtls();
+                    return Err(WebRtcError::Bug("polling DTLS"));
+                }
             }
         }
-        self.alone = Some(alone);
+        Ok(())
+    }
+
+    /// Calls what str0m has left, as long as it is there. What has panicked is not called again.
+    fn call_dtls<T>(
+        &mut self,
+        doing: &'static str,
+        call: impl FnOnce(&mut dyn DtlsInstance) -> T,
+    ) -> Result<Option<T>, WebRtcError> {
+        let Some(alone) = &mut self.alone else { return Ok(None) };
+        let result = guard(doing, || call(&mut *alone.dtls));
+        if result.is_err() {
+            self.drop_dtls();
+        }
+        result.map(Some)
+    }
+
+    fn drop_dtls(&mut self) {
+        let alone = self.alone.take();
+        let _ = guard("dropping DTLS", || drop(alone));
+    }
+}
+
+fn wish_of(output: DtlsOutput<'_>) -> Wish {
+    match output {
+        DtlsOutput::Packet(packet) => Wish::Send(packet.to_vec()),
+        DtlsOutput::Timeout(at) => Wish::Wake(at),
+        DtlsOutput::CloseNotify => Wish::Closed,
+        // Nothing else is agreed on.
+        DtlsOutput::ApplicationData(_) | DtlsOutput::Connected | DtlsOutput::PeerCert(_) => Wish::Nothing,
+        _ => Wish::Unknown,
     }
 }

@@ -24,7 +24,9 @@ use self::alone::Alone;
 use self::report::INTERVAL;
 pub(in crate::webrtc) use self::report::WallClock;
 pub(super) use self::{alone::Names, track::Track};
-use super::{Lane, OutgoingPacket, Output, Sink, Transmit, Transport, WebRtcError, event::Event, handshake::Handshake};
+use super::{
+    Heard, Lane, OutgoingPacket, Output, Sink, Transmit, Transport, WebRtcError, event::Event, handshake::Handshake,
+};
 use crate::webrtc::srtp::Srtp;
 
 /// Datagrams that wait to be polled, and repetitions that one datagram can ask for.
@@ -102,21 +104,22 @@ impl Direct {
         is_first
     }
 
-    /// Takes SRTCP of the viewer; false when it is not the viewer's.
-    pub(super) fn handle_datagram(&mut self, datagram: &[u8], now: Instant) -> bool {
-        let Some(plain) = self.srtp.as_mut().and_then(|srtp| srtp.open_rtcp(datagram)) else { return false };
+    /// Takes SRTCP of the viewer.
+    pub(super) fn handle_datagram(&mut self, datagram: &[u8], now: Instant) -> Heard {
+        let Some(plain) = self.srtp.as_mut().and_then(|srtp| srtp.open_rtcp(datagram)) else { return Heard::Nothing };
         self.take_feedback(&plain, now);
-        true
+        Heard::Peer
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.time_dtls(now);
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), WebRtcError> {
+        self.time_dtls(now)?;
         if self.reports_at.is_some_and(|due| due <= now) {
             self.report(now);
             // Spread, so that a thousand viewers of a stream do not answer at once (RFC 3550 §6.2).
             let spread = self.tracks.first().map_or(0, |track| track.random() % 512);
             self.reports_at = Some(now + INTERVAL - Duration::from_millis(256) + Duration::from_millis(spread.into()));
         }
+        Ok(())
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -125,10 +128,10 @@ impl Direct {
     }
 
     /// Says goodbye.
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self) -> Result<(), WebRtcError> {
         self.say_goodbye();
         self.reports_at = None;
-        self.close_dtls();
+        self.close_dtls()
     }
 
     /// Whether the handshake is done.

@@ -1,14 +1,30 @@
 //! What a viewer can do to its session, past str0m.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use arcly_codec::Codec;
 use bytes::BytesMut;
+use str0m::{
+    IceCreds, Output as RtcOutput,
+    crypto::{
+        dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsVersion, ProtocolVersion},
+        from_feature_flags,
+    },
+};
 
-use super::{Direct, OutgoingPacket, WAITING_MAX};
+use super::{Direct, Heard, Names, OutgoingPacket, Transport, WAITING_MAX, WebRtcError, alone::RECORD_BYTES};
 use crate::{
     rtp::rtcp::{Nack, RtcpPacket},
-    webrtc::{session::Lane, tests::Pair},
+    webrtc::{
+        session::{Event, Lane},
+        tests::{CLIENT, Pair, addr},
+    },
 };
 
 /// A viewer of pictures, connected, with whom str0m is let go.
@@ -64,4 +80,176 @@ fn nothing_is_sealed_for_which_there_is_no_room() {
     send(&mut pair, 3000);
     (0..WAITING_MAX - 3).for_each(|_| direct(&mut pair).wait(vec![0; 20]));
     assert_eq!(ask_again(&mut pair, 2), (WAITING_MAX, 3));
+}
+
+/// A DTLS with faults.
+#[derive(Debug, Default)]
+struct Faulty {
+    /// What panics.
+    panics: &'static str,
+    says_unknown: bool,
+    fails: Option<DtlsImplError>,
+    records: Arc<AtomicUsize>,
+}
+
+impl Faulty {
+    fn put_into(self, pair: &mut Pair) {
+        let now = pair.now;
+        let alone = direct(pair).alone.as_mut().unwrap();
+        (alone.dtls, alone.due) = (Box::new(self), Some(now));
+    }
+
+    fn called(&self, what: &str) {
+        assert_ne!(self.panics, what, "as it should");
+    }
+}
+
+impl DtlsInstance for Faulty {
+    fn set_active(&mut self, _: bool) {}
+
+    fn handle_packet(&mut self, _: &[u8]) -> Result<(), DtlsImplError> {
+        self.called("record");
+        self.records.fetch_add(1, Relaxed);
+        self.fails.clone().map_or(Ok(()), Err)
+    }
+
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        self.called("poll");
+        if self.says_unknown {
+            return DtlsOutput::BufferTooSmall { needed: buf.len() + 1 };
+        }
+        DtlsOutput::Timeout(Instant::now())
+    }
+
+    fn handle_timeout(&mut self, _: Instant) -> Result<(), DtlsImplError> {
+        self.called("time");
+        Ok(())
+    }
+
+    fn send_application_data(&mut self, _: &[u8]) -> Result<usize, DtlsImplError> {
+        Ok(0)
+    }
+
+    fn is_active(&self) -> bool {
+        false
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        None
+    }
+
+    fn is_closing(&self) -> bool {
+        false
+    }
+
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.called("close");
+        Ok(())
+    }
+}
+
+/// The head of a record of DTLS 1.2, with something behind it.
+fn record(kind: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
+    let length = (body.len() as u16).to_be_bytes();
+    [&[kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9][..], &length, body].concat()
+}
+
+fn tell(pair: &mut Pair, datagram: &[u8]) -> Result<Heard, WebRtcError> {
+    pair.session.handle_datagram(pair.now, Transport::Udp, addr(CLIENT), datagram)
+}
+
+/// Found by review: DTLS was called without a net once str0m was let go, and its panic would have ended the server.
+#[test]
+fn a_panic_of_dtls_ends_one_session_and_is_told_as_a_bug() {
+    for panics in ["record", "poll", "time", "close"] {
+        let mut pair = viewer(33);
+        Faulty { panics, ..Faulty::default() }.put_into(&mut pair);
+        let now = pair.now + Duration::from_secs(3600);
+        let result = match panics {
+            "record" | "poll" => tell(&mut pair, &record(23, 1, &[0; 20])).map(drop),
+            "time" => pair.session.handle_timeout(now),
+            _ => {
+                pair.session.close();
+                Err(WebRtcError::Bug(""))
+            }
+        };
+        assert!(matches!(result, Err(WebRtcError::Bug(_))), "{panics}: {result:?}");
+        assert!(pair.session.is_over(), "{panics}");
+        // Nothing is called any more.
+        assert_eq!(tell(&mut pair, &record(23, 1, &[0; 20])), Ok(Heard::Nothing));
+        pair.session.handle_timeout(now).unwrap();
+        pair.session.close();
+    }
+}
+
+/// Found by review: a record longer than the room for it was never taken out, and all behind it waited for ever.
+#[test]
+fn a_record_longer_than_its_room_is_refused_and_what_dtls_wants_beyond_us_ends_the_session() {
+    let mut pair = viewer(34);
+    let records = Arc::<AtomicUsize>::default();
+    Faulty { records: records.clone(), ..Faulty::default() }.put_into(&mut pair);
+    assert_eq!(tell(&mut pair, &record(23, 1, &[0; RECORD_BYTES])), Ok(Heard::Nothing));
+    assert_eq!(records.load(Relaxed), 0);
+    assert_eq!(tell(&mut pair, &record(23, 1, &[0; RECORD_BYTES - 13])), Ok(Heard::Something));
+    assert_eq!(records.load(Relaxed), 1);
+    Faulty { says_unknown: true, ..Faulty::default() }.put_into(&mut pair);
+    assert!(matches!(tell(&mut pair, &record(23, 1, &[0; 20])), Err(WebRtcError::Bug(_))));
+    assert!(pair.session.is_over());
+}
+
+/// Found by review: who was sent a record was not told that there is something to say, and said it a second later.
+#[test]
+fn after_a_record_the_session_is_polled_and_a_stranger_is_not_taken_for_the_peer() {
+    let mut pair = viewer(35);
+    pair.client.rtc.close().unwrap();
+    let mut heard = Vec::new();
+    while let Ok(RtcOutput::Transmit(transmit)) = pair.client.rtc.poll_output() {
+        let is_record = transmit.contents.first().is_some_and(|first| (20..64).contains(first));
+        let told = tell(&mut pair, &transmit.contents).unwrap();
+        heard.extend(is_record.then_some(told));
+    }
+    assert!(!heard.is_empty() && heard.iter().all(|heard| *heard == Heard::Something), "{heard:?}");
+    pair.poll_session();
+    assert!(pair.events.iter().any(|event| matches!(event, Event::Closed)));
+}
+
+/// Found by review: an alert with which a peer gives up was passed over.
+#[test]
+fn a_signed_alert_ends_the_session_and_one_in_the_open_does_not() {
+    let mut pair = viewer(36);
+    for alert in [[2, 0], [2, 40], [2, 80], [1, 0]] {
+        assert_eq!(tell(&mut pair, &record(21, 0, &alert)), Ok(Heard::Something));
+        pair.poll_session();
+        assert!(
+            !pair.session.is_over() && !pair.events.iter().any(|event| matches!(event, Event::Closed)),
+            "{alert:?}"
+        );
+    }
+    // Before the handshake there is nothing to sign it with, and DTLS says the same of it.
+    let (provider, now) = (from_feature_flags().dtls_provider, pair.now);
+    let cert = provider.generate_certificate().unwrap();
+    let mut dtls = provider.new_dtls(&cert, now, DtlsVersion::Dtls12, None).unwrap();
+    dtls.set_active(false);
+    dtls.handle_timeout(now).unwrap();
+    let fails = dtls.handle_packet(&record(21, 0, &[2, 80])).err();
+    assert!(matches!(fails, Some(DtlsImplError::SecurityError(_))), "{fails:?}");
+    Faulty { fails: Some(DtlsImplError::ReceiveQueueFull), ..Faulty::default() }.put_into(&mut pair);
+    assert_eq!(tell(&mut pair, &record(21, 1, &[0; 20])), Ok(Heard::Something));
+    assert!(!pair.session.is_over());
+    Faulty { fails, ..Faulty::default() }.put_into(&mut pair);
+    assert_eq!(tell(&mut pair, &record(21, 1, &[0; 20])), Ok(Heard::Something));
+    pair.poll_session();
+    assert!(pair.session.is_over() && pair.events.iter().any(|event| matches!(event, Event::Closed)));
+}
+
+/// Found by review: it was a goodbye, which nobody reports.
+#[test]
+fn a_handover_that_fails_is_a_bug() {
+    let mut pair = viewer(37);
+    let names = Names::new(IceCreds::new(), String::new(), String::new());
+    assert_eq!(direct(&mut pair).go_alone(names), Err(WebRtcError::Bug("handing DTLS over")));
 }
