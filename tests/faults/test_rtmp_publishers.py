@@ -355,6 +355,26 @@ async def test_one_connection_cannot_ask_the_policy_for_thousands_of_decisions(
         assert policy.pending_max <= 8, f"{policy.pending_max} at a time"
 
 
+async def test_one_connection_cannot_ask_for_thousands_of_plays(caplog: pytest.LogCaptureFixture) -> None:
+    """A play that was left is asked about until it is decided on: who asks and leaves in a loop is sent away."""
+
+    class Undecided(Policy):
+        authorize_play = Policy.authorize_publish
+
+    policy = Undecided(decides=False)
+    async with besieged(caplog, authenticator=policy) as siege, await siege.dial() as client:
+        await client.connect()
+        stream_id = await client.create_stream()
+        play = command("play", 0, None, "demo", stream_id=stream_id)
+        leave = command("closeStream", 0, None, stream_id=stream_id)
+        with suppress(ConnectionError):
+            for _ in range(50):
+                await client.send(*[play, leave] * 100)
+        await siege.one_warning(client.name, "asked to play 8 times and did not wait")
+        await siege.watch.goes_on()
+        assert policy.asked <= 9, f"{policy.asked} questions"
+
+
 async def test_one_connection_cannot_fill_the_log_with_refusals(caplog: pytest.LogCaptureFixture) -> None:
     async with besieged(caplog) as siege, await siege.dial() as client:
         await flood(client, "..", 5000)

@@ -40,6 +40,8 @@ struct Shared {
     stop: AtomicBool,
     cpu_ns: AtomicU64,
     worst_late_ns: AtomicU64,
+    /// When the next message is due: a thread that gets no core says nothing about how late it is.
+    next_due_ns: AtomicU64,
     kept_waiting: AtomicU64,
     broken: AtomicU64,
 }
@@ -96,7 +98,12 @@ impl Publishers {
 
     /// By how much the latest message was late: a machine that is too busy to publish in time measures nothing.
     pub fn worst_late(&self) -> Duration {
-        Duration::from_nanos(self.shared.worst_late_ns.load(Ordering::Relaxed))
+        let worst_ns = self.shared.worst_late_ns.load(Ordering::Relaxed);
+        let present_ns = match self.shared.next_due_ns.load(Ordering::Relaxed) {
+            0 => 0,
+            due_ns => now_ns().saturating_sub(due_ns),
+        };
+        Duration::from_nanos(worst_ns.max(present_ns))
     }
 
     /// Messages for which the server had no room at once; all others waited meanwhile.
@@ -133,6 +140,12 @@ fn dial_all(server: SocketAddr, names: &[String], shape: Shape) -> Result<Vec<Pu
     Ok(publishers)
 }
 
+impl Shared {
+    fn tell_next(&self, queue: &BinaryHeap<Due>) {
+        self.next_due_ns.store(queue.peek().map_or(0, |Reverse((due_ns, ..))| *due_ns), Ordering::Relaxed);
+    }
+}
+
 /// A message that is due: when, of whom, and its number among pictures or audio frames.
 type Due = Reverse<(u64, usize, bool, u64)>;
 
@@ -151,6 +164,7 @@ fn run(mut publishers: Vec<Publisher>, conduct: Conduct, shared: &Shared) {
     }
     while !shared.stop.load(Ordering::Relaxed) {
         shared.cpu_ns.store(thread_cpu_ns(), Ordering::Relaxed);
+        shared.tell_next(&queue);
         let wait_ns = queue.peek().map_or(u64::MAX, |Reverse((due_ns, ..)): &Due| due_ns.saturating_sub(now_ns()));
         if wait_ns > 0 {
             std::thread::sleep(Duration::from_nanos(wait_ns.min(20_000_000)));
@@ -162,6 +176,7 @@ fn run(mut publishers: Vec<Publisher>, conduct: Conduct, shared: &Shared) {
                 break;
             }
             publish(due, &mut publishers, &mut queue, shared);
+            shared.tell_next(&queue);
         }
     }
 }

@@ -140,15 +140,26 @@ impl Play {
         }
     }
 
-    /// The viewer wants no more; whether the play is over at once. Else it is when the pump says so.
+    /// The viewer wants no more; whether the play is over at once. Else it is when the pump says so, or the host, to whom a question is put
+    /// until it has answered: who asks and leaves in a loop has many questions open.
     pub(crate) fn leave(&mut self) -> bool {
         self.leaving = Some(Leaving::ForGood);
-        self.line().inspect(|line| line.leave()).is_none()
+        self.line().inspect(|line| line.leave()).is_none() && !self.is_asking()
+    }
+
+    /// Whether the host decides.
+    pub(crate) fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking(_))
+    }
+
+    /// Whether the viewer wants no more.
+    pub(crate) fn is_left(&self) -> bool {
+        self.leaving == Some(Leaving::ForGood)
     }
 
     /// Whether the player has it on this message stream, and has not left it.
     pub(crate) fn is_on(&self, stream_id: u32) -> bool {
-        self.stream_id == stream_id && self.leaving != Some(Leaving::ForGood)
+        self.stream_id == stream_id && !self.is_left()
     }
 
     /// What comes next. Nothing is lost when the future is dropped.

@@ -50,6 +50,8 @@ pub(super) struct Connection {
     pub(super) patience: Option<Patience>,
     /// At most one of them is pumped, and then it is the only one that has begun.
     pub(super) plays: Vec<Play>,
+    /// Whether the kernel knows how many bytes of what the peer says have come: not where they are encrypted.
+    pub(super) is_plain: bool,
     /// The peer was refused, or a publish was ended from our side.
     pub(super) dismissed: bool,
     pub(super) refusals: u32,
@@ -58,7 +60,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(peer: SocketAddr, is_plain: bool, shared: Arc<Shared>) -> Self {
         let started = Instant::now();
         // The handshake's random bytes protect nothing in RTMP; they should only differ between connections.
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), peer);
@@ -76,6 +78,7 @@ impl Connection {
             publishing: HashMap::new(),
             patience: None,
             plays: Vec::new(),
+            is_plain,
             dismissed: false,
             refusals: 0,
             upstream: Arc::default(),
@@ -125,17 +128,22 @@ impl Connection {
                 return end;
             }
             self.tell_socket(stream);
-            if self.open_questions > OPEN_QUESTIONS_MAX {
-                return End::Failed(format!(
-                    "asked to publish {OPEN_QUESTIONS_MAX} times and did not wait for the answers"
-                ));
-            }
-            let has_nothing =
-                self.dismissed && self.asked.is_empty() && self.publishing.is_empty() && self.plays.is_empty();
-            if has_nothing || self.refusals > REFUSALS_MAX {
-                return End::Dismissed;
+            if let Some(end) = self.is_over() {
+                return end;
             }
         }
+    }
+
+    /// Why the peer is to go now, if it is.
+    fn is_over(&self) -> Option<End> {
+        let questions = [("publish", self.open_questions), ("play", self.open_play_questions())];
+        if let Some((what, _)) = questions.iter().find(|(_, open)| *open > OPEN_QUESTIONS_MAX) {
+            let text = format!("asked to {what} {OPEN_QUESTIONS_MAX} times and did not wait for the answers");
+            return Some(End::Failed(text));
+        }
+        let has_nothing =
+            self.dismissed && self.asked.is_empty() && self.publishing.is_empty() && self.plays.is_empty();
+        (has_nothing || self.refusals > REFUSALS_MAX).then_some(End::Dismissed)
     }
 
     /// Says for how many bytes the socket is to wait.

@@ -109,7 +109,8 @@ struct Shared {
 }
 
 async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, shared: Arc<Shared>) {
-    let mut connection = Connection::new(peer, shared);
+    let is_plain = matches!(stream, Stream::Plain(_));
+    let mut connection = Connection::new(peer, is_plain, shared);
     let end = connection.run(&mut stream, &stop).await;
     connection.end(&end);
     if connection.is_pumped() {

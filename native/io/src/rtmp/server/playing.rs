@@ -88,6 +88,10 @@ impl Connection {
 
     async fn on_play_decision(&mut self, place: usize, decision: Decision, stream: &mut Stream) -> Result<(), End> {
         let Some(play) = self.plays.get_mut(place) else { return Ok(()) };
+        if play.is_left() {
+            self.plays.remove(place);
+            return Ok(());
+        }
         let refusal = match decision {
             Ok(Some(log)) => {
                 let watcher =
@@ -119,10 +123,15 @@ impl Connection {
             self.plays.iter_mut().for_each(Play::share);
             return Ok(());
         }
-        let is_alone = self.plays.len() == 1;
+        let is_alone = self.plays.iter().filter(|play| !play.is_left()).count() == 1;
         let plays = std::mem::take(&mut self.plays).into_iter();
         self.plays = plays.map(|play| play.begin(stream, is_alone)).collect::<Result<_, _>>()?;
         Ok(())
+    }
+
+    /// Questions about plays that the host has not answered, of plays that were left too.
+    pub(super) fn open_play_questions(&self) -> usize {
+        self.plays.iter().filter(|play| play.is_asking()).count()
     }
 
     /// Whether a pump writes to our socket.

@@ -83,7 +83,7 @@ impl Connection {
 
     /// Sound may wait for pictures from now on, unless each message is wanted at once.
     fn wait_for_pictures(&mut self) {
-        if !self.shared.egress.wants_every_packet() {
+        if self.is_plain && !self.shared.egress.wants_every_packet() {
             let now = self.started.elapsed();
             self.patience.get_or_insert_with(|| Patience::new(&self.shared.crowd, now));
         }
