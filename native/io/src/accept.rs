@@ -17,7 +17,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Inbox, tls::Connection};
+use crate::{
+    Inbox,
+    tls::{Connection, TlsIdentity},
+};
 
 /// Connections that the kernel may hold for us before they are accepted.
 const BACKLOG: i32 = 1024;
@@ -52,9 +55,53 @@ impl std::error::Error for ListenError {
     }
 }
 
-/// Opens a listening socket at once, so that a port in use is an error of the caller's and not of some task.
-pub(crate) fn bind(addr: SocketAddr) -> Result<StdListener, ListenError> {
-    open(addr).map_err(|source| ListenError { addr, source })
+/// A socket that listens, and nobody is accepted yet. Opened at once, so that a port in use is an error of the caller's and not of some task.
+pub(crate) struct Listening {
+    listener: StdListener,
+    addr: SocketAddr,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listening {
+    /// Listens on `addr` (port 0: any free one); behind TLS as `identity`, when there is one, which offers the protocols of `alpn`.
+    pub(crate) fn on(
+        addr: SocketAddr,
+        identity: Option<&Arc<TlsIdentity>>,
+        alpn: &[&[u8]],
+    ) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { addr, source };
+        let listener = open(addr).map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let tls = identity.map(|identity| identity.acceptor(alpn)).transpose();
+        let tls = tls.map_err(|error| failed(std::io::Error::other(error)))?;
+        Ok(Self { listener, addr: local, tls })
+    }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves each connection by `serve` in a task of its own, at most `connections_max` at a time.
+    pub(crate) fn serve<S, F>(
+        self,
+        runtime: &Handle,
+        connections_max: usize,
+        inbox: Arc<Inbox>,
+        serve: S,
+    ) -> Result<Acceptor, ListenError>
+    where
+        S: Fn(Connection, SocketAddr, CancellationToken) -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Self { listener, addr, tls } = self;
+        let _context = runtime.enter();
+        let listener = TcpListener::from_std(listener).map_err(|source| ListenError { addr, source })?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let door = Door { tls, serve };
+        tasks.spawn(accept(listener, connections_max, inbox, door, stop.clone(), tasks.clone()));
+        Ok(Acceptor { stop, tasks })
+    }
 }
 
 fn open(addr: SocketAddr) -> std::io::Result<StdListener> {
@@ -79,29 +126,6 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Serves each connection of `listener` by `serve` in a task of its own, at most `connections_max` at a time; behind TLS when there
-    /// is a `tls`.
-    pub(crate) fn spawn<S, F>(
-        runtime: &Handle,
-        listener: StdListener,
-        tls: Option<TlsAcceptor>,
-        connections_max: usize,
-        inbox: Arc<Inbox>,
-        serve: S,
-    ) -> std::io::Result<Self>
-    where
-        S: Fn(Connection, SocketAddr, CancellationToken) -> F + Clone + Send + 'static,
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let _context = runtime.enter();
-        let listener = TcpListener::from_std(listener)?;
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let door = Door { tls, serve };
-        let accepting = accept(listener, connections_max, inbox, door, stop.clone(), tasks.clone());
-        tasks.spawn(accepting);
-        Ok(Self { stop, tasks })
-    }
-
     /// Ends the loop and asks connections to end; resolves when they have, or after a deadline.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
@@ -215,10 +239,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_connection_and_is_told() {
         let inbox = Inbox::new(Waker::noop().clone());
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let addr = listener.local_addr().unwrap();
+        let listening = Listening::on("127.0.0.1:0".parse().unwrap(), None, &[]).unwrap();
+        let addr = listening.addr();
         let serve = |_, _, _| async { panic!("on purpose") };
-        let acceptor = Acceptor::spawn(&Handle::current(), listener, None, 1, inbox.clone(), serve).unwrap();
+        let acceptor = listening.serve(&Handle::current(), 1, inbox.clone(), serve).unwrap();
         for _ in 0..2 {
             let _peer = TcpStream::connect(addr).await.unwrap();
             let deadline = Instant::now() + Duration::from_secs(60);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ListenError,
-    accept::{Acceptor, bind},
+    accept::{Acceptor, Listening},
     http::{
         lent::lend,
         quick,
@@ -54,16 +54,12 @@ impl HttpListener {
         tls: Option<&Arc<TlsIdentity>>,
         site: Arc<Site>,
     ) -> Result<Self, ListenError> {
-        let failed = |source| ListenError { addr, source };
-        let listener = bind(addr)?;
-        let local = listener.local_addr().map_err(failed)?;
+        let listening = Listening::on(addr, tls, &ALPN)?;
+        let (addr, inbox) = (listening.addr(), site.inbox().clone());
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let tls = tls.map(|identity| identity.acceptor(&ALPN)).transpose();
-        let tls = tls.map_err(|error| failed(std::io::Error::other(error)))?;
-        let inbox = site.inbox().clone();
         let serve = move |stream, peer, stop| serve(stream, Asker { peer, scheme }, stop, site.clone());
-        let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
-        Ok(Self { acceptor, addr: local })
+        let acceptor = listening.serve(runtime, connections_max, inbox, serve)?;
+        Ok(Self { acceptor, addr })
     }
 
     /// Where it listens.

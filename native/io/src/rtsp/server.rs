@@ -1,6 +1,6 @@
 //! The RTSP listener: one task per connection, and what all of them have in common.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_wire::rtsp::{ACCEPTED, Limits, Opening, REFUSED, Users};
 use bytes::BytesMut;
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Inbox, ListenError,
-    accept::{Acceptor, bind},
+    accept::{Acceptor, Listening},
     egress::{Egress, EgressOptions},
     ended::{End, linger},
     tls::{Connection as Stream, TlsIdentity},
@@ -88,13 +88,10 @@ impl RtspListener {
         mut options: RtspOptions,
         inbox: Arc<Inbox>,
     ) -> Result<Self, ListenError> {
-        let failed = |source| ListenError { addr, source };
-        let listener = bind(addr)?;
-        let local = listener.local_addr().map_err(failed)?;
+        let listening = Listening::on(addr, options.tls.as_ref(), &[])?;
+        let local = listening.addr();
         options.srtp &= options.tls.is_some();
         let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
-        let tls = options.tls.as_ref().map(|identity| identity.acceptor(&[])).transpose();
-        let tls = tls.map_err(|error| failed(io::Error::other(error)))?;
         let egress = Egress::new(runtime.clone(), options.egress, shared_inbox.clone());
         let stop = CancellationToken::new();
         let port = options.udp_port.filter(|_| options.tls.is_none() || options.srtp);
@@ -118,7 +115,7 @@ impl RtspListener {
             tunnels: Arc::default(),
         };
         let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
-        let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
+        let acceptor = listening.serve(runtime, connections_max, inbox, serve)?;
         Ok(Self { acceptor, addr: local, egress, udp, _hearing: stop.drop_guard() })
     }
 

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Inbox, ListenError,
-    accept::{Acceptor, bind},
+    accept::{Acceptor, Listening},
     egress::{List, ViewerId, ViewerInfo},
     udp::{UdpOptions, UdpSocket},
 };
@@ -156,12 +156,14 @@ impl WebRtcTransport {
         let socket = UdpSocket::bind(runtime, addr, &udp).map_err(failed)?;
         socket.warnings().iter().for_each(|warning| inbox.warn(warning.clone()));
         let local = socket.addr();
-        let listener = match options.tcp_connections_max {
+        let listening = match options.tcp_connections_max {
             0 => None,
-            _ => bind(local).inspect_err(|error| inbox.warn(format!("WebRTC does without TCP: {error}"))).ok(),
+            _ => Listening::on(local, None, &[])
+                .inspect_err(|error| inbox.warn(format!("WebRTC does without TCP: {error}")))
+                .ok(),
         };
         let reachable = reachable(local, &options.hosts);
-        let tcp = if listener.is_some() { reachable.clone() } else { Vec::new() };
+        let tcp = if listening.is_some() { reachable.clone() } else { Vec::new() };
         let settings = Settings::new(options.limits, reachable, tcp);
         let settings = Arc::new(settings.map_err(|error| failed(std::io::Error::other(error)))?);
 
@@ -170,11 +172,11 @@ impl WebRtcTransport {
         let (commands, requests) = mpsc::channel(COMMANDS_MAX);
         let (tcp_events, from_tcp) = mpsc::channel(TCP_EVENTS_MAX);
         let datagram_bytes = options.limits.datagram_bytes;
-        let acceptor = listener.map(|listener| {
+        let acceptor = listening.map(|listening| {
             let serve = move |stream, peer, stop| tcp::serve(stream, peer, stop, tcp_events.clone(), datagram_bytes);
-            Acceptor::spawn(runtime, listener, None, options.tcp_connections_max, inbox.clone(), serve)
+            listening.serve(runtime, options.tcp_connections_max, inbox.clone(), serve)
         });
-        let acceptor = acceptor.transpose().map_err(failed)?;
+        let acceptor = acceptor.transpose()?;
         let port = Port::new(socket, &options, settings.clone(), viewers.clone(), inbox, requests, from_tcp);
         tasks.spawn_on(port.run(stop.clone()), runtime);
         tasks.close();

@@ -11,7 +11,7 @@ mod publishing;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_wire::rtmp::Limits;
 use tokio::runtime::Handle;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::{connection::Connection, patience::Crowd};
 use crate::{
     Inbox, ListenError,
-    accept::{Acceptor, bind},
+    accept::{Acceptor, Listening},
     egress::{Egress, EgressOptions},
     ended::{End, linger},
     tls::{Connection as Stream, TlsIdentity},
@@ -71,17 +71,14 @@ impl RtmpListener {
         options: RtmpOptions,
         inbox: Arc<Inbox>,
     ) -> Result<Self, ListenError> {
-        let failed = |source| ListenError { addr, source };
-        let listener = bind(addr)?;
-        let local = listener.local_addr().map_err(failed)?;
-        let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
-        let tls = options.tls.as_ref().map(|identity| identity.acceptor(&[])).transpose();
-        let tls = tls.map_err(|error| failed(io::Error::other(error)))?;
-        let egress = Egress::new(runtime.clone(), options.egress, shared_inbox.clone());
-        let shared = Arc::new(Shared { options, inbox: shared_inbox, egress: egress.clone(), crowd: Arc::default() });
+        let listening = Listening::on(addr, options.tls.as_ref(), &[])?;
+        let (addr, connections_max) = (listening.addr(), options.connections_max);
+        let egress = Egress::new(runtime.clone(), options.egress, inbox.clone());
+        let shared = Shared { options, inbox: inbox.clone(), egress: egress.clone(), crowd: Arc::default() };
+        let shared = Arc::new(shared);
         let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
-        let acceptor = Acceptor::spawn(runtime, listener, tls, connections_max, inbox, serve).map_err(failed)?;
-        Ok(Self { acceptor, addr: local, egress })
+        let acceptor = listening.serve(runtime, connections_max, inbox, serve)?;
+        Ok(Self { acceptor, addr, egress })
     }
 
     /// Where it listens.
