@@ -58,6 +58,8 @@ pub(crate) struct Text {
     gzip: OnceLock<Bytes>,
     /// By which it is told from others, and its compressed form: two forms are two entities. None of what nobody keeps.
     tags: Option<[HeaderValue; 2]>,
+    /// What stands in front of it as it is, by who may keep it.
+    head: OnceLock<(&'static str, Bytes)>,
 }
 
 impl Text {
@@ -67,17 +69,24 @@ impl Text {
         // Hexadecimal digits are always a value.
         let tag = |form: &str| HeaderValue::from_str(&format!("\"{hash:016x}{form}\"")).ok();
         let tags = tag("").zip(tag("-gz")).map(|(plain, gzip)| [plain, gzip]);
-        Arc::new(Self { bytes, gzip: OnceLock::new(), tags })
+        Arc::new(Self { bytes, gzip: OnceLock::new(), tags, head: OnceLock::new() })
     }
 
     /// A text that nobody will ask for again.
     pub(crate) fn passing(bytes: impl Into<Bytes>) -> Arc<Self> {
-        Arc::new(Self { bytes: bytes.into(), gzip: OnceLock::new(), tags: None })
+        Arc::new(Self { bytes: bytes.into(), gzip: OnceLock::new(), tags: None, head: OnceLock::new() })
     }
 
     /// As it is.
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The head of an answer with all of it as it is, without date; `write` makes it, once. None for a second kind of the same text.
+    pub(crate) fn head(&self, kind: Kind, write: impl FnOnce(&Response<Body>) -> Vec<u8>) -> Option<&Bytes> {
+        let (cache, head) =
+            self.head.get_or_init(|| (kind.cache, write(&playlist(self, kind, &HeaderMap::new())).into()));
+        (*cache == kind.cache).then_some(head)
     }
 
     fn gzip(&self) -> &Bytes {

@@ -15,9 +15,10 @@
 
 use std::{
     future::poll_fn,
-    io::{self, IoSlice, Write},
+    io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -35,15 +36,19 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::{
     body::Body,
+    entity::{Answer, Kind, Text},
     lent::Lent,
     server::{HEADER_BYTES_MAX, HEADER_DEADLINE},
-    site::Site,
+    site::{Site, form},
 };
+use crate::hls::sent::Counter;
 
 /// Headers of a request; one with more is hyper's.
 const HEADERS_MAX: usize = 32;
 /// Read at least at a time.
 const READ_BYTES: usize = 2048;
+/// Room for a head.
+const HEAD_BYTES: usize = 512;
 /// What is smaller is copied behind its head: one buffer is cheaper for the kernel than two.
 const COPIED_BYTES_MAX: usize = 16 << 10;
 
@@ -56,6 +61,9 @@ const HEARD: [HeaderName; 6] = [
     header::RANGE,
     header::IF_RANGE,
 ];
+
+/// Those of them on which its form depends.
+const FORMING: [HeaderName; 4] = [header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::RANGE, header::IF_RANGE];
 
 /// Headers of which nothing is known here.
 const FOREIGN: [HeaderName; 7] = [
@@ -86,15 +94,22 @@ pub(super) async fn serve(stream: &mut Lent, site: &Site, peer: SocketAddr, stop
             }
             Err(_) => return Some(buffer.freeze()),
         };
-        let response = tokio::select! {
+        let found = tokio::select! {
             // Most answers are there at once.
             biased;
-            response = site.file(&request, peer) => response,
+            found = site.file(&request, peer) => found,
             () = gone(stream, &mut buffer) => return None,
         };
-        let Some(response) = response else { return Some(buffer.freeze()) };
+        let Some((answer, counter)) = found else { return Some(buffer.freeze()) };
         buffer.advance(head_bytes);
-        write(stream, response).await.ok()?;
+        match &answer {
+            // Whatever a client asks for besides is one of these.
+            Answer::Text(text, kind) if !request.headers().keys().any(|name| FORMING.contains(name)) => {
+                write_text(stream, text, *kind, counter.as_ref()).await
+            }
+            _ => write(stream, form(&request, answer, counter)).await,
+        }
+        .ok()?;
         if stop.is_cancelled() {
             return None;
         }
@@ -189,24 +204,60 @@ fn parse(bytes: &[u8]) -> Result<(Request<()>, usize), Unready> {
     if hosts == 1 { Ok((request, head_bytes)) } else { Err(Unready::Other) }
 }
 
-async fn write(stream: &mut Lent, response: Response<Body>) -> io::Result<()> {
-    let (parts, mut body) = response.into_parts();
-    let has_no_body = parts.status == hyper::StatusCode::NOT_MODIFIED;
-    let is_chunked = body.exact_bytes().is_none() && !has_no_body;
-    let mut out = Vec::with_capacity(512 + body.exact_bytes().map_or(0, |bytes| bytes as usize).min(COPIED_BYTES_MAX));
-    let reason = parts.status.canonical_reason().unwrap_or_default();
-    write!(out, "HTTP/1.1 {} {reason}\r\n", parts.status.as_u16())?;
-    for (name, value) in &parts.headers {
+/// A playlist or a manifest as it is: what stands in front of it was written when it was first asked for.
+async fn write_text(stream: &mut Lent, text: &Arc<Text>, kind: Kind, counter: Option<&Counter>) -> io::Result<()> {
+    let bytes = text.bytes();
+    let whole = |response: &Response<Body>| {
+        let mut head = head(response, bytes.len());
+        head.extend_from_slice(format!("content-length: {}\r\n", bytes.len()).as_bytes());
+        head
+    };
+    let Some(head) = text.head(kind, whole) else {
+        let request = Request::new(());
+        return write(stream, form(&request, Answer::Text(text.clone(), kind), None)).await;
+    };
+    let mut out = Vec::with_capacity(head.len() + HEAD_BYTES + bytes.len().min(COPIED_BYTES_MAX));
+    out.extend_from_slice(head);
+    end_head(&mut out);
+    counter.into_iter().for_each(|counter| counter.add(bytes.len()));
+    if out.len() + bytes.len() > COPIED_BYTES_MAX {
+        return write_pieces(stream, out, vec![bytes.clone()]).await;
+    }
+    out.extend_from_slice(bytes);
+    stream.write_all(&out).await
+}
+
+/// The head of an answer up to its date, with room for so many bytes behind it.
+fn head(response: &Response<Body>, body_bytes: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD_BYTES + body_bytes.min(COPIED_BYTES_MAX));
+    let status = response.status();
+    for piece in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or_default(), "\r\n"] {
+        out.extend_from_slice(piece.as_bytes());
+    }
+    for (name, value) in response.headers() {
         for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             out.extend_from_slice(piece);
         }
     }
-    if is_chunked {
-        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-    }
+    out
+}
+
+fn end_head(out: &mut Vec<u8>) {
     out.extend_from_slice(b"date: ");
     out.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
     out.extend_from_slice(b"\r\n\r\n");
+}
+
+async fn write(stream: &mut Lent, response: Response<Body>) -> io::Result<()> {
+    let has_no_body = response.status() == hyper::StatusCode::NOT_MODIFIED;
+    let exact_bytes = response.body().exact_bytes();
+    let mut out = head(&response, exact_bytes.map_or(0, |bytes| bytes as usize));
+    let mut body = response.into_body();
+    let is_chunked = exact_bytes.is_none() && !has_no_body;
+    if is_chunked {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    end_head(&mut out);
     if is_chunked {
         return write_chunks(stream, out, body).await;
     }

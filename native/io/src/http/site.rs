@@ -23,7 +23,7 @@ use crate::{
     http::{
         Origin,
         app::App,
-        entity::negotiate,
+        entity::{Answer, negotiate},
         lent::Owner,
         live::{Live, live_path},
         origin::media_path,
@@ -131,28 +131,41 @@ impl Site {
         }
         let (key, file) = media_path(request.uri().path())?;
         Some(match *request.method() {
-            Method::GET | Method::HEAD => self.named(key, file, request, peer).await,
+            Method::GET | Method::HEAD => {
+                let (answer, counter) = self.named(key, file, request, peer).await;
+                form(request, answer, counter)
+            }
             Method::OPTIONS => options(),
             _ => method_not_allowed(),
         })
     }
 
-    /// Answers a GET of a file that has an end; none where its path names something else.
-    pub(crate) async fn file<B>(&self, request: &Request<B>, peer: SocketAddr) -> Option<Response<Body>> {
+    /// What there is for a GET of a file that has an end, and what counts its bytes; none where its path names something else.
+    pub(crate) async fn file<B>(&self, request: &Request<B>, peer: SocketAddr) -> Option<(Answer, Option<Counter>)> {
         let is_live = |key: &StreamKey| self.origin.live(key).is_some() || self.origin.is_offered(key);
         if live_path(request.uri().path()).is_some_and(|(key, _)| is_live(&key)) {
             return None;
         }
         let (key, file) = media_path(request.uri().path())?;
-        Some(sized(&Method::GET, self.named(key, file, request, peer).await))
+        Some(self.named(key, file, request, peer).await)
     }
 
-    async fn named<B>(&self, key: StreamKey, file: File, request: &Request<B>, peer: SocketAddr) -> Response<Body> {
-        match self.output(&key, request, peer).await {
-            Ok(Some(output)) => self.file_of(output, file, key, request, peer).await,
+    async fn named<B>(
+        &self,
+        key: StreamKey,
+        file: File,
+        request: &Request<B>,
+        peer: SocketAddr,
+    ) -> (Answer, Option<Counter>) {
+        let refusal = match self.output(&key, request, peer).await {
+            Ok(Some(output)) => {
+                let (answer, counter) = self.file_of(output, file, key, request, peer).await;
+                return (answer, Some(counter));
+            }
             Ok(None) => error(StatusCode::NOT_FOUND, "no such stream is live"),
             Err(denial) => denied(denial),
-        }
+        };
+        (refusal.into(), None)
     }
 
     async fn file_of<B>(
@@ -162,7 +175,7 @@ impl Site {
         key: StreamKey,
         request: &Request<B>,
         peer: SocketAddr,
-    ) -> Response<Body> {
+    ) -> (Answer, Counter) {
         let query = request.uri().query().unwrap_or_default();
         // Only a multivariant playlist and an MPD tell of other streams.
         let group = match file {
@@ -172,9 +185,7 @@ impl Site {
         let client = Client::new(peer, text(request.headers(), header::USER_AGENT));
         let asked_for = Asked { group, parent: self.origin.parent(&key), file, query, client: &client };
         let gate = self.gate.as_deref().map(|inbox| (inbox, asked(key, "hls", false, request, peer)));
-        let answer = hls::server::serve(asked_for, gate).await;
-        let response = negotiate(request.method(), request.uri().path(), request.headers(), answer);
-        response.map(|body| body.counted(Counter::new(output, &client)))
+        (hls::server::serve(asked_for, gate).await, Counter::new(output, &client))
     }
 
     /// Asks the host for a stream that is not live and that it can begin; none where it cannot.
@@ -201,6 +212,16 @@ impl Site {
             None => Ok(known),
         }
     }
+}
+
+/// Gives of what there is what a request asks for.
+pub(crate) fn form<B>(request: &Request<B>, answer: Answer, counter: Option<Counter>) -> Response<Body> {
+    let response = negotiate(request.method(), request.uri().path(), request.headers(), answer);
+    let response = response.map(|body| match counter {
+        Some(counter) => body.counted(counter),
+        None => body,
+    });
+    sized(request.method(), response)
 }
 
 /// Says the length, where it is known, and leaves the body out where only the head was asked for: hyper does so for HTTP/1 alone.
