@@ -5,6 +5,7 @@
 //! that may be hostile: nothing here panics on it, and everything that is kept has a limit.
 
 pub mod base64;
+pub mod http;
 pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;

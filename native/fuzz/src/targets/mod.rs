@@ -12,6 +12,7 @@ mod flv_tags;
 mod h264;
 mod h265;
 mod h266;
+mod http_request;
 mod latm;
 mod mp4_esds;
 mod mp4_index;
@@ -63,6 +64,7 @@ pub const ALL: &[Target] = &[
     h264::TARGET,
     h265::TARGET,
     h266::TARGET,
+    http_request::TARGET,
     latm::TARGET,
     mp4_esds::TARGET,
     mp4_index::TARGET,
@@ -118,7 +120,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 46] = [
+    const REQUIRED: [&str; 47] = [
         "aac",
         "ac3",
         "amf0",
@@ -131,6 +133,7 @@ mod tests {
         "h264",
         "h265",
         "h266",
+        "http_request",
         "latm",
         "mp4_esds",
         "mp4_index",

@@ -24,7 +24,7 @@ use crate::{
         sessions::{SessionInfo, Sessions},
         spill::Shelf,
     },
-    http::entity::Text,
+    http::text::Text,
 };
 
 /// Name of the playlist of MPEG-TS: that of no track.

@@ -25,8 +25,9 @@ use crate::{
         spill,
     },
     http::{
-        entity::{Answer, Kind, Text},
+        entity::{Answer, Kind},
         response::{Body, answer, denied, error, full},
+        text::Text,
     },
     play::{PlayAsk, ask},
 };
@@ -137,7 +138,7 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Answer {
         File::Track(name) => track_playlist(&output, &name, asked_by, gated).await,
         File::Cmaf(name) => cmaf_file(&output, &name).await,
         File::Key(name) => key(&output, &name).into(),
-        File::Mpd if !output.has_dash() => error(StatusCode::NOT_FOUND, "this stream is not in DASH").into(),
+        File::Mpd if !output.has_dash() => no_dash(&output).into(),
         File::Mpd => manifest(&group, &output, asked_by, gated && !is_known).await,
         File::Clock => clock().into(),
     }
@@ -317,6 +318,16 @@ fn with_session(text: Arc<Text>, query: &str, is_encrypted: bool) -> Arc<Text> {
 /// Whether it may stand in a playlist or a manifest as it is.
 fn is_name(session: &str) -> bool {
     session.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn no_dash(output: &HlsOutput) -> Response<Body> {
+    let is_encrypted = output.has_cmaf();
+    let why = if is_encrypted {
+        "this stream is encrypted in the way of HLS, which DASH does not know: there is no manifest of it"
+    } else {
+        "this stream is not in DASH"
+    };
+    error(StatusCode::NOT_FOUND, why)
 }
 
 fn no_file() -> Response<Body> {

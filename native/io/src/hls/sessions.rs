@@ -15,6 +15,9 @@ use crate::hls::sent::Client;
 /// Viewers counted per stream; what comes above is served and not counted, so that made-up names cost no memory.
 const SESSIONS_MAX: usize = 10_000;
 
+/// How long it is taken for full once it was found to be.
+const FULL_FOR: Duration = Duration::from_secs(1);
+
 /// Who was let in may pause for so long: it counts as a viewer no more, and need not be asked about again when it goes on.
 const ADMISSION_KEEP: Duration = Duration::from_secs(600);
 
@@ -28,6 +31,8 @@ pub(crate) struct Sessions {
     by_client: HashMap<u64, u64>,
     /// What they watch, until it ends. Weak: who watches does not keep a stream.
     log: Weak<Log>,
+    /// There was no room when it was looked for: names beyond that are not looked at one by one.
+    full_at: Option<Instant>,
     /// Somebody calls [`Sessions::sweep`] now and then.
     is_swept: bool,
     opened: u64,
@@ -163,16 +168,8 @@ impl Sessions {
 
     /// The session with that id, a new one where there was none; none when there are too many.
     fn enter(&mut self, id: u64, now: Instant, expiry: Duration) -> Option<&mut Session> {
-        if self.seen.len() >= SESSIONS_MAX && !self.seen.contains_key(&id) {
-            self.expire(now, expiry);
-            if self.seen.len() >= SESSIONS_MAX {
-                // Those who pause make room for those who come.
-                self.seen.retain(|_, session| !session.is_over(now, expiry));
-                self.by_client.retain(|_, id| self.seen.contains_key(id));
-            }
-            if self.seen.len() >= SESSIONS_MAX {
-                return None;
-            }
+        if self.seen.len() >= SESSIONS_MAX && !self.seen.contains_key(&id) && !self.make_room(now, expiry) {
+            return None;
         }
         let (log, numbered) = (&self.log, &mut self.numbered);
         Some(self.seen.entry(id).or_insert_with(|| {
@@ -187,6 +184,22 @@ impl Sessions {
                 bytes: 0,
             }
         }))
+    }
+
+    /// Lets go of who is over; false when nobody is, or was a moment ago: to look is work that a client must not cause with each request.
+    fn make_room(&mut self, now: Instant, expiry: Duration) -> bool {
+        if self.full_at.is_some_and(|full_at| now.duration_since(full_at) < FULL_FOR) {
+            return false;
+        }
+        self.expire(now, expiry);
+        if self.seen.len() >= SESSIONS_MAX {
+            // Those who pause make room for those who come.
+            self.seen.retain(|_, session| !session.is_over(now, expiry));
+            self.by_client.retain(|_, id| self.seen.contains_key(id));
+        }
+        let has_room = self.seen.len() < SESSIONS_MAX;
+        self.full_at = (!has_room).then_some(now);
+        has_room
     }
 
     fn expire(&mut self, now: Instant, expiry: Duration) {

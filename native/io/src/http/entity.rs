@@ -8,13 +8,11 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    io::Write,
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use hyper::{
     Method, Response, StatusCode,
     header::{self, HeaderMap, HeaderValue},
@@ -23,10 +21,8 @@ use hyper::{
 use super::{
     body::Body,
     response::{answer, error},
+    text::Text,
 };
-
-/// Smaller texts do not become smaller on the wire.
-const GZIP_BYTES_MIN: usize = 512;
 
 /// What there is for a request, before it is known which form of it is wanted.
 pub(crate) enum Answer {
@@ -51,82 +47,27 @@ impl From<Response<Body>> for Answer {
     }
 }
 
-/// A text and its other forms: made once, however many ask.
-#[derive(Debug)]
-pub(crate) struct Text {
-    bytes: Bytes,
-    gzip: OnceLock<Bytes>,
-    /// By which it is told from others, and its compressed form: two forms are two entities. None of what nobody keeps.
-    tags: Option<[HeaderValue; 2]>,
-    /// What stands in front of it as it is, by who may keep it.
-    head: OnceLock<(&'static str, Bytes)>,
-}
-
-impl Text {
-    /// A text that caches may keep.
-    pub(crate) fn kept(bytes: Bytes) -> Arc<Self> {
-        let hash = hash(&bytes);
-        // Hexadecimal digits are always a value.
-        let tag = |form: &str| HeaderValue::from_str(&format!("\"{hash:016x}{form}\"")).ok();
-        let tags = tag("").zip(tag("-gz")).map(|(plain, gzip)| [plain, gzip]);
-        Arc::new(Self { bytes, gzip: OnceLock::new(), tags, head: OnceLock::new() })
-    }
-
-    /// A text that nobody will ask for again.
-    pub(crate) fn passing(bytes: impl Into<Bytes>) -> Arc<Self> {
-        Arc::new(Self { bytes: bytes.into(), gzip: OnceLock::new(), tags: None, head: OnceLock::new() })
-    }
-
-    /// As it is.
-    pub(crate) fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// The head of an answer with all of it as it is, without date; `write` makes it, once. None for a second kind of the same text.
-    pub(crate) fn head(&self, kind: Kind, write: impl FnOnce(&Response<Body>) -> Vec<u8>) -> Option<&Bytes> {
-        let (cache, head) =
-            self.head.get_or_init(|| (kind.cache, write(&playlist(self, kind, &HeaderMap::new())).into()));
-        (*cache == kind.cache).then_some(head)
-    }
-
-    fn gzip(&self) -> &Bytes {
-        self.gzip.get_or_init(|| {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            // Memory takes everything.
-            let written = encoder.write_all(&self.bytes).and_then(|()| encoder.finish());
-            written.map(Bytes::from).unwrap_or_default()
-        })
-    }
-}
-
 /// Gives of `answer`, which is for `path`, what the request asks for.
 pub(crate) fn negotiate(method: &Method, path: &str, asked: &HeaderMap, answer: Answer) -> Response<Body> {
     match answer {
         Answer::Said(response) => response,
-        Answer::Text(text, kind) => playlist(&text, kind, asked),
+        Answer::Text(text, kind) => text.answer(kind, asked),
         Answer::Media(pieces, kind) => segment(pieces, kind, method, path, asked),
     }
 }
 
-fn playlist(text: &Text, kind: Kind, asked: &HeaderMap) -> Response<Body> {
-    let is_gzip = text.bytes.len() >= GZIP_BYTES_MIN && takes_gzip(asked);
-    let body = if is_gzip { text.gzip() } else { &text.bytes };
-    let tag = text.tags.as_ref().map(|[plain, gzip]| if is_gzip { gzip } else { plain });
-    let mut response = match tag.filter(|tag| is_known(tag, asked)) {
-        Some(_) => not_modified(kind),
-        None => answer(StatusCode::OK, Body::one(body.clone()), kind.content_type, kind.cache),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::VARY, VARY_ENCODING);
-    headers.extend(tag.map(|tag| (header::ETAG, tag.clone())));
-    if is_gzip && response.status() == StatusCode::OK {
-        response.headers_mut().insert(header::CONTENT_ENCODING, GZIP);
+/// Says the length, where it is known, and leaves the body out where only the head was asked for: hyper does so for HTTP/1 alone.
+pub(super) fn sized(method: &Method, mut response: Response<Body>) -> Response<Body> {
+    let can_have_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(bytes) = response.body().exact_bytes().filter(|_| can_have_body) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
+    }
+    if *method == Method::HEAD {
+        *response.body_mut() = Body::UNSAID;
     }
     response
 }
 
-const VARY_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 fn segment(pieces: Vec<Bytes>, kind: Kind, method: &Method, path: &str, asked: &HeaderMap) -> Response<Body> {
@@ -167,13 +108,13 @@ fn ranged(pieces: Vec<Bytes>, kind: Kind, method: &Method, tag: &HeaderValue, as
 }
 
 /// Whether the client has the entity with that tag already: by the weak comparison (§13.1.2).
-fn is_known(tag: &HeaderValue, asked: &HeaderMap) -> bool {
+pub(super) fn is_known(tag: &HeaderValue, asked: &HeaderMap) -> bool {
     let Some(known) = asked.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()) else { return false };
     let is_it = |known: &str| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == tag.as_bytes();
     known.split(',').map(str::trim).any(is_it)
 }
 
-fn not_modified(kind: Kind) -> Response<Body> {
+pub(super) fn not_modified(kind: Kind) -> Response<Body> {
     let mut known = answer(StatusCode::NOT_MODIFIED, Body::UNSAID, kind.content_type, kind.cache);
     known.headers_mut().remove(header::CONTENT_TYPE);
     known
@@ -208,17 +149,7 @@ fn cut(pieces: Vec<Bytes>, range: Range<usize>) -> Vec<Bytes> {
     pieces.into_iter().filter_map(&mut part).collect()
 }
 
-/// Whether `gzip` is acceptable, and not only as what is left (§12.5.3).
-fn takes_gzip(asked: &HeaderMap) -> bool {
-    let takes = |offer: &str| {
-        let (coding, parameters) = offer.split_once(';').unwrap_or((offer, ""));
-        let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
-        coding.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
-    };
-    text_of(asked, header::ACCEPT_ENCODING).split(',').any(takes)
-}
-
-fn text_of(headers: &HeaderMap, name: header::HeaderName) -> &str {
+pub(super) fn text_of(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
@@ -227,7 +158,7 @@ fn put(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
 }
 
-fn hash(bytes: &[u8]) -> u64 {
+pub(super) fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()
@@ -235,8 +166,6 @@ fn hash(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use http_body_util::BodyExt;
 
     use super::*;
@@ -302,33 +231,6 @@ mod tests {
             assert!(body(response).await.is_empty());
         }
         assert_eq!(of_segment(&[(header::IF_NONE_MATCH, "\"x\"")]).status(), 200);
-    }
-
-    #[tokio::test]
-    async fn playlists_are_compressed_once_for_who_takes_that() {
-        let text = Text::kept(Bytes::from("#EXTM3U\n".repeat(200)));
-        let answer = |encodings: &str| {
-            let asked = asked(&[(header::ACCEPT_ENCODING, encodings)]);
-            negotiate(&Method::GET, "/live/cam/v0.m3u8", &asked, Answer::Text(text.clone(), PLAYLIST))
-        };
-        let mut tags = Vec::new();
-        for (encodings, is_gzip) in
-            [("gzip, br", true), ("br;q=1.0, gzip;q=0.5", true), ("gzip;q=0", false), ("br", false)]
-        {
-            let response = answer(encodings);
-            assert_eq!(text_of(response.headers(), header::VARY), "Accept-Encoding");
-            assert_eq!(response.headers().contains_key(header::CONTENT_ENCODING), is_gzip, "{encodings}");
-            tags.push(text_of(response.headers(), header::ETAG).to_owned());
-            let mut bytes = body(response).await;
-            if is_gzip {
-                assert!(bytes.len() < text.bytes().len() / 10);
-                let mut plain = Vec::new();
-                flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
-                bytes = plain;
-            }
-            assert_eq!(bytes, text.bytes()[..]);
-        }
-        assert_eq!((tags[0] == tags[1], tags[2] == tags[3], tags[0] == tags[2]), (true, true, false));
     }
 
     #[tokio::test]

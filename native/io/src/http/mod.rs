@@ -4,6 +4,7 @@ mod app;
 mod body;
 pub(crate) mod entity;
 mod exchange;
+mod head;
 mod lent;
 mod live;
 mod origin;
@@ -11,6 +12,7 @@ mod quick;
 pub(crate) mod response;
 mod server;
 mod site;
+pub(crate) mod text;
 mod websocket;
 
 pub use hyper::Request;

@@ -23,7 +23,7 @@ use crate::{
     http::{
         Origin,
         app::App,
-        entity::{Answer, negotiate},
+        entity::{Answer, negotiate, sized},
         lent::Owner,
         live::{Live, live_path},
         origin::media_path,
@@ -222,18 +222,6 @@ pub(crate) fn form<B>(request: &Request<B>, answer: Answer, counter: Option<Coun
         None => body,
     });
     sized(request.method(), response)
-}
-
-/// Says the length, where it is known, and leaves the body out where only the head was asked for: hyper does so for HTTP/1 alone.
-fn sized(method: &Method, mut response: Response<Body>) -> Response<Body> {
-    let can_have_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if let Some(bytes) = response.body().exact_bytes().filter(|_| can_have_body) {
-        response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
-    }
-    if *method == Method::HEAD {
-        *response.body_mut() = Body::UNSAID;
-    }
-    response
 }
 
 impl Drop for Site {
