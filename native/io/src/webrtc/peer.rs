@@ -227,18 +227,32 @@ impl Peer {
         self.addresses.last().map_or(SocketAddr::new(self.caller.address, 0), |(_, address)| *address)
     }
 
-    /// It has proven to be at `address`. False when that is news.
-    pub(super) fn hear(&mut self, from: (Transport, SocketAddr), local: Option<IpAddr>, now: Instant) -> bool {
+    /// It was heard, and has proven to be where that came from.
+    pub(super) fn hear(&mut self, local: Option<IpAddr>, now: Instant) {
         self.heard = now;
         self.local = local.or(self.local);
-        if self.addresses.contains(&from) {
-            return true;
-        }
-        if self.addresses.len() < ADDRESSES_MAX {
-            self.addresses.push(from);
-            return false;
-        }
-        true
+    }
+
+    /// It has checked from there. Returns the address that is given up for it: the one from which no check has come for longest.
+    pub(super) fn arrive(&mut self, path: (Transport, SocketAddr)) -> Option<(Transport, SocketAddr)> {
+        self.addresses.retain(|known| *known != path);
+        self.addresses.push(path);
+        (self.addresses.len() > ADDRESSES_MAX).then(|| self.addresses.remove(0))
+    }
+
+    /// A connection of it has closed.
+    pub(super) fn lose(&mut self, (transport, address): (Transport, SocketAddr)) {
+        self.addresses.retain(|known| *known != (transport, address));
+        self.session.lose(transport, address);
+    }
+
+    /// It has restarted ICE. Returns its names that are good no more.
+    pub(super) fn rename(&mut self, name: String) -> Vec<String> {
+        self.user_names.push(name);
+        let names = std::mem::take(&mut self.user_names);
+        let (good, gone) = names.into_iter().partition(|name| self.session.knows(name));
+        self.user_names = good;
+        gone
     }
 
     /// Sends and takes what the session has.

@@ -99,6 +99,13 @@ impl Check {
     }
 }
 
+/// The number of a request (RFC 8489 §5), signed or not; `None` for what is none.
+pub(super) fn transaction(datagram: &[u8]) -> Option<[u8; 12]> {
+    let mut fields = Cursor::new(datagram);
+    let (kind, _, cookie) = (fields.u16()?, fields.u16()?, fields.u32()?);
+    (kind == BINDING_REQUEST && cookie == COOKIE).then(|| fields.array()).flatten()
+}
+
 /// The signature of a message so far: under the length that it has with the signature in it (RFC 8489 §14.5).
 fn sign(so_far: &[u8], password: &str) -> Option<hmac::Tag> {
     let mut message = so_far.to_vec();
@@ -113,7 +120,7 @@ fn set_length(message: &mut [u8], more: usize) -> Option<()> {
     Some(())
 }
 
-/// All values here are multiples of four bytes.
+/// The value is not padded: all but names have multiples of four bytes.
 fn write_attribute(out: &mut Vec<u8>, attribute: u16, value: &[u8]) {
     out.extend_from_slice(&attribute.to_be_bytes());
     out.extend_from_slice(&(value.len() as u16).to_be_bytes());
@@ -125,6 +132,29 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
     })
+}
+
+/// A check as a peer sends it.
+#[cfg(test)]
+pub(in crate::webrtc) fn request(
+    names: (&str, &str),
+    password: &str,
+    transaction: [u8; 12],
+    nominates: bool,
+) -> Vec<u8> {
+    let name = format!("{}:{}", names.0, names.1);
+    let mut out = [&BINDING_REQUEST.to_be_bytes()[..], &[0, 0], &COOKIE.to_be_bytes(), &transaction].concat();
+    write_attribute(&mut out, USERNAME, name.as_bytes());
+    out.resize(out.len().next_multiple_of(4), 0);
+    if nominates {
+        write_attribute(&mut out, USE_CANDIDATE, &[]);
+    }
+    let signature = sign(&out, password).unwrap();
+    write_attribute(&mut out, MESSAGE_INTEGRITY, signature.as_ref());
+    set_length(&mut out, FINGERPRINT_BYTES).unwrap();
+    let checksum = crc32(&out) ^ FINGERPRINT_XOR;
+    write_attribute(&mut out, FINGERPRINT, &checksum.to_be_bytes());
+    out
 }
 
 #[cfg(test)]

@@ -158,7 +158,9 @@ impl Port {
         if bytes.len() > self.limits.datagram_bytes {
             return;
         }
-        let number = match classify(bytes) {
+        let kind = classify(bytes);
+        let is_check = matches!(kind, Some(Datagram::Stun { .. }));
+        let number = match kind {
             Some(Datagram::Stun { ours: Some(name) }) => self.by_name.get(name),
             Some(_) => self.by_address.get(&(transport, from)),
             None => None,
@@ -167,8 +169,9 @@ impl Port {
         let Some(peer) = self.peers.get_mut(&number) else { return };
         match peer.session.handle_datagram(now, transport, from, bytes) {
             Ok(Heard::Peer) => {
-                if !peer.hear((transport, from), local, now) {
-                    self.by_address.insert((transport, from), number);
+                peer.hear(local, now);
+                if is_check {
+                    self.find_at((transport, from), number);
                 }
                 self.turn(number, now);
             }
@@ -180,13 +183,25 @@ impl Port {
         }
     }
 
+    /// What comes from there is from now on for whoever has proven last to be there.
+    fn find_at(&mut self, path: (Transport, SocketAddr), number: PeerNumber) {
+        self.by_address.insert(path, number);
+        let left = self.peers.get_mut(&number).and_then(|peer| peer.arrive(path));
+        if let Some(left) = left.filter(|left| self.by_address.get(left) == Some(&number)) {
+            self.by_address.remove(&left);
+        }
+    }
+
     fn tcp_event(&mut self, event: TcpEvent) {
         match event {
             TcpEvent::Opened(from, connection) => drop(self.outbox.tcp.insert(from, connection)),
             TcpEvent::Datagram(from, bytes) => self.datagram(Transport::Tcp, from, None, &bytes, Instant::now()),
             TcpEvent::Closed(from) => {
                 self.outbox.tcp.remove(&from);
-                self.by_address.remove(&(Transport::Tcp, from));
+                let number = self.by_address.remove(&(Transport::Tcp, from));
+                if let Some(peer) = number.and_then(|number| self.peers.get_mut(&number)) {
+                    peer.lose((Transport::Tcp, from));
+                }
             }
         }
     }
@@ -258,7 +273,9 @@ impl Port {
         }
         let answer = peer.session.trickle(fragment)?;
         if let Some(answer) = &answer {
-            peer.user_names.push(answer.user_name.clone());
+            for name in peer.rename(answer.user_name.clone()) {
+                self.by_name.remove(&name);
+            }
             self.by_name.insert(answer.user_name.clone(), number);
         }
         self.turn(number, now);

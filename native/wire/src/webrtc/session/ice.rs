@@ -30,6 +30,14 @@ impl Session {
         Ok(None)
     }
 
+    /// Whether checks under this name of ours are answered: before and behind an ICE restart more than one may be.
+    pub fn knows(&mut self, user_name: &str) -> bool {
+        match self.direct.as_mut().and_then(|direct| direct.names()) {
+            Some(names) => names.knows(user_name),
+            None => self.user_name() == user_name,
+        }
+    }
+
     fn restart(&mut self, offer: Offer, fragment: &Fragment) -> Result<Answer, WebRtcError> {
         let text = offer.text(self.way);
         let sdp = self.guarded("restarting ICE", |rtc| {

@@ -116,8 +116,12 @@ impl Session {
     }
 
     fn told(&mut self, sdp: String, notes: Vec<String>) -> Answer {
-        let user_name = self.rtc.as_mut().map(|rtc| rtc.direct_api().local_ice_credentials().ufrag).unwrap_or_default();
-        Answer { sdp, user_name, notes }
+        Answer { sdp, user_name: self.user_name(), notes }
+    }
+
+    /// Ours, as long as str0m is there.
+    fn user_name(&mut self) -> String {
+        self.rtc.as_mut().map(|rtc| rtc.direct_api().local_ice_credentials().ufrag).unwrap_or_default()
     }
 
     /// Takes a datagram. Then poll, unless it was nothing.
@@ -134,22 +138,36 @@ impl Session {
         if let Some(direct) = self.direct.as_mut().filter(|_| classify(bytes) == Some(Datagram::Media)) {
             return Ok(direct.handle_datagram(bytes, now));
         }
+        if self.direct.as_ref().is_some_and(|direct| direct.is_copy(transport, from, bytes)) {
+            return Ok(Heard::Nothing);
+        }
         if self.rtc.is_none() {
             let Some(direct) = &mut self.direct else { return Ok(Heard::Nothing) };
-            let heard = direct.handle_alone(transport, from, bytes);
+            let heard = direct.handle_alone(transport, from, bytes, now);
             return self.over_when_failed(heard);
         }
         let is_tcp = transport == Transport::Tcp;
         let Some(local) = self.settings.local(from, is_tcp) else { return Ok(Heard::Nothing) };
         let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
-        self.guarded("reading a datagram", |rtc| {
+        let heard = self.guarded("reading a datagram", |rtc| {
             let Ok(receive) = Receive::new(protocol, from, local, bytes) else { return Ok(Heard::Nothing) };
             let input = Input::Receive(now, receive);
             if !rtc.accepts(&input) {
                 return Ok(Heard::Nothing);
             }
             rtc.handle_input(input).map(|()| Heard::Peer)
-        })
+        })?;
+        if let Some(direct) = self.direct.as_mut().filter(|_| heard == Heard::Peer) {
+            direct.note(transport, from, bytes, now);
+        }
+        Ok(heard)
+    }
+
+    /// A connection of the peer has closed: what was sent there goes to where it has last checked from.
+    pub fn lose(&mut self, transport: Transport, to: SocketAddr) {
+        if let Some(direct) = &mut self.direct {
+            direct.lose(transport, to);
+        }
     }
 
     /// The time that the last [`Output::Timeout`] named has come, or packets were written. Then poll.

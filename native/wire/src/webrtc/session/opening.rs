@@ -110,7 +110,8 @@ impl Session {
             let handshake = latest().ok_or(WebRtcError::Bug("keeping keys"))?;
             let track = |rtc: &mut Rtc, (lane, mid, pt): &(Lane, Mid, Pt)| Track::new(rtc, *lane, *mid, *pt);
             let tracks = chosen.iter().filter_map(|chosen| track(self.rtc.as_mut()?, chosen)).collect();
-            self.direct = Some(Box::new(Direct::new(handshake, tracks, self.settings.clock)));
+            self.direct =
+                Some(Box::new(Direct::new(handshake, tracks, self.settings.clock, self.settings.limits.silence)));
             return Ok(());
         }
         for (lane, mid, pt) in chosen {

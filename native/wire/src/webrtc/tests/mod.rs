@@ -45,7 +45,7 @@ pub(in crate::webrtc) struct Client {
     pub(in crate::webrtc) rtc: Rtc,
     pending: Option<SdpPendingOffer>,
     mids: Vec<Mid>,
-    arrived: Vec<RtpPacket>,
+    pub(in crate::webrtc) arrived: Vec<RtpPacket>,
     key_frame_requests: usize,
     is_connected: bool,
     channel: Option<ChannelId>,

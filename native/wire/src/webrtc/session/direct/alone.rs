@@ -25,14 +25,11 @@ pub(super) const RECORD_BYTES: usize = 2048;
 /// How soon DTLS may want to be called again at the least: nothing is urgent once it is up.
 const TURN_MIN: Duration = Duration::from_millis(20);
 
-/// Credentials of ours that are good: the newest, and those before an ICE restart, over which media flow until its first check.
-const CREDENTIALS_MAX: usize = 2;
-
 /// Both ends as ICE knows them.
 #[derive(Debug)]
 pub(in crate::webrtc::session) struct Names {
-    /// The newest last.
-    ours: Vec<(IceCreds, String)>,
+    /// Those that media run on, and behind them the newest, of an ICE restart, until it has chosen a way: two at most.
+    pub(super) ours: Vec<(IceCreds, String)>,
     /// The lines of our answer that a restart says anew.
     fragment: String,
 }
@@ -57,19 +54,26 @@ impl Names {
             line => format!("{line}\r\n"),
         });
         let restarted = (ours.ufrag.clone(), fragment.collect());
-        if self.ours.len() >= CREDENTIALS_MAX {
-            self.ours.remove(0);
-        }
+        self.ours.truncate(1);
         self.ours.push((ours, theirs));
         restarted
     }
 
-    /// The answer to a check, and whether it chooses its way.
-    fn answer(&self, datagram: &[u8], from: SocketAddr) -> Option<(Vec<u8>, bool)> {
-        self.ours.iter().rev().find_map(|(ours, theirs)| {
+    /// Whether checks under this name of ours are answered.
+    pub(in crate::webrtc::session) fn knows(&self, name: &str) -> bool {
+        self.ours.iter().any(|(ours, _)| ours.ufrag == name)
+    }
+
+    /// The answer to a check, and whether it chooses its way. One that does makes older credentials forgotten.
+    fn answer(&mut self, datagram: &[u8], from: SocketAddr) -> Option<(Vec<u8>, bool)> {
+        let (index, check, answer) = self.ours.iter().enumerate().rev().find_map(|(index, (ours, theirs))| {
             let check = Check::read(datagram, &ours.ufrag, theirs, &ours.pass)?;
-            Some((check.answer(from, &ours.pass)?, check.nominates))
-        })
+            Some((index, check, check.answer(from, &ours.pass)?))
+        })?;
+        if check.nominates {
+            self.ours.drain(..index);
+        }
+        Some((answer, check.nominates))
     }
 }
 
@@ -116,12 +120,14 @@ impl Direct {
         transport: Transport,
         from: SocketAddr,
         datagram: &[u8],
+        now: Instant,
     ) -> Result<Heard, WebRtcError> {
         if classify(datagram) == Some(Datagram::Dtls) {
             return self.handle_record(datagram);
         }
         let Some(alone) = &mut self.alone else { return Ok(Heard::Nothing) };
         let Some((answer, nominates)) = alone.names.answer(datagram, from) else { return Ok(Heard::Nothing) };
+        self.note(transport, from, datagram, now);
         if nominates {
             self.follow(transport, from);
         }

@@ -3,10 +3,11 @@
 //!
 //! - `track`: one source: its numbers, times and header; `recent`: what it can be asked for again;
 //! - `report`: what is said of it; `feedback`: what the viewer says;
-//! - `alone`: checks and the goodbye, once str0m is let go.
+//! - `alone`: checks and the goodbye, once str0m is let go; `paths`: where the peer is.
 
 mod alone;
 mod feedback;
+mod paths;
 mod recent;
 mod report;
 #[cfg(test)]
@@ -20,20 +21,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::alone::Alone;
-use self::report::INTERVAL;
 pub(in crate::webrtc) use self::report::WallClock;
+use self::{
+    alone::Alone,
+    paths::{Path, Paths},
+    report::INTERVAL,
+};
 pub(super) use self::{alone::Names, track::Track};
 use super::{
     Heard, Lane, OutgoingPacket, Output, Sink, Transmit, Transport, WebRtcError, event::Event, handshake::Handshake,
 };
-use crate::webrtc::srtp::Srtp;
+use crate::webrtc::{srtp::Srtp, stun::transaction};
 
 /// Datagrams that wait to be polled, and repetitions that one datagram can ask for.
 const WAITING_MAX: usize = 256;
-
-/// A way to a peer.
-type Path = (Transport, SocketAddr);
 
 /// A viewer's packets.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) struct Direct {
     handshake: Arc<Handshake>,
     /// Once the handshake is done.
     srtp: Option<Srtp>,
-    path: Option<Path>,
+    paths: Paths,
     tracks: Vec<Track>,
     clock: WallClock,
     /// When the next reports are due; none before the first packet.
@@ -53,11 +54,12 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    pub(super) fn new(handshake: Arc<Handshake>, tracks: Vec<Track>, clock: WallClock) -> Self {
+    /// `consent`: how long a check of the viewer allows to send to where it came from.
+    pub(super) fn new(handshake: Arc<Handshake>, tracks: Vec<Track>, clock: WallClock, consent: Duration) -> Self {
         Self {
             handshake,
             srtp: None,
-            path: None,
+            paths: Paths::new(consent),
             tracks,
             clock,
             reports_at: None,
@@ -76,7 +78,24 @@ impl Direct {
 
     /// Where ICE has got to.
     pub(super) fn follow(&mut self, transport: Transport, to: SocketAddr) {
-        self.path = Some((transport, to));
+        self.paths.choose((transport, to));
+    }
+
+    /// Whether a datagram is a check that came before, from elsewhere.
+    pub(super) fn is_copy(&self, transport: Transport, from: SocketAddr, datagram: &[u8]) -> bool {
+        transaction(datagram).is_some_and(|transaction| self.paths.is_copy(&transaction, (transport, from)))
+    }
+
+    /// A datagram was the peer's: when it is a check, the peer is where it came from, and agrees to be sent to.
+    pub(super) fn note(&mut self, transport: Transport, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if let Some(transaction) = transaction(datagram) {
+            self.paths.check(transaction, (transport, from), now);
+        }
+    }
+
+    /// A connection has closed.
+    pub(super) fn lose(&mut self, transport: Transport, to: SocketAddr) {
+        self.paths.lose((transport, to));
     }
 
     pub(super) fn plays(&self, lane: Lane) -> bool {
@@ -92,11 +111,17 @@ impl Direct {
         now: Instant,
         sink: &mut dyn Sink,
     ) -> bool {
-        let (Some(srtp), Some((transport, to))) = (&self.srtp, self.path) else { return false };
+        let path = self.paths.media(now);
+        let Some(srtp) = &self.srtp else { return false };
         let Some(track) = self.tracks.iter_mut().find(|track| track.lane() == lane) else { return false };
-        let moment = self.clock.send_time(now);
-        sink.datagram(transport, to, &mut |out| track.write(&packet, moment, delay, srtp, out));
-        let is_first = track.sent(packet);
+        let (moment, mut is_written) = (self.clock.send_time(now), false);
+        if let Some((transport, to)) = path {
+            sink.datagram(transport, to, &mut |out| {
+                is_written = track.write(&packet, moment, delay, srtp, out);
+                is_written
+            });
+        }
+        let is_first = track.sent(packet, is_written);
         if is_first {
             // Whoever knows both clocks from the beginning need not move the sound later.
             self.reports_at = Some(now);
@@ -104,14 +129,15 @@ impl Direct {
         is_first
     }
 
-    /// Takes SRTCP of the viewer.
+    /// Takes SRTCP of the viewer. It is no consent: from where it came is not signed, and it answers nobody.
     pub(super) fn handle_datagram(&mut self, datagram: &[u8], now: Instant) -> Heard {
         let Some(plain) = self.srtp.as_mut().and_then(|srtp| srtp.open_rtcp(datagram)) else { return Heard::Nothing };
         self.take_feedback(&plain, now);
-        Heard::Peer
+        Heard::Something
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), WebRtcError> {
+        self.paths.media(now);
         self.time_dtls(now)?;
         if self.reports_at.is_some_and(|due| due <= now) {
             self.report(now);
@@ -136,16 +162,19 @@ impl Direct {
 
     /// Whether the handshake is done.
     pub(super) fn is_connected(&self) -> bool {
-        self.srtp.is_some() && self.path.is_some()
+        self.srtp.is_some() && self.paths.chosen().is_some()
     }
 
     pub(super) fn poll(&mut self) -> Option<Output> {
         if let Some(event) = self.events.pop_front() {
             return Some(Output::Event(event));
         }
-        let (path, bytes) = self.waiting.pop_front()?;
-        let (transport, to) = path.or(self.path)?;
-        Some(Output::Transmit(Transmit { transport, to, bytes }))
+        loop {
+            let (path, bytes) = self.waiting.pop_front()?;
+            if let Some((transport, to)) = path.or(self.paths.chosen()) {
+                return Some(Output::Transmit(Transmit { transport, to, bytes }));
+            }
+        }
     }
 
     fn wait(&mut self, datagram: Vec<u8>) {

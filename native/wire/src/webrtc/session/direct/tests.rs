@@ -1,6 +1,7 @@
 //! What a viewer can do to its session, past str0m.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -18,11 +19,15 @@ use str0m::{
     },
 };
 
-use super::{Direct, Heard, Names, OutgoingPacket, Transport, WAITING_MAX, WebRtcError, alone::RECORD_BYTES};
+use super::{
+    Direct, Heard, Names, OutgoingPacket, Output, Path, Sink, Transport, WAITING_MAX, WebRtcError, alone::RECORD_BYTES,
+};
 use crate::{
     rtp::rtcp::{Nack, RtcpPacket},
     webrtc::{
+        Fragment, Limits,
         session::{Event, Lane},
+        stun,
         tests::{CLIENT, Pair, addr},
     },
 };
@@ -252,4 +257,128 @@ fn a_handover_that_fails_is_a_bug() {
     let mut pair = viewer(37);
     let names = Names::new(IceCreds::new(), String::new(), String::new());
     assert_eq!(direct(&mut pair).go_alone(names), Err(WebRtcError::Bug("handing DTLS over")));
+}
+
+/// A check as the viewer signs it, under the newest credentials.
+fn check(pair: &mut Pair, number: u8, nominates: bool) -> Vec<u8> {
+    let (ours, theirs) = direct(pair).alone.as_ref().unwrap().names.ours.last().unwrap();
+    stun::request((&ours.ufrag, theirs), &ours.pass, [number; 12], nominates)
+}
+
+fn tell_from(pair: &mut Pair, path: Path, datagram: &[u8]) -> Result<Heard, WebRtcError> {
+    pair.session.handle_datagram(pair.now, path.0, path.1, datagram)
+}
+
+/// Where a packet goes.
+#[derive(Default)]
+struct Sent(Option<Path>);
+
+impl Sink for Sent {
+    fn datagram(&mut self, transport: Transport, to: SocketAddr, write: &mut dyn FnMut(&mut Vec<u8>) -> bool) {
+        assert!(write(&mut Vec::new()));
+        self.0 = Some((transport, to));
+    }
+}
+
+fn goes_to(pair: &mut Pair) -> Option<Path> {
+    let mut sent = Sent::default();
+    let packet = OutgoingPacket { timestamp: 0, marker: true, payload: vec![1; 100].into(), wall: pair.now };
+    pair.session.handle_timeout(pair.now).unwrap();
+    pair.session.send(Lane::Video, packet, pair.now, &mut sent).unwrap();
+    pair.poll_session();
+    sent.0
+}
+
+/// Found by review: one check that bore a victim's address, and media went there for as long as checks came from anywhere.
+#[test]
+fn media_go_only_where_checks_come_from_and_stop_with_the_last_of_them() {
+    let (mut pair, here, victim) =
+        (viewer(38), (Transport::Udp, addr(CLIENT)), (Transport::Udp, addr("203.0.113.9:9")));
+    assert_eq!(goes_to(&mut pair), Some(here));
+    let chooses = check(&mut pair, 1, true);
+    assert_eq!(tell_from(&mut pair, victim, &chooses), Ok(Heard::Peer));
+    assert_eq!(goes_to(&mut pair), Some(victim));
+    for number in 2..=7 {
+        assert_eq!(goes_to(&mut pair), Some(victim));
+        let keeps = check(&mut pair, number, false);
+        assert_eq!(tell_from(&mut pair, here, &keeps), Ok(Heard::Peer));
+        pair.now += Duration::from_secs(5);
+    }
+    assert_eq!(goes_to(&mut pair), Some(here), "nobody has checked from there for 30 s");
+    pair.now += Duration::from_secs(30);
+    assert_eq!(goes_to(&mut pair), None, "nor from here");
+    let comes_back = check(&mut pair, 9, false);
+    assert_eq!(tell_from(&mut pair, here, &comes_back), Ok(Heard::Peer));
+    assert_eq!(goes_to(&mut pair), Some(here));
+}
+
+/// Found by review: who saw a check pass could send it again from another address, and have the media.
+#[test]
+fn a_check_that_is_copied_from_elsewhere_is_refused() {
+    let (mut pair, here, there) = (viewer(39), (Transport::Udp, addr(CLIENT)), (Transport::Udp, addr("203.0.113.9:9")));
+    let chooses = check(&mut pair, 1, true);
+    for (path, heard) in [(here, Heard::Peer), (here, Heard::Peer), (there, Heard::Nothing)] {
+        assert_eq!(tell_from(&mut pair, path, &chooses), Ok(heard));
+    }
+    assert_eq!(goes_to(&mut pair), Some(here));
+    // Who forges one does not make the true one a copy.
+    let next = check(&mut pair, 2, true);
+    let mut forged = next.clone();
+    forged[40] ^= 1;
+    assert_eq!(tell_from(&mut pair, there, &forged), Ok(Heard::Nothing));
+    assert_eq!(tell_from(&mut pair, here, &next), Ok(Heard::Peer));
+}
+
+/// Found by review: media went to a connection that was closed until its peer chose another way.
+#[test]
+fn a_connection_that_closes_sends_media_to_where_the_last_check_came_from() {
+    let (mut pair, here, tcp) = (viewer(40), (Transport::Udp, addr(CLIENT)), (Transport::Tcp, addr("198.51.100.7:9")));
+    let chooses = check(&mut pair, 1, true);
+    tell_from(&mut pair, tcp, &chooses).unwrap();
+    while !matches!(pair.session.poll().unwrap(), Output::Timeout(_)) {}
+    assert_eq!(goes_to(&mut pair), Some(tcp));
+    pair.session.lose(tcp.0, tcp.1);
+    assert_eq!(goes_to(&mut pair), Some(here));
+}
+
+/// Found by review: a second restart took away the credentials that media still ran on.
+#[test]
+fn two_ice_restarts_leave_the_credentials_that_media_run_on() {
+    let mut pair = viewer(41);
+    let used = direct(&mut pair).names().unwrap().ours[0].0.ufrag.clone();
+    for name in ["once", "twice"] {
+        let text = format!("a=ice-ufrag:{name}\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n");
+        pair.session.trickle(&Fragment::parse(&text, &Limits::default()).unwrap()).unwrap().unwrap();
+    }
+    assert!(direct(&mut pair).names().unwrap().knows(&used));
+    // The client has heard of no restart.
+    pair.run(40_000);
+    assert_eq!(goes_to(&mut pair), Some((Transport::Udp, addr(CLIENT))));
+    let chooses = check(&mut pair, 1, true);
+    assert_eq!(tell(&mut pair, &chooses), Ok(Heard::Peer));
+    assert!(!direct(&mut pair).names().unwrap().knows(&used));
+    assert_eq!(direct(&mut pair).names().unwrap().ours.len(), 1);
+}
+
+/// Takes nothing: there is no room, or no connection any more.
+struct Full;
+
+impl Sink for Full {
+    fn datagram(&mut self, _: Transport, _: SocketAddr, _: &mut dyn FnMut(&mut Vec<u8>) -> bool) {}
+}
+
+/// Found by review: numbers of packets that nobody took ran on, past what a receiver can follow.
+#[test]
+fn packets_that_nobody_takes_are_a_gap_that_a_viewer_can_see_and_follow() {
+    let mut pair = viewer(42);
+    let first = direct(&mut pair).tracks[0].source.next;
+    for _ in 0..100_000 {
+        let packet = OutgoingPacket { timestamp: 0, marker: true, payload: vec![1; 10].into(), wall: pair.now };
+        pair.session.send(Lane::Video, packet, pair.now, &mut Full).unwrap();
+    }
+    assert_eq!(direct(&mut pair).tracks[0].source.next - first, 4096);
+    let before = pair.client.arrived.len();
+    send(&mut pair, 10);
+    pair.run(100);
+    assert_eq!(pair.client.arrived.len() - before, 10);
 }

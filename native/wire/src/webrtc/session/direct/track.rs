@@ -25,6 +25,10 @@ const SOUND_PACKETS: usize = 16;
 /// Header and extensions at most: 12, and 4 in front of one byte each and 3, 3 and 16.
 const HEADER_BYTES_MAX: usize = 12 + 4 + 28;
 
+/// Packets that nobody has taken count as lost, so that the viewer sees the gap and asks for a key frame. So many in a row at most: behind a gap
+/// of 2¹⁵ it would take the numbers for old ones, and could read nothing any more (RFC 3711 §3.3.1).
+const LOST_IN_A_ROW_MAX: u16 = 1 << 12;
+
 /// Numbers of one source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source {
@@ -70,6 +74,7 @@ pub(in crate::webrtc::session) struct Track {
     pub(super) packets: u32,
     pub(super) octets: u32,
     pub(super) recent: Recent,
+    lost_in_a_row: u16,
 }
 
 impl Track {
@@ -99,6 +104,7 @@ impl Track {
             packets: 0,
             octets: 0,
             recent: Recent::new(if lane == Lane::Video { PICTURE_PACKETS } else { SOUND_PACKETS }),
+            lost_in_a_row: 0,
         })
     }
 
@@ -137,8 +143,12 @@ impl Track {
         srtp.seal_rtp(self.source.ssrc, self.source.next, out, from, header_bytes)
     }
 
-    /// The packet that was written has gone: its number is not used again. True when it is the first.
-    pub(super) fn sent(&mut self, packet: OutgoingPacket) -> bool {
+    /// A packet has gone, or been lost before it was written: its number is not used again. True when it is the first.
+    pub(super) fn sent(&mut self, packet: OutgoingPacket, is_written: bool) -> bool {
+        if !is_written && self.lost_in_a_row >= LOST_IN_A_ROW_MAX {
+            return false;
+        }
+        self.lost_in_a_row = if is_written { 0 } else { self.lost_in_a_row + 1 };
         let timestamp = packet.timestamp.wrapping_add(self.begin);
         let is_first = self.latest.replace((timestamp, packet.wall)).is_none();
         self.source.next += 1;
