@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 
@@ -216,6 +217,27 @@ async def test_a_viewer_sees_on_over_a_bad_network(serve: Start, visit: Open, ne
             assert received["video"]["repeated"] > 0, "nothing was asked for again"
 
 
+async def test_a_viewer_that_hears_nothing_for_10_s_goes_on_and_holds_up_nobody(serve: Start, visit: Open) -> None:
+    server = await serve()
+    publisher, other, stalled = [await visit(server.url("/healthz")) for _ in range(3)]
+    await publisher.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), "VP8"])
+    found = server.logged(r"\[webrtc\] media on \S+:(\d+)")
+    assert found, server.log
+    async with lossy(int(found[1]), Network(), seed=4) as link:
+        await other.page.evaluate(rtc.WATCH, [server.url("/live/cam/whep")])
+        await stalled.page.evaluate(rtc.WATCH, [server.url("/live/cam/whep"), ["udp"], link.port])
+        before = await rtc.received(stalled.page, 10)
+        seen = (await rtc.received(other.page, 10))["video"]["decoded"]
+        link.there.network = link.back.network = Network(loss=1)
+        await asyncio.sleep(10)  # What is tested: nothing says that it is over.
+        await rtc.received(other.page, seen + 60, within_s=15)  # A fifth of what was to come meanwhile.
+        link.there.network = link.back.network = Network()
+        after = await rtc.received(stalled.page, before["video"]["decoded"] + 60)
+        assert after["state"] == "connected"
+        assert link.back.lost > 100, "it was sent on to"
+    assert len(re.findall(r"plays live/cam", server.log)) == 2, "in the same session"
+
+
 TRANSPORTS = """async () => {
   const stats = await watched.pc.getStats();
   const pairs = [...stats.values()].filter(it => it.type === "candidate-pair" && it.nominated);
@@ -260,8 +282,8 @@ async def test_a_viewer_is_sent_a_lesser_layer_under_a_cap_and_the_better_one_be
         link.back.network = Network(delay_s=0.01)
         # A browser that decodes on a busy machine reports delays, a full path for whoever estimates it.
         if os.environ.get("ARCLY_WATCH_S"):
-            await expect(shown).to_have_text("cam", timeout=60_000)
-            await expect(page.part("stat-resolution")).to_have_text(f"640{TIMES}360", timeout=60_000)
+            await expect(shown).to_have_text("cam", timeout=120_000)
+            await expect(page.part("stat-resolution")).to_have_text(f"640{TIMES}360", timeout=120_000)
 
 
 SWITCH = """async ([codec, width]) => {
