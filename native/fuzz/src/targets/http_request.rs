@@ -1,6 +1,6 @@
 //! Requests for files, one behind the other; what is read must not depend on how it is cut, and nothing may hide in it.
 
-use arcly_wire::http::{HEARD, NotPlain, PlainGet};
+use arcly_wire::http::{HEARD, NotPlain, PlainGet, can_end};
 
 use super::Target;
 use crate::mutate::Input;
@@ -68,21 +68,30 @@ struct Seen {
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
     let (mut seen, mut buffer) = (Seen::default(), Vec::new());
     for piece in pieces {
+        let is_worth_it = buffer.is_empty() || can_end(piece);
         buffer.extend_from_slice(piece);
-        while !seen.is_left && !buffer.is_empty() {
-            match PlainGet::parse(&buffer) {
-                Ok(request) => {
-                    let head: Vec<u8> = buffer.get(..request.head_bytes).unwrap_or_default().to_vec();
-                    check(&head, &request);
-                    buffer.drain(..head.len());
-                    seen.heads.push(head);
-                }
-                Err(NotPlain::Part) => break,
-                Err(NotPlain::Other) => seen.is_left = true,
-            }
+        if is_worth_it {
+            take_whole(&mut seen, &mut buffer);
         }
     }
+    take_whole(&mut seen, &mut buffer);
     seen
+}
+
+/// Takes the requests that are whole.
+fn take_whole(seen: &mut Seen, buffer: &mut Vec<u8>) {
+    while !seen.is_left && !buffer.is_empty() {
+        match PlainGet::parse(buffer) {
+            Ok(request) => {
+                let head: Vec<u8> = buffer.get(..request.head_bytes).unwrap_or_default().to_vec();
+                check(&head, &request);
+                buffer.drain(..head.len());
+                seen.heads.push(head);
+            }
+            Err(NotPlain::Part) => return,
+            Err(NotPlain::Other) => seen.is_left = true,
+        }
+    }
 }
 
 /// Reads the head again, line by line and slowly: it says one thing only, and has no body.

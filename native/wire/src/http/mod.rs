@@ -59,6 +59,12 @@ impl<'a> PlainGet<'a> {
     }
 }
 
+/// Whether a head of which there is only a part can be whole with these bytes behind it. Who sends a head byte by byte would have it read
+/// again from its beginning with each of them; so it is with each line, and lines are bounded in number.
+pub fn can_end(more: &[u8]) -> bool {
+    memchr::memchr(b'\n', more).is_some()
+}
+
 fn heard<'a>(headers: &[httparse::Header<'a>]) -> Result<[Option<&'a [u8]>; HEARD.len()], NotPlain> {
     let mut heard = [None; HEARD.len()];
     let mut hosts = 0;

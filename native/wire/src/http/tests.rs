@@ -82,3 +82,11 @@ fn a_value_with_control_characters_or_other_alphabets_is_no_text_and_does_no_har
     let named = PLAIN.replace("User-Agent: p", "User-Agent: \u{fc}");
     assert_eq!(PlainGet::parse(named.as_bytes()).unwrap().heard[0], Some("\u{fc}".as_bytes()));
 }
+
+#[test]
+fn a_head_ends_with_a_line() {
+    let whole_at: Vec<usize> =
+        (1..=PLAIN.len()).filter(|end| PlainGet::parse(&PLAIN.as_bytes()[..*end]).is_ok()).collect();
+    assert_eq!(whole_at, [PLAIN.len()]);
+    assert!(can_end(b"\r\n") && can_end(b"\n") && !can_end(b"\r") && !can_end(b""));
+}

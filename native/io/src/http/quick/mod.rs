@@ -17,7 +17,7 @@ mod write;
 
 use std::{io, net::SocketAddr, pin::Pin, time::SystemTime};
 
-use arcly_wire::http::{HEARD, NotPlain, PlainGet};
+use arcly_wire::http::{HEARD, NotPlain, PlainGet, can_end};
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::{
     Request,
@@ -131,18 +131,27 @@ impl Waiting {
         Self { timer: Box::pin(sleep_until(since + HEADER_DEADLINE)), since }
     }
 
-    /// Reads on; false when there is nothing more, or it does not come in time, or the server stops.
+    /// Reads on, until what is there may be whole; false when there is nothing more, or it does not come in time, or the server stops.
     async fn more(
         &mut self,
         stream: &mut Lent,
         buffer: &mut BytesMut,
         mut stopped: Pin<&mut WaitForCancellationFuture<'_>>,
     ) -> bool {
-        buffer.reserve(READ_BYTES);
         loop {
+            buffer.reserve(READ_BYTES);
+            let known = buffer.len();
             tokio::select! {
                 biased;
-                read = stream.read_buf(buffer) => return matches!(read, Ok(1..)),
+                read = stream.read_buf(buffer) => {
+                    if !matches!(read, Ok(1..)) {
+                        return false;
+                    }
+                    let is_first = known == 0;
+                    if is_first || buffer.len() >= HEADER_BYTES_MAX || buffer.get(known..).is_some_and(can_end) {
+                        return true;
+                    }
+                }
                 () = self.timer.as_mut() => {
                     let until = self.since + HEADER_DEADLINE;
                     if until <= Instant::now() {
@@ -212,6 +221,28 @@ mod tests {
         assert_eq!(left.unwrap(), format!("{other}host: x\r\n\r\n"));
         assert_eq!(text.matches("HTTP/1.1 404 Not Found\r\n").count(), 2);
         assert_eq!((text.matches("content-length: 23\r\n").count(), text.matches("\r\ndate: ").count()), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn a_head_that_comes_byte_by_byte_is_answered() {
+        let (mut peer, mut stream) = connected().await;
+        let runtime = tokio::runtime::Handle::current();
+        let site =
+            Site::new(&runtime, SiteOptions::default(), Origin::new(), Inbox::new(std::task::Waker::noop().clone()));
+        let (address, stop) = (peer.local_addr().unwrap(), CancellationToken::new());
+        peer.set_nodelay(true).unwrap();
+        let saying = async {
+            for byte in PLAIN.as_bytes() {
+                peer.write_all(&[*byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            let mut said = [0; 12];
+            peer.read_exact(&mut said).await.unwrap();
+            drop(peer);
+            said
+        };
+        let (said, left) = tokio::join!(saying, serve(&mut stream, &site, address, &stop));
+        assert_eq!((&said, left), (b"HTTP/1.1 404", None));
     }
 
     #[tokio::test]
