@@ -17,13 +17,16 @@ use super::{
 use crate::{
     bell::Bell,
     ended::End,
-    read::read,
+    read::{READ_BYTES_MAX, read},
     rtmp::{
         from_bus::{self, Play},
         to_bus::ToBus,
     },
     tls::Connection as Stream,
 };
+
+/// Bytes read at a time from who does not publish: what is answered to them all together stays within the bound of the machine's output.
+const COMMAND_BYTES: usize = 4 << 10;
 
 /// How long a peer may refuse to take the few bytes that we answer with.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
@@ -99,11 +102,12 @@ impl Connection {
             if deadline < alarm.deadline() {
                 alarm.as_mut().reset(deadline);
             }
+            let bytes = if self.publishing.is_empty() { COMMAND_BYTES } else { READ_BYTES_MAX };
             let turn = tokio::select! {
                 // Media first, and the others only where there is none: to look at each of them costs as much as a small message. A
                 // flood keeps nobody out, for the runtime has every task make way now and then (`tokio::task::coop`).
                 biased;
-                read = read(stream, |input| {
+                read = read(stream, bytes, |input| {
                     self.last_read = Instant::now();
                     on_input(&mut self.machine, self.last_read - self.started, input)
                 }) => read.unwrap_or_else(|error| Err(error.into())),
