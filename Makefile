@@ -15,7 +15,7 @@ FUZZ := CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_A
 FUZZ_TARGETS = $(filter-out mod,$(basename $(notdir $(wildcard native/fuzz/src/targets/*.rs))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-glass bench-rtsp bench-srt bench-webrtc bench-udp docs whip-gstreamer srt-peers obs package-test demo-clip tools clean
+.PHONY: help run test test-rust test-foreign test-python lint format develop loom miri fuzz fuzz-sweep fuzz-coverage load soak bench-bus bench-python bench-media bench-load bench-http bench-glass bench-rtsp bench-srt bench-webrtc bench-udp docs whip-gstreamer rtsp-retina srt-peers obs package-test demo-clip tools clean
 
 help:  ## list what can be done
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ docs:  ## write the reference of all classes and functions to target/docs, from 
 whip-gstreamer:  ## build GStreamer's whipsink and whepsrc for the tests (needs the headers of GStreamer)
 	$(CARGO) build --quiet --release --manifest-path tests/interop/gstreamer/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/whip-gstreamer
 	mkdir -p target/gstreamer && cp $${CARGO_TARGET_DIR:-target}/whip-gstreamer/release/libwhip.so target/gstreamer/libgstwebrtchttp.so
+
+rtsp-retina:  ## build a player of retina, an RTSP client in Rust, for the tests
+	$(CARGO) build --quiet --manifest-path tests/interop/retina/Cargo.toml --target-dir target/rtsp-retina
 
 srt-peers:  ## build gosrt's client and sapflow-srt's examples for the tests (needs Go)
 	cd tests/interop/gosrt && go build -o $(CURDIR)/target/srt-peers/bin/gosrt github.com/datarhei/gosrt/contrib/client
