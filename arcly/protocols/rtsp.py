@@ -26,7 +26,8 @@ class RtspHandler(Listener[RtspListener]):
         udp_port: the port of RTP in datagrams, default 8000; RTCP has the next one, 0 stands for any free pair, None
             for none: then everything goes over the connection. With `tls` of use only with `srtp`.
         srtp: with `tls`, encrypt what is played for each viewer (`RTP/SAVP`, keys by MIKEY and `a=crypto`), over the
-            connection and in datagrams; players that know no SRTP cannot play then. Default False. What is published
+            connection and in datagrams; players that know no SRTP cannot play then, nor are there
+            groups (multicast), which would share one key, or new keys in mid-session. Default False. What is published
             encrypted is read in any case.
         multicast: the network of groups, one address of which each stream has for whoever asks for multicast; default
             `224.1.0.0/16`, None for none. Of no use without `udp_port`.

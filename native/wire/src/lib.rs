@@ -10,5 +10,6 @@ pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;
 pub mod srt;
+pub mod srtp;
 pub mod webrtc;
 pub mod websocket;

@@ -39,6 +39,7 @@ mod rtsp_session;
 mod sei;
 mod srt_conn;
 mod srt_packet;
+mod srtp;
 mod ts_demux;
 mod vp8;
 mod vp9;
@@ -91,6 +92,7 @@ pub const ALL: &[Target] = &[
     sei::TARGET,
     srt_conn::TARGET,
     srt_packet::TARGET,
+    srtp::TARGET,
     ts_demux::TARGET,
     vp8::TARGET,
     vp9::TARGET,
@@ -160,6 +162,7 @@ mod tests {
         "sei",
         "srt_conn",
         "srt_packet",
+        "srtp",
         "ts_demux",
         "vp8",
         "vp9",

@@ -3,11 +3,11 @@
 use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 
 use arcly_wire::{
-    rtp::srtp::{Key, Sealer, Suite},
     rtsp::{
         ClientConfig, ClientConn, ClientEvent, ClientUse, Limits, Lower, MediaPacket, MediaSetup, RtspError, RtspUrl,
         Transport, keys, sdp::Media,
     },
+    srtp::{Key, Sealer, SrtpError, Suite},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
@@ -83,6 +83,8 @@ pub(super) struct Client {
     /// Seals what we send of encrypted tracks, and which these are.
     sealer: Option<Sealer>,
     sealed: Vec<usize>,
+    /// The packet that is sealed now.
+    scratch: Vec<u8>,
     /// Packets that have come by UDP.
     arrived: VecDeque<MediaPacket>,
 }
@@ -118,8 +120,15 @@ impl Client {
             ears: None,
             sealer: None,
             sealed: Vec::new(),
+            scratch: Vec::new(),
             arrived: VecDeque::new(),
         })
+    }
+
+    /// Seals what is published under this key, which the description tells.
+    pub(super) fn seal_with(&mut self, key: &Key) -> Result<(), SrtpError> {
+        self.sealer = Some(Sealer::new(key)?);
+        Ok(())
     }
 
     /// What the remote did next.
@@ -173,8 +182,10 @@ impl Client {
             // What goes by itself would not be encrypted.
             return Err(Failure::Transport("the remote does not encrypt datagrams".into()));
         }
-        if !self.sealed.is_empty() {
-            let key = Key::random(Suite::default()).map_err(|error| error.to_string())?;
+        // A publisher has told its key already.
+        if !self.sealed.is_empty() && self.sealer.is_none() {
+            let suite = described.iter().find_map(keys::of_media).map_or(Suite::default(), |told| told.key.suite());
+            let key = Key::random(suite).map_err(|error| error.to_string())?;
             self.sealer = Some(Sealer::new(&key).map_err(|error| error.to_string())?);
             self.machine.tell_key(keys::write(&key, ntp_now()));
         }
@@ -198,17 +209,22 @@ impl Client {
 
     /// Queues a packet of a track.
     pub(super) fn put(&mut self, media: usize, is_rtcp: bool, packet: &[u8]) {
-        let mut sealed = Vec::new();
-        let packet = match self.sealer.as_mut().filter(|_| self.sealed.contains(&media)) {
-            Some(sealer) => {
-                let outcome = if is_rtcp { sealer.rtcp(packet, &mut sealed) } else { sealer.rtp(packet, &mut sealed) };
-                if outcome.is_err() {
-                    return;
-                }
-                &sealed
-            }
-            None => packet,
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.extend_from_slice(packet);
+        let is_ready = match self.sealer.as_mut().filter(|_| self.sealed.contains(&media)) {
+            Some(sealer) if is_rtcp => sealer.rtcp(&mut scratch, 0).is_ok(),
+            Some(sealer) => sealer.rtp(&mut scratch, 0).is_ok(),
+            None => true,
         };
+        if is_ready {
+            self.put_ready(media, is_rtcp, &scratch);
+        }
+        self.scratch = scratch;
+    }
+
+    /// The same, as it goes over the wire.
+    fn put_ready(&mut self, media: usize, is_rtcp: bool, packet: &[u8]) {
         match &mut self.ears {
             Some(ears) => {
                 ears.put(media, is_rtcp, packet);

@@ -20,6 +20,9 @@ use crate::udp::{Interface, MulticastOut, Outbound, UdpOptions, UdpSocket};
 /// Datagrams of one session that wait for it; more are dropped, as the kernel would.
 const WAITING_MAX: usize = 1024;
 
+/// Bytes that wait for the system at most: those of one picture.
+const QUEUE_BYTES: usize = 4 << 20;
+
 /// Routers that packets to groups may pass, ourselves included: those of an organisation.
 pub(crate) const GROUP_TTL: u8 = 16;
 
@@ -45,6 +48,43 @@ pub(crate) struct Ports {
 struct Route {
     media: usize,
     to: mpsc::Sender<Arrived>,
+}
+
+/// Datagrams of one session on their way to the system.
+pub(super) struct Queues {
+    rtp: Outbound,
+    rtcp: Outbound,
+}
+
+impl Queues {
+    /// Empty ones. What waits is at most a picture.
+    pub(super) fn new() -> Self {
+        Self { rtp: Outbound::new(QUEUE_BYTES), rtcp: Outbound::new(QUEUE_BYTES) }
+    }
+
+    /// Queues a packet that `write` appends, of so many bytes at most; what finds no room is lost.
+    pub(super) fn put(
+        &mut self,
+        is_rtcp: bool,
+        to: SocketAddr,
+        bytes_max: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) {
+        let queue = if is_rtcp { &mut self.rtcp } else { &mut self.rtp };
+        if queue.has_room(bytes_max) {
+            queue.append(to, None, write);
+        }
+    }
+
+    /// Sends what is queued. What the system does not take now goes with the next.
+    pub(super) fn send(&mut self, ports: &Ports) {
+        // A report in front of what it is about.
+        for (socket, queue) in [(&ports.rtcp, &mut self.rtcp), (&ports.rtp, &mut self.rtp)] {
+            if socket.try_flush(queue).is_err() {
+                queue.clear();
+            }
+        }
+    }
 }
 
 /// A session that hears datagrams, until this is dropped.

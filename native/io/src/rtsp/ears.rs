@@ -11,13 +11,10 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::datagrams::{Arrived, Ports};
-use crate::udp::Outbound;
+use super::datagrams::{Arrived, Ports, Queues};
 
 /// Datagrams that wait for us; more are dropped, as the kernel would.
 const WAITING_MAX: usize = 1024;
-/// Bytes that wait for the system: those of one picture.
-const OUTBOUND_BYTES: usize = 4 << 20;
 
 /// An RTP packet and an RTCP packet of nobody: what lets answers through a firewall or NAT on our side, which has seen nothing go out.
 /// The payload type is one that nobody has (RFC 3551 §6).
@@ -40,8 +37,7 @@ struct Track {
     ports: Arc<Ports>,
     /// Where the server hears RTP and RTCP, when it has said so.
     target: Option<(SocketAddr, SocketAddr)>,
-    rtp: Outbound,
-    rtcp: Outbound,
+    queues: Queues,
 }
 
 impl Ears {
@@ -58,8 +54,7 @@ impl Ears {
             if self.server.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         let ports = Ports::open(&Handle::current(), any, 0)?;
         let numbers = ports.numbers();
-        let (rtp, rtcp) = (Outbound::new(OUTBOUND_BYTES), Outbound::new(OUTBOUND_BYTES));
-        self.tracks.push(Track { media, ports, target: None, rtp, rtcp });
+        self.tracks.push(Track { media, ports, target: None, queues: Queues::new() });
         Ok(numbers)
     }
 
@@ -112,17 +107,14 @@ impl Ears {
 impl Track {
     fn put(&mut self, is_rtcp: bool, packet: &[u8]) {
         let Some((rtp, rtcp)) = self.target else { return };
-        let (queue, to) = if is_rtcp { (&mut self.rtcp, rtcp) } else { (&mut self.rtp, rtp) };
-        queue.push(to, None, &[packet]);
+        self.queues.put(is_rtcp, if is_rtcp { rtcp } else { rtp }, packet.len(), |out| {
+            out.extend_from_slice(packet);
+            true
+        });
     }
 
     fn send(&mut self) {
-        // A report in front of what it is about.
-        for (socket, queue) in [(&self.ports.rtcp, &mut self.rtcp), (&self.ports.rtp, &mut self.rtp)] {
-            if socket.try_flush(queue).is_err() {
-                queue.clear();
-            }
-        }
+        self.queues.send(&self.ports);
     }
 }
 

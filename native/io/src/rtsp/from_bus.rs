@@ -10,12 +10,9 @@ use std::{
 
 use arcly_bus::{Frame, Log, StreamKey, TrackFilter, TrackSet, WakeSlot};
 use arcly_wire::{
-    rtp::{
-        HEADER_BYTES,
-        rtcp::ntp_of_unix,
-        srtp::{Key, Sealer, SrtpError},
-    },
+    rtp::{HEADER_BYTES, rtcp::ntp_of_unix},
     rtsp::{Group, MediaSetup, PlayAnswer, RtpInfo, keys, sdp},
+    srtp::{Key, Sealer, SrtpError},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 pub(super) const BURST_BYTES: usize = 32 << 10;
 pub(super) const BURST_EVERY: Duration = Duration::from_millis(4);
 
-/// What was sent of a burst.
+/// What was sent of a burst. What was more than it has to be made up for by the next ones.
 pub(super) struct Pace {
     begun: Instant,
     bytes: usize,
@@ -22,10 +22,21 @@ impl Pace {
 
     /// So much was sent.
     pub(super) fn count(&mut self, bytes: usize) {
-        if self.begun.elapsed() >= BURST_EVERY {
-            (self.begun, self.bytes) = (Instant::now(), 0);
-        }
+        self.count_at(Instant::now(), bytes);
+    }
+
+    fn count_at(&mut self, now: Instant, bytes: usize) {
+        let bursts = now.saturating_duration_since(self.begun).as_nanos() / BURST_EVERY.as_nanos();
+        let bursts = u32::try_from(bursts).unwrap_or(u32::MAX);
+        self.bytes = self.bytes.saturating_sub(BURST_BYTES.saturating_mul(bursts as usize));
+        // Behind a silence nothing is owed, and nothing saved up.
+        self.begun = if self.bytes == 0 { now } else { self.begun + BURST_EVERY * bursts };
         self.bytes += bytes;
+    }
+
+    /// Whether no more may be sent now.
+    pub(super) fn is_spent(&self) -> bool {
+        self.waits().is_some()
     }
 
     /// When more may be sent; none: at once.
@@ -35,7 +46,8 @@ impl Pace {
 
     /// When the next burst begins.
     pub(super) fn next(&self) -> Instant {
-        self.begun + BURST_EVERY
+        let bursts = u32::try_from(self.bytes / BURST_BYTES).unwrap_or(u32::MAX);
+        self.begun + BURST_EVERY * bursts.max(1)
     }
 
     /// Waits until more may be sent.
@@ -43,5 +55,25 @@ impl Pace {
         if let Some(at) = self.waits() {
             sleep_until(at).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by reading: a picture of a megabyte was sent at once, and the next burst four milliseconds later.
+    #[test]
+    fn what_was_sent_too_early_is_made_up_for() {
+        let mut pace = Pace::new();
+        let begun = pace.begun;
+        pace.count_at(begun, 10 * BURST_BYTES);
+        assert_eq!(pace.next(), begun + 10 * BURST_EVERY);
+        pace.count_at(begun + 3 * BURST_EVERY, 1);
+        assert_eq!((pace.begun, pace.bytes), (begun + 3 * BURST_EVERY, 7 * BURST_BYTES + 1));
+        let late = begun + 100 * BURST_EVERY;
+        pace.count_at(late, 5);
+        assert_eq!((pace.begun, pace.bytes), (late, 5), "a silence saves nothing up");
+        assert!(!pace.is_spent());
     }
 }

@@ -13,12 +13,14 @@ use arcly_wire::{
         HEADER_BYTES, Header, Packetizer,
         rtcp::{Chunk, RtcpPacket, SenderInfo, ntp_of_unix},
     },
-    rtsp::{FRAME_HEADER_BYTES, MAGIC},
+    rtsp::frame_header,
 };
-
 use bytes::BytesMut;
 
-use super::tracks::{Outgoing, PACKET_BYTES_MAX, can_follow, outgoing};
+use super::{
+    sealed::FIRST_SEQUENCE,
+    tracks::{Outgoing, PACKET_BYTES_MAX, can_follow, outgoing},
+};
 use crate::egress::{Format, Headers};
 
 /// How often a track tells its times when no key picture does.
@@ -130,7 +132,8 @@ impl Sender {
         let packetizer = Packetizer::new(&outgoing.format, &outgoing.config, max).ok()?;
         let (ssrc, origin) = (random(place), random(place));
         let payload_type = outgoing.format.payload_type;
-        let header = Header { payload_type, ssrc, sequence: random(place) as u16, ..Header::default() };
+        let header =
+            Header { payload_type, ssrc, sequence: random(place) as u16 & FIRST_SEQUENCE, ..Header::default() };
         Some(Self {
             outgoing,
             packetizer,
@@ -216,10 +219,8 @@ fn put(channel: u8, packet: &[u8], out: &mut Vec<u8>) {
 }
 
 fn put_header(channel: u8, bytes: usize, out: &mut Vec<u8>) {
-    let length = u16::try_from(bytes).unwrap_or(u16::MAX);
-    let [high, low] = length.to_be_bytes();
-    out.extend_from_slice(&[MAGIC, channel, high, low]);
-    debug_assert_eq!(FRAME_HEADER_BYTES, 4);
+    // All packets are far below what fits.
+    out.extend_from_slice(&frame_header(channel, bytes).unwrap_or_default());
 }
 
 /// Numbers that protect nothing and only should differ.

@@ -3,7 +3,10 @@
 use std::{sync::Arc, task::Waker, time::Duration};
 
 use arcly_bus::{Log, Read, Subscription, TrackSet, WakeSlot};
-use arcly_wire::rtsp::{ClientEvent, ClientUse, Limits, Lower, RtspUrl};
+use arcly_wire::{
+    rtsp::{ClientEvent, ClientUse, Limits, Lower, RtspUrl, keys},
+    srtp::{Key, Suite},
+};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep_until},
@@ -12,7 +15,7 @@ use tokio::{
 use super::{
     channels::split,
     client::{Client, FILL_BYTES, Failure},
-    from_bus::known_tracks,
+    from_bus::{known_tracks, ntp_now},
     pace::Pace,
     packets::Packets,
     pull::{name, other},
@@ -113,18 +116,33 @@ impl Pushing {
         }
         let sent = outgoing(&tracks);
         self.tell(&tracks, &sent)?;
-        let purpose = ClientUse::Publish(sent.iter().map(Outgoing::media).collect());
+        let mut medias: Vec<_> = sent.iter().map(Outgoing::media).collect();
+        let secret = self.secret()?;
+        if let Some(secret) = &secret {
+            medias.iter_mut().for_each(|media| keys::describe(media, secret, ntp_now()));
+        }
+        let purpose = ClientUse::Publish(medias);
         let (trust, limits) = (&self.options.trust, self.options.limits);
         let connecting = Client::connect(&self.url, purpose, false, self.lower, trust, limits);
         let mut client = tokio::select! {
             client = connecting => client?,
             () = link.stopped() => return Ok(End::Done),
         };
+        if let Some(secret) = &secret {
+            client.seal_with(secret).map_err(|error| error.to_string())?;
+        }
         let end = self.publish(&mut client, &sent, link).await;
         if let Ok(End::Done | End::Moved) = end {
             client.close().await;
         }
         end
+    }
+
+    /// The key of a publish whose packets go beside an encrypted connection, and not through it.
+    fn secret(&self) -> Result<Option<Key>, Failure> {
+        let is_beside = self.url.tls && self.lower == Lower::Udp;
+        let secret = is_beside.then(|| Key::random(Suite::default())).transpose();
+        secret.map_err(|error| Failure::Other(error.to_string()))
     }
 
     async fn publish(&mut self, client: &mut Client, sent: &[Outgoing], link: &Link) -> Result<End, Failure> {

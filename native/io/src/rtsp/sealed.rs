@@ -5,23 +5,23 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use arcly_wire::{rtp::srtp::Sealer, rtsp::MAGIC};
-use bytes::Bytes;
+use arcly_wire::{
+    rtsp::{FRAME_HEADER_BYTES, frame_header},
+    srtp::{Sealer, TAG_BYTES_MAX},
+};
+use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 
 use super::{
     channels::{MEDIAS_MAX, split},
-    datagrams::Ports,
+    datagrams::{Ports, Queues},
     outlet::Targets,
     pace::Pace,
 };
-use crate::{
-    egress::{PacketBody, Wants},
-    udp::Outbound,
-};
+use crate::egress::{PacketBody, Wants};
 
-/// Bytes that wait for the system at most: those of one picture.
-const OUTBOUND_BYTES: usize = 4 << 20;
+/// What sealing adds to a packet at most: a tag, and the number of one of RTCP. Keys of ours have no names.
+const SEAL_BYTES_MAX: usize = TAG_BYTES_MAX + 4;
 
 /// Sequence numbers of a session begin in the lower half: a receiver who misses the packets in front of the first wrap would take those behind
 /// it for others (RFC 4568 §6.4.1).
@@ -30,10 +30,17 @@ pub(super) const FIRST_SEQUENCE: u16 = 0x7fff;
 /// The packets of one viewer.
 pub(super) struct Sealed {
     body: PacketBody,
+    /// As the log has them, and not sealed yet.
+    waiting: Bytes,
+    seal: Seal,
+    way: Way,
+}
+
+/// What seals them.
+struct Seal {
     sealer: Sealer,
     /// How the packets of each track are numbered.
     numbers: [Option<Numbers>; MEDIAS_MAX],
-    way: Way,
 }
 
 /// How they travel.
@@ -47,14 +54,13 @@ pub(super) enum Way {
 pub(super) struct Datagrams {
     ports: Arc<Ports>,
     targets: Targets,
-    rtcp: Outbound,
-    rtp: Outbound,
+    queues: Queues,
     pace: Pace,
 }
 
 impl Sealed {
     pub(super) fn new(body: PacketBody, sealer: Sealer, way: Way) -> Self {
-        Self { body, sealer, numbers: Default::default(), way }
+        Self { body, waiting: Bytes::new(), seal: Seal { sealer, numbers: Default::default() }, way }
     }
 
     pub(super) fn want(&mut self, wants: Wants) {
@@ -67,33 +73,56 @@ impl Sealed {
             if let Way::Datagrams(datagrams) = &self.way {
                 datagrams.pace.ready().await;
             }
-            let packets = self.body.frame().await?.ok()?.into_data().unwrap_or_default();
-            let said = self.seal(&packets);
+            if self.waiting.is_empty() {
+                self.waiting = self.body.frame().await?.ok()?.into_data().unwrap_or_default();
+            }
+            let said = match &mut self.way {
+                Way::Connection(channels) => self.seal.for_connection(&std::mem::take(&mut self.waiting), channels),
+                Way::Datagrams(datagrams) => {
+                    let sent = datagrams.send(&self.waiting, &mut self.seal);
+                    self.waiting.advance(sent);
+                    Vec::new()
+                }
+            };
             if !said.is_empty() {
-                return Some(said);
+                return Some(said.into());
             }
         }
     }
+}
 
-    /// Seals packets as the log has them: sends them, or returns what is to be written.
-    fn seal(&mut self, packets: &[u8]) -> Bytes {
-        let (mut said, mut sealed) = (Vec::with_capacity(packets.len() + packets.len() / 8), Vec::new());
+impl Seal {
+    /// Appends a packet of a track as this viewer gets it; false when it cannot.
+    fn write(&mut self, media: usize, is_rtcp: bool, packet: &[u8], out: &mut Vec<u8>) -> bool {
+        let from = out.len();
+        out.extend_from_slice(packet);
+        if is_rtcp {
+            return self.sealer.rtcp(out, from).is_ok();
+        }
+        if let (Some(numbers), Some([_, _, high, low, ..])) = (self.numbers.get_mut(media), out.get_mut(from..)) {
+            let sequence = u16::from_be_bytes([*high, *low]);
+            [*high, *low] = numbers.get_or_insert(Numbers::begin(sequence)).number(sequence).to_be_bytes();
+        }
+        self.sealer.rtp(out, from).is_ok()
+    }
+
+    /// Packets as the log has them, for the channels of this viewer.
+    fn for_connection(&mut self, packets: &[u8], channels: &[Option<(u8, u8)>; MEDIAS_MAX]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(packets.len() + packets.len() / 8);
         for (channel, packet) in split(packets) {
             let (media, is_rtcp) = (usize::from(channel / 2), channel % 2 == 1);
-            sealed.clear();
-            let outcome = if is_rtcp {
-                self.sealer.rtcp(packet, &mut sealed)
-            } else {
-                self.sealer.rtp(&renumbered(packet, self.numbers.get_mut(media)), &mut sealed)
-            };
-            if outcome.is_ok() {
-                self.way.put(media, is_rtcp, &sealed, &mut said);
+            let Some((rtp, rtcp)) = channels.get(media).copied().flatten() else { continue };
+            let begun = out.len();
+            out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+            let is_sealed = self.write(media, is_rtcp, packet, &mut out);
+            let bytes = out.len() - begun - FRAME_HEADER_BYTES;
+            let header = frame_header(if is_rtcp { rtcp } else { rtp }, bytes).filter(|_| is_sealed);
+            match header.zip(out.get_mut(begun..).and_then(<[u8]>::first_chunk_mut)) {
+                Some((header, place)) => *place = header,
+                None => out.truncate(begun),
             }
         }
-        if let Way::Datagrams(datagrams) = &mut self.way {
-            datagrams.send();
-        }
-        said.into()
+        out
     }
 }
 
@@ -122,54 +151,32 @@ impl Numbers {
     }
 }
 
-/// The packet with the sequence number that this viewer gets.
-fn renumbered(packet: &[u8], numbers: Option<&mut Option<Numbers>>) -> Vec<u8> {
-    let mut own = packet.to_vec();
-    if let (Some(numbers), [_, _, high, low, ..]) = (numbers, own.as_mut_slice()) {
-        let sequence = u16::from_be_bytes([*high, *low]);
-        [*high, *low] = numbers.get_or_insert(Numbers::begin(sequence)).number(sequence).to_be_bytes();
-    }
-    own
-}
-
 impl Way {
     pub(super) fn by_datagrams(ports: Arc<Ports>, targets: Targets) -> Self {
-        let [rtcp, rtp] = [(); 2].map(|()| Outbound::new(OUTBOUND_BYTES));
-        Self::Datagrams(Box::new(Datagrams { ports, targets, rtcp, rtp, pace: Pace::new() }))
-    }
-
-    fn put(&mut self, media: usize, is_rtcp: bool, packet: &[u8], said: &mut Vec<u8>) {
-        match self {
-            Self::Connection(channels) => {
-                let Some((rtp, rtcp)) = channels.get(media).copied().flatten() else { return };
-                let Ok(length) = u16::try_from(packet.len()) else { return };
-                said.extend_from_slice(&[MAGIC, if is_rtcp { rtcp } else { rtp }]);
-                said.extend_from_slice(&length.to_be_bytes());
-                said.extend_from_slice(packet);
-            }
-            Self::Datagrams(datagrams) => datagrams.put(media, is_rtcp, packet),
-        }
+        Self::Datagrams(Box::new(Datagrams { ports, targets, queues: Queues::new(), pace: Pace::new() }))
     }
 }
 
 impl Datagrams {
-    fn put(&mut self, media: usize, is_rtcp: bool, packet: &[u8]) {
-        let Some((rtp, rtcp)): Option<(SocketAddr, SocketAddr)> = self.targets.get(media).copied().flatten() else {
-            return;
-        };
-        let (queue, to) = if is_rtcp { (&mut self.rtcp, rtcp) } else { (&mut self.rtp, rtp) };
-        queue.push(to, None, &[packet]);
-        self.pace.count(packet.len());
-    }
-
-    /// What the system does not take now goes with the next.
-    fn send(&mut self) {
-        // A report in front of what it is about.
-        for (socket, queue) in [(&self.ports.rtcp, &mut self.rtcp), (&self.ports.rtp, &mut self.rtp)] {
-            if socket.try_flush(queue).is_err() {
-                queue.clear();
+    /// Sends packets as the log has them, as many as may be sent now; how many bytes these had.
+    fn send(&mut self, packets: &[u8], seal: &mut Seal) -> usize {
+        let mut taken = 0;
+        for (channel, packet) in split(packets) {
+            taken += FRAME_HEADER_BYTES + packet.len();
+            let (media, is_rtcp) = (usize::from(channel / 2), channel % 2 == 1);
+            let Some((rtp, rtcp)): Option<(SocketAddr, SocketAddr)> = self.targets.get(media).copied().flatten() else {
+                continue;
+            };
+            let (to, bytes_max) = (if is_rtcp { rtcp } else { rtp }, packet.len() + SEAL_BYTES_MAX);
+            self.queues.put(is_rtcp, to, bytes_max, |out| seal.write(media, is_rtcp, packet, out));
+            self.pace.count(bytes_max);
+            if self.pace.is_spent() {
+                self.queues.send(&self.ports);
+                return taken;
             }
         }
+        self.queues.send(&self.ports);
+        packets.len()
     }
 }
 

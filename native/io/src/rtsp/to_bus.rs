@@ -11,9 +11,9 @@ use arcly_wire::{
     rtp::{
         self, AccessUnit, DecodingTimes, Format, Packet, Receiver, Sync, SyncTrack,
         rtcp::{Chunk, RtcpPacket, SenderInfo, packets},
-        srtp::{Opener, SrtpError},
     },
     rtsp::{RtpInfo, keys, sdp::Media},
+    srtp::{Opener, SrtpError},
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
@@ -423,8 +423,8 @@ impl Source {
     fn open(&mut self, is_rtcp: bool, payload: Bytes) -> Result<Bytes, SrtpError> {
         match &mut self.opener {
             None => Ok(payload),
-            Some(opener) if is_rtcp => opener.rtcp(&payload),
-            Some(opener) => opener.rtp(&payload),
+            Some(opener) if is_rtcp => opener.rtcp(&payload).map(Bytes::from),
+            Some(opener) => opener.rtp(&payload).map(Bytes::from),
         }
     }
 

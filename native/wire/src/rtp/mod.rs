@@ -48,7 +48,6 @@ mod receiver;
 mod reception;
 mod reorder;
 pub mod rtcp;
-pub mod srtp;
 mod sync;
 
 pub use counter::{Sequences, Timestamps};

@@ -55,7 +55,7 @@ pub use error::RtspError;
 pub use event::{Ask, Denial, Event, MediaPacket, MediaSetup};
 pub use limits::Limits;
 pub use message::{Headers, Method, Request, Response, reason};
-pub use reader::{FRAME_HEADER_BYTES, Incoming, MAGIC, MessageReader};
+pub use reader::{FRAME_HEADER_BYTES, Incoming, MAGIC, MessageReader, frame_header};
 pub use transport::{Lower, Transport};
 pub use tunnel::{ACCEPTED, Base64Reader, Opening, REFUSED, opening};
 pub use url::{RtspUrl, control_uri};

@@ -12,6 +12,12 @@ pub const MAGIC: u8 = b'$';
 /// Bytes in front of an interleaved packet: the magic, the channel, the length.
 pub const FRAME_HEADER_BYTES: usize = 4;
 
+/// What stands in front of a packet of so many bytes (RFC 2326 §10.12); none where it is too long for that.
+pub fn frame_header(channel: u8, bytes: usize) -> Option<[u8; FRAME_HEADER_BYTES]> {
+    let [high, low] = u16::try_from(bytes).ok()?.to_be_bytes();
+    Some([MAGIC, channel, high, low])
+}
+
 /// Something that has come whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {

@@ -2,7 +2,7 @@
 //!
 //! ICE, DTLS, SRTP and SDP are those of str0m, which is sans-IO too. **Only this module knows it**: its interface changes with every
 //! release. It runs in its RTP mode, so that payloads are cut and put together by our own code, once for all protocols. Packets for a viewer
-//! go past it, sealed by our own [`srtp`]; through it they go only where its estimate of the path is wanted.
+//! go past it, sealed by our own [`crate::srtp`]; through it they go only where its estimate of the path is wanted.
 //!
 //! ```text
 //! offer ──▶ Offer ──▶ Session::{publish, play} ──▶ Answer
@@ -22,7 +22,7 @@
 //! | RFC 8445 §9 ICE restart | done, by a fragment with new credentials: the same offer is answered anew |
 //! | RFC 6544 ICE-TCP | passive candidates, RFC 4571 framing |
 //! | RFC 7983 demultiplexing | done |
-//! | RFC 3711 SRTP, RFC 7714 with AES-GCM | str0m's; that of viewers is ours (`srtp`) |
+//! | RFC 3711 SRTP, RFC 7714 with AES-GCM | str0m's; that of viewers is ours ([`crate::srtp`]) |
 //! | RFC 7675 consent | the peer's checks are ours: a session that hears none for [`Limits::silence`] ends |
 //! | RFC 8122, RFC 8842 DTLS | done: one certificate a process; 1.2 and 1.3 |
 //! | RFC 4585 NACK and PLI, RFC 4588 RTX, RFC 5104 FIR | done both ways |

@@ -4,8 +4,8 @@ use std::{pin::Pin, task::Waker};
 
 use arcly_bus::{Publisher, StreamKey};
 use arcly_wire::{
-    rtp::srtp::{Key, Sealer, SrtpError, Suite},
     rtsp::{Ask, Denial, keys, sdp},
+    srtp::{Key, Sealer, SrtpError, Suite},
 };
 use percent_encoding::percent_decode_str;
 
@@ -66,8 +66,8 @@ impl Connection {
         if !medias.iter().any(|media| readable(media).is_some()) {
             return self.machine.refuse(Denial::Unsupported, "no track of this is known here");
         }
-        if medias.iter().any(keys::is_secure)
-            && let Err(error) = self.report_sealed()
+        if let Some(media) = medias.iter().find(|media| keys::is_secure(media))
+            && let Err(error) = self.report_sealed(keys::of_media(media).map(|told| told.key.suite()))
         {
             return self.machine.refuse(Denial::Failed, &error.to_string());
         }
@@ -78,9 +78,9 @@ impl Connection {
         self.deciding = Some(Box::pin(async move { Decision::Publish(publish::ask(&inbox, asked, deadline).await) }));
     }
 
-    /// Makes the key of our reports about encrypted tracks.
-    fn report_sealed(&mut self) -> Result<(), SrtpError> {
-        let key = Key::random(Suite::default())?;
+    /// Makes the key of our reports about encrypted tracks, of the suite that the publisher knows.
+    fn report_sealed(&mut self, suite: Option<Suite>) -> Result<(), SrtpError> {
+        let key = Key::random(suite.unwrap_or_default())?;
         self.report_sealer = Some(Sealer::new(&key)?);
         self.machine.tell_key(keys::write(&key, ntp_now()));
         Ok(())

@@ -9,8 +9,8 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use arcly_bus::Publisher;
 use arcly_wire::{
-    rtp::srtp::Sealer,
     rtsp::{Event, ServerConfig, ServerConn, sdp},
+    srtp::Sealer,
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until};

@@ -63,8 +63,8 @@ impl Connection {
         let reports = to_bus.reports();
         for (media, mut report) in reports {
             if self.announced.get(media).is_some_and(keys::is_secure) {
-                let mut sealed = Vec::new();
-                let outcome = self.report_sealer.as_mut().map(|sealer| sealer.rtcp(&report, &mut sealed));
+                let mut sealed = report.to_vec();
+                let outcome = self.report_sealer.as_mut().map(|sealer| sealer.rtcp(&mut sealed, 0));
                 let Some(Ok(())) = outcome else { continue };
                 report = sealed.into();
             }

@@ -13,12 +13,12 @@ mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::{
-    BACK_CHANNEL, Credentials, FRAME_HEADER_BYTES, Incoming, Limits, Lower, MAGIC, MediaPacket, MediaSetup, Method,
-    Request, Response, RtpInfo, RtspError, RtspUrl, Transport, control_uri, keys,
-    reader::MessageReader,
+    BACK_CHANNEL, Credentials, Incoming, Limits, Lower, MediaPacket, MediaSetup, Method, Request, Response, RtpInfo,
+    RtspError, RtspUrl, Transport, control_uri, keys,
+    reader::{MessageReader, frame_header},
     sdp::{Description, Media},
     url::decoded,
 };
@@ -236,12 +236,10 @@ impl ClientConn {
     pub fn put_packet(&mut self, media: usize, is_rtcp: bool, packet: &[u8]) {
         let setup = self.setups.iter().find(|setup| setup.media == media);
         let Some((rtp, rtcp)) = setup.and_then(|setup| setup.transport.interleaved) else { return };
-        let Ok(length) = u16::try_from(packet.len()) else { return };
-        self.output.reserve(FRAME_HEADER_BYTES + packet.len());
-        self.output.put_u8(MAGIC);
-        self.output.put_u8(if is_rtcp { rtcp } else { rtp });
-        self.output.put_u16(length);
-        self.output.put_slice(packet);
+        let Some(header) = frame_header(if is_rtcp { rtcp } else { rtp }, packet.len()) else { return };
+        self.output.reserve(header.len() + packet.len());
+        self.output.extend_from_slice(&header);
+        self.output.extend_from_slice(packet);
     }
 
     /// Takes leave.

@@ -19,7 +19,7 @@ use super::{
     Ask, Denial, Event, Incoming, Limits, MediaPacket, MediaSetup, Request, Response, RtspError,
     auth::{Guard, Users, Verdict},
     message::Headers,
-    reader::MessageReader,
+    reader::{MessageReader, frame_header},
     sdp::{Description, Media},
 };
 
@@ -262,9 +262,8 @@ impl ServerConn {
     pub fn put_report(&mut self, media: usize, report: &[u8]) {
         let setup = self.setups().iter().find(|setup| setup.media == media);
         let channel = setup.and_then(|setup| setup.transport.interleaved).map(|(_, rtcp)| rtcp);
-        if let (Some(channel), Ok(length)) = (channel, u16::try_from(report.len())) {
-            let [high, low] = length.to_be_bytes();
-            self.output.extend_from_slice(&[super::MAGIC, channel, high, low]);
+        if let Some(header) = channel.and_then(|channel| frame_header(channel, report.len())) {
+            self.output.extend_from_slice(&header);
             self.output.extend_from_slice(report);
         }
     }

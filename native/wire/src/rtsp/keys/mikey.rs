@@ -4,7 +4,7 @@ use arcly_codec::cursor::Cursor;
 use aws_lc_rs::rand;
 
 use super::ToldKey;
-use crate::rtp::srtp::{Key, SALT_BYTES, Suite};
+use crate::srtp::{Key, Suite};
 
 /// Types of payloads (§6.1).
 mod payload {
@@ -21,11 +21,20 @@ mod parameter {
     pub(super) const KEY_BYTES: u8 = 1;
     pub(super) const AUTHENTICATION: u8 = 2;
     pub(super) const AUTH_KEY_BYTES: u8 = 3;
+    pub(super) const SALT_BYTES: u8 = 4;
     pub(super) const RTP_ENCRYPTED: u8 = 7;
     pub(super) const RTCP_ENCRYPTED: u8 = 8;
     pub(super) const RTP_SIGNED: u8 = 10;
     pub(super) const TAG_BYTES: u8 = 11;
+    /// Of a transform that encrypts and signs in one (RFC 7714 §14.3).
+    pub(super) const AEAD_TAG_BYTES: u8 = 20;
 }
+
+/// Transforms (§6.10.1.1, RFC 7714 §14.3): AES in counter mode, with HMAC-SHA1, and in Galois counter mode, with nothing beside it.
+const COUNTER: u8 = 1;
+const GALOIS: u8 = 6;
+const HMAC_SHA1: u8 = 1;
+const NO_AUTHENTICATION: u8 = 0;
 
 /// Kinds of keys (§6.13): one that is used as it is, and the same with its salt apart.
 const TEK: u8 = 2;
@@ -53,18 +62,7 @@ pub(super) fn write(key: &Key, ntp: u64) -> Vec<u8> {
     out.extend_from_slice(&ntp.to_be_bytes());
     out.extend_from_slice(&[payload::SP, RAND_BYTES as u8]);
     out.extend_from_slice(random);
-    // The length of the key of the signature is that of its tag: GStreamer takes it for that, and all others derive 20 bytes whatever stands here.
-    let tag = suite.tag_bytes() as u8;
-    let policy = [
-        (parameter::ENCRYPTION, 1),
-        (parameter::KEY_BYTES, suite.key_bytes() as u8),
-        (parameter::AUTHENTICATION, 1),
-        (parameter::AUTH_KEY_BYTES, tag),
-        (parameter::RTP_ENCRYPTED, 1),
-        (parameter::RTCP_ENCRYPTED, 1),
-        (parameter::RTP_SIGNED, 1),
-        (parameter::TAG_BYTES, tag),
-    ];
+    let policy = policy(suite);
     out.extend_from_slice(&[payload::KEMAC, 0, 0, 0, 3 * policy.len() as u8]);
     policy.iter().for_each(|(kind, value)| out.extend_from_slice(&[*kind, 1, *value]));
     let both = key.to_bytes();
@@ -76,6 +74,31 @@ pub(super) fn write(key: &Key, ntp: u64) -> Vec<u8> {
     out
 }
 
+/// What a policy says of a suite.
+fn policy(suite: Suite) -> Vec<(u8, u8)> {
+    let (key, salt, tag) = (suite.key_bytes() as u8, suite.salt_bytes() as u8, suite.tag_bytes() as u8);
+    let mut policy = match suite.is_gcm() {
+        true => vec![
+            (parameter::ENCRYPTION, GALOIS),
+            (parameter::KEY_BYTES, key),
+            (parameter::AUTHENTICATION, NO_AUTHENTICATION),
+            (parameter::SALT_BYTES, salt),
+            (parameter::AEAD_TAG_BYTES, tag),
+        ],
+        // The length of the key of the signature is that of its tag: GStreamer takes it for that, and all others derive 20 bytes whatever
+        // stands here.
+        false => vec![
+            (parameter::ENCRYPTION, COUNTER),
+            (parameter::KEY_BYTES, key),
+            (parameter::AUTHENTICATION, HMAC_SHA1),
+            (parameter::AUTH_KEY_BYTES, tag),
+            (parameter::TAG_BYTES, tag),
+        ],
+    };
+    policy.extend([(parameter::RTP_ENCRYPTED, 1), (parameter::RTCP_ENCRYPTED, 1), (parameter::RTP_SIGNED, 1)]);
+    policy
+}
+
 /// What a message says, as far as it is read.
 #[derive(Default)]
 struct Reading {
@@ -83,6 +106,8 @@ struct Reading {
     key_bytes: Option<u8>,
     tag_bytes: Option<u8>,
     auth_key_bytes: Option<u8>,
+    encryption: Option<u8>,
+    authentication: Option<u8>,
     is_unknown: bool,
     key: Vec<u8>,
     mki: Vec<u8>,
@@ -149,13 +174,10 @@ impl Reading {
                 parameter::KEY_BYTES => self.key_bytes = Some(value),
                 parameter::AUTH_KEY_BYTES => self.auth_key_bytes = Some(value),
                 parameter::TAG_BYTES => self.tag_bytes = Some(value),
-                // Counter mode and HMAC-SHA1; RTCP that is not encrypted says so in each packet.
-                parameter::ENCRYPTION
-                | parameter::AUTHENTICATION
-                | parameter::RTP_ENCRYPTED
-                | parameter::RTP_SIGNED => {
-                    self.is_unknown |= value != 1;
-                }
+                parameter::ENCRYPTION => self.encryption = Some(value),
+                parameter::AUTHENTICATION => self.authentication = Some(value),
+                // RTCP that is not encrypted says so in each packet.
+                parameter::RTP_ENCRYPTED | parameter::RTP_SIGNED => self.is_unknown |= value != 1,
                 _ => {}
             }
         }
@@ -191,14 +213,27 @@ impl Reading {
     }
 
     fn finish(self) -> Option<ToldKey> {
-        // Where no length is said, that of the key counts.
-        let key_bytes = self.key_bytes.map_or_else(|| self.key.len().saturating_sub(SALT_BYTES), usize::from);
-        // GStreamer tells the tag as the length of the key of the signature: 4 or 10, which no such key has.
-        let tag_bytes = self.tag_bytes.or(self.auth_key_bytes.filter(|bytes| *bytes == 4)).unwrap_or(10);
-        let is_meant = |suite: &Suite| suite.key_bytes() == key_bytes && suite.tag_bytes() == usize::from(tag_bytes);
-        let suite = Suite::ALL.into_iter().find(is_meant).filter(|_| !self.is_unknown)?;
+        let suite = self.suite().filter(|_| !self.is_unknown)?;
         let key = Key::new(suite, &self.key).ok()?.with_mki(self.mki);
         Some(ToldKey { key, rollovers: self.rollovers })
+    }
+
+    fn suite(&self) -> Option<Suite> {
+        let is_gcm = match (self.encryption.unwrap_or(COUNTER), self.authentication) {
+            (COUNTER, None | Some(HMAC_SHA1)) => false,
+            (GALOIS, None | Some(NO_AUTHENTICATION)) => true,
+            _ => return None,
+        };
+        // GStreamer tells the tag as the length of the key of the signature: 4 or 10, which no such key has.
+        let tag_bytes = self.tag_bytes.or(self.auth_key_bytes.filter(|bytes| *bytes == 4)).unwrap_or(10);
+        let is_meant = |suite: &Suite| {
+            // Where no length is said, that of the key counts.
+            let key_bytes = self.key_bytes.map_or(self.key.len().saturating_sub(suite.salt_bytes()), usize::from);
+            suite.is_gcm() == is_gcm
+                && suite.key_bytes() == key_bytes
+                && (is_gcm || suite.tag_bytes() == usize::from(tag_bytes))
+        };
+        Suite::ALL.into_iter().find(is_meant)
     }
 }
 
@@ -234,7 +269,9 @@ mod tests {
         }
         let policy = whole.windows(3).position(|three| three == [parameter::ENCRYPTION, 1, 1]).unwrap();
         let mut other = whole.clone();
-        other[policy + 2] = 6;
-        assert_eq!(read(&other), None, "Galois counter mode");
+        other[policy + 2] = 2;
+        assert_eq!(read(&other), None, "F8 mode");
+        other[policy + 2] = GALOIS;
+        assert_eq!(read(&other), None, "Galois counter mode, with HMAC-SHA1 beside it");
     }
 }

@@ -7,7 +7,7 @@ mod sdes;
 use super::sdp::Media;
 use crate::{
     base64,
-    rtp::srtp::{Key, Opener, SrtpError},
+    srtp::{Key, Opener, SrtpError},
 };
 
 /// Bytes of a message of MIKEY in Base64 that are read; real ones have two hundred.
@@ -88,7 +88,7 @@ fn read(text: &str) -> Option<ToldKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rtp::srtp::Suite;
+    use crate::srtp::Suite;
 
     #[test]
     fn what_is_described_is_read_in_both_ways() {

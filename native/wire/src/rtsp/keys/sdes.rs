@@ -3,7 +3,7 @@
 use super::ToldKey;
 use crate::{
     base64,
-    rtp::srtp::{Key, Suite},
+    srtp::{Key, Suite},
 };
 
 /// Bytes of a key's name in packets (RFC 4568 §6.1: up to 128; those of real programs have 1 to 4).

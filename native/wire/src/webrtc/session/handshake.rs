@@ -99,7 +99,9 @@ impl DtlsInstance for Kept {
         let Some(inner) = &mut self.inner else { return DtlsOutput::CloseNotify };
         match inner.poll_output(buf) {
             DtlsOutput::KeyingMaterial(material, profile) => {
-                let _ = self.handshake.keys.set(Keys::new(profile, &material, inner.is_active()));
+                if let Some(keys) = Keys::new(profile, &material, inner.is_active()) {
+                    let _ = self.handshake.keys.set(keys);
+                }
                 // Something has to be said instead. It is known already, and known twice it is no news.
                 DtlsOutput::Connected
             }

@@ -11,9 +11,10 @@ use str0m::{
 use super::recent::{Recent, Sent};
 use crate::{
     rtp::Header,
+    srtp::TAG_BYTES_MAX,
     webrtc::{
         session::{Lane, OutgoingPacket},
-        srtp::{Srtp, TAG_BYTES_MAX},
+        srtp::Srtp,
     },
 };
 

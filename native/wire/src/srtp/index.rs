@@ -1,5 +1,7 @@
 //! Where a source is: its sequence numbers without their wraps, and which of them have come.
 
+use super::{SOURCES_MAX, SrtpError};
+
 /// Packets behind the newest that are told apart (RFC 3711 §3.3.2: at least 64).
 const WINDOW: u64 = 64;
 
@@ -40,6 +42,30 @@ impl Index {
             self.seen = self.seen.checked_shl(u32::try_from(ahead).unwrap_or(u32::MAX)).unwrap_or(0) | 1;
             self.newest = index;
         }
+    }
+}
+
+/// The sources under one key.
+#[derive(Debug, Default)]
+pub(super) struct Sources(Vec<(u32, Index)>);
+
+impl Sources {
+    /// Where a source is; none of one that nothing is known of.
+    pub(super) fn get(&self, ssrc: u32) -> Option<Index> {
+        self.0.iter().find(|(known, _)| *known == ssrc).map(|(_, index)| *index)
+    }
+
+    /// A packet of a source has come, or is sent. Only for one that was checked, as [`Index::note`].
+    pub(super) fn note(&mut self, ssrc: u32, index: u64) -> Result<(), SrtpError> {
+        let is_full = self.0.len() == SOURCES_MAX;
+        match self.0.iter_mut().find(|(known, _)| *known == ssrc) {
+            Some((_, place)) if !place.is_new(index) => return Err(SrtpError::Replayed),
+            Some((_, place)) => place.note(index),
+            // Only who has the key comes so far.
+            None if is_full => return Err(SrtpError::TooManySources),
+            None => self.0.push((ssrc, Index::begin(index))),
+        }
+        Ok(())
     }
 }
 
