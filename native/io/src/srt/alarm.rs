@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 use tokio::time::Instant;
 
 /// Wakes are told apart no finer: what is due at nearly the same time has one.
-const GRAIN_NANOS: u128 = 250_000;
+pub(super) const GRAIN: Duration = Duration::from_micros(250);
 
 /// Wakes one task at a time that is moved again and again.
 pub(super) struct Alarm {
@@ -26,9 +26,9 @@ impl Alarm {
         Ok(Self { started, due: None, clock: clock::Clock::new()? })
     }
 
-    /// Has it ring at `due`, and not before.
-    pub(super) fn set(&mut self, due: Duration) {
-        let due = round_up(due);
+    /// Has it ring at `due` or up to `grain` later, and not before.
+    pub(super) fn set(&mut self, due: Duration, grain: Duration) {
+        let due = round_up(due, grain);
         if self.due != Some(due) {
             self.due = Some(due);
             self.clock.set(self.started + due);
@@ -42,8 +42,9 @@ impl Alarm {
     }
 }
 
-fn round_up(due: Duration) -> Duration {
-    let nanos = due.as_nanos().div_ceil(GRAIN_NANOS) * GRAIN_NANOS;
+/// The next multiple of `grain`, which is not 0.
+pub(super) fn round_up(due: Duration, grain: Duration) -> Duration {
+    let nanos = due.as_nanos().next_multiple_of(grain.as_nanos());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
@@ -54,10 +55,7 @@ mod clock {
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
     };
-    use tokio::{
-        io::{Interest, unix::AsyncFd},
-        time::Instant,
-    };
+    use tokio::{io::unix::AsyncFd, time::Instant};
 
     use crate::watched::watched;
 
@@ -90,10 +88,16 @@ mod clock {
 
         pub(super) async fn ring(&mut self) {
             let mut rings = [0; 8];
-            let read = |timer: &OwnedFd| Ok(rustix::io::read(timer, &mut rings)?);
-            if self.0.async_io(Interest::READABLE, read).await.is_err() {
-                // The runtime is shutting down.
-                std::future::pending::<()>().await;
+            loop {
+                // It fails when the runtime is shutting down.
+                let Ok(mut guard) = self.0.readable().await else { return std::future::pending().await };
+                // Where there is nothing to read it was moved after it had rung.
+                let is_ringing = guard.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut rings)?)).is_ok();
+                if is_ringing {
+                    // Nothing more can be there until it is set again: one look less.
+                    guard.clear_ready();
+                    return;
+                }
             }
         }
     }
@@ -134,8 +138,8 @@ mod tests {
         let mut alarm = Alarm::new(started).unwrap();
         for due_ms in [20, 5, 30, 30] {
             let due = Duration::from_millis(due_ms);
-            alarm.set(Duration::from_secs(60));
-            alarm.set(due);
+            alarm.set(Duration::from_secs(60), GRAIN);
+            alarm.set(due, GRAIN);
             alarm.ring().await;
             assert!(started.elapsed() >= due);
         }
@@ -143,8 +147,8 @@ mod tests {
 
     #[test]
     fn nearly_the_same_time_is_the_same_and_never_is_never() {
-        let rounded = |micros| round_up(Duration::from_micros(micros)).as_micros();
+        let rounded = |micros| round_up(Duration::from_micros(micros), GRAIN).as_micros();
         assert_eq!([rounded(0), rounded(1), rounded(250), rounded(251)], [0, 250, 250, 500]);
-        assert!(round_up(Duration::MAX) > Duration::from_secs(1 << 33));
+        assert!(round_up(Duration::MAX, GRAIN) > Duration::from_secs(1 << 33));
     }
 }

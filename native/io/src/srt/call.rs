@@ -12,7 +12,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{alarm::Alarm, connection::reason, url::SrtUrl};
+use super::{
+    alarm::{Alarm, GRAIN},
+    connection::reason,
+    url::SrtUrl,
+};
 use crate::udp::{Inbound, Outbound, UdpOptions, UdpSocket};
 
 /// Bytes that may wait for the kernel.
@@ -64,7 +68,7 @@ impl Call {
         self.speak();
         let due = self.machine.poll_timeout().unwrap_or(Duration::MAX).min(self.now() + LOOK);
         let Wire { socket, inbound, outbound, started, alarm } = &mut self.wire;
-        alarm.set(due);
+        alarm.set(due, GRAIN);
         let failed = |error| format!("the socket is of no use any more: {error}");
         tokio::select! {
             received = socket.receive(inbound) => {

@@ -6,6 +6,7 @@ use arcly_bus::StreamKey;
 use arcly_wire::srt::{Answer, Closed, SrtConn};
 
 use super::{
+    alarm::round_up,
     from_bus::{Outlet, Over},
     port::BondName,
     to_bus::ToBus,
@@ -73,7 +74,19 @@ impl Player {
     }
 }
 
+/// What a viewer's machine does because time passes is done together with what others' do.
+const TOGETHER: Duration = Duration::from_millis(1);
+
 impl Connection {
+    /// When it is to be looked at: what is delivered here to the microsecond, viewers in a beat of [`TOGETHER`].
+    pub(super) fn due(&self) -> Option<Duration> {
+        let due = self.machine.poll_timeout()?;
+        Some(match self.use_ {
+            Use::Playing(_) => round_up(due, TOGETHER),
+            Use::Publishing(_) | Use::Following => due,
+        })
+    }
+
     /// Moves what can be moved; whether it goes on. An error is why not.
     pub(super) fn turn(&mut self, now: Duration) -> Result<(), String> {
         match &mut self.use_ {

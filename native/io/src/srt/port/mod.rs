@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     ConnectionInfo, Role, SrtOptions,
-    alarm::Alarm,
+    alarm::{Alarm, GRAIN},
     connection::{Caller, Connection, Use, is_fault},
     from_bus::Feed,
     server::Shared,
@@ -51,6 +51,8 @@ const DATAGRAM_BYTES: usize = 1500;
 /// With so many connections or more, and less than that many datagrams at a time, nobody looks for the next ones before `QUIET` is over:
 /// the acknowledgements of many viewers come one by one, and each would wake the task.
 const MANY: usize = 16;
+/// How exactly packets are delivered where so many or more publish: a wake for each would cost more than what it does.
+const GRAIN_OF_MANY: Duration = Duration::from_millis(1);
 const QUIET: Duration = Duration::from_millis(2);
 /// Key material of all connections together that is looked at in a second: each may cost the derivation of a key, in the task that carries
 /// everybody's media. What is left out is said again, and keys change every few hours.
@@ -71,6 +73,8 @@ pub(super) struct Port {
     shared: Arc<Shared>,
     started: Instant,
     alarm: Alarm,
+    /// How exactly it is set.
+    grain: Duration,
     connections: HashMap<u32, Connection>,
     /// Whose connection is whose: for callers who repeat what was answered.
     callers: HashMap<Caller, u32>,
@@ -115,6 +119,7 @@ impl Port {
             shared,
             started,
             alarm: Alarm::new(started)?,
+            grain: GRAIN,
             connections: HashMap::new(),
             callers: HashMap::new(),
             waiting: HashMap::new(),
@@ -138,7 +143,7 @@ impl Port {
             let is_quiet = self.now() < self.quiet_until;
             let quiet_until = if is_quiet { self.quiet_until } else { Duration::MAX };
             let next = self.timers.next().unwrap_or(Duration::MAX).min(self.surveyed + SURVEY).min(quiet_until);
-            self.alarm.set(next);
+            self.alarm.set(next, self.grain);
             tokio::select! {
                 received = self.socket.receive(&mut self.inbound), if !is_quiet => {
                     if let Err(error) = received {
@@ -247,7 +252,7 @@ impl Port {
         }
         match turned {
             Ok(()) => {
-                let due = connection.machine.poll_timeout();
+                let due = connection.due();
                 self.timers.arm(id, due, &mut connection.armed);
                 if connection.bond.is_some() {
                     self.lead_on(id);
@@ -335,7 +340,9 @@ impl Port {
             peer_version: connection.machine.peer_version(),
             stats: connection.machine.stats(now),
         });
-        let infos = infos.collect();
+        let infos: Vec<_> = infos.collect();
+        let publishers = infos.iter().filter(|info| info.role == Role::Publisher).count();
+        self.grain = if publishers >= MANY { GRAIN_OF_MANY } else { GRAIN };
         *self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner) = infos;
     }
 
