@@ -294,14 +294,16 @@ async def test_credentials_are_asked_for_before_a_word_of_the_offer_is_read() ->
     assert all(credentials.protocol == "webrtc" for credentials in doorkeeper.asked)
 
 
-def check(user: str, password: str) -> bytes:
-    """A binding request as ICE sends it (RFC 8445 §7.2.2, RFC 8489 §14)."""
+def check(user: str, password: str, padding: int | None = None) -> bytes:
+    """A binding request as ICE sends it (RFC 8445 §7.2.2, RFC 8489 §14), `padding` bytes of nothing in it."""
 
     def attribute(kind: int, value: bytes) -> bytes:
         return struct.pack(">HH", kind, len(value)) + value + bytes(-len(value) % 4)
 
     body = attribute(0x0006, user.encode()) + attribute(0x0024, struct.pack(">I", 1853824767))
     body += attribute(0x802A, os.urandom(8)) + attribute(0x0025, b"")
+    if padding is not None:
+        body += attribute(0x80FF, bytes(padding))
     head = struct.pack(">HHI", 1, len(body) + 24, 0x2112A442) + os.urandom(12)
     body += attribute(0x0008, hmac.new(password.encode(), head + body, hashlib.sha1).digest())
     head = head[:2] + struct.pack(">H", len(body) + 8) + head[4:]

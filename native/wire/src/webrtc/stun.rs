@@ -57,6 +57,7 @@ impl Check {
                 MESSAGE_INTEGRITY => {
                     let signature = sign(datagram.get(..begin)?, password)?;
                     verify_slices_are_equal(signature.as_ref(), value).ok()?;
+                    check_fingerprint(datagram, &mut fields)?;
                     return is_named.then_some(Self { transaction, nominates });
                 }
                 _ => {}
@@ -97,6 +98,25 @@ impl Check {
             .collect();
         write_attribute(out, XOR_MAPPED_ADDRESS, &value);
     }
+}
+
+/// Reads what stands behind the signature: a fingerprint that does not fit makes a message none of STUN (RFC 8489 §6.3, §14.7). There need not
+/// be one.
+fn check_fingerprint(datagram: &[u8], fields: &mut Cursor<'_>) -> Option<()> {
+    for _ in 0..ATTRIBUTES_MAX {
+        if fields.is_empty() {
+            return Some(());
+        }
+        let begin = fields.offset();
+        let (attribute, bytes) = (fields.u16()?, usize::from(fields.u16()?));
+        let value = fields.take(bytes)?;
+        if attribute == FINGERPRINT {
+            let checksum = crc32(datagram.get(..begin)?) ^ FINGERPRINT_XOR;
+            return (fields.is_empty() && value == checksum.to_be_bytes()).then_some(());
+        }
+        fields.take(bytes.next_multiple_of(4) - bytes)?;
+    }
+    None
 }
 
 /// The number of a request (RFC 8489 §5), signed or not; `None` for what is none.
@@ -185,6 +205,20 @@ mod tests {
             assert_eq!(read(&torn), None, "{at}");
             assert_eq!(read(&request[..at]), None, "{at}");
         }
+    }
+
+    /// Found by review: what stands behind the signature was not looked at.
+    #[test]
+    fn a_fingerprint_that_does_not_fit_is_refused_and_one_that_is_not_there_is_not() {
+        let request = request();
+        for at in request.len() - 4..request.len() {
+            let mut torn = request.clone();
+            torn[at] ^= 1;
+            assert_eq!(Check::read(&torn, "evtj", "h6vY", PASSWORD), None, "{at}");
+        }
+        let mut without = request[..request.len() - FINGERPRINT_BYTES].to_vec();
+        set_length(&mut without, 0).unwrap();
+        assert!(Check::read(&without, "evtj", "h6vY", PASSWORD).is_some());
     }
 
     #[test]

@@ -5,6 +5,8 @@ mod command;
 mod discovering;
 mod ending;
 mod feeds;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap},

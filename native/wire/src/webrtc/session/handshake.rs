@@ -7,7 +7,7 @@
 use std::{
     cell::RefCell,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -22,19 +22,40 @@ use crate::webrtc::srtp::Keys;
 /// What comes of a handshake.
 #[derive(Debug, Default)]
 pub(super) struct Handshake {
-    keys: OnceLock<Keys>,
-    dtls: Mutex<Option<Box<dyn DtlsInstance>>>,
+    keys: Slot<Keys>,
+    dtls: Slot<Box<dyn DtlsInstance>>,
+}
+
+/// Something that is put in, and taken out once.
+#[derive(Debug)]
+struct Slot<T>(Mutex<Option<T>>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Slot<T> {
+    /// What it replaces.
+    fn set(&self, value: T) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(value)
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Handshake {
-    /// The keys, once it is done.
-    pub(super) fn keys(&self) -> Option<&Keys> {
-        self.keys.get()
+    /// The keys, once it is done, and once only: nobody needs them behind that.
+    pub(super) fn take_keys(&self) -> Option<Keys> {
+        self.keys.take()
     }
 
     /// The connection, once str0m is dropped.
     pub(super) fn take_dtls(&self) -> Option<Box<dyn DtlsInstance>> {
-        self.dtls.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.dtls.take()
     }
 }
 
@@ -90,7 +111,9 @@ struct Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        *self.handshake.dtls.lock().unwrap_or_else(PoisonError::into_inner) = self.inner.take();
+        if let Some(inner) = self.inner.take() {
+            self.handshake.dtls.set(inner);
+        }
     }
 }
 

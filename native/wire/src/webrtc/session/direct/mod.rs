@@ -71,7 +71,7 @@ impl Direct {
 
     /// The handshake is done.
     pub(super) fn connect(&mut self) -> Result<(), WebRtcError> {
-        self.srtp = self.handshake.keys().and_then(Srtp::new);
+        self.srtp = self.handshake.take_keys().and_then(|keys| Srtp::new(&keys));
         let none = || WebRtcError::Broken("the peer agreed on no profile of SRTP that we know".into());
         self.srtp.as_ref().map(drop).ok_or_else(none)
     }

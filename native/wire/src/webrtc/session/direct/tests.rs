@@ -382,3 +382,10 @@ fn packets_that_nobody_takes_are_a_gap_that_a_viewer_can_see_and_follow() {
     pair.run(100);
     assert_eq!(pair.client.arrived.len() - before, 10);
 }
+
+/// Found by review: they lay in memory for as long as the session.
+#[test]
+fn the_keys_of_the_handshake_are_taken_once() {
+    let mut pair = viewer(43);
+    assert!(direct(&mut pair).handshake.take_keys().is_none());
+}
