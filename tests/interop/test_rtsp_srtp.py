@@ -84,6 +84,26 @@ async def test_a_stream_is_pulled_encrypted(
         await eventually(lambda: stream.stats.other_frames > 60, what="and its sound")
 
 
+@pytest.mark.parametrize("scheme", ["rtsps", "rtspsu"])
+async def test_a_stream_is_pushed_encrypted(
+    server: RtspServer,
+    ffmpeg: str,
+    clip: Callable[..., Path],
+    tmp_path: Path,
+    scheme: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    push = arcly.PushTarget(
+        url(server, scheme).replace("live/cam", "live/there"), "live/copy", ca_file=tmp_path / "ca.pem"
+    )
+    source = arcly.PullSource(url(server), "live/copy", ca_file=tmp_path / "ca.pem")
+    async with live(server, ffmpeg, clip(b_frames=0)), arcly.Engine(source, push):
+        there = await eventually(lambda: (it := server.stream("live/there")) and it.tracks and it)
+        await eventually(lambda: there.stats.video_frames > 60)
+        await eventually(lambda: there.stats.other_frames > 60, what="and its sound")
+    assert "trying it by" not in caplog.text, "it goes as it was asked for"
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 async def test_gstreamer_publishes_encrypted(
     server: RtspServer, gst: str, sink: str, ffmpeg: str, tmp_path: Path, protocol: str
