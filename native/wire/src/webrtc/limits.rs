@@ -19,8 +19,8 @@ pub struct Limits {
     pub encodings: usize,
     /// From the offer to the end of the DTLS handshake; 20 s. Stops offers that nobody follows up, and handshakes that stop half-way.
     pub connect_time: Duration,
-    /// Without a STUN check of a viewer, or anything of a publisher; 30 s, after which RFC 7675 §5.1 says that consent is gone. So long media
-    /// are sent to an address from which no check has come any more.
+    /// Without a STUN check or media of the peer; 30 s, after which RFC 7675 §5.1 says that consent is gone. So long media are sent to an
+    /// address at which nothing is heard of a viewer any more.
     pub silence: Duration,
     /// Bytes of a datagram; 2000, more than any path carries. Stops frames of TCP that claim 64 KiB.
     pub datagram_bytes: usize,

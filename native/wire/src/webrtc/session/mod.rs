@@ -136,7 +136,7 @@ impl Session {
         bytes: &[u8],
     ) -> Result<Heard, WebRtcError> {
         if let Some(direct) = self.direct.as_mut().filter(|_| classify(bytes) == Some(Datagram::Media)) {
-            return Ok(direct.handle_datagram(bytes, now));
+            return Ok(direct.handle_datagram(transport, from, bytes, now));
         }
         if self.direct.as_ref().is_some_and(|direct| direct.is_copy(transport, from, bytes)) {
             return Ok(Heard::Nothing);

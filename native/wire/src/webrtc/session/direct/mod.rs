@@ -129,11 +129,17 @@ impl Direct {
         is_first
     }
 
-    /// Takes SRTCP of the viewer. It is no consent: from where it came is not signed, and it answers nobody.
-    pub(super) fn handle_datagram(&mut self, datagram: &[u8], now: Instant) -> Heard {
+    /// Takes SRTCP of the viewer.
+    pub(super) fn handle_datagram(
+        &mut self,
+        transport: Transport,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Heard {
         let Some(plain) = self.srtp.as_mut().and_then(|srtp| srtp.open_rtcp(datagram)) else { return Heard::Nothing };
         self.take_feedback(&plain, now);
-        Heard::Something
+        if self.paths.renew((transport, from), now) { Heard::Peer } else { Heard::Something }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), WebRtcError> {

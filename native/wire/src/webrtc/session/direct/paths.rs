@@ -1,4 +1,6 @@
-//! Where a peer has shown itself to be, and which of its addresses media go to: one that it checks from (RFC 7675).
+//! Where a peer has shown itself to be, and which of its addresses media go to: one that it checks from (RFC 7675). Signed RTCP from there does as
+//! well to go on: libnice without consent freshness sends no checks once it is connected, and who can write another's address on RTCP can
+//! write it on a check.
 
 use std::{
     collections::VecDeque,
@@ -28,7 +30,7 @@ pub(super) struct Paths {
     chosen: Option<Path>,
     /// When the consent to send on the chosen one ends; none was given yet.
     until: Option<Instant>,
-    /// On which checks came and when, the latest behind.
+    /// On which checks came, the latest behind, and when the peer was heard there last.
     checked: Vec<(Path, Instant)>,
     checks: VecDeque<(Transaction, Path)>,
 }
@@ -43,7 +45,7 @@ impl Paths {
         self.chosen
     }
 
-    /// Where media go: without consent for the chosen one on the way that was checked last, and nowhere when that is too long ago as well.
+    /// Where media go: without consent for the chosen one to where the peer was heard last, and nowhere when that is too long ago as well.
     pub(super) fn media(&mut self, now: Instant) -> Option<Path> {
         if self.until.is_none_or(|until| until <= now) {
             self.choose_other(now);
@@ -79,6 +81,20 @@ impl Paths {
         }
     }
 
+    /// Something signed came that is no check: it renews a consent that there is, and gives none. Whether it did.
+    pub(super) fn renew(&mut self, path: Path, now: Instant) -> bool {
+        let consent = self.consent;
+        let Some((_, at)) = self.checked.iter_mut().find(|(checked, at)| *checked == path && *at + consent > now)
+        else {
+            return false;
+        };
+        *at = now;
+        if self.chosen == Some(path) {
+            self.until = Some(now + consent);
+        }
+        true
+    }
+
     /// A way is no more.
     pub(super) fn lose(&mut self, path: Path) {
         self.forget(path);
@@ -87,13 +103,18 @@ impl Paths {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn checked_at(&self, path: Path) -> Option<Instant> {
+        self.checked.iter().find(|(checked, _)| *checked == path).map(|(_, at)| *at)
+    }
+
     fn forget(&mut self, path: Path) {
         self.checked.retain(|(checked, _)| *checked != path);
     }
 
     fn choose_other(&mut self, now: Instant) {
         let consent = self.consent;
-        let live = self.checked.last().filter(|(_, at)| *at + consent > now);
+        let live = self.checked.iter().max_by_key(|(_, at)| *at).filter(|(_, at)| *at + consent > now);
         self.until = live.map(|(_, at)| *at + consent);
         self.chosen = live.map(|(path, _)| *path);
     }

@@ -389,3 +389,15 @@ fn the_keys_of_the_handshake_are_taken_once() {
     let mut pair = viewer(43);
     assert!(direct(&mut pair).handshake.take_keys().is_none());
 }
+
+/// Libnice without consent freshness sends no checks once it is connected.
+#[test]
+fn signed_reports_go_on_where_a_check_came_from_and_open_no_other_way() {
+    let (mut pair, here, there) = (viewer(44), (Transport::Udp, addr(CLIENT)), (Transport::Udp, addr("203.0.113.9:9")));
+    let paths = &mut direct(&mut pair).paths;
+    let now = paths.checked_at(here).unwrap();
+    let at = |seconds| now + Duration::from_secs(seconds);
+    assert!(!paths.renew(there, at(1)) && paths.renew(here, at(29)));
+    assert_eq!((paths.media(at(58)), paths.media(at(59))), (Some(here), None));
+    assert!(!paths.renew(here, at(60)), "what has ended takes a check");
+}
