@@ -16,6 +16,17 @@ pub struct Key {
     mki: Vec<u8>,
 }
 
+/// What is freed is not cleared, and may be read when it is used again.
+impl Drop for Key {
+    fn drop(&mut self) {
+        for secret in [&mut self.key, &mut self.salt] {
+            secret.fill(0);
+            // Nobody reads it: without this the compiler may leave the zeros out.
+            std::hint::black_box(secret);
+        }
+    }
+}
+
 impl Key {
     /// A key that nobody knows.
     ///
@@ -41,8 +52,9 @@ impl Key {
 
     /// With a name of its own in each packet.
     #[must_use]
-    pub fn with_mki(self, mki: Vec<u8>) -> Self {
-        Self { mki, ..self }
+    pub fn with_mki(mut self, mki: Vec<u8>) -> Self {
+        self.mki = mki;
+        self
     }
 
     /// How it is used.
