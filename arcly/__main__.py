@@ -152,8 +152,8 @@ def add_serve(commands: Commands) -> None:
         "--rtsps-srtp",
         metavar="PORT",
         default="off",
-        help="encrypt the media of RTSPS for each player that knows SRTP, and send it by UDP, too: RTP on this port, "
-        "RTCP on the next (default: off; usual: 8004)",
+        help="encrypt the media of RTSPS by SRTP (players that do not know it are refused), and send it by UDP, "
+        "too: RTP on this port, RTCP on the next (default: off; usual: 8004)",
     )
     listeners.add_argument(
         "--rtsp-multicast",
