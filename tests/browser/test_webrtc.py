@@ -67,7 +67,12 @@ async def plays_by_webrtc(page: Visit) -> None:
     await page.is_in_state("playing")
     await expect(page.part("way-whep").locator("input")).to_be_checked()
     before, after = await watch(page, 3)
-    assert after.decoded - before.decoded >= 10
+
+    async def decodes() -> bool:
+        # However few a second on a busy machine.
+        return (await look(page)).decoded - before.decoded >= 10
+
+    await eventually(decodes, what="pictures by WebRTC", deadline_s=60)
     assert before.changed(after) > 0.01, "the picture stands still"
     assert await page.part("way-note").is_hidden()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import missing, run
+from conftest import run
 from test_rtsp_clients import RtspServer, published, rtsp_server
 
 __all__ = ["rtsp_server"]
@@ -18,7 +18,7 @@ RETINA = Path(__file__).parents[2] / "target" / "rtsp-retina" / "debug" / "retin
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 async def test_retina_plays(rtsp_server: RtspServer, ffmpeg: str, clip: Callable[..., Path], transport: str) -> None:
     if not RETINA.exists():
-        missing("retina (make rtsp-retina)")
+        pytest.skip("retina was not built: make rtsp-retina")
     async with published(rtsp_server, ffmpeg, clip(b_frames=0)):
         played = await run(RETINA, rtsp_server.rtsp_url("live/cam"), transport, "60")
     assert played.returncode == 0, played.stderr
