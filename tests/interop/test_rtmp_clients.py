@@ -125,7 +125,8 @@ async def test_enhanced_rtmp_is_published_and_played_bit_by_bit(
         assert (played.returncode, played.stderr) == (0, "")
     sent = tmp_path / "sent.flv"
     assert (await run(ffmpeg, "-v", "error", "-i", enhanced, "-c", "copy", sent)).returncode == 0
-    await assert_same_packets(ffmpeg, read, sent, (60, 20))
+    # Three seconds from where it began, which on a busy machine is not with the first picture.
+    await assert_same_packets(ffmpeg, read, sent, (40, 20))
 
 
 PYAV_PUBLISHES = """
