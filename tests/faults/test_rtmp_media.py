@@ -66,6 +66,11 @@ async def playlist(siege: Siege) -> str:
     return (await fetch(siege.server.http.address, f"/{BAD}/media.m3u8"))[1]
 
 
+def duration_s(text: str) -> float:
+    """Of all segments of a playlist."""
+    return sum(float(line[8:].rstrip(",")) for line in text.splitlines() if line.startswith("#EXTINF:"))
+
+
 @dataclass(frozen=True)
 class Jump:
     """Where the clip begins, and where it goes on after `PART_MS`."""
@@ -95,10 +100,15 @@ async def test_timestamps_that_jump(name: str, caplog: pytest.LogCaptureFixture)
         assert reader.breaks() == jump.breaks
         irregular = [step for step in reader.picture_steps() if step != FRAME_TICKS]
         assert len(irregular) == jump.breaks, irregular
-        text = await playlist(siege)
+
+        async def packaged() -> str | None:
+            # The packager reads on its own: on a busy machine it is behind the other reader.
+            text = await playlist(siege)
+            return text if duration_s(text) > 2 * PART_MS / 1000 - 0.1 else None
+
+        text = await eventually(packaged, what="all of it in the playlist")
         assert text.count("#EXT-X-DISCONTINUITY\n") == jump.breaks, text
-        seconds = [float(line[8:].rstrip(",")) for line in text.splitlines() if line.startswith("#EXTINF:")]
-        assert sum(seconds) == pytest.approx(2 * PART_MS / 1000, abs=0.1)
+        assert duration_s(text) == pytest.approx(2 * PART_MS / 1000, abs=0.1)
 
 
 BROKEN = {
