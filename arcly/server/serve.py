@@ -20,7 +20,7 @@ from arcly.contract import Credentials, InboundProtocol
 from arcly.engine import Engine
 from arcly.errors import MisuseError, StreamError
 from arcly.recording import Recorder
-from arcly.server.access_options import authenticator_of, gates_play
+from arcly.server.access import authenticator_of
 from arcly.server.admission import Admission
 from arcly.server.application import answering
 from arcly.server.listeners import OFF, Listeners, page_url
@@ -108,7 +108,9 @@ async def serve(options: argparse.Namespace) -> None:
                 if listeners.http is not None:
                     thumbnails = Thumbnails(engine.get_stream)
                     stack.push_async_callback(thumbnails.close)
-                    app = application(options, engine, listeners, recorder, thumbnails)
+                    hides = asked is not None and not options.open_play
+                    listing = Listing(Admission(engine)) if hides else None
+                    app = application(options, engine, listeners, recorder, thumbnails, listing)
                     await stack.enter_async_context(answering(app, socket))
                 await stack.enter_async_context(engine)
                 listeners.check()
@@ -142,6 +144,7 @@ def application(
     listeners: Listeners,
     recorder: Recorder | None,
     thumbnails: Thumbnails,
+    listing: Listing | None,
 ) -> ASGIApp:
     """Return the page and its API."""
     assert listeners.http is not None
@@ -150,7 +153,7 @@ def application(
         lambda: status(engine, listeners.rtmp, http, webrtc),
         Viewers(listeners.named(), may_kick=options.allow_kick),
         addresses=options.show_addresses,
-        listing=Listing(Admission(engine)) if gates_play(options) else None,
+        listing=listing,
         signalling=webrtc.asgi() if webrtc else None,
         recordings=None if recorder is None else Recordings(recorder, engine, may_change=options.allow_record),
         thumbnails=thumbnail_routes(thumbnails, engine),

@@ -15,7 +15,7 @@ from test_listeners import FREE, serving
 import arcly
 from arcly.__main__ import parser
 from arcly.contract import StreamAuthenticator
-from arcly.server.access_options import authenticator_of, gates_play, read_users
+from arcly.server.access import authenticator_of, read_users
 from arcly.services.auth import Action, User
 
 USERS = """
@@ -72,7 +72,6 @@ def test_flags_that_make_no_sense_are_refused(
 
 def test_without_flags_nobody_is_asked() -> None:
     assert of() is None
-    assert not gates_play(parser().parse_args(["serve"]))
 
 
 async def test_of_several_one_is_enough(users: Path) -> None:
@@ -126,3 +125,15 @@ async def test_the_page_shows_and_plays_to_whom_may_and_nothing_to_others(users:
         assert status == 200
         assert 'paths{name="live/demo",state="ready"} 1.0' in text, text[:2000]
     assert not [line for line in lines if "Traceback" in line or " ERR " in line], lines
+
+
+@pytest.mark.parametrize("flags", [[], ["--open-play", "--auth-users"]])
+async def test_where_everybody_may_play_the_page_hides_nothing(users: Path, flags: list[str]) -> None:
+    asks = [*flags, str(users)] if flags else []
+    async with serving(*FREE, "--http", "127.0.0.1:0", "--demo", *asks) as (process, lines):
+        await eventually(lambda: any("in a browser" in line for line in lines) or process.returncode, deadline_s=60)
+        page = re.search(r"open (http://\S+)/ in a browser", "".join(lines))
+        assert page, lines
+        status, text = await asyncio.to_thread(ask, page[1] + "/api/streams")
+        body = json.loads(text)
+        assert (status, [it["stream"] for it in body["streams"]], "hides" in body) == (200, ["demo"], False)

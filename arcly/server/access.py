@@ -1,0 +1,78 @@
+"""Who may publish and play, as the flags of `arcly serve` say."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from arcly.contract import StreamAuthenticator
+from arcly.errors import MisuseError
+from arcly.services.auth import Action, AnyOf, HttpAuthenticator, JwksUrl, JwtAuthenticator, User, Users
+
+LINE = "NAME PASSWORD ACTIONS [STREAMS], such as: studio s3cret publish,read live/*"
+
+
+def authenticator_of(options: argparse.Namespace) -> StreamAuthenticator | None:
+    """Return who decides; None where everybody may do everything.
+
+    Raises:
+        MisuseError: an option, or a line of a file that it names, is not of its form.
+        OSError: a file cannot be read.
+    """
+    gate_play = not options.open_play
+    members: list[StreamAuthenticator] = []
+    if options.auth_users:
+        members.append(Users(read_users(Path(options.auth_users)), gate_play=gate_play))
+    if options.auth_jwt:
+        members.append(jwt_authenticator(options.auth_jwt, gate_play=gate_play))
+    if options.auth_url:
+        members.append(HttpAuthenticator(options.auth_url, gate_play=gate_play))
+    if not members and options.open_play:
+        raise MisuseError("--open-play is for a server that asks who publishes: it needs one of --auth-…")
+    return AnyOf(*members) if len(members) > 1 else next(iter(members), None)
+
+
+def read_users(path: Path) -> list[User]:
+    """Return the users in a file.
+
+    Raises:
+        MisuseError: a line is not of the form NAME PASSWORD ACTIONS [STREAMS], or there is none.
+        OSError: it cannot be read.
+    """
+    lines = [(number, line.split()) for number, line in enumerate(path.read_text().splitlines(), 1)]
+    users = [user_of(words, f"{path}:{number}") for number, words in lines if words and words[0][0] != "#"]
+    if not users:
+        raise MisuseError(f"{path} names nobody: {LINE}")
+    return users
+
+
+def user_of(words: list[str], where: str) -> User:
+    """Return the user that a line names.
+
+    Raises:
+        MisuseError: it is not of its form.
+    """
+    if len(words) not in (3, 4):
+        raise MisuseError(f"{where} is not of the form {LINE}")
+    name, password, actions, *streams = words
+    try:
+        return User(name, password, frozenset(map(Action, actions.split(","))), *streams)
+    except ValueError:
+        raise MisuseError(f"{where}: {actions!r} is none of publish, read and publish,read") from None
+
+
+def jwt_authenticator(text: str, *, gate_play: bool) -> StreamAuthenticator:
+    """Return what `--auth-jwt` says.
+
+    Raises:
+        MisuseError: it is not of its form, or the package that reads tokens is not installed.
+        OSError: the file of the key cannot be read.
+    """
+    algorithms, equals, keys = text.partition("=")
+    if not equals:
+        raise MisuseError(f"{text!r} is not of the form ALGORITHMS=KEYS: RS256=https://HOST/jwks.json")
+    source = JwksUrl(keys) if keys.startswith(("http://", "https://")) else Path(keys).read_bytes()
+    try:
+        return JwtAuthenticator(source, algorithms=algorithms.split(","), gate_play=gate_play)
+    except ImportError as error:
+        raise MisuseError(str(error)) from None
