@@ -84,8 +84,7 @@ class Makers:
         while self._made:
             await asyncio.sleep(LOOK_S)
             watched = self._watched()
-            for key in {key for key, _ in self._made}:
-                idle[key] = 0 if key in watched else idle.get(key, 0) + 1
+            idle = {key: 0 if key in watched else idle.get(key, 0) + 1 for key, _ in self._made}
             for (key, maker), (_, made, since) in list(self._made.items()):
                 is_remembered = made.failed and time.monotonic() - since < RETRY_S
                 if idle[key] > KEPT_LOOKS or (not made.runs and not is_remembered):

@@ -270,3 +270,5 @@ async def test_the_page_brings_the_password_in_its_address_to_every_way(
         await choose(page, way)
         before, after = await watch(page, 2)
         assert after.decoded > before.decoded, way
+    url = server.url("/live/demo/index.m3u8?user=guest&pass=hello")
+    await expect(page.part("url-ffplay")).to_have_text(f"ffplay '{url}'")

@@ -360,7 +360,8 @@ function showLinks(target, hls, listeners) {
   setText(part("url-page"), location.origin + path + CREDENTIALS);
   setText(part("url-hls"), url);
   setText(part("url-flv"), `${location.origin}${path.replace(/\/$/, "")}.flv${CREDENTIALS}`);
-  setText(part("url-ffplay"), `ffplay ${url}`);
+  // The URL standard leaves no ' in a query, so that a shell reads it whole.
+  setText(part("url-ffplay"), CREDENTIALS ? `ffplay '${url}'` : `ffplay ${url}`);
   const rtmp = listeners?.rtmp;
   setVisible(part("link-rtmp"), Boolean(rtmp));
   if (rtmp)
