@@ -41,8 +41,7 @@ class Listing:
     async def those(self, request: Request, keys: Collection[StreamKey]) -> set[StreamKey]:
         """Return those of the streams that whoever asks may play."""
         credentials = credentials_of(request, PROTOCOL)
-        host = credentials.peer and credentials.peer.rpartition(":")[0]
-        questions = {key: (key, credentials.query, credentials.authorization, host) for key in keys}
+        questions = {key: (key, credentials.query, credentials.authorization, credentials.peer) for key in keys}
         known = {key: self._recall(question) for key, question in questions.items()}
         unknown = [key for key, answer in known.items() if answer is None]
         playable = await self._admission.those(unknown, lambda key: self._admission.play(request, key, PROTOCOL))

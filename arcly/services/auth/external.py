@@ -96,14 +96,21 @@ def question(action: Action, key: StreamKey, credentials: Credentials) -> dict[s
 
 
 def ip_of(peer: str | None) -> str:
-    """Return the address alone of `192.0.2.1:5` or `[2001:db8::1]:5`; empty for a peer inside this process."""
+    """Return the address alone of `192.0.2.1:5` or `[2001:db8::1]:5`, or of one without port, as ASGI has it; empty
+    for a peer inside this process.
+    """
     if peer is None:
         return ""
-    host = peer.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    address = _address(peer) or _address(peer.rpartition(":")[0].removeprefix("[").removesuffix("]"))
+    if address is None:
         return ""
     # A listener for both families sees IPv4 peers as ::ffff:192.0.2.1 (RFC 4291 §2.5.5.2).
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
