@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from arcly.probe.live import survey_live
 from arcly.probe.report import Fault, GopReport, Report, TrackReport
 from arcly.probe.survey import Survey, survey_file, survey_http
 
@@ -32,6 +30,11 @@ def probe(source: str | Path, *, seconds: float | None = None) -> Report:
     """
     scheme = urlsplit(str(source)).scheme.lower() if "://" in str(source) else ""
     if scheme not in ("", "http", "https"):
+        # A file needs no engine.
+        import asyncio
+
+        from arcly.probe.live import survey_live
+
         return asyncio.run(survey_live(str(source), seconds))
     end = None if seconds is None else time.monotonic() + seconds
     return survey_http(str(source), end) if scheme else survey_file(source, end)

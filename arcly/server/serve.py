@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import threading
+from importlib import import_module
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -169,6 +170,7 @@ def metrics(options: argparse.Namespace, listeners: Listeners) -> list[InboundPr
     if options.metrics == OFF:
         return []
     try:
+        import_module("arcly.services.prometheus")  # It says what to install.
         from arcly.server.metrics import Metrics
     except ImportError as error:
         raise MisuseError(f"--metrics: {error}") from None

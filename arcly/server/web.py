@@ -138,7 +138,7 @@ def signalling_routes(signalling: ASGIApp) -> list[Route]:
 
 
 class Site:
-    """The handlers of the routes. None of them waits for anything."""
+    """The handlers of the routes. None of them waits for anything but the answer who may see what."""
 
     def __init__(
         self,
