@@ -99,8 +99,9 @@ typedef struct {
     arcly_session *(*session)(PyObject *publish_session);
     arcly_cursor *(*cursor)(PyObject *subscription);
 
-    /* All others: with or without the GIL, from any thread. Two threads on one cursor or session take turns. What these
-     * make is yours: free it once. */
+    /* All others: with or without the GIL, from any thread. Two threads on one cursor or session take turns.
+     * A cursor that Python reads at the same time takes a caller without the GIL: Python may wait for it, cursor in hand.
+     * What these make is yours: free it once. */
     arcly_stream *(*find_stream)(const arcly_engine *engine, const char *app, const char *stream); /* NULL: not there */
     void (*free_stream)(arcly_stream *stream);
 
