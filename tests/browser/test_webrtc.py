@@ -72,7 +72,7 @@ async def plays_by_webrtc(page: Visit) -> None:
         # However few a second on a busy machine.
         return (await look(page)).decoded - before.decoded >= 10
 
-    await eventually(decodes, what="pictures by WebRTC", deadline_s=60)
+    await eventually(decodes, what="pictures by WebRTC", deadline_s=15)
     assert before.changed(after) > 0.01, "the picture stands still"
     assert await page.part("way-note").is_hidden()
 

@@ -121,12 +121,11 @@ async def test_enhanced_rtmp_is_published_and_played_bit_by_bit(
     async with running(*publish, server.rtmp_url("live/cam")):
         await eventually(lambda: (stream := server.stream("live/cam")) and len(stream.tracks) == 2, what="tracks")
         url = server.rtmp_url("live/cam")
-        played = await run(ffmpeg, "-v", "error", "-i", url, "-t", "3", "-c", "copy", read)
+        played = await run(ffmpeg, "-v", "error", "-i", url, "-t", "4", "-c", "copy", read)
         assert (played.returncode, played.stderr) == (0, "")
     sent = tmp_path / "sent.flv"
     assert (await run(ffmpeg, "-v", "error", "-i", enhanced, "-c", "copy", sent)).returncode == 0
-    # Three seconds from where it began, which on a busy machine is not with the first picture.
-    await assert_same_packets(ffmpeg, read, sent, (40, 20))
+    await assert_same_packets(ffmpeg, read, sent, (60, 20))
 
 
 PYAV_PUBLISHES = """

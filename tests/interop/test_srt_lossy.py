@@ -13,7 +13,7 @@ from srt_server import SECRET, Srt, is_whole, live, play, serving
 import arcly
 
 LATENCY_MS = 3000
-"""Room for many round trips, and for a machine that is busy with something else for half a second."""
+"""Room for many round trips, and for a machine that is busy with something else for a second or two."""
 
 BAD = [
     pytest.param(Network(loss=0.05, delay_s=0.01, jitter_s=0.005), id="5 %"),
