@@ -96,8 +96,7 @@ class OriginApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or a WebSocket."""
         if scope["type"] == "http":
-            path = scope["path"].removeprefix(scope.get("root_path", ""))
-            if self._signalling is not None and self._signalling.target(path) is not None:
+            if self._signalling is not None and self._signalling.target_of(scope) is not None:
                 await self._signalling(scope, receive, send)
             else:
                 await self._http(scope, receive, send)

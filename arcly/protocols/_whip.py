@@ -128,6 +128,11 @@ class WhipApp:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
+    @classmethod
+    def target_of(cls, scope: Scope) -> _Target | None:
+        """The same for a request, wherever the application is mounted."""
+        return cls.target(scope["path"].removeprefix(scope.get("root_path", "")))
+
     @staticmethod
     def target(path: str) -> _Target | None:
         """Return what `path` names; None when it is nothing of WHIP or WHEP."""
@@ -143,8 +148,7 @@ class WhipApp:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError("WHIP and WHEP are HTTP")
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        target = self.target(path)
+        target = self.target_of(scope)
         try:
             if target is None:
                 raise _Refused(404, "not found: streams are at /<app>/<stream>/whip and /whep")

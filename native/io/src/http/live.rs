@@ -10,6 +10,7 @@ use crate::{
     Inbox,
     egress::{Container, Egress, Framing, Head, PlayError, Watcher},
     http::{
+        entity::text_of,
         lent::Owner,
         origin::decode,
         response::{Body, denied, endless, error, method_not_allowed, options},
@@ -58,8 +59,7 @@ impl Live {
             Err(refusal) => return *refusal,
         };
         let framing = if proof.is_some() { Framing::WebSocket } else { Framing::Chunked };
-        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let agent = text(header::USER_AGENT).to_owned();
+        let agent = text_of(request.headers(), header::USER_AGENT).to_owned();
         let (protocol, content_type) = (self.container.protocol(framing), self.container.content_type());
         if let Some(inbox) = gate
             && let Err(denial) = ask(inbox, asked(self.key.clone(), protocol, false, request, peer)).await

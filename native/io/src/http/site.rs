@@ -4,11 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arcly_bus::{Log, StreamKey};
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{self, HeaderMap},
-};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -23,7 +19,7 @@ use crate::{
     http::{
         Origin,
         app::App,
-        entity::{Answer, negotiate, sized},
+        entity::{Answer, negotiate, sized, text_of},
         lent::Owner,
         live::{Live, live_path},
         origin::media_path,
@@ -182,7 +178,7 @@ impl Site {
             File::Multivariant | File::Mpd => self.origin.group(&key, output.clone()),
             _ => vec![Member { base: String::new(), output: output.clone() }],
         };
-        let client = Client::new(peer, text(request.headers(), header::USER_AGENT));
+        let client = Client::new(peer, text_of(request.headers(), header::USER_AGENT));
         let asked_for = Asked { group, parent: self.origin.parent(&key), file, query, client: &client };
         let gate = self.gate.as_deref().map(|inbox| (inbox, asked(key, "hls", false, request, peer)));
         (hls::server::serve(asked_for, gate).await, Counter::new(output, &client))
@@ -243,12 +239,8 @@ pub(crate) fn asked<B>(
         protocol,
         needs_log,
         query: request.uri().query().unwrap_or_default().to_owned(),
-        authorization: text(request.headers(), header::AUTHORIZATION).to_owned(),
-        agent: text(request.headers(), header::USER_AGENT).to_owned(),
+        authorization: text_of(request.headers(), header::AUTHORIZATION).to_owned(),
+        agent: text_of(request.headers(), header::USER_AGENT).to_owned(),
         peer,
     }
-}
-
-fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

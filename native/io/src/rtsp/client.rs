@@ -209,15 +209,14 @@ impl Client {
 
     /// Queues a packet of a track.
     pub(super) fn put(&mut self, media: usize, is_rtcp: bool, packet: &[u8]) {
+        let Some(sealer) = self.sealer.as_mut().filter(|_| self.sealed.contains(&media)) else {
+            return self.put_ready(media, is_rtcp, packet);
+        };
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         scratch.extend_from_slice(packet);
-        let is_ready = match self.sealer.as_mut().filter(|_| self.sealed.contains(&media)) {
-            Some(sealer) if is_rtcp => sealer.rtcp(&mut scratch, 0).is_ok(),
-            Some(sealer) => sealer.rtp(&mut scratch, 0).is_ok(),
-            None => true,
-        };
-        if is_ready {
+        let sealed = if is_rtcp { sealer.rtcp(&mut scratch, 0) } else { sealer.rtp(&mut scratch, 0) };
+        if sealed.is_ok() {
             self.put_ready(media, is_rtcp, &scratch);
         }
         self.scratch = scratch;

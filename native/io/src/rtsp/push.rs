@@ -188,7 +188,7 @@ impl Pushing {
     fn fill(&mut self, outlet: &mut Outlet, client: &mut Client, link: &Link) -> Result<bool, Failure> {
         let (skipped, mut frames, mut has_ended) = (outlet.catch_up(self.options.behind_max), 0, false);
         while client.waiting_bytes() < FILL_BYTES {
-            outlet.is_paced = outlet.pace.waits().is_some();
+            outlet.is_paced = outlet.pace.is_spent();
             if outlet.is_paced {
                 break;
             }

@@ -26,5 +26,11 @@ pub use self::{
 /// Bytes of a transport packet (§2.4.3.2).
 pub const PACKET_BYTES: usize = 188;
 
+/// Bytes of the header of a packet.
+const HEADER_BYTES: usize = 4;
+
+/// Bytes of a packet behind its header.
+const BODY_BYTES: usize = PACKET_BYTES - HEADER_BYTES;
+
 /// PTS, DTS and the base of a PCR are counted modulo 2^33 (§2.4.3.5, §2.4.3.7).
 const TIME_BITS: u32 = 33;

@@ -291,16 +291,13 @@ impl ReceiveBuffer {
         if last < self.base { 0 } else { self.skip(usize::try_from(holes).unwrap_or(0)) }
     }
 
-    /// Writes what is missing in front of `until`, as far as it fits into `bytes_max`, the oldest first; how many packets.
-    pub(super) fn write_missing(&self, until: u64, bytes_max: usize, out: &mut Vec<u8>) -> u64 {
-        let mut count = 0;
+    /// Writes what is missing in front of `until`, as far as it fits into `bytes_max`, the oldest first.
+    pub(super) fn write_missing(&self, until: u64, bytes_max: usize, out: &mut Vec<u8>) {
         for (first, last) in self.lost.iter().map(|(first, last)| (first, last.min(until.saturating_sub(1)))) {
             if first > last || out.len() + 8 > bytes_max {
                 break;
             }
             loss::write_run(wire(first), wire(last), out);
-            count += last - first + 1;
         }
-        count
     }
 }

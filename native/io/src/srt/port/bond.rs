@@ -32,6 +32,10 @@ impl BondName {
     pub(super) fn of(request: &Request) -> Option<Self> {
         request.group().map(|group| Self(group.id, request.stream_id().to_vec()))
     }
+
+    fn is_of(&self, request: &Request) -> bool {
+        request.group().is_some_and(|group| group.id == self.0) && request.stream_id() == self.1
+    }
 }
 
 /// The links of a group.
@@ -75,7 +79,7 @@ impl Port {
             return self.admit(caller, Purpose::Link(name));
         }
         // While the first one waits the others are not answered: they ask again, four times a second.
-        if self.waiting.values().any(|waiting| BondName::of(&waiting.request).as_ref() == Some(&name)) {
+        if self.waiting.values().any(|waiting| name.is_of(&waiting.request)) {
             return;
         }
         match new_socket_id() {
@@ -107,8 +111,12 @@ impl Port {
     /// Gives the other links what has come by this one.
     pub(super) fn share(&mut self, id: u32) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some(packet) = connection.machine.take_arrived() else { return };
         let Some(bond) = connection.bond.as_ref().and_then(|name| self.bonds.get(name)) else { return };
+        // What came is copied for the others: not where there are none.
+        if bond.links.len() < 2 {
+            return;
+        }
+        let Some(packet) = connection.machine.take_arrived() else { return };
         for other in bond.links.iter().filter(|link| **link != id) {
             if let Some(connection) = self.connections.get_mut(other)
                 && connection.machine.share(&packet)

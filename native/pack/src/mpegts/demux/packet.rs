@@ -2,9 +2,6 @@
 
 use super::super::PACKET_BYTES;
 
-/// Bytes of a packet behind its header.
-pub(super) const BODY_BYTES: usize = PACKET_BYTES - 4;
-
 /// What a packet says.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packet<'a> {

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{ending::Ending, packet::BODY_BYTES};
+use super::{super::BODY_BYTES, ending::Ending};
 
 /// Up to and with `PES_packet_length`.
 const PREFIX_BYTES: usize = 6;

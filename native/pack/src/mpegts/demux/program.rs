@@ -6,9 +6,10 @@ use arcly_bus::{Frame, FrameFlags, Track, TrackId};
 use arcly_codec::MediaKind;
 
 use super::{
+    super::BODY_BYTES,
     TsLimits, TsStats,
     essence::{Coding, Output},
-    packet::{BODY_BYTES, Packet},
+    packet::Packet,
     psi::{MappedStream, ProgramMap},
     stream::{Shared, Stream},
     timeline::Timeline,

@@ -5,9 +5,10 @@ use arcly_codec::CodecConfig;
 
 use super::super::splice::Splice;
 use super::{
+    super::BODY_BYTES,
     TsLimits, TsStats,
     essence::{Coding, Essence, Outlet, Output, Unit},
-    packet::{BODY_BYTES, Continuity, Packet, Step},
+    packet::{Continuity, Packet, Step},
     pes::{Added, Assembler, PesPacket},
     psi::MappedStream,
     section::Sections,

@@ -1,10 +1,6 @@
 //! The transport packet (ISO/IEC 13818-1 §2.4.3.2) and its adaptation field (§2.4.3.4).
 
-use super::super::PACKET_BYTES;
-
-/// Bytes of a packet behind its header.
-const BODY_BYTES: usize = PACKET_BYTES - HEADER_BYTES;
-const HEADER_BYTES: usize = 4;
+use super::super::{BODY_BYTES, HEADER_BYTES, PACKET_BYTES};
 
 /// A packet identifier and its continuity counter (§2.4.3.3).
 #[derive(Debug, Clone, Copy)]
