@@ -21,12 +21,13 @@ def authenticator_of(options: argparse.Namespace) -> StreamAuthenticator | None:
     """
     gate_play = not options.open_play
     members: list[StreamAuthenticator] = []
-    if options.auth_users:
-        members.append(Users(read_users(Path(options.auth_users)), gate_play=gate_play))
     if options.auth_jwt:
         members.append(jwt_authenticator(options.auth_jwt, gate_play=gate_play))
     if options.auth_url:
         members.append(HttpAuthenticator(options.auth_url, gate_play=gate_play))
+    if options.auth_users:
+        # Last: it lets a wrong password wait, which may be the right one of another member.
+        members.append(Users(read_users(Path(options.auth_users)), gate_play=gate_play))
     if not members and options.open_play:
         raise MisuseError("--open-play is for a server that asks who publishes: it needs one of --auth-…")
     return AnyOf(*members) if len(members) > 1 else next(iter(members), None)

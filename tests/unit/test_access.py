@@ -16,7 +16,7 @@ import arcly
 from arcly.__main__ import parser
 from arcly.contract import StreamAuthenticator
 from arcly.server.access import authenticator_of, read_users
-from arcly.services.auth import Action, User
+from arcly.services.auth import Action, HttpAuthenticator, User, Users
 
 USERS = """
 # who may what
@@ -80,6 +80,23 @@ async def test_of_several_one_is_enough(users: Path) -> None:
     key = arcly.StreamKey("live", "cam")
     assert await both.authorize_publish(key, arcly.Credentials(query="user=studio&pass=s3cret"))
     assert not await both.authorize_publish(key, arcly.Credentials(query="token=x"))
+
+
+async def test_a_password_of_the_authoriser_does_not_wait_as_a_wrong_one_of_the_file(
+    users: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def allow(*_: object) -> bool:
+        return True
+
+    async def never(*_: object) -> bool:
+        raise AssertionError("the file was asked first")
+
+    monkeypatch.setattr(HttpAuthenticator, "authorize", allow)
+    monkeypatch.setattr(Users, "authorize", never)
+    both = of("--auth-users", str(users), "--auth-url", "http://127.0.0.1:9/")
+    assert both is not None
+    key = arcly.StreamKey("live", "cam")
+    assert await both.authorize_publish(key, arcly.Credentials(query="user=other&pass=right"))
 
 
 def ask(url: str) -> tuple[int, str]:

@@ -72,9 +72,11 @@ class AllOf(Authenticator):
 
 
 class AnyOf(Authenticator):
-    """Allows what one member allows. They are asked in order, up to the first that allows: put the quick ones first.
+    """Allows what one member allows.
 
-    A member that raises or overruns its deadline has refused, is logged, and does not keep the next from being asked.
+    They are asked in order, up to the first that allows: put the quick ones first, and `Users` last, which lets a
+    wrong password wait. A member that raises or overruns its deadline has refused, is logged, and does not keep the
+    next from being asked.
 
     Args:
         *members: at least one.
