@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import eventually, missing, run, running
+from test_rtmp_play import frames
 from test_rtsp_clients import RtspServer, play, published, rtsp_server
 
 __all__ = ["rtsp_server"]
@@ -23,6 +24,24 @@ def gst() -> str:
         missing("GStreamer (gstreamer1.0-tools, -plugins-good, -plugins-bad, -plugins-ugly, -libav, -rtsp)")
     assert found is not None
     return found
+
+
+async def shows(gst: list[str], source: str, ffmpeg: str, out: Path) -> None:
+    """That a pipeline, begun by the command `gst`, shows forty pictures of `source`, and plays the sound beside them.
+
+    Every track of `source` is linked: one that leads nowhere stops rtspsrc ("not-linked") when its packets come first.
+    """
+    video = f"h264parse ! video/x-h264,stream-format=byte-stream ! filesink buffer-mode=unbuffered location={out}"
+    words = f"{source} name=s s. ! application/x-rtp,media=video ! rtph264depay ! {video}"
+    words += " s. ! application/x-rtp,media=audio ! fakesink sync=false"
+
+    async def is_shown() -> bool:
+        assert process.returncode is None, "GStreamer has given up"
+        command = [ffmpeg, "-v", "quiet", "-f", "h264", "-i", out, "-c", "copy", "-f", "framemd5", "-"]
+        return len(frames((await run(*command)).stdout, 0)) >= 40
+
+    async with running(*gst, *words.split()) as process:
+        await eventually(is_shown, what="forty pictures")
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

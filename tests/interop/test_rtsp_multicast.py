@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import eventually, missing, run, running
 from test_rtmp_play import frames
+from test_rtsp_gstreamer import shows
 
 NETWORK = "ip link set lo up multicast on && ip route add 224.0.0.0/4 dev lo && exec "
 URL = "rtsp://127.0.0.1:8554/live/cam"
@@ -77,11 +78,5 @@ async def test_ffmpeg_plays_from_a_group(inside: list[str], ffmpeg: str) -> None
 async def test_gstreamer_plays_from_a_group(inside: list[str], ffmpeg: str, tmp_path: Path) -> None:
     if shutil.which("gst-launch-1.0") is None:
         missing("GStreamer (gstreamer1.0-tools)")
-    out = tmp_path / "out.h264"
     source = f"rtspsrc location={URL} protocols=udp-mcast multicast-iface=lo latency=200"
-    video = "application/x-rtp,media=video ! rtph264depay ! h264parse"
-    sink = f"video/x-h264,stream-format=byte-stream,alignment=au ! identity eos-after=50 ! filesink location={out}"
-    played = await run(*inside, "gst-launch-1.0", "-q", *f"{source} ! {video} ! {sink}".split())
-    assert played.returncode == 0, played.stderr
-    read = await run(ffmpeg, "-v", "error", "-i", out, "-c", "copy", "-f", "framemd5", "-")
-    assert len(frames(read.stdout, 0)) >= 40
+    await shows([*inside, "gst-launch-1.0", "-q"], source, ffmpeg, tmp_path / "out.h264")
