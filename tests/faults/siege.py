@@ -183,11 +183,12 @@ async def besieged(
     *,
     authenticator: arcly.StreamAuthenticator | None = None,
     growth_max_kib: int = RSS_GROWTH_MAX_KIB,
+    packager: arcly.HlsPackager | None = None,
     **options: float,
 ) -> AsyncIterator[Siege]:
     """A server whose healthy stream is checked before and after, and whose memory must not grow much."""
     rtmp = arcly.RtmpHandler("127.0.0.1:0", **options)  # type: ignore[arg-type]
-    async with serving(rtmp, authenticator=authenticator) as server:
+    async with serving(rtmp, packager, authenticator=authenticator) as server:
         source = arcly.FileSource(DEMO_CLIP, HEALTHY)
         await source.start(server.engine)
         siege = Siege(server, caplog)
