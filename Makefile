@@ -73,7 +73,7 @@ fuzz-coverage:  ## libFuzzer on every parser, guided by coverage; SECONDS_EACH=6
 load: develop  ## 50 publishers with one viewer each for 60 s: every one plays without a gap
 	$(BIN)/python tests/load/many_publishers.py $(ARGS)
 
-soak: develop  ## 100 000 publishes (an hour): memory, descriptors and tasks return to where they were; CYCLES=100000
+soak: develop  ## 100 000 publishes (half an hour): memory, descriptors and tasks return to where they were; CYCLES=100000
 	ARCLY_SOAK_CYCLES=$(or $(CYCLES),100000) $(BIN)/python -m pytest -n 0 tests/faults/test_viewers.py -k hundreds_of_publishes
 
 bench-bus:  ## the log of the bus beside arcly-stream's: deliveries, waking, memory; JSON=1 for one JSON object
