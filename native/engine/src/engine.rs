@@ -123,6 +123,7 @@ impl Engine {
     /// [`EngineError`].
     pub fn start_publish(&self, key: StreamKey, info: PublishInfo) -> Result<(Publisher, Arc<Stream>), EngineError> {
         let mut registry = lock(&self.shared.registry);
+        self.leave_closed(&mut registry, &key);
         let spec = self.check(&registry, &key)?;
         registry.sessions += 1;
         let publish = registry.sessions;
@@ -130,6 +131,15 @@ impl Engine {
         match waiting {
             Some((writer, since)) => Ok(self.resume(&mut registry, key, info, publish, writer, since)),
             None => Ok(self.begin(&mut registry, key, info, publish, spec)),
+        }
+    }
+
+    /// A stream that was closed by its log, and whose publisher has not noticed yet, does not keep the key.
+    fn leave_closed(&self, registry: &mut Registry, key: &StreamKey) {
+        if registry.streams.get(key).is_some_and(|entry| entry.stream.log.is_closed())
+            && let Some(entry) = registry.streams.remove(key)
+        {
+            self.shared.end(&entry.stream, CLOSED);
         }
     }
 
@@ -191,7 +201,7 @@ impl Engine {
             }
             None => Arc::new(Stream::new(key.clone(), writer.log().clone(), info, started, publish)),
         };
-        stream.enter(StreamState::Publishing);
+        stream.resume(registry.now);
         self.shared.emit(&key, StreamEventKind::PublishResumed);
         (Publisher::new(writer, self.hooks(key, publish)), stream)
     }
@@ -231,6 +241,7 @@ impl Engine {
         let over = |entry: &Entry| {
             let still = entry.stream.measure(now);
             match &entry.waiting {
+                _ if entry.stream.log.is_closed() => Some(CLOSED),
                 Some((_, since)) if now.saturating_sub(*since) >= entry.spec.reconnect_grace => {
                     Some("the publisher did not come back")
                 }
@@ -294,6 +305,9 @@ impl Shared {
     }
 }
 
+/// Why a stream has ended whose log was closed by one of its readers.
+const CLOSED: &str = "ended by the application";
+
 /// Ties a publisher to its entry in the registry.
 struct Hooks {
     shared: Arc<Shared>,
@@ -316,7 +330,8 @@ impl PublisherHooks for Hooks {
         let Some(entry) = registry.streams.get_mut(&self.key).filter(|entry| entry.publish == self.publish) else {
             return; // Replaced, reaped or ended: that was told when it happened.
         };
-        if entry.spec.reconnect_grace.is_zero() {
+        // Nobody can go on in a log that was closed.
+        if entry.spec.reconnect_grace.is_zero() || writer.log().is_closed() {
             let stream = entry.stream.clone();
             registry.streams.remove(&self.key);
             self.shared.end(&stream, reason);

@@ -37,6 +37,11 @@ impl Meter {
         now.saturating_sub(self.changed_at.unwrap_or(now))
     }
 
+    /// Counts standing still from `now` on.
+    pub(crate) fn touch(&mut self, now: Duration) {
+        self.changed_at = Some(now);
+    }
+
     fn keep(&mut self, now: Duration, counters: Counters) {
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();

@@ -146,6 +146,12 @@ impl Stream {
         *lock(&self.info) = info;
     }
 
+    /// A publisher goes on in it: what it may be silent for is counted from now.
+    pub(crate) fn resume(&self, now: Duration) {
+        self.enter(StreamState::Publishing);
+        lock(&self.meter).touch(now);
+    }
+
     /// Changes the state; false, and nothing is changed, where [`StreamState::may_become`] says so: an end is final, whoever comes later.
     pub(crate) fn enter(&self, state: StreamState) -> bool {
         let change = |now| StreamState::from_number(now).may_become(state).then_some(state as u8);

@@ -140,6 +140,42 @@ fn an_idle_publisher_is_reaped_and_told() {
 }
 
 #[test]
+fn a_publisher_that_comes_back_is_not_reaped_for_the_time_it_was_away() {
+    let (grace, idle) = (Duration::from_secs(60), Some(Duration::from_secs(3)));
+    let engine = engine_with(10, AppSpec { reconnect_grace: grace, idle_timeout: idle, ..AppSpec::default() });
+    drop(start(&engine, "cam").unwrap());
+    (0..10).for_each(|s| engine.measure(Duration::from_secs(s)));
+    let back = start(&engine, "cam").unwrap();
+    engine.measure(Duration::from_secs(11));
+    assert!(!back.log().is_closed(), "it has had two seconds");
+    engine.measure(Duration::from_secs(12));
+    assert!(back.log().is_closed(), "and not four");
+}
+
+#[test]
+fn a_stream_that_a_reader_closes_keeps_no_key_and_waits_for_nobody() {
+    let grace = Duration::from_secs(60);
+    let engine = engine_with(10, AppSpec { reconnect_grace: grace, ..AppSpec::default() });
+    let events = engine.subscribe_events(Waker::noop().clone());
+    let first = start(&engine, "cam").unwrap();
+    first.log().close();
+    let second = start(&engine, "cam").unwrap();
+    assert!(!second.log().is_closed(), "its publisher has not noticed, and the key is free");
+    drop(first);
+    second.log().close();
+    drop(second);
+    let third = start(&engine, "cam").unwrap();
+    assert!(!third.log().is_closed(), "nobody goes on in a closed log");
+    third.log().close();
+    engine.measure(Duration::from_secs(1));
+    assert!(engine.streams().is_empty(), "and none is listed for long");
+    let over = |reason| format!("PublishEnded {{ reason: \"{reason}\" }}");
+    let (closed, gone) = (over("ended by the application"), over("the publisher is gone"));
+    let told = told(&events);
+    assert_eq!(told, ["PublishStarted", &closed, "PublishStarted", &gone, "PublishStarted", &closed]);
+}
+
+#[test]
 fn the_end_of_a_stale_stream_concerns_nobody() {
     let engine = engine(10);
     drop(start(&engine, "cam").unwrap());
