@@ -370,6 +370,10 @@ class StreamHandle:
     @property
     def viewers(self) -> int: ...
     @property
+    def joined(self) -> int: ...
+    @property
+    def evicted(self) -> int: ...
+    @property
     def closed(self) -> bool: ...
     @property
     def state(self) -> str: ...
@@ -669,7 +673,7 @@ class EventQueue:
 
     @property
     def dropped(self) -> int:
-        """Events lost because more than 1024 were unread."""
+        """Events lost because more than 1024 of publishers, or of readers, were unread."""
 
 @final
 class Engine:

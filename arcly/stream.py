@@ -44,6 +44,12 @@ class StreamStats:
     viewers: int
     """Who watches now: subscriptions, players of every protocol, HLS players that asked lately."""
 
+    joined: int = 0
+    """All who have watched since the start."""
+
+    evicted: int = 0
+    """Readers that had missed more than they may (`AppSpec.max_lag`)."""
+
 
 class StreamHandle:
     """A stream that is being published, or was. Holding it holds what the stream keeps for late joiners."""
@@ -101,6 +107,8 @@ class StreamHandle:
             repaired=native.repaired,
             missed=native.missed,
             viewers=native.viewers,
+            joined=native.joined,
+            evicted=native.evicted,
         )
 
     @property

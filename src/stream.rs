@@ -99,6 +99,16 @@ impl StreamHandle {
     }
 
     #[getter]
+    fn joined(&self) -> u64 {
+        self.0.log().counters().joined
+    }
+
+    #[getter]
+    fn evicted(&self) -> u64 {
+        self.0.log().counters().evicted
+    }
+
+    #[getter]
     fn closed(&self) -> bool {
         self.0.log().is_closed()
     }

@@ -49,7 +49,7 @@ class PrometheusObserver(Collector):
 
     Args:
         registry: where it registers when it is started; one engine per registry, since the names are the same.
-        streams_max: streams with samples of their own, default 1000; 0 to 100 000. Each has 14.
+        streams_max: streams with samples of their own, default 1000; 0 to 100 000. Each has 16.
         http_viewers: returns the viewers over HTTP of a stream, such as `HttpOrigin.viewers`; called in the thread
             that scrapes. Default None: they are counted among the subscriptions.
         srt_connections: returns connections, such as `SrtHandler.list_connections`; called in the thread that
@@ -155,6 +155,8 @@ def _streams(reports: Sequence[StreamReport], http_viewers: HttpViewers) -> Iter
     payload = CounterMetricFamily("arcly_stream_bytes", "Payload bytes received.", labels=names)
     frames = CounterMetricFamily("arcly_stream_frames", "Frames received.", labels=[*names, "kind"])
     missed = CounterMetricFamily("arcly_stream_missed_frames", "Frames slow readers had to skip.", labels=names)
+    joined = CounterMetricFamily("arcly_stream_joins", "All who have read it.", labels=names)
+    evicted = CounterMetricFamily("arcly_stream_evictions", "Readers that were too slow and are out.", labels=names)
     repaired = CounterMetricFamily("arcly_stream_repaired_frames", "Frames with repaired timestamps.", labels=names)
     for report in reports:
         labels, stats = [report.key.app, report.key.stream], report.stats
@@ -168,8 +170,10 @@ def _streams(reports: Sequence[StreamReport], http_viewers: HttpViewers) -> Iter
         frames.add_metric([*labels, "video"], stats.video_frames)
         frames.add_metric([*labels, "other"], stats.other_frames)
         missed.add_metric(labels, stats.missed)
+        joined.add_metric(labels, stats.joined)
+        evicted.add_metric(labels, stats.evicted)
         repaired.add_metric(labels, stats.repaired)
-    return [state, started, bit_rate, frame_rate, subscribers, payload, frames, missed, repaired]
+    return [state, started, bit_rate, frame_rate, subscribers, payload, frames, missed, joined, evicted, repaired]
 
 
 def _totals(

@@ -78,6 +78,8 @@ async def test_a_scrape_says_how_every_stream_is(generate: Any, read: Any) -> No
             ("arcly_stream_frames_total", labels(app="live", stream="cam", kind="other"), 10),
             ("arcly_stream_subscribers", labels(app="live", stream="cam", kind="subscription"), 1),
             ("arcly_stream_missed_frames_total", cam, 0),
+            ("arcly_stream_joins_total", cam, 2),
+            ("arcly_stream_evictions_total", cam, 0),
             ("arcly_stream_repaired_frames_total", cam, 0),
             ("arcly_stream_started_seconds", cam, engine.get_stream(ready.key).started_unix_ms / 1000),
             ("arcly_app_publishers", labels(app="live"), 1),

@@ -107,6 +107,10 @@ pub struct Counters {
     pub missed: u64,
     /// Who watches now: every [`crate::Viewer`], and subscriptions that count as one.
     pub viewers: u64,
+    /// All who have ever watched.
+    pub joined: u64,
+    /// Readers that had missed more than they may.
+    pub evicted: u64,
 }
 
 #[derive(Default)]
@@ -118,6 +122,16 @@ pub(crate) struct Totals {
     pub(crate) repaired: std::sync::atomic::AtomicU64,
     pub(crate) missed: std::sync::atomic::AtomicU64,
     pub(crate) viewers: std::sync::atomic::AtomicU64,
+    pub(crate) joined: std::sync::atomic::AtomicU64,
+    pub(crate) evicted: std::sync::atomic::AtomicU64,
+}
+
+impl Totals {
+    /// Somebody watches from now on.
+    pub(crate) fn joins(&self) {
+        self.viewers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.joined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 /// A chunk and an index in it.
@@ -230,6 +244,8 @@ impl Log {
             repaired: totals.repaired.load(Relaxed),
             missed: totals.missed.load(Relaxed),
             viewers: totals.viewers.load(Relaxed),
+            joined: totals.joined.load(Relaxed),
+            evicted: totals.evicted.load(Relaxed),
         }
     }
 

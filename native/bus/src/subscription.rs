@@ -23,6 +23,8 @@ pub struct Subscription {
     /// The next frame handed out does not follow the one before.
     discontinuity: bool,
     missed: u64,
+    /// Of them those that were skipped since the last jump, waiting for a key frame, and of which nobody was told yet.
+    untold: u64,
     /// Final.
     evicted: bool,
 }
@@ -94,7 +96,7 @@ pub struct Batch<'a> {
 impl Subscription {
     pub(crate) fn new(log: Arc<Log>, options: SubscriptionOptions) -> Self {
         if options.is_viewer {
-            log.totals.viewers.fetch_add(1, Relaxed);
+            log.totals.joins();
         }
         let options = SubscriptionOptions { max_lag: options.max_lag.or(log.bounds.max_lag), ..options };
         let mut subscription = Self {
@@ -105,6 +107,7 @@ impl Subscription {
             awaits_key: false,
             discontinuity: false,
             missed: 0,
+            untold: 0,
             evicted: false,
         };
         subscription.join();
@@ -286,9 +289,21 @@ impl Subscription {
         let skipped = skipped.len() as u64;
         self.awaits_key = found.is_none();
         if self.discontinuity {
+            self.untold += skipped;
             self.count_missed(skipped);
         }
+        if !self.awaits_key || self.evicted {
+            self.tell_untold();
+        }
         found.is_some() && !self.evicted
+    }
+
+    /// Once for all that a wait has cost: it may take many looks.
+    fn tell_untold(&mut self) {
+        let missed = std::mem::take(&mut self.untold);
+        if missed > 0 {
+            self.log.observer.lagged(missed);
+        }
     }
 
     fn count_missed(&mut self, frames: u64) {
@@ -296,6 +311,7 @@ impl Subscription {
         self.log.totals.missed.fetch_add(frames, Relaxed);
         if !self.evicted && self.options.max_lag.is_some_and(|max_lag| self.missed > max_lag) {
             self.evicted = true;
+            self.log.totals.evicted.fetch_add(1, Relaxed);
             self.log.observer.evicted(self.missed);
         }
     }

@@ -16,7 +16,7 @@ pub struct Viewer {
 
 impl Viewer {
     pub(crate) fn new(log: Arc<Log>, protocol: Cow<'static, str>) -> Self {
-        log.totals.viewers.fetch_add(1, Relaxed);
+        log.totals.joins();
         log.observer.joined(&protocol);
         Self { log, protocol }
     }

@@ -194,7 +194,7 @@ fn viewers_are_counted_and_taps_are_not() {
     drop(a);
     assert_eq!(viewers(), 1);
     drop(b);
-    assert_eq!(viewers(), 0);
+    assert_eq!((viewers(), publisher.log().counters().joined), (0, 2));
 }
 
 #[derive(Default)]
@@ -241,6 +241,7 @@ fn a_reader_that_missed_more_than_it_may_is_evicted_for_good() {
     publish(&mut publisher, 3000..3020, 10);
     assert!(matches!(reader.read(1), Read::Evicted), "an eviction is final");
     assert_eq!(heard.evicted.load(Ordering::Relaxed), 1, "and said once");
+    assert_eq!(publisher.log().counters().evicted, 1);
     assert!(read_all(&mut patient) > 0, "a reader may say otherwise");
     assert!(matches!(patient.read(1), Read::Empty));
 }
@@ -261,6 +262,24 @@ fn a_reader_evicted_while_it_waits_for_a_key_frame_gets_nothing_more() {
     publisher.publish(frame(VIDEO, 1910, true)).unwrap();
     assert!(matches!(reader.read(1), Read::Evicted), "it comes five frames too late");
     assert_eq!(heard.evicted.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn what_a_reader_skips_until_the_next_key_frame_is_told_once_it_has_come() {
+    let (mut publisher, heard) = observed(None);
+    let told = || heard.lagged.load(Ordering::Relaxed) as u64;
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..1900, 10_000);
+    read_all(&mut reader);
+    let jumped = told();
+    for n in 1900..1950 {
+        publisher.publish(frame(VIDEO, n, false)).unwrap();
+        assert!(matches!(reader.read(1), Read::Empty));
+        assert_eq!(told(), jumped, "not frame by frame");
+    }
+    publisher.publish(frame(VIDEO, 1950, true)).unwrap();
+    assert_eq!(numbers(&mut reader), [1950]);
+    assert_eq!((told(), reader.missed()), (jumped + 50, jumped + 50));
 }
 
 #[test]
