@@ -18,7 +18,7 @@ from arcly._offers import Offers
 from arcly._signals import STOP_SIGNALS, heard, wait_any
 from arcly.app import AppSpec
 from arcly.contract import Credentials, InboundProtocol, Registry, StreamAuthenticator
-from arcly.errors import MisuseError, UnauthorizedError
+from arcly.errors import ClosedError, MisuseError, UnauthorizedError
 from arcly.events import EventReader, StreamEvent, StreamEventKind
 from arcly.stream import StreamHandle
 
@@ -72,6 +72,8 @@ class Engine:
             self.put_app(name, spec)
         self._protocols = list(protocols)
         self._registry = registry
+        # Where streams are found, wherever they live.
+        self._place: Registry = self if registry is None else registry
         self._started: list[InboundProtocol] = []
         self._authenticator = authenticator
         self._auth_deadline_s = auth_deadline_s
@@ -154,9 +156,8 @@ class Engine:
             log.info("stopping")
             with heard(signals) as second:
                 if not await self.drain(drain_s, second):
-                    log.info(
-                        "ending what is still being published: %s", ", ".join(str(s.key) for s in self.list_streams())
-                    )
+                    left = ", ".join(str(stream.key) for stream in self._place.list_streams())
+                    log.info("ending what is still being published: %s", left)
 
     async def drain(self, deadline_s: float, cut: asyncio.Event | None = None) -> bool:
         """Refuse new publishers and wait until those there are have ended by themselves; False when `deadline_s`
@@ -164,7 +165,7 @@ class Engine:
         """
         self._draining = True
         self.native.drain()
-        events = self.events()
+        events = self._place.events()
         waiting = asyncio.create_task(self._until_empty(events))
         try:
             async with asyncio.timeout(deadline_s):
@@ -173,11 +174,13 @@ class Engine:
             pass
         finally:
             waiting.cancel()
+            # A registry's events may be a generator, which cannot be closed while somebody waits for the next.
+            await asyncio.wait({waiting})
             await events.aclose()
-        return not self.list_streams()
+        return not self._place.list_streams()
 
-    async def _until_empty(self, events: EventStream) -> None:
-        while self.list_streams():
+    async def _until_empty(self, events: contract.EventStream) -> None:
+        while self._place.list_streams():
             await anext(events)
 
     async def stop(self) -> None:
@@ -269,8 +272,8 @@ class Engine:
     async def _allowed(self, authorize: Authorize, key: StreamKey, credentials: Credentials) -> bool:
         """Fail closed: an authenticator that raises or hangs has refused."""
         try:
-            async with asyncio.timeout(self._auth_deadline_s):
-                return await authorize(key, credentials)
+            # Not `asyncio.timeout`: what swallows its cancellation would be waited for, and believed afterwards.
+            return await within(self._auth_deadline_s, _asked(authorize, key, credentials))
         except TimeoutError:
             log.error("the authenticator took longer than %g s: %s is refused", self._auth_deadline_s, key)
         except Exception:
@@ -316,6 +319,11 @@ class Engine:
         return EventStream(self.native)
 
 
+async def _asked(authorize: Authorize, key: StreamKey, credentials: Credentials) -> bool:
+    """Ask in a coroutine of ours: what the host wrote need not be one."""
+    return await authorize(key, credentials)
+
+
 class HostedContext:
     """What protocols see when streams live in a registry of the host: its streams, on the threads of this engine."""
 
@@ -342,7 +350,9 @@ class HostedContext:
         return self._engine.has_authenticator
 
     async def open_publish(self, key: StreamKey, credentials: Credentials, *, protocol: str) -> contract.PublishSession:
-        """Ask the engine's authenticator, then the host's registry."""
+        """Ask the engine's authenticator, then the host's registry, which is not asked while the engine drains."""
+        if self._engine.draining:
+            raise ClosedError("the engine is shutting down")
         await self._engine.authorize_publish(key, credentials)
         return await self._registry.start_publish(key, protocol=protocol, peer=credentials.peer)
 
@@ -360,7 +370,7 @@ class EventStream:
 
     @property
     def dropped(self) -> int:
-        """Events lost because more than 1024 were unread: the oldest go."""
+        """Events lost: of more than 1024 unread ones of publishers, or of readers, the oldest go."""
         return self._reader.dropped
 
     def __aiter__(self) -> EventStream:

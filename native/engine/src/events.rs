@@ -8,7 +8,8 @@ use std::{
 
 use arcly_bus::{StreamKey, TrackSet};
 
-/// Events that a listener may leave unread; then the oldest are dropped and counted.
+/// Events of publishers, and as many of readers, that a listener may leave unread; then the oldest are dropped and counted. Ten
+/// thousand viewers who leave with their stream must not take away the word of the next one.
 const EVENT_QUEUE_MAX: usize = 1024;
 
 /// Something that happened to a stream.
@@ -91,6 +92,16 @@ pub enum StreamEventKind {
     },
 }
 
+impl StreamEventKind {
+    fn is_of_reader(&self) -> bool {
+        use StreamEventKind::{SubscriberEvicted, SubscriberJoined, SubscriberLagged, SubscriberLeft};
+        matches!(
+            self,
+            SubscriberJoined { .. } | SubscriberLeft { .. } | SubscriberLagged { .. } | SubscriberEvicted { .. }
+        )
+    }
+}
+
 /// The events of an engine, as one listener sees them: oldest first, none twice.
 pub struct EventQueue {
     state: Mutex<Queue>,
@@ -99,17 +110,39 @@ pub struct EventQueue {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<StreamEvent>,
+    /// Of readers, and all others; each with its place among all.
+    of_readers: VecDeque<(u64, StreamEvent)>,
+    others: VecDeque<(u64, StreamEvent)>,
+    told: u64,
     dropped: u64,
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<StreamEvent> {
+        let place = |queue: &VecDeque<(u64, _)>| queue.front().map_or(u64::MAX, |(place, _)| *place);
+        let oldest =
+            if place(&self.others) < place(&self.of_readers) { &mut self.others } else { &mut self.of_readers };
+        oldest.pop_front().map(|(_, event)| event)
+    }
+
+    fn push(&mut self, event: StreamEvent) {
+        let queue = if event.kind.is_of_reader() { &mut self.of_readers } else { &mut self.others };
+        if queue.len() == EVENT_QUEUE_MAX {
+            queue.pop_front();
+            self.dropped += 1;
+        }
+        queue.push_back((self.told, event));
+        self.told += 1;
+    }
 }
 
 impl EventQueue {
     /// The oldest unread event.
     pub fn pop(&self) -> Option<StreamEvent> {
-        self.lock().waiting.pop_front()
+        self.lock().pop()
     }
 
-    /// Events dropped since the beginning because this listener left more than 1024 unread.
+    /// Events dropped since the beginning because this listener left more than 1024 of publishers unread, or of readers.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
@@ -119,13 +152,7 @@ impl EventQueue {
     }
 
     fn push(&self, event: StreamEvent) {
-        let mut queue = self.lock();
-        if queue.waiting.len() == EVENT_QUEUE_MAX {
-            queue.waiting.pop_front();
-            queue.dropped += 1;
-        }
-        queue.waiting.push_back(event);
-        drop(queue);
+        self.lock().push(event);
         self.waker.wake_by_ref();
     }
 }

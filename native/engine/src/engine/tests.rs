@@ -68,6 +68,19 @@ fn unread_events_are_bounded_and_counted() {
 }
 
 #[test]
+fn viewers_who_come_and_go_in_thousands_push_no_publisher_out() {
+    let engine = engine(10);
+    let events = engine.subscribe_events(Waker::noop().clone());
+    let publisher = start(&engine, "cam").unwrap();
+    (0..3000).for_each(|_| drop(publisher.log().viewer("hls")));
+    publisher.end("enough");
+    let told = told(&events);
+    assert_eq!(told.first().map(String::as_str), Some("PublishStarted"));
+    assert_eq!(told.last().map(String::as_str), Some("PublishEnded { reason: \"enough\" }"));
+    assert_eq!((told.len(), events.dropped()), (1026, 6000 - 1024));
+}
+
+#[test]
 fn shutdown_ends_streams_and_refuses_new_ones() {
     let engine = engine(10);
     let publisher = start(&engine, "cam").unwrap();
