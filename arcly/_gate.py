@@ -10,6 +10,7 @@ from arcly._native import PlayRequest, StreamKey
 from arcly._native import StreamHandle as NativeStream
 from arcly.contract import Credentials, IngestContext
 from arcly.errors import StreamError, UnauthorizedError
+from arcly.stream import StreamHandle
 
 log = logging.getLogger("arcly")
 
@@ -23,6 +24,7 @@ class PlayGate:
     def __init__(self, context: IngestContext) -> None:
         self._context = context
         self._deciding: set[asyncio.Task[None]] = set()
+        # Streams of a foreign registry that native players read, and their sessions there.
         self._carried: dict[StreamKey, tuple[int, NativeStream]] = {}
 
     def decide(self, request: PlayRequest) -> None:
@@ -65,9 +67,10 @@ class PlayGate:
     async def _stream(self, key: StreamKey) -> NativeStream | None:
         """Return what a native player can be given; frames of a foreign registry are carried there once for all."""
         stream = await self._context.offers.summon(self._context, key)
-        if stream is None:
-            self._carried.pop(key, None)
-            return None
+        if stream is None or isinstance(stream, StreamHandle):
+            return None if stream is None else stream.native
+        # Whoever holds a stream that has ended holds all its frames.
+        self._carried = {key: known for key, known in self._carried.items() if not known[1].closed}
         known = self._carried.get(key)
         if known is None or known[0] != stream.session:
             known = self._carried[key] = (stream.session, native_stream(stream))

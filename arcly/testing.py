@@ -6,6 +6,7 @@ It is small and slow, keeps everything on the event loop, and shows what a host'
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -84,21 +85,31 @@ class MemoryStream:
         return self._read(self._begin())
 
     async def _read(self, position: int) -> AsyncIterator[MemoryFrame]:
-        started = False
+        started = broken = False
         while True:
             changed = self._changed
-            oldest = self._published - len(self._frames)
-            position = max(position, oldest)
             while position < self._published:
-                frame = self._frames[position - (self._published - len(self._frames))]
+                oldest = self._published - len(self._frames)
+                if position < oldest:
+                    # The stream has overtaken this reader: what lies between is lost, and a decoder needs a key frame.
+                    position, started, broken = max(self._begin(), oldest), False, True
+                    continue
+                frame = self._frames[position - oldest]
                 position += 1
                 started = started or frame.is_key or all(track.kind == "audio" for track in frame.tracks)
                 if started:
-                    yield frame
-                position = max(position, self._published - len(self._frames))
+                    yield _behind_a_gap(frame) if broken else frame
+                    broken = False
             if self.closed:
                 return
             await changed.wait()
+
+
+def _behind_a_gap(frame: MemoryFrame) -> MemoryFrame:
+    """Return the frame as it is for a reader that has missed the one before it; others read the same frame."""
+    marked = copy.copy(frame)
+    marked.is_discontinuity = True
+    return marked
 
 
 class MemorySession:

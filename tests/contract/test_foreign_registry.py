@@ -119,3 +119,25 @@ async def test_a_file_plays_into_it() -> None:
         assert frames[0].is_key
         assert {track.codec for track in frames[0].tracks} == {"H264", "AAC"}
     await eventually(lambda: registry.get_stream(KEY) is None)
+
+
+async def test_draining_waits_for_its_streams_and_lets_no_new_ones_in() -> None:
+    class Door:
+        name = "door"
+
+        async def start(self, context: arcly.IngestContext) -> None:
+            self.context = context
+
+        async def stop(self) -> None:
+            pass
+
+    door, credentials = Door(), arcly.Credentials()
+    async with arcly.Engine(door, registry=MemoryRegistry()) as engine:
+        session = await door.context.open_publish(KEY, credentials, protocol="test")
+        assert not await engine.drain(0.01)
+        draining = asyncio.create_task(engine.drain(3600))
+        await asyncio.sleep(0)
+        with pytest.raises(arcly.ClosedError):
+            await door.context.open_publish(arcly.StreamKey("live", "other"), credentials, protocol="test")
+        session.end()
+        assert await asyncio.wait_for(draining, 60)

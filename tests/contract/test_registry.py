@@ -77,6 +77,22 @@ async def test_a_late_reader_begins_at_the_newest_key_frame(registry: Any) -> No
     assert [frame.pts // 3600 for frame in await asyncio.wait_for(reading, 5)] == list(range(20, 26))
 
 
+async def test_an_overtaken_reader_goes_on_at_a_key_frame_and_is_told(registry: Any) -> None:
+    session = await start(registry, VIDEO)
+    session.publish(b"x", track=0, pts=0, key=True)
+    reader = aiter(registry.get_stream(KEY).subscribe())
+    assert (await anext(reader)).pts == 0
+    for n in range(1, 5000):
+        session.publish(b"x", track=0, pts=n * 3600, key=n % 10 == 0)
+    session.end()
+    frames = [frame async for frame in reader]
+    jumps = [n for n, frame in enumerate(frames) if frame.is_discontinuity]
+    assert len(jumps) == 1
+    assert frames[jumps[0]].is_key
+    times = [frame.pts // 3600 for frame in frames]
+    assert times[jumps[0] :] == list(range(times[jumps[0]], 5000))
+
+
 async def test_a_change_of_tracks_is_seen_at_its_place(registry: Any) -> None:
     session = await start(registry, AUDIO)
     reading = asyncio.create_task(read(registry.get_stream(KEY)))

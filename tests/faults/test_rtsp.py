@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 import socket
@@ -119,6 +120,23 @@ async def serving(**options: object) -> AsyncIterator[tuple[arcly.Engine, arcly.
 def stream(engine: arcly.Engine, name: str = "live/cam") -> arcly.StreamHandle | None:
     """The stream with that name."""
     return engine.get_stream(arcly.StreamKey.parse(name))
+
+
+async def test_more_connections_than_allowed_are_turned_away(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(connections_max=2) as (_, rtsp), talking(rtsp) as first, talking(rtsp) as second:
+        assert [(await talk.ask("OPTIONS *"))[0] for talk in (first, second)] == [200, 200]
+        async with talking(rtsp) as surplus:
+            assert await surplus.is_closed()
+        await eventually(lambda: "turned away: all 2 connections are in use" in caplog.text)
+        first.writer.transport.abort()
+
+        async def is_let_in() -> bool:
+            async with talking(rtsp) as talk:
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    return (await talk.ask("OPTIONS *"))[0] == 200
+            return False
+
+        await eventually(is_let_in, what="a place is free again")
 
 
 async def test_half_a_session_is_a_whole_stream_of_one_track() -> None:

@@ -131,6 +131,42 @@ async def test_reasons_are_told() -> None:
                 assert kind_of(await connect(sock, stream_id)) == reason
 
 
+async def test_more_connections_than_allowed_are_refused_with_the_reason() -> None:
+    async with serving(connections_max=2) as (_, handler):
+        with peer(handler) as sock:
+            answers = [kind_of(await connect(sock, f"publish:live/{number}", number)) for number in (1, 2)]
+            assert answers == [CONCLUSION] * 2
+            await eventually(lambda: len(handler.list_connections()) == 2)
+        with peer(handler) as surplus:
+            assert kind_of(await connect(surplus, "publish:live/3", 3)) == 1003, "SRT_REJ_RESOURCE"
+        assert len(handler.list_connections()) == 2
+
+
+async def test_those_who_wait_for_a_decision_do_not_become_more_than_allowed() -> None:
+    class Slow:
+        asked = 0
+
+        async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+            self.asked += 1
+            await decided.wait()
+            return True
+
+        authorize_play = authorize_publish
+
+    slow, decided = Slow(), asyncio.Event()
+    handler = arcly.SrtHandler("127.0.0.1:0", connections_max=1)
+    async with arcly.Engine(handler, authenticator=slow, auth_deadline_s=60), asyncio.TaskGroup() as tasks:
+        with peer(handler) as first, peer(handler) as second:
+            answers = [
+                tasks.create_task(connect(sock, f"publish:live/{number}", number))
+                for number, sock in enumerate((first, second), 1)
+            ]
+            await eventually(lambda: slow.asked == 2)
+            decided.set()
+            assert sorted([kind_of(await answer) for answer in answers]) == [1003, CONCLUSION]
+        assert len(handler.list_connections()) == 1
+
+
 async def test_a_publisher_that_vanishes_is_ended_by_its_silence(ffmpeg: str, clip: Callable[..., Path]) -> None:
     async with serving(idle_timeout_s=1.0) as (engine, handler):
         assert handler.address is not None

@@ -55,6 +55,28 @@ async def test_an_authenticator_that_hangs_or_fails_has_refused(
     caplog.clear()
 
 
+async def test_an_authenticator_that_does_not_heed_its_deadline_has_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Deaf(Answer):
+        async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await late.wait()
+            return True
+
+    late = asyncio.Event()
+    async with arcly.Engine(authenticator=Deaf(True), auth_deadline_s=0.05) as engine:
+        with pytest.raises(arcly.UnauthorizedError):
+            await asyncio.wait_for(engine.open_publish(KEY, arcly.Credentials(), protocol="test"), 60)
+        late.set()
+        await asyncio.sleep(0)
+        assert engine.list_streams() == []
+    assert "is refused" in caplog.text
+    caplog.clear()
+
+
 async def test_a_port_in_use_is_an_error_of_the_start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -11,6 +12,7 @@ import pytest
 from conftest import Server, eventually, serving
 
 import arcly
+from arcly._gate import PlayGate
 from arcly.server.serve import DEMO_CLIP
 
 KEY = arcly.StreamKey("live", "cam")
@@ -135,3 +137,32 @@ def test_broken_authorization_headers_say_nothing() -> None:
     ):
         assert not arcly.Credentials(authorization=header).params
     assert arcly.Credentials(authorization="bearer a", query="token=b").params == {"token": "b"}
+
+
+def rss_kib() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1])
+
+
+async def test_streams_that_were_played_and_have_ended_hold_no_memory() -> None:
+    """A gate that remembers a stream keeps what it has kept for late joiners: 4 MiB of each here."""
+
+    class Request:
+        peer, agent, query, protocol, authorization, needs_stream = "192.0.2.1:5", "", "", "test", "", True
+
+        def __init__(self, key: arcly.StreamKey, accepted: asyncio.Event) -> None:
+            self.key = key
+            self.accept = lambda stream: accepted.set()
+
+    async with arcly.Engine() as engine:
+        gate = PlayGate(engine)
+        before_kib = rss_kib()
+        for number in range(40):
+            session = await engine.start_publish(arcly.StreamKey("live", str(number)))
+            session.set_tracks([arcly.Track(1, "AAC", bytes([0x11, 0x90]))])
+            session.publish(bytes(4 << 20), track=1, pts=0)
+            accepted = asyncio.Event()
+            gate.decide(Request(session.key, accepted))  # type: ignore[arg-type]
+            await asyncio.wait_for(accepted.wait(), 60)
+            session.end()
+        assert rss_kib() - before_kib < 80_000

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from abc import ABC, abstractmethod
 from enum import StrEnum
 
+from arcly._deadline import within
 from arcly._native import StreamKey
 from arcly.contract import Credentials, StreamAuthenticator
 from arcly.errors import MisuseError
@@ -104,8 +104,7 @@ class AnyOf(Authenticator):
         self, member: StreamAuthenticator, action: Action, key: StreamKey, credentials: Credentials
     ) -> bool:
         try:
-            async with asyncio.timeout(self._member_deadline_s):
-                return await _ask(member, action, key, credentials)
+            return await within(self._member_deadline_s, _ask(member, action, key, credentials))
         except TimeoutError:
             log.warning("%s was not decided in time by %s", key, type(member).__name__)
         except Exception:

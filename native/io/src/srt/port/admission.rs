@@ -136,6 +136,10 @@ impl Port {
         let Waiting { request, key, .. } = waiting;
         let bond = BondName::of(&request);
         let id = machine.local_id();
+        if self.connections.len() >= self.options.connections_max {
+            self.refuse(&request, RejectReason::Resource, "the last connection was taken meanwhile");
+            return None;
+        }
         if self.connections.contains_key(&id) {
             self.refuse(&request, RejectReason::Internal, "its socket number was given to somebody else meanwhile");
             return None;
