@@ -41,7 +41,10 @@ async def test_publisher_and_viewer_are_told_of_with_all_that_is_counted(
             def both_flow() -> bool:
                 seen = srt_samples(registry)
                 sent = seen.get(("srt_conns_packets_sent", "read"), 0)
-                return sent > 100 and seen.get(("srt_conns_packets_received", "publish"), 0) > 100
+                received = seen.get(("srt_conns_packets_received", "publish"), 0)
+                # A rate is that of the last whole second.
+                rates = [("srt_conns_mbps_receive_rate", "publish"), ("srt_conns_mbps_send_rate", "read")]
+                return min(sent, received) > 100 and all(seen[rate] > 0 for rate in rates)
 
             await eventually(both_flow, deadline_s=60)
             seen = srt_samples(registry)
