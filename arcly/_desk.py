@@ -50,6 +50,10 @@ class PublishDesk:
             )
             brought = bool(credentials.params)
             async with asyncio.timeout(self._deadline_s):
+                if request.joins:
+                    await self._context.authorize_publish(key, credentials)
+                    request.join()
+                    return
                 session = await self._context.open_publish(key, credentials, protocol=request.protocol)
             request.accept(native_session(session))
         except (AlreadyPublishingError, MalformedError) as error:

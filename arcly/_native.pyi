@@ -772,6 +772,10 @@ class PublishRequest:
     def agent(self) -> str:
         """What the peer calls itself."""
 
+    @property
+    def joins(self) -> bool:
+        """Whether it is one more connection of a publisher that is here, whose stream is taken already."""
+
     def secure(self, passphrase: str | None) -> None:
         """Demand a passphrase, or none, of a peer whose protocol encrypts with one; before the answer."""
 
@@ -780,6 +784,13 @@ class PublishRequest:
 
         Raises:
             ClosedError: the session or the request is used up.
+        """
+
+    def join(self) -> bool:
+        """Let a peer that `joins` publish into what the others publish into. False when it no longer waited.
+
+        Raises:
+            ClosedError: the request is used up.
         """
 
     def refuse(self, refusal: str, text: str) -> bool:

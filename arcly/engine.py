@@ -336,6 +336,7 @@ class HostedContext:
         self.start_publish = registry.start_publish
         # A registry of a host need not have a way to be told of recorders and transcoders.
         self.emit = getattr(registry, "emit", None)
+        self.authorize_publish = engine.authorize_publish
         self.authorize_play = engine.authorize_play
         self.offers = engine.offers
 

@@ -46,13 +46,15 @@ impl Inbox {
 #[pyclass(frozen, module = "arcly._native")]
 pub struct PublishRequest {
     ask: PublishAsk,
+    joins: bool,
     secret: Secret,
     request: Mutex<Option<arcly_io::PublishRequest>>,
 }
 
 impl PublishRequest {
     fn new(request: arcly_io::PublishRequest) -> Self {
-        Self { ask: request.ask.clone(), secret: request.secret.clone(), request: Mutex::new(Some(request)) }
+        let (ask, joins, secret) = (request.ask.clone(), request.joins(), request.secret.clone());
+        Self { ask, joins, secret, request: Mutex::new(Some(request)) }
     }
 
     fn take(&self) -> PyResult<arcly_io::PublishRequest> {
@@ -97,6 +99,11 @@ impl PublishRequest {
         self.ask.peer.to_string()
     }
 
+    #[getter]
+    fn joins(&self) -> bool {
+        self.joins
+    }
+
     #[pyo3(signature = (passphrase))]
     fn secure(&self, passphrase: Option<String>) {
         self.secret.demand(passphrase);
@@ -105,6 +112,10 @@ impl PublishRequest {
     fn accept(&self, session: &PublishSession) -> PyResult<bool> {
         let publisher = session.take()?;
         Ok(self.take()?.accept(publisher))
+    }
+
+    fn join(&self) -> PyResult<bool> {
+        Ok(self.take()?.join())
     }
 
     fn refuse(&self, refusal: &str, text: String) -> PyResult<bool> {

@@ -35,6 +35,13 @@ class IngestContext(Protocol):
     def has_authenticator(self) -> bool:
         """Whether there is somebody to ask; otherwise everybody may publish and play."""
 
+    async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> None:
+        """Ask the authenticator only, and take nothing: for one more connection of a publisher that is here.
+
+        Raises:
+            UnauthorizedError: the authenticator refused, failed or took too long.
+        """
+
     async def authorize_play(self, key: StreamKey, credentials: Credentials) -> None:
         """Ask the authenticator whether the peer may play `key`. Every way out asks before the first byte of media.
 

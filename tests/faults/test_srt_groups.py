@@ -163,3 +163,39 @@ async def test_links_that_cannot_be_joined_are_told_so() -> None:
             # Another one of the same name is no link of it.
             other = sockets.enter_context(peer(handler))
             assert kind_of(await connect(other, "publish:live/cam:ann:secret", 79, member(BACKUP))) == 2409
+
+
+class Doorkeeper:
+    """Writes down who asks to publish, and lets in as many as it may."""
+
+    def __init__(self, may: int) -> None:
+        self.may = may
+        self.asked: list[arcly.Credentials] = []
+
+    async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        """Decide by their number."""
+        assert key == CAM
+        self.asked.append(credentials)
+        return len(self.asked) <= self.may
+
+    async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        """Nobody plays here."""
+        return False
+
+
+async def test_the_host_is_asked_about_each_link_and_only_the_one_it_refuses_stays_out() -> None:
+    door, handler = Doorkeeper(may=2), arcly.SrtHandler("127.0.0.1:0")
+    async with arcly.Engine(handler, authenticator=door) as engine:
+        with ExitStack() as sockets:
+            first = await link(handler, sockets, 77, BROADCAST)
+            session = (await eventually(lambda: engine.get_stream(CAM))).session
+            second = await link(handler, sockets, 78, BROADCAST)
+            third = sockets.enter_context(peer(handler))
+            assert kind_of(await connect(third, "publish:live/cam", 79, member(BROADCAST))) == 2401
+            addresses = [f"127.0.0.1:{sock.getsockname()[1]}" for sock in (first.sock, second.sock, third)]
+            assert [it.peer for it in door.asked] == addresses
+            here = await eventually(lambda: len(all := handler.list_connections()) == 2 and all)
+            assert {it.peer for it in here} == set(addresses[:2])
+            still = engine.get_stream(CAM)
+            assert still is not None
+            assert still.session == session, "it is one publisher still"

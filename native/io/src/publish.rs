@@ -42,7 +42,10 @@ pub enum Refusal {
 /// What the host has decided: what it publishes into, or what the peer is told. Boxed, because queues of answers are long and mostly empty.
 pub(crate) type Answer = Result<Box<Publisher>, (Refusal, String)>;
 
-/// Somebody asks to publish. Answer it with [`accept`](Self::accept) or [`refuse`](Self::refuse); dropping it refuses.
+/// The same for one more connection of a publisher that is here: it publishes into what is there.
+type JoinAnswer = Result<(), (Refusal, String)>;
+
+/// Somebody asks to publish. Answer it with [`accept`](Self::accept), [`join`](Self::join) or [`refuse`](Self::refuse); dropping it refuses.
 pub struct PublishRequest {
     /// What is known of the peer.
     pub ask: PublishAsk,
@@ -51,33 +54,58 @@ pub struct PublishRequest {
     reply: Option<Reply>,
 }
 
+const NO_DECISION: &str = "no decision was made";
+
 /// Takes the one answer; false when nobody waits for it any more.
-type Reply = Box<dyn FnOnce(Answer) -> bool + Send>;
+enum Reply {
+    Publish(Box<dyn FnOnce(Answer) -> bool + Send>),
+    Join(Box<dyn FnOnce(JoinAnswer) -> bool + Send>),
+}
 
 impl PublishRequest {
     pub(crate) fn new(ask: PublishAsk, reply: impl FnOnce(Answer) -> bool + Send + 'static) -> Self {
-        Self { ask, secret: Secret::default(), reply: Some(Box::new(reply)) }
+        Self { ask, secret: Secret::default(), reply: Some(Reply::Publish(Box::new(reply))) }
+    }
+
+    /// Whether it is one more connection of a publisher that is here: whether it may is asked, its stream is taken already.
+    pub fn joins(&self) -> bool {
+        matches!(self.reply, Some(Reply::Join(_)))
     }
 
     /// Lets the peer publish. What it sends goes to `publisher`, which is dropped (and its stream ended) when the peer is gone.
-    /// False when the peer has withdrawn, or waited too long: then it is dropped at once.
+    /// False when the peer has withdrawn, waited too long, or [`joins`](Self::joins): then it is dropped at once.
     pub fn accept(mut self, publisher: Publisher) -> bool {
-        self.answer(Ok(Box::new(publisher)))
+        match self.reply.take() {
+            Some(Reply::Publish(reply)) => reply(Ok(Box::new(publisher))),
+            Some(Reply::Join(_)) | None => false,
+        }
+    }
+
+    /// Lets a peer that [`joins`](Self::joins) publish into what is there. False when it no longer waited, or does not join.
+    pub fn join(mut self) -> bool {
+        match self.reply.take() {
+            Some(Reply::Join(reply)) => reply(Ok(())),
+            Some(Reply::Publish(_)) | None => false,
+        }
     }
 
     /// Turns the peer away; it is told `text`. False when it no longer waited.
     pub fn refuse(mut self, refusal: Refusal, text: String) -> bool {
-        self.answer(Err((refusal, text)))
+        self.refuse_once(refusal, text)
     }
 
-    fn answer(&mut self, answer: Answer) -> bool {
-        self.reply.take().is_some_and(|reply| reply(answer))
+    fn refuse_once(&mut self, refusal: Refusal, text: String) -> bool {
+        match self.reply.take() {
+            Some(Reply::Publish(reply)) => reply(Err((refusal, text))),
+            Some(Reply::Join(reply)) => reply(Err((refusal, text))),
+            None => false,
+        }
     }
 }
 
 impl Drop for PublishRequest {
     fn drop(&mut self) {
-        self.answer(Err((Refusal::Failed, "no decision was made".into())));
+        self.refuse_once(Refusal::Failed, NO_DECISION.into());
     }
 }
 
@@ -106,9 +134,34 @@ pub(crate) async fn ask_with_secret(
     request.secret = secret;
     // When the inbox is full the request is dropped there, and that is a refusal.
     inbox.push(Notice::Publish(request));
+    decision(inbox, peer, deadline, answer).await
+}
+
+/// Asks whether one more connection may join a publisher that is here.
+///
+/// # Errors
+/// What the peer is to be told.
+pub(crate) async fn ask_to_join(
+    inbox: &Inbox,
+    ask: PublishAsk,
+    deadline: Duration,
+    secret: Secret,
+) -> Result<(), (Refusal, String)> {
+    let (reply, answer) = oneshot::channel();
+    let (peer, reply) = (ask.peer, Reply::Join(Box::new(|answer| reply.send(answer).is_ok())));
+    inbox.push(Notice::Publish(PublishRequest { ask, secret, reply: Some(reply) }));
+    decision(inbox, peer, deadline, answer).await
+}
+
+async fn decision<T>(
+    inbox: &Inbox,
+    peer: SocketAddr,
+    deadline: Duration,
+    answer: oneshot::Receiver<Result<T, (Refusal, String)>>,
+) -> Result<T, (Refusal, String)> {
     match timeout(deadline, answer).await {
         Ok(Ok(decision)) => decision,
-        Ok(Err(_)) => Err((Refusal::Failed, "no decision was made".into())),
+        Ok(Err(_)) => Err((Refusal::Failed, NO_DECISION.into())),
         Err(_) => {
             inbox.warn(format!("{peer}: the host did not decide in time, the publish is refused"));
             Err((Refusal::Failed, "the server did not decide in time".into()))

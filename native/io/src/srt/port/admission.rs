@@ -92,14 +92,13 @@ impl Port {
         publisher.wake_on_request(std::task::Waker::noop().clone());
         let to_bus = ToBus::new(publisher, caller.0, self.inbox.clone());
         let (name, group_id) = (BondName::of(&waiting.request), waiting.request.group_id());
-        let passphrase = waiting.passphrase().unwrap_or_default();
         if name.is_some() {
             accepted.0.be_link(false);
         }
         if let Some(id) = self.begin(caller, waiting, accepted, Use::Publishing(Box::new(to_bus)))
             && let Some((name, group_id)) = name.zip(group_id)
         {
-            self.bonds.insert(name, Bond::new(group_id, id, passphrase));
+            self.bonds.insert(name, Bond::new(group_id, id));
         }
     }
 

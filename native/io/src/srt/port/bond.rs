@@ -5,19 +5,18 @@
 //!                   └─ the one that leads delivers ─▶ ToBus
 //! ```
 //!
-//! The host is asked about the first link. Those behind it belong to it by the number of its group and its whole stream id, with the
-//! credentials in it, and know the same passphrase.
+//! Those behind the first link belong to it by the number of its group and its whole stream id, with the credentials in it. The host is asked
+//! about each: it comes from another address.
 
 use std::time::Duration;
 
 use arcly_wire::srt::{
-    Answer, Closed, GroupKind, Membership, Mode, Passphrase, RejectReason, Request, SrtConn, StreamId, new_socket_id,
+    Answer, Closed, GroupKind, Membership, Mode, RejectReason, Request, SrtConn, StreamId, new_socket_id,
 };
 
 use super::{
     super::connection::{Caller, Connection, Use},
     Port,
-    admission::Purpose,
     door::Waiting,
 };
 
@@ -45,13 +44,11 @@ pub(super) struct Bond {
     /// Who delivers.
     lead: u32,
     links: Vec<u32>,
-    /// What all of them must know.
-    passphrase: Option<Passphrase>,
 }
 
 impl Bond {
-    pub(super) fn new(id: u32, lead: u32, passphrase: Option<Passphrase>) -> Self {
-        Self { id, lead, links: vec![lead], passphrase }
+    pub(super) fn new(id: u32, lead: u32) -> Self {
+        Self { id, lead, links: vec![lead] }
     }
 }
 
@@ -61,7 +58,7 @@ fn is_spoken(group: Membership, mode: &Mode) -> bool {
 }
 
 impl Port {
-    /// A link of a group asks: the host is asked about the first one.
+    /// A link of a group asks.
     pub(super) fn ask_as_link(&mut self, caller: Caller, mut request: Request, group: Membership, id: StreamId) {
         if !is_spoken(group, &id.mode) {
             let why = "only publishers may have groups, of links with the same sequence numbers";
@@ -73,10 +70,7 @@ impl Port {
                 return self.refuse(&request, RejectReason::Resource, "a group has no more links");
             }
             request.join(bond.id);
-            let passphrase = bond.passphrase.clone();
-            let Ok(key) = arcly_bus::StreamKey::new(&id.app, &id.stream) else { return };
-            self.waiting.insert(caller, Waiting::decided(request, key, passphrase));
-            return self.admit(caller, Purpose::Link(name));
+            return self.ask(caller, request, id, Some(name));
         }
         // While the first one waits the others are not answered: they ask again, four times a second.
         if self.waiting.values().any(|waiting| name.is_of(&waiting.request)) {
@@ -86,7 +80,7 @@ impl Port {
             Ok(id) => request.join(id),
             Err(_) => return self.refuse(&request, RejectReason::Internal, "there are no random numbers"),
         }
-        self.ask(caller, request, id);
+        self.ask(caller, request, id, None);
     }
 
     /// One more link is there.

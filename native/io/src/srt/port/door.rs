@@ -9,12 +9,15 @@ use super::{
     super::connection::Caller,
     Port,
     admission::{Accepted, Purpose, agent},
+    bond::BondName,
 };
 use crate::{PlayAsk, PlayDenial, PublishAsk, Refusal, Secret, play, publish};
 
 /// What the host has decided.
 pub(super) enum Decision {
     Publish(Result<Box<Publisher>, (Refusal, String)>),
+    /// One more link of a group.
+    Join(Result<BondName, Refusal>),
     Play(Result<Option<Arc<Log>>, PlayDenial>),
     /// It may come in, and its keys are derived.
     Accepted(Purpose, Accepted),
@@ -30,11 +33,6 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// One about whom nobody has to be asked.
-    pub(super) fn decided(request: Request, key: StreamKey, passphrase: Option<Passphrase>) -> Self {
-        Self { request, key, passphrase, secret: Secret::default() }
-    }
-
     /// What it must know.
     ///
     /// # Errors
@@ -80,7 +78,7 @@ impl Port {
         match StreamId::parse(request.stream_id()) {
             Ok(id) => match request.group() {
                 Some(group) => self.ask_as_link(caller, request, group, id),
-                None => self.ask(caller, request, id),
+                None => self.ask(caller, request, id, None),
             },
             Err(fault) => {
                 self.refuse(&request, RejectReason::BadRequest, &format!("the stream id is of no use: {fault}"))
@@ -88,7 +86,8 @@ impl Port {
         }
     }
 
-    pub(super) fn ask(&mut self, caller: Caller, request: Request, id: StreamId) {
+    /// Asks the host what becomes of a caller, who is one more link of `bond` where there is one.
+    pub(super) fn ask(&mut self, caller: Caller, request: Request, id: StreamId, bond: Option<BondName>) {
         let Ok(key) = StreamKey::new(&id.app, &id.stream) else {
             return self.refuse(&request, RejectReason::BadRequest, "no stream can have this name");
         };
@@ -99,7 +98,7 @@ impl Port {
                 return self.refuse(&request, RejectReason::BadMode, "a connection has one direction");
             }
             Mode::Publish => {
-                self.ask_to_publish(caller, id, agent, secret.clone());
+                self.ask_to_publish(caller, id, agent, secret.clone(), bond);
                 self.options.publish_passphrase.clone()
             }
             Mode::Request => {
@@ -110,7 +109,7 @@ impl Port {
         self.waiting.insert(caller, Waiting { request, key, passphrase, secret });
     }
 
-    fn ask_to_publish(&self, caller: Caller, id: StreamId, agent: String, secret: Secret) {
+    fn ask_to_publish(&self, caller: Caller, id: StreamId, agent: String, secret: Secret, bond: Option<BondName>) {
         let ask = PublishAsk {
             app: id.app,
             stream: id.stream,
@@ -122,8 +121,14 @@ impl Port {
         };
         let (inbox, decide, deadline) = (self.inbox.clone(), self.decide.clone(), self.options.decision_deadline);
         tokio::spawn(async move {
-            let decision = publish::ask_with_secret(&inbox, ask, deadline, secret).await;
-            let _ = decide.send((caller, Decision::Publish(decision)));
+            let decision = match bond {
+                None => Decision::Publish(publish::ask_with_secret(&inbox, ask, deadline, secret).await),
+                Some(bond) => {
+                    let answer = publish::ask_to_join(&inbox, ask, deadline, secret).await;
+                    Decision::Join(answer.map(|()| bond).map_err(|(refusal, _)| refusal))
+                }
+            };
+            let _ = decide.send((caller, decision));
         });
     }
 
@@ -148,7 +153,8 @@ impl Port {
             Decision::Publish(Ok(publisher)) => self.admit(caller, Purpose::Publish(publisher)),
             Decision::Play(Ok(Some(log))) => self.admit(caller, Purpose::Play(log)),
             Decision::Accepted(purpose, accepted) => self.on_accepted(caller, purpose, accepted),
-            Decision::Publish(Err((refusal, _))) => self.deny(
+            Decision::Join(Ok(bond)) => self.admit(caller, Purpose::Link(bond)),
+            Decision::Publish(Err((refusal, _))) | Decision::Join(Err(refusal)) => self.deny(
                 caller,
                 match refusal {
                     Refusal::BadName => RejectReason::Conflict,
