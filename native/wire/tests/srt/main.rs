@@ -6,4 +6,5 @@ mod connecting;
 mod group;
 mod hostile;
 mod network;
+mod pacing;
 mod pair;
