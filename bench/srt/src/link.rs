@@ -8,11 +8,14 @@ use std::{
 use arcly_wire::srt::{CallEnd, Packet, Passphrase, SrtCaller, SrtConn, SrtOptions};
 use bytes::Bytes;
 
-use crate::stream::{self, PAYLOAD_BYTES};
+use crate::{
+    arrival::Receiver,
+    stream::{self, PAYLOAD_BYTES},
+};
 
 /// Called before, and asked again until somebody answers: servers and streams take a while to be there.
 pub struct Link {
-    socket: UdpSocket,
+    receiver: Receiver,
     server: SocketAddr,
     stream_id: String,
     secret: Option<Passphrase>,
@@ -35,10 +38,11 @@ const AGAIN: Duration = Duration::from_millis(200);
 impl Link {
     pub fn new(now: Duration, server: SocketAddr, stream_id: &str, secret: Option<&str>) -> Result<Self, String> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-        socket.connect(server).and_then(|()| socket.set_nonblocking(true)).map_err(|error| error.to_string())?;
+        socket.connect(server).map_err(|error| error.to_string())?;
+        let receiver = Receiver::new(socket)?;
         let (stream_id, secret) = (stream_id.to_owned(), secret.and_then(Passphrase::new));
         let (state, scratch) = (State::Refused(now), Vec::with_capacity(2_048));
-        Ok(Self { socket, server, stream_id, secret, state, scratch, bytes: 0 })
+        Ok(Self { receiver, server, stream_id, secret, state, scratch, bytes: 0 })
     }
 
     pub fn is_up(&self) -> bool {
@@ -52,10 +56,10 @@ impl Link {
         counters.retransmitted_packets + counters.receive_lost_packets + counters.receive_dropped_packets
     }
 
-    /// Takes what has come; `seen` gets the instants of pictures.
+    /// Takes what has come; `seen` gets the instants of pictures: when they were sent, and when the kernel had them.
     pub fn read(&mut self, now: impl Fn() -> Duration, mut seen: impl FnMut(Duration, Duration)) {
         let (mut buffer, mut is_new) = ([0; 2_048], false);
-        while let Ok(length) = self.socket.recv(&mut buffer) {
+        while let Some((length, age)) = self.receiver.receive(&mut buffer) {
             let (came, datagram) = (now(), buffer.get(..length).unwrap_or_default());
             is_new = true;
             match &mut self.state {
@@ -68,7 +72,7 @@ impl Link {
                     {
                         self.bytes += payload.len() as u64;
                         if let Some(sent) = stream::instant(payload) {
-                            seen(sent, came);
+                            seen(sent, came.saturating_sub(age));
                         }
                     }
                 }
@@ -93,7 +97,7 @@ impl Link {
             State::Calling(caller) => {
                 caller.handle_timeout(now);
                 while let Some(packet) = caller.poll_output(now) {
-                    let _ = self.socket.send(&packet);
+                    let _ = self.receiver.socket.send(&packet);
                 }
                 match caller.take_end() {
                     None => {}
@@ -123,7 +127,7 @@ impl Link {
         let State::Up(conn) = &mut self.state else { return };
         self.scratch.clear();
         while conn.poll_output(now, &mut self.scratch) {
-            let _ = self.socket.send(&self.scratch);
+            let _ = self.receiver.socket.send(&self.scratch);
             self.scratch.clear();
         }
     }

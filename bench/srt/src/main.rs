@@ -1,6 +1,7 @@
 //! SRT viewers and publishers by the hundred against arcly, against libsrt's own program, and against bare writes. `../README.md` says
 //! how and why.
 
+mod arrival;
 mod floor;
 mod link;
 mod load;
