@@ -250,7 +250,7 @@ class PublishSession:
 
     @property
     def handle(self) -> StreamHandle:
-        """The stream."""
+        """The native half of the stream: `arcly.StreamHandle(session.handle)` is what `Engine.get_stream` returns."""
 
     @property
     def active(self) -> bool:

@@ -26,6 +26,9 @@ log = logging.getLogger("arcly")
 
 DEFAULT_APP = AppSpec()
 
+WORKERS_MAX = 1024
+"""More native threads than any machine has use for."""
+
 Authorize = Callable[[StreamKey, Credentials], Awaitable[bool]]
 
 
@@ -47,8 +50,12 @@ class Engine:
         apps: how the streams of each application behave, by its name.
         default_app: how the streams of all other applications behave; default `AppSpec()`, None refuses them.
         max_publishers: streams published at once, default 10 000.
-        workers: native threads, default 0: one per core.
+        workers: native threads, default 0: one per core; up to 1024.
         stop_deadline_s: seconds that each protocol may take to stop, default 10.
+
+    Raises:
+        MisuseError: a number is out of range.
+        MalformedError: an application has a name that none may have.
     """
 
     def __init__(
@@ -63,11 +70,14 @@ class Engine:
         workers: int = 0,
         stop_deadline_s: float = 10.0,
     ) -> None:
+        if not 0 <= max_publishers < 1 << 32 or not 0 <= workers <= WORKERS_MAX:
+            raise MisuseError(f"max_publishers is 0 to 2^32 - 1 and workers 0 to {WORKERS_MAX}")
         self.native = NativeEngine(
             max_publishers=max_publishers,
             default_app=None if default_app is None else default_app.native(),
             workers=workers,
         )
+        self._apps: dict[str, AppSpec] = {}
         for name, spec in (apps or {}).items():
             self.put_app(name, spec)
         self._protocols = list(protocols)
@@ -218,14 +228,25 @@ class Engine:
         """Name an application, or change how a named one behaves.
 
         Streams that are being published keep what they have.
+
+        Raises:
+            MalformedError: no stream could be in an application of that name.
         """
+        StreamKey(name, "any")
         self.native.put_app(name, spec.native())
+        self._apps[name] = spec
+
+    @property
+    def apps(self) -> Mapping[str, AppSpec]:
+        """The applications that are named now, and how the streams of each behave."""
+        return dict(self._apps)
 
     def remove_app(self, name: str) -> bool:
         """Forget an application and end its streams; False when it was not named.
 
         `default_app` holds for it from then on.
         """
+        self._apps.pop(name, None)
         return self.native.remove_app(name)
 
     def end_stream(self, stream: StreamHandle, reason: str = "ended by the application") -> bool:

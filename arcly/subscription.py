@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
 
@@ -10,6 +11,7 @@ from arcly._callback import FrameCallback
 from arcly._loop import LoopHub
 from arcly._native import MediaFrame, WakeToken
 from arcly._native import StreamHandle as NativeStream
+from arcly.errors import MisuseError
 
 BATCH_FRAMES = 64
 """Frames taken out of the log at a time by those who do not say how many."""
@@ -108,7 +110,12 @@ class Subscription:
 
         A callback that raises, or takes longer than `deadline_s`, is logged and called no more: the loop and the stream
         go on. The subscription is closed then, and at the end of the stream.
+
+        Raises:
+            MisuseError: `callback` is a coroutine function, whose calls nobody would await: use `batches()`.
         """
+        if inspect.iscoroutinefunction(callback):
+            raise MisuseError("the callback is a coroutine function; read batches() in a task of your own instead")
         return FrameCallback(self, callback, max_frames, deadline_s)
 
     def close(self) -> None:

@@ -51,12 +51,12 @@ impl Engine {
         &self.inner
     }
 
-    /// Where native tasks are spawned.
     /// What native tasks tell of streams to.
     pub fn inner(&self) -> Arc<arcly_engine::Engine> {
         self.inner.clone()
     }
 
+    /// Where native tasks are spawned.
     pub fn runtime_handle(&self) -> PyResult<Handle> {
         let runtime = lock(&self.runtime);
         let runtime = runtime.as_ref().ok_or_else(|| ClosedError::new_err("the engine is not running"))?;

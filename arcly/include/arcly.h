@@ -122,7 +122,7 @@ typedef struct {
 
     arcly_batch *(*new_batch)(void);
     void (*free_batch)(arcly_batch *batch);
-    int (*read_batch)(const arcly_cursor *cursor, arcly_batch *batch, size_t max); /* never waits; at most 64 at a time */
+    int (*read_batch)(const arcly_cursor *cursor, arcly_batch *batch, size_t max); /* never waits; at most 128 at a time */
 
     /* Waits until read has something to say; ARCLY_EMPTY when `timeout_ns` came first. -1 waits for ever. Not with the GIL. */
     int (*wait)(const arcly_cursor *cursor, int64_t timeout_ns);

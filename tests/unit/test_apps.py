@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Server, eventually, running, serving
@@ -35,6 +36,43 @@ async def test_applications_are_named_changed_and_removed_live() -> None:
         assert not session.active
         assert not engine.remove_app("other")
         assert engine.list_streams() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ring_frames": 0},
+        {"ring_frames": -1},
+        {"ring_bytes": 0},
+        {"gop_frames": 0},
+        {"gop_bytes": 1 << 41},
+        {"max_lag": -1},
+        {"reconnect_grace_s": -0.1},
+        {"reconnect_grace_s": float("nan")},
+        {"reconnect_grace_s": float("inf")},
+        {"idle_timeout_s": 0},
+        {"second_publisher": "Replace"},
+    ],
+)
+def test_an_application_that_cannot_be_is_misuse(wrong: dict[str, Any]) -> None:
+    with pytest.raises(arcly.MisuseError, match=next(iter(wrong))):
+        arcly.AppSpec(**wrong)
+
+
+def test_applications_are_listed_and_have_names_that_streams_can_have() -> None:
+    replacing = arcly.AppSpec(second_publisher="replace")
+    engine = arcly.Engine(apps={"live": arcly.AppSpec()})
+    engine.put_app("live/eu", replacing)
+    assert engine.apps == {"live": arcly.AppSpec(), "live/eu": replacing}
+    engine.remove_app("live")
+    assert engine.apps == {"live/eu": replacing}
+    for name in ("", "..", "a b", "live/", "a~\n"):
+        with pytest.raises(arcly.MalformedError):
+            engine.put_app(name, replacing)
+    assert list(engine.apps) == ["live/eu"]
+    for wrong in ({"max_publishers": -1}, {"workers": -1}, {"workers": 1 << 20}):
+        with pytest.raises(arcly.MisuseError):
+            arcly.Engine(**wrong)
 
 
 async def test_a_second_publisher_may_take_over() -> None:

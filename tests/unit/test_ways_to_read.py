@@ -218,6 +218,20 @@ async def test_a_callback_that_misbehaves_is_detached(fault: str, caplog: pytest
         await eventually(lambda: stream.stats.viewers == 0)
 
 
+async def test_a_callback_that_nobody_would_await_is_misuse() -> None:
+    async def callback(_: list[arcly.MediaFrame]) -> None:
+        raise AssertionError
+
+    async with arcly.Engine() as engine:
+        session = await publish(engine)
+        with (
+            arcly.StreamHandle(session.handle).subscribe() as subscription,
+            pytest.raises(arcly.MisuseError, match="coroutine"),
+        ):
+            subscription.on_frames(callback)
+        session.end()
+
+
 async def test_a_callback_that_is_closed_is_called_no_more() -> None:
     async with arcly.Engine() as engine:
         session = await publish(engine)

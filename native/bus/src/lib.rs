@@ -5,7 +5,7 @@
 //! reference count per frame. No runtime, no I/O, no clock.
 //!
 //! ```text
-//! Publisher ──▶ chunk 7 ─ chunk 8 ─ chunk 9        a chunk: up to 64 frames under one track set
+//! Publisher ──▶ chunk 7 ─ chunk 8 ─ chunk 9        a chunk: up to 128 frames under one track set
 //!                 ▲          ▲  random access point (where a new subscriber begins)
 //!            Subscription (a chunk and an index)
 //! ```
