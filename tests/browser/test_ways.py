@@ -111,6 +111,25 @@ async def test_what_is_kept_can_be_gone_back_to_and_live_is_a_press_away(serve: 
     await watch(page, 1)
 
 
+PAUSES = "-v error -re -f lavfi -i testsrc2=size=320x180:rate=25,select='lt(mod(t\\,2)\\,1.3)'"
+PAUSES += " -re -f lavfi -i sine=frequency=440:sample_rate=48000 -fps_mode passthrough -c:v libx264 -preset ultrafast"
+PAUSES += " -tune zerolatency -pix_fmt yuv420p -force_key_frames expr:gte(t,n_forced*1) -c:a aac -f flv"
+
+
+async def test_a_camera_whose_pictures_pause_plays_by_hls_without_a_stall(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
+    # A bug it had: what was left of a picture that outlasts a part was announced as parts with GAP=YES. hls.js then leaves the
+    # whole segment out, and where its worker was late besides, it never loaded anything again.
+    server = await serve()
+    async with running(ffmpeg, *PAUSES.split(), server.rtmp_url("live/cam")):
+        page = await visit(server.url("/live/cam/"))
+        await page.is_in_state("playing")
+        before, after = await watch_with_no_stall_counted(page, "hls", 6)
+        assert after.decoded - before.decoded >= 25
+        assert after.ranges == 1
+
+
 async def test_only_the_player_that_is_needed_is_loaded(demo: Serve, visit: Open) -> None:
     page = await visit(demo.url())
     await expect(page.row("live/demo")).to_be_visible()

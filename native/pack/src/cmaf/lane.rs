@@ -159,12 +159,13 @@ impl Lane {
         if is_marked || self.is_torn || self.newest_dts.is_some_and(|newest| frame.dts <= newest) {
             return Cut::Break;
         }
-        let (Some(open), Some(first)) = (&self.open, self.frames.first()) else { return Cut::Nothing };
+        let Some(open) = self.open.as_ref().filter(|_| !self.frames.is_empty()) else { return Cut::Nothing };
         let dts_us = self.us(frame.dts);
         // Of what is lost between two frames nothing follows for the next one. But a segment had better end too early than too late.
         let least_us = self.us(Self::frame_ticks(frame, self.step.min(self.earlier_step)));
         let most_us = self.us(Self::frame_ticks(frame, self.step.max(self.earlier_step)));
         let elapsed_us = dts_us - open.start_us;
+        let in_part_us = dts_us - open.announced_us();
         if elapsed_us > limits.duration_us {
             return Cut::Break;
         }
@@ -176,7 +177,7 @@ impl Lane {
         {
             return Cut::Segment;
         }
-        if self.pace.is_full(dts_us - self.us(first.dts), least_us) { Cut::Part } else { Cut::Nothing }
+        if self.pace.is_full(in_part_us, least_us) { Cut::Part } else { Cut::Nothing }
     }
 
     /// Whether a segment should end here. A little before the target is as good: times are rounded to milliseconds on some ways.
@@ -229,11 +230,9 @@ impl Lane {
     }
 
     fn write_part(&mut self, next_dts: Option<i64>, is_last: bool) -> Result<(), PackError> {
-        let (Some(open), Some(first), Some(last)) = (&self.open, self.frames.first(), self.frames.last()) else {
-            return Ok(());
-        };
+        let (Some(open), Some(last)) = (&self.open, self.frames.last()) else { return Ok(()) };
         let last_ticks = i64::from(last.duration).max(if last.duration > 0 { 0 } else { self.step.max(1) });
-        let (start_dts, end_dts) = (first.dts, next_dts.unwrap_or(last.dts.saturating_add(last_ticks)));
+        let end_dts = next_dts.unwrap_or(last.dts.saturating_add(last_ticks));
         let (count, kind) = (self.frames.len(), self.track.kind());
         let independent = kind != MediaKind::Video || self.frames.iter().any(Frame::is_key);
         let start_pts = self.frames.iter().map(|frame| frame.pts).min();
@@ -253,22 +252,33 @@ impl Lane {
         self.pending_bytes = 0;
         self.is_torn |= written.is_err();
         written?;
-        let duration_us = self.us(end_dts) - self.us(start_dts);
+        let duration_us = self.us(end_dts) - open.announced_us();
         self.pace.see(duration_us, count, is_last);
-        let (announced_us, gaps_us) = self.pace.divide(duration_us);
-        let number = self.next_part;
-        self.next_part += 1;
+        let step_us = if is_last { i64::MAX / 2 } else { self.us(self.step.min(self.earlier_step)) };
+        let mut pieces = self.pace.divide(duration_us, step_us).into_iter();
         let Some(open) = &mut self.open else { return Ok(()) };
         open.start_pts = open.start_pts.or(start_pts);
         open.end_dts = end_dts;
         open.frames += count as u64;
-        let data = open.encrypt(data.into())?;
-        let name = format!("{}-p{number}.m4s", self.prefix);
-        open.add(Part { name, data, duration_us: announced_us, independent, gap: false });
-        for (index, duration_us) in gaps_us.into_iter().enumerate() {
-            let name = format!("{}-p{number}g{index}.m4s", self.prefix);
-            open.add(Part { name, data: Bytes::new(), duration_us, independent: false, gap: true });
-        }
+        self.add_part(data.into(), pieces.next().unwrap_or(duration_us), independent, false)?;
+        pieces.try_for_each(|piece_us| self.add_empty_part(piece_us))
+    }
+
+    /// What is left of a frame that lasts longer than a part may.
+    fn add_empty_part(&mut self, duration_us: i64) -> Result<(), PackError> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let ticks = |us| rescale(us, 1_000_000, self.track.clock_rate_hz);
+        let mut data = Vec::new();
+        self.muxer.write_empty(ticks(open.announced_us()), ticks(duration_us), &mut data);
+        self.add_part(data.into(), duration_us, false, true)
+    }
+
+    fn add_part(&mut self, data: Bytes, duration_us: i64, independent: bool, empty: bool) -> Result<(), PackError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let name = format!("{}-p{}.m4s", self.prefix, self.next_part);
+        self.next_part += 1;
+        let data = open.encrypt(data, empty)?;
+        open.add(Part { name, data, duration_us, independent, empty });
         self.is_new = true;
         Ok(())
     }

@@ -57,16 +57,21 @@ impl OpenSegment {
 
     pub(super) fn add(&mut self, part: Part) {
         self.duration_us += part.duration_us;
-        self.bytes += part.data.len();
+        self.bytes += if part.empty { 0 } else { part.data.len() };
         self.parts.push(Arc::new(part));
     }
 
-    /// A part as it goes out.
-    pub(super) fn encrypt(&mut self, data: Bytes) -> Result<Bytes, PackError> {
+    /// A part as it goes out; an `empty` one is nothing of the segment.
+    pub(super) fn encrypt(&mut self, data: Bytes, empty: bool) -> Result<Bytes, PackError> {
         let Some(lock) = &self.lock else { return Ok(data) };
         let encrypted = lock.encrypt(std::slice::from_ref(&data));
-        self.plain.push(data);
+        self.plain.extend(Some(data).filter(|_| !empty));
         encrypted
+    }
+
+    /// The end of its parts as they are announced: where the last frame lasts longer than a part may, some of it is left to the next part.
+    pub(super) fn announced_us(&self) -> i64 {
+        self.start_us.saturating_add(self.duration_us)
     }
 
     /// All of it, as it goes out, and how many bytes that are.

@@ -64,15 +64,26 @@ impl Pace {
         self.target_us
     }
 
-    /// How a part that lasts `duration_us` is announced: at most the target, and gaps behind it that last the rest.
-    pub(super) fn divide(&self, duration_us: i64) -> (i64, Vec<i64>) {
+    /// How a part that lasts `duration_us` is announced: as parts within the limits. Where its last frame lasts longer than one may, its
+    /// rest is announced as parts without a frame; but what is left in the end goes to the part behind it, if it has room for a frame of
+    /// `step_us` too.
+    pub(super) fn divide(&self, duration_us: i64, step_us: i64) -> Vec<i64> {
         let Some(target_us) = self.target_us.filter(|target_us| self.is_published && duration_us > *target_us) else {
-            return (duration_us, Vec::new());
+            return vec![duration_us];
         };
-        let rest_us = duration_us - target_us;
-        let mut gaps = vec![target_us; usize::try_from(rest_us / target_us).unwrap_or(0)];
-        gaps.extend(Some(rest_us % target_us).filter(|last_us| *last_us > 0));
-        (target_us, gaps)
+        let (least_us, room_us) = (target_us - target_us * 3 / 20, target_us.saturating_sub(step_us));
+        let (mut parts, mut rest_us) = (vec![target_us], duration_us - target_us);
+        while rest_us > room_us && rest_us > 0 {
+            let part_us = rest_us.min(target_us);
+            parts.push(part_us);
+            rest_us -= part_us;
+        }
+        // A short last one takes from the one in front of it.
+        if let [.., before_us, last_us] = &mut *parts {
+            let lacks_us = (least_us - *last_us).clamp(0, target_us - least_us);
+            (*before_us, *last_us) = (*before_us - lacks_us, *last_us + lacks_us);
+        }
+        parts
     }
 }
 
@@ -118,14 +129,23 @@ mod tests {
     }
 
     #[test]
-    fn a_part_beyond_the_target_is_announced_as_one_and_gaps() {
+    fn a_part_beyond_the_target_is_announced_as_several() {
         let mut pace = Pace::new(200_000);
         pace.see(200_000, 6, false);
-        assert_eq!(pace.divide(500_000), (500_000, vec![]), "not published yet: the target would grow");
+        assert_eq!(pace.divide(500_000, 33_333), [500_000], "not published yet: the target would grow");
         pace.publish();
         let target_us = pace.target_us().unwrap();
         assert_eq!(target_us, 209_000);
-        assert_eq!(pace.divide(target_us), (target_us, vec![]));
-        assert_eq!(pace.divide(500_000), (209_000, vec![209_000, 82_000]));
+        assert_eq!(pace.divide(target_us, 33_333), [target_us]);
+        assert_eq!(pace.divide(500_000, 33_333), [209_000, 209_000], "82 ms go to the part behind it");
+        assert_eq!(pace.divide(500_000, i64::MAX), [209_000, 182_000 - 4_350, 82_000 + 31_350]);
+        let least_us = target_us - target_us * 3 / 20;
+        for duration_us in (target_us..2_000_000).step_by(997) {
+            let parts = pace.divide(duration_us, 33_333);
+            assert!(parts.iter().all(|part_us| (least_us..=target_us).contains(part_us)), "{duration_us}: {parts:?}");
+            let rest_us = duration_us - parts.iter().sum::<i64>();
+            assert!((0..=target_us - 33_333).contains(&rest_us), "{duration_us}: {parts:?}");
+            assert_eq!(pace.divide(duration_us, i64::MAX / 2).iter().sum::<i64>(), duration_us, "the end of a segment");
+        }
     }
 }

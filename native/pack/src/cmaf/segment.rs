@@ -27,14 +27,15 @@ pub struct Part {
     /// The last part of its URI. Parts are numbered through, whichever segment they belong to: a hint at the next one is right even
     /// where nobody knows yet whether a segment ends in front of it.
     pub name: String,
-    /// `moof` and `mdat`, and what stands in front of them. Empty in a gap.
+    /// `moof` and `mdat`, and what stands in front of them.
     pub data: Bytes,
     /// How long it lasts.
     pub duration_us: i64,
     /// It contains a frame at which decoding can begin.
     pub independent: bool,
-    /// Nothing is here: the frame in front of it lasts longer than a part may.
-    pub gap: bool,
+    /// There is no frame in it: the one in front of it lasts longer than a part may. The segment leaves it out. It is not announced as
+    /// a gap (`GAP=YES`), since nothing is missing: players leave all of a segment out for one (hls.js 1.7 does).
+    pub empty: bool,
 }
 
 /// A Media Segment: the parts of which it is made.
@@ -130,7 +131,7 @@ impl Movable for Segment {
 
 /// The bytes of these parts.
 pub(super) fn pieces(parts: &[Arc<Part>]) -> Vec<Bytes> {
-    parts.iter().filter(|part| !part.gap).map(|part| part.data.clone()).collect()
+    parts.iter().filter(|part| !part.empty).map(|part| part.data.clone()).collect()
 }
 
 fn parts_bytes(parts: &[Arc<Part>]) -> usize {

@@ -317,7 +317,7 @@ impl TrackView {
         }
         let in_parts = |first: u64, parts: &[Arc<Part>]| {
             let index = usize::try_from(number.checked_sub(first)?).ok()?;
-            parts.iter().filter(|part| !part.gap).nth(index).map(|part| part.data.clone())
+            parts.get(index).map(|part| part.data.clone())
         };
         let of_open = self.open.as_ref().and_then(|open| in_parts(open.first_part, &open.parts));
         let found = of_open.or_else(|| {

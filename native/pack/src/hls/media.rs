@@ -146,11 +146,7 @@ impl<'a> Writer<'a> {
         }
         for part in parts {
             let _ = write!(self.text, "#EXT-X-PART:DURATION={},URI=\"{}\"", Seconds(part.duration_us), part.name);
-            self.text.push_str(match (part.independent, part.gap) {
-                (_, true) => ",GAP=YES\n",
-                (true, _) => ",INDEPENDENT=YES\n",
-                _ => "\n",
-            });
+            self.text.push_str(if part.independent { ",INDEPENDENT=YES\n" } else { "\n" });
         }
     }
 

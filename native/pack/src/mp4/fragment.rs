@@ -80,6 +80,7 @@ enum FlagsForm {
 /// `tfhd` (§8.8.7).
 const DEFAULT_DURATION: u32 = 0x00_0008;
 const DEFAULT_FLAGS: u32 = 0x00_0020;
+const DURATION_IS_EMPTY: u32 = 0x01_0000;
 const DEFAULT_BASE_IS_MOOF: u32 = 0x02_0000;
 /// `trun` (§8.8.8).
 const DATA_OFFSET: u32 = 0x001;
@@ -184,6 +185,25 @@ impl Written<'_> {
             samples(frames, track.track.id).for_each(|frame| out.put_slice(&frame.payload));
         }
     }
+}
+
+/// A chunk without samples: from `dts` on there is none for so many `ticks` (§8.8.7, `duration-is-empty`).
+pub(super) fn put_empty(track: &MuxTrack, sequence_number: u32, dts: i64, ticks: i64, out: &mut Vec<u8>) {
+    let traf_bytes = BOX_HEADER_BYTES + TFHD_BYTES + TFDT_BYTES;
+    put_segment_type(out, SegmentType::Chunk);
+    put_header(out, BOX_HEADER_BYTES + MFHD_BYTES + traf_bytes, b"moof");
+    put_header(out, MFHD_BYTES, b"mfhd");
+    out.put_u32(0);
+    out.put_u32(sequence_number);
+    put_header(out, traf_bytes, b"traf");
+    put_header(out, TFHD_BYTES, b"tfhd");
+    out.put_u32(DEFAULT_BASE_IS_MOOF | DURATION_IS_EMPTY | DEFAULT_DURATION);
+    out.put_u32(track.number);
+    out.put_u32(u32::try_from(ticks).unwrap_or(u32::MAX));
+    put_header(out, TFDT_BYTES, b"tfdt");
+    out.put_u32(1 << 24);
+    out.put_u64(track.media_time(dts));
+    put_header(out, BOX_HEADER_BYTES, b"mdat");
 }
 
 impl Run {

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 
 use super::{
     entry::{self, BitRate, Extras},
-    fragment::{Head, Run, Written},
+    fragment::{self, Head, Run, Written},
     movie::{self, Edit, Trak, put_empty_tables, put_movie_extends, put_movie_header, put_trak},
     write::put_box,
 };
@@ -148,6 +148,13 @@ impl Fmp4Muxer {
             self.sequence_number = self.sequence_number.wrapping_add(1);
         }
         Ok(())
+    }
+
+    /// Appends a chunk that says of the first track that there is no sample for so long.
+    pub(crate) fn write_empty(&mut self, dts: i64, ticks: i64, out: &mut Vec<u8>) {
+        let Some(track) = self.tracks.first() else { return };
+        fragment::put_empty(track, self.sequence_number, dts, ticks, out);
+        self.sequence_number = self.sequence_number.wrapping_add(1);
     }
 }
 
