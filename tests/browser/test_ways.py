@@ -119,8 +119,8 @@ PAUSES += " -tune zerolatency -pix_fmt yuv420p -force_key_frames expr:gte(t,n_fo
 async def test_a_camera_whose_pictures_pause_plays_by_hls_without_a_stall(
     serve: Start, visit: Open, ffmpeg: str
 ) -> None:
-    # A bug it had: what was left of a picture that outlasts a part was announced as parts with GAP=YES. hls.js then leaves the
-    # whole segment out, and where its worker was late besides, it never loaded anything again.
+    # A bug it had: what was left of a picture that outlasts a part was announced as parts with GAP=YES. hls.js then
+    # leaves the whole segment out, and where its worker was late besides, it never loaded anything again.
     server = await serve()
     async with running(ffmpeg, *PAUSES.split(), server.rtmp_url("live/cam")):
         page = await visit(server.url("/live/cam/"))
