@@ -40,6 +40,11 @@ impl Row {
         Self { peer: Some(peer), ..self }
     }
 
+    /// What was to be measured, and could not be: its goal does not hold.
+    pub fn missing(name: impl Into<String>, unit: &'static str, goal: Goal) -> Self {
+        Self::new(name, unit, f64::NAN, goal)
+    }
+
     /// What cannot be beaten: the same work without the bus.
     pub fn floor(self, floor: f64) -> Self {
         Self { floor: Some(floor), ..self }
@@ -68,14 +73,15 @@ impl Row {
     }
 
     fn json(&self) -> String {
-        let number = |value: Option<f64>| value.map_or("null".to_owned(), |value| format!("{value:.3}"));
+        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        let number = |value| finite(value).map_or("null".to_owned(), |value| format!("{value:.3}"));
         let goal = self.goal().map_or("null".to_owned(), |goal| format!("\"{goal}\""));
         let holds = self.holds().map_or("null".to_owned(), |holds| holds.to_string());
         format!(
-            r#"{{"name": "{}", "unit": "{}", "arcly": {:.3}, "peer": {}, "floor": {}, "ratio": {}, "goal": {goal}, "holds": {holds}}}"#,
+            r#"{{"name": "{}", "unit": "{}", "arcly": {}, "peer": {}, "floor": {}, "ratio": {}, "goal": {goal}, "holds": {holds}}}"#,
             self.name,
             self.unit,
-            self.arcly,
+            number(Some(self.arcly)),
             number(self.peer),
             number(self.floor),
             number(self.ratio()),

@@ -19,39 +19,67 @@ const RSS_GOAL_KIB: f64 = 40.0;
 const ANSWER_GOAL_MS: f64 = 3.0;
 const FIRST_FRAME_GOAL_MS: f64 = 50.0;
 
-pub fn rows(command: &Path, window: Duration) -> Result<Vec<Row>, String> {
+/// What is measured. None where it could not be.
+#[derive(Default)]
+struct Figures {
+    /// CPU seconds of a gigabit and their floor, for each of [`VIEWERS`].
+    cpu_s: [Option<(f64, f64)>; VIEWERS.len()],
+    rss_kib: Option<f64>,
+    answer_ms: Option<f64>,
+    first_frame_ms: Option<f64>,
+}
+
+/// A row for each goal, whether or not it could be measured.
+pub fn rows(command: &Path, window: Duration) -> Vec<Row> {
+    let mut figures = Figures::default();
+    if let Err(reason) = measure(command, window, &mut figures) {
+        eprintln!("{reason}");
+    }
+    let row = |name: String, unit, figure: Option<f64>, goal| {
+        let goal = Goal::AtMost(goal);
+        figure.map_or_else(|| Row::missing(&name, unit, goal), |figure| Row::new(&name, unit, figure, goal))
+    };
+    let cpu = VIEWERS.into_iter().zip(figures.cpu_s).map(|(count, cpu_s)| {
+        let name = format!("WHEP, {count} viewers; floor: segmentation offload and the cipher");
+        let row = row(name, "CPU s/Gbit", cpu_s.map(|(cpu_s, _)| cpu_s), CPU_GOAL_S);
+        match cpu_s {
+            Some((_, floor_s)) => row.floor(floor_s),
+            None => row,
+        }
+    });
+    let rss = format!("WHEP, RSS for each of {}", Memory::VIEWERS);
+    let mut rows: Vec<_> = cpu.collect();
+    rows.extend([
+        row(rss, "KiB", figures.rss_kib, RSS_GOAL_KIB),
+        row("WHEP, CPU of an answer".into(), "ms", figures.answer_ms, ANSWER_GOAL_MS),
+        row("WHEP, first picture after DTLS, p95".into(), "ms", figures.first_frame_ms, FIRST_FRAME_GOAL_MS),
+    ]);
+    rows
+}
+
+fn measure(command: &Path, window: Duration, figures: &mut Figures) -> Result<(), String> {
     let packets = stream::packets(BIT_RATE);
     let memory = Memory::start(command, &packets)?;
     let server = Arcly::start(command, &[])?;
     let _camera = Cameras::start(server.rtsp, &packets, 1)?;
     eprintln!("measuring {OFFERS} answers ...");
     std::thread::sleep(WARM_UP);
-    let answer_ms = answers(&server, window)?;
-    let mut rows = Vec::new();
+    figures.answer_ms = Some(answers(&server, window)?);
     let mut viewers = Viewers::of(server.http);
-    for count in VIEWERS {
+    for (count, cpu_s) in VIEWERS.into_iter().zip(&mut figures.cpu_s) {
         eprintln!("measuring {count} viewers ...");
         let joining_s = server.cpu_s();
         viewers.grow_to(count)?;
-        eprintln!(
-            "{:.1} ms of CPU while each came and others played",
-            (server.cpu_s() - joining_s) * 1e3 / count as f64
-        );
+        let joined_ms = (server.cpu_s() - joining_s) * 1e3 / count as f64;
+        eprintln!("{joined_ms:.1} ms of CPU while each came and others played");
         std::thread::sleep(WARM_UP);
-        let cpu = cpu_s_per_gbit(&server, &viewers, window);
-        let floor = floor::udp(&packets, count, window / 2)? + srtp::floor(window);
-        let name = format!("WHEP, {count} viewers; floor: segmentation offload and the cipher");
-        rows.push(Row::new(name, "CPU s/Gbit", cpu, Goal::AtMost(CPU_GOAL_S)).floor(floor));
+        let used_s = cpu_s_per_gbit(&server, &viewers, window);
+        *cpu_s = Some((used_s, floor::udp(&packets, count, window / 2)? + srtp::floor(window)));
     }
-    let first_frame_ms = first_frame_ms(&viewers);
+    figures.first_frame_ms = Some(first_frame_ms(&viewers));
     drop(viewers);
-    let (count, rss_kib) = memory.of_each()?;
-    rows.extend([
-        Row::new(format!("WHEP, RSS for each of {count}"), "KiB", rss_kib, Goal::AtMost(RSS_GOAL_KIB)),
-        Row::new("WHEP, CPU of an answer", "ms", answer_ms, Goal::AtMost(ANSWER_GOAL_MS)),
-        Row::new("WHEP, first picture after DTLS, p95", "ms", first_frame_ms, Goal::AtMost(FIRST_FRAME_GOAL_MS)),
-    ]);
-    Ok(rows)
+    figures.rss_kib = Some(memory.of_each()?);
+    Ok(())
 }
 
 /// Milliseconds of CPU from the offer to its answer, those apart that the stream itself costs.

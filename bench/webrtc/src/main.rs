@@ -32,7 +32,7 @@ use arcly_bench_report::{Output, Row};
 struct Options {
     /// The command.
     arcly: PathBuf,
-    /// A Python that has a browser; without one nothing is looked at by eyes.
+    /// A Python that has a browser; without one nothing is seen from glass to glass.
     python: Option<PathBuf>,
     output: Output,
     /// How long each measurement takes.
@@ -40,8 +40,11 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| measure(&options).map(|rows| options.output.print(&rows))) {
-        Ok(()) => ExitCode::SUCCESS,
+    match options() {
+        Ok(options) => {
+            options.output.print(&measure(&options));
+            ExitCode::SUCCESS
+        }
         Err(reason) => {
             eprintln!("{reason}");
             ExitCode::FAILURE
@@ -49,14 +52,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(options: &Options) -> Result<Vec<Row>, String> {
-    let mut rows = load::rows(&options.arcly, options.window)?;
-    if let Some(python) = &options.python {
-        // A machine without Chromium still has the other figures.
-        let seen = glass::rows(python, options.window).inspect_err(|reason| eprintln!("{reason}"));
-        rows.extend(seen.unwrap_or_default());
-    }
-    Ok(rows)
+fn measure(options: &Options) -> Vec<Row> {
+    let mut rows = load::rows(&options.arcly, options.window);
+    rows.extend(glass::rows(options.python.as_deref(), options.window));
+    rows
 }
 
 fn options() -> Result<Options, String> {

@@ -9,7 +9,6 @@ use bytes::Bytes;
 
 use crate::{cameras::Cameras, server::Arcly, viewers::Viewers};
 
-const VIEWERS: usize = 300;
 /// In which what the server keeps fills up: 1024 frames are 41 seconds.
 const FILLING: Duration = Duration::from_secs(60);
 /// Until buffers are full and everybody plays.
@@ -26,6 +25,9 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Over whom it is divided.
+    pub const VIEWERS: usize = 300;
+
     pub fn start(command: &Path, packets: &[Vec<Bytes>]) -> Result<Self, String> {
         let server = Arcly::start(command, &OPTIONS)?;
         let camera = Cameras::start(server.rtsp, packets, 1)?;
@@ -35,12 +37,12 @@ impl Memory {
     }
 
     /// KiB of resident memory for each of so many viewers.
-    pub fn of_each(mut self) -> Result<(usize, f64), String> {
+    pub fn of_each(mut self) -> Result<f64, String> {
         std::thread::sleep(FILLING.saturating_sub(self.since.elapsed()));
-        eprintln!("measuring the memory of {VIEWERS} viewers ...");
+        eprintln!("measuring the memory of {} viewers ...", Self::VIEWERS);
         let before = self.server.rss_kib();
-        self.viewers.grow_to(VIEWERS)?;
+        self.viewers.grow_to(Self::VIEWERS)?;
         std::thread::sleep(SETTLING);
-        Ok((VIEWERS, (self.server.rss_kib() - before) / (VIEWERS - 1) as f64))
+        Ok((self.server.rss_kib() - before) / (Self::VIEWERS - 1) as f64)
     }
 }

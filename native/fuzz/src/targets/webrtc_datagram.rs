@@ -4,7 +4,7 @@ use arcly_wire::webrtc::{
     demux::{Datagram, classify},
     discover::mapped_address,
     framing::{Frames, frame},
-    stun::Check,
+    stun::{Check, Message},
 };
 
 use super::Target;
@@ -35,20 +35,25 @@ fn vectors() -> Vec<Vec<u8>> {
 }
 
 fn run(input: &Input) -> usize {
-    if let Some(Datagram::Stun { ours: Some(name) }) = classify(&input.bytes) {
-        assert!(name.len() < input.bytes.len() && !name.contains(':'));
+    if let Some(Datagram::Stun(message)) = classify(&input.bytes) {
+        check(&message, input.bytes.len());
     }
     if let Some(transaction) = input.bytes.get(8..20).and_then(|bytes| bytes.try_into().ok()) {
         let _ = mapped_address(&input.bytes, &transaction);
     }
-    let (ours, theirs, password) = SIGNER;
-    if let Some(check) = Check::read(&input.bytes, ours, theirs, password) {
-        let answer = check.answer(([192, 0, 2, 1], 32_853).into(), password).unwrap_or_default();
-        assert!(matches!(classify(&answer), Some(Datagram::Stun { ours: None })));
-    }
     let whole = cut(Input::whole(input.bytes.clone()).pieces());
     assert_eq!(cut(input.pieces()), whole, "the pieces change what comes");
     input.bytes.len()
+}
+
+/// Whose it is, and the answer where it is signed.
+fn check(message: &Message<'_>, bytes: usize) {
+    assert!(message.ours().is_none_or(|name| name.len() < bytes && !name.contains(':')));
+    let (ours, theirs, password) = SIGNER;
+    if let Some(check) = Check::read(message, ours, theirs, password) {
+        let answer = check.answer(([192, 0, 2, 1], 32_853).into(), password).unwrap_or_default();
+        assert!(Message::parse(&answer).is_some_and(|answer| answer.ours().is_none() && !answer.is_request()));
+    }
 }
 
 /// The datagrams in a stream, and whether it can go on.

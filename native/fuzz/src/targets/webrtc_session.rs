@@ -8,7 +8,7 @@ use std::{
 use arcly_codec::Codec;
 use arcly_wire::webrtc::{
     Fragment, Lane, Limits, Offer, OutgoingPacket, Output, PlayOptions, PlayedCodec, Session, Sink, Transport,
-    WebRtcError,
+    WebRtcError, demux::Arrival,
 };
 
 use super::{
@@ -78,7 +78,10 @@ fn run(input: &Input) -> usize {
 fn operate(session: &mut Session, what: u8, bytes: &[u8], now: &mut Instant) -> Result<(), WebRtcError> {
     let from = SocketAddr::from(([198, 51, 100, 7], 50_000));
     match what % 5 {
-        0 => session.handle_datagram(*now, Transport::Udp, from, bytes).map(drop),
+        0 => match Arrival::new(Transport::Udp, from, bytes) {
+            Some(arrival) => session.handle_datagram(*now, &arrival).map(drop),
+            None => Ok(()),
+        },
         1 => {
             let text = String::from_utf8_lossy(bytes);
             // What is refused changes nothing.

@@ -90,8 +90,8 @@ pub(super) enum Purpose {
 
 /// A viewer of one stream.
 pub(super) struct Playing {
-    /// The renditions of the stream, the first one that which was asked for.
-    pub(super) feeds: Vec<FeedKey>,
+    /// The renditions of the stream, the first one that which was asked for. Shared with whoever looks them up, many times a second.
+    pub(super) feeds: Arc<[FeedKey]>,
     /// Their names, as the list of viewers shows them.
     pub(super) names: Vec<String>,
     pub(super) log: Arc<Log>,
@@ -364,19 +364,20 @@ impl Peer {
             }
         }
         if feeds.len() > 1 {
-            self.want(feeds)?;
+            self.want(feeds, now)?;
         }
         Ok(pumped)
     }
 
-    /// Looks for what the best rendition takes, when that has changed by an eighth.
-    fn want(&mut self, feeds: &[&Feed]) -> Result<(), WebRtcError> {
-        let Purpose::Play(playing) = &self.purpose else { return Ok(()) };
-        let wants = playing.viewer.as_ref().map_or(0, |viewer| viewer.wants(feeds));
+    /// Looks for what the best rendition takes, when that has changed by an eighth, or nothing has come of it for long.
+    fn want(&mut self, feeds: &[&Feed], now: Instant) -> Result<(), WebRtcError> {
+        let Purpose::Play(playing) = &mut self.purpose else { return Ok(()) };
+        let Some(viewer) = &mut playing.viewer else { return Ok(()) };
+        let wants = viewer.wants(feeds);
         if wants.abs_diff(self.wanted) > self.wanted / 8 {
             self.wanted = wants;
             self.session.want_bitrate(wants)?;
         }
-        Ok(())
+        viewer.doubts(feeds, now).map_or(Ok(()), |estimate| self.session.estimate_anew(estimate))
     }
 }

@@ -10,6 +10,8 @@ use std::{
 
 use aws_lc_rs::rand;
 
+use super::stun::{BINDING_REQUEST, BINDING_SUCCESS, COOKIE, MAPPED_ADDRESS, Message, Transaction, XOR_MAPPED_ADDRESS};
+
 /// Servers that are asked at most: they all say the same, unless one of them is down.
 pub const SERVERS_MAX: usize = 4;
 
@@ -19,18 +21,6 @@ const RTO: Duration = Duration::from_millis(500);
 
 /// Between two questions: NATs keep a mapping of UDP for half a minute and more (RFC 4787 §4.3 asks for two).
 const EVERY: Duration = Duration::from_secs(20);
-
-const HEADER_BYTES: usize = 20;
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const BINDING_REQUEST: [u8; 2] = [0, 1];
-const BINDING_SUCCESS: [u8; 2] = [1, 1];
-const MAPPED_ADDRESS: u16 = 0x0001;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-
-/// Attributes looked at in an answer; real ones have five.
-const ATTRIBUTES_MAX: usize = 32;
-
-type Transaction = [u8; 12];
 
 /// What has been found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +117,7 @@ impl Asked {
         let transaction = self.transaction.or_else(fresh)?;
         self.transaction = Some(transaction);
         self.tries += 1;
-        Some([&BINDING_REQUEST[..], &[0, 0], &COOKIE, &transaction].concat())
+        Some([&BINDING_REQUEST.to_be_bytes()[..], &[0, 0], &COOKIE, &transaction].concat())
     }
 }
 
@@ -139,26 +129,16 @@ fn fresh() -> Option<Transaction> {
 
 /// The address in an answer to the question of that transaction (RFC 8489 §14.1, §14.2).
 pub fn mapped_address(bytes: &[u8], transaction: &Transaction) -> Option<SocketAddr> {
-    let (header, body) = bytes.split_at_checked(HEADER_BYTES)?;
-    let is_answer = header.starts_with(&BINDING_SUCCESS)
-        && header.get(4..8)? == COOKIE
-        && header.get(8..)? == transaction
-        && usize::from(number(header.get(2..4)?)?) == body.len();
-    if !is_answer {
-        return None;
-    }
-    let (mut plain, mut rest) = (None, body);
-    for _ in 0..ATTRIBUTES_MAX {
-        let Some((head, after)) = rest.split_at_checked(4) else { break };
-        let (kind, length) = (number(head.get(..2)?)?, usize::from(number(head.get(2..)?)?));
-        let value = after.get(..length)?;
-        match kind {
-            XOR_MAPPED_ADDRESS => return address(value).map(|address| unmask(address, transaction)),
+    let is_answer = |message: &Message<'_>| message.kind == BINDING_SUCCESS && message.transaction == *transaction;
+    let message = Message::parse(bytes).filter(is_answer)?;
+    let mut plain = None;
+    for attribute in message.attributes() {
+        match attribute.kind {
+            XOR_MAPPED_ADDRESS => return address(attribute.value).map(|address| unmask(address, transaction)),
             // Servers from before RFC 5389 say it so; a NAT that changes addresses inside of packets would have changed it.
-            MAPPED_ADDRESS => plain = address(value),
+            MAPPED_ADDRESS => plain = address(attribute.value),
             _ => {}
         }
-        rest = after.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     plain
 }
@@ -218,7 +198,8 @@ mod tests {
             [(&v4[..], "192.0.2.1:32853"), (&v6[..], "[2001:db8:1234:5678:11:2233:4455:6677]:32853")]
         {
             let body = [&software[..], attribute].concat();
-            let head = [&BINDING_SUCCESS[..], &(body.len() as u16).to_be_bytes(), &COOKIE, &transaction].concat();
+            let head = [&BINDING_SUCCESS.to_be_bytes()[..], &(body.len() as u16).to_be_bytes(), &COOKIE, &transaction]
+                .concat();
             let whole = [head, body].concat();
             assert_eq!(mapped_address(&whole, &transaction), Some(addr(told)));
             assert_eq!(mapped_address(&whole, &[0; 12]), None, "of another question");
@@ -251,7 +232,7 @@ mod tests {
         let transaction = &requests[0].1[8..];
         let answer = |port: u8| {
             let body = [0, 1, 0, 8, 0, 1, 0x20, port, 203, 0, 113, 5];
-            [&BINDING_SUCCESS[..], &[0, 12], &COOKIE, transaction, &body].concat()
+            [&BINDING_SUCCESS.to_be_bytes()[..], &[0, 12], &COOKIE, transaction, &body].concat()
         };
         assert_eq!(discovery.handle_datagram(addr("192.0.2.66:3478"), &answer(1), start), None);
         let told = Some(Discovered::Address(addr("203.0.113.5:8193")));

@@ -65,6 +65,15 @@ impl Fragment {
     }
 }
 
+/// A line of SDP as it is under other credentials (RFC 8839 §5.4); `None` for a line that has none.
+pub(crate) fn under(line: &str, ufrag: &str, pass: &str) -> Option<String> {
+    match line.split_once(':')?.0 {
+        "a=ice-ufrag" => Some(format!("a=ice-ufrag:{ufrag}")),
+        "a=ice-pwd" => Some(format!("a=ice-pwd:{pass}")),
+        _ => None,
+    }
+}
+
 /// RFC 8839 §5.4: 4 to 256 and 22 to 256 of these characters.
 fn credentials(ufrag: &str, pass: &str) -> Result<IceCreds, WebRtcError> {
     let is_ice = |text: &str, min: usize| {

@@ -15,6 +15,10 @@ const UP_AFTER_MAX: Duration = Duration::from_secs(32);
 /// A rendition that is given up within this time was chosen wrongly.
 const TRIAL: Duration = Duration::from_secs(10);
 
+/// An estimate that has stood for so long while more is wanted is found out anew. str0m's stands for ever where the last thing it saw was a queue
+/// that filled: it probes no path that is full, and that this one is so it believes until the estimate moves, which a thin rendition does not do.
+const STOOD_MAX: Duration = Duration::from_secs(8);
+
 /// The choice of one viewer.
 #[derive(Debug, Clone)]
 pub struct LayerChoice {
@@ -22,12 +26,14 @@ pub struct LayerChoice {
     fits_since: Option<Instant>,
     up_at: Option<Instant>,
     up_after: Duration,
+    /// The latest estimate, and since when there was no other.
+    stood: Option<(u64, Instant)>,
 }
 
 impl LayerChoice {
     /// Begins with the rendition of that index.
     pub fn new(current: usize) -> Self {
-        Self { current, fits_since: None, up_at: None, up_after: UP_AFTER_MIN }
+        Self { current, fits_since: None, up_at: None, up_after: UP_AFTER_MIN, stood: None }
     }
 
     /// The rendition that is sent.
@@ -66,6 +72,15 @@ impl LayerChoice {
             (self.current, self.fits_since, self.up_at) = (higher, None, Some(now));
         }
         self.current
+    }
+
+    /// Whether what the path carries should be found out anew: the estimate has not moved for long, and keeps the viewer from a better rendition.
+    pub fn doubts(&mut self, estimate: u64, rates: &[u64], now: Instant) -> bool {
+        let is_best = best(estimate, UP_PERCENT, rates) == best(u64::MAX, UP_PERCENT, rates);
+        let since = self.stood.filter(|(stood, _)| *stood == estimate && !is_best).map_or(now, |(_, since)| since);
+        let is_old = now.saturating_duration_since(since) >= STOOD_MAX;
+        self.stood = Some((estimate, if is_old { now } else { since }));
+        is_old
     }
 
     fn go_down(&mut self, lower: usize, now: Instant) {
@@ -127,6 +142,18 @@ mod tests {
         let waits: Vec<_> = ups.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(waits.is_sorted() && waits.len() <= 12, "{waits:?}");
         assert!(*waits.last().unwrap() >= 32);
+    }
+
+    #[test]
+    fn an_estimate_that_stands_below_what_is_wanted_is_doubted_now_and_then() {
+        let start = Instant::now();
+        let doubts = |estimate: &dyn Fn(u64) -> u64| {
+            let mut choice = LayerChoice::new(2);
+            (0..30).filter(|second| choice.doubts(estimate(*second), &RATES, at(start, *second))).collect::<Vec<_>>()
+        };
+        assert_eq!(doubts(&|_| 900_000), [8, 16, 24]);
+        assert_eq!(doubts(&|second| 900_000 + second / 6), [], "it moves");
+        assert_eq!(doubts(&|_| 3_100_000), [], "it is enough for the best");
     }
 
     #[test]

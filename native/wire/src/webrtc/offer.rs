@@ -1,8 +1,8 @@
 //! An offer, looked at before it is given to anybody: how long, how many sections, what for.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
-use super::{Limits, WebRtcError};
+use super::{Limits, WebRtcError, fragment::under};
 
 /// An offer (RFC 3264) that is within the limits and has what an answer needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Offer {
         if text.len() > limits.offer_bytes {
             return Err(WebRtcError::LimitExceeded { limit: "offer_bytes", max: limits.offer_bytes });
         }
-        let offer = Self::of(text.lines().map(str::trim_end).filter(|line| !line.is_empty()));
+        let offer = Self::of(text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(Cow::Borrowed));
         if offer.lines().count() > limits.offer_lines {
             return Err(WebRtcError::LimitExceeded { limit: "offer_lines", max: limits.offer_lines });
         }
@@ -40,9 +40,10 @@ impl Offer {
         Ok(offer)
     }
 
-    fn of<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let mut text = String::with_capacity(lines.clone().map(|line| line.len() + lacking(line).len() + 1).sum());
-        lines.for_each(|line| text.extend([line, lacking(line), "\n"]));
+    fn of<'a>(lines: impl Iterator<Item = Cow<'a, str>>) -> Self {
+        let mut text = String::new();
+        lines.for_each(|line| text.extend([&line, lacking(&line), "\n"]));
+        text.shrink_to_fit();
         Self { text }
     }
 
@@ -154,13 +155,8 @@ impl Offer {
 
     /// The same offer under other credentials: what an ICE restart means.
     pub(crate) fn with_credentials(&self, ufrag: &str, pass: &str) -> Self {
-        let (ufrag, pass) = (format!("a=ice-ufrag:{ufrag}"), format!("a=ice-pwd:{pass}"));
-        let of_old_path = |line: &&str| !line.starts_with("a=candidate:");
-        Self::of(self.lines().filter(of_old_path).map(|line| match line {
-            line if line.starts_with("a=ice-ufrag:") => ufrag.as_str(),
-            line if line.starts_with("a=ice-pwd:") => pass.as_str(),
-            line => line,
-        }))
+        let lines = self.lines().filter(|line| !line.starts_with("a=candidate:"));
+        Self::of(lines.map(|line| under(line, ufrag, pass).map_or(Cow::Borrowed(line), Cow::Owned)))
     }
 
     /// Gives its memory back: nobody answers it anew.

@@ -121,6 +121,11 @@ impl Layers {
         };
     }
 
+    /// The estimate, when it should be found out anew.
+    pub(super) fn doubts(&mut self, rates: &[u64], now: Instant) -> Option<u64> {
+        self.estimate.filter(|estimate| self.choice.doubts(*estimate, rates, now))
+    }
+
     /// The rendition of that index is gone.
     pub(super) fn lose(&mut self, gone: usize, feeds: &[&Feed], now: Instant) {
         let below = |index: usize| if index > gone { index - 1 } else { index };

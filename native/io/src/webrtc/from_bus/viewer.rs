@@ -112,6 +112,12 @@ impl Viewer {
         self.rates(feeds).into_iter().max().unwrap_or_default().saturating_mul(WANT_PERCENT) / 100
     }
 
+    /// What its path is said to carry, in bits per second, when that should be found out anew.
+    pub(crate) fn doubts(&mut self, feeds: &[&Feed], now: Instant) -> Option<u64> {
+        let rates = self.rates(feeds);
+        self.layers.doubts(&rates, now)
+    }
+
     /// The rendition of that index is gone; `feeds` are the others.
     pub(crate) fn lose_layer(&mut self, gone: usize, feeds: &[&Feed], now: Instant) {
         if gone < self.names.len() {

@@ -29,7 +29,7 @@ impl Port {
         self.tell_of(&peer, end);
         match peer.purpose {
             Purpose::Publish(to_bus) => to_bus.end(&end.reason()),
-            Purpose::Play(playing) => playing.feeds.into_iter().for_each(|feed| self.leave(feed, number)),
+            Purpose::Play(playing) => playing.feeds.iter().for_each(|feed| self.leave(*feed, number)),
         }
     }
 

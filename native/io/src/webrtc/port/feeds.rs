@@ -84,7 +84,7 @@ impl Port {
         if let Some(Purpose::Play(playing)) = self.peers.get_mut(&number).map(|peer| &mut peer.purpose)
             && let Some(index) = playing.feeds.iter().position(|feed| *feed == key).filter(|index| *index > 0)
         {
-            playing.feeds.remove(index);
+            playing.feeds = playing.feeds.iter().copied().filter(|feed| *feed != key).collect();
             let left = playing.feeds.iter().filter_map(|key| self.feeds.get(key)).map(|feeding| &feeding.feed);
             if let Some(viewer) = &mut playing.viewer {
                 viewer.lose_layer(index, &left.collect::<Vec<_>>(), now);

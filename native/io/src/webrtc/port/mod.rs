@@ -19,7 +19,7 @@ use std::{
 
 use arcly_wire::webrtc::{
     Answer, Fragment, Heard, Limits, Settings, Transport,
-    demux::{Datagram, classify},
+    demux::{Arrival, Datagram},
     discover::Discovery,
 };
 use tokio::{sync::mpsc, time::sleep_until};
@@ -160,16 +160,13 @@ impl Port {
         if bytes.len() > self.limits.datagram_bytes {
             return;
         }
-        let kind = classify(bytes);
-        let is_check = matches!(kind, Some(Datagram::Stun { .. }));
-        let number = match kind {
-            Some(Datagram::Stun { ours: Some(name) }) => self.by_name.get(name),
-            Some(_) => self.by_address.get(&(transport, from)),
-            None => None,
+        let arrival = Arrival::new(transport, from, bytes);
+        let is_check = arrival.is_some_and(|arrival| matches!(arrival.kind, Datagram::Stun(_)));
+        let Some((number, arrival)) = arrival.and_then(|arrival| Some((self.whose(&arrival)?, arrival))) else {
+            return self.discovered(from, bytes, now);
         };
-        let Some(number) = number.copied() else { return self.discovered(from, bytes, now) };
         let Some(peer) = self.peers.get_mut(&number) else { return };
-        match peer.session.handle_datagram(now, transport, from, bytes) {
+        match peer.session.handle_datagram(now, &arrival) {
             Ok(Heard::Peer) => {
                 peer.hear(local, now);
                 if is_check {
@@ -183,6 +180,15 @@ impl Port {
             // A datagram that makes no sense may be of somebody who only writes the peer's address on it: it ends nothing.
             Err(_) => self.turn(number, now),
         }
+    }
+
+    /// By the name in a check, and by the address that a check has proven.
+    fn whose(&self, arrival: &Arrival<'_>) -> Option<PeerNumber> {
+        let named = match &arrival.kind {
+            Datagram::Stun(message) => message.ours().map(|name| self.by_name.get(name)),
+            Datagram::Dtls | Datagram::Media => None,
+        };
+        named.unwrap_or_else(|| self.by_address.get(&(arrival.transport, arrival.from))).copied()
     }
 
     /// What comes from there is from now on for whoever has proven last to be there.
@@ -247,7 +253,7 @@ impl Port {
                     apart = Apart::default();
                 }
                 let names = renditions.into_iter().map(|(name, _)| name).collect();
-                Purpose::Play(Box::new(Playing { feeds, names, log, codecs, viewer: None }))
+                Purpose::Play(Box::new(Playing { feeds: feeds.into(), names, log, codecs, viewer: None }))
             }
         };
         self.by_id.insert(id.clone(), number);

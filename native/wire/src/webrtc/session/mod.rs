@@ -41,7 +41,7 @@ pub use self::{
 use super::{
     Answer, Fragment, Offer, PlayedCodec, Settings, WebRtcError,
     answer::{Section, restart_fragment, sections, with_candidates_where_media_are},
-    demux::{Datagram, classify},
+    demux::{Arrival, Datagram, classify},
     offer::Way,
 };
 
@@ -128,39 +128,40 @@ impl Session {
     ///
     /// # Errors
     /// [`WebRtcError`]: the session is over.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        transport: Transport,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) -> Result<Heard, WebRtcError> {
-        if let Some(direct) = self.direct.as_mut().filter(|_| classify(bytes) == Some(Datagram::Media)) {
-            return Ok(direct.handle_datagram(transport, from, bytes, now));
+    pub fn handle_datagram(&mut self, now: Instant, arrival: &Arrival<'_>) -> Result<Heard, WebRtcError> {
+        if let Some(direct) = &mut self.direct {
+            if arrival.kind == Datagram::Media {
+                return Ok(direct.handle_datagram(arrival, now));
+            }
+            if direct.is_copy(arrival) {
+                return Ok(Heard::Nothing);
+            }
+            if self.rtc.is_none() {
+                let heard = direct.handle_alone(arrival, now);
+                return self.over_when_failed(heard);
+            }
         }
-        if self.direct.as_ref().is_some_and(|direct| direct.is_copy(transport, from, bytes)) {
-            return Ok(Heard::Nothing);
+        let heard = self.hand_to_rtc(now, arrival)?;
+        if let Some(direct) = self.direct.as_mut().filter(|_| heard == Heard::Peer) {
+            direct.note(arrival, now);
         }
-        if self.rtc.is_none() {
-            let Some(direct) = &mut self.direct else { return Ok(Heard::Nothing) };
-            let heard = direct.handle_alone(transport, from, bytes, now);
-            return self.over_when_failed(heard);
-        }
-        let is_tcp = transport == Transport::Tcp;
-        let Some(local) = self.settings.local(from, is_tcp) else { return Ok(Heard::Nothing) };
+        Ok(heard)
+    }
+
+    fn hand_to_rtc(&mut self, now: Instant, arrival: &Arrival<'_>) -> Result<Heard, WebRtcError> {
+        let is_tcp = arrival.transport == Transport::Tcp;
+        let Some(local) = self.settings.local(arrival.from, is_tcp) else { return Ok(Heard::Nothing) };
         let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
-        let heard = self.guarded("reading a datagram", |rtc| {
-            let Ok(receive) = Receive::new(protocol, from, local, bytes) else { return Ok(Heard::Nothing) };
+        self.guarded("reading a datagram", |rtc| {
+            let Ok(receive) = Receive::new(protocol, arrival.from, local, arrival.bytes) else {
+                return Ok(Heard::Nothing);
+            };
             let input = Input::Receive(now, receive);
             if !rtc.accepts(&input) {
                 return Ok(Heard::Nothing);
             }
             rtc.handle_input(input).map(|()| Heard::Peer)
-        })?;
-        if let Some(direct) = self.direct.as_mut().filter(|_| heard == Heard::Peer) {
-            direct.note(transport, from, bytes, now);
-        }
-        Ok(heard)
+        })
     }
 
     /// A connection of the peer has closed: what was sent there goes to where it has last checked from.

@@ -9,14 +9,11 @@ use str0m::{
     rtp::{ExtensionValues, RtpWrite, SeqNo, Ssrc},
 };
 
-use super::{Lane, OutgoingPacket, PlayedCodec, Section, Session, Sink, WebRtcError};
+use super::{Lane, OutgoingPacket, PlayOptions, PlayedCodec, Section, Session, Sink, WebRtcError};
 
-/// Packets that are kept for a viewer who asks for them again, of pictures and of sound, and for how long. They share their bytes with
-/// all other viewers'; what each costs is 430 bytes. So few are kept until somebody has asked for the first time: a quarter of a second of
-/// 2.5 Mbit/s, which is more than it takes to ask on most paths.
-const RESEND_PICTURE_PACKETS: usize = 256;
-const RESEND_PICTURE_PACKETS_AT_FIRST: usize = 64;
-const RESEND_SOUND_PACKETS: usize = 16;
+/// Of the packets that are kept for a viewer who asks for them again, so many until somebody has asked for the first time, for what each
+/// costs here is 430 bytes: a quarter of a second of 2.5 Mbit/s, which is more than it takes to ask on most paths. And for how long.
+const RESEND_PACKETS_AT_FIRST: usize = 64;
 const RESEND_AGE: Duration = Duration::from_millis(1500);
 
 /// The part of what is sent that may be repetition; above it the path is full, and repeating makes that worse.
@@ -61,7 +58,7 @@ impl Session {
     pub(super) fn sender(&mut self, lane: Lane, mid: Mid, pt: Pt) -> Option<Sender> {
         let mut direct = self.rtc.as_mut()?.direct_api();
         let stream = direct.stream_tx_by_mid(mid, None)?;
-        let packets = if lane == Lane::Video { RESEND_PICTURE_PACKETS_AT_FIRST } else { RESEND_SOUND_PACKETS };
+        let packets = lane.kept_packets().min(RESEND_PACKETS_AT_FIRST);
         stream.set_rtx_cache(packets, RESEND_AGE, Some(RESEND_SHARE_MAX));
         let ssrc = stream.ssrc();
         let random = *ssrc;
@@ -157,6 +154,17 @@ impl Session {
         })
     }
 
+    /// Finds out anew what the path carries, from this estimate on, in bits per second. Only where estimates were asked for.
+    ///
+    /// # Errors
+    /// As [`Self::handle_datagram`].
+    pub fn estimate_anew(&mut self, bits_per_s: u64) -> Result<(), WebRtcError> {
+        self.guarded("estimating anew", |rtc| {
+            rtc.bwe().reset(Bitrate::bps(bits_per_s));
+            Ok(())
+        })
+    }
+
     /// Keeps more for a viewer who has lost packets: who has lost one loses others, and may be far away.
     pub(super) fn asked_again(&mut self, mid: Mid) {
         let Some(video) = self.video.as_mut().filter(|video| video.mid == mid && !video.is_asked_again) else { return };
@@ -164,7 +172,7 @@ impl Session {
         let ssrc = video.ssrc;
         let Some(rtc) = &mut self.rtc else { return };
         if let Some(stream) = rtc.direct_api().stream_tx(&ssrc) {
-            stream.set_rtx_cache(RESEND_PICTURE_PACKETS, RESEND_AGE, Some(RESEND_SHARE_MAX));
+            stream.set_rtx_cache(Lane::Video.kept_packets(), RESEND_AGE, Some(RESEND_SHARE_MAX));
         }
     }
 }
@@ -178,8 +186,6 @@ pub(super) fn bits_per_s(estimate: &BweKind) -> Option<u64> {
     }
 }
 
-/// In the steps of the extension, of which there are 12 bits.
 fn hundredths(delay: Duration) -> MediaTime {
-    const STEPS_MAX: u64 = 0xfff;
-    MediaTime::from_hundredths((delay.as_millis() as u64 / 10).min(STEPS_MAX))
+    MediaTime::from_hundredths(PlayOptions::delay_steps(delay).into())
 }

@@ -22,7 +22,7 @@ use str0m::{
     rtp::{Extension, RtpPacket, RtpWrite, SeqNo},
 };
 
-use super::*;
+use super::{demux::Arrival, *};
 
 const SERVER: &str = "192.0.2.1:8189";
 pub(in crate::webrtc) const CLIENT: &str = "198.51.100.7:50000";
@@ -203,6 +203,17 @@ impl Pair {
         self.session.send(lane, packet, self.now, &mut sink)
     }
 
+    /// A datagram comes to the session's port; what is for nobody does not get further.
+    pub(in crate::webrtc) fn hear(
+        &mut self,
+        transport: Transport,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<Heard, WebRtcError> {
+        let arrival = Arrival::new(transport, from, bytes);
+        arrival.map_or(Ok(Heard::Nothing), |arrival| self.session.handle_datagram(self.now, &arrival))
+    }
+
     /// Makes both ways other ones.
     fn relink(&mut self, change: impl FnOnce(&mut LinkConfig)) {
         change(&mut self.links);
@@ -236,7 +247,7 @@ impl Pair {
         }
         self.now = moment;
         while let Some(bytes) = self.up.poll(self.now) {
-            self.session.handle_datagram(self.now, Transport::Udp, self.client_addr, &bytes).unwrap();
+            self.hear(Transport::Udp, self.client_addr, &bytes).unwrap();
             self.poll_session();
         }
         while let Some(bytes) = self.down.poll(self.now) {

@@ -14,9 +14,10 @@ use str0m::{
 use super::Direct;
 use crate::webrtc::{
     WebRtcError,
-    demux::{Datagram, classify},
-    session::{Heard, Transport, event::Event, guard::guard},
-    stun::Check,
+    demux::{Arrival, Datagram},
+    fragment::under,
+    session::{Heard, event::Event, guard::guard},
+    stun::{Check, Message},
 };
 
 /// Room for what is in any record of DTLS that is taken: longer datagrams are not.
@@ -48,11 +49,8 @@ impl Names {
     /// Restarts ICE for a peer that has a new name; our new name and the fragment that says it.
     pub(in crate::webrtc::session) fn restart(&mut self, theirs: String) -> (String, String) {
         let ours = IceCreds::new();
-        let fragment = self.fragment.lines().map(|line| match line {
-            line if line.starts_with("a=ice-ufrag:") => format!("a=ice-ufrag:{}\r\n", ours.ufrag),
-            line if line.starts_with("a=ice-pwd:") => format!("a=ice-pwd:{}\r\n", ours.pass),
-            line => format!("{line}\r\n"),
-        });
+        let renewed = |line| under(line, &ours.ufrag, &ours.pass).unwrap_or_else(|| line.to_owned());
+        let fragment = self.fragment.lines().map(|line| renewed(line) + "\r\n");
         let restarted = (ours.ufrag.clone(), fragment.collect());
         self.ours.truncate(1);
         self.ours.push((ours, theirs));
@@ -65,9 +63,9 @@ impl Names {
     }
 
     /// The answer to a check, and whether it chooses its way. One that does makes older credentials forgotten.
-    fn answer(&mut self, datagram: &[u8], from: SocketAddr) -> Option<(Vec<u8>, bool)> {
+    fn answer(&mut self, request: &Message<'_>, from: SocketAddr) -> Option<(Vec<u8>, bool)> {
         let (index, check, answer) = self.ours.iter().enumerate().rev().find_map(|(index, (ours, theirs))| {
-            let check = Check::read(datagram, &ours.ufrag, theirs, &ours.pass)?;
+            let check = Check::read(request, &ours.ufrag, theirs, &ours.pass)?;
             Some((index, check, check.answer(from, &ours.pass)?))
         })?;
         if check.nominates {
@@ -117,21 +115,19 @@ impl Direct {
     /// Takes a check or a record.
     pub(in crate::webrtc::session) fn handle_alone(
         &mut self,
-        transport: Transport,
-        from: SocketAddr,
-        datagram: &[u8],
+        arrival: &Arrival<'_>,
         now: Instant,
     ) -> Result<Heard, WebRtcError> {
-        if classify(datagram) == Some(Datagram::Dtls) {
-            return self.handle_record(datagram);
+        if arrival.kind == Datagram::Dtls {
+            return self.handle_record(arrival.bytes);
         }
-        let Some(alone) = &mut self.alone else { return Ok(Heard::Nothing) };
-        let Some((answer, nominates)) = alone.names.answer(datagram, from) else { return Ok(Heard::Nothing) };
-        self.note(transport, from, datagram, now);
+        let (Some(alone), Some(request)) = (&mut self.alone, arrival.request()) else { return Ok(Heard::Nothing) };
+        let Some((answer, nominates)) = alone.names.answer(request, arrival.from) else { return Ok(Heard::Nothing) };
+        self.note(arrival, now);
         if nominates {
-            self.follow(transport, from);
+            self.follow(arrival.transport, arrival.from);
         }
-        self.wait_to(Some((transport, from)), answer);
+        self.wait_to(Some(arrival.path()), answer);
         Ok(Heard::Peer)
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Direct, WAITING_MAX};
 use crate::{
-    rtp::rtcp::{Nack, RtcpPacket, packets},
+    rtp::rtcp::{Nack, ReportBlock, RtcpPacket, packets},
     webrtc::session::{Lane, event::Event},
 };
 
@@ -15,7 +15,7 @@ impl Direct {
         for packet in packets(datagram).flatten() {
             match packet {
                 RtcpPacket::SenderReport { reports, .. } | RtcpPacket::ReceiverReport { reports, .. } => {
-                    reports.iter().for_each(|report| self.know(report.ssrc));
+                    reports.iter().for_each(|report| self.know(report));
                 }
                 RtcpPacket::Nack(nack) => self.repeat(&nack, &mut left, now),
                 RtcpPacket::PictureLoss { media, .. } => self.want_key_frame(media),
@@ -28,9 +28,10 @@ impl Direct {
         }
     }
 
-    fn know(&mut self, ssrc: u32) {
-        if let Some(track) = self.tracks.iter_mut().find(|track| track.source.ssrc == ssrc) {
+    fn know(&mut self, report: &ReportBlock) {
+        if let Some(track) = self.tracks.iter_mut().find(|track| track.source.ssrc == report.ssrc) {
             track.is_known = true;
+            self.proof.named(report.last_sender_report);
         }
     }
 

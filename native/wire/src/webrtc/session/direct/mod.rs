@@ -3,11 +3,12 @@
 //!
 //! - `track`: one source: its numbers, times and header; `recent`: what it can be asked for again;
 //! - `report`: what is said of it; `feedback`: what the viewer says;
-//! - `alone`: checks and the goodbye, once str0m is let go; `paths`: where the peer is.
+//! - `alone`: checks and the goodbye, once str0m is let go; `paths`: where the peer is; `proof`: whether it is.
 
 mod alone;
 mod feedback;
 mod paths;
+mod proof;
 mod recent;
 mod report;
 #[cfg(test)]
@@ -25,13 +26,14 @@ pub(in crate::webrtc) use self::report::WallClock;
 use self::{
     alone::Alone,
     paths::{Path, Paths},
+    proof::Proof,
     report::INTERVAL,
 };
 pub(super) use self::{alone::Names, track::Track};
 use super::{
     Heard, Lane, OutgoingPacket, Output, Sink, Transmit, Transport, WebRtcError, event::Event, handshake::Handshake,
 };
-use crate::webrtc::{srtp::Srtp, stun::transaction};
+use crate::webrtc::{demux::Arrival, srtp::Srtp};
 
 /// Datagrams that wait to be polled, and repetitions that one datagram can ask for.
 const WAITING_MAX: usize = 256;
@@ -43,6 +45,7 @@ pub(super) struct Direct {
     /// Once the handshake is done.
     srtp: Option<Srtp>,
     paths: Paths,
+    proof: Proof,
     tracks: Vec<Track>,
     clock: WallClock,
     /// When the next reports are due; none before the first packet.
@@ -60,6 +63,7 @@ impl Direct {
             handshake,
             srtp: None,
             paths: Paths::new(consent),
+            proof: Proof::default(),
             tracks,
             clock,
             reports_at: None,
@@ -72,6 +76,8 @@ impl Direct {
     /// The handshake is done.
     pub(super) fn connect(&mut self) -> Result<(), WebRtcError> {
         self.srtp = self.handshake.take_keys().and_then(|keys| Srtp::new(&keys));
+        // Both sides have answered each other there.
+        self.paths.chosen().into_iter().for_each(|path| self.proof.prove(path));
         let none = || WebRtcError::Broken("the peer agreed on no profile of SRTP that we know".into());
         self.srtp.as_ref().map(drop).ok_or_else(none)
     }
@@ -82,14 +88,14 @@ impl Direct {
     }
 
     /// Whether a datagram is a check that came before, from elsewhere.
-    pub(super) fn is_copy(&self, transport: Transport, from: SocketAddr, datagram: &[u8]) -> bool {
-        transaction(datagram).is_some_and(|transaction| self.paths.is_copy(&transaction, (transport, from)))
+    pub(super) fn is_copy(&self, arrival: &Arrival<'_>) -> bool {
+        arrival.request().is_some_and(|request| self.paths.is_copy(&request.transaction, arrival.path()))
     }
 
     /// A datagram was the peer's: when it is a check, the peer is where it came from, and agrees to be sent to.
-    pub(super) fn note(&mut self, transport: Transport, from: SocketAddr, datagram: &[u8], now: Instant) {
-        if let Some(transaction) = transaction(datagram) {
-            self.paths.check(transaction, (transport, from), now);
+    pub(super) fn note(&mut self, arrival: &Arrival<'_>, now: Instant) {
+        if let Some(request) = arrival.request() {
+            self.paths.check(request.transaction, arrival.path(), now);
         }
     }
 
@@ -130,16 +136,11 @@ impl Direct {
     }
 
     /// Takes SRTCP of the viewer.
-    pub(super) fn handle_datagram(
-        &mut self,
-        transport: Transport,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-    ) -> Heard {
-        let Some(plain) = self.srtp.as_mut().and_then(|srtp| srtp.open_rtcp(datagram)) else { return Heard::Nothing };
+    pub(super) fn handle_datagram(&mut self, arrival: &Arrival<'_>, now: Instant) -> Heard {
+        let opened = self.srtp.as_mut().and_then(|srtp| srtp.open_rtcp(arrival.bytes));
+        let Some(plain) = opened else { return Heard::Nothing };
         self.take_feedback(&plain, now);
-        if self.paths.renew((transport, from), now) { Heard::Peer } else { Heard::Something }
+        if self.paths.renew(arrival.path(), now) { Heard::Peer } else { Heard::Something }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), WebRtcError> {
@@ -150,6 +151,11 @@ impl Direct {
             // Spread, so that a thousand viewers of a stream do not answer at once (RFC 3550 §6.2).
             let spread = self.tracks.first().map_or(0, |track| track.random() % 512);
             self.reports_at = Some(now + INTERVAL - Duration::from_millis(256) + Duration::from_millis(spread.into()));
+            if self.proof.is_doubtful() {
+                return Err(WebRtcError::Broken(
+                    "nobody has told to hear what is sent to the address of its checks".into(),
+                ));
+            }
         }
         Ok(())
     }

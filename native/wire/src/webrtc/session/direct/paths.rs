@@ -8,16 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::webrtc::session::Transport;
+use crate::webrtc::{session::Transport, stun::Transaction};
 
 /// A way to a peer.
 pub(super) type Path = (Transport, SocketAddr);
 
-/// The number of a check (RFC 8489 §5).
-pub(super) type Transaction = [u8; 12];
-
 /// Ways on which a peer checks: it has a few interfaces, of two families.
-const PATHS_MAX: usize = 16;
+pub(super) const PATHS_MAX: usize = 16;
 
 /// Checks that are remembered: more than a minute of them, from whoever checks often. What is older may come again from elsewhere.
 const CHECKS_MAX: usize = 32;

@@ -39,6 +39,10 @@ impl Direct {
     /// Each source in a datagram of its own: receivers that part the sources before they read look at the first of a datagram.
     pub(super) fn report(&mut self, now: Instant) {
         let ntp = self.clock.ntp(now);
+        if let Some(path) = self.paths.chosen() {
+            let packets = self.tracks.iter().fold(0, |sum, track| track.packets.wrapping_add(sum));
+            self.proof.report(ntp, path, packets);
+        }
         let reports: Vec<_> = self.tracks.iter().filter_map(|track| report_of(track, ntp, now)).collect();
         reports.into_iter().for_each(|report| self.seal_and_wait(&report));
     }

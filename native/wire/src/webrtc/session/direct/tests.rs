@@ -164,7 +164,7 @@ fn record(kind: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
 }
 
 fn tell(pair: &mut Pair, datagram: &[u8]) -> Result<Heard, WebRtcError> {
-    pair.session.handle_datagram(pair.now, Transport::Udp, addr(CLIENT), datagram)
+    pair.hear(Transport::Udp, addr(CLIENT), datagram)
 }
 
 /// Found by review: DTLS was called without a net once str0m was let go, and its panic would have ended the server.
@@ -266,7 +266,7 @@ fn check(pair: &mut Pair, number: u8, nominates: bool) -> Vec<u8> {
 }
 
 fn tell_from(pair: &mut Pair, path: Path, datagram: &[u8]) -> Result<Heard, WebRtcError> {
-    pair.session.handle_datagram(pair.now, path.0, path.1, datagram)
+    pair.hear(path.0, path.1, datagram)
 }
 
 /// Where a packet goes.
@@ -310,6 +310,29 @@ fn media_go_only_where_checks_come_from_and_stop_with_the_last_of_them() {
     let comes_back = check(&mut pair, 9, false);
     assert_eq!(tell_from(&mut pair, here, &comes_back), Ok(Heard::Peer));
     assert_eq!(goes_to(&mut pair), Some(here));
+}
+
+/// Found by review: who repeated checks with a victim's address on them had media sent there for good.
+#[test]
+fn media_to_an_address_from_which_no_report_tells_of_them_end_after_half_a_minute() {
+    let (mut pair, victim) = (viewer(45), (Transport::Udp, addr("203.0.113.9:9")));
+    let mut seconds = 0_u8;
+    let failed = loop {
+        let chooses = check(&mut pair, seconds, true);
+        if tell_from(&mut pair, victim, &chooses) != Ok(Heard::Peer) {
+            break Ok(());
+        }
+        pair.now += Duration::from_secs(1);
+        if let Err(error) = pair.session.handle_timeout(pair.now) {
+            break Err(error);
+        }
+        let packet = OutgoingPacket { timestamp: 0, marker: true, payload: vec![1; 100].into(), wall: pair.now };
+        pair.session.send(Lane::Video, packet, pair.now, &mut Sent::default()).unwrap();
+        pair.poll_session();
+        seconds += 1;
+    };
+    assert!(failed.is_err() && pair.session.is_over());
+    assert!((25..45).contains(&seconds), "{seconds} s");
 }
 
 /// Found by review: who saw a check pass could send it again from another address, and have the media.

@@ -13,15 +13,10 @@ use crate::{
     rtp::Header,
     srtp::TAG_BYTES_MAX,
     webrtc::{
-        session::{Lane, OutgoingPacket},
+        session::{Lane, OutgoingPacket, PlayOptions},
         srtp::Srtp,
     },
 };
-
-/// Packets that are kept for a viewer who asks for them again, of pictures and of sound: a second of 2.5 Mbit/s. Their bytes are shared by
-/// all viewers.
-const PICTURE_PACKETS: usize = 256;
-const SOUND_PACKETS: usize = 16;
 
 /// Header and extensions at most: 12, and 4 in front of one byte each and 3, 3 and 16.
 const HEADER_BYTES_MAX: usize = 12 + 4 + 28;
@@ -104,7 +99,7 @@ impl Track {
             latest: None,
             packets: 0,
             octets: 0,
-            recent: Recent::new(if lane == Lane::Video { PICTURE_PACKETS } else { SOUND_PACKETS }),
+            recent: Recent::new(lane.kept_packets()),
             lost_in_a_row: 0,
         })
     }
@@ -211,10 +206,9 @@ impl Extensions {
     }
 }
 
-/// Twelve bits each, in hundredths of a second.
+/// The least and the most, of twelve bits each.
 fn playout_delay((min, max): (Duration, Duration)) -> [u8; 3] {
-    const STEPS_MAX: u128 = 0xfff;
-    let steps = |delay: Duration| (delay.as_millis() / 10).min(STEPS_MAX) as u32;
+    let steps = |delay: Duration| u32::from(PlayOptions::delay_steps(delay));
     let [_, bytes @ ..] = (steps(min) << 12 | steps(max)).to_be_bytes();
     bytes
 }
