@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 
 import pytest
@@ -262,7 +261,7 @@ async def test_a_viewer_is_sent_a_lesser_layer_under_a_cap_and_the_better_one_be
     server = await serve()
     found = server.logged(r"\[webrtc\] media on \S+:(\d+)")
     assert found, server.log
-    high = [*RUNG.format(rate="1500k", size="640x360").split(), server.rtmp_url("live/cam")]
+    high = [*RUNG.format(rate="800k", size="640x360").split(), server.rtmp_url("live/cam")]
     low = [*RUNG.format(rate="150k", size="160x90").split(), server.rtmp_url("live/cam~low")]
     async with (
         lossy(int(found[1]), Network(delay_s=0.01), seed=8) as link,
@@ -286,10 +285,9 @@ async def test_a_viewer_is_sent_a_lesser_layer_under_a_cap_and_the_better_one_be
         await expect(shown).to_have_text("cam~low", timeout=60_000)
         await expect(page.part("stat-resolution")).to_have_text(f"160{TIMES}90", timeout=60_000)
         link.back.network = Network(delay_s=0.01)
-        # A browser that decodes on a busy machine reports delays, a full path for whoever estimates it.
-        if os.environ.get("ARCLY_WATCH_S"):
-            await expect(shown).to_have_text("cam", timeout=120_000)
-            await expect(page.part("stat-resolution")).to_have_text(f"640{TIMES}360", timeout=120_000)
+        # A browser that decodes on a busy machine reports delays, a full path for whoever estimates it: that takes its time.
+        await expect(shown).to_have_text("cam", timeout=120_000)
+        await expect(page.part("stat-resolution")).to_have_text(f"640{TIMES}360", timeout=60_000)
 
 
 SWITCH = """async ([codec, width]) => {
