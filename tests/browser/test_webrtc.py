@@ -285,7 +285,7 @@ async def test_a_viewer_is_sent_a_lesser_layer_under_a_cap_and_the_better_one_be
         await expect(shown).to_have_text("cam~low", timeout=60_000)
         await expect(page.part("stat-resolution")).to_have_text(f"160{TIMES}90", timeout=60_000)
         link.back.network = Network(delay_s=0.01)
-        # A browser that decodes on a busy machine reports delays, a full path for whoever estimates it: that takes its time.
+        # A browser that decodes on a busy machine reports delays, a full path for whoever estimates it.
         await expect(shown).to_have_text("cam", timeout=120_000)
         await expect(page.part("stat-resolution")).to_have_text(f"640{TIMES}360", timeout=60_000)
 
