@@ -156,6 +156,11 @@ def add_serve(commands: Commands) -> None:
         "too: RTP on this port, RTCP on the next (default: off; usual: 8004)",
     )
     listeners.add_argument(
+        "--rtsps-srtp-optional",
+        action="store_true",
+        help="with --rtsps-srtp: players that do not know SRTP play over the connection",
+    )
+    listeners.add_argument(
         "--rtsp-multicast",
         metavar="NETWORK[:PORT]",
         default="224.1.0.0/16:8002",

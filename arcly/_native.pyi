@@ -991,7 +991,7 @@ class RtspListener:
         session_timeout_s: float,
         media_timeout_s: float,
         udp_port: int | None = None,
-        srtp: bool = False,
+        srtp: tuple[str, bool] | None = None,
         back_channel: bool = False,
         groups: tuple[int, int, int] | None = None,
         users: Mapping[str, str] | None = None,

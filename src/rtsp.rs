@@ -2,14 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use arcly_io::rtsp::{GroupRange, Limits, RtspOptions, Users};
+use arcly_io::rtsp::{GroupRange, Limits, RtspOptions, Srtp, Suite, Users};
 use pyo3::prelude::*;
 
 use crate::{
     arguments::{parse_addr, seconds},
     egress::{EgressTuple, ViewerTuple, options, viewer},
     engine::Engine,
-    error::from_listen,
+    error::{from_listen, misuse},
     hub::WakeToken,
     inbox::Inbox,
     tls::TlsIdentity,
@@ -25,7 +25,7 @@ pub struct RtspListener {
 #[pymethods]
 impl RtspListener {
     #[new]
-    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, session_timeout_s, media_timeout_s, udp_port=None, srtp=false, back_channel=false, groups=None, users=None, tls=None, egress=None))]
+    #[pyo3(signature = (engine, inbox, addr, *, connections_max, decision_deadline_s, session_timeout_s, media_timeout_s, udp_port=None, srtp=None, back_channel=false, groups=None, users=None, tls=None, egress=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
@@ -36,7 +36,7 @@ impl RtspListener {
         session_timeout_s: f64,
         media_timeout_s: f64,
         udp_port: Option<u16>,
-        srtp: bool,
+        srtp: Option<(String, bool)>,
         back_channel: bool,
         groups: Option<(u32, u32, u16)>,
         users: Option<HashMap<String, String>>,
@@ -49,6 +49,8 @@ impl RtspListener {
         let (decision_deadline, tls) = (seconds(decision_deadline_s)?, tls.map(|tls| tls.0.clone()));
         let (egress, users) = (options(egress)?, users.map(Users::from_iter));
         let groups = groups.map(|(network, addresses, port)| GroupRange { network: network.into(), addresses, port });
+        let srtp =
+            srtp.map(|(name, may_play_bare)| suite(&name).map(|suite| Srtp { suite, may_play_bare })).transpose()?;
         let options = RtspOptions {
             connections_max,
             decision_deadline,
@@ -91,4 +93,9 @@ impl RtspListener {
             done.wake();
         });
     }
+}
+
+/// A way to encrypt and sign, by its name.
+fn suite(name: &str) -> PyResult<Suite> {
+    Suite::parse(name).ok_or_else(|| misuse(format!("{name} is no suite of SRTP that is known here")))
 }

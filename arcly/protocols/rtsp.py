@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network
+from typing import Literal
 
 from arcly._native import Inbox, RtspListener
 from arcly.contract import IngestContext
@@ -26,9 +27,14 @@ class RtspHandler(Listener[RtspListener]):
         udp_port: the port of RTP in datagrams, default 8000; RTCP has the next one, 0 stands for any free pair, None
             for none: then everything goes over the connection. With `tls` of use only with `srtp`.
         srtp: with `tls`, encrypt what is played for each viewer (`RTP/SAVP`, keys by MIKEY and `a=crypto`), over the
-            connection and in datagrams; players that know no SRTP cannot play then, nor are there
-            groups (multicast), which would share one key, or new keys in mid-session. Default False. What is published
-            encrypted is read in any case.
+            connection and in datagrams; players that know no SRTP cannot play then. `"optional"`: a player that asks
+            for `RTP/AVP` gets packets as they are, over the connection alone, which TLS encrypts; keys are told by
+            MIKEY only. With either there are no groups (multicast), which would share one key, and a play ends when its
+            key has sealed as much as it may (2^48 packets). Default False. What is published encrypted is read in any
+            case.
+        srtp_suite: how that is encrypted and signed: a name of RFC 4568, 6188 or 7714, default
+            `AES_CM_128_HMAC_SHA1_80`, which all players of SRTP know. FFmpeg knows no other but its `_32`, GStreamer
+            `AEAD_AES_128_GCM`, too.
         multicast: the network of groups, one address of which each stream has for whoever asks for multicast; default
             `224.1.0.0/16`, None for none. Of no use without `udp_port`.
         multicast_port: the port of RTP of the first track at a group, default 8002; RTCP and further tracks have the
@@ -52,7 +58,8 @@ class RtspHandler(Listener[RtspListener]):
         bind: str = ":8554",
         *,
         udp_port: int | None = 8000,
-        srtp: bool = False,
+        srtp: bool | Literal["optional"] = False,
+        srtp_suite: str = "AES_CM_128_HMAC_SHA1_80",
         back_channel: bool = False,
         multicast: str | None = "224.1.0.0/16",
         multicast_port: int = 8002,
@@ -69,7 +76,7 @@ class RtspHandler(Listener[RtspListener]):
         if srtp and tls is None:
             raise MisuseError("SRTP needs TLS: the connection carries its keys")
         self._udp_port = udp_port if tls is None or srtp else None
-        self._srtp = srtp
+        self._srtp = (srtp_suite, srtp == "optional") if srtp else None
         self._back_channel = back_channel
         network = None if multicast is None else IPv4Network(multicast)
         if network is not None and not network.is_multicast:

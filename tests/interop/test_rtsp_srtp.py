@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,25 @@ import arcly
 __all__ = ["gst", "player", "sink"]
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[RtspServer]:
+def sealing(folder: Path, **options: object) -> AbstractAsyncContextManager[RtspServer]:
     """A server that encrypts, for `localhost`; its authority is in `ca.pem`."""
     authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    handler = arcly.RtspHandler("127.0.0.1:0", tls=issue(authority, tmp_path), srtp=True, udp_port=0)
-    async with rtsp_serving(handler) as server:
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    options = {"srtp": True, "udp_port": 0, **options}
+    return rtsp_serving(arcly.RtspHandler("127.0.0.1:0", tls=issue(authority, folder), **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RtspServer]:
+    """A server that encrypts in any case."""
+    async with sealing(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def lenient(tmp_path: Path) -> AsyncIterator[RtspServer]:
+    """A server that encrypts for those who ask for it."""
+    async with sealing(tmp_path, srtp="optional") as server:
         yield server
 
 
@@ -58,6 +71,33 @@ async def test_gstreamer_plays_by_mikey(
 ) -> None:
     source = f"rtspsrc location={url(server, scheme)} tls-validation-flags=0 latency=200"
     async with live(server, ffmpeg, clip(b_frames=0)):
+        await shows([gst, "-q"], source, ffmpeg, tmp_path / "out.h264")
+
+
+@pytest.mark.parametrize("suite", ["AEAD_AES_128_GCM", "AEAD_AES_256_GCM", "AES_256_CM_HMAC_SHA1_80"])
+async def test_gstreamer_plays_by_other_suites(
+    gst: str, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, suite: str
+) -> None:
+    async with sealing(tmp_path, srtp_suite=suite) as server, live(server, ffmpeg, clip(b_frames=0)):
+        source = f"rtspsrc location={url(server, 'rtspsu')} tls-validation-flags=0 latency=200"
+        await shows([gst, "-q"], source, ffmpeg, tmp_path / "out.h264")
+
+
+async def test_who_does_not_ask_for_srtp_plays_over_the_connection(
+    lenient: RtspServer, player: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    async with live(lenient, player, clip(b_frames=0)):
+        read = await run(*play_trusting(player, lenient, tmp_path))
+        assert read.returncode == 0, read.stderr
+        assert len(times(read.stdout, 0, 90_000)) >= 70
+        assert len(times(read.stdout, 1, 44_100)) >= 115
+
+
+async def test_who_asks_for_srtp_has_it_by_udp_beside_others(
+    lenient: RtspServer, gst: str, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = f"rtspsrc location={url(lenient, 'rtspsu')} tls-validation-flags=0 latency=200"
+    async with live(lenient, ffmpeg, clip(b_frames=0)):
         await shows([gst, "-q"], source, ffmpeg, tmp_path / "out.h264")
 
 
@@ -116,3 +156,9 @@ async def test_gstreamer_publishes_encrypted(
 def test_srtp_needs_tls() -> None:
     with pytest.raises(arcly.MisuseError):
         arcly.RtspHandler(srtp=True)
+
+
+async def test_a_suite_that_is_not_known_is_named(tmp_path: Path) -> None:
+    with pytest.raises(arcly.MisuseError, match="F8_128"):
+        async with sealing(tmp_path, srtp_suite="F8_128_HMAC_SHA1_80"):
+            pass

@@ -85,6 +85,8 @@ pub(super) struct Client {
     sealed: Vec<usize>,
     /// The packet that is sealed now.
     scratch: Vec<u8>,
+    /// The key has sealed as many packets as it may (RFC 3711 §9.2).
+    is_spent: bool,
     /// Packets that have come by UDP.
     arrived: VecDeque<MediaPacket>,
 }
@@ -121,6 +123,7 @@ impl Client {
             sealer: None,
             sealed: Vec::new(),
             scratch: Vec::new(),
+            is_spent: false,
             arrived: VecDeque::new(),
         })
     }
@@ -216,8 +219,9 @@ impl Client {
         scratch.clear();
         scratch.extend_from_slice(packet);
         let sealed = if is_rtcp { sealer.rtcp(&mut scratch, 0) } else { sealer.rtp(&mut scratch, 0) };
-        if sealed.is_ok() {
-            self.put_ready(media, is_rtcp, &scratch);
+        match sealed {
+            Ok(()) => self.put_ready(media, is_rtcp, &scratch),
+            Err(error) => self.is_spent |= error == SrtpError::Exhausted,
         }
         self.scratch = scratch;
     }
@@ -240,6 +244,10 @@ impl Client {
 
     /// Reads or writes once, whatever can be done first. Nothing is lost when the future is dropped.
     pub(super) async fn turn(&mut self) -> Result<(), Failure> {
+        if self.is_spent {
+            // The next connection has another one.
+            return Err(SrtpError::Exhausted.to_string().into());
+        }
         if self.pending.is_empty() {
             self.pending = self.machine.poll_output().unwrap_or_default();
             self.taken = Instant::now();

@@ -65,9 +65,9 @@ impl Granted {
         Self { secret, ..self }
     }
 
-    /// Whether its packets are sealed.
-    pub(crate) fn is_sealed(&self) -> bool {
-        self.secret.is_some()
+    /// What its packets are sealed under, where they are.
+    pub(crate) fn secret(&self) -> Option<&Key> {
+        self.secret.as_ref()
     }
 
     /// What seals its packets, once.
@@ -87,11 +87,15 @@ impl Granted {
         !self.tracks.is_empty()
     }
 
-    /// What a viewer is told of it.
-    pub(crate) fn describe(&self) -> Vec<sdp::Media> {
+    /// What a viewer is told of it. Where it may have it unsealed, too, that is what it asks for (`RTP/AVP` or `RTP/SAVP`), and FFmpeg asks
+    /// for the same in any case: there the key is told by MIKEY alone, which FFmpeg does not read.
+    pub(crate) fn describe(&self, may_play_bare: bool) -> Vec<sdp::Media> {
         let mut medias: Vec<_> = self.tracks.iter().map(Outgoing::media).collect();
         if let Some(secret) = &self.secret {
             medias.iter_mut().for_each(|media| keys::describe(media, secret, ntp_now()));
+        }
+        if may_play_bare {
+            medias.iter_mut().for_each(|media| media.crypto.clear());
         }
         medias
     }
@@ -154,6 +158,8 @@ pub(crate) enum PlayEvent {
     /// To be written.
     Packet(Bytes),
     Over(ViewerEnd),
+    /// It cannot go on; why.
+    Failed(String),
 }
 
 impl Play {
@@ -279,7 +285,11 @@ impl Play {
                 Some(Ok(frame)) => PlayEvent::Packet(frame.into_data().unwrap_or_default()),
                 _ => PlayEvent::Over(ViewerEnd::Stream),
             },
-            State::Sealed(sealed) => sealed.next().await.map_or(PlayEvent::Over(ViewerEnd::Stream), PlayEvent::Packet),
+            State::Sealed(sealed) => match sealed.next().await {
+                Ok(Some(packets)) => PlayEvent::Packet(packets),
+                Ok(None) => PlayEvent::Over(ViewerEnd::Stream),
+                Err(error) => PlayEvent::Failed(error.to_string()),
+            },
         }
     }
 }

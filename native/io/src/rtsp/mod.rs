@@ -27,11 +27,14 @@ mod to_bus;
 mod tracks;
 mod tunnel;
 
-pub use arcly_wire::rtsp::{Limits, RtspUrl, Users};
+pub use arcly_wire::{
+    rtsp::{Limits, RtspUrl, Users},
+    srtp::Suite,
+};
 pub(crate) use channels::Channels;
 pub use groups::GroupRange;
 pub(crate) use packets::Packets;
 pub use pull::{PullOptions, pull};
 pub use push::{PushOptions, push};
-pub use server::{RtspListener, RtspOptions};
+pub use server::{RtspListener, RtspOptions, Srtp};
 pub use talk::Talk;

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use arcly_wire::{
     rtsp::{FRAME_HEADER_BYTES, frame_header},
-    srtp::{Sealer, TAG_BYTES_MAX},
+    srtp::{Sealer, SrtpError, TAG_BYTES_MAX},
 };
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
@@ -41,6 +41,8 @@ struct Seal {
     sealer: Sealer,
     /// How the packets of each track are numbered.
     numbers: [Option<Numbers>; MEDIAS_MAX],
+    /// The key has sealed as many packets as it may (RFC 3711 §9.2).
+    is_spent: bool,
 }
 
 /// How they travel.
@@ -60,7 +62,7 @@ pub(super) struct Datagrams {
 
 impl Sealed {
     pub(super) fn new(body: PacketBody, sealer: Sealer, way: Way) -> Self {
-        Self { body, waiting: Bytes::new(), seal: Seal { sealer, numbers: Default::default() }, way }
+        Self { body, waiting: Bytes::new(), seal: Seal::new(sealer), way }
     }
 
     pub(super) fn want(&mut self, wants: Wants) {
@@ -68,13 +70,20 @@ impl Sealed {
     }
 
     /// The next bytes for the connection; none at the end of the stream. Nothing is lost when the future is dropped.
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
+    ///
+    /// # Errors
+    /// [`SrtpError::Exhausted`] when there has to be another key: for that a viewer has to come again.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, SrtpError> {
         loop {
+            if self.seal.is_spent {
+                return Err(SrtpError::Exhausted);
+            }
             if let Way::Datagrams(datagrams) = &self.way {
                 datagrams.pace.ready().await;
             }
             if self.waiting.is_empty() {
-                self.waiting = self.body.frame().await?.ok()?.into_data().unwrap_or_default();
+                let Some(Ok(frame)) = self.body.frame().await else { return Ok(None) };
+                self.waiting = frame.into_data().unwrap_or_default();
             }
             let said = match &mut self.way {
                 Way::Connection(channels) => self.seal.for_connection(&std::mem::take(&mut self.waiting), channels),
@@ -85,25 +94,32 @@ impl Sealed {
                 }
             };
             if !said.is_empty() {
-                return Some(said.into());
+                return Ok(Some(said.into()));
             }
         }
     }
 }
 
 impl Seal {
+    fn new(sealer: Sealer) -> Self {
+        Self { sealer, numbers: Default::default(), is_spent: false }
+    }
+
     /// Appends a packet of a track as this viewer gets it; false when it cannot.
     fn write(&mut self, media: usize, is_rtcp: bool, packet: &[u8], out: &mut Vec<u8>) -> bool {
         let from = out.len();
         out.extend_from_slice(packet);
-        if is_rtcp {
-            return self.sealer.rtcp(out, from).is_ok();
-        }
+        let sealed = if is_rtcp { self.sealer.rtcp(out, from) } else { self.write_rtp(media, out, from) };
+        self.is_spent |= sealed == Err(SrtpError::Exhausted);
+        sealed.is_ok()
+    }
+
+    fn write_rtp(&mut self, media: usize, out: &mut Vec<u8>, from: usize) -> Result<(), SrtpError> {
         if let (Some(numbers), Some([_, _, high, low, ..])) = (self.numbers.get_mut(media), out.get_mut(from..)) {
             let sequence = u16::from_be_bytes([*high, *low]);
             [*high, *low] = numbers.get_or_insert(Numbers::begin(sequence)).number(sequence).to_be_bytes();
         }
-        self.sealer.rtp(out, from).is_ok()
+        self.sealer.rtp(out, from)
     }
 
     /// Packets as the log has them, for the channels of this viewer.
@@ -182,7 +198,22 @@ impl Datagrams {
 
 #[cfg(test)]
 mod tests {
+    use arcly_wire::srtp::{Key, Lifetime, Suite};
+
     use super::*;
+
+    /// RFC 3711 §9.2.
+    #[test]
+    fn a_key_that_has_sealed_as_much_as_it_may_ends_the_play() {
+        let sealer = Sealer::new(&Key::random(Suite::default()).unwrap()).unwrap();
+        let mut seal = Seal::new(sealer.with_lifetime(Lifetime { rtp: 2, ..Lifetime::MAX }));
+        let packet = |sequence: u8| [&b"$\0\0\x0d\x80\x60\0"[..], &[sequence], b"\0\0\0\0ssrcx"].concat();
+        let channels = std::array::from_fn(|media| Some((2 * media as u8, 2 * media as u8 + 1)));
+        assert!(!seal.for_connection(&[packet(1), packet(2)].concat(), &channels).is_empty());
+        assert!(!seal.is_spent);
+        assert!(seal.for_connection(&packet(3), &channels).is_empty(), "nothing goes in the clear");
+        assert!(seal.is_spent);
+    }
 
     /// Found by reading: a viewer who went on after a pause was sent numbers that went back.
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use arcly_wire::rtsp::{ACCEPTED, Limits, Opening, REFUSED, Users};
+use arcly_wire::{
+    rtsp::{ACCEPTED, Limits, Opening, REFUSED, Users},
+    srtp::Suite,
+};
 use bytes::BytesMut;
 use tokio::{runtime::Handle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -23,6 +26,16 @@ use crate::{
     tls::{Connection as Stream, TlsIdentity},
 };
 
+/// How what is played is sealed: what is described is `RTP/SAVP`, for each viewer under a key of its own, over the connection and in datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Srtp {
+    /// How packets are encrypted and signed. FFmpeg knows nothing but AES in counter mode of 128 bits.
+    pub suite: Suite,
+    /// Players that ask for `RTP/AVP` get packets as they are, over the connection alone, which is encrypted. Default false: players that
+    /// know no SRTP cannot play.
+    pub may_play_bare: bool,
+}
+
 /// How a listener behaves.
 #[derive(Debug, Clone)]
 pub struct RtspOptions {
@@ -41,9 +54,8 @@ pub struct RtspOptions {
     /// The port of RTP in datagrams; RTCP has the next one, and 0 stands for any free pair. Default none: over the connection only. Of no
     /// use with `tls` alone, without `srtp`: what goes by itself would not be encrypted.
     pub udp_port: Option<u16>,
-    /// SRTP, of use with `tls` only, which carries the keys: what is described is `RTP/SAVP`, for each viewer under a key of its own, over the
-    /// connection and in datagrams. Players that know no SRTP cannot play then. Default false.
-    pub srtp: bool,
+    /// SRTP, of use with `tls` only, which carries the keys. Default none.
+    pub srtp: Option<Srtp>,
     /// Players may speak to `live/cam`: what they say is the stream `live/cam-talk`, which they need the right to publish. Default false.
     pub back_channel: bool,
     /// Groups of streams. Default none: nothing is sent to many at once. Of no use without `udp_port`.
@@ -60,7 +72,7 @@ impl Default for RtspOptions {
             users: None,
             tls: None,
             udp_port: None,
-            srtp: false,
+            srtp: None,
             back_channel: false,
             groups: None,
         }
@@ -90,11 +102,11 @@ impl RtspListener {
     ) -> Result<Self, ListenError> {
         let listening = Listening::on(addr, options.tls.as_ref(), &[])?;
         let local = listening.addr();
-        options.srtp &= options.tls.is_some();
+        options.srtp = options.srtp.filter(|_| options.tls.is_some());
         let (connections_max, shared_inbox) = (options.connections_max, inbox.clone());
         let egress = Egress::new(runtime.clone(), options.egress, shared_inbox.clone());
         let stop = CancellationToken::new();
-        let port = options.udp_port.filter(|_| options.tls.is_none() || options.srtp);
+        let port = options.udp_port.filter(|_| options.tls.is_none() || options.srtp.is_some());
         let open = |port| Ports::open(runtime, local.ip(), port);
         let udp = port
             .map(open)
@@ -104,7 +116,7 @@ impl RtspListener {
             ports.serve(runtime, &stop);
         }
         let outlets = udp.as_ref().map(|ports| Outlets::new(runtime.clone(), ports.clone()));
-        let groups = options.groups.filter(|_| udp.is_some() && !options.srtp).map(Groups::new).map(Arc::new);
+        let groups = options.groups.filter(|_| udp.is_some() && options.srtp.is_none()).map(Groups::new).map(Arc::new);
         let shared = Shared {
             groups,
             options,

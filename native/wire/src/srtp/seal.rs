@@ -18,8 +18,25 @@ pub struct Sealer {
     rtp: Cipher,
     rtcp: Cipher,
     sources: Sources,
-    /// Of the next RTCP packet (RFC 3711 §3.4), for all sources.
+    /// Packets of RTP that may still be sealed, of all sources together.
+    rtp_left: u64,
+    /// Of the next RTCP packet (RFC 3711 §3.4), for all sources, and the first one that may not be sealed.
     rtcp_index: u32,
+    rtcp_end: u32,
+}
+
+/// How many packets a key may seal, of all sources together (RFC 3711 §9.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Of RTP: 2⁴⁸ at most.
+    pub rtp: u64,
+    /// Of RTCP: 2³¹ at most.
+    pub rtcp: u32,
+}
+
+impl Lifetime {
+    /// What no key may exceed.
+    pub const MAX: Self = Self { rtp: INDEX_MAX + 1, rtcp: ENCRYPTED };
 }
 
 impl Sealer {
@@ -33,15 +50,30 @@ impl Sealer {
             rtp: cipher(key, Use::Rtp)?,
             rtcp: cipher(key, Use::Rtcp)?,
             sources: Sources::default(),
+            rtp_left: Lifetime::MAX.rtp,
             rtcp_index: 0,
+            rtcp_end: Lifetime::MAX.rtcp,
         })
+    }
+
+    /// The same, of a key that is given up earlier.
+    #[must_use]
+    pub fn with_lifetime(self, lifetime: Lifetime) -> Self {
+        let Lifetime { rtp, rtcp } = Lifetime::MAX;
+        Self { rtp_left: lifetime.rtp.min(rtp), rtcp_end: lifetime.rtcp.min(rtcp), ..self }
+    }
+
+    /// How many packets it may still seal.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime { rtp: self.rtp_left, rtcp: self.rtcp_end - self.rtcp_index }
     }
 
     /// Seals the packet of RTP that `out` ends with, from `from` on. The first one of a source begins at its sequence number without a wrap
     /// before it: receivers that have nothing but the key think so, too.
     ///
     /// # Errors
-    /// [`SrtpError`] for what is no packet, and for one whose number was there before; then it is taken away from `out`.
+    /// [`SrtpError`] for what is no packet, for one whose number was there before, and behind the last one of a key; then it is taken away
+    /// from `out`.
     pub fn rtp(&mut self, out: &mut Vec<u8>, from: usize) -> Result<(), SrtpError> {
         let sealed = self.take_rtp(out, from);
         sealed.inspect_err(|_| out.truncate(from))
@@ -54,6 +86,7 @@ impl Sealer {
         let index = self.sources.get(ssrc).map_or(sequence.into(), |known| known.guess(sequence));
         // Two packets under one index would tell what is in both (RFC 3711 §9.1).
         self.sources.note(ssrc, index)?;
+        self.rtp_left = self.rtp_left.checked_sub(1).ok_or(SrtpError::Exhausted)?;
         self.numbered_rtp((ssrc, index), out, from, head)
     }
 
@@ -78,10 +111,10 @@ impl Sealer {
     /// Seals the compound packet of RTCP that `out` ends with, from `from` on.
     ///
     /// # Errors
-    /// [`SrtpError`] for what is no packet, and behind 2³¹ of them; then it is taken away from `out`.
+    /// [`SrtpError`] for what is no packet, and behind the last one of a key; then it is taken away from `out`.
     pub fn rtcp(&mut self, out: &mut Vec<u8>, from: usize) -> Result<(), SrtpError> {
         let index = self.rtcp_index;
-        let sealed = if index < ENCRYPTED {
+        let sealed = if index < self.rtcp_end {
             self.rtcp_index += 1;
             self.rtcp.seal_rtcp(index, out, from, &self.mki)
         } else {

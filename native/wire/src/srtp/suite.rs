@@ -33,6 +33,11 @@ impl Suite {
     pub const ALL: [Self; 6] =
         [Self::Aes128Tag80, Self::Aes128Tag32, Self::Aes256Tag80, Self::Aes256Tag32, Self::Aes128Gcm, Self::Aes256Gcm];
 
+    /// The one of that registered name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(name))
+    }
+
     /// Its registered name.
     pub fn name(self) -> &'static str {
         match self {

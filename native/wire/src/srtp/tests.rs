@@ -215,3 +215,23 @@ fn a_key_is_not_shown_and_has_the_length_of_its_suite() {
     assert!(Key::new(Suite::Aes256Tag80, &key().to_bytes()).is_err());
     assert!(Key::new(Suite::Aes128Tag80, &[0; 31]).is_err());
 }
+
+/// RFC 3711 §9.2.
+#[test]
+fn a_key_seals_no_more_than_it_may() {
+    let sealer = || Sealer::new(&key()).unwrap();
+    let lifetime = Lifetime { rtp: 2, rtcp: 1 };
+    let mut sealer_of_few = sealer().with_lifetime(lifetime);
+    let packet = |ssrc, sequence| crate::rtp::Header { ssrc, sequence, ..Default::default() }.to_bytes();
+    assert!(rtp(&mut sealer_of_few, &packet(1, 1)).is_ok());
+    assert!(rtp(&mut sealer_of_few, &packet(2, 1)).is_ok());
+    assert_eq!(rtp(&mut sealer_of_few, &packet(1, 2)), Err(SrtpError::Exhausted), "of all sources together");
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 1];
+    let mut out = report.to_vec();
+    assert!(sealer_of_few.rtcp(&mut out, 0).is_ok());
+    out = report.to_vec();
+    assert_eq!(sealer_of_few.rtcp(&mut out, 0), Err(SrtpError::Exhausted));
+    assert!(out.is_empty(), "nothing goes in the clear");
+    let longer = Lifetime { rtp: u64::MAX, rtcp: u32::MAX };
+    assert_eq!(sealer().with_lifetime(longer).lifetime(), Lifetime::MAX);
+}

@@ -38,7 +38,7 @@ impl Connection {
             return self.machine.refuse(Denial::BadName, "no stream can have this name");
         };
         let (inbox, peer, ours, groups) = (self.inbox.clone(), self.peer, key.clone(), self.groups.clone());
-        let secret = match self.is_srtp.then(|| Key::random(Suite::default())).transpose() {
+        let secret = match self.srtp.map(|srtp| Key::random(srtp.suite)).transpose() {
             Ok(secret) => secret,
             Err(error) => return self.machine.refuse(Denial::Failed, &error.to_string()),
         };
@@ -103,7 +103,7 @@ impl Connection {
             },
             Decision::Play(Ok(granted)) if granted.is_possible() => {
                 self.machine.offer_group(granted.group());
-                let mut medias = granted.describe();
+                let mut medias = granted.describe(self.srtp.is_some_and(|srtp| srtp.may_play_bare));
                 self.talk_place = self.wants_to_talk.then_some(medias.len());
                 if self.wants_to_talk {
                     medias.push(talk::described());

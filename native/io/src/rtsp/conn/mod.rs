@@ -1,6 +1,7 @@
 //! One connection of a peer: a loop that drives the state machine of `wire`, asks the host, and hands packets over.
 
 mod decide;
+mod heard;
 mod play;
 mod publish;
 mod talk;
@@ -16,14 +17,17 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::decide::{Deciding, decided};
+use self::{
+    decide::{Deciding, decided},
+    heard::Heard,
+};
 use super::{
     datagrams::{Arrived, Ports, Registration},
     from_bus::{self, Granted, Play},
     groups::Groups,
     outlet::Outlets,
     pipe::Pipe,
-    server::Shared,
+    server::{Shared, Srtp},
     to_bus::ToBus,
 };
 use crate::{Inbox, bell::Bell, egress::Egress, ended::End};
@@ -51,6 +55,8 @@ pub(super) struct Connection {
     egress: Arc<Egress>,
     granted: Option<Box<Granted>>,
     play: Option<Play>,
+    /// What it says of what it plays.
+    heard: Option<Heard>,
     udp: Option<Arc<Ports>>,
     outlets: Option<Arc<Outlets>>,
     groups: Option<Arc<Groups>>,
@@ -58,8 +64,8 @@ pub(super) struct Connection {
     datagrams: Option<Registration>,
     /// Seals what we report about encrypted tracks.
     report_sealer: Option<Sealer>,
-    /// Whether streams are sealed for each viewer.
-    is_srtp: bool,
+    /// How streams are sealed for each viewer, where they are.
+    srtp: Option<Srtp>,
     /// What the player says, and where that stands in the description.
     talk: Option<ToBus>,
     talk_place: Option<usize>,
@@ -81,7 +87,8 @@ impl Connection {
             users: options.users,
             back_channel: options.back_channel,
             udp: ports,
-            must_seal_udp: options.srtp,
+            must_seal_udp: options.srtp.is_some(),
+            may_play_bare: options.srtp.is_some_and(|srtp| srtp.may_play_bare),
             ..ServerConfig::default()
         };
         Self {
@@ -98,12 +105,13 @@ impl Connection {
             egress,
             granted: None,
             play: None,
+            heard: None,
             udp,
             outlets,
             groups,
             datagrams: None,
             report_sealer: None,
-            is_srtp: options.srtp,
+            srtp: options.srtp,
             talk: None,
             talk_place: None,
             wants_to_talk: false,
@@ -226,7 +234,7 @@ impl Connection {
     /// The peer has ended its session.
     fn on_left(&mut self) {
         self.play.take_if(|play| play.leave());
-        (self.granted, self.datagrams) = (None, None);
+        (self.granted, self.datagrams, self.heard) = (None, None, None);
         self.end_talk("the player has left");
         self.talk_place = None;
         self.unpublish("the publisher ended the stream");

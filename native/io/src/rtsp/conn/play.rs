@@ -4,7 +4,7 @@ use std::io;
 
 use arcly_wire::rtsp::{Denial, Lower, PlayAnswer};
 
-use super::Connection;
+use super::{Connection, heard::Heard};
 use crate::{
     egress::{ViewerEnd, Watcher},
     ended::End,
@@ -30,6 +30,7 @@ impl Connection {
         }
         let setups = self.machine.setups();
         let is_udp = setups.iter().any(|setup| setup.transport.lower == Lower::Udp);
+        let is_sealed = setups.iter().any(|setup| setup.transport.secure);
         let is_cast = setups.iter().any(|setup| setup.transport.multicast);
         let protocol = match is_udp {
             true if is_cast => "rtsp-multicast",
@@ -42,7 +43,7 @@ impl Connection {
             return Ok(());
         };
         let (play, first) = match &self.outlets {
-            _ if granted.is_sealed() => {
+            _ if is_sealed => {
                 let Some(sealer) = granted.take_sealer() else {
                     self.machine.refuse(Denial::Failed, "its key was used for another play: describe it again");
                     return Ok(());
@@ -56,7 +57,8 @@ impl Connection {
             }
             _ => Play::over_connection(ticket, granted, setups, answer, pipe)?,
         };
-        self.play = Some(play);
+        let heard = Heard::new(&self.machine, granted.secret()).map_err(io::Error::other)?;
+        (self.play, self.heard) = (Some(play), Some(heard));
         self.listen()?;
         self.ask_to_talk();
         self.machine.begin_play();
@@ -67,6 +69,7 @@ impl Connection {
         let end = match event {
             PlayEvent::Packet(packet) => return pipe.write(&packet).await,
             PlayEvent::Over(end) => end,
+            PlayEvent::Failed(text) => return Err(End::Failed(text)),
         };
         let Some(play) = self.play.take() else { return Ok(()) };
         match end {

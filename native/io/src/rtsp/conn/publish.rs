@@ -40,6 +40,7 @@ impl Connection {
         if self.hear_talk(media, is_rtcp, &payload) {
             return Ok(());
         }
+        self.hear_viewer(media, is_rtcp, &payload);
         self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))
     }
 
@@ -47,7 +48,9 @@ impl Connection {
     pub(super) fn on_datagrams(&mut self, first: Arrived) -> Result<(), End> {
         let (now, mut next) = (self.now(), Some(first));
         while let Some(Arrived { media, is_rtcp, payload }) = next {
-            self.machine.note_datagram(now, !is_rtcp && self.publishing.is_some());
+            if self.hear_viewer(media, is_rtcp, &payload) {
+                self.machine.note_datagram(now, !is_rtcp && self.publishing.is_some());
+            }
             if !self.hear_talk(media, is_rtcp, &payload) {
                 self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))?;
             }

@@ -18,6 +18,7 @@ pub use self::{
 use super::{
     Ask, Denial, Event, Incoming, Limits, MediaPacket, MediaSetup, Request, Response, RtspError,
     auth::{Guard, Users, Verdict},
+    keys::ToldKey,
     message::Headers,
     reader::{MessageReader, frame_header},
     sdp::{Description, Media},
@@ -38,6 +39,8 @@ pub struct ServerConfig {
     pub udp: Option<(u16, u16)>,
     /// Whether only sealed tracks may go there: the connection is encrypted.
     pub must_seal_udp: bool,
+    /// Whether players may choose `RTP/AVP` for encrypted tracks, which then go over the connection as they are.
+    pub may_play_bare: bool,
 }
 
 impl Default for ServerConfig {
@@ -49,6 +52,7 @@ impl Default for ServerConfig {
             back_channel: false,
             udp: None,
             must_seal_udp: false,
+            may_play_bare: false,
         }
     }
 }
@@ -118,11 +122,11 @@ fn control_of(media: usize) -> String {
 impl ServerConn {
     /// A connection that was just accepted. `now` counts from any fixed origin and never goes back.
     pub fn new(config: ServerConfig, now: Duration) -> Self {
-        let ServerConfig { limits, realm, users, back_channel, udp, must_seal_udp } = config;
+        let ServerConfig { limits, realm, users, back_channel, udp, must_seal_udp, may_play_bare } = config;
         Self {
             limits,
             guard: Guard::new(users, &realm, now),
-            offer: Offer { udp, must_seal_udp, multicast: None },
+            offer: Offer { udp, must_seal_udp, may_play_bare, multicast: None },
             reader: MessageReader::new(limits),
             waiting: BytesMut::new(),
             output: BytesMut::new(),
@@ -271,6 +275,18 @@ impl ServerConn {
     /// How the tracks of the session travel; empty when there is none.
     pub fn setups(&self) -> &[MediaSetup] {
         self.session.as_ref().map(|session| session.setups.as_slice()).unwrap_or_default()
+    }
+
+    /// The key of what a player says about an encrypted track, where it has told one (`KeyMgmt` of its SETUP, RFC 4567 §4.2).
+    pub fn told_key(&self, media: usize) -> Option<&ToldKey> {
+        self.session.as_ref()?.told.iter().find(|(known, _)| *known == media).map(|(_, told)| told)
+    }
+
+    /// The viewer wants no more, as it has said otherwise than by a request: its session goes back to where it was in front of PLAY.
+    pub fn stop_play(&mut self) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.role == Role::Play) {
+            session.phase = Phase::Ready;
+        }
     }
 
     /// Ends the session from our side: there is no event for it. RTSP has no word for that which clients know (RFC 2326 §10.10 asks for a new

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Asked, Granted, Phase, PlayAnswer, Question, Role, ServerConn, Session, stream_path};
 use crate::rtsp::{
-    BACK_CHANNEL, Event, MediaSetup, Method, Request, Response, Transport,
+    BACK_CHANNEL, Event, Method, Request, Response, Transport,
     keys::{self, is_secure},
     message::Headers,
     sdp::{Description, Media},
@@ -114,7 +114,7 @@ impl ServerConn {
             self.reader.expect_channel(rtcp);
         }
         let said = transport.to_string();
-        session.setups.push(MediaSetup { media, transport });
+        session.set_up(media, transport, is_secure, request.headers.get("KeyMgmt"));
         let id = format!("{};timeout={}", session.id, self.limits.session_time.as_secs());
         let mut response = Response::new(200).with("Transport", said).with("Session", id);
         if let Some(message) = self.key.as_ref().filter(|_| is_secure && role == Role::Record) {

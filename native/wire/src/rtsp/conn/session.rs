@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::rtsp::{Lower, MediaSetup, Transport, auth::random_text};
+use crate::rtsp::{
+    Lower, MediaSetup, Transport,
+    auth::random_text,
+    keys::{self, ToldKey},
+};
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(super) struct Offer {
     pub udp: Option<(u16, u16)>,
     /// Whether nothing but sealed packets may go there.
     pub must_seal_udp: bool,
+    /// Whether players may have encrypted tracks as they are, over the connection.
+    pub may_play_bare: bool,
     /// A group for each track, and the ports there.
     pub multicast: Option<Group>,
 }
@@ -52,11 +58,24 @@ pub(super) struct Session {
     pub sign: Duration,
     /// When the last packet came.
     pub media: Duration,
+    /// Whether encrypted tracks are sealed: all of a session, or none, as the first of them was set up.
+    seals: Option<bool>,
+    /// The keys of what a player says about encrypted tracks, by the place of these.
+    pub told: Vec<(usize, ToldKey)>,
 }
 
 impl Session {
     pub(super) fn new(role: Role, now: Duration) -> Self {
-        Self { id: random_text(), role, phase: Phase::Ready, setups: Vec::new(), sign: now, media: now }
+        Self {
+            id: random_text(),
+            role,
+            phase: Phase::Ready,
+            setups: Vec::new(),
+            sign: now,
+            media: now,
+            seals: None,
+            told: Vec::new(),
+        }
     }
 
     /// Whether its packets go over the connection.
@@ -81,7 +100,18 @@ impl Session {
         is_secure: bool,
         offer: &Offer,
     ) -> Option<Transport> {
-        wishes.into_iter().find_map(|wish| self.grant(wish, media, is_secure, offer))
+        let is_like_others = |it: &Transport| !is_secure || self.seals.is_none_or(|seals| seals == it.secure);
+        wishes.into_iter().find_map(|wish| self.grant(wish, media, is_secure, offer).filter(is_like_others))
+    }
+
+    /// A track travels as it was agreed upon; `key` is the header in which a player tells the key of what it says about it.
+    pub(super) fn set_up(&mut self, media: usize, transport: Transport, is_secure: bool, key: Option<&str>) {
+        if is_secure {
+            self.seals = Some(transport.secure);
+        }
+        let told = key.filter(|_| transport.secure && self.role == Role::Play).and_then(keys::of_header);
+        self.told.extend(told.map(|told| (media, told)));
+        self.setups.push(MediaSetup { media, transport });
     }
 
     fn grant(&self, wish: Transport, media: usize, is_secure: bool, offer: &Offer) -> Option<Transport> {
@@ -89,8 +119,10 @@ impl Session {
         let same =
             |setup: &MediaSetup| setup.transport.lower == wish.lower && setup.transport.multicast == wish.multicast;
         let is_record = self.role == Role::Record;
-        // FFmpeg asks for an encrypted track as if it were not: what was described counts. A group has no key that only who may hear it knows.
-        if wish.secure && !is_secure || is_secure && wish.multicast {
+        // FFmpeg asks for an encrypted track as if it were not: what was described counts, unless there is a choice.
+        let is_secure = is_secure && (wish.secure || is_record || !offer.may_play_bare);
+        // A group has no key that only who may hear it knows.
+        if wish.secure && !is_secure || (is_secure || offer.must_seal_udp) && wish.multicast {
             return None;
         }
         if !self.setups.iter().all(same) || (wish.record && !is_record) {

@@ -18,7 +18,7 @@ pub(super) fn write(key: &Key) -> String {
 pub(super) fn read(line: &str) -> Option<ToldKey> {
     let mut words = line.split_whitespace().skip(1);
     let name = words.next()?;
-    let suite = Suite::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(name))?;
+    let suite = Suite::parse(name)?;
     // Several keys, each with an MKI of its own, are separated by semicolons: the first is taken.
     let inline = words.next()?.split(';').next()?.strip_prefix("inline:")?;
     // Of these (§6.3) only the ones about key derivation leave packets as they are.
