@@ -112,8 +112,9 @@ def rtsps_handler(options: argparse.Namespace, tls: Tls | None, egress: EgressOp
     if options.rtsps == OFF:
         return None
     port = udp_port(options.rtsps_srtp)
-    srtp = "optional" if port is not None and options.rtsps_srtp_optional else port is not None
-    return RtspHandler(options.rtsps, tls=tls, srtp=srtp, udp_port=port, egress=egress)
+    if port is not None and options.rtsps_srtp_optional:
+        return RtspHandler(options.rtsps, tls=tls, srtp="optional", udp_port=port, egress=egress)
+    return RtspHandler(options.rtsps, tls=tls, srtp=port is not None, udp_port=port, egress=egress)
 
 
 def srt_handler(options: argparse.Namespace) -> SrtHandler | None:

@@ -22,6 +22,7 @@ mod pull;
 mod push;
 mod sealed;
 mod server;
+mod source;
 mod talk;
 mod to_bus;
 mod tracks;

@@ -5,20 +5,18 @@ use std::{
     time::Duration,
 };
 
-use arcly_bus::{BusError, Frame, FrameFlags, Publisher, Track, TrackId};
-use arcly_codec::{CodecConfig, MediaKind};
+use arcly_bus::{BusError, Frame, FrameFlags, Publisher, Track};
 use arcly_wire::{
     rtp::{
-        self, AccessUnit, DecodingTimes, Format, Packet, Receiver, Sync, SyncTrack,
-        rtcp::{Chunk, RtcpPacket, SenderInfo, packets},
+        AccessUnit, DecodingTimes, Sync,
+        rtcp::{Chunk, RtcpPacket},
     },
-    rtsp::{RtpInfo, keys, sdp::Media},
-    srtp::{Opener, SrtpError},
+    rtsp::{RtpInfo, sdp::Media},
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::tracks::readable;
+use super::source::{Numbers, Source};
 
 /// How long the stream waits for tracks whose configuration is in-band, and for reports of their times.
 const TRACKS_TIME: Duration = Duration::from_secs(1);
@@ -27,9 +25,6 @@ const REPORTS_TIME: Duration = Duration::from_millis(300);
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
 /// Frames that wait for that at most.
 const WAITING_MAX: usize = 512;
-
-/// Ticks of 90 kHz between two pictures of which nothing is known.
-const PICTURE_TICKS: u32 = 3_000;
 
 /// A publish is ended when its faults outweigh what is good, see the same of RTMP.
 const BROKEN_WEIGHT: u32 = 10;
@@ -59,50 +54,14 @@ pub(crate) struct ToBus {
     news: Vec<String>,
 }
 
-/// One track.
-struct Source {
-    track: TrackId,
-    format: Format,
-    receiver: Receiver,
-    /// Where it is encrypted.
-    opener: Option<Opener>,
-    config: Option<CodecConfig>,
-    sync: SyncTrack,
-    /// A sender report has come.
-    is_told: bool,
-    /// It has said goodbye, and no other source has taken its place.
-    has_left: bool,
-    /// One that came in front of the first packet.
-    early: Option<(u32, SenderInfo)>,
-    /// The time of the moment at which all tracks begin, before the first packet.
-    common: Option<u32>,
-    decoding: Option<DecodingTimes>,
-    /// When the first packet of the unit that is being put together came.
-    begun: Option<Instant>,
-    malformed: u64,
-    duration: u32,
-}
-
 impl ToBus {
     /// For the tracks of a description that were set up.
     pub(crate) fn new(medias: &[Media], is_set_up: impl Fn(usize) -> bool, publisher: Publisher) -> Self {
         let (mut sources, mut sync, mut news) = (Vec::new(), Sync::new(), Vec::new());
         let mut numbers = Numbers::default();
         for (place, media) in medias.iter().enumerate() {
-            let format = readable(media).filter(|_| is_set_up(place));
-            let mut source = format.and_then(|format| Source::new(format, &mut numbers, &mut sync));
-            if source.is_none() && is_set_up(place) {
-                let encoding = media.format().map_or("nothing that is explained", |format| &format.encoding);
-                let encoding: String = encoding.chars().filter(|c| !c.is_control()).take(32).collect();
-                news.push(format!("a track of {} is left out: {encoding} is not known here", media.kind));
-            } else if let Some(some) = source.as_mut().filter(|_| keys::is_secure(media)) {
-                some.opener = keys::of_media(media).and_then(|told| told.opener().ok());
-                if some.opener.is_none() {
-                    news.push(format!("a track of {} is left out: its key is not known here", media.kind));
-                    source = None;
-                }
-            }
-            sources.push(source);
+            let source = is_set_up(place).then(|| Source::of_media(media, &mut numbers, &mut sync));
+            sources.push(source.and_then(|source| source.map_err(|problem| news.push(problem)).ok()));
         }
         Self {
             sources,
@@ -347,131 +306,6 @@ impl ToBus {
         // An attacker could make many different texts: past a few, silence.
         if self.said.len() < 8 && self.said.insert(problem.clone()) {
             self.news.push(problem);
-        }
-    }
-}
-
-/// Numbers of tracks: the first video is 0, the first audio 1, further ones follow.
-#[derive(Default)]
-struct Numbers {
-    has_video: bool,
-    has_audio: bool,
-    further: u8,
-}
-
-impl Numbers {
-    fn next(&mut self, kind: MediaKind) -> TrackId {
-        match kind {
-            MediaKind::Video if !std::mem::replace(&mut self.has_video, true) => TrackId(0),
-            MediaKind::Audio if !std::mem::replace(&mut self.has_audio, true) => TrackId(1),
-            _ => {
-                self.further = self.further.saturating_add(1);
-                TrackId(1 + self.further)
-            }
-        }
-    }
-}
-
-impl Source {
-    fn new(format: Format, numbers: &mut Numbers, sync: &mut Sync) -> Option<Self> {
-        let receiver = Receiver::new(format.clone(), rtp::Limits::default()).ok()?;
-        let kind = match format.encoding.media() {
-            "video" => MediaKind::Video,
-            "audio" => MediaKind::Audio,
-            _ => MediaKind::Data,
-        };
-        let config = receiver.config().cloned();
-        let mut source = Self {
-            track: numbers.next(kind),
-            sync: sync.add_track(kind, format.clock_rate_hz),
-            format,
-            receiver,
-            opener: None,
-            config: None,
-            is_told: false,
-            has_left: false,
-            early: None,
-            common: None,
-            decoding: None,
-            begun: None,
-            malformed: 0,
-            duration: 0,
-        };
-        config.into_iter().for_each(|config| source.configure(config));
-        Some(source)
-    }
-
-    fn configure(&mut self, config: CodecConfig) {
-        self.decoding = config.video().map(|video| {
-            let rate = video.frame_rate.map(|(rate, per)| u64::from(per) * 90_000 / u64::from(rate.max(1)));
-            let ticks = rate.and_then(|ticks| u32::try_from(ticks).ok()).unwrap_or(PICTURE_TICKS);
-            DecodingTimes::new(video.max_reorder_frames, ticks)
-        });
-        let samples = config.audio().map_or(0, |audio| audio.samples_per_frame);
-        (self.duration, self.config) = (samples, Some(config));
-    }
-
-    /// Takes what a unit says of its configuration; whether that is another one than before.
-    fn note(&mut self, unit: &AccessUnit) -> bool {
-        let config = unit.config.as_deref().filter(|config| self.config.as_ref() != Some(config)).cloned();
-        let is_other = config.is_some();
-        config.into_iter().for_each(|config| self.configure(config));
-        is_other
-    }
-
-    /// The packet, where it is encrypted.
-    fn open(&mut self, is_rtcp: bool, payload: Bytes) -> Result<Bytes, SrtpError> {
-        match &mut self.opener {
-            None => Ok(payload),
-            Some(opener) if is_rtcp => opener.rtcp(&payload).map(Bytes::from),
-            Some(opener) => opener.rtp(&payload).map(Bytes::from),
-        }
-    }
-
-    fn push(&mut self, payload: Bytes, now: Instant, sync: &mut Sync) -> Result<(), String> {
-        let packet = Packet::parse(payload).map_err(|error| error.to_string())?;
-        self.begun.get_or_insert(now);
-        let before = self.receiver.ssrc();
-        self.receiver.push(now.into(), packet);
-        if before.is_some() && before != self.receiver.ssrc() {
-            sync.restart(self.sync);
-            self.has_left = false;
-        }
-        // Not before the first packet of the source: what opens a firewall or NAT may come in front of it (RFC 6263 §4.3).
-        if self.receiver.ssrc().is_none() {
-            return Ok(());
-        }
-        if let Some(timestamp) = self.common.take() {
-            sync.common_moment(self.sync, self.receiver.unroll(timestamp));
-        }
-        if let Some((ssrc, info)) = self.early.take() {
-            self.tell(ssrc, &info, now, sync);
-        }
-        let (malformed, error) = self.receiver.malformed();
-        let is_worse = malformed > std::mem::replace(&mut self.malformed, malformed);
-        error.filter(|_| is_worse).map_or(Ok(()), |error| Err(error.to_string()))
-    }
-
-    fn on_reports(&mut self, datagram: &[u8], now: Instant, sync: &mut Sync) {
-        for packet in packets(datagram).flatten() {
-            match packet {
-                RtcpPacket::SenderReport { ssrc, info, .. } if self.receiver.ssrc().is_some() => {
-                    self.tell(ssrc, &info, now, sync);
-                }
-                // Encoders begin with it, in front of the first packet.
-                RtcpPacket::SenderReport { ssrc, info, .. } => self.early = Some((ssrc, info)),
-                RtcpPacket::Goodbye { ssrcs, .. } => {
-                    self.has_left |= self.receiver.ssrc().is_some_and(|ssrc| ssrcs.contains(&ssrc));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn tell(&mut self, ssrc: u32, info: &SenderInfo, now: Instant, sync: &mut Sync) {
-        if let Some(timestamp) = self.receiver.sender_report(now.into(), ssrc, info) {
-            self.is_told = true;
-            sync.sender_report(self.sync, info.ntp, timestamp);
         }
     }
 }

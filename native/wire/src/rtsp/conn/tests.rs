@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    rtsp::{Credentials, Lower, keys, sdp::Format},
+    rtsp::{
+        Credentials, Denial, Lower, keys,
+        sdp::{Format, Media},
+    },
     srtp::{Key, Suite},
 };
 
