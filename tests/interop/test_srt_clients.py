@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,14 @@ async def srt() -> AsyncIterator[Srt]:
     """A server in the clear."""
     async with serving() as srt:
         yield srt
+
+
+@asynccontextmanager
+async def encrypting(key_bytes: int) -> AsyncIterator[tuple[Srt, dict[str, object]]]:
+    """A server that encrypts, and what its callers have to say; in the clear without a length of keys."""
+    secret = {"passphrase": SECRET, "pbkeylen": key_bytes} if key_bytes else {}
+    async with serving(arcly.SrtHandler("127.0.0.1:0", passphrase=SECRET if key_bytes else None)) as srt:
+        yield srt, secret
 
 
 @pytest.fixture(params=["system", "newest"])
@@ -176,8 +185,9 @@ async def test_the_end_of_the_stream_ends_its_viewers(srt: Srt, ffmpeg: str, cli
     assert len(times(read)) >= 50
 
 
+@pytest.mark.parametrize("key_bytes", [0, 24])
 async def test_srt_live_transmit_publishes_and_plays(
-    srt: Srt, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path
+    ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, key_bytes: int
 ) -> None:
     transmit = shutil.which("srt-live-transmit")
     if transmit is None:
@@ -186,30 +196,35 @@ async def test_srt_live_transmit_publishes_and_plays(
     port = 20_000 + hash(tmp_path) % 10_000
     feed = [ffmpeg, "-v", "error", "-re", "-stream_loop", "-1", "-i", clip(), "-c", "copy", "-f", "mpegts"]
     into = f"udp://127.0.0.1:{port}"
-    async with running(transmit, "-q", into, srt.url("publish:live/cam")), running(*feed, f"{into}?pkt_size=1316"):
+    async with (
+        encrypting(key_bytes) as (srt, secret),
+        running(transmit, "-q", into, srt.url("publish:live/cam", **secret)),
+        running(*feed, f"{into}?pkt_size=1316"),
+    ):
         await eventually(lambda: (stream := srt.stream("live/cam")) and stream.tracks, what="it is published")
-        play = f"timeout 4 {transmit} -q '{srt.url('read:live/cam')}' file://con > {tmp_path}/out.ts"
+        play = f"timeout 4 {transmit} -q '{srt.url('read:live/cam', **secret)}' file://con > {tmp_path}/out.ts"
         await run("sh", "-c", play)
         read = await run(ffmpeg, "-v", "error", "-i", tmp_path / "out.ts", "-c", "copy", "-f", "framemd5", "-")
         assert is_whole(read), read.stderr
 
 
-async def test_gstreamer_publishes_and_plays(srt: Srt, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("key_bytes", [0, 16])
+async def test_gstreamer_publishes_and_plays(ffmpeg: str, tmp_path: Path, key_bytes: int) -> None:
     launch = shutil.which("gst-launch-1.0")
     if launch is None or (await run("gst-inspect-1.0", "srtsrc")).returncode != 0:
         missing("GStreamer with srtsrc (on Debian: apt-get install gstreamer1.0-tools gstreamer1.0-plugins-bad)")
     assert launch is not None
-    port = srt.port
     source = (
         "videotestsrc is-live=true ! video/x-raw,framerate=25/1 ! x264enc tune=zerolatency key-int-max=25 ! mpegtsmux"
     )
-    sink = f'srtsink uri="srt://127.0.0.1:{port}" streamid=publish:live/cam wait-for-connection=false'
-    async with running("sh", "-c", f"exec {launch} -q {source} alignment=7 ! {sink}"):
-        await eventually(lambda: (stream := srt.stream("live/cam")) and stream.tracks, what="it is published")
-        got = f'srtsrc uri="srt://127.0.0.1:{port}" streamid=read:live/cam ! filesink location={tmp_path}/out.ts'
-        await run("sh", "-c", f"timeout 4 {launch} -q {got}")
-        read = await run(ffmpeg, "-v", "error", "-i", tmp_path / "out.ts", "-c", "copy", "-f", "framemd5", "-")
-        assert len(times(read)) >= 45, read.stderr
+    async with encrypting(key_bytes) as (srt, secret):
+        sink = f"srtsink uri='\"{srt.url('publish:live/cam', **secret)}\"' wait-for-connection=false"
+        async with running("sh", "-c", f"exec {launch} -q {source} alignment=7 ! {sink}"):
+            await eventually(lambda: (stream := srt.stream("live/cam")) and stream.tracks, what="it is published")
+            got = f"srtsrc uri='\"{srt.url('read:live/cam', **secret)}\"' ! filesink location={tmp_path}/out.ts"
+            await run("sh", "-c", f"timeout 4 {launch} -q {got}")
+            read = await run(ffmpeg, "-v", "error", "-i", tmp_path / "out.ts", "-c", "copy", "-f", "framemd5", "-")
+            assert len(times(read)) >= 45, read.stderr
 
 
 async def test_the_dissector_of_wireshark_finds_nothing_malformed(
