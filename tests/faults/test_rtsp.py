@@ -139,6 +139,33 @@ async def test_more_connections_than_allowed_are_turned_away(caplog: pytest.LogC
         await eventually(is_let_in, what="a place is free again")
 
 
+class Nobody:
+    """Lets everybody publish and nobody play."""
+
+    async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        return True
+
+    async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("headers", "status"), [("", 401), ("Authorization: Basic bWU6d3Jvbmc=\r\n", 403)])
+async def test_who_may_not_play_does_not_learn_what_there_is(headers: str, status: int) -> None:
+    rtsp = arcly.RtspHandler("127.0.0.1:0", udp_port=0)
+    async with arcly.Engine(rtsp, authenticator=Nobody()), talking(rtsp) as publisher:
+        await publisher.publish("live/cam")
+        for name in ("cam", "nothing"):
+            async with talking(rtsp) as talk:
+                assert (await talk.ask(f"DESCRIBE rtsp://h/live/{name}", headers))[0] == status
+
+
+async def test_a_stream_that_is_ended_here_sends_its_publisher_away() -> None:
+    async with serving() as (engine, rtsp), talking(rtsp) as talk:
+        await talk.publish("live/cam")
+        assert engine.end_stream(engine.list_streams()[0], "kicked")
+        assert await talk.is_closed()
+
+
 async def test_half_a_session_is_a_whole_stream_of_one_track() -> None:
     async with serving() as (engine, rtsp), talking(rtsp) as talk:
         await talk.publish("live/cam")

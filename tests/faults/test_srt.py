@@ -81,9 +81,9 @@ async def connect(sock: socket.socket, stream_id: str, socket_id: int = 77, more
     loop = asyncio.get_running_loop()
     sock.setblocking(False)
     await loop.sock_sendall(sock, handshake(INDUCTION, socket_id=socket_id))
-    answer = await asyncio.wait_for(loop.sock_recv(sock, 2000), 5)
+    answer = await asyncio.wait_for(loop.sock_recv(sock, 2000), 30)
     await loop.sock_sendall(sock, handshake(CONCLUSION, cookie_of(answer), socket_id, wants(stream_id) + more))
-    return await asyncio.wait_for(loop.sock_recv(sock, 2000), 5)
+    return await asyncio.wait_for(loop.sock_recv(sock, 2000), 30)
 
 
 async def test_datagrams_of_every_kind_harm_nobody(ffmpeg: str, clip: Callable[..., Path]) -> None:
@@ -164,7 +164,39 @@ async def test_those_who_wait_for_a_decision_do_not_become_more_than_allowed() -
             await eventually(lambda: slow.asked == 2)
             decided.set()
             assert sorted([kind_of(await answer) for answer in answers]) == [1003, CONCLUSION]
-        assert len(handler.list_connections()) == 1
+            await eventually(lambda: len(handler.list_connections()) == 1)
+
+
+class Nobody:
+    """Lets nobody play."""
+
+    async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        return True
+
+    async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        return False
+
+
+async def test_who_may_not_play_does_not_learn_what_there_is() -> None:
+    handler = arcly.SrtHandler("127.0.0.1:0")
+    async with arcly.Engine(handler, authenticator=Nobody()) as engine:
+        session = await engine.start_publish(arcly.StreamKey("live", "cam"))
+        answers = set()
+        for name in ("cam", "nothing"):
+            with peer(handler) as sock:
+                answers.add(kind_of(await connect(sock, f"read:live/{name}")))
+        assert len(answers) == 1
+        assert min(answers) > 1000, "a reason to refuse"
+        session.end()
+
+
+async def test_a_stream_that_is_ended_here_sends_its_publisher_away() -> None:
+    async with serving(idle_timeout_s=3600) as (engine, handler):
+        with peer(handler) as sock:
+            assert kind_of(await connect(sock, "publish:live/cam")) == CONCLUSION
+            stream = await eventually(lambda: engine.get_stream(arcly.StreamKey("live", "cam")))
+            assert engine.end_stream(stream, "kicked")
+            await eventually(lambda: handler.list_connections() == [])
 
 
 async def test_a_publisher_that_vanishes_is_ended_by_its_silence(ffmpeg: str, clip: Callable[..., Path]) -> None:

@@ -153,6 +153,28 @@ async def test_a_publisher_that_never_connects_gives_its_name_back(site: Site) -
     await eventually(lambda: site.engine.get_stream(other) is None, what="the name is free")
 
 
+async def test_a_stream_that_is_ended_here_ends_its_session() -> None:
+    webrtc = arcly.WebRtcHandler("127.0.0.1:0", connect_timeout_s=3600)
+    async with arcly.Engine(webrtc) as engine:
+        await webrtc.publish(KEY, offer("sendonly"), Credentials(peer="192.0.2.1"))
+        stream = engine.get_stream(KEY)
+        assert stream
+        assert engine.end_stream(stream, "kicked")
+        await eventually(lambda: webrtc.sessions == 0)
+
+
+async def test_who_may_not_play_does_not_learn_what_there_is() -> None:
+    site = Site()
+    site.engine = arcly.Engine(site.webrtc, authenticator=Doorkeeper())
+    async with site:
+        for authorization, expected in ({}, 401), ({"authorization": "Bearer shut"}, 403):
+            for name in ("cam", "nothing"):
+                status, _, _ = await site.ask(
+                    "POST", f"/live/{name}/whep", offer("recvonly"), content_type="application/sdp", **authorization
+                )
+                assert status == expected
+
+
 async def test_an_offer_that_cannot_be_answered_takes_no_name(site: Site) -> None:
     other = arcly.StreamKey("live", "other")
     for bad in ("", "v=0", "hello", offer("sendonly").replace("H264", "X").replace("opus", "y")):

@@ -76,6 +76,24 @@ async def test_who_may_not_play_is_told(ffmpeg: str, clip: Callable[..., Path], 
         assert read.returncode == 0, read.stderr
 
 
+async def test_who_may_not_play_does_not_learn_what_there_is() -> None:
+    async with serving(authenticator=Tokens()) as server:
+        session = await server.engine.start_publish(arcly.StreamKey("live", "cam"))
+        assert server.rtmp.address
+        for query in ("", "?token=bad"):
+            told = []
+            for name in ("cam", "nothing"):
+                async with await RtmpClient.dial(server.rtmp.address) as client:
+                    await client.connect()
+                    stream_id = await client.create_stream()
+                    await client.send(command("play", 0, None, f"{name}{query}", stream_id=stream_id))
+                    await client.status()
+                    told.append({key: str(value).replace(name, "") for key, value in client.statuses[-1].items()})
+            assert told[0] == told[1]
+            assert told[0]["level"] == "error"
+        session.end()
+
+
 async def test_a_missing_stream_is_refused(server: Server, ffmpeg: str) -> None:
     read = await run(ffmpeg, "-v", "error", "-i", server.rtmp_url("live/nothing"), "-f", "null", "-")
     assert read.returncode != 0

@@ -81,6 +81,17 @@ async def test_a_viewer_without_the_word_stays_outside(server: Server, doorman: 
     assert len(doorman.asked) == 4 + 9
 
 
+@pytest.mark.parametrize("name", ["index.m3u8", "manifest.mpd", ".flv", ".ts", ".mp4"])
+async def test_who_may_not_play_does_not_learn_what_there_is(server: Server, name: str) -> None:
+    for query in ("", "?token=wrong"):
+        there, missing = [
+            await get(server, f"/live/{stream}{'' if name[0] == '.' else '/'}{name}{query}")
+            for stream in ("cam", "nothing")
+        ]
+        assert there == missing
+        assert there[0] == (403 if query else 401)
+
+
 @pytest.mark.parametrize(
     ("query", "headers"),
     [

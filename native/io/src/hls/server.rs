@@ -107,24 +107,8 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Answer {
     if let Some(parent) = parent.filter(|parent| !gated || knows(parent)) {
         touch(&parent, asked_by);
     }
-    match (&file, gate) {
-        // Who comes again for the MPD brings its session; playlists of HLS that give one are fetched once.
-        (File::Mpd, Some(_)) if is_known => {}
-        (File::Multivariant | File::TsMultivariant | File::Mpd, Some((inbox, asked))) => {
-            if let Err(denial) = ask(inbox, asked).await {
-                return denied(denial).into();
-            }
-        }
-        (File::TsMedia | File::Track(_) | File::Key(_), Some((inbox, asked))) if !is_known => {
-            match ask(inbox, asked).await {
-                Err(PlayDenial::Unauthenticated | PlayDenial::Forbidden) if session(query).is_some() => {
-                    return error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8").into();
-                }
-                Err(denial) => return denied(denial).into(),
-                Ok(_) => {}
-            }
-        }
-        _ => {}
+    if let Err(refusal) = judge(&file, is_known, query, gate).await {
+        return refusal.into();
     }
     match file {
         File::Multivariant if output.has_cmaf() => cmaf_multivariant(&group, &output, gated).await,
@@ -141,6 +125,36 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Answer {
         File::Mpd if !output.has_dash() => no_dash(&output).into(),
         File::Mpd => manifest(&group, &output, asked_by, gated && !is_known).await,
         File::Clock => clock().into(),
+    }
+}
+
+/// Asks whether who asks for `file` may have it, where that has to be asked; a refusal is the answer.
+async fn judge(file: &File, is_known: bool, query: &str, gate: Gate<'_>) -> Result<(), Response<Body>> {
+    let Some((inbox, asked)) = gate else { return Ok(()) };
+    let is_entry = match file {
+        // Who comes again for the MPD brings its session; playlists of HLS that give one are fetched once.
+        File::Mpd if is_known => return Ok(()),
+        File::Multivariant | File::TsMultivariant | File::Mpd => true,
+        File::TsMedia | File::Track(_) | File::Key(_) if !is_known => false,
+        _ => return Ok(()),
+    };
+    match ask(inbox, asked).await {
+        Ok(_) => Ok(()),
+        Err(PlayDenial::Unauthenticated | PlayDenial::Forbidden) if !is_entry && session(query).is_some() => {
+            Err(error(StatusCode::FORBIDDEN, "no such session: begin with index.m3u8"))
+        }
+        Err(denial) => Err(denied(denial)),
+    }
+}
+
+/// The answer for a stream that is not live. Who may not play it is answered as if it were, and does not learn what there is.
+pub(crate) async fn absent(file: &File, query: &str, gate: Gate<'_>) -> Response<Body> {
+    let is_gated = gate.is_some();
+    match (judge(file, false, query, gate).await, file) {
+        (Err(refusal), _) => refusal,
+        (Ok(()), File::TsSegment(_) | File::Cmaf(_)) if is_gated => no_file(),
+        (Ok(()), File::Clock) if is_gated => clock(),
+        (Ok(()), _) => error(StatusCode::NOT_FOUND, "no such stream is live"),
     }
 }
 

@@ -9,12 +9,12 @@ use tokio::runtime::Handle;
 
 use crate::{
     Inbox, PlayAsk, PlayDenial,
-    egress::{Egress, EgressOptions},
+    egress::{Egress, EgressOptions, Framing},
     hls::{
         self, HlsOutput,
         file::File,
         sent::{Client, Counter},
-        server::{Asked, Member},
+        server::{Asked, Gate, Member},
     },
     http::{
         Origin,
@@ -85,14 +85,32 @@ impl Site {
 
     /// Answers a request that came over a connection of ours.
     pub(crate) async fn answer(&self, mut request: Request<Incoming>, asker: Asker, owner: &Owner) -> Response<Body> {
-        match (self.media(&mut request, asker.peer, Some(owner)).await, &self.app) {
-            (Some(response), _) => response,
-            (None, Some(app)) => app.call(request, asker).await,
-            (None, None) => {
+        if let Some(response) = self.media(&mut request, asker.peer, Some(owner)).await {
+            return response;
+        }
+        let absent = self.absent_live(&request, asker.peer);
+        let response = match &self.app {
+            Some(app) => app.call(request, asker).await,
+            None => {
                 let nothing = error(StatusCode::NOT_FOUND, "nothing here; media is at /<app>/<stream>/index.m3u8");
                 sized(request.method(), nothing)
             }
+        };
+        match absent {
+            Some((inbox, asked)) if response.status() == StatusCode::NOT_FOUND => {
+                ask(inbox, asked).await.map_or_else(denied, |_| response)
+            }
+            _ => response,
         }
+    }
+
+    /// What to ask where a path names an endless stream that is not live, and nothing of the application: who may not play it is answered
+    /// as if it were, and does not learn what there is.
+    fn absent_live<B>(&self, request: &Request<B>, peer: SocketAddr) -> Gate<'_> {
+        let gate = self.gate.as_deref()?;
+        let (key, container) = live_path(request.uri().path())?;
+        matches!(*request.method(), Method::GET | Method::HEAD)
+            .then(|| (gate, asked(key, container.protocol(Framing::Chunked), false, request, peer)))
     }
 
     /// Answers a request for media; none where its path names no media.
@@ -158,7 +176,10 @@ impl Site {
                 let (answer, counter) = self.file_of(output, file, key, request, peer).await;
                 return (answer, Some(counter));
             }
-            Ok(None) => error(StatusCode::NOT_FOUND, "no such stream is live"),
+            Ok(None) => {
+                let gate = self.gate.as_deref().map(|inbox| (inbox, asked(key, "hls", false, request, peer)));
+                hls::server::absent(&file, request.uri().query().unwrap_or_default(), gate).await
+            }
             Err(denial) => denied(denial),
         };
         (refusal.into(), None)
