@@ -173,7 +173,10 @@ def add_serve(commands: Commands) -> None:
         "--http", metavar="ADDR", default=Default(":8888"), help="page and HLS (default: %(default)s)"
     )
     listeners.add_argument(
-        "--https", metavar="ADDR", default="off", help="the same over TLS (default: off; usual: :8443)"
+        "--https",
+        metavar="ADDR",
+        default="off",
+        help="the same over TLS (default: off; usual: :8443); the port of --http: both there",
     )
     listeners.add_argument(
         "--webrtc", metavar="ADDR", default=Default(":8189"), help="media of WebRTC, UDP and TCP (default: %(default)s)"

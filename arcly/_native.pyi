@@ -1124,7 +1124,13 @@ class HttpListener:
     """Native half of `arcly.HttpOrigin`: a port of a site."""
 
     def __new__(
-        cls, site: HttpSite, addr: str, *, connections_max: int, tls: TlsIdentity | None = None
+        cls,
+        site: HttpSite,
+        addr: str,
+        *,
+        connections_max: int,
+        tls: TlsIdentity | None = None,
+        takes_plain: bool = False,
     ) -> HttpListener: ...
     @property
     def addr(self) -> tuple[str, int]:

@@ -48,8 +48,8 @@ class HttpOrigin:
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
             `:8888`. None for no port at all: see `asgi`.
-        https: `HOST:PORT` to speak HTTPS on besides, under `tls`; without it `bind` itself speaks HTTPS where there is
-            a `tls`.
+        https: `HOST:PORT` to speak HTTPS on besides, under `tls`; the same as `bind`: HTTP and HTTPS on one port, told
+            apart by the first byte. Without it `bind` itself speaks HTTPS where there is a `tls`, and nothing else.
         packager: how streams are packaged; default `HlsPackager()`.
         app_socket: path of a Unix socket on which an HTTP/1.1 server, for instance uvicorn with your ASGI
             application, answers what is no media.
@@ -183,9 +183,14 @@ class HttpOrigin:
         )
         tls = None if self._tls is None else self._tls.native
         if address is not None:
-            own = tls if https is None else None
-            self._listener = HttpListener(self._site, address, connections_max=self._connections_max, tls=own)
-        if https is not None:
+            is_one = https is not None and https == address and not address.endswith(":0")
+            own = tls if https is None or is_one else None
+            self._listener = HttpListener(
+                self._site, address, connections_max=self._connections_max, tls=own, takes_plain=is_one
+            )
+            if is_one:
+                self._secure = self._listener
+        if https is not None and self._secure is None:
             self._secure = HttpListener(self._site, https, connections_max=self._connections_max, tls=tls)
         events = context.events()
         for stream in context.list_streams():
@@ -211,7 +216,7 @@ class HttpOrigin:
         if self._site is not None:
             self._site.close()
             self._site = None
-        for listener in filter(None, (self._listener, self._secure)):
+        for listener in {self._listener, self._secure} - {None}:
             stopped = Signal()
             listener.stop(stopped.token)
             await stopped.wait()

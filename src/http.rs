@@ -148,10 +148,17 @@ pub struct HttpListener {
 #[pymethods]
 impl HttpListener {
     #[new]
-    #[pyo3(signature = (site, addr, *, connections_max, tls=None))]
-    fn new(site: &HttpSite, addr: &str, connections_max: usize, tls: Option<&TlsIdentity>) -> PyResult<Self> {
+    #[pyo3(signature = (site, addr, *, connections_max, tls=None, takes_plain=false))]
+    fn new(
+        site: &HttpSite,
+        addr: &str,
+        connections_max: usize,
+        tls: Option<&TlsIdentity>,
+        takes_plain: bool,
+    ) -> PyResult<Self> {
         let (runtime, addr, tls) = (site.runtime.clone(), parse_addr(addr)?, tls.map(|tls| &tls.0));
-        let listener = arcly_io::http::HttpListener::bind(&runtime, addr, connections_max, tls, site.site.clone());
+        let site = site.site.clone();
+        let listener = arcly_io::http::HttpListener::bind(&runtime, addr, connections_max, tls, takes_plain, site);
         Ok(Self { listener: Arc::new(listener.map_err(from_listen)?), runtime })
     }
 

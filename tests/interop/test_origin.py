@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import random
 import shutil
 import socket
 import ssl
@@ -54,9 +55,9 @@ async def curl(url: str, *more: str) -> Answer:
 
 
 @contextlib.asynccontextmanager
-async def origin(**options: Any) -> AsyncIterator[arcly.HttpOrigin]:
+async def origin(bind: str = "127.0.0.1:0", **options: Any) -> AsyncIterator[arcly.HttpOrigin]:
     """An origin with a stream that is packaged."""
-    http = arcly.HttpOrigin("127.0.0.1:0", **options)
+    http = arcly.HttpOrigin(bind, **options)
     async with arcly.Engine(http, arcly.FileSource(DEMO, CAM)):
         await eventually(lambda: http.hls_path(CAM))
         yield http
@@ -81,14 +82,26 @@ async def media_of(base: str, *more: str) -> tuple[str, str]:
     return media, f"{base}/live/cam/{uris(playlist.body)[0]}"
 
 
-async def test_one_site_speaks_http_1_and_2_with_and_without_tls(tmp_path: Path) -> None:
+def free_port() -> int:
+    """Return a port that nobody has, and that the kernel gives to nobody by itself."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as candidate, contextlib.suppress(OSError):
+            candidate.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+@pytest.mark.parametrize("ports", ["two ports", "one port"])
+async def test_one_site_speaks_http_1_and_2_with_and_without_tls(tmp_path: Path, ports: str) -> None:
     authority = trustme.CA()
     ca = tmp_path / "ca.pem"
     ca.write_bytes(authority.cert_pem.bytes())
     trust = ["--cacert", str(ca)]
-    async with origin(https="127.0.0.1:0", tls=issue(authority, tmp_path)) as http:
+    bind = "127.0.0.1:0" if ports == "two ports" else f"127.0.0.1:{free_port()}"
+    async with origin(bind, https=bind, tls=issue(authority, tmp_path)) as http:
         plain = url_of(http.address, "")
         secure = url_of(http.https_address, "", "https")
+        assert (http.address == http.https_address) == (ports == "one port")
         for base, options, version in (
             (plain, ["--http1.1"], "HTTP/1.1"),
             (plain, ["--http2-prior-knowledge"], "HTTP/2"),
@@ -104,6 +117,16 @@ async def test_one_site_speaks_http_1_and_2_with_and_without_tls(tmp_path: Path)
                 assert head.headers["content-length"] == str(len(answer.body)) or url == media
             assert (await curl(f"{base}/live/cam/index.m3u8", "-X", "OPTIONS", *options)).status == 204
             assert (await curl(f"{base}/live/cam/index.m3u8", "-X", "POST", *options)).status == 405
+
+
+async def test_a_port_for_https_alone_speaks_no_http(tmp_path: Path) -> None:
+    async with origin(tls=issue(trustme.CA(), tmp_path)) as http:
+        assert http.address is not None
+        reader, writer = await asyncio.open_connection(*http.address)
+        writer.write(b"GET /live/cam/index.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n")
+        said = await asyncio.wait_for(reader.read(), 60)
+        writer.close()
+        assert b"HTTP" not in said
 
 
 async def test_a_cache_can_ask_whether_it_still_has_the_newest_and_for_a_part() -> None:

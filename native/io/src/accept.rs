@@ -59,7 +59,7 @@ impl std::error::Error for ListenError {
 pub(crate) struct Listening {
     listener: StdListener,
     addr: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    lock: Option<Lock>,
 }
 
 impl Listening {
@@ -74,7 +74,13 @@ impl Listening {
         let local = listener.local_addr().map_err(failed)?;
         let tls = identity.map(|identity| identity.acceptor(alpn)).transpose();
         let tls = tls.map_err(|error| failed(std::io::Error::other(error)))?;
-        Ok(Self { listener, addr: local, tls })
+        let lock = tls.map(|tls| Lock { tls, takes_plain: false });
+        Ok(Self { listener, addr: local, lock })
+    }
+
+    /// Whether a peer may speak without TLS where there is one.
+    pub(crate) fn taking_plain(self, takes_plain: bool) -> Self {
+        Self { lock: self.lock.map(|lock| Lock { takes_plain, ..lock }), ..self }
     }
 
     /// Where it listens.
@@ -94,11 +100,11 @@ impl Listening {
         S: Fn(Connection, SocketAddr, CancellationToken) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Self { listener, addr, tls } = self;
+        let Self { listener, addr, lock } = self;
         let _context = runtime.enter();
         let listener = TcpListener::from_std(listener).map_err(|source| ListenError { addr, source })?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let door = Door { tls, serve };
+        let door = Door { lock, serve };
         tasks.spawn(accept(listener, connections_max, inbox, door, stop.clone(), tasks.clone()));
         Ok(Acceptor { stop, tasks })
     }
@@ -143,35 +149,60 @@ impl Drop for Acceptor {
 /// What a connection passes through.
 #[derive(Clone)]
 struct Door<S> {
-    tls: Option<TlsAcceptor>,
+    lock: Option<Lock>,
     serve: S,
+}
+
+/// TLS at a door.
+#[derive(Clone)]
+struct Lock {
+    tls: TlsAcceptor,
+    /// Who does not begin with TLS is served as it comes.
+    takes_plain: bool,
+}
+
+impl Lock {
+    /// The connection behind the door; none when it did not get through.
+    async fn open(self, stream: TcpStream, peer: SocketAddr, inbox: &Inbox) -> Option<Connection> {
+        let opening = async {
+            if self.takes_plain && !begins_with_tls(&stream).await? {
+                return Ok(Connection::Plain(stream));
+            }
+            Ok::<_, std::io::Error>(Connection::Tls(Box::new(self.tls.accept(stream).await?.into())))
+        };
+        match timeout(TLS_DEADLINE, opening).await {
+            Ok(Ok(connection)) => return Some(connection),
+            Ok(Err(error)) => inbox.warn(format!("{peer}: no TLS with this peer: {error}")),
+            Err(_) => inbox.warn(format!("{peer}: no TLS handshake within {} s", TLS_DEADLINE.as_secs())),
+        }
+        None
+    }
 }
 
 impl<S, F: Future<Output = ()>> Door<S>
 where
     S: Fn(Connection, SocketAddr, CancellationToken) -> F,
 {
-    /// The connection behind the door; none when it did not get through.
-    async fn open(tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr, inbox: &Inbox) -> Option<Connection> {
-        match timeout(TLS_DEADLINE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => return Some(Connection::Tls(Box::new(stream.into()))),
-            Ok(Err(error)) => inbox.warn(format!("{peer}: no TLS with this peer: {error}")),
-            Err(_) => inbox.warn(format!("{peer}: no TLS handshake within {} s", TLS_DEADLINE.as_secs())),
-        }
-        None
-    }
-
     async fn enter(self, stream: TcpStream, peer: SocketAddr, stop: CancellationToken, place: Place) {
-        let stream = match self.tls {
+        let stream = match self.lock {
             None => Connection::Plain(stream),
             // Boxed: the handshake would make the task larger for as long as the connection lives.
-            Some(tls) => match Box::pin(Self::open(tls, stream, peer, &place.inbox)).await {
+            Some(lock) => match Box::pin(lock.open(stream, peer, &place.inbox)).await {
                 Some(stream) => stream,
                 None => return,
             },
         };
         (self.serve)(stream, peer, stop).await;
     }
+}
+
+/// The first byte of a handshake (RFC 8446 §5.1); no method of HTTP begins with it (RFC 9110 §5.6.2).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// Whether a peer begins with TLS. What it says is left where it is.
+async fn begins_with_tls(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [TLS_HANDSHAKE];
+    stream.peek(&mut first).await.map(|_| first == [TLS_HANDSHAKE])
 }
 
 /// That of a connection among those of a listener. A panic ends its task only, and is told.

@@ -4,13 +4,17 @@ use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use arcly_bus::{Log, StreamKey};
 use bytes::Bytes;
-use hyper::{Method, Request, Response, StatusCode, Version, header};
+use hyper::{
+    Method, Request, Response, StatusCode, Version,
+    header::{self, HeaderValue},
+};
 
 use crate::{
     Inbox,
     egress::{Container, Egress, Framing, Head, PlayError, Watcher},
     http::{
         entity::text_of,
+        head,
         lent::Owner,
         origin::decode,
         response::{Body, denied, endless, error, method_not_allowed, options},
@@ -81,9 +85,9 @@ impl Live {
         if request.version() == Version::HTTP_11
             && let Some(socket) = owner.and_then(Owner::take)
         {
-            let head = head(content_type);
+            let head = Head::Bytes(given_away(content_type));
             // Nobody is left who could be told of a failure: the connection ends by it.
-            let _ = ticket.play(self.container, framing, socket, Head::Bytes(head), None);
+            let _ = ticket.play(self.container, framing, socket, head, None);
             return std::future::pending().await;
         }
         let (stall_max, unsent_max) = (ticket.stall_max(), ticket.unsent_max());
@@ -116,14 +120,11 @@ pub(crate) fn refused(refusal: &PlayError) -> Response<Body> {
     )
 }
 
-/// What hyper would send (RFC 9112 §4), with the headers of every media response.
-fn head(content_type: &str) -> Bytes {
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncache-control: {CACHE}\r\naccess-control-allow-origin: *\r\n\
-         x-content-type-options: nosniff\r\ntransfer-encoding: chunked\r\nconnection: close\r\ndate: {date}\r\n\r\n"
-    )
-    .into()
+/// The head of an answer over a connection that is given away for it.
+fn given_away(content_type: &'static str) -> Bytes {
+    let mut response = endless(Body::UNSAID, content_type, CACHE);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    head::written(&response, head::Framing::Chunked, SystemTime::now(), 0).into()
 }
 
 #[cfg(test)]

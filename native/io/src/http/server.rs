@@ -43,7 +43,8 @@ pub struct HttpListener {
 }
 
 impl HttpListener {
-    /// Listens on `addr` (port 0: any free one) and serves `site`, to `connections_max` at a time; over TLS when there is a `tls`.
+    /// Listens on `addr` (port 0: any free one) and serves `site`, to `connections_max` at a time; over TLS when there is a `tls`, and then
+    /// without it only where it `takes_plain`: whoever does not begin with a handshake.
     ///
     /// # Errors
     /// [`ListenError`] when the address cannot be had.
@@ -52,12 +53,15 @@ impl HttpListener {
         addr: SocketAddr,
         connections_max: usize,
         tls: Option<&Arc<TlsIdentity>>,
+        takes_plain: bool,
         site: Arc<Site>,
     ) -> Result<Self, ListenError> {
-        let listening = Listening::on(addr, tls, &ALPN)?;
+        let listening = Listening::on(addr, tls, &ALPN)?.taking_plain(takes_plain);
         let (addr, inbox) = (listening.addr(), site.inbox().clone());
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let serve = move |stream, peer, stop| serve(stream, Asker { peer, scheme }, stop, site.clone());
+        let serve = move |stream, peer, stop| {
+            let scheme = if matches!(stream, Connection::Tls(_)) { "https" } else { "http" };
+            serve(stream, Asker { peer, scheme }, stop, site.clone())
+        };
         let acceptor = listening.serve(runtime, connections_max, inbox, serve)?;
         Ok(Self { acceptor, addr })
     }
