@@ -33,7 +33,11 @@ class EventFollower:
             async with contextlib.aclosing(events):
                 async for event in events:
                     self._seen += 1
-                    self._handle(event)
+                    try:
+                        self._handle(event)
+                    except Exception:
+                        # One event is lost, such as by a registry of the host that fails: those behind it are not.
+                        log.exception("%s of %s could not be handled", event.kind, event.key)
         except Exception:
             log.exception("events are no longer followed")
 

@@ -14,7 +14,7 @@ from virtual_time import Bus, in_virtual_time
 import arcly
 from arcly.services.audit import AuditAction, Audited, AuditPipeline, AuditRecord, AuditSink, FileAuditSink
 from arcly.services.auth import Action, Authenticator
-from arcly.testing import MemoryRegistry
+from arcly.testing import MemoryRegistry, MemoryStream
 
 KEY = arcly.StreamKey("live", "cam")
 PEER = arcly.Credentials(peer="192.0.2.1:5")
@@ -240,6 +240,27 @@ async def test_other_events_are_recorded_when_they_are_somebodys_action() -> Non
     actions = [record.action for record in sink.records]
     assert set(actions) == set(AuditAction) - {"publish_refused", "play_refused", "records_dropped"}
     assert len(actions) == len(set(actions))
+
+
+async def test_a_registry_that_fails_once_costs_one_record(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(MemoryRegistry):
+        fails = True
+
+        def get_stream(self, key: arcly.StreamKey) -> MemoryStream | None:
+            if self.fails:
+                raise OSError("the database is away")
+            return super().get_stream(key)
+
+    sink, streams = Memory(), Failing()
+    async with arcly.Engine(AuditPipeline(sink), registry=streams):
+        first = await streams.start_publish(KEY)
+        await eventually(lambda: "could not be handled" in caplog.text)
+        streams.fails = False
+        second = await streams.start_publish(arcly.StreamKey("live", "other"))
+        first.end()
+        second.end()
+    assert [r.action for r in sink.records] == ["publish_started", "publish_ended", "publish_ended"]
+    caplog.clear()
 
 
 async def test_a_foreign_registry_is_audited_too() -> None:
