@@ -239,3 +239,29 @@ impl ToBus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arcly_bus::{LogBounds, LogWriter};
+
+    use super::*;
+
+    #[test]
+    fn a_publisher_is_not_asked_for_a_key_frame_with_every_packet() {
+        let publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+        let (mut to_bus, start) = (ToBus::new(publisher, false), Instant::now());
+        let is_asked = |to_bus: &mut ToBus, ms| {
+            let now = start + Duration::from_millis(ms);
+            // A packet of a picture that nobody can decode.
+            to_bus.wants_key = true;
+            to_bus.take_key_frame_wishes(now);
+            to_bus.asked_at == Some(now)
+        };
+        assert!(!is_asked(&mut to_bus, 0), "before it is connected");
+        to_bus.connected(start);
+        let asked = [0, 1, 100, 499, 500, 501, 1000].map(|ms| is_asked(&mut to_bus, ms));
+        assert_eq!(asked, [true, false, false, false, true, false, true]);
+    }
+}
