@@ -238,16 +238,27 @@ EXPERIMENTAL = ["-strict", "experimental", "-copyinkf"]
 
 
 @pytest.mark.parametrize("codec", CODECS)
-async def test_codecs_pass_both_ways(rtsp_server: RtspServer, ffmpeg: str, codec: str, tmp_path: Path) -> None:
+async def test_codecs_pass_both_ways(
+    rtsp_server: RtspServer, player: str, ffmpeg: str, codec: str, tmp_path: Path
+) -> None:
+    if codec == "av1" and player != ffmpeg:
+        pytest.skip("FFmpeg 5 knows no AV1 over RTP")
     source = tmp_path / "clip.mkv"
     inputs = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-f", "lavfi", "-i", "sine=sample_rate=48000"]
     made = await run(ffmpeg, "-v", "error", "-y", *inputs, *CODECS[codec], "-t", "4", "-pix_fmt", "yuv420p", source)
     assert made.returncode == 0, made.stderr
-    async with published(rtsp_server, ffmpeg, source, "-strict", "experimental"):
-        read = await run(*play(ffmpeg, rtsp_server.rtsp_url("live/cam"), *EXPERIMENTAL, seconds=2))
-        assert read.returncode == 0, read.stderr
-        assert len(frames(read.stdout, 0)) >= 40
-        assert len(frames(read.stdout, 1)) >= 20
+
+    async def passes(way_in: str, way_out: str) -> None:
+        name = f"live/{way_in}"
+        async with published(rtsp_server, player, source, *EXPERIMENTAL[:2], transport=way_in, name=name):
+            url = rtsp_server.rtsp_url(name)
+            read = await run(*play(player, url, *EXPERIMENTAL, transport=way_out, seconds=2))
+            assert read.returncode == 0, read.stderr
+            # By UDP a busy machine loses some.
+            assert len(frames(read.stdout, 0)) >= 20
+            assert len(frames(read.stdout, 1)) >= 20
+
+    await asyncio.gather(passes("tcp", "udp"), passes("udp", "tcp"))
 
 
 async def test_what_comes_by_rtmp_leaves_by_rtsp(rtsp_server: RtspServer, ffmpeg: str, tmp_path: Path) -> None:

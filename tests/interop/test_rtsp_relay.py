@@ -99,6 +99,41 @@ async def test_a_camera_is_connected_while_somebody_watches(ffmpeg: str, clip: C
             await eventually(lambda: engine.get_stream(arcly.StreamKey("live", "gate")) is None, what="nobody watches")
 
 
+async def test_who_has_no_udp_is_pulled_from_and_pushed_to_by_tcp(
+    ffmpeg: str, clip: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    origin_without, target_without = (arcly.RtspHandler("127.0.0.1:0", udp_port=None) for _ in range(2))
+    async with rtsp_serving(origin_without) as origin, rtsp_serving(target_without) as target:
+        source = arcly.PullSource(origin.rtsp_url("live/cam").replace("rtsp", "rtspu", 1), "live/copy")
+        push = arcly.PushTarget(target.rtsp_url("live/there").replace("rtsp", "rtspu", 1), "live/copy")
+        async with published(origin, ffmpeg, clip(b_frames=0)), arcly.Engine(source, push):
+            there = await eventually(lambda: (it := target.stream("live/there")) and it.tracks and it)
+            await eventually(lambda: there.stats.video_frames > 20)
+            assert [viewer.protocol for viewer in origin.rtsp.list_viewers()] == ["rtsp"]
+    assert caplog.text.count("trying it by TCP") == 2
+
+
+async def test_a_stream_that_has_moved_is_pulled_from_where_it_is(ffmpeg: str, clip: Callable[..., Path]) -> None:
+    async with rtsp_serving() as origin, published(origin, ffmpeg, clip(b_frames=0)):
+
+        async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for status in ("200 OK", f"302 Moved\r\nLocation: {origin.rtsp_url('live/cam')}"):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                number = head.split("CSeq: ")[1].split()[0]
+                writer.write(f"RTSP/1.0 {status}\r\nCSeq: {number}\r\n\r\n".encode())
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(redirect, "127.0.0.1", 0) as gate:
+            port = gate.sockets[0].getsockname()[1]
+            pull = arcly.PullSource(f"rtsp://127.0.0.1:{port}/live/elsewhere", "live/copy", backoff_s=(0.1, 0.2))
+            async with arcly.Engine(pull) as engine:
+                stream = await eventually(
+                    lambda: engine.get_stream(arcly.StreamKey("live", "copy")), what="it is found"
+                )
+                await eventually(lambda: stream.stats.video_frames > 20)
+
+
 async def test_a_remote_that_comes_back_goes_on(ffmpeg: str, clip: Callable[..., Path]) -> None:
     async with rtsp_serving() as origin:
         pull = arcly.PullSource(origin.rtsp_url("live/cam"), "live/copy", backoff_s=(0.1, 0.2))

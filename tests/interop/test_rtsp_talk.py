@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,31 @@ async def test_a_client_that_asks_for_it_is_offered_one(ffmpeg: str, clip: Calla
             assert text.count("m=") == tracks
             assert ("a=sendonly" in text) == (tracks == 3)
         assert (await describe(server, "Require: something\r\n")).startswith("RTSP/1.0 551")
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """A Python whose bindings know GStreamer: the system's."""
+    known = "import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst"
+    found = Path("/usr/bin/python3")
+    if not found.exists() or subprocess.run([found, "-c", known], capture_output=True, check=False).returncode != 0:
+        pytest.skip("Python's bindings of GStreamer (on Debian: python3-gi gir1.2-gstreamer-1.0)")
+    return str(found)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_gstreamer_speaks_to_us_as_to_a_camera(
+    ffmpeg: str, python: str, clip: Callable[..., Path], protocol: str
+) -> None:
+    handler = arcly.RtspHandler("127.0.0.1:0", udp_port=0, back_channel=True)
+    async with rtsp_serving(handler) as camera, published(camera, ffmpeg, clip(b_frames=0)):
+        talk = Path(__file__).parent / "gstreamer" / "talk.py"
+        async with running(python, talk, camera.rtsp_url("live/cam"), protocol):
+            heard = await eventually(lambda: (it := camera.stream("live/cam-talk")) and it.tracks and it, what="it")
+            assert [track.codec for track in heard.tracks] == ["G711U"]
+            await eventually(lambda: heard.stats.other_frames > 10, what="a second of it")
+            assert camera.rtsp.list_viewers()[0].protocol == ("rtsp-udp" if protocol == "udp" else "rtsp")
+        await eventually(lambda: camera.stream("live/cam-talk") is None, what="it ends with the session")
 
 
 async def describe(server: RtspServer, headers: str) -> str:
