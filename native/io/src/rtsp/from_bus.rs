@@ -341,8 +341,8 @@ fn group_targets(group: &Group, tracks: usize) -> Targets {
 /// The usual channels for nearly everybody, whose packets are made once.
 fn framing(setups: &[MediaSetup]) -> Framing {
     let mut channels = Channels::default();
-    for setup in setups {
-        setup.transport.interleaved.into_iter().for_each(|pair| channels.set(setup.media, pair));
+    for (media, own) in own_channels(setups).into_iter().enumerate() {
+        own.into_iter().for_each(|pair| channels.set(media, pair));
     }
     if channels == Channels::default() { Framing::Bare } else { Framing::Channels(channels) }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use arcly_wire::rtsp::FRAME_HEADER_BYTES;
 use tokio::time::{Instant, sleep_until};
+
+use super::channels::split;
 
 /// Bytes that are sent at once, and how often so many: 65 Mbit/s. Half of the receive buffer that Linux gives by itself, counted as it counts it.
 pub(super) const BURST_BYTES: usize = 32 << 10;
@@ -23,6 +26,19 @@ impl Pace {
     /// So much was sent.
     pub(super) fn count(&mut self, bytes: usize) {
         self.count_at(Instant::now(), bytes);
+    }
+
+    /// The first of these packets, as the log has them, that may be sent now; they count as sent. At least one.
+    pub(super) fn part<'a>(&mut self, packets: &'a [u8]) -> &'a [u8] {
+        let mut taken = 0;
+        for (_, packet) in split(packets) {
+            taken += FRAME_HEADER_BYTES + packet.len();
+            self.count(packet.len());
+            if self.is_spent() {
+                return packets.get(..taken).unwrap_or_default();
+            }
+        }
+        packets
     }
 
     fn count_at(&mut self, now: Instant, bytes: usize) {
@@ -61,6 +77,22 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by reading: a push gave a whole picture to the system at once, and most of a large one was lost.
+    #[tokio::test(start_paused = true)]
+    async fn a_large_picture_goes_in_parts() {
+        let packet = [&b"$\0\x04\0"[..], &[0; 1024]].concat();
+        let (mut pace, packets) = (Pace::new(), packet.repeat(100));
+        let mut rest = packets.as_slice();
+        let mut parts = Vec::new();
+        while !rest.is_empty() {
+            let part = pace.part(rest);
+            parts.push(part.len() / packet.len());
+            rest = &rest[part.len()..];
+            pace.ready().await;
+        }
+        assert_eq!(parts, [32, 32, 32, 4]);
+    }
 
     /// Found by reading: a picture of a megabyte was sent at once, and the next burst four milliseconds later.
     #[test]

@@ -196,6 +196,7 @@ impl Pushing {
             self.slot.arm();
             match outlet.next(client)? {
                 Next::Frame => frames += 1,
+                Next::Part => {}
                 Next::Nothing => break,
                 Next::Ended => {
                     has_ended = true;
@@ -235,7 +236,9 @@ struct Outlet {
     /// As it was described.
     sent: Vec<Outgoing>,
     revision: Option<u32>,
+    /// The packets of the frame that is sent, and how many bytes of them were.
     buffer: Vec<u8>,
+    sent_bytes: usize,
     /// When there was last nothing left to send.
     caught_up: Instant,
     /// As the cursor counts, up to the last look.
@@ -248,6 +251,8 @@ struct Outlet {
 
 enum Next {
     Frame,
+    /// Of a frame that may not be sent at once: datagrams of a large picture would find no room.
+    Part,
     Nothing,
     Ended,
 }
@@ -255,8 +260,18 @@ enum Next {
 impl Outlet {
     fn new(cursor: Subscription, sent: &[Outgoing]) -> Self {
         let (missed, sent) = (cursor.missed(), sent.to_vec());
-        let (packets, buffer, caught_up) = (Packets::new(), Vec::new(), Instant::now());
-        Self { cursor, packets, sent, revision: None, buffer, caught_up, missed, pace: Pace::new(), is_paced: false }
+        Self {
+            cursor,
+            packets: Packets::new(),
+            sent,
+            revision: None,
+            buffer: Vec::new(),
+            sent_bytes: 0,
+            caught_up: Instant::now(),
+            missed,
+            pace: Pace::new(),
+            is_paced: false,
+        }
     }
 
     /// Skips to the newest key frame when the remote has been behind for too long. Returns how many frames it misses.
@@ -278,8 +293,11 @@ impl Outlet {
         self.missed - before
     }
 
-    /// Gives the packets of the next frame to `client`.
+    /// Gives the packets of the next frame to `client`, or those of the last one that were too many.
     fn next(&mut self, client: &mut Client) -> Result<Next, Failure> {
+        if self.sent_bytes < self.buffer.len() {
+            return Ok(self.go_on(client));
+        }
         let (frame, tracks) = match self.cursor.read(1) {
             Read::Frames(batch) => match batch.frames.first() {
                 Some(frame) => (frame.clone(), batch.tracks.clone()),
@@ -302,11 +320,19 @@ impl Outlet {
         self.buffer.clear();
         // A frame that cannot be cut is left out like one that was lost.
         let _ = self.packets.write(&frame, &mut self.buffer);
-        hand_over(&self.buffer, client);
-        if client.lower() == Lower::Udp {
-            self.pace.count(self.buffer.len());
-        }
-        Ok(Next::Frame)
+        self.sent_bytes = 0;
+        Ok(self.go_on(client))
+    }
+
+    fn go_on(&mut self, client: &mut Client) -> Next {
+        let rest = self.buffer.get(self.sent_bytes..).unwrap_or_default();
+        let part = match client.lower() {
+            Lower::Udp => self.pace.part(rest),
+            Lower::Tcp => rest,
+        };
+        hand_over(part, client);
+        self.sent_bytes += part.len();
+        if self.sent_bytes < self.buffer.len() { Next::Part } else { Next::Frame }
     }
 
     fn configure(&mut self, tracks: &TrackSet) -> Result<(), Failure> {
