@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -95,3 +97,18 @@ class EventReader:
             return None
         kind, key, at_unix_ms, reason, tracks = native
         return StreamEvent(StreamEventKind(kind), key, at_unix_ms, reason, tuple(tracks or ()))
+
+
+LOSSES_EVERY_S = 1.0
+"""So often somebody who must not miss a stream looks whether events were lost."""
+
+
+async def after_losses(events: object, catch_up: Callable[[], None]) -> None:
+    """Call `catch_up` whenever `events` says by `dropped` that some were lost, once a second at most; for ever."""
+    lost = 0
+    while True:
+        await asyncio.sleep(LOSSES_EVERY_S)
+        dropped = getattr(events, "dropped", 0)  # A registry of a host need not count.
+        if dropped != lost:
+            lost = dropped
+            catch_up()

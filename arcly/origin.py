@@ -19,7 +19,7 @@ from arcly._loop import Signal
 from arcly._native import HlsOutput, HttpListener, HttpSite, Origin, StreamKey
 from arcly.contract import EventStream, IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError, MisuseError
-from arcly.events import StreamEvent, StreamEventKind
+from arcly.events import StreamEvent, StreamEventKind, after_losses
 from arcly.packagers.hls import HlsPackager
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions, Viewer
@@ -195,7 +195,7 @@ class HttpOrigin:
         events = context.events()
         for stream in context.list_streams():
             self._package(context, stream)
-        self._following = asyncio.create_task(self._follow(context, events))
+        self._following = asyncio.create_task(self._keep_up(context, events))
         self._unwatch = context.offers.watch(self._native.offer, self._native.withdraw)
         if self._listener is not None:
             scheme = "https" if self._tls and self._https is None else "http"
@@ -216,7 +216,7 @@ class HttpOrigin:
         if self._site is not None:
             self._site.close()
             self._site = None
-        for listener in {self._listener, self._secure} - {None}:
+        for listener in {one for one in (self._listener, self._secure) if one is not None}:
             stopped = Signal()
             listener.stop(stopped.token)
             await stopped.wait()
@@ -230,6 +230,20 @@ class HttpOrigin:
             await self._inbox.close()
             self._inbox = None
 
+    async def _keep_up(self, context: IngestContext, events: EventStream) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(context, events))
+            tasks.create_task(after_losses(events, lambda: self._catch_up(context)))
+
+    def _catch_up(self, context: IngestContext) -> None:
+        """Find the streams that began or ended in events which were lost."""
+        live = {stream.key: stream for stream in context.list_streams()}
+        for stream in live.values():
+            self._package(context, stream)
+        for key in self._packaged.keys() - live.keys():
+            self._forget(key)
+        self._native.expire()
+
     async def _follow(self, context: IngestContext, events: EventStream) -> None:
         async with contextlib.aclosing(events):
             async for event in events:
@@ -241,9 +255,12 @@ class HttpOrigin:
             if stream is not None:
                 self._package(context, stream)
         elif event.kind is StreamEventKind.PUBLISH_ENDED and context.get_stream(event.key) is None:
-            self._outputs.pop(event.key, None)
-            self._packaged.pop(event.key, None)
+            self._forget(event.key)
             self._native.expire()
+
+    def _forget(self, key: StreamKey) -> None:
+        self._outputs.pop(key, None)
+        self._packaged.pop(key, None)
 
     def _package(self, context: IngestContext, stream: StreamHandle) -> None:
         session = stream.session

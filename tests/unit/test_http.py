@@ -71,6 +71,21 @@ async def test_playlists_and_segments_have_the_right_headers(server: Server) -> 
     await source.stop()
 
 
+async def test_streams_whose_events_were_lost_are_found_and_forgotten() -> None:
+    http = arcly.HttpOrigin("127.0.0.1:0")
+    gone, there = arcly.StreamKey("live", "gone"), arcly.StreamKey("live", "there")
+    async with arcly.Engine(http) as engine:
+        ending = await engine.start_publish(gone)
+        await eventually(lambda: http.hls_path(gone))
+        ending.end()
+        session = await engine.start_publish(there)
+        # In the same turn of the loop: more than a listener's queue holds.
+        for number in range(600):
+            (await engine.start_publish(arcly.StreamKey("live", str(number)))).end()
+        await eventually(lambda: http.hls_path(there) and not http.hls_path(gone))
+        session.end()
+
+
 async def test_the_first_viewer_is_held_until_there_is_a_segment(server: Server) -> None:
     source = await demo(server)
     await eventually(lambda: server.http.hls_path(KEY))
