@@ -216,7 +216,7 @@ class HttpOrigin:
         if self._site is not None:
             self._site.close()
             self._site = None
-        for listener in {one for one in (self._listener, self._secure) if one is not None}:
+        for listener in set(filter(None, (self._listener, self._secure))):
             stopped = Signal()
             listener.stop(stopped.token)
             await stopped.wait()
