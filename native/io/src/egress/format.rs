@@ -162,7 +162,7 @@ fn write_message(tag: &FlvTag, out: &mut Vec<u8>) {
         TagKind::Video => rtmp::MediaKind::Video,
         TagKind::Script => rtmp::MediaKind::Script,
     };
-    out.extend_from_slice(&rtmp::egress::chunked(kind, tag.timestamp_ms, tag.header(), &tag.payload));
+    rtmp::egress::put_chunked(kind, tag.timestamp_ms, tag.header(), &tag.payload, out);
 }
 
 impl Flv {

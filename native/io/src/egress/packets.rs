@@ -107,7 +107,9 @@ impl PacketWriter {
         // A container adds to the payload: TS some percent, and to small frames much more.
         let roomier = |bytes: usize| bytes.saturating_add(bytes / 4);
         let gop_bytes = bounds.gop_bytes.map(roomier);
-        let bounds = LogBounds { bytes: roomier(bounds.bytes), gop_bytes, ..bounds };
+        // Who is further behind than half of what the log of frames keeps has long been moved on; the present GOP is kept anyhow.
+        let (frames, gop_frames) = (bounds.frames.div_ceil(2), Some(bounds.gop_frames.unwrap_or(bounds.frames)));
+        let bounds = LogBounds { frames, bytes: roomier(bounds.bytes), gop_frames, gop_bytes, ..bounds };
         let writer = LogWriter::new(bounds, source.observer());
         let packets = Arc::new(PacketLog { log: writer.log().clone(), headers: Mutex::default(), framing });
         let (source, format) = (source.tap(), container.format());

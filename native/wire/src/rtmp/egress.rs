@@ -5,7 +5,7 @@
 //! leave any out, and take what the machine has to say between two of them. A viewer that plays on another message stream needs other
 //! bytes in first headers only, see [`move_to_stream`].
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::{MediaKind, message::type_id};
 
@@ -38,19 +38,20 @@ fn type_of(kind: MediaKind) -> u8 {
     }
 }
 
-/// The chunks of one message in one piece. Its body is `header` and then `payload`, as `FlvTag` of the packager has them: the one
-/// copy that a message costs, however many viewers there are. A body over 2^24 - 1 bytes is cut.
+/// The chunks of one message in one piece, see [`put_chunked`].
 pub fn chunked(kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &[u8]) -> Bytes {
-    let mut out = BytesMut::new();
-    put_message(
-        &Chunking { stream_id: STREAM_ID, chunk_bytes: CHUNK_BYTES },
-        kind,
-        timestamp_ms,
-        header,
-        payload,
-        &mut out,
-    );
-    out.freeze()
+    let mut out = Vec::new();
+    put_chunked(kind, timestamp_ms, header, payload, &mut out);
+    out.into()
+}
+
+/// Appends the chunks of one message. Its body is `header` and then `payload`, as `FlvTag` of the packager has them. A body over
+/// 2^24 - 1 bytes is cut.
+pub fn put_chunked(kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &[u8], out: &mut Vec<u8>) {
+    let body_bytes = header.len().saturating_add(payload.len());
+    out.reserve(FIRST_HEADER_BYTES + 4 + body_bytes + body_bytes / CHUNK_BYTES as usize * 5);
+    let chunking = Chunking { stream_id: STREAM_ID, chunk_bytes: CHUNK_BYTES };
+    put_message(&chunking, kind, timestamp_ms, header, payload, out);
 }
 
 /// Makes messages that [`chunked`] made be for message stream `stream_id`. What is behind bytes that it did not make stays as it is.
@@ -82,13 +83,12 @@ pub(super) fn put_message(
     timestamp_ms: u32,
     header: &[u8],
     payload: &[u8],
-    out: &mut BytesMut,
+    out: &mut impl BufMut,
 ) {
     let payload = payload.get(..MESSAGE_BYTES_MAX.saturating_sub(header.len())).unwrap_or(payload);
     let body_bytes = header.len().saturating_add(payload.len());
     let chunk_bytes = chunking.chunk_bytes.max(1) as usize;
     let extended = (timestamp_ms >= EXTENDED_TIMESTAMP).then(|| timestamp_ms.to_be_bytes());
-    out.reserve(FIRST_HEADER_BYTES + 4 + body_bytes + body_bytes / chunk_bytes * 5);
     out.put_u8(chunk_stream(kind));
     out.put_uint(u64::from(timestamp_ms.min(EXTENDED_TIMESTAMP)), 3);
     out.put_uint(body_bytes as u64, 3);
