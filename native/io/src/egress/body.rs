@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Head,
+    joiner::Seat,
     line::Wants,
     list::{Entry, Record},
     packets::PacketLog,
-    viewer::Seat,
 };
 
 /// How often somebody looks whether a viewer takes what it is given.

@@ -17,11 +17,11 @@ use tokio::{runtime::Handle, sync::mpsc};
 use super::{
     Container, EgressOptions, Framing, ViewerId, ViewerInfo, Watcher,
     body::PacketBody,
+    joiner::{Head, Joiner, Seat},
     line::Line,
     list::{Entry, List},
     packets::{Fed, PacketLog, PacketWriter},
     pump::Pump,
-    viewer::{Head, Joiner, Seat},
     worker::{Event, Worker},
 };
 use crate::Inbox;

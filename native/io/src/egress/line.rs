@@ -9,7 +9,7 @@ use arcly_bus::TrackFilter;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use super::viewer::{End, Seat};
+use super::{joiner::Seat, viewer::End};
 
 /// Bytes that may wait to be said: a peer that asks and asks, and reads nothing, is cut off.
 const SAID_MAX_BYTES: usize = 64 << 10;

@@ -11,7 +11,7 @@
 //!
 //! - `format`: frames to the bytes of a container; `framing`: what lies around them (HTTP chunks, WebSocket messages, or nothing);
 //! - `packets`: the log of packets, and what fills it;
-//! - `pump`, `viewer`, `flush`: the passes, one socket, and when a pass is due;
+//! - `pump`, `viewer`, `flush`: the passes, one socket, and when a pass is due; `joiner`: who comes to be written to;
 //! - `poll`, `socket`: the two seams to the operating system;
 //! - `line`, `ears`: what viewers say, by way of a task that reads (RTMP) or heard by the pump (WebSocket);
 //! - `channel`: the life of one stream in one format; `worker`: a task that pumps; `list`: who watches; `body`: the same packets for TLS and HTTP/2.
@@ -22,6 +22,7 @@ mod ears;
 mod flush;
 mod format;
 mod framing;
+mod joiner;
 mod line;
 mod list;
 mod packets;
@@ -40,11 +41,12 @@ pub(crate) use self::{
     channel::{PlayError, Reader, Ticket},
     format::{Format, Headers},
     framing::Framing,
+    joiner::Head,
     line::{Line, Wants},
     list::{Entry, List},
     packets::PacketLog,
     socket::{bound_unsent, wait_for},
-    viewer::{End as ViewerEnd, Head},
+    viewer::End as ViewerEnd,
 };
 pub use self::{
     channel::Egress,

@@ -15,10 +15,11 @@ use arcly_codec::MediaKind;
 use super::{
     EgressOptions,
     flush::{Due, Flush, PICTURE_LATE, SOUND_AGE_MAX},
+    joiner::Joiner,
     packets::PacketLog,
     poll::{Poller, Ready},
     socket::bound_unsent,
-    viewer::{Common, End, Joiner, Newest, Served, Viewer},
+    viewer::{Common, End, Newest, Served, Viewer},
 };
 
 /// How long a pass may keep the worker before it lets others have it.

@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{
     EgressOptions, Framing,
     ears::Ears,
+    joiner::{Joiner, Seat},
     line::{Line, News, Wants},
     list::Entry,
     packets::PacketLog,
@@ -21,40 +22,6 @@ use super::{
 
 /// Packets in one write of a viewer that is not where the others are.
 const OWN_SLICES: usize = 64;
-
-/// Somebody who is to be written to.
-pub(crate) struct Joiner {
-    pub(crate) socket: TcpStream,
-    /// What is sent before anything else: the head of the response.
-    pub(crate) head: Head,
-    pub(crate) entry: Entry,
-    /// Counts it with the stream.
-    pub(crate) counted: arcly_bus::Viewer,
-    /// To whoever reads from the connection.
-    pub(crate) line: Option<Arc<Line>>,
-}
-
-type MakeHead = dyn FnOnce(&[Frame]) -> Bytes + Send;
-
-/// What is sent in front of the packets.
-pub(crate) enum Head {
-    /// Whatever the packets are.
-    Bytes(Bytes),
-    /// It says which is the first: made of the packets that are there, none when they are still to come.
-    OfPackets(Box<MakeHead>),
-}
-
-impl Head {
-    pub(crate) fn make(self, cursor: &mut Subscription) -> Bytes {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::OfPackets(make) => match cursor.peek(usize::MAX) {
-                Read::Frames(batch) => make(batch.frames),
-                _ => make(&[]),
-            },
-        }
-    }
-}
 
 pub(crate) struct Viewer {
     socket: TcpStream,
@@ -78,15 +45,6 @@ pub(crate) struct Viewer {
     ears: Option<Box<Ears>>,
     wants: Wants,
     leaves: bool,
-}
-
-/// What a viewer has, without its socket: with it somebody else can go on sending, behind the last packet that was sent.
-pub(crate) struct Seat {
-    pub(crate) cursor: Subscription,
-    pub(crate) has_header: bool,
-    pub(crate) wants: Wants,
-    pub(crate) entry: Entry,
-    pub(crate) counted: arcly_bus::Viewer,
 }
 
 /// What all viewers that keep up are about to be sent, made once for a pass.
@@ -208,14 +166,12 @@ impl Viewer {
                 return Served::Over(End::Kicked);
             }
             match self.step(packets, common) {
-                Ok(Step::Sent(bytes)) => {
-                    self.progress = now;
-                    self.entry.0.bytes.fetch_add(bytes as u64, Relaxed);
+                Ok(Step::Sent(bytes)) => self.count(bytes, now),
+                Ok(Step::Common(bytes)) => {
+                    self.count(bytes, now);
+                    return self.rest();
                 }
-                Ok(Step::Idle) => {
-                    self.entry.0.lag_frames.store(0, Relaxed);
-                    return Served::Waits;
-                }
+                Ok(Step::Idle) => return self.rest(),
                 Ok(Step::Over(end)) => return Served::Over(end),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
@@ -227,6 +183,17 @@ impl Viewer {
                 return Served::Waits;
             }
         }
+    }
+
+    fn count(&mut self, bytes: usize, now: Instant) {
+        self.progress = now;
+        self.entry.0.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// It has everything.
+    fn rest(&self) -> Served {
+        self.entry.0.lag_frames.store(0, Relaxed);
+        Served::Waits
     }
 
     /// Whether there is news for it besides packets.
@@ -282,7 +249,8 @@ impl Viewer {
             self.has_header = true;
         }
         let is_plain = self.front.is_empty() && self.offset == 0;
-        let (wanted, sent) = match common.filter(|common| is_plain && std::ptr::eq(common.frames, batch.frames)) {
+        let common = common.filter(|common| is_plain && std::ptr::eq(common.frames, batch.frames));
+        let (wanted, sent) = match common {
             Some(common) => (common.bytes, send(&self.socket, &common.slices)?),
             None => send_own(&self.socket, &self.front, self.offset, batch.frames)?,
         };
@@ -291,7 +259,8 @@ impl Viewer {
         self.cursor.advance(passed);
         self.offset = offset;
         self.entry.0.frames.fetch_add(passed as u64, Relaxed);
-        Ok(Step::Sent(sent))
+        let has_all = common.is_some() && !self.blocked;
+        Ok(if has_all { Step::Common(sent) } else { Step::Sent(sent) })
     }
 
     fn send_front(&mut self) -> io::Result<Step> {
@@ -350,6 +319,8 @@ impl Viewer {
 
 enum Step {
     Sent(usize),
+    /// All that the pass has for those who keep up: to look for more is the pass's business, once for all of them.
+    Common(usize),
     Idle,
     Over(End),
 }

@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep_until, timeout},
 };
 
-use super::{flush::Due, pump::Pump, viewer::Joiner};
+use super::{flush::Due, joiner::Joiner, pump::Pump};
 use crate::bell::Bell;
 
 /// How often a worker that ends looks whether it may.

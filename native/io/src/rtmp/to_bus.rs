@@ -64,6 +64,11 @@ impl ToBus {
         self.publisher.log().is_closed()
     }
 
+    /// Who watches the stream, in whatever way.
+    pub(crate) fn viewers(&self) -> usize {
+        usize::try_from(self.publisher.log().counters().viewers).unwrap_or(usize::MAX)
+    }
+
     /// Frames published so far.
     pub(crate) fn frames(&self) -> u64 {
         self.frames

@@ -1,7 +1,7 @@
-//! How many bytes of a publisher are worth a wake-up: where many publish, sound waits for the picture behind it.
+//! How many bytes of a publisher are worth a wake-up: where many publish or watch, sound waits for the picture behind it.
 //!
 //! A wake-up and a read cost the same for 300 bytes of sound as for a picture, and there is more sound than there are pictures: half of
-//! what taking in a hundred streams costs goes into it. Nobody who watches pictures gets that sound sooner, for it leaves with them (see
+//! what taking in a stream costs goes into it. Nobody who watches pictures gets that sound sooner, for it leaves with them (see
 //! `egress::flush`). So the kernel is told to wait for as many bytes as every picture has (`SO_RCVLOWAT`), as long as pictures come
 //! often, all of them much larger than sound. A picture is never kept waiting: of a message that has begun, only its rest is waited for.
 
@@ -15,7 +15,7 @@ use std::{
 
 use arcly_wire::rtmp::{Media, MediaKind};
 
-/// Fewer publishers than this are read at every byte: what would be saved is little, and their sound is as early as can be.
+/// Where fewer publish, and fewer watch, every byte is read: what would be saved is little, and sound is as early as can be.
 const CROWD_MIN: usize = 16;
 
 /// Pictures after which the threshold is found anew.
@@ -69,8 +69,8 @@ impl Patience {
         Self { crowd: crowd.clone(), window: Window::at(now), before: None, threshold: ANY, told: ANY }
     }
 
-    /// A message has come.
-    pub(super) fn note(&mut self, now: Duration, media: &Media) {
+    /// A message has come of a stream that so many watch.
+    pub(super) fn note(&mut self, now: Duration, media: &Media, viewers: usize) {
         let bytes = media.body.len();
         if media.kind != MediaKind::Video {
             self.window.largest_other = self.window.largest_other.max(bytes);
@@ -83,18 +83,18 @@ impl Patience {
             self.threshold = ANY;
         }
         if self.window.pictures == WINDOW_PICTURES {
-            self.threshold = self.judge(now);
+            self.threshold = self.judge(now, viewers);
             self.before = Some(std::mem::replace(&mut self.window, Window::at(now)));
         }
     }
 
     /// Half of the smallest picture of two windows, where that is much larger than sound.
-    fn judge(&self, now: Duration) -> usize {
+    fn judge(&self, now: Duration, viewers: usize) -> usize {
         let Some(before) = self.before else { return ANY };
         let is_slow = now.saturating_sub(self.window.began) > INTERVAL_MAX * WINDOW_PICTURES;
         let smallest = self.window.smallest_picture.min(before.smallest_picture);
         let largest_other = self.window.largest_other.max(before.largest_other);
-        let is_crowd = self.crowd.0.load(Relaxed) >= CROWD_MIN;
+        let is_crowd = self.crowd.0.load(Relaxed).max(viewers) >= CROWD_MIN;
         let is_clear = smallest / TIMES_SOUND >= largest_other;
         if is_crowd && is_clear && !is_slow { smallest / 2 } else { ANY }
     }
@@ -146,8 +146,8 @@ mod tests {
     fn play(patience: &mut Patience, pictures: u32, bytes: usize, apart: Duration) -> usize {
         for number in 0..pictures {
             let now = apart * number;
-            patience.note(now, &media(MediaKind::Audio, 300));
-            patience.note(now, &media(MediaKind::Video, bytes));
+            patience.note(now, &media(MediaKind::Audio, 300), 0);
+            patience.note(now, &media(MediaKind::Video, bytes), 0);
             patience.news(None);
         }
         patience.told
@@ -162,9 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn of_a_few_publishers_every_byte_is_read() {
+    fn of_a_few_publishers_every_byte_is_read_while_few_watch() {
         let (mut patience, _others) = among(CROWD_MIN - 2);
         assert_eq!(play(&mut patience, 1000, 4000, MS * 33), ANY);
+        let mut watched_by = |viewers| {
+            for number in 0..2 * WINDOW_PICTURES {
+                patience.note(MS * 33 * number, &media(MediaKind::Video, 4000), viewers);
+            }
+            patience.news(None)
+        };
+        assert_eq!([CROWD_MIN - 1, CROWD_MIN, 0].map(&mut watched_by), [None, Some(2000), Some(ANY)]);
     }
 
     #[test]
@@ -180,7 +187,7 @@ mod tests {
     fn a_small_picture_and_a_silence_end_the_wait() {
         let (mut patience, _others) = among(CROWD_MIN);
         assert_eq!(play(&mut patience, 200, 4000, MS * 33), 2000);
-        patience.note(Duration::ZERO, &media(MediaKind::Video, 1999));
+        patience.note(Duration::ZERO, &media(MediaKind::Video, 1999), 0);
         assert_eq!(patience.news(None), Some(ANY));
         let (mut patience, _others) = among(CROWD_MIN);
         assert_eq!(play(&mut patience, 200, 4000, MS * 33), 2000);

@@ -1,0 +1,54 @@
+//! Who comes to be written to, and what is left of one who goes in order.
+
+use std::{net::TcpStream, sync::Arc};
+
+use arcly_bus::{Frame, Read, Subscription};
+use bytes::Bytes;
+
+use super::{
+    line::{Line, Wants},
+    list::Entry,
+};
+
+/// Somebody who is to be written to.
+pub(crate) struct Joiner {
+    pub(crate) socket: TcpStream,
+    /// What is sent before anything else: the head of the response.
+    pub(crate) head: Head,
+    pub(crate) entry: Entry,
+    /// Counts it with the stream.
+    pub(crate) counted: arcly_bus::Viewer,
+    /// To whoever reads from the connection.
+    pub(crate) line: Option<Arc<Line>>,
+}
+
+type MakeHead = dyn FnOnce(&[Frame]) -> Bytes + Send;
+
+/// What is sent in front of the packets.
+pub(crate) enum Head {
+    /// Whatever the packets are.
+    Bytes(Bytes),
+    /// It says which is the first: made of the packets that are there, none when they are still to come.
+    OfPackets(Box<MakeHead>),
+}
+
+impl Head {
+    pub(crate) fn make(self, cursor: &mut Subscription) -> Bytes {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::OfPackets(make) => match cursor.peek(usize::MAX) {
+                Read::Frames(batch) => make(batch.frames),
+                _ => make(&[]),
+            },
+        }
+    }
+}
+
+/// What a viewer has, without its socket: with it somebody else can go on sending, behind the last packet that was sent.
+pub(crate) struct Seat {
+    pub(crate) cursor: Subscription,
+    pub(crate) has_header: bool,
+    pub(crate) wants: Wants,
+    pub(crate) entry: Entry,
+    pub(crate) counted: arcly_bus::Viewer,
+}
