@@ -61,7 +61,7 @@ impl SrtCaller {
     }
 
     /// Makes it a link of a group, to be said before the first packet is polled. What is sent by all links of it in the same order has
-    /// the same sequence numbers, from `sequence` (31 bits) on.
+    /// the same sequence numbers, from `sequence` (31 bits) on. For whoever drives links: a stream that arcly pushes goes by one connection.
     pub fn be_link(&mut self, group: Membership, sequence: u32) {
         (self.group, self.local.sequence) = (Some(group), sequence & 0x7fff_ffff);
     }
