@@ -107,7 +107,8 @@ async def test_links_of_a_group_are_one_publisher_that_outlives_any_of_them(
 ) -> None:
     payloads = await packets_of(ffmpeg, clip(seconds=4), tmp_path / "clip.ts")
     chance, half = random.Random(5), len(payloads) // 2
-    async with serving(latency_ms=1000) as (engine, handler):
+    # The spare link says nothing while the main one does well.
+    async with serving(latency_ms=1000, idle_timeout_s=60) as (engine, handler):
         with ExitStack() as sockets:
             main = await link(handler, sockets, 77, kind)
             spare = await link(handler, sockets, 78, kind)
@@ -184,7 +185,7 @@ class Doorkeeper:
 
 
 async def test_the_host_is_asked_about_each_link_and_only_the_one_it_refuses_stays_out() -> None:
-    door, handler = Doorkeeper(may=2), arcly.SrtHandler("127.0.0.1:0")
+    door, handler = Doorkeeper(may=2), arcly.SrtHandler("127.0.0.1:0", decision_deadline_s=60, idle_timeout_s=60)
     async with arcly.Engine(handler, authenticator=door) as engine:
         with ExitStack() as sockets:
             first = await link(handler, sockets, 77, BROADCAST)

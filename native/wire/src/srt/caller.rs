@@ -4,9 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{
     Extensions, Handshake, HandshakeType, KeySize, Membership, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
-    crypto::{KeyMaterial, Keys},
+    crypto::Keys,
     handshake::MAGIC,
-    negotiate::{Local, check, check_cipher, delays, our_message, random_number},
+    negotiate::{Local, check_response, delays, random_number, request},
     packet::{Control, Packet},
 };
 
@@ -136,20 +136,9 @@ impl SrtCaller {
         // Who sends decides how long keys are, and both may; the longer one is right for either (SRT §4.3.1.2.1).
         let advertised = KeySize::from_field(induction.encryption).unwrap_or(self.options.key_size);
         let size = if advertised.bytes() > self.options.key_size.bytes() { advertised } else { self.options.key_size };
-        let made = self
-            .passphrase
-            .as_ref()
-            .map(|secret| Keys::make(secret, (self.options.cipher, size), self.options.refresh()))
-            .transpose()?;
-        let (keys, material) = made.unzip();
-        let (receive, send) = (self.options.receive_latency, self.options.send_latency);
-        let extensions = Extensions {
-            request: Some(our_message(&self.options, receive, send)),
-            key_request: material.as_ref().map(KeyMaterial::to_bytes),
-            stream_id: (!self.stream_id.is_empty()).then(|| self.stream_id.clone()),
-            group: self.group,
-            ..Extensions::default()
-        };
+        let (asked, keys) = request(&self.options, self.passphrase.as_ref(), size)?;
+        let stream_id = (!self.stream_id.is_empty()).then(|| self.stream_id.clone());
+        let extensions = Extensions { stream_id, group: self.group, ..asked };
         let conclusion = Handshake {
             encryption: keys.as_ref().map_or(0, |keys| keys.size().field()),
             cookie: induction.cookie,
@@ -161,10 +150,7 @@ impl SrtCaller {
 
     fn on_conclusion(&mut self, now: Duration, timestamp: u32, answer: &Handshake) {
         let Some((conclusion, keys)) = self.conclusion.take() else { return };
-        let mode = keys.as_ref().map(Keys::mode).unwrap_or_default();
-        let checked = check(answer, answer.extensions.response)
-            .and_then(|message| check_cipher(mode, message.version).map(|()| message));
-        let message = match checked {
+        let message = match check_response(answer, keys.as_ref()) {
             Ok(message) => message,
             Err(reason) => {
                 self.end = Some(CallEnd::Rejected(reason));

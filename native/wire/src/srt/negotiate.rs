@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use aws_lc_rs::rand;
 
 use super::{
-    CipherMode, Extensions, Handshake, HandshakeType, HsMessage, Passphrase, RejectReason, SrtConn, SrtError,
+    CipherMode, Extensions, Handshake, HandshakeType, HsMessage, KeySize, Passphrase, RejectReason, SrtConn, SrtError,
     SrtOptions,
     conn::Agreed,
     crypto::{KeyMaterial, Keys},
@@ -14,7 +14,7 @@ use super::{
     packet::Control,
 };
 
-/// What we say that we are: the features of libsrt 1.5.4, without packet filters and groups.
+/// What we say that we are: the features of libsrt 1.5.4, without packet filters.
 const OUR_VERSION: u32 = 0x0001_0504;
 /// The first version whose AES-GCM uses no nonce twice.
 const GCM_VERSION_MIN: u32 = 0x0001_0504;
@@ -56,6 +56,29 @@ pub(super) fn delays(options: &SrtOptions, peer: &HsMessage) -> (Duration, Durat
     (receive, send)
 }
 
+/// What an initiator asks for, and the keys that it has made for it; of this length where it has a passphrase.
+pub(super) fn request(
+    options: &SrtOptions,
+    passphrase: Option<&Passphrase>,
+    size: KeySize,
+) -> Result<(Extensions, Option<Keys>), SrtError> {
+    let make = |secret| Keys::make(secret, (options.cipher, size), options.refresh());
+    let (keys, material) = passphrase.map(make).transpose()?.unzip();
+    let extensions = Extensions {
+        request: Some(our_message(options, options.receive_latency, options.send_latency)),
+        key_request: material.as_ref().map(KeyMaterial::to_bytes),
+        ..Extensions::default()
+    };
+    Ok((extensions, keys))
+}
+
+/// What a responder has answered to an initiator with these keys.
+pub(super) fn check_response(handshake: &Handshake, keys: Option<&Keys>) -> Result<HsMessage, RejectReason> {
+    let message = check(handshake, handshake.extensions.response)?;
+    check_cipher(keys.map(Keys::mode).unwrap_or_default(), message.version)?;
+    Ok(message)
+}
+
 /// Whether the peer of a conclusion can be spoken with at all.
 pub(super) fn check(handshake: &Handshake, message: Option<HsMessage>) -> Result<HsMessage, RejectReason> {
     let message = message.ok_or(RejectReason::Rogue)?;
@@ -77,7 +100,7 @@ pub(super) fn check(handshake: &Handshake, message: Option<HsMessage>) -> Result
 }
 
 /// Whether a peer of this version encrypts so.
-pub(super) fn check_cipher(mode: CipherMode, peer_version: u32) -> Result<(), RejectReason> {
+fn check_cipher(mode: CipherMode, peer_version: u32) -> Result<(), RejectReason> {
     if mode == CipherMode::Gcm && peer_version < GCM_VERSION_MIN { Err(RejectReason::Crypto) } else { Ok(()) }
 }
 

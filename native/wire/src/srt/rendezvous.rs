@@ -12,10 +12,10 @@ use std::{net::SocketAddr, time::Duration};
 use aws_lc_rs::rand;
 
 use super::{
-    CallEnd, Extensions, Handshake, HandshakeType, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
+    CallEnd, Handshake, HandshakeType, Passphrase, RejectReason, SrtConn, SrtError, SrtOptions,
     caller::REPEAT,
-    crypto::{KeyMaterial, Keys},
-    negotiate::{Local, check, check_cipher, delays, our_message, random_number, response, take_keys},
+    crypto::Keys,
+    negotiate::{Local, check, check_response, delays, our_message, random_number, request, response, take_keys},
     packet::{Control, Packet},
 };
 
@@ -141,7 +141,7 @@ impl SrtRendezvous {
             Handshake { cookie: self.cookie, ..self.local.handshake(HandshakeType::Conclusion, &self.options) };
         self.state = State::Listening;
         if contest > 0 {
-            match self.ask() {
+            match request(&self.options, self.passphrase.as_ref(), self.options.key_size) {
                 Ok((extensions, keys)) => {
                     conclusion.encryption = keys.as_ref().map_or(0, |keys| keys.size().field());
                     conclusion.extensions = extensions;
@@ -152,23 +152,6 @@ impl SrtRendezvous {
         }
         self.said = (conclusion, handshake.socket_id);
         self.next = now;
-    }
-
-    fn ask(&self) -> Result<(Extensions, Option<Keys>), SrtError> {
-        let (size, refresh) = (self.options.key_size, self.options.refresh());
-        let made = self
-            .passphrase
-            .as_ref()
-            .map(|secret| Keys::make(secret, (self.options.cipher, size), refresh))
-            .transpose()?;
-        let (keys, material) = made.unzip();
-        let (receive, send) = (self.options.receive_latency, self.options.send_latency);
-        let extensions = Extensions {
-            request: Some(our_message(&self.options, receive, send)),
-            key_request: material.as_ref().map(KeyMaterial::to_bytes),
-            ..Extensions::default()
-        };
-        Ok((extensions, keys))
     }
 
     fn on_conclusion(&mut self, now: Duration, timestamp: u32, theirs: &Handshake) {
@@ -187,10 +170,7 @@ impl SrtRendezvous {
             self.end = Some(CallEnd::Rejected(RejectReason::BadSecret));
             return;
         }
-        let mode = keys.as_ref().as_ref().map(Keys::mode).unwrap_or_default();
-        let checked = check(theirs, theirs.extensions.response)
-            .and_then(|message| check_cipher(mode, message.version).map(|()| message));
-        match checked {
+        match check_response(theirs, keys.as_ref().as_ref()) {
             Ok(message) => {
                 let (both, keys) = (delays(&self.options, &message), keys.take());
                 let conn = self.local.connect(now, &self.options, (theirs, timestamp, message), both, keys);
