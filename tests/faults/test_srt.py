@@ -154,7 +154,7 @@ async def test_those_who_wait_for_a_decision_do_not_become_more_than_allowed() -
         authorize_play = authorize_publish
 
     slow, decided = Slow(), asyncio.Event()
-    handler = arcly.SrtHandler("127.0.0.1:0", connections_max=1)
+    handler = arcly.SrtHandler("127.0.0.1:0", connections_max=1, decision_deadline_s=60, idle_timeout_s=60)
     async with arcly.Engine(handler, authenticator=slow, auth_deadline_s=60), asyncio.TaskGroup() as tasks:
         with peer(handler) as first, peer(handler) as second:
             answers = [
