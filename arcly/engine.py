@@ -7,8 +7,8 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
-from arcly import contract
 from arcly._deadline import within
 from arcly._journal import Journal
 from arcly._loop import Signal
@@ -47,6 +47,8 @@ class Engine:
         auth_deadline_s: seconds that the authenticator may take, default 5; then it has refused.
         registry: where streams live, if not in this engine: an object of yours with the contracts `PublishRegistry`,
             `PlaybackRegistry` and `EventBus`. Every protocol and packager works with it; frames then pass Python.
+            `start_publish`, `get_stream`, `list_streams` and `events` are those of the registry, `apps`, `default_app`
+            and `max_publishers` hold for no stream of its.
         apps: how the streams of each application behave, by its name.
         default_app: how the streams of all other applications behave; default `AppSpec()`, None refuses them.
         max_publishers: streams published at once, default 10 000.
@@ -81,9 +83,8 @@ class Engine:
         for name, spec in (apps or {}).items():
             self.put_app(name, spec)
         self._protocols = list(protocols)
-        self._registry = registry
-        # Where streams are found, wherever they live.
-        self._place: Registry = self if registry is None else registry
+        # Its sessions and streams have what the contracts say; the types told below are those of the engine's own.
+        self._registry: Any = registry
         self._started: list[InboundProtocol] = []
         self._authenticator = authenticator
         self._auth_deadline_s = auth_deadline_s
@@ -101,12 +102,11 @@ class Engine:
         self._used = True
         self.native.start()
         self._journal = Journal(self.native)
-        context = self if self._registry is None else HostedContext(self, self._registry)
         try:
             for protocol in self._protocols:
                 # Before, so that one which fails half-way is stopped too.
                 self._started.append(protocol)
-                await protocol.start(context)
+                await protocol.start(self)
         except BaseException:
             await self.stop()
             raise
@@ -166,7 +166,7 @@ class Engine:
             log.info("stopping")
             with heard(signals) as second:
                 if not await self.drain(drain_s, second):
-                    left = ", ".join(str(stream.key) for stream in self._place.list_streams())
+                    left = ", ".join(str(stream.key) for stream in self.list_streams())
                     log.info("ending what is still being published: %s", left)
 
     async def drain(self, deadline_s: float, cut: asyncio.Event | None = None) -> bool:
@@ -175,7 +175,7 @@ class Engine:
         """
         self._draining = True
         self.native.drain()
-        events = self._place.events()
+        events = self.events()
         waiting = asyncio.create_task(self._until_empty(events))
         try:
             async with asyncio.timeout(deadline_s):
@@ -187,10 +187,10 @@ class Engine:
             # A registry's events may be a generator, which cannot be closed while somebody waits for the next.
             await asyncio.wait({waiting})
             await events.aclose()
-        return not self._place.list_streams()
+        return not self.list_streams()
 
-    async def _until_empty(self, events: contract.EventStream) -> None:
-        while self._place.list_streams():
+    async def _until_empty(self, events: EventStream) -> None:
+        while self.list_streams():
             await anext(events)
 
     async def stop(self) -> None:
@@ -253,7 +253,12 @@ class Engine:
         """End a stream and disconnect its publisher; False when it has ended already.
 
         Never ends a later stream of the same key.
+
+        Raises:
+            MisuseError: it lives in the `registry`, which ends its streams itself.
         """
+        if not isinstance(stream, StreamHandle):
+            raise MisuseError("the stream lives in a registry of the host, which ends it")
         return self.native.end(stream.native, reason)
 
     async def start_publish(
@@ -267,7 +272,7 @@ class Engine:
             LimitExceededError: `max_publishers` are publishing.
             ClosedError: the engine is shutting down.
         """
-        return self.native.start_publish(key, protocol, peer)
+        return await self._start_publish(key, protocol, peer, None)
 
     async def open_publish(self, key: StreamKey, credentials: Credentials, *, protocol: str) -> PublishSession:
         """Ask the authenticator, then take `key`. What handlers call.
@@ -277,7 +282,17 @@ class Engine:
             NotFoundError, AlreadyPublishingError, LimitExceededError, ClosedError: as `start_publish`.
         """
         await self.authorize_publish(key, credentials)
-        return self.native.start_publish(key, protocol, credentials.peer, credentials.agent or None)
+        return await self._start_publish(key, protocol, credentials.peer, credentials.agent or None)
+
+    async def _start_publish(
+        self, key: StreamKey, protocol: str, peer: str | None, agent: str | None
+    ) -> PublishSession:
+        if self._registry is None:
+            return self.native.start_publish(key, protocol, peer, agent)
+        if self._draining:
+            raise ClosedError("the engine is shutting down")
+        session: PublishSession = await self._registry.start_publish(key, protocol=protocol, peer=peer)
+        return session
 
     async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> None:
         """Ask the authenticator, if there is one.
@@ -319,64 +334,41 @@ class Engine:
 
     def emit(self, kind: StreamEventKind, key: StreamKey, reason: str = "") -> None:
         """Tell all listeners of something that you have done to a stream: `RECORDING_STARTED`, `RECORDING_ENDED`,
-        `TRANSCODING_STARTED`, `TRANSCODING_ENDED` or `FAILED`.
+        `TRANSCODING_STARTED`, `TRANSCODING_ENDED` or `FAILED`. A `registry` is told if it has an `emit`.
 
         Raises:
             MisuseError: another kind, of which only the engine tells.
         """
-        self.native.emit(key, kind.value, reason)
+        if self._registry is None:
+            self.native.emit(key, kind.value, reason)
+        elif (emit := getattr(self._registry, "emit", None)) is not None:
+            emit(kind, key, reason)
 
     def get_stream(self, key: StreamKey) -> StreamHandle | None:
         """Return the stream with that key, or None when nobody publishes it."""
+        if self._registry is not None:
+            hosted: StreamHandle | None = self._registry.get_stream(key)
+            return hosted
         native = self.native.get_stream(key)
         return None if native is None else StreamHandle(native)
 
     def list_streams(self) -> list[StreamHandle]:
         """Return all streams that are being published, by key."""
+        if self._registry is not None:
+            return list(self._registry.list_streams())
         return [StreamHandle(native) for native in self.native.list_streams()]
 
     def events(self) -> EventStream:
         """Return the events from now on."""
+        if self._registry is not None:
+            hosted: EventStream = self._registry.events()
+            return hosted
         return EventStream(self.native)
 
 
 async def _asked(authorize: Authorize, key: StreamKey, credentials: Credentials) -> bool:
     """Ask in a coroutine of ours: what the host wrote need not be one."""
     return await authorize(key, credentials)
-
-
-class HostedContext:
-    """What protocols see when streams live in a registry of the host: its streams, on the threads of this engine."""
-
-    def __init__(self, engine: Engine, registry: Registry) -> None:
-        self._engine = engine
-        self._registry = registry
-        self.get_stream = registry.get_stream
-        self.list_streams = registry.list_streams
-        self.events = registry.events
-        self.start_publish = registry.start_publish
-        # A registry of a host need not have a way to be told of recorders and transcoders.
-        self.emit = getattr(registry, "emit", None)
-        self.authorize_publish = engine.authorize_publish
-        self.authorize_play = engine.authorize_play
-        self.offers = engine.offers
-
-    @property
-    def native(self) -> NativeEngine:
-        """The native engine, whose runtime listeners run on."""
-        return self._engine.native
-
-    @property
-    def has_authenticator(self) -> bool:
-        """Whether there is somebody to ask."""
-        return self._engine.has_authenticator
-
-    async def open_publish(self, key: StreamKey, credentials: Credentials, *, protocol: str) -> contract.PublishSession:
-        """Ask the engine's authenticator, then the host's registry, which is not asked while the engine drains."""
-        if self._engine.draining:
-            raise ClosedError("the engine is shutting down")
-        await self._engine.authorize_publish(key, credentials)
-        return await self._registry.start_publish(key, protocol=protocol, peer=credentials.peer)
 
 
 class EventStream:

@@ -209,7 +209,7 @@ class CapacityCheck:
     """A check of how many streams are published: DEGRADED from 90 % of the limit, UNHEALTHY at it.
 
     Args:
-        engine: whose streams are counted.
+        engine: whose streams are counted: those of its `registry` where it has one.
         limit: streams, at least 1; usually the engine's `max_publishers`.
 
     Raises:

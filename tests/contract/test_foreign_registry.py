@@ -9,6 +9,7 @@ from conftest import eventually, run, running
 
 import arcly
 from arcly.server.serve import DEMO_CLIP
+from arcly.services.health import CapacityCheck
 from arcly.testing import MemoryRegistry
 
 KEY = arcly.StreamKey("live", "cam")
@@ -23,7 +24,7 @@ async def test_rtmp_publishes_into_it_and_hls_is_made_of_it(ffmpeg: str, clip: C
         async with running(*publish) as publisher:
             stream = await eventually(lambda: registry.get_stream(KEY))
             await eventually(lambda: len(stream.tracks) == 2)
-            assert (stream.protocol, engine.list_streams()) == ("rtmp", [])
+            assert (stream.protocol, engine.list_streams()) == ("rtmp", [stream])
             playlist = f"http://127.0.0.1:{http.address[1]}/live/cam/index.m3u8"
             read = await run(ffmpeg, "-v", "error", "-i", playlist, "-t", "3", "-f", "null", "-")
             assert (read.returncode, read.stderr) == (0, "")
@@ -141,3 +142,25 @@ async def test_draining_waits_for_its_streams_and_lets_no_new_ones_in() -> None:
             await door.context.open_publish(arcly.StreamKey("live", "other"), credentials, protocol="test")
         session.end()
         assert await asyncio.wait_for(draining, 60)
+
+
+async def test_the_engine_shows_what_it_holds_and_publishes_into_it() -> None:
+    registry = MemoryRegistry()
+    async with arcly.Engine(registry=registry) as engine:
+        events = engine.events()
+        # Its events begin with the call, also where they are a generator.
+        session = await engine.start_publish(KEY, protocol="test", peer="192.0.2.1:5")
+        stream = engine.get_stream(KEY)
+        assert stream is not None
+        assert stream is registry.get_stream(KEY)
+        assert (stream.protocol, stream.peer) == ("test", "192.0.2.1:5")
+        assert engine.list_streams() == registry.list_streams() == [stream]
+        assert (await CapacityCheck(engine, 1)()).detail == "1 of 1 streams"
+        engine.emit(arcly.StreamEventKind.FAILED, KEY, "on purpose")
+        with pytest.raises(arcly.MisuseError, match="registry"):
+            engine.end_stream(stream)
+        session.end("done")
+        seen = [await asyncio.wait_for(anext(events), 60) for _ in range(3)]
+        assert [event.kind.value for event in seen] == ["publish_started", "failed", "publish_ended"]
+        assert (engine.get_stream(KEY), engine.list_streams()) == (None, [])
+        await events.aclose()

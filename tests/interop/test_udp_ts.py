@@ -78,7 +78,7 @@ async def test_a_transport_stream_comes_into_a_registry_in_plain_python_and_goes
     there = f"udp://127.0.0.1:{port}?pkt_size=1316"
     async with arcly.Engine(pull, push, registry=registry) as engine, sending(ffmpeg, clip(), there):
         stream = await eventually(lambda: (it := registry.get_stream(CAM)) and len(it.tracks) == 2 and it)
-        assert (stream.protocol, engine.list_streams()) == ("udp", [])
+        assert (stream.protocol, engine.list_streams()) == ("udp", [stream])
         hear = ["-i", f"udp://127.0.0.1:{out}", "-t", "3", "-c", "copy", "-f", "framecrc", "-"]
         read = await run(ffmpeg, "-v", "error", *hear)
         assert min(read.stdout.count(b"\n0,"), read.stdout.count(b"\n1,")) > 10
