@@ -243,6 +243,22 @@ async def test_a_viewer_that_hears_nothing_for_10_s_goes_on_and_holds_up_nobody(
     assert len(re.findall(r"plays live/cam", server.log)) == 2, "in the same session"
 
 
+async def test_a_viewer_whose_address_a_router_changes_goes_on(serve: Start, visit: Open) -> None:
+    server = await serve()
+    publisher, viewer = [await visit(server.url("/healthz")) for _ in range(2)]
+    await publisher.page.evaluate(rtc.PUBLISH, [server.url("/live/cam/whip"), "VP8"])
+    found = server.logged(r"\[webrtc\] media on \S+:(\d+)")
+    assert found, server.log
+    async with lossy(int(found[1]), Network(), seed=5) as link:
+        await viewer.page.evaluate(rtc.WATCH, [server.url("/live/cam/whep"), ["udp"], link.port])
+        for decoded in (30, 120):
+            before = await rtc.received(viewer.page, decoded)
+            await link.rebind()
+        after = await rtc.received(viewer.page, before["video"]["decoded"] + 60)
+        assert after["state"] == "connected"
+    assert len(re.findall(r"plays live/cam", server.log)) == 1, "in the same session"
+
+
 TRANSPORTS = """async () => {
   const stats = await watched.pc.getStats();
   const pairs = [...stats.values()].filter(it => it.type === "candidate-pair" && it.nominated);
