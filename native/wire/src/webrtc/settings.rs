@@ -15,7 +15,7 @@ use str0m::{
 
 use super::{
     Limits, WebRtcError,
-    session::{WallClock, keeping_keys},
+    session::{WallClock, configured_once, keeping_keys},
 };
 
 /// Who we are and where: shared by all sessions of a listener.
@@ -41,7 +41,7 @@ impl Settings {
     /// # Errors
     /// [`WebRtcError`] when no certificate can be made, or an address is none that a peer could reach.
     pub fn new(limits: Limits, udp: Vec<SocketAddr>, tcp: Vec<SocketAddr>) -> Result<Self, WebRtcError> {
-        let crypto = from_feature_flags();
+        let crypto = configured_once(&from_feature_flags());
         let certificate = crypto.dtls_provider.generate_certificate();
         let certificate = certificate.ok_or(WebRtcError::Bug("making a certificate"))?;
         let unusable = |addr: &SocketAddr| WebRtcError::unsupported(format!("nobody can reach {addr}"));

@@ -14,9 +14,9 @@ use std::{
 use str0m::crypto::{
     CryptoError, CryptoProvider,
     dtls::{DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion},
-    from_feature_flags,
 };
 
+use super::dtls::Shared;
 use crate::webrtc::srtp::Keys;
 
 /// What comes of a handshake.
@@ -84,7 +84,7 @@ impl fmt::Debug for Keeper {
 
 impl DtlsProvider for Keeper {
     fn generate_certificate(&self) -> Option<DtlsCert> {
-        from_feature_flags().dtls_provider.generate_certificate()
+        Shared.generate_certificate()
     }
 
     fn new_dtls(
@@ -94,7 +94,7 @@ impl DtlsProvider for Keeper {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let inner = from_feature_flags().dtls_provider.new_dtls(cert, now, version, mtu)?;
+        let inner = Shared.new_dtls(cert, now, version, mtu)?;
         let handshake = Arc::<Handshake>::default();
         LATEST.set(Some(handshake.clone()));
         Ok(Box::new(Kept { inner: Some(inner), handshake }))

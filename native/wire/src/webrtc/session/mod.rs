@@ -4,6 +4,7 @@
 
 mod channel;
 mod direct;
+mod dtls;
 mod event;
 mod guard;
 mod handshake;
@@ -26,7 +27,7 @@ use str0m::{
     rtp::Ssrc,
 };
 
-pub(super) use self::{channel::CHANNEL_BYTES_MAX, direct::WallClock, handshake::keeping_keys};
+pub(super) use self::{channel::CHANNEL_BYTES_MAX, direct::WallClock, dtls::configured_once, handshake::keeping_keys};
 use self::{
     channel::{Channels, MESSAGE_BYTES_MAX},
     direct::Direct,
