@@ -249,11 +249,11 @@ impl Pulling {
                 none.insert(to_bus)
             }
         };
-        if !is_rtcp {
+        let (bytes, before, refused) = (payload.len() as u64, to_bus.frames(), to_bus.refused());
+        let outcome = to_bus.packet(media, is_rtcp, payload);
+        if !is_rtcp && to_bus.refused() == refused {
             playing.last_media = Instant::now();
         }
-        let (bytes, before) = (payload.len() as u64, to_bus.frames());
-        let outcome = to_bus.packet(media, is_rtcp, payload);
         link.count(to_bus.frames() - before, bytes, 0);
         for problem in to_bus.problems() {
             self.inbox.warn(format!("{}: {problem}", self.url));

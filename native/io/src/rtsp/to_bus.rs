@@ -49,6 +49,7 @@ pub(crate) struct ToBus {
     ssrc: u32,
     has_tracks: bool,
     frames: u64,
+    refused: u64,
     fault: u32,
     said: HashSet<String>,
     news: Vec<String>,
@@ -73,6 +74,7 @@ impl ToBus {
             ssrc: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) as u32,
             has_tracks: false,
             frames: 0,
+            refused: 0,
             fault: 0,
             said: HashSet::new(),
             news,
@@ -87,6 +89,11 @@ impl ToBus {
     /// Frames published so far.
     pub(crate) fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// Packets so far of encrypted tracks that were not the publisher's, or came twice: they are no sign of its life.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Problems that were not told yet.
@@ -111,6 +118,7 @@ impl ToBus {
             Ok(payload) => payload,
             // Anybody can send it.
             Err(problem) => {
+                self.refused += 1;
                 self.say(problem.to_string());
                 return Ok(());
             }
@@ -306,6 +314,39 @@ impl ToBus {
         // An attacker could make many different texts: past a few, silence.
         if self.said.len() < 8 && self.said.insert(problem.clone()) {
             self.news.push(problem);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arcly_bus::{LogBounds, LogWriter};
+    use arcly_wire::{
+        rtp::Header,
+        rtsp::{keys, sdp},
+        srtp::{Key, Sealer, Suite},
+    };
+
+    use super::*;
+
+    /// Found by reading: packets that anybody could have made kept an encrypted publisher from being reaped.
+    #[tokio::test]
+    async fn what_the_publisher_has_not_sealed_is_refused_and_counted() {
+        let key = Key::random(Suite::default()).unwrap();
+        let format = sdp::Format { encoding: "PCMU".into(), clock_rate_hz: 8_000, channels: 1, ..Default::default() };
+        let mut media = Media { kind: "audio".into(), formats: vec![format], ..Media::default() };
+        keys::describe(&mut media, &key, 0);
+        let publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+        let mut to_bus = ToBus::new(&[media], |_| true, publisher);
+        let mut sealer = Sealer::new(&key).unwrap();
+        let packet = [&Header { ssrc: 7, ..Header::default() }.to_bytes()[..], &[0xff; 160]].concat();
+        let mut sealed = packet.clone();
+        sealer.rtp(&mut sealed, 0).unwrap();
+        for (payload, refused) in [(sealed.clone(), 0), (packet, 1), (sealed, 2)] {
+            to_bus.packet(0, false, payload.into()).unwrap();
+            assert_eq!(to_bus.refused(), refused);
         }
     }
 }

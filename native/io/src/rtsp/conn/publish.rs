@@ -48,15 +48,21 @@ impl Connection {
     pub(super) fn on_datagrams(&mut self, first: Arrived) -> Result<(), End> {
         let (now, mut next) = (self.now(), Some(first));
         while let Some(Arrived { media, is_rtcp, payload }) = next {
-            if self.hear_viewer(media, is_rtcp, &payload) {
-                self.machine.note_datagram(now, !is_rtcp && self.publishing.is_some());
-            }
+            let (is_media, refused) = (!is_rtcp && self.publishing.is_some(), self.refused());
+            let is_proved = self.hear_viewer(media, is_rtcp, &payload);
             if !self.hear_talk(media, is_rtcp, &payload) {
                 self.publish(|to_bus| to_bus.packet(media, is_rtcp, payload))?;
+            }
+            if is_proved && self.refused() == refused {
+                self.machine.note_datagram(now, is_media);
             }
             next = self.datagrams.as_mut().and_then(Registration::try_next);
         }
         Ok(())
+    }
+
+    fn refused(&self) -> u64 {
+        self.publishing.as_ref().map_or(0, ToBus::refused)
     }
 
     /// Tells the publisher how much has come.
