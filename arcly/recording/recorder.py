@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import logging
 import os
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Unpack
 
 from arcly._native import StreamKey
-from arcly.contract import EventStream, IngestContext, StorageBackend, StreamHandle
+from arcly.contract import IngestContext, StorageBackend, StreamHandle
 from arcly.errors import MisuseError, NotFoundError
-from arcly.events import StreamEventKind
+from arcly.events import StreamEvent, StreamEventKind, after_losses
 from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
 from arcly.recording.mend import Left, mend
 from arcly.recording.playback import Playback
@@ -23,6 +22,7 @@ from arcly.recording.retention import WallClock, expired
 from arcly.recording.settings import RecordOptions, RecordSettings
 from arcly.recording.take import RecordingStatus, Take
 from arcly.recording.upload import Uploader
+from arcly.services._follow import EventFollower
 
 log = logging.getLogger("arcly")
 
@@ -80,6 +80,8 @@ class Recorder:
         self._finished_by_hand: dict[StreamKey, int] = {}
         self._left: dict[StreamKey, Left] = {}
         self._context: IngestContext | None = None
+        self._follower: EventFollower | None = None
+        self._entering: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._sweeping = asyncio.Lock()
         self._clock = WallClock()
@@ -107,8 +109,9 @@ class Recorder:
             self._uploader.start()
         events = context.events()
         for stream in context.list_streams():
-            await self._consider(stream)
-        always = (self._follow(events), self._sweep_always(), self._end_left())
+            self._consider(stream)
+        self._follower = EventFollower(events, self._on_event)
+        always = (after_losses(events, self._catch_up), self._sweep_always(), self._end_left())
         self._tasks = [asyncio.create_task(one) for one in always]
 
     async def _take_over(self, left: Left) -> None:
@@ -140,9 +143,13 @@ class Recorder:
 
     async def stop(self) -> None:
         """End all recordings in order. Idempotent."""
-        for task in self._tasks:
+        if self._follower is not None:
+            await self._follower.close()
+            self._follower = None
+        ending = [*self._tasks, *self._entering]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self._tasks = []
         for take in self._takes.values():
             take.stop()
@@ -166,23 +173,38 @@ class Recorder:
             task.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)
 
-    async def _follow(self, events: EventStream) -> None:
-        async with contextlib.aclosing(events):
-            async for event in events:
-                if event.kind is StreamEventKind.PUBLISH_ENDED:
-                    self._finished_by_hand.pop(event.key, None)
-                elif event.kind is StreamEventKind.PUBLISH_STARTED and self._context is not None:
-                    stream = self._context.get_stream(event.key)
-                    if stream is not None:
-                        await self._consider(stream)
+    def _on_event(self, event: StreamEvent) -> None:
+        """Begin what has to be: without a wait for the disk, behind which later events would be lost."""
+        if event.kind is StreamEventKind.PUBLISH_ENDED:
+            self._finished_by_hand.pop(event.key, None)
+        elif event.kind is StreamEventKind.PUBLISH_STARTED and self._context is not None:
+            stream = self._context.get_stream(event.key)
+            if stream is not None:
+                self._consider(stream)
 
-    async def _consider(self, stream: StreamHandle) -> None:
+    def _catch_up(self) -> None:
+        """Find the streams that began or ended in events which were lost."""
+        live = {stream.key: stream for stream in self._context.list_streams()} if self._context else {}
+        for stream in live.values():
+            self._consider(stream)
+        for key in self._finished_by_hand.keys() - live.keys():
+            del self._finished_by_hand[key]
+
+    def _consider(self, stream: StreamHandle) -> None:
         """Record a stream that is published, where a rule says so."""
         take = self._takes.get(stream.key)
         if take is not None:
             take.published()
         elif self.settings.wants(stream.key) and self._finished_by_hand.get(stream.key) != stream.session:
-            await self._begin(stream)
+            entering = asyncio.create_task(self._begin(self._reserve(stream), stream))
+            self._entering.add(entering)
+            entering.add_done_callback(self._entering.discard)
+
+    async def _begin(self, take: Take, stream: StreamHandle) -> None:
+        try:
+            await self._enter(take, stream)
+        except Exception:
+            log.exception("[record] %s is not recorded: the index refuses it", take.key)
 
     async def record(self, key: StreamKey) -> int:
         """Record a stream from its newest key frame on; return the number of the recording. One that is being recorded
@@ -202,7 +224,7 @@ class Recorder:
         stream = self._context.get_stream(key)
         if stream is None:
             raise NotFoundError(f"{key} is not published")
-        return await self._begin(stream)
+        return await self._enter(self._reserve(stream), stream)
 
     async def finish(self, key: StreamKey) -> bool:
         """End the recording of a stream, in order; False when there was none. A rule does not begin it again before the
@@ -218,21 +240,25 @@ class Recorder:
         await asyncio.wait([task])
         return True
 
-    async def _begin(self, stream: StreamHandle) -> int:
+    def _reserve(self, stream: StreamHandle) -> Take:
+        """Reserve the key for a recording, so that nobody begins it twice; `_enter` must follow."""
         assert self._context is not None
         key = stream.key
-        # Before anything is waited for: nobody begins it twice.
         take = Take(self._context, self.settings, self.index, key, self._on_segment, self._left.pop(key, None))
         self._takes[key] = take
         self._finished_by_hand.pop(key, None)
+        return take
+
+    async def _enter(self, take: Take, stream: StreamHandle) -> int:
+        """Enter a recording into the index and run it; return its number."""
         try:
-            take.id = take.id or await self.index.begin(key, self.settings.format, take.began_unix_ms)
+            take.id = take.id or await self.index.begin(take.key, self.settings.format, take.began_unix_ms)
         except BaseException:
-            del self._takes[key]
+            del self._takes[take.key]
             raise
         finally:
             take.entered.set()
-        self._running[key] = asyncio.create_task(self._run(take, stream))
+        self._running[take.key] = asyncio.create_task(self._run(take, stream))
         return take.id
 
     async def _run(self, take: Take, stream: StreamHandle) -> None:

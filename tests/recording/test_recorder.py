@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -290,3 +291,55 @@ async def test_a_recording_that_was_cut_can_be_deleted(tmp_path: Path) -> None:
         assert status is not None
         assert status.id == 2
         session.end()
+
+
+async def test_a_stream_whose_events_were_lost_is_recorded(tmp_path: Path) -> None:
+    recorder = arcly.Recorder(tmp_path, record=[str(KEY)])
+    async with arcly.Engine(recorder) as engine:
+        session = await engine.start_publish(KEY)
+        # In the same turn of the loop: more than a listener's queue holds.
+        for number in range(600):
+            (await engine.start_publish(arcly.StreamKey("live", str(number)))).end()
+        await begun(recorder)
+        session.end()
+
+
+async def test_an_index_that_hangs_holds_up_no_other_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, hangs = arcly.Recorder(tmp_path, record=["*"]), arcly.StreamKey("live", "hangs")
+    begin = recorder.index.begin
+
+    async def begin_or_hang(key: arcly.StreamKey, format: str, began_ms: int) -> int:
+        if key == hangs:
+            await asyncio.Event().wait()
+        return await begin(key, format, began_ms)
+
+    monkeypatch.setattr(recorder.index, "begin", begin_or_hang)
+    async with arcly.Engine(recorder) as engine:
+        sessions = [await engine.start_publish(hangs), await engine.start_publish(KEY)]
+        await begun(recorder)
+        assert [status.state for status in recorder.list_running()] == ["recording", "waiting"]
+        for session in sessions:
+            session.end()
+    assert recorder.list_running() == []
+
+
+async def test_an_index_that_refuses_one_recording_has_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = arcly.Recorder(tmp_path, record=["*"])
+    begin, refused = recorder.index.begin, arcly.StreamKey("live", "refused")
+
+    async def begin_or_fail(key: arcly.StreamKey, format: str, began_ms: int) -> int:
+        if key == refused:
+            raise sqlite3.OperationalError("disk I/O error")
+        return await begin(key, format, began_ms)
+
+    monkeypatch.setattr(recorder.index, "begin", begin_or_fail)
+    async with arcly.Engine(recorder) as engine:
+        sessions = [await engine.start_publish(refused), await engine.start_publish(KEY)]
+        await begun(recorder)
+        assert recorder.status(refused) is None
+        assert "live/refused is not recorded" in caplog.text
+        for session in sessions:
+            session.end()
+    caplog.clear()
