@@ -85,3 +85,10 @@ class Signal:
         """Forget the token, and wake whoever waits."""
         self._hub.release(self.token)
         self._wake()
+
+    def forget(self) -> None:
+        """Close it soon, when nobody can wait for it any more. From any thread: there the collector may run."""
+        try:
+            self._loop.call_soon_threadsafe(self.close)
+        except RuntimeError:  # The loop is closed.
+            self.close()

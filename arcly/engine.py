@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -374,12 +375,16 @@ async def _asked(authorize: Authorize, key: StreamKey, credentials: Credentials)
 class EventStream:
     """The events of an engine from a moment on, oldest first: `async for event in engine.events()`.
 
-    It never ends by itself; leave it with `aclose()` when you no longer read it.
+    It never ends by itself; leave it with `aclose()` when you no longer read it. One that is only dropped costs nothing
+    more either, from when Python has collected it.
     """
 
     def __init__(self, native: NativeEngine) -> None:
         self._signal = Signal()
         self._reader = EventReader(native.subscribe_events(self._signal.token))
+        # The loop holds the signal, for ever if nobody closes it.
+        self._forget = weakref.finalize(self, self._signal.forget)
+        self._forget.atexit = False
         self._closed = False
 
     @property
@@ -404,4 +409,5 @@ class EventStream:
         """Stop listening; a waiting iteration ends. Idempotent."""
         if not self._closed:
             self._closed = True
+            self._forget.detach()
             self._signal.close()

@@ -1,7 +1,10 @@
 import asyncio
 import socket
+import threading
+import weakref
 
 import pytest
+from conftest import eventually
 
 import arcly
 
@@ -135,3 +138,34 @@ async def test_the_server_takes_no_stream_whose_page_could_not_be_reached() -> N
                 await engine.open_publish(arcly.StreamKey(app, "cam"), arcly.Credentials(), protocol="test")
         session = await engine.open_publish(arcly.StreamKey("apix", "cam"), arcly.Credentials(), protocol="test")
         session.end()
+
+
+async def test_events_that_nobody_closes_are_let_go_of() -> None:
+    engine = arcly.Engine()
+    session = await engine.start_publish(KEY)
+    dropped = engine.events()
+    signals = [weakref.ref(dropped._signal)]
+    session.end()
+    async for event in dropped:
+        assert event.key == KEY
+        break
+    del dropped
+    # The collector may find them on any thread.
+    elsewhere = [engine.events()]
+    signals.append(weakref.ref(elsewhere[0]._signal))
+    thread = threading.Thread(target=elsewhere.clear)
+    thread.start()
+    thread.join()
+    await eventually(lambda: [signal() for signal in signals] == [None, None])
+
+
+def test_events_that_outlive_their_loop_are_let_go_of() -> None:
+    engine = arcly.Engine()
+
+    async def listen() -> arcly.engine.EventStream:
+        return engine.events()
+
+    events = asyncio.run(listen())
+    signal = weakref.ref(events._signal)
+    del events
+    assert signal() is None
