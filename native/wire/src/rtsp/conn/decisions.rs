@@ -47,7 +47,7 @@ impl ServerConn {
         self.go_on();
     }
 
-    /// Tells the peer, where it publishes encrypted tracks, under which key we report: a message of [`keys::write`](super::keys::write).
+    /// Tells the peer, where it publishes encrypted tracks, under which key we report: a message of [`keys::write`](crate::rtsp::keys::write).
     pub fn tell_key(&mut self, message: String) {
         self.key = Some(message);
     }

@@ -56,7 +56,7 @@ pub fn write(key: &Key, ntp: u64) -> String {
     base64::encode(&mikey::write(key, ntp))
 }
 
-/// The value of `KeyMgmt` (RFC 4567 §4.2) that tells a key of ours; `message` is what [`write`] has made.
+/// The value of `KeyMgmt` (RFC 4567 §4.2) that tells a key of ours; `message` is what [`write()`] has made.
 pub fn header(uri: &str, message: &str) -> String {
     format!("prot=mikey;uri=\"{uri}\";data=\"{message}\"")
 }
