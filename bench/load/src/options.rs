@@ -50,7 +50,7 @@ impl Options {
             return Err(format!("no group {only}: {}", GROUPS.join(", ")));
         }
         if options.duration.is_zero() {
-            options.duration = Duration::from_secs(if options.quick { 2 } else { 5 });
+            options.duration = Duration::from_secs(if options.quick { 2 } else { 4 });
         }
         if options.rounds == 0 {
             options.rounds = if options.quick { 1 } else { 3 };

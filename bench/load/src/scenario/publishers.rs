@@ -10,26 +10,27 @@ use crate::stream::Shape;
 
 pub const STREAMS: usize = 100;
 
-/// A sample of all of them together while nobody watches, and one with a viewer each.
+/// A sample of all of them together while nobody watches, and one with a viewer each; how long they run before each.
 pub fn many_streams(
     starter: &Starter,
     contestant: Contestant,
     shape: Shape,
-    warm_up: Duration,
+    [warm_up, warm_up_watched]: [Duration; 2],
     duration: Duration,
 ) -> Result<(Sample, Result<Sample, String>), String> {
     let mut stage = open(starter, contestant, shape, warm_up)?;
     let unwatched = stage.measure(duration)?;
-    Ok((unwatched, watch(&mut stage, contestant, duration)))
+    Ok((unwatched, watch(&mut stage, contestant, warm_up_watched, duration)))
 }
 
-fn watch(stage: &mut Stage, contestant: Contestant, duration: Duration) -> Result<Sample, String> {
+fn watch(stage: &mut Stage, contestant: Contestant, warm_up: Duration, duration: Duration) -> Result<Sample, String> {
     for number in 0..STREAMS {
         let source = contestant.source(&stage.server, &name(number));
         stage.players.join(&source).map_err(|fault| fault.to_string())?;
         stage.players.run_for(Duration::from_millis(2));
     }
     stage.grow_to(STREAMS)?;
+    stage.players.run_for(warm_up);
     stage.measure(duration)
 }
 
