@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-from arcly import contract
 from arcly._native import StreamKey
 from arcly.errors import MisuseError
+
+if TYPE_CHECKING:  # The contract names what is here.
+    from arcly import contract
 
 log = logging.getLogger("arcly")
 
