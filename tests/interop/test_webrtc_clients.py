@@ -102,7 +102,7 @@ async def test_whip_publishes_into_a_registry_in_plain_python_and_whep_plays_fro
         url = server.url("/live/cam/whip")
         async with running(ffmpeg, "-v", "error", *TEST_PICTURE, *TEST_SOUND, *H264, *OPUS, "-f", "whip", url):
             stream = await eventually(lambda: (it := registry.get_stream(key)) and len(it.tracks) == 2 and it)
-            assert server.engine.list_streams() == []
+            assert server.engine.list_streams() == [stream]
             assert (stream.protocol, codecs_of(stream)) == ("webrtc", ["H264", "Opus"])
             assert stream.peer.startswith("127.0.0.1")
             came = await watch(server.url("/live/cam/whep"), 10)
