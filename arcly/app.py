@@ -45,7 +45,8 @@ class AppSpec:
     """The same in payload bytes; None, the default, for `ring_bytes`. Range as there."""
 
     max_lag: int | None = None
-    """Frames that a reader may miss in all before it is evicted, 0 to 2^53; None, the default, for any number."""
+    """Frames, of whatever track, that a reader may miss in all before it is evicted, 0 to 2^53; None, the default, for
+    any number. See `Subscription.missed`."""
 
     second_publisher: Literal["refuse", "replace"] = "refuse"
     """What happens to a publisher whose key is taken: it is refused, or it takes over and the stream before it ends."""

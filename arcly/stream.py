@@ -128,7 +128,8 @@ class StreamHandle:
 
         Args:
             tracks: ids of the tracks to read; default all.
-            max_lag: frames that it may miss in all before it is evicted; default what `AppSpec.max_lag` says.
+            max_lag: frames, of whatever track, that it may miss in all before it is evicted; default what
+                `AppSpec.max_lag` says.
             protocol: what its events say of how it reads; default `python`.
         """
         return Subscription(self.native, tracks=tracks, max_lag=max_lag, protocol=protocol)

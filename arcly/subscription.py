@@ -46,7 +46,9 @@ class Subscription:
 
     @property
     def missed(self) -> int:
-        """Frames skipped because this reader was too slow."""
+        """Frames skipped because this reader was too slow: those of all tracks that lie in its gaps, also where it
+        reads only some, since nobody knows any more of which tracks they were. What a filter leaves out does not count.
+        """
         return self.cursor.missed
 
     @property

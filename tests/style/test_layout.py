@@ -65,6 +65,25 @@ def test_every_public_name_can_be_imported_and_nothing_else() -> None:
     assert not hasattr(arcly, "nonsense")
 
 
+def test_every_public_name_can_be_the_first_to_be_imported() -> None:
+    """A circle of imports shows only where it is entered; native modules stay, they load once in a process."""
+    code = """
+import sys
+import arcly
+
+def is_python(name):
+    return name.partition(".")[0] == "arcly" and (getattr(sys.modules[name], "__file__", "") or "").endswith(".py")
+
+names = arcly.__all__
+for name in names:
+    for loaded in [name for name in sys.modules if is_python(name)]:
+        del sys.modules[loaded]
+    import arcly
+    getattr(arcly, name)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_package_is_typed_and_ships_its_headers() -> None:
     package = Path(arcly.__file__).parent
     assert (package / "py.typed").exists()

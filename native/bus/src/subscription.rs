@@ -34,7 +34,8 @@ pub struct Subscription {
 pub struct SubscriptionOptions {
     /// Counts in [`crate::Counters::viewers`]. Default true.
     pub is_viewer: bool,
-    /// Frames that it may miss in all before it is evicted. Default none: the [`crate::LogBounds::max_lag`] of the stream.
+    /// Frames that it may miss in all before it is evicted, counted as by [`Subscription::missed`]. Default none: the
+    /// [`crate::LogBounds::max_lag`] of the stream.
     pub max_lag: Option<u64>,
     /// The tracks that it reads. Default all.
     pub tracks: TrackFilter,
@@ -202,7 +203,8 @@ impl Subscription {
         &self.log
     }
 
-    /// Frames skipped since the beginning because this reader was too slow.
+    /// Frames skipped since the beginning because this reader was too slow. A gap counts whole, with the frames of tracks that are not read:
+    /// the log has dropped them, and nobody knows any more of which tracks they were. What the filter leaves out otherwise does not count.
     pub fn missed(&self) -> u64 {
         self.missed
     }
