@@ -1,7 +1,9 @@
 //! TLS by rustls: who we are, replaceable while connections live, and a connection that is encrypted or not.
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::File,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -128,6 +130,67 @@ impl Connection {
     pub(crate) fn wait_for(&self, bytes: usize) {
         if let Self::Plain(stream) = self {
             let _ = wait_for(stream, u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Sends `bytes`, behind which more comes at once.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn poll_send_more(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        use rustix::net::{SendFlags, send};
+
+        self.poll_plain(context, |stream| Ok(send(stream, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?))
+    }
+
+    /// Sends of a file from `offset` on, which it moves. The kernel encrypts nothing: it fails where there is TLS.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn poll_send_file(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: &mut u64,
+        bytes: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_plain(context, |stream| Ok(rustix::fs::sendfile(stream, file, Some(&mut *offset), bytes)?))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn poll_send_more(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(context, bytes)
+    }
+
+    /// Nobody makes such a file there.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn poll_send_file(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &File,
+        _: &mut u64,
+        _: usize,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn poll_plain(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut body: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let Self::Plain(stream) = self.get_mut() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        loop {
+            std::task::ready!(stream.poll_write_ready(context))?;
+            match stream.try_io(tokio::io::Interest::WRITABLE, || body(stream)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
         }
     }
 

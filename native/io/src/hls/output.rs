@@ -24,7 +24,7 @@ use crate::{
         sessions::{SessionInfo, Sessions},
         spill::Shelf,
     },
-    http::text::Text,
+    http::{quick::pages::Hot, text::Text},
 };
 
 /// Name of the playlist of MPEG-TS: that of no track.
@@ -44,6 +44,7 @@ pub struct HlsOutput {
     others: Mutex<Arc<[Other]>>,
     /// Playlists as they were last asked for, by track: the whole one, and the delta update.
     texts: Mutex<HashMap<String, [Option<Told>; 2]>>,
+    hot: Hot,
     sessions: Mutex<Sessions>,
     sent_bytes: AtomicU64,
 }
@@ -99,6 +100,7 @@ impl HlsOutput {
             shelf,
             others: Mutex::default(),
             texts: Mutex::default(),
+            hot: Hot::default(),
             sessions: Mutex::new(Sessions::new(log)),
             sent_bytes: AtomicU64::new(0),
         }
@@ -136,6 +138,12 @@ impl HlsOutput {
         self.cmaf.send_replace(Shown { view: cmaf, ended_at });
         self.ts.send_replace(Shown { view: ts, ended_at });
         self.sessions(Sessions::end);
+        self.hot.clear();
+    }
+
+    /// What many fetch of it.
+    pub(crate) fn hot(&self) -> &Hot {
+        &self.hot
     }
 
     /// Whether CMAF is made of it.

@@ -45,6 +45,11 @@ impl Counter {
         Self { output, client: client.id() }
     }
 
+    /// The stream of which they are.
+    pub(crate) fn output(&self) -> &Arc<HlsOutput> {
+        &self.output
+    }
+
     /// So many bytes leave.
     pub(crate) fn add(&self, bytes: usize) {
         self.output.count_sent(self.client, bytes);

@@ -1,6 +1,8 @@
 //! A connection that hyper drives, and that can be taken away from it: an endless answer is the pump's business.
 
 use std::{
+    fs::File,
+    future::poll_fn,
     io,
     net::TcpStream as StdStream,
     pin::Pin,
@@ -128,6 +130,26 @@ impl Lent {
     /// The next one who reads begins with these.
     pub(crate) fn put_back(&mut self, unread: Bytes) {
         self.unread = unread;
+    }
+
+    /// Writes `head` and behind it so many `bytes` of `file`, which the kernel does not copy.
+    pub(super) async fn send_file(&mut self, head: &[u8], file: &File, bytes: usize) -> io::Result<()> {
+        let mut head = head;
+        while !head.is_empty() {
+            let sent = poll_fn(|context| self.send(context, |it, context| it.poll_send_more(context, head))).await?;
+            head = head.get(sent..).unwrap_or_default();
+        }
+        let mut offset = 0;
+        while offset < bytes as u64 {
+            let left = bytes - offset as usize;
+            let from = &mut offset;
+            let sent =
+                poll_fn(|context| self.send(context, |it, context| it.poll_send_file(context, file, from, left)));
+            if sent.await? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
     }
 
     /// Does something that waits for the peer to take what was written; fails when that lasts too long.

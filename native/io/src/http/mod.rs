@@ -8,7 +8,7 @@ mod head;
 mod lent;
 mod live;
 mod origin;
-mod quick;
+pub(crate) mod quick;
 pub(crate) mod response;
 mod server;
 mod site;

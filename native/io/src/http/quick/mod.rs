@@ -13,6 +13,7 @@
 //! | §9.3 persistence, §9.3.2 pipelining | one request after the other |
 //! | §9.6 `Connection: close` | hyper |
 
+pub(crate) mod pages;
 mod write;
 
 use std::{io, net::SocketAddr, pin::Pin, time::SystemTime};
@@ -104,7 +105,8 @@ async fn send(stream: &mut Lent, request: &Request<()>, answer: Answer, counter:
         counter.iter().for_each(|counter| counter.add(whole.body_bytes));
         return stream.write_all(&whole.bytes).await;
     }
-    write::answer(stream, form(request, answer, counter)).await
+    let output = counter.as_ref().map(|counter| counter.output().clone());
+    write::answer(stream, form(request, answer, counter), output.as_ref().map(|output| output.hot())).await
 }
 
 /// Resolves when the peer has left, or has ended its side: nobody waits for the answer then. What it says meanwhile is put behind its request,

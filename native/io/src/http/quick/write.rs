@@ -1,4 +1,5 @@
-//! Answers on their way over HTTP/1.1: what is small in one piece, what is large without a copy, what grows in chunks.
+//! Answers on their way over HTTP/1.1: what is small in one piece, what is large without a copy of ours, what many fetch without one of the
+//! kernel's, what grows in chunks.
 
 use std::{
     future::poll_fn,
@@ -11,6 +12,7 @@ use bytes::{Buf, Bytes};
 use hyper::{Response, StatusCode, body::Body as _};
 use tokio::io::AsyncWriteExt;
 
+use super::pages::Hot;
 use crate::http::{
     body::Body,
     head::{self, Framing},
@@ -23,8 +25,8 @@ const COPIED_BYTES_MAX: usize = 16 << 10;
 /// Pieces that the kernel is given at a time.
 const SLICES_MAX: usize = 64;
 
-/// Sends `response`, which has its length where that is known.
-pub(super) async fn answer(stream: &mut Lent, response: Response<Body>) -> io::Result<()> {
+/// Sends `response`, which has its length where that is known. `hot` knows what many fetch.
+pub(super) async fn answer(stream: &mut Lent, response: Response<Body>, hot: Option<&Hot>) -> io::Result<()> {
     let has_no_body = response.status() == StatusCode::NOT_MODIFIED;
     let exact_bytes = response.body().exact_bytes();
     let is_chunked = exact_bytes.is_none() && !has_no_body;
@@ -42,6 +44,11 @@ pub(super) async fn answer(stream: &mut Lent, response: Response<Body>) -> io::R
         } else {
             large.push(piece);
         }
+    }
+    if let [whole] = &*large
+        && let Some(pages) = hot.and_then(|hot| hot.pages(whole))
+    {
+        return stream.send_file(&out, &pages, whole.len()).await;
     }
     if large.is_empty() { stream.write_all(&out).await } else { pieces(stream, out, large).await }
 }
@@ -118,8 +125,8 @@ mod tests {
             peer.read_to_end(&mut all).await.unwrap();
             all
         });
-        answer(&mut stream, Response::new(Body::many(pieces.clone()))).await.unwrap();
-        answer(&mut stream, Response::new(Body::stream(Frames(pieces.into_iter())))).await.unwrap();
+        answer(&mut stream, Response::new(Body::many(pieces.clone())), None).await.unwrap();
+        answer(&mut stream, Response::new(Body::stream(Frames(pieces.into_iter()))), None).await.unwrap();
         drop(stream);
         let all = reading.await.unwrap();
         let at = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
@@ -127,5 +134,32 @@ mod tests {
         let rest = &all[at + whole.len()..];
         let at = rest.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         assert!(rest[at..].starts_with(b"64\r\n\x01\x01") && rest.ends_with(b"\r\n0\r\n\r\n"));
+    }
+
+    #[tokio::test]
+    async fn what_many_fetch_arrives_as_it_is() {
+        let (mut peer, mut stream) = connected().await;
+        // More than a socket takes at once, and nothing that repeats.
+        let part: Bytes = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
+        let (hot, times) = (Hot::default(), 12);
+        let expected = part.clone();
+        let reading = tokio::spawn(async move {
+            let (mut all, mut bodies) = (Vec::new(), 0);
+            peer.read_to_end(&mut all).await.unwrap();
+            let mut rest = &all[..];
+            while !rest.is_empty() {
+                let at = rest.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+                assert!(rest.starts_with(b"HTTP/1.1 200 OK\r\n") && rest[at..].starts_with(&expected));
+                rest = &rest[at + expected.len()..];
+                bodies += 1;
+            }
+            bodies
+        });
+        for _ in 0..times {
+            answer(&mut stream, Response::new(Body::one(part.clone())), Some(&hot)).await.unwrap();
+        }
+        assert_eq!(hot.pages(&part).is_some(), cfg!(target_os = "linux"));
+        drop(stream);
+        assert_eq!(reading.await.unwrap(), times);
     }
 }
