@@ -18,7 +18,7 @@ import pytest
 from conftest import Server, eventually, running, serving
 
 import arcly
-from conformance import mpd
+from conformance import mpd, schema
 from conformance.playlist import Playlist, parse
 from conformance.rules import faults, faults_between
 
@@ -211,6 +211,7 @@ async def test_manifests_of_dash_go_on_without_a_gap(live: Server) -> None:
         assert status == 200
         root = ElementTree.fromstring(text)
         assert mpd.faults(root) == []
+        assert schema.faults(text) == []
         assert root.get("type") == "dynamic"
         assert root.get("publishTime") >= published
         published = root.get("publishTime")

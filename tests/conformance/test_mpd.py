@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from conformance import schema
 from conformance.mpd import faults
 
 GOOD = """<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011" type="dynamic"
@@ -54,3 +55,11 @@ def test_two_of_one_name_are_found() -> None:
     start, end = GOOD.index("<Representation"), GOOD.index("</AdaptationSet>")
     assert faults(ElementTree.fromstring(GOOD[:end] + GOOD[start:end] + GOOD[end:])) == ["Representation: ['v0', 'v0']"]
     assert "an AdaptationSet without a Representation" in faults(ElementTree.fromstring(GOOD[:start] + GOOD[end:]))
+
+
+def test_the_schema_agrees_where_there_is_one() -> None:
+    if schema.schema() is None:
+        pytest.skip("ARCLY_MPD_XSD names no schema")
+    assert schema.faults(GOOD) == []
+    found = [bad for good, bad, _ in BROKEN if schema.faults(GOOD.replace(good, bad, 1))]
+    assert len(found) >= 10, "that a live MPD has a publishTime is in the text of the standard alone, say"
