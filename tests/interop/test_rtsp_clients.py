@@ -155,7 +155,7 @@ async def bridged(url: str) -> AsyncIterator[int]:
     """A TCP port whose connections go on as WebSockets: what a page's gateway does."""
 
     async def back(socket: websockets.ClientConnection, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError), closing(writer):
+        with suppress(websockets.ConnectionClosed, ConnectionError), closing(writer):
             async for message in socket:
                 assert isinstance(message, bytes)
                 writer.write(message)
