@@ -87,11 +87,11 @@ async def test_segments_play_with_low_latency_and_without_a_stall(demo: Serve, v
     before, after = await watch_with_no_stall_counted(page, way, WATCH_S)
     assert after.decoded - before.decoded >= (WATCH_S - 1) * 8
     assert sum(after.luma) / len(after.luma) > 10, "the picture is black"
-    if WATCH_S < 10:  # the demo repeats itself then
-        assert before.changed(after) > 0.01, "the picture stands still"
     await expect(page.part("stat-latency")).to_have_text(BELOW_3_S if way == "hls" else BELOW_4_S)
     print(way, "is behind by", await page.part("stat-latency").inner_text())
-    await expect(page.part("rewind")).to_be_hidden()
+    if WATCH_S < 10:  # the demo repeats itself then, and its playlists hold six of its longest segments
+        assert before.changed(after) > 0.01, "the picture stands still"
+        await expect(page.part("rewind")).to_be_hidden()
 
 
 @pytest.mark.parametrize("way", ["hls", "dash"])
