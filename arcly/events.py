@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from arcly._native import EventQueue, StreamKey, Track
+
+log = logging.getLogger("arcly")
 
 
 class StreamEventKind(StrEnum):
@@ -110,5 +113,10 @@ async def after_losses(events: object, catch_up: Callable[[], None]) -> None:
         await asyncio.sleep(LOSSES_EVERY_S)
         dropped = getattr(events, "dropped", 0)  # A registry of a host need not count.
         if dropped != lost:
-            lost = dropped
-            catch_up()
+            try:
+                catch_up()
+            except Exception:
+                # Such as by a registry of the host that fails. The next look tries again.
+                log.exception("the streams whose events were lost could not be found")
+            else:
+                lost = dropped

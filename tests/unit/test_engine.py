@@ -169,3 +169,27 @@ def test_events_that_outlive_their_loop_are_let_go_of() -> None:
     signal = weakref.ref(events._signal)
     del events
     assert signal() is None
+
+
+async def test_looking_for_lost_events_goes_on_after_a_registry_that_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lossy:
+        dropped = 1
+
+    looks = []
+
+    def catch_up() -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise OSError("the database is away")
+
+    monkeypatch.setattr("arcly.events.LOSSES_EVERY_S", 0)
+    task = asyncio.create_task(arcly.events.after_losses(Lossy(), catch_up))
+    await eventually(lambda: len(looks) == 2)
+    for _ in range(10):  # many of its looks, at that pace
+        await asyncio.sleep(0)
+    assert len(looks) == 2, "found once, not looked for again"
+    task.cancel()
+    assert "could not be found" in caplog.text
+    caplog.clear()
