@@ -48,8 +48,7 @@ pub fn chunked(kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &[u8]
 /// Appends the chunks of one message. Its body is `header` and then `payload`, as `FlvTag` of the packager has them. A body over
 /// 2^24 - 1 bytes is cut.
 pub fn put_chunked(kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &[u8], out: &mut Vec<u8>) {
-    let body_bytes = header.len().saturating_add(payload.len());
-    out.reserve(FIRST_HEADER_BYTES + 4 + body_bytes + body_bytes / CHUNK_BYTES as usize * 5);
+    out.reserve(chunks_bytes_max(header, payload));
     let chunking = Chunking { stream_id: STREAM_ID, chunk_bytes: CHUNK_BYTES };
     put_message(&chunking, kind, timestamp_ms, header, payload, out);
 }
@@ -76,7 +75,13 @@ pub(super) struct Chunking {
     pub chunk_bytes: u32,
 }
 
-/// Appends the chunks of one message.
+/// The most that the chunks of one message take, at [`CHUNK_BYTES`].
+pub(super) fn chunks_bytes_max(header: &[u8], payload: &[u8]) -> usize {
+    let body_bytes = header.len().saturating_add(payload.len());
+    FIRST_HEADER_BYTES + 4 + body_bytes + body_bytes / CHUNK_BYTES as usize * 5
+}
+
+/// Appends the chunks of one message. It grows `out` piece by piece: reserve before what is long.
 pub(super) fn put_message(
     chunking: &Chunking,
     kind: MediaKind,

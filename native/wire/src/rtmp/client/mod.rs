@@ -133,6 +133,7 @@ impl ClientConn {
     pub fn send(&mut self, kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &[u8]) {
         if self.state == State::Started && self.config.purpose == ClientUse::Publish {
             let chunking = Chunking { stream_id: self.stream_id, chunk_bytes: egress::CHUNK_BYTES };
+            self.output.reserve(egress::chunks_bytes_max(header, payload));
             put_message(&chunking, kind, timestamp_ms, header, payload, &mut self.output);
         }
     }
