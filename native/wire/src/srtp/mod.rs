@@ -7,7 +7,7 @@
 //! | RFC 3711 §3.3.1 index | done: sequence numbers are unwrapped for each source |
 //! | RFC 3711 §3.3.2 replay | a window of 64 packets for each source, of RTP and of RTCP |
 //! | RFC 3711 §4.1.1, §4.2, §4.3 transforms | AES in counter mode, HMAC-SHA1, keys derived once |
-//! | RFC 3711 §9.2 lifetime of a key | behind 2⁴⁸ packets of RTP or 2³¹ of RTCP, of all sources together, nothing more is sealed, and who sends ends the session: the next one has a new key |
+//! | RFC 3711 §9.2 lifetime of a key | behind 2⁴⁸ packets of RTP or 2³¹ of RTCP, of all sources together (of RTP of each alone where the caller numbers the packets, as WebRTC does), nothing more is sealed, and who sends ends the session: the next one has a new key |
 //! | RFC 6188 AES-256 | done |
 //! | RFC 7714 AES-GCM | done, of 128 and 256 bits |
 
