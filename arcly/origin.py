@@ -17,10 +17,11 @@ from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
 from arcly._loop import Signal
 from arcly._native import HlsOutput, HttpListener, HttpSite, Origin, StreamKey
-from arcly.contract import EventStream, IngestContext, Packager, StreamHandle
+from arcly.contract import IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError, MisuseError
 from arcly.events import StreamEvent, StreamEventKind, after_losses
 from arcly.packagers.hls import HlsPackager
+from arcly.services._follow import EventFollower
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions, Viewer
 
@@ -90,7 +91,8 @@ class HttpOrigin:
         self._listener: HttpListener | None = None
         self._secure: HttpListener | None = None
         self._inbox: InboxReader | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._follower: EventFollower | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self._gate: PlayGate | None = None
         self._unwatch: Callable[[], None] | None = None
 
@@ -195,7 +197,8 @@ class HttpOrigin:
         events = context.events()
         for stream in context.list_streams():
             self._package(context, stream)
-        self._following = asyncio.create_task(self._keep_up(context, events))
+        self._follower = EventFollower(events, lambda event: self._on_event(context, event))
+        self._catching_up = asyncio.create_task(after_losses(events, lambda: self._catch_up(context)))
         self._unwatch = context.offers.watch(self._native.offer, self._native.withdraw)
         if self._listener is not None:
             scheme = "https" if self._tls and self._https is None else "http"
@@ -208,11 +211,14 @@ class HttpOrigin:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
-        if self._following is not None:
-            self._following.cancel()
+        if self._follower is not None:
+            await self._follower.close()
+            self._follower = None
+        if self._catching_up is not None:
+            self._catching_up.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._following
-            self._following = None
+                await self._catching_up
+            self._catching_up = None
         if self._site is not None:
             self._site.close()
             self._site = None
@@ -230,11 +236,6 @@ class HttpOrigin:
             await self._inbox.close()
             self._inbox = None
 
-    async def _keep_up(self, context: IngestContext, events: EventStream) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow(context, events))
-            tasks.create_task(after_losses(events, lambda: self._catch_up(context)))
-
     def _catch_up(self, context: IngestContext) -> None:
         """Find the streams that began or ended in events which were lost."""
         live = {stream.key: stream for stream in context.list_streams()}
@@ -243,11 +244,6 @@ class HttpOrigin:
         for key in self._packaged.keys() - live.keys():
             self._forget(key)
         self._native.expire()
-
-    async def _follow(self, context: IngestContext, events: EventStream) -> None:
-        async with contextlib.aclosing(events):
-            async for event in events:
-                self._on_event(context, event)
 
     def _on_event(self, context: IngestContext, event: StreamEvent) -> None:
         if event.kind is StreamEventKind.PUBLISH_STARTED:

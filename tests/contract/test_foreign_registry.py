@@ -10,7 +10,7 @@ from conftest import eventually, run, running
 import arcly
 from arcly.server.serve import DEMO_CLIP
 from arcly.services.health import CapacityCheck
-from arcly.testing import MemoryRegistry
+from arcly.testing import MemoryRegistry, MemoryStream
 
 KEY = arcly.StreamKey("live", "cam")
 
@@ -164,3 +164,27 @@ async def test_the_engine_shows_what_it_holds_and_publishes_into_it() -> None:
         assert [event.kind.value for event in seen] == ["publish_started", "failed", "publish_ended"]
         assert (engine.get_stream(KEY), engine.list_streams()) == (None, [])
         await events.aclose()
+
+
+async def test_a_registry_that_fails_once_costs_http_one_stream(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(MemoryRegistry):
+        fails = True
+
+        def get_stream(self, key: arcly.StreamKey) -> MemoryStream | None:
+            if self.fails:
+                raise OSError("the database is away")
+            return super().get_stream(key)
+
+    registry, http = Failing(), arcly.HttpOrigin("127.0.0.1:0")
+    async with arcly.Engine(http, registry=registry):
+        first = await registry.start_publish(KEY)
+        await eventually(lambda: "could not be handled" in caplog.text)
+        registry.fails = False
+        other = arcly.StreamKey("live", "other")
+        second = await registry.start_publish(other)
+        second.set_tracks([arcly.Track(0, "AAC", bytes([0x11, 0x90]))])
+        await eventually(lambda: http.live_path(other, "ts"), what="the stream behind it is served")
+        first.end()
+        second.end()
+    assert http.address is None, "it has stopped in order"
+    caplog.clear()

@@ -373,11 +373,11 @@ impl Peer {
     fn want(&mut self, feeds: &[&Feed], now: Instant) -> Result<(), WebRtcError> {
         let Purpose::Play(playing) = &mut self.purpose else { return Ok(()) };
         let Some(viewer) = &mut playing.viewer else { return Ok(()) };
-        let wants = viewer.wants(feeds);
+        let (wants, doubted) = viewer.wants(feeds, now);
         if wants.abs_diff(self.wanted) > self.wanted / 8 {
             self.wanted = wants;
             self.session.want_bitrate(wants)?;
         }
-        viewer.doubts(feeds, now).map_or(Ok(()), |estimate| self.session.estimate_anew(estimate))
+        doubted.map_or(Ok(()), |estimate| self.session.estimate_anew(estimate))
     }
 }

@@ -107,15 +107,12 @@ impl Viewer {
         self.layers.current()
     }
 
-    /// What it would take if its path carried it, in bits per second.
-    pub(crate) fn wants(&self, feeds: &[&Feed]) -> u64 {
-        self.rates(feeds).into_iter().max().unwrap_or_default().saturating_mul(WANT_PERCENT) / 100
-    }
-
-    /// What its path is said to carry, in bits per second, when that should be found out anew.
-    pub(crate) fn doubts(&mut self, feeds: &[&Feed], now: Instant) -> Option<u64> {
+    /// What it would take if its path carried it, and what its path is said to carry when that should be found out anew; both in bits
+    /// per second.
+    pub(crate) fn wants(&mut self, feeds: &[&Feed], now: Instant) -> (u64, Option<u64>) {
         let rates = self.rates(feeds);
-        self.layers.doubts(&rates, now)
+        let best = rates.iter().copied().max().unwrap_or_default();
+        (best.saturating_mul(WANT_PERCENT) / 100, self.layers.doubts(&rates, now))
     }
 
     /// The rendition of that index is gone; `feeds` are the others.
