@@ -35,9 +35,10 @@ test-foreign: develop  ## what the muxers write, read by a newer FFmpeg than the
 test-python: develop  ## the tests of the package, with real ffmpeg and Chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: develop  ## formatting, clippy, ruff, mypy, stubs against the module
+lint: develop  ## formatting, clippy, the links of the docs, ruff, mypy, stubs against the module
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

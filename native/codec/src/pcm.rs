@@ -27,7 +27,7 @@ impl PcmConfig {
     /// Reads the record.
     ///
     /// # Errors
-    /// [`CodecError::Malformed`] when it is not [`RECORD_BYTES`] long or holds a number out of range.
+    /// [`CodecError::Malformed`] when it is not 6 bytes long or holds a number out of range.
     pub fn parse(record: Bytes) -> Result<Self, CodecError> {
         let malformed = |what, offset| CodecError::Malformed { what, offset };
         let &[r0, r1, r2, r3, channels, bits] = record.as_ref() else {

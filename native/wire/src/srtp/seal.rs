@@ -64,7 +64,8 @@ impl Sealer {
     }
 
     /// How many packets it may still seal.
-    pub fn lifetime(&self) -> Lifetime {
+    #[cfg(test)]
+    pub(super) fn lifetime(&self) -> Lifetime {
         Lifetime { rtp: self.rtp_left, rtcp: self.rtcp_end - self.rtcp_index }
     }
 

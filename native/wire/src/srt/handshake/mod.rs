@@ -70,7 +70,7 @@ pub struct Handshake {
     pub version: u32,
     /// The Encryption Field: a key length in units of 8 bytes, or 0.
     pub encryption: u16,
-    /// The Extension Field: flags, or [`MAGIC`], by the type.
+    /// The Extension Field: flags, or 0x4A17, by the type.
     pub extension: u16,
     /// The sequence number of the first data packet, 31 bits.
     pub initial_sequence: u32,

@@ -11,7 +11,7 @@ use super::media::ArrivedPacket;
 pub enum Transport {
     /// One datagram of UDP.
     Udp,
-    /// A frame on a TCP connection, see [`super::framing`].
+    /// A frame on a TCP connection, see [`crate::webrtc::framing`].
     Tcp,
 }
 
@@ -39,7 +39,7 @@ pub enum Output {
     Transmit(Transmit),
     /// Something has happened.
     Event(Event),
-    /// Nothing more; call [`Session::handle_timeout`] at that time.
+    /// Nothing more; call [`super::Session::handle_timeout`] at that time.
     Timeout(Instant),
 }
 
