@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from arcly._native import LoopHub as NativeHub
 from arcly._native import WakeToken
+
+T = TypeVar("T")
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopHub] = WeakKeyDictionary()
 
@@ -17,7 +20,9 @@ class LoopHub:
 
     def __init__(self) -> None:
         self._native = NativeHub()
-        self._callbacks: dict[int, Callable[[], None] | None] = {}
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        # For as long as there is the loop: tokens that tasks wait for come and go without a word.
+        asyncio.get_running_loop().add_reader(self._native.fileno(), self._ready)
 
     @classmethod
     def current(cls) -> LoopHub:
@@ -29,22 +34,17 @@ class LoopHub:
         return hub
 
     def token(self, callback: Callable[[], None] | None = None) -> WakeToken:
-        """Return a token whose wake-ups call `callback` on the loop, or run the task that waits for it; give it back
-        with `release`.
+        """Return a token whose wake-ups run the task that waits for it, or call `callback` on the loop. A token with a
+        callback has to be given back with `release`.
         """
-        if not self._callbacks:
-            asyncio.get_running_loop().add_reader(self._native.fileno(), self._ready)
         token = self._native.token()
-        self._callbacks[token.id] = callback
+        if callback is not None:
+            self._callbacks[token.id] = callback
         return token
 
     def release(self, token: WakeToken) -> None:
-        """Forget `token`. The loop may be closed already."""
+        """Forget the callback of `token`. The loop may be closed already."""
         self._callbacks.pop(token.id, None)
-        if not self._callbacks:
-            for loop, hub in list(_hubs.items()):
-                if hub is self and not loop.is_closed():
-                    loop.remove_reader(self._native.fileno())
 
     def _ready(self) -> None:
         for token_id in self._native.serve():
@@ -92,3 +92,14 @@ class Signal:
             self._loop.call_soon_threadsafe(self.close)
         except RuntimeError:  # The loop is closed.
             self.close()
+
+
+async def woken(begin: Callable[[WakeToken], T]) -> T:
+    """Call `begin` with a token and wait until that is woken; return what `begin` has returned."""
+    signal = Signal()
+    try:
+        begun = begin(signal.token)
+        await signal.wait()
+        return begun
+    finally:
+        signal.close()

@@ -15,7 +15,7 @@ from arcly._asgi import OriginApp
 from arcly._bridge import native_stream
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
-from arcly._loop import Signal
+from arcly._loop import woken
 from arcly._native import HlsOutput, HttpListener, HttpSite, Origin, StreamKey
 from arcly.contract import IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError, MisuseError
@@ -223,10 +223,7 @@ class HttpOrigin:
             self._site.close()
             self._site = None
         for listener in set(filter(None, (self._listener, self._secure))):
-            stopped = Signal()
-            listener.stop(stopped.token)
-            await stopped.wait()
-            stopped.close()
+            await woken(listener.stop)
         self._listener = self._secure = None
         if self._gate is not None:
             self._gate.close()

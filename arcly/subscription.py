@@ -40,7 +40,6 @@ class Subscription:
     ) -> None:
         self.cursor = stream.subscribe(tracks=tracks, max_lag=max_lag, protocol=protocol)
         # Made when a coroutine reads for the first time: threads need none, and the loop is known only then.
-        self._hub: LoopHub | None = None
         self._token: WakeToken | None = None
         self._frames: AsyncIterator[MediaFrame] | None = None
 
@@ -77,8 +76,7 @@ class Subscription:
 
     def _wake_token(self) -> WakeToken:
         if self._token is None:
-            self._hub = LoopHub.current()
-            self._token = self._hub.token()
+            self._token = LoopHub.current().token()
         return self._token
 
     def blocking(self, *, timeout_s: float | None = None) -> Iterator[MediaFrame]:
@@ -123,8 +121,7 @@ class Subscription:
     def close(self) -> None:
         """Stop reading; a waiting iteration ends. Idempotent. Another thread may call it when no coroutine reads."""
         self.cursor.close()
-        if self._hub is not None and self._token is not None:
-            self._hub.release(self._token)
+        if self._token is not None:
             self.cursor.wake(self._token)
 
     async def __aenter__(self) -> Subscription:

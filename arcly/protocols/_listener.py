@@ -9,7 +9,7 @@ from arcly._address import resolve, show
 from arcly._desk import PublishDesk
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
-from arcly._loop import Signal
+from arcly._loop import woken
 from arcly._native import Inbox, PlayRequest, PublishRequest, WakeToken
 from arcly.contract import IngestContext
 from arcly.viewer import RawViewer, Viewer
@@ -107,10 +107,7 @@ class Listener(Generic[N]):
     async def stop(self) -> None:
         """Stop listening and disconnect everybody."""
         if self._listener is not None:
-            stopped = Signal()
-            self._listener.stop(stopped.token)
-            await stopped.wait()
-            stopped.close()
+            await woken(self._listener.stop)
             self._listener = None
         if self._desk is not None:
             self._desk.close()

@@ -12,7 +12,7 @@ from typing import Literal
 from arcly._address import resolve, show, split
 from arcly._bridge import native_session, native_stream
 from arcly._inbox import InboxReader
-from arcly._loop import Signal
+from arcly._loop import woken
 from arcly._native import PublishSession as NativeSession
 from arcly._native import StreamHandle as NativeStream
 from arcly._native import StreamKey, WakeToken, WebRtcReply, WebRtcTransport
@@ -181,10 +181,7 @@ class WebRtcHandler:
     async def stop(self) -> None:
         """Say goodbye to every peer and close the port."""
         if self._transport is not None:
-            stopped = Signal()
-            self._transport.stop(stopped.token)
-            await stopped.wait()
-            stopped.close()
+            await woken(self._transport.stop)
             self._transport = None
         self._makers.stop()
         self._carried.clear()
@@ -337,13 +334,7 @@ def encodings(offer: str) -> list[str]:
 
 async def told(ask: Callable[[WakeToken], WebRtcReply]) -> tuple[str, str] | None:
     """Ask a session, and wait for what it says."""
-    done = Signal()
-    try:
-        reply = ask(done.token)
-        await done.wait()
-        return reply.take()
-    finally:
-        done.close()
+    return (await woken(ask)).take()
 
 
 async def until_known(stream: NativeStream) -> None:

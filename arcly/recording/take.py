@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from arcly._bridge import native_stream
-from arcly._loop import Signal
+from arcly._loop import Signal, woken
 from arcly._native import Recording, StreamKey
 from arcly.contract import IngestContext, StreamHandle
 from arcly.events import StreamEventKind
@@ -274,10 +274,7 @@ class Take:
 
     async def _pass_on_stop(self, native: Recording) -> None:
         await self._stopping.wait()
-        done = Signal()
-        native.stop(done.token)
-        await done.wait()
-        done.close()
+        await woken(native.stop)
 
     async def _pause(self, why: str) -> StreamHandle | None:
         """Wait until the disk may be tried again; return the stream, if it is still there."""

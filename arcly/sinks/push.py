@@ -10,7 +10,7 @@ from pathlib import Path
 from arcly import contract
 from arcly._bridge import native_stream
 from arcly._inbox import InboxReader
-from arcly._loop import Signal
+from arcly._loop import Signal, woken
 from arcly._native import Push, StreamKey
 from arcly.contract import IngestContext
 from arcly.link import IDLE, Link, LinkState, LinkStatus, remote, status_of
@@ -151,10 +151,7 @@ class PushTarget(Link):
             await self._end(push)
 
     async def _end(self, push: Push) -> None:
-        ended = Signal()
-        push.stop(ended.token)
-        await ended.wait()
-        ended.close()
+        await woken(push.stop)
         self._before, self._push = self.status, None
         await self._tell()
 

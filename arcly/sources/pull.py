@@ -10,7 +10,7 @@ from pathlib import Path
 
 from arcly._bridge import native_session
 from arcly._inbox import InboxReader
-from arcly._loop import Signal
+from arcly._loop import Signal, woken
 from arcly._native import PublishRequest, Pull, StreamKey
 from arcly.contract import IngestContext
 from arcly.errors import MisuseError, StreamError
@@ -178,10 +178,7 @@ class PullSource(Link):
             return
         if self._following is not None:
             self._following.cancel()
-        stopped = Signal()
-        pull.stop(stopped.token)
-        await stopped.wait()
-        stopped.close()
+        await woken(pull.stop)
         self._last = status_of(pull.status())
         await self._tell()
 

@@ -16,6 +16,7 @@ import uvloop
 from conftest import eventually
 
 import arcly
+from arcly._loop import LoopHub
 
 AUDIO = arcly.Track(1, "AAC", bytes([0x11, 0x90]))
 KEY = arcly.StreamKey("live", "cam")
@@ -544,3 +545,26 @@ def test_a_task_that_stops_the_loop_takes_no_wake_up_from_others() -> None:
     loop.run_until_complete(asyncio.gather(running, *tasks, return_exceptions=True))
     loop.close()
     assert seen == [3] * 4
+
+
+def test_subscriptions_that_are_only_dropped_leave_nothing_with_the_loop(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        async with arcly.Engine() as engine:
+            session = await publish(engine)
+            send(session, 0, 1)
+            stream = arcly.StreamHandle(session.handle)
+            before = len(LoopHub.current()._callbacks)
+            for _ in range(10):
+                async for _ in stream.subscribe():
+                    break
+            # One whose object is gone while its iterator is read goes on.
+            reading = aiter(stream.subscribe())
+            assert number(await anext(reading)) == 0
+            gc.collect()
+            assert len(LoopHub.current()._callbacks) == before
+            waiting = asyncio.ensure_future(anext(reading))
+            await asyncio.sleep(0)
+            send(session, 1, 2)
+            assert number(await asyncio.wait_for(waiting, 60)) == 1
+
+    run(main())
