@@ -1,13 +1,22 @@
 //! The HTTP listener: HTTP/1.1 and HTTP/2 by hyper, one task per connection.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -86,26 +95,21 @@ async fn serve(stream: Connection, asker: Asker, stop: CancellationToken, site: 
             None => return,
         }
     }
-    let answering = owner.clone();
+    let (answering, has_asked) = (owner.clone(), Arc::new(AtomicBool::new(false)));
+    let asking = has_asked.clone();
     let service = service_fn(move |request| {
+        asking.store(true, Relaxed);
         let (site, owner) = (site.clone(), answering.clone());
         async move { Ok::<_, Infallible>(site.answer(request, asker, &owner).await) }
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEADER_BYTES_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS_MAX)
-        .max_header_list_size(HEADER_BYTES_MAX as u32)
-        .keep_alive_interval(HTTP2_PING)
-        .keep_alive_timeout(HTTP2_PING);
+    let builder = builder();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // What a client does wrong ends its own connection and is nobody's news.
     tokio::select! {
         _ = connection.as_mut() => {}
         () = owner.taken() => return,
+        () = silence(&has_asked) => return,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
@@ -118,6 +122,69 @@ async fn serve(stream: Connection, asker: Asker, stop: CancellationToken, site: 
         tokio::select! {
             () = then => {}
             () = stop.cancelled() => {}
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEADER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX as u32)
+        .keep_alive_interval(HTTP2_PING)
+        .keep_alive_timeout(HTTP2_PING);
+    builder
+}
+
+/// Resolves when a client has asked for nothing in time. Between the first byte and the head of a request hyper has no deadline: it waits for
+/// what tells HTTP/1 from HTTP/2, and for the rest of a preface, for ever.
+async fn silence(has_asked: &AtomicBool) {
+    sleep(HEADER_DEADLINE).await;
+    if has_asked.load(Relaxed) {
+        pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+    use crate::{
+        Inbox,
+        http::{Origin, SiteOptions},
+    };
+
+    /// Found by reading: who began with a part of HTTP/2's preface and said nothing more, or nothing at all behind a handshake of TLS, had its
+    /// place for ever.
+    #[tokio::test]
+    async fn who_asks_for_nothing_is_not_waited_for() {
+        for (scheme, said) in
+            [("http", "PRI * HTTP/2.0\r\n\r\n"), ("http", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), ("https", "")]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, from) = listener.accept().await.unwrap();
+            peer.write_all(said.as_bytes()).await.unwrap();
+            let inbox = Inbox::new(Waker::noop().clone());
+            let site = Site::new(&Handle::current(), SiteOptions::default(), Origin::new(), inbox);
+            let asker = Asker { peer: from, scheme };
+            // The clock runs while nothing else happens.
+            tokio::time::pause();
+            let began = Instant::now();
+            let served = serve(Connection::Plain(stream), asker, CancellationToken::new(), site);
+            assert!(timeout(HEADER_DEADLINE * 6, served).await.is_ok(), "{scheme} {said:?}");
+            assert!(began.elapsed() >= HEADER_DEADLINE);
+            tokio::time::resume();
         }
     }
 }
