@@ -79,6 +79,14 @@ impl Port {
         }
     }
 
+    /// Tells a viewer who has just been taken in of streams that have ended meanwhile: nothing rings for those any more.
+    pub(super) fn look_for_ends(&mut self, number: PeerNumber, now: Instant) {
+        let Some(Purpose::Play(playing)) = self.peers.get(&number).map(|peer| &peer.purpose) else { return };
+        let is_over = |key: &&FeedKey| self.feeds.get(*key).is_some_and(|feeding| feeding.feed.is_over());
+        let over: Vec<_> = playing.feeds.iter().filter(is_over).copied().collect();
+        over.into_iter().for_each(|key| self.stream_over(number, key, now));
+    }
+
     /// A stream has ended: for its viewers all is over, for those of whom it was one rendition of several that rendition is.
     fn stream_over(&mut self, number: PeerNumber, key: FeedKey, now: Instant) {
         if let Some(Purpose::Play(playing)) = self.peers.get_mut(&number).map(|peer| &mut peer.purpose)

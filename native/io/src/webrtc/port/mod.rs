@@ -261,6 +261,7 @@ impl Port {
         self.peers.insert(number, Peer::new(id, session, purpose, caller, place, user_name, now));
         self.timers.insert((now, number));
         self.turn(number, now);
+        self.look_for_ends(number, now);
     }
 
     fn waker(&self, call: Call) -> Waker {

@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 
-use arcly_bus::{LogBounds, LogWriter, Publisher, StreamKey};
-use arcly_wire::webrtc::{Offer, Session};
+use arcly_bus::{LogBounds, LogWriter, Publisher, StreamKey, Track, TrackId};
+use arcly_codec::{Codec, CodecConfig};
+use arcly_wire::webrtc::{Offer, PlayOptions, PlayedCodec, Session};
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::*;
 use crate::{
     udp::UdpOptions,
-    webrtc::{Caller, door::Door},
+    webrtc::{BFrames, Caller, door::Door},
 };
 
 /// Of somebody who sends sound.
@@ -22,7 +24,7 @@ fn address(port: u16) -> (Transport, SocketAddr) {
     (Transport::Udp, SocketAddr::from(([198, 51, 100, 7], port)))
 }
 
-/// A port with two sessions, named and numbered 1 and 2.
+/// A port with two sessions of publishers, named and numbered 1 and 2.
 fn port() -> Port {
     let options = WebRtcOptions::default();
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -99,4 +101,47 @@ async fn a_connection_that_closes_is_no_address_of_its_peer_any_more() {
     port.find_at((Transport::Tcp, from), 1);
     port.tcp_event(TcpEvent::Closed(from));
     assert!(port.by_address.is_empty() && port.peers[&1].addresses.is_empty());
+}
+
+/// Somebody who wants to watch `log`, as session 3.
+fn viewer(port: &Port, log: &Arc<arcly_bus::Log>) -> Opening {
+    let options = WebRtcOptions::default();
+    let offer = Offer::parse(&OFFER.replace("sendonly", "recvonly"), &options.limits).unwrap();
+    let played = PlayedCodec::of(&log.tracks().tracks[0].config).unwrap();
+    let wishes = PlayOptions { estimates: false, playout_delay: None };
+    let (session, answer) = Session::play(&port.settings, offer, &[played], wishes, Instant::now()).unwrap();
+    let address = address(1).1.ip();
+    Opening {
+        id: "3".into(),
+        user_name: answer.user_name,
+        session: Box::new(session),
+        place: Door::new(&options).enter(address).unwrap(),
+        caller: Caller { key: StreamKey::new("live", "3").unwrap(), address, agent: String::new() },
+        role: Role::Play {
+            renditions: vec![("3".into(), log.clone())],
+            apart: Apart::default(),
+            codecs: [None, Some(Codec::Opus)],
+            b_frames: BFrames::Drop,
+        },
+    }
+}
+
+/// Found by reading: a stream that ended between the answer to an offer and the first look at the session told nobody of its end, and its
+/// viewer stayed for as long as it was heard.
+#[tokio::test]
+async fn the_viewer_of_a_stream_that_has_ended_meanwhile_is_told_so() {
+    for has_ended in [false, true] {
+        let mut port = port();
+        let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+        let opus =
+            CodecConfig::parse(Codec::Opus, Bytes::from_static(b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0")).unwrap();
+        publisher.set_tracks(vec![Track::new(TrackId(1), opus)]).unwrap();
+        let opening = viewer(&port, publisher.log());
+        if has_ended {
+            publisher.log().close();
+        }
+        port.open(opening, Instant::now());
+        assert_eq!(port.peers.len(), if has_ended { 2 } else { 3 });
+        assert_eq!((port.feeds.len(), port.by_id.len()), if has_ended { (0, 2) } else { (1, 3) });
+    }
 }
