@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -27,8 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct PacketBody {
     packets: Arc<PacketLog>,
     cursor: Subscription,
-    /// Who waits is the task that polled last.
-    slot: Option<WakeSlot>,
+    /// The task that polled last, and how it is woken.
+    task: Option<(Waker, WakeSlot)>,
     has_header: bool,
     /// Waits behind a header.
     next: Option<Bytes>,
@@ -46,7 +46,7 @@ impl PacketBody {
         Self {
             packets: packets.clone(),
             cursor: packets.join(),
-            slot: None,
+            task: None,
             has_header: false,
             next: None,
             wants: Wants::default(),
@@ -94,6 +94,13 @@ impl PacketBody {
         self.packets.framing.end()
     }
 
+    /// Has this task woken by the next packet. A new place is taken for another task only: each registers with the stream, beside all others.
+    fn arm(&mut self, waker: &Waker) {
+        let known = self.task.take().filter(|(known, _)| known.will_wake(waker));
+        let slot = || WakeSlot::new(self.packets.log(), waker.clone());
+        self.task.insert(known.unwrap_or_else(|| (waker.clone(), slot()))).1.arm();
+    }
+
     fn look(&mut self) -> Poll<Option<Bytes>> {
         if let Some(next) = self.next.take() {
             return Poll::Ready(Some(next));
@@ -135,9 +142,7 @@ impl Body for PacketBody {
         *lock(&self.given_at) = None;
         let mut found = self.look();
         if found.is_pending() {
-            let slot = WakeSlot::new(self.packets.log(), context.waker().clone());
-            slot.arm();
-            self.slot = Some(slot);
+            self.arm(context.waker());
             // What came before the arming wakes nobody.
             found = self.look();
         }
