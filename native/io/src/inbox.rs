@@ -22,12 +22,25 @@ pub enum Notice {
     Bug(String),
 }
 
-/// Notices that may wait. Past it requests are refused and warnings dropped (and counted): a host that does not keep up must
-/// not make us keep a flood for it.
+/// Notices that may wait. Past it requests are refused: a host that does not keep up must not make us keep a flood for it.
 const INBOX_MAX: usize = 1024;
 
-/// Past it news are dropped, and counted: thousands of viewers that leave at once keep nobody from asking.
+/// Past it warnings and bugs are dropped, and counted: what strangers are warned of keeps nobody from asking.
+const WARNINGS_MAX: usize = INBOX_MAX / 4 * 3;
+
+/// Past it news are dropped, and counted: thousands of viewers that leave at once hide no warning.
 const NEWS_MAX: usize = INBOX_MAX / 2;
+
+impl Notice {
+    /// Notices that may wait when this one comes.
+    fn waiting_max(&self) -> usize {
+        match self {
+            Self::Publish(_) | Self::Play(_) => INBOX_MAX,
+            Self::Warning(_) | Self::Bug(_) => WARNINGS_MAX,
+            Self::News(_) => NEWS_MAX,
+        }
+    }
+}
 
 /// A bounded queue from the tasks here to the host.
 pub struct Inbox {
@@ -52,16 +65,15 @@ impl Inbox {
         self.lock().waiting.pop_front()
     }
 
-    /// Notices dropped because 1024 were waiting, or 512 where it was news.
+    /// Notices dropped because 1024 were waiting; 768 where it was a warning or a bug, 512 where it was news.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
 
     /// Puts a notice in; false when the inbox was full and the notice was dropped.
     pub(crate) fn push(&self, notice: Notice) -> bool {
-        let max = if matches!(notice, Notice::News(_)) { NEWS_MAX } else { INBOX_MAX };
         let mut queue = self.lock();
-        let full = queue.waiting.len() >= max;
+        let full = queue.waiting.len() >= notice.waiting_max();
         if full {
             queue.dropped += 1;
         } else {
@@ -91,14 +103,30 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{pin::pin, task::Context};
 
-    #[test]
-    fn news_leave_room_for_what_is_to_be_decided() {
+    use super::*;
+    use crate::play::{PlayAsk, ask};
+
+    #[tokio::test]
+    async fn news_and_warnings_leave_room_for_what_is_to_be_decided() {
         let inbox = Inbox::new(Waker::noop().clone());
         (0..INBOX_MAX).for_each(|viewer| inbox.tell(format!("{viewer} left")));
         assert_eq!(inbox.dropped(), (INBOX_MAX - NEWS_MAX) as u64);
-        assert!(inbox.push(Notice::Warning(String::new())));
-        assert_eq!(std::iter::from_fn(|| inbox.pop()).count(), NEWS_MAX + 1);
+        // Found by reading: warnings filled all places, and whoever asked was refused.
+        (0..INBOX_MAX).for_each(|viewer| inbox.warn(format!("{viewer} breaks the rules")));
+        assert_eq!(inbox.dropped(), (2 * INBOX_MAX - WARNINGS_MAX) as u64);
+        let question = PlayAsk {
+            key: arcly_bus::StreamKey::new("live", "cam").unwrap(),
+            protocol: "hls",
+            needs_log: false,
+            query: String::new(),
+            authorization: String::new(),
+            agent: String::new(),
+            peer: ([127, 0, 0, 1], 1).into(),
+        };
+        let answer = pin!(ask(&inbox, question));
+        assert!(answer.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "refused without the host");
+        assert_eq!(std::iter::from_fn(|| inbox.pop()).count(), WARNINGS_MAX + 1);
     }
 }

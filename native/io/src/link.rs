@@ -46,11 +46,6 @@ impl LinkState {
             Self::Failed => "failed",
         }
     }
-
-    /// Whether nothing will follow.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Stopped | Self::Failed)
-    }
 }
 
 /// A look at a link.
@@ -220,8 +215,10 @@ impl Link {
 
     /// Media flows.
     pub(crate) fn running(&self) {
-        lock(&self.running_since).get_or_insert_with(Instant::now);
-        if self.status().state != LinkState::Running {
+        let mut since = lock(&self.running_since);
+        if since.is_none() {
+            *since = Some(Instant::now());
+            drop(since);
             self.enter(LinkState::Running, None);
         }
     }
