@@ -7,6 +7,7 @@
 
 mod accept;
 mod bell;
+mod clock;
 mod dial;
 pub mod egress;
 mod ended;

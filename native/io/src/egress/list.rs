@@ -7,12 +7,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use arcly_bus::StreamKey;
 
-use crate::Inbox;
+use crate::{Inbox, clock::unix_ms};
 
 /// The number of a viewer, never used twice by one [`super::Egress`].
 pub type ViewerId = u64;
@@ -160,12 +160,11 @@ impl List {
             return None;
         }
         list.last += 1;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = Arc::new(Record {
             id: list.last,
             watcher,
             since: Instant::now(),
-            since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            since_unix_ms: unix_ms(),
             bytes: AtomicU64::new(0),
             frames: AtomicU64::new(0),
             dropped: AtomicU64::new(0),

@@ -3,7 +3,6 @@
 use std::{
     sync::Arc,
     task::{Wake, Waker},
-    time::{Duration, SystemTime},
 };
 
 use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, WakeSlot};
@@ -16,6 +15,7 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     Inbox,
+    clock::unix_time,
     hls::{
         HlsOutput,
         output::Made,
@@ -155,7 +155,7 @@ impl Task {
     }
 
     fn push(&mut self, batch: &Batch<'_>) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let now = unix_time();
         let (mut has_new_cmaf, mut has_new_ts) = (false, false);
         for (index, frame) in batch.frames.iter().enumerate() {
             let broken = index == 0 && batch.discontinuity;

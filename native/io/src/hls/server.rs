@@ -1,9 +1,6 @@
 //! HLS over HTTP: which file of which stream, and the headers that let players and caches do right.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use arcly_pack::{
     Away, Held,
@@ -17,6 +14,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     Inbox, PlayDenial,
+    clock::unix_time,
     hls::{
         HlsOutput,
         file::{Directives, File},
@@ -199,7 +197,7 @@ async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>,
 
 /// ISO/IEC 23009-1 §5.8.5.7: `urn:mpeg:dash:utc:http-iso:2014`.
 fn clock() -> Response<Body> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = unix_time();
     let text = iso_8601(i64::try_from(now.as_micros()).unwrap_or(0));
     full(StatusCode::OK, text, "text/plain; charset=utf-8", "no-store")
 }

@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Weak},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use arcly_bus::{Log, Viewer};
 use tokio::time::Instant;
 
-use crate::hls::sent::Client;
+use crate::{clock::unix_ms, hls::sent::Client};
 
 /// Viewers counted per stream; what comes above is served and not counted, so that made-up names cost no memory.
 const SESSIONS_MAX: usize = 10_000;
@@ -221,11 +221,6 @@ impl Sessions {
 fn id(name: &str) -> Option<u64> {
     let is_ours = name.len() == NAME_BYTES;
     is_ours.then(|| u64::from_str_radix(name, 16).ok()).flatten()
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use arcly_pack::{Away, Held, Movable, cmaf::CmafView, hls::HlsView};
@@ -70,7 +70,7 @@ impl Directory {
                 fs::remove_dir_all(entry.path())?;
             }
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = crate::clock::unix_time();
         let root = directory.join(format!("{PREFIX}{:x}-{:x}", now.as_nanos(), std::process::id()));
         fs::create_dir(&root)?;
         Ok(Self(root))

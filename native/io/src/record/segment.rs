@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use arcly_bus::{Frame, StreamKey, Track, TrackId, TrackSet};
@@ -122,7 +122,7 @@ impl Segment {
             Container::Mp4 => Mux::Fragments(Box::new(Fmp4Muxer::new(&tracks)?)),
             other => Mux::Other(Box::new(ContainerMuxer::new(other, tracks.clone(), MuxOptions::default())?)),
         };
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = crate::clock::unix_time();
         let info = SegmentInfo {
             number: place.number,
             path: String::new(),

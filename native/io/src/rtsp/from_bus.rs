@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream as StdStream},
     sync::Arc,
     task::Waker,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use arcly_bus::{Frame, Log, StreamKey, TrackFilter, TrackSet, WakeSlot};
@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     bell::Bell,
+    clock::unix_time,
     egress::{Container, Framing, Head, Line, PacketBody, Ticket, ViewerEnd, Wants},
 };
 
@@ -326,7 +327,7 @@ fn own_channels(setups: &[MediaSetup]) -> [Option<(u8, u8)>; MEDIAS_MAX] {
 
 /// The time now, as RTCP and MIKEY have it.
 pub(super) fn ntp_now() -> u64 {
-    ntp_of_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    ntp_of_unix(unix_time())
 }
 
 /// A group gets all tracks, whoever hears which of them.

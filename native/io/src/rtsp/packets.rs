@@ -3,7 +3,7 @@
 //! In front of each key picture, and every few seconds, a track says by RTCP what its times are in those of the wall clock: so a viewer who
 //! begins there knows from the first packets on how its tracks belong together (RFC 3550 §6.4.1). A stream that ends says so by a BYE.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arcly_bus::{Frame, FrameFlags, TrackId, TrackSet};
 use arcly_codec::MediaKind;
@@ -21,7 +21,10 @@ use super::{
     sealed::FIRST_SEQUENCE,
     tracks::{Outgoing, PACKET_BYTES_MAX, can_follow, outgoing},
 };
-use crate::egress::{Format, Headers};
+use crate::{
+    clock::unix_time,
+    egress::{Format, Headers},
+};
 
 /// How often a track tells its times when no key picture does.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -110,7 +113,7 @@ impl Format for Packets {
 
 impl Anchor {
     fn now(stream_ns: i64) -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix = unix_time();
         Self { stream_ns, unix_ns: i64::try_from(unix.as_nanos()).unwrap_or(i64::MAX) }
     }
 

@@ -3,10 +3,7 @@
 //! To make a key of a passphrase takes a millisecond of a core (SRT §6.1.4: that is its purpose). In the task that carries everybody's
 //! media a flood of callers would cost those their time, so it is done elsewhere, for few callers at a time.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use arcly_bus::{Log, Publisher};
 use arcly_wire::srt::{Answer, RejectReason, SrtConn, new_socket_id};
@@ -21,7 +18,7 @@ use super::{
     bond::{Bond, BondName},
     door::{Decision, Waiting},
 };
-use crate::egress::Watcher;
+use crate::{clock::unix_ms, egress::Watcher};
 
 /// Callers whose keys are derived at the same time.
 pub(super) const DERIVATIONS_MAX: usize = 2;
@@ -161,9 +158,4 @@ impl Port {
 
 pub(super) fn agent(version: u32) -> String {
     format!("SRT {}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
