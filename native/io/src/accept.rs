@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Inbox,
+    bug::BugReport,
     tls::{Connection, TlsIdentity},
 };
 
@@ -187,7 +188,7 @@ where
         let stream = match self.lock {
             None => Connection::Plain(stream),
             // Boxed: the handshake would make the task larger for as long as the connection lives.
-            Some(lock) => match Box::pin(lock.open(stream, peer, &place.inbox)).await {
+            Some(lock) => match Box::pin(lock.open(stream, peer, &place.report.inbox)).await {
                 Some(stream) => stream,
                 None => return,
             },
@@ -207,17 +208,16 @@ async fn begins_with_tls(stream: &TcpStream) -> std::io::Result<bool> {
 
 /// That of a connection among those of a listener. A panic ends its task only, and is told.
 struct Place {
-    peer: SocketAddr,
-    inbox: Arc<Inbox>,
+    report: BugReport<Peer>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let peer = self.peer;
-            self.inbox.report_bug(format!("a bug in arcly ended the connection of {peer}; please report it"));
-        }
+/// Written out when there is something to say: places are many.
+struct Peer(SocketAddr);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the connection of {}", self.0)
     }
 }
 
@@ -254,7 +254,7 @@ async fn accept<S, F>(
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         // Media is sent in whole frames: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        let place = Place { peer, inbox: inbox.clone(), _permit };
+        let place = Place { report: BugReport::of(Peer(peer), inbox.clone()), _permit };
         tasks.spawn(door.clone().enter(stream, peer, stop.clone(), place));
     }
 }

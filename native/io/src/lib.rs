@@ -7,6 +7,7 @@
 
 mod accept;
 mod bell;
+mod bug;
 mod clock;
 mod dial;
 pub mod egress;

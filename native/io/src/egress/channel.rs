@@ -24,7 +24,7 @@ use super::{
     pump::Pump,
     worker::{Event, Worker},
 };
-use crate::Inbox;
+use crate::{Inbox, bug::BugReport};
 
 /// A second worker helps once a pass takes longer.
 const PASS_MAX: Duration = Duration::from_millis(2);
@@ -35,6 +35,7 @@ pub struct Egress {
     options: EgressOptions,
     channels: Mutex<HashMap<ChannelKey, Channel>>,
     list: Arc<List>,
+    inbox: Arc<Inbox>,
 }
 
 /// A log by its address (its channel holds it, so no other can have the same), and how it is written.
@@ -143,7 +144,7 @@ impl Reader {
 impl Egress {
     /// Nobody watches yet. `inbox` is told who comes and goes.
     pub fn new(runtime: Handle, options: EgressOptions, inbox: Arc<Inbox>) -> Arc<Self> {
-        Arc::new(Self { runtime, options, channels: Mutex::default(), list: List::new(inbox) })
+        Arc::new(Self { runtime, options, channels: Mutex::default(), list: List::new(inbox.clone()), inbox })
     }
 
     /// All viewers, by age.
@@ -218,13 +219,20 @@ impl Egress {
         let channel = Channel { packets: packets.clone(), joiners, lease: Arc::default() };
         let load = Arc::new(AtomicUsize::new(0));
         let pump = Pump::new(packets, self.options, load.clone())?;
-        let lease = channel.lease.clone();
+        let place = Place { egress: self.clone(), key, lease: channel.lease.clone() };
         let worker = Worker::new(pump, arriving, log);
-        let egress = self.clone();
-        let main = Main { egress, key, writer, worker, lease, load, helpers: Vec::new(), unused_since: None };
-        self.runtime.spawn(main.run());
+        let main = Main { place, writer, worker, load, helpers: Vec::new(), unused_since: None };
+        let report = self.report(container);
+        self.runtime.spawn(async move {
+            let _report = report;
+            main.run().await;
+        });
         channels.insert(key, channel.clone());
         Ok(channel)
+    }
+
+    fn report(&self, container: Container) -> BugReport<String> {
+        BugReport::of(format!("what viewers of a stream share ({container:?})"), self.inbox.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ChannelKey, Channel>> {
@@ -238,13 +246,33 @@ struct Helper {
     load: Arc<AtomicUsize>,
 }
 
-/// The worker that also muxes, and spreads viewers.
-struct Main {
+/// That of a channel in the map: it does not outlive its main worker, however this ends.
+struct Place {
     egress: Arc<Egress>,
     key: ChannelKey,
+    lease: Arc<()>,
+}
+
+impl Place {
+    fn leave(&self, channels: &mut HashMap<ChannelKey, Channel>) {
+        // Where it has left already, another may have taken its place.
+        if channels.get(&self.key).is_some_and(|channel| Arc::ptr_eq(&channel.lease, &self.lease)) {
+            channels.remove(&self.key);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave(&mut self.egress.lock());
+    }
+}
+
+/// The worker that also muxes, and spreads viewers.
+struct Main {
+    place: Place,
     writer: PacketWriter,
     worker: Worker,
-    lease: Arc<()>,
     load: Arc<AtomicUsize>,
     helpers: Vec<Helper>,
     unused_since: Option<Instant>,
@@ -263,7 +291,7 @@ impl Main {
             if self.writer.has_news() {
                 continue;
             }
-            let until = self.unused_since.map(|since| since + self.egress.options.linger);
+            let until = self.unused_since.map(|since| since + self.place.egress.options.linger);
             match self.worker.next(until).await {
                 Event::Look => {}
                 Event::Joiner(joiner) => self.take_in(joiner),
@@ -271,9 +299,9 @@ impl Main {
                 Event::Over => break,
             }
         }
-        self.egress.lock().remove(&self.key);
-        let Self { writer, mut worker, helpers, .. } = self;
-        // Ends the packets, and by that the helpers.
+        let Self { place, writer, mut worker, helpers, .. } = self;
+        // Nobody can come in any more, then the packets end, and by that the helpers.
+        drop(place);
         drop((writer, helpers));
         worker.drain().await;
     }
@@ -293,15 +321,19 @@ impl Main {
 
     /// Starts another worker when passes take long and there is a core for it.
     fn get_help(&mut self) {
-        if self.worker.pump.pass_time() < PASS_MAX
-            || self.helpers.len() + 1 >= self.egress.runtime.metrics().num_workers()
-        {
+        let egress = &self.place.egress;
+        if self.worker.pump.pass_time() < PASS_MAX || self.helpers.len() + 1 >= egress.runtime.metrics().num_workers() {
             return;
         }
         let (packets, load) = (self.worker.pump.packets().clone(), Arc::new(AtomicUsize::new(0)));
-        let Ok(pump) = Pump::new(packets.clone(), self.egress.options, load.clone()) else { return };
+        let Ok(pump) = Pump::new(packets.clone(), egress.options, load.clone()) else { return };
         let (joiners, arriving) = mpsc::unbounded_channel();
-        self.egress.runtime.spawn(Worker::new(pump, arriving, packets.log()).help());
+        let helper = Worker::new(pump, arriving, packets.log());
+        let report = egress.report(self.place.key.1);
+        egress.runtime.spawn(async move {
+            let _report = report;
+            helper.help().await;
+        });
         self.helpers.push(Helper { joiners, load });
     }
 
@@ -310,19 +342,19 @@ impl Main {
         let is_used = |lease: &Arc<()>| Arc::strong_count(lease) > LEASES_OF_OURS;
         let loads =
             self.helpers.iter().map(|helper| helper.load.load(Relaxed)).sum::<usize>() + self.load.load(Relaxed);
-        if loads > 0 || is_used(&self.lease) {
+        if loads > 0 || is_used(&self.place.lease) {
             self.unused_since = None;
             return false;
         }
         let since = *self.unused_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < self.egress.options.linger {
+        if since.elapsed() < self.place.egress.options.linger {
             return false;
         }
-        let mut channels = self.egress.lock();
+        let mut channels = self.place.egress.lock();
         // Under the lock nobody can come in.
-        let is_over = self.worker.arriving.is_empty() && !is_used(&self.lease);
+        let is_over = self.worker.arriving.is_empty() && !is_used(&self.place.lease);
         if is_over {
-            channels.remove(&self.key);
+            self.place.leave(&mut channels);
         }
         is_over
     }

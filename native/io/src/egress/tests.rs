@@ -3,17 +3,20 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Waker,
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Frame, FrameFlags, Log, LogBounds, LogWriter, Publisher, StreamKey, Track, TrackId};
+use arcly_bus::{Frame, FrameFlags, Log, LogBounds, LogObserver, LogWriter, Publisher, StreamKey, Track, TrackId};
 use arcly_codec::{Codec, CodecConfig};
 use bytes::Bytes;
 
 use super::*;
-use crate::{Inbox, Runtime};
+use crate::{Inbox, Notice, Runtime};
 
 /// An avcC record written by libx264: 320x240, baseline.
 const AVCC: [u8; 37] = [
@@ -28,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Stage {
     _runtime: Runtime,
+    inbox: Arc<Inbox>,
     egress: Arc<Egress>,
     publisher: Publisher,
     listener: TcpListener,
@@ -41,14 +45,19 @@ impl Stage {
     }
 
     fn with(options: EgressOptions, bounds: LogBounds, frame_bytes: usize) -> Self {
+        Self::observed(options, bounds, frame_bytes, Arc::new(()))
+    }
+
+    fn observed(options: EgressOptions, bounds: LogBounds, frame_bytes: usize, observer: Arc<dyn LogObserver>) -> Self {
         let runtime = Runtime::start(2).unwrap();
-        let egress = Egress::new(runtime.handle().clone(), options, Inbox::new(Waker::noop().clone()));
-        let mut publisher = Publisher::new(LogWriter::new(bounds, Arc::new(())), Box::new(()));
+        let inbox = Inbox::new(Waker::noop().clone());
+        let egress = Egress::new(runtime.handle().clone(), options, inbox.clone());
+        let mut publisher = Publisher::new(LogWriter::new(bounds, observer), Box::new(()));
         let video = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
         let audio = CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x11, 0x90])).unwrap();
         publisher.set_tracks(vec![Track::new(VIDEO, video), Track::new(AUDIO, audio)]).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        Self { _runtime: runtime, egress, publisher, listener, next: 0, frame_bytes }
+        Self { _runtime: runtime, inbox, egress, publisher, listener, next: 0, frame_bytes }
     }
 
     fn log(&self) -> &Arc<Log> {
@@ -272,6 +281,37 @@ fn a_kicked_viewer_goes_and_the_others_stay() {
     stage.publish(10);
     while kicked.picture().is_some() {}
     assert_eq!(stays.until(10).len(), 11);
+}
+
+/// Panics when its first viewer leaves.
+#[derive(Default)]
+struct Fragile(AtomicBool);
+
+impl LogObserver for Fragile {
+    fn lagged(&self, _: u64) {}
+
+    fn evicted(&self, _: u64) {}
+
+    fn left(&self, _: &str) {
+        assert!(self.0.swap(true, Ordering::Relaxed), "on purpose");
+    }
+}
+
+/// Found by reading: the channel stayed in the map, and whoever came for that format of the stream was given to nobody, in silence.
+#[test]
+fn a_bug_in_a_channel_is_told_and_the_next_viewer_is_served() {
+    let observer = Arc::new(Fragile::default());
+    let mut stage = Stage::observed(EgressOptions::default(), LogBounds::default(), 1000, observer);
+    stage.publish(1);
+    let mut first = Player::new(stage.join());
+    assert!(stage.egress.kick(1));
+    while first.picture().is_some() {}
+    stage.wait_for("it is gone", |viewers| viewers.is_empty());
+    assert!(stage.egress.channels_are_gone(PATIENCE));
+    let mut second = Player::new(stage.join());
+    assert_eq!(second.picture(), Some(0));
+    let bugs = std::iter::from_fn(|| stage.inbox.pop()).filter(|notice| matches!(notice, Notice::Bug(_)));
+    assert_eq!(bugs.count(), 1);
 }
 
 #[test]

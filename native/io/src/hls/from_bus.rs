@@ -15,6 +15,7 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     Inbox,
+    bug::BugReport,
     clock::unix_time,
     hls::{
         HlsOutput,
@@ -62,6 +63,7 @@ pub fn package(
     let has_dash = config.cmaf.as_ref().is_some_and(|cmaf| cmaf.encryption.is_none());
     let made = Made { cmaf: config.cmaf.is_some(), dash: has_dash, ts: config.ts.is_some() };
     let output = Arc::new(HlsOutput::new(log, made, shelf.clone()));
+    let report = BugReport::of(format!("HLS and DASH of {name}"), inbox.clone());
     let task = Task {
         cmaf: config.cmaf.map(|config| CmafPackager::new(config, session)),
         ts: config.ts.map(|config| HlsPackager::new(config, session)),
@@ -74,7 +76,11 @@ pub fn package(
         has_told_shortened: false,
     };
     // The cursor is placed now, not when the task first runs: nothing published meanwhile is missed.
-    runtime.spawn(task.run(log.tap()));
+    let running = task.run(log.tap());
+    runtime.spawn(async move {
+        let _report = report;
+        running.await;
+    });
     output
 }
 

@@ -189,6 +189,15 @@ enum Next {
     Ended,
 }
 
+/// Whoever waits for the end of the recording is not left alone by a bug, or by the end of the runtime.
+impl Drop for Task {
+    fn drop(&mut self) {
+        if !self.shared.ended.load(Ordering::Acquire) {
+            self.shared.end(RecordEnd::Failed("its task was ended".into()));
+        }
+    }
+}
+
 impl Task {
     async fn run(mut self) {
         let end = match self.record().await {
@@ -317,5 +326,25 @@ impl Shared {
             }
         }
         self.tell(RecordNote::Finished(info));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcly_bus::{LogBounds, LogWriter};
+
+    use super::*;
+    use crate::Runtime;
+
+    /// Found by reading: whoever waited for the end of a recording whose task was ended from outside waited for ever.
+    #[tokio::test]
+    async fn a_recording_whose_task_is_ended_has_ended() {
+        let (runtime, source) = (Runtime::start(1).unwrap(), LogWriter::new(LogBounds::default(), Arc::new(())));
+        let key = StreamKey::new("live", "cam").unwrap();
+        let options = RecordOptions::new("/nowhere".into());
+        let recording = Recording::start(runtime.handle(), source.log(), key, options, 0, Waker::noop().clone());
+        tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
+        timeout(Duration::from_secs(5), recording.ended()).await.expect("it has ended");
+        assert!(matches!(recording.poll(), Some(RecordNote::Ended(RecordEnd::Failed(_)))));
     }
 }

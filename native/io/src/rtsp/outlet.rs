@@ -28,7 +28,9 @@ use super::{
     pace::{BURST_BYTES, BURST_EVERY},
 };
 use crate::{
+    Inbox,
     bell::Bell,
+    bug::BugReport,
     egress::{Line, PacketLog, Reader, ViewerEnd, Wants},
     udp::Outbound,
 };
@@ -49,6 +51,7 @@ pub(crate) type Targets = [Option<(SocketAddr, SocketAddr)>; MEDIAS_MAX];
 pub(crate) struct Outlets {
     runtime: Handle,
     ports: Arc<Ports>,
+    inbox: Arc<Inbox>,
     tasks: Mutex<HashMap<usize, mpsc::UnboundedSender<Viewer>>>,
 }
 
@@ -195,8 +198,8 @@ impl Viewer {
 }
 
 impl Outlets {
-    pub(crate) fn new(runtime: Handle, ports: Arc<Ports>) -> Arc<Self> {
-        Arc::new(Self { runtime, ports, tasks: Mutex::default() })
+    pub(crate) fn new(runtime: Handle, ports: Arc<Ports>, inbox: Arc<Inbox>) -> Arc<Self> {
+        Arc::new(Self { runtime, ports, inbox, tasks: Mutex::default() })
     }
 
     /// Begins to send to a viewer.
@@ -212,7 +215,11 @@ impl Outlets {
         let (joiners, arriving) = mpsc::unbounded_channel();
         let outlet = Outlet::new(self.clone(), key, arriving, viewer);
         tasks.insert(key, joiners);
-        self.runtime.spawn(outlet.run());
+        let report = BugReport::of("what viewers of a stream by RTSP share", self.inbox.clone());
+        self.runtime.spawn(async move {
+            let _report = report;
+            outlet.run().await;
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<usize, mpsc::UnboundedSender<Viewer>>> {

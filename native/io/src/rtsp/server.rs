@@ -115,7 +115,7 @@ impl RtspListener {
         if let Some(ports) = &udp {
             ports.serve(runtime, &stop);
         }
-        let outlets = udp.as_ref().map(|ports| Outlets::new(runtime.clone(), ports.clone()));
+        let outlets = udp.as_ref().map(|ports| Outlets::new(runtime.clone(), ports.clone(), inbox.clone()));
         let groups = options.groups.filter(|_| udp.is_some() && options.srtp.is_none()).map(Groups::new).map(Arc::new);
         let shared = Shared {
             groups,

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{SrtOptions, port::Port};
 use crate::{
     Inbox, ListenError,
+    bug::BugReport,
     egress::{List, ViewerId, ViewerInfo},
     udp::{UdpOptions, UdpSocket},
 };
@@ -84,14 +85,14 @@ impl SrtListener {
         let shared = Arc::new(Shared { list, connections: Mutex::default() });
         let (stop, tasks, local) = (CancellationToken::new(), TaskTracker::new(), socket.addr());
         let context = runtime.enter();
-        let port = Port::new(socket, machine, options, inbox.clone(), shared.clone()).map_err(failed)?;
+        let report = BugReport::of(format!("the SRT listener at {local}"), inbox.clone());
+        let port = Port::new(socket, machine, options, inbox, shared.clone()).map_err(failed)?;
         drop(context);
-        let running = runtime.spawn(port.run(stop.clone()));
+        let running = port.run(stop.clone());
         tasks.spawn_on(
             async move {
-                if running.await.is_err_and(|error| error.is_panic()) {
-                    inbox.report_bug(format!("a bug in arcly ended the SRT listener at {local}; please report it"));
-                }
+                let _report = report;
+                running.await;
             },
             runtime,
         );

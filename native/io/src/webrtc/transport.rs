@@ -28,6 +28,7 @@ use super::{
 use crate::{
     Inbox, ListenError,
     accept::{Acceptor, Listening},
+    bug::BugReport,
     egress::{List, ViewerId, ViewerInfo},
     udp::{UdpOptions, UdpSocket},
 };
@@ -177,8 +178,16 @@ impl WebRtcTransport {
             listening.serve(runtime, options.tcp_connections_max, inbox.clone(), serve)
         });
         let acceptor = acceptor.transpose()?;
+        let report = BugReport::of(format!("WebRTC at {local}"), inbox.clone());
         let port = Port::new(socket, &options, settings.clone(), viewers.clone(), inbox, requests, from_tcp);
-        tasks.spawn_on(port.run(stop.clone()), runtime);
+        let running = port.run(stop.clone());
+        tasks.spawn_on(
+            async move {
+                let _report = report;
+                running.await;
+            },
+            runtime,
+        );
         tasks.close();
         let has_tcp = acceptor.is_some();
         let playout_delay = options.playout_delay;
