@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import pairwise
 
-from conformance.playlist import Playlist, Segment, ends
+from conformance.playlist import Playlist, Segment, date, ends
 
 Rule = Callable[[Playlist], Iterator[str]]
 Succession = Callable[[Playlist, Playlist], Iterator[str]]
@@ -24,9 +25,14 @@ DATE_TOLERANCE = timedelta(milliseconds=30)
 PART_SHARE_MIN = 0.85
 
 
+def is_mpegts(playlist: Playlist) -> bool:
+    """Whether its segments need no initialization section."""
+    return all(segment.uri.partition("?")[0].endswith(".ts") for segment in playlist.segments)
+
+
 def version(playlist: Playlist) -> Iterator[str]:
-    """§8: 6 for EXT-X-MAP, 9 for EXT-X-SKIP."""
-    if playlist.version < (9 if playlist.skipped else 6):
+    """§8: 3 for durations with a fraction, 6 for EXT-X-MAP, 9 for EXT-X-SKIP."""
+    if playlist.version < (9 if playlist.skipped else 3 if is_mpegts(playlist) else 6):
         yield f"version {playlist.version} is too low for what is in it"
 
 
@@ -41,10 +47,17 @@ def target_duration(playlist: Playlist) -> Iterator[str]:
 
 
 def header(playlist: Playlist) -> Iterator[str]:
-    """§4.4.4.5: fragmented MP4 has its initialization section."""
-    for segment in [*playlist.segments, playlist.rest]:
+    """§3.1.2, §4.4.4.5: fragmented MP4 has its initialization section, MPEG-TS its tables in each segment."""
+    for segment in [] if is_mpegts(playlist) else [*playlist.segments, playlist.rest]:
         if (segment.uri or segment.parts) and segment.map is None:
             yield f"{segment.uri or 'the segment in the making'} has no EXT-X-MAP"
+
+
+def breaks(playlist: Playlist) -> Iterator[str]:
+    """§4.4.4.3: another initialization section is another encoding, which only begins behind EXT-X-DISCONTINUITY."""
+    for before, segment in pairwise([*playlist.segments, playlist.rest]):
+        if segment.map != before.map and segment.discontinuities == 0 and (segment.uri or segment.parts):
+            yield f"{segment.uri or 'the segment in the making'} goes over to {segment.map} without a discontinuity"
 
 
 def keys(playlist: Playlist) -> Iterator[str]:
@@ -146,6 +159,8 @@ def dates(playlist: Playlist) -> Iterator[str]:
 def hints(playlist: Playlist) -> Iterator[str]:
     """§4.4.5.3: a live playlist with parts hints at one part, which it does not list already; an ended one at none."""
     wanted = playlist.part_target is not None and not playlist.ended
+    if playlist.ended and playlist.rest.parts:
+        yield "parts of a segment that never comes"
     if len([it for it in playlist.hints if it.get("TYPE") == "PART"]) != int(wanted):
         yield f"{len(playlist.hints)} hints"
     known = {part.uri for segment in [*playlist.segments, playlist.rest] for part in segment.parts}
@@ -163,17 +178,49 @@ def unique(playlist: Playlist) -> Iterator[str]:
 
 
 def date_ranges(playlist: Playlist) -> Iterator[str]:
-    """§4.4.5.1: an ID and a date each; of one ID, attributes of one name have one value."""
+    """§4.4.5.1: an ID and a date each; of one ID, attributes of one name have one value; SCTE-35 is hexadecimal."""
     known: dict[str, dict[str, str]] = {}
     for found in playlist.date_ranges:
         if "ID" not in found or "START-DATE" not in found:
             yield f"EXT-X-DATERANGE without ID or START-DATE: {found}"
             continue
+        for name in ("DURATION", "PLANNED-DURATION"):
+            if float(found.get(name, 0)) < 0:
+                yield f"{found['ID']}: {name} {found[name]}"
+        if "END-DATE" in found and date(found["END-DATE"]) < date(found["START-DATE"]):
+            yield f"{found['ID']} ends before it begins"
+        if "END-ON-NEXT" in found and ("CLASS" not in found or found.keys() & {"DURATION", "END-DATE"}):
+            yield f"{found['ID']}: END-ON-NEXT needs CLASS, and no other end"
+        for name in ("SCTE35-CMD", "SCTE35-OUT", "SCTE35-IN"):
+            if not re.fullmatch("0[xX]([0-9a-fA-F]{2})+", found.get(name, "0x00")):
+                yield f"{found['ID']}: {name} {found[name]}"
         before = known.setdefault(found["ID"], {})
         for name in before.keys() & found.keys():
             if before[name] != found[name]:
                 yield f"{found['ID']}: two values of {name}"
         before |= found
+
+
+def reports(playlist: Playlist) -> Iterator[str]:
+    """§4.4.5.4: where a rendition is and how far, its newest part too; none twice, none of what has ended."""
+    uris = [report.get("URI", "") for report in playlist.reports]
+    if playlist.ended and uris:
+        yield "reports where nothing is waited for"
+    for report in playlist.reports:
+        if not report.get("URI") or "://" in report["URI"] or uris.count(report["URI"]) > 1:
+            yield f"a report of {report.get('URI')!r}"
+        for name in ("LAST-MSN", *(("LAST-PART",) if playlist.part_target is not None else ())):
+            if not report.get(name, "").isdigit():
+                yield f"{report.get('URI')}: {name} {report.get(name)!r}"
+
+
+def skips(playlist: Playlist) -> Iterator[str]:
+    """§4.4.5.2, §6.2.5.1: what is skipped is further behind than CAN-SKIP-UNTIL, and that is said."""
+    if playlist.skipped == 0:
+        return
+    until = float(playlist.control.get("CAN-SKIP-UNTIL", "inf"))
+    if playlist.seconds < until - ROUNDING_S * len(playlist.segments):
+        yield f"{playlist.skipped} segments are skipped, and only {playlist.seconds} s of {until} s are there"
 
 
 def long_enough(playlist: Playlist) -> Iterator[str]:
@@ -186,6 +233,7 @@ RULES: list[Rule] = [
     version,
     target_duration,
     header,
+    breaks,
     keys,
     server_control,
     parts,
@@ -196,6 +244,8 @@ RULES: list[Rule] = [
     hints,
     unique,
     date_ranges,
+    reports,
+    skips,
     long_enough,
 ]
 
@@ -272,7 +322,21 @@ def discontinuities(older: Playlist, newer: Playlist) -> Iterator[str]:
                 return
 
 
-SUCCESSIONS: list[Succession] = [never_changes, goes_on, parts_go_on, hints_come_true, keys_stay, discontinuities]
+def keeps_all(older: Playlist, newer: Playlist) -> Iterator[str]:
+    """§4.4.3.5, §6.2.1: of an EVENT nothing is ever removed."""
+    if older.kind == "EVENT" and newer.media_sequence != older.media_sequence:
+        yield f"an EVENT began at {older.media_sequence} and begins at {newer.media_sequence}"
+
+
+SUCCESSIONS: list[Succession] = [
+    never_changes,
+    goes_on,
+    parts_go_on,
+    hints_come_true,
+    keys_stay,
+    keeps_all,
+    discontinuities,
+]
 
 
 def faults(playlist: Playlist) -> list[str]:

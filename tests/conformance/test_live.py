@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,8 +19,9 @@ import pytest
 from conftest import Server, eventually, running, serving
 
 import arcly
-from conformance import mpd, schema
-from conformance.playlist import Playlist, parse
+from conformance import dash, mpd, multivariant, schema
+from conformance.answers import faults_of_answer, faults_of_delta, faults_of_reports
+from conformance.playlist import parse
 from conformance.rules import faults, faults_between
 
 WALK_S = float(os.environ.get("ARCLY_CONFORMANCE_S", "12"))
@@ -71,17 +73,10 @@ async def walk(server: Server, name: str, seconds: float) -> list[str]:
         status, text = await fetch(server, f"/live/cam/{name}&_HLS_msn={sequence}&_HLS_part={part}")
         assert status == 200, text
         playlist = parse(text)
-        found += faults(playlist) + faults_between(newest, playlist)
-        if not has(playlist, sequence, part):
-            found.append(f"{name}: answered without part {part} of segment {sequence}")
+        found += faults(playlist) + faults_between(newest, playlist) + faults_of_answer((sequence, part), playlist)
         newest, fetched = playlist, fetched + 1
     assert fetched >= seconds * 3, f"{fetched} playlists in {seconds} s"
     return found
-
-
-def has(playlist: Playlist, sequence: int, part: int) -> bool:
-    """Whether a playlist has a part, or the segment of which there is no such part."""
-    return playlist.next_sequence > sequence or len(playlist.rest.parts) > part
 
 
 async def test_every_playlist_keeps_every_rule(live: Server) -> None:
@@ -110,11 +105,11 @@ async def test_a_playlist_is_answered_when_its_part_ends_not_before_and_not_a_po
         waiting = asyncio.create_task(timed(live, f"/live/cam/{name}&_HLS_msn={sequence}&_HLS_part={part}"))
         # What a player sees that asks again and again.
         before = time.monotonic()
-        while not has(parse((await fetch(live, f"/live/cam/{name}"))[1]), sequence, part):
+        while faults_of_answer((sequence, part), parse((await fetch(live, f"/live/cam/{name}"))[1])):
             before = time.monotonic()
             await asyncio.sleep(0.005)
         text, answered = await waiting
-        assert has(parse(text), sequence, part)
+        assert faults_of_answer((sequence, part), parse(text)) == []
         # `before`: the newest moment at which it was not there.
         assert answered >= before - 0.05, "it was answered before the part was there"
         late.append(answered - before)
@@ -146,10 +141,85 @@ async def test_the_part_that_is_hinted_at_comes_when_it_is_made(live: Server) ->
 async def test_reports_of_renditions_are_where_their_playlists_are(live: Server) -> None:
     video, audio = await names(live)
     for name, other in ((video, audio), (audio, video)):
-        report = parse((await fetch(live, f"/live/cam/{name}"))[1]).reports[0]
-        assert report["URI"] == other.partition("?")[0]
-        reported = parse((await fetch(live, f"/live/cam/{other}"))[1])
-        assert abs(int(report["LAST-MSN"]) - reported.next_sequence) <= 1
+        for _ in range(5):
+            before, playlist, after = [parse((await fetch(live, f"/live/cam/{it}"))[1]) for it in (other, name, other)]
+            assert faults_of_reports(playlist, {other.partition("?")[0]: (before, after)}) == []
+
+
+async def test_an_update_gives_what_the_whole_playlist_does(live: Server) -> None:
+    name = (await names(live))[0]
+    # Six target durations behind the end there is something to skip.
+    await eventually(lambda: lasts(live, name, 9), what="nine seconds", deadline_s=60)
+    while True:
+        texts = [(await fetch(live, f"/live/cam/{name}{skip}"))[1] for skip in ("", "&_HLS_skip=YES", "")]
+        full, delta, again = map(parse, texts)
+        if full == again:
+            break  # else another part has come in between
+    assert delta.skipped > 0
+    assert faults_of_delta(full, delta) == []
+
+
+async def test_the_multivariant_playlist_keeps_every_rule_and_its_rates_are_those_of_the_segments(live: Server) -> None:
+    video, audio = await names(live)
+    await eventually(lambda: lasts(live, video, 6), what="six seconds", deadline_s=60)
+    found = multivariant.parse((await fetch(live, "/live/cam/index.m3u8"))[1])
+    assert multivariant.faults(found) == []
+    tracks = []
+    for name in (video, audio):
+        playlist = parse((await fetch(live, f"/live/cam/{name}"))[1])
+        sizes = {it.uri: len((await fetch(live, f"/live/cam/{it.uri}"))[1]) for it in playlist.segments}
+        tracks.append((playlist, sizes))
+    (variant,) = found.variants
+    assert multivariant.faults_of_rates(variant, tracks) == []
+
+
+@pytest.mark.parametrize(("left_out", "name"), [("-an", "v0.m3u8"), ("-vn", "a1.m3u8")])
+async def test_a_stream_of_one_track_keeps_every_rule_to_its_end_and_behind_it(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], left_out: str, name: str
+) -> None:
+    source = clip(fps="30", gop=30, seconds=8)
+    publish = [ffmpeg, "-v", "error", "-re", "-i", source, "-c", "copy", left_out, "-f", "flv"]
+    found: list[str] = []
+    manifests = []
+    async with running(*publish, server.rtmp_url("live/cam")):
+        await eventually(lambda: server.stream("live/cam"))
+        index = multivariant.parse((await fetch(server, "/live/cam/index.m3u8"))[1])
+        assert multivariant.faults(index) == []
+        uri = index.variants[0][""]
+        assert uri.startswith(name)
+        newest = parse((await fetch(server, f"/live/cam/{uri}"))[1])
+        while not newest.ended:  # the clip has eight seconds
+            asked = (newest.next_sequence, len(newest.rest.parts))
+            status, text = await fetch(server, f"/live/cam/{uri}&_HLS_msn={asked[0]}&_HLS_part={asked[1]}")
+            assert status == 200, text
+            playlist = parse(text)
+            found += faults(playlist) + faults_between(newest, playlist) + faults_of_answer(asked, playlist)
+            newest = playlist
+            manifests.append((await fetch(server, "/live/cam/manifest.mpd"))[1])
+    assert found == []
+    roots = [ElementTree.fromstring(text) for text in manifests]
+    assert [fault for root in roots for fault in mpd.faults(root) + dash.faults(root)] == []
+    assert [fault for older, newer in pairwise(roots) for fault in dash.faults_between(older, newer)] == []
+    assert (roots[0].get("type"), roots[-1].get("type")) == ("dynamic", "static")
+
+
+async def walk_over_mpegts(live: Server, name: str) -> list[str]:
+    """Follow the playlist of MPEG-TS until four more segments have come; what was wrong with it."""
+    found, newest = [], parse((await fetch(live, f"/live/cam/{name}"))[1])
+    end = newest.next_sequence + 4
+    while newest.next_sequence < end:
+        playlist = parse((await fetch(live, f"/live/cam/{name}"))[1])
+        found += faults(playlist) + faults_between(newest, playlist)
+        newest = playlist
+        await asyncio.sleep(0.2)
+    return found
+
+
+async def test_playlists_of_mpegts_keep_every_rule_too(live: Server) -> None:
+    index = multivariant.parse((await fetch(live, "/live/cam/ts.m3u8"))[1])
+    assert multivariant.faults(index) == []
+    found = await walk_over_mpegts(live, index.variants[0][""])
+    assert [fault for fault in found if not fault.startswith("dates:")] == []
 
 
 async def test_a_publisher_that_comes_back_is_a_discontinuity_and_a_period(
@@ -168,7 +238,7 @@ async def test_a_publisher_that_comes_back_is_a_discontinuity_and_a_period(
         async with running(*publish("320x180"), server.rtmp_url("live/cam")):
             assert await asyncio.gather(*walks) == [[], []]
             text = (await fetch(server, "/live/cam/manifest.mpd"))[1]
-    assert mpd.faults(ElementTree.fromstring(text)) == []
+    assert mpd.faults(ElementTree.fromstring(text)) + dash.faults(ElementTree.fromstring(text)) == []
     periods = ElementTree.fromstring(text).findall(f"{MPD}Period")
     assert [period.get("id") for period in periods] == ["0", "1"]
     assert seconds(periods[1].get("start")) >= 4.5
@@ -204,18 +274,18 @@ def seconds(text: str) -> float:
 
 async def test_manifests_of_dash_go_on_without_a_gap(live: Server) -> None:
     before: dict[str, dict[int, tuple[int, int]]] = {}
-    published = ""
+    older = None
     await names(live)
     for _ in range(int(WALK_S)):
         status, text = await fetch(live, "/live/cam/manifest.mpd")
         assert status == 200
         root = ElementTree.fromstring(text)
-        assert mpd.faults(root) == []
+        assert mpd.faults(root) + dash.faults(root) == []
+        assert older is None or dash.faults_between(older, root) == []
+        older = root
         assert schema.faults(text) == []
         assert root.get("type") == "dynamic"
-        assert root.get("publishTime") >= published
-        published = root.get("publishTime")
-        assert seconds(root.get("timeShiftBufferDepth")) > 0
+        assert root.get("timeShiftBufferDepth")
         assert root.find(f"{MPD}UTCTiming").get("value") == "time.txt"
         assert root.find(f"{MPD}Location").text.startswith("manifest.mpd?session=")
         (period,) = root.findall(f"{MPD}Period")

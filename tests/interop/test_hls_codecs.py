@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 from xml.etree import ElementTree
 
 import pytest
+from conformance import dash, mpd, multivariant
 from conformance.playlist import parse
 from conftest import Server, eventually, missing, run
 
@@ -141,6 +142,7 @@ async def test_renditions_are_variants_of_one_playlist_and_one_set_of_dash(
     await eventually(lambda: server.http.hls_path(arcly.StreamKey("live", "cam~180p")))
     await fetch(server, "index.m3u8", "cam~180p")
     index = (await fetch(server, "index.m3u8")).decode()
+    assert multivariant.faults(multivariant.parse(index)) == []
     variants = re.findall(r"#EXT-X-STREAM-INF:(.*)\n(.*)\n", index)
     assert [re.search(r"RESOLUTION=(\w+)", attributes)[1] for attributes, _ in variants] == ["640x360", "320x180"]
     assert [uri.partition("?")[0] for _, uri in variants] == ["v0.m3u8", "../cam%7E180p/v0.m3u8"]
@@ -161,6 +163,7 @@ async def test_renditions_are_variants_of_one_playlist_and_one_set_of_dash(
             assert abs(int(reports[uri]["LAST-MSN"]) - other.next_sequence) <= 1
     assert server.http.viewers(arcly.StreamKey("live", "cam")) == 1
     root = ElementTree.fromstring(await fetch(server, "manifest.mpd"))
+    assert mpd.faults(root) + dash.faults(root) == []
     names = {"": "urn:mpeg:dash:schema:mpd:2011"}
     video, audio = root.findall("Period/AdaptationSet", names)
     heights = [it.get("height") for it in video.findall("Representation", names)]

@@ -44,6 +44,13 @@ impl Sameness {
     }
 }
 
+/// Nearer together on the wall clock, two streams have one clock of media: that of an encoder which sends all sizes. Each of them came at a
+/// moment of its own all the same, and a player that goes over from one to the other would stumble by the difference.
+const ONE_CLOCK_US: i64 = 1_000_000;
+
+/// Cuts so near together are one.
+const SAME_CUT_US: i64 = 10_000;
+
 /// All sets of one kind.
 pub(super) fn write_sets(text: &mut String, variants: &[Variant<'_>], moment: &Moment, kind: MediaKind) {
     let mut sets: Vec<(Sameness, Vec<Source<'_>>)> = Vec::new();
@@ -67,23 +74,43 @@ pub(super) fn write_sets(text: &mut String, variants: &[Variant<'_>], moment: &M
         let mut inside = String::new();
         sources.iter().for_each(|source| write_representation(&mut inside, source, moment));
         if !inside.is_empty() {
-            write_set(text, first_id + index, sameness, sources, &inside, kind);
+            let is_aligned = are_aligned(sources, moment);
+            write_set(text, first_id + index, sameness, sources, &inside, (kind, is_aligned));
         }
     }
 }
 
-fn write_set(text: &mut String, id: usize, sameness: &Sameness, sources: &[Source<'_>], inside: &str, kind: MediaKind) {
+/// Whether all are cut at the same moments, as far as they are listed (§5.3.3.2).
+fn are_aligned(sources: &[Source<'_>], moment: &Moment) -> bool {
+    let [_, _, ..] = sources else { return true };
+    let cuts = |source| Timeline::of(source, moment).map(|timeline| timeline.cuts_us()).unwrap_or_default();
+    let mut all = sources.iter().map(cuts).filter(|cuts| !cuts.is_empty());
+    let first = all.next().unwrap_or_default();
+    all.all(|cuts| {
+        let from = first.first().max(cuts.first()).map_or(0, |us| us - SAME_CUT_US);
+        let until = first.last().min(cuts.last()).map_or(0, |us| us + SAME_CUT_US);
+        let common = |cuts: &[i64]| cuts.iter().copied().filter(|us| (from..=until).contains(us)).collect::<Vec<_>>();
+        let (ours, theirs) = (common(&first), common(&cuts));
+        ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(one, other)| (one - other).abs() <= SAME_CUT_US)
+    })
+}
+
+fn write_set(
+    text: &mut String,
+    id: usize,
+    sameness: &Sameness,
+    sources: &[Source<'_>],
+    inside: &str,
+    (kind, is_aligned): (MediaKind, bool),
+) {
     let content = if kind == MediaKind::Video { "video" } else { "audio" };
     let _ = write!(text, "<AdaptationSet id=\"{id}\" contentType=\"{content}\" mimeType=\"{content}/mp4\"");
     if let Some(language) = sameness.language {
         let _ = write!(text, " lang=\"{}\"", language.as_str());
     }
     let is_independent = sources.iter().all(|source| source.track.listed().iter().all(|segment| segment.independent));
-    text.push_str(if is_independent {
-        " segmentAlignment=\"true\" startWithSAP=\"1\">\n"
-    } else {
-        " segmentAlignment=\"true\">\n"
-    });
+    text.push_str(if is_aligned { " segmentAlignment=\"true\"" } else { "" });
+    text.push_str(if is_independent { " startWithSAP=\"1\">\n" } else { ">\n" });
     // Events are in the first track of a stream.
     let has = |is: fn(&Source<'_>) -> bool| sources.iter().any(|source| is(source) && kind == MediaKind::Video);
     for (is_there, scheme) in [
@@ -173,7 +200,17 @@ impl Timeline {
             init.get_or_insert_with(|| open.init.clone());
         }
         join(&mut segments);
-        Some(Self { init: init?, number: number?, segments, wall_offset_us: epoch.wall_offset_us })
+        let (own_us, first_us) = (epoch.wall_offset_us, moment.epoch.wall_offset_us);
+        let has_one_clock = own_us.saturating_sub(first_us).saturating_abs() < ONE_CLOCK_US;
+        let wall_offset_us = if has_one_clock { first_us } else { own_us };
+        Some(Self { init: init?, number: number?, segments, wall_offset_us })
+    }
+
+    /// When each segment begins, in microseconds since 1970.
+    fn cuts_us(&self) -> Vec<i64> {
+        let rate = self.init.track.clock_rate_hz;
+        let us = |(start, _): &(i64, i64)| rescale(*start, rate, 1_000_000).saturating_add(self.wall_offset_us);
+        self.segments.iter().map(us).collect()
     }
 
     /// §5.3.9.4, §5.3.9.6.

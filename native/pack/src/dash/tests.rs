@@ -24,9 +24,13 @@ const PLAIN: Recipe = Recipe {
 const BEGIN_S: u64 = 1_767_225_600;
 
 fn push(packager: &mut CmafPackager, tracks: &Arc<TrackSet>, frames: &[Frame]) {
+    push_late(packager, tracks, frames, Duration::ZERO);
+}
+
+fn push_late(packager: &mut CmafPackager, tracks: &Arc<TrackSet>, frames: &[Frame], late: Duration) {
     for frame in frames {
         let rate = u64::from(tracks.find(frame.track).unwrap().clock_rate_hz);
-        let now = Duration::from_secs(BEGIN_S) + Duration::from_micros(frame.dts as u64 * 1_000_000 / rate);
+        let now = Duration::from_secs(BEGIN_S) + Duration::from_micros(frame.dts as u64 * 1_000_000 / rate) + late;
         packager.push(tracks, frame, now).unwrap();
     }
 }
@@ -162,4 +166,29 @@ fn sizes_are_one_set_and_sounds_are_those_of_the_first() {
         |set: &str| elements(set, "Representation").iter().map(|it| attribute(it, "id").to_owned()).collect::<Vec<_>>();
     assert_eq!((ids(sets[0]), ids(sets[1])), (vec!["v0".to_owned(), "cam~360p/v0".to_owned()], vec!["a1".to_owned()]));
     assert!(elements(sets[0], "Representation")[1].contains("media=\"../cam~360p/s-v0-$Number$.m4s\""));
+}
+
+/// Two streams with the same times, of which one came so much later.
+fn two_sizes(late: Duration) -> String {
+    let view = |late| {
+        let (tracks, mut packager) = (PLAIN.tracks(), CmafPackager::new(CmafConfig::default(), "s"));
+        push_late(&mut packager, &tracks, &PLAIN.frames(&mut Rng(1)), late);
+        packager.view().unwrap()
+    };
+    let (large, small) = (view(Duration::ZERO), view(late));
+    mpd(&[Variant { view: &large, base: "" }, Variant { view: &small, base: "../cam~360p/" }], "m", "t")
+}
+
+#[test]
+fn sizes_of_one_encoder_have_one_clock_however_late_each_came() {
+    let of_video = |late_ms| {
+        let text = two_sizes(Duration::from_millis(late_ms));
+        let video = elements(&text, "AdaptationSet")[0];
+        let offset = |it: &&str| attribute(it, "presentationTimeOffset").parse().unwrap();
+        let offsets: Vec<i64> = elements(video, "Representation").iter().map(offset).collect();
+        (video.contains("segmentAlignment=\"true\""), offsets[0] == offsets[1])
+    };
+    assert_eq!(of_video(560), (true, true), "the pictures of one moment are at one time");
+    // Another encoder, with cuts of its own: a player must not be told that it can go over anywhere.
+    assert_eq!(of_video(1_560), (false, false));
 }
