@@ -87,7 +87,7 @@ bench-media: $(MEDIA_BENCH)/stamp  ## containers beside arcly-stream, libavforma
 	@$(CARGO) run --quiet --release --manifest-path bench/media/Cargo.toml -- --python $(MEDIA_BENCH)/bin/python $(if $(JSON),--json)
 
 # QUICK=1: two minutes. SECONDS=10: each measurement longer. ONLY=viewers|many|streams|idle|memory|stalled.
-bench-http: $(BENCH)/stamp  ## HLS beside nginx, waiting players, packaging; QUICK=1 JSON=1 ONLY=files
+bench-http: $(BENCH)/glass.stamp  ## HLS beside nginx, waiting players, packaging, glass to glass; QUICK=1 JSON=1 ONLY=files
 	@$(CARGO) run --quiet --release --manifest-path bench/http/Cargo.toml -- --venv $(BENCH) $(if $(JSON),--json) $(if $(QUICK),--quick) \
 	  $(if $(ONLY),--only $(ONLY))
 

@@ -1,22 +1,28 @@
-//! What a person sees of it: `bench/glass`, which has a browser show a clock.
+//! What a person sees of a way: `bench_glass.py`, which has a browser show a clock.
 
 use std::{path::Path, process::Command, time::Duration};
 
 use arcly_bench_report::{Goal, Row};
 use serde_json::Value;
 
-const SCRIPT: &str = "bench/glass/bench_glass.py";
-/// The ways that end in WebRTC, what is said of them, and how old a picture may be there, in milliseconds.
-const WAYS: [(&str, &str, f64); 2] = [("rtmp-whep", "RTMP to WHEP", 105.0), ("whip-whep", "WHIP to WHEP", 30.0)];
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench_glass.py");
 
-/// The age of a picture in Chromium, for half of them; `python` has Playwright and PyAV. A machine without Chromium still has the other rows.
-pub fn rows(python: Option<&Path>, window: Duration) -> Vec<Row> {
-    let row = |(way, told, goal_ms)| {
-        let age_ms = python.ok_or("no --python".to_owned()).and_then(|python| age_ms(python, way, window));
-        let age_ms = age_ms.inspect_err(|reason| eprintln!("{reason}")).unwrap_or(f64::NAN);
-        Row::new(format!("{told}, glass to glass, p50"), "ms", age_ms, Goal::AtMost(goal_ms))
-    };
-    WAYS.into_iter().map(row).collect()
+/// A way from one glass to the other.
+pub struct Way {
+    /// As the script calls it.
+    pub name: &'static str,
+    /// As the row calls it.
+    pub told: &'static str,
+    /// How old a picture may be.
+    pub goal_ms: f64,
+}
+
+/// The age of a picture in Chromium, for half of them; `python` has Playwright and PyAV. A machine without Chromium still has its other rows.
+pub fn row(python: Option<&Path>, way: &Way, window: Duration) -> Row {
+    let age_ms =
+        python.ok_or("no Python with a browser".to_owned()).and_then(|python| age_ms(python, way.name, window));
+    let age_ms = age_ms.inspect_err(|reason| eprintln!("{reason}")).unwrap_or(f64::NAN);
+    Row::new(format!("{}, glass to glass, p50", way.told), "ms", age_ms, Goal::AtMost(way.goal_ms))
 }
 
 fn age_ms(python: &Path, way: &str, window: Duration) -> Result<f64, String> {

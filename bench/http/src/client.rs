@@ -1,6 +1,6 @@
 //! A client of HTTP/1.1 that keeps its connection, with TLS 1.3 or without.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -28,8 +28,6 @@ pub struct Client {
 pub struct Answer {
     pub status: u16,
     pub bytes: usize,
-    /// When its first byte had come.
-    pub began: Instant,
     /// Empty where the body was not asked for.
     pub body: Vec<u8>,
 }
@@ -67,7 +65,6 @@ impl Client {
             }
             self.fill().await?;
         };
-        let began = Instant::now();
         let head = String::from_utf8_lossy(&self.buffer[..head_bytes]).to_ascii_lowercase();
         let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
@@ -88,7 +85,7 @@ impl Client {
             self.fill().await?;
         }
         self.filled = 0;
-        Ok(Answer { status, bytes, began, body })
+        Ok(Answer { status, bytes, body })
     }
 
     async fn fill(&mut self) -> io::Result<()> {

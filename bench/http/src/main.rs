@@ -3,6 +3,7 @@
 mod client;
 mod files;
 mod playlist;
+mod relay;
 mod server;
 mod waiting;
 
@@ -14,10 +15,12 @@ use std::{
     time::Duration,
 };
 
+use arcly_bench_glass::Way;
 use arcly_bench_report::{Goal, Output, Row, median};
 use client::Client;
 use files::Load;
 use playlist::{Position, pictures};
+use relay::Relay;
 use server::{Arcly, Certificate, Nginx, Process, Publisher, free_address, make_clip};
 
 /// Connections that fetch files.
@@ -25,13 +28,15 @@ const CONNECTIONS: usize = 50;
 /// Players that wait.
 const PLAYERS: usize = 1_000;
 const BIT_RATE: f64 = 5e6;
+const GLASS: Way =
+    Way { name: "rtmp-hls", told: "RTMP to LL-HLS, parts of 200 ms, a key picture a second", goal_ms: 1200.0 };
 
 struct Options {
     /// A virtual environment with arcly.
     venv: PathBuf,
     output: Output,
     quick: bool,
-    /// One kind of measurement, `files`, `waiting` or `packaging`; all where none is named.
+    /// One kind of measurement, `files`, `waiting`, `packaging` or `glass`; all where none is named.
     only: Option<String>,
 }
 
@@ -57,8 +62,8 @@ fn options() -> Result<Options, String> {
             "--venv" => options.venv = words.next().ok_or("--venv DIRECTORY")?.into(),
             "--json" => options.output = Output::Json,
             "--quick" => options.quick = true,
-            "--only" => options.only = Some(words.next().ok_or("--only files|waiting|packaging")?),
-            _ => return Err("--venv DIRECTORY [--json] [--quick] [--only files|waiting|packaging]".to_owned()),
+            "--only" => options.only = Some(words.next().ok_or("--only files|waiting|packaging|glass")?),
+            _ => return Err("--venv DIRECTORY [--json] [--quick] [--only files|waiting|packaging|glass]".to_owned()),
         }
     }
     Ok(options)
@@ -78,6 +83,10 @@ async fn bench(options: &Options) -> Result<(), String> {
     }
     if options.wants("packaging") {
         rows.extend(packaging(options, &clip).await?);
+    }
+    if options.wants("glass") {
+        let python = options.venv.join("bin/python");
+        rows.push(arcly_bench_glass::row(Some(&python), &GLASS, options.seconds(20, 8)));
     }
     options.output.print(&rows);
     Ok(())
@@ -224,19 +233,21 @@ async fn fetching(options: &Options, scratch: &Path, clip: &Path) -> Result<Vec<
 async fn live(options: &Options, clip: &Path) -> Result<Vec<Row>, String> {
     eprintln!("{PLAYERS} players that wait ...");
     let arcly = Arcly::start(&options.arcly(), &[])?;
-    let _publisher = Publisher::start(clip, arcly.rtmp)?;
+    let relay = Relay::start(arcly.rtmp)?;
+    let _publisher = Publisher::start(clip, relay.address)?;
     let found = find(arcly.http, false).await?;
     let lasts = options.seconds(20, 5);
     let idle_s = arcly.process.cpu_s();
     tokio::time::sleep(lasts).await;
     let idle = (arcly.process.cpu_s() - idle_s) / lasts.as_secs_f64();
-    let alone = waiting::wait(arcly.http, &found.playlist, PLAYERS, lasts, false, &arcly.process).await?;
-    let with_parts = waiting::wait(arcly.http, &found.playlist, PLAYERS, lasts, true, &arcly.process).await?;
+    let alone = waiting::wait(arcly.http, &found.playlist, PLAYERS, lasts, false, &arcly.process, &relay).await?;
+    let with_parts = waiting::wait(arcly.http, &found.playlist, PLAYERS, lasts, true, &arcly.process, &relay).await?;
+    let (cpu, p99) = ("CPU", "end of part to last byte of playlist, p99");
     Ok(vec![
-        Row::new("1000 players wait for playlists: CPU", "cores", alone.cores - idle, Goal::AtMost(0.12)),
-        Row::new("..., the last byte of the playlist behind the first: p99", "ms", alone.p99_ms, Goal::AtMost(40.0)),
-        Row::new("..., and fetch each part: CPU", "cores", with_parts.cores - idle, Goal::AtMost(0.25)),
-        Row::new("..., the last byte of the playlist behind the first: p99", "ms", with_parts.p99_ms, Goal::None),
+        Row::new(format!("1000 players wait: {cpu}"), "cores", alone.cores - idle, Goal::AtMost(0.12)),
+        Row::new(format!("1000 players wait: {p99}"), "ms", alone.p99_ms, Goal::AtMost(40.0)),
+        Row::new(format!("1000 players fetch each part: {cpu}"), "cores", with_parts.cores - idle, Goal::AtMost(0.25)),
+        Row::new(format!("1000 players fetch each part: {p99}"), "ms", with_parts.p99_ms, Goal::None),
     ])
 }
 

@@ -1,18 +1,20 @@
 //! Players with low latency: each waits for the playlist with the next part, all of them for the same.
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use crate::{client::Client, playlist::Position, server::Process};
+use crate::{client::Client, playlist::Position, relay::Relay, server::Process};
+
+/// Of a segment, and of a part: the clip has a key picture a second.
+const PICTURES: [u64; 2] = [30, 6];
 
 /// What came of it.
 pub struct Waited {
     /// Cores that the server took.
     pub cores: f64,
-    /// From the first byte that any player got of a part's playlist to the last byte of each player's: milliseconds, of 99 in 100.
+    /// From the end of a part to the last byte of its playlist at each player: milliseconds, of 99 in 100.
     pub p99_ms: f64,
 }
 
@@ -20,7 +22,6 @@ pub struct Waited {
 struct Got {
     sequence: u64,
     parts: u64,
-    began: Instant,
     ended: Instant,
 }
 
@@ -32,6 +33,7 @@ pub async fn wait(
     lasts: Duration,
     with_parts: bool,
     process: &Process,
+    relay: &Relay,
 ) -> Result<Waited, String> {
     let mut clients = Vec::new();
     for _ in 0..players {
@@ -49,8 +51,8 @@ pub async fn wait(
     for player in playing {
         got.extend(player.await.map_err(|error| error.to_string())??);
     }
-    got.retain(|one| one.began >= settled);
-    Ok(Waited { cores, p99_ms: p99_ms(&got) })
+    got.retain(|one| one.ended >= settled);
+    Ok(Waited { cores, p99_ms: p99_ms(&got, &relay.pictures()) })
 }
 
 async fn play(mut client: Client, path: String, until: Instant, with_parts: bool) -> Result<Vec<Got>, String> {
@@ -65,7 +67,7 @@ async fn play(mut client: Client, path: String, until: Instant, with_parts: bool
         }
         position = Position::of(&String::from_utf8_lossy(&answer.body));
         let (sequence, parts) = (position.sequence, position.parts);
-        got.push(Got { sequence, parts, began: answer.began, ended: Instant::now() });
+        got.push(Got { sequence, parts, ended: Instant::now() });
         if with_parts {
             client.fetch(&format!("{folder}/{}", position.newest_part)).await.map_err(text)?;
         }
@@ -73,13 +75,11 @@ async fn play(mut client: Client, path: String, until: Instant, with_parts: bool
     Ok(got)
 }
 
-fn p99_ms(got: &[Got]) -> f64 {
-    let mut first: HashMap<(u64, u64), Instant> = HashMap::new();
-    for one in got {
-        let earliest = first.entry((one.sequence, one.parts)).or_insert(one.began);
-        *earliest = (*earliest).min(one.began);
-    }
-    let late = |one: &Got| Some((one.ended - *first.get(&(one.sequence, one.parts))?).as_secs_f64() * 1e3);
+/// A part ends with the picture behind it: until that is there, nobody knows how long its last one is.
+fn p99_ms(got: &[Got], pictures: &[Instant]) -> f64 {
+    let [of_segment, of_part] = PICTURES;
+    let end = |one: &Got| pictures.get((one.sequence * of_segment + one.parts * of_part) as usize).copied();
+    let late = |one: &Got| Some(one.ended.saturating_duration_since(end(one)?).as_secs_f64() * 1e3);
     let mut late: Vec<f64> = got.iter().filter_map(late).collect();
     late.sort_by(f64::total_cmp);
     late.get(late.len() * 99 / 100).copied().unwrap_or(f64::NAN)

@@ -1,6 +1,5 @@
 //! WHEP viewers by the hundred against `arcly serve`. `../README.md` says how and why.
 
-mod glass;
 mod http;
 mod load;
 mod memory;
@@ -26,7 +25,14 @@ mod stream;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
+use arcly_bench_glass::Way;
 use arcly_bench_report::{Output, Row};
+
+/// The ways that end in WebRTC.
+const WAYS: [Way; 2] = [
+    Way { name: "rtmp-whep", told: "RTMP to WHEP", goal_ms: 105.0 },
+    Way { name: "whip-whep", told: "WHIP to WHEP", goal_ms: 30.0 },
+];
 
 /// What is asked for.
 struct Options {
@@ -54,7 +60,7 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options) -> Vec<Row> {
     let mut rows = load::rows(&options.arcly, options.window);
-    rows.extend(glass::rows(options.python.as_deref(), options.window));
+    rows.extend(WAYS.iter().map(|way| arcly_bench_glass::row(options.python.as_deref(), way, options.window)));
     rows
 }
 
