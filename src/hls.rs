@@ -59,10 +59,10 @@ struct HostStore(Py<PyAny>);
 
 impl HostStore {
     fn call<T>(&self, body: impl FnOnce(Python<'_>, &Py<PyAny>) -> PyResult<T>) -> io::Result<T> {
-        // While the interpreter ends, nothing is kept any more.
-        Python::try_attach(|py| body(py, &self.0))
-            .unwrap_or_else(|| Err(misuse("the host ends")))
-            .map_err(io::Error::other)
+        // Told in words: an error of Python's can be read, and dropped, by its threads only, and not while the interpreter ends. Then nothing
+        // is kept any more.
+        Python::try_attach(|py| body(py, &self.0).map_err(|error| io::Error::other(error.to_string())))
+            .unwrap_or_else(|| Err(io::Error::other("the host ends")))
     }
 }
 

@@ -168,10 +168,7 @@ impl HttpListener {
     }
 
     fn stop(&self, done: &WakeToken) {
-        let (listener, done) = (self.listener.clone(), done.waker());
-        self.runtime.spawn(async move {
-            listener.stop().await;
-            done.wake();
-        });
+        let listener = self.listener.clone();
+        done.wake_after(&self.runtime, async move { listener.stop().await });
     }
 }

@@ -12,6 +12,7 @@ use std::{
     task::{Wake, Waker},
 };
 
+use arcly_io::Handle;
 use pyo3::prelude::*;
 
 use crate::{awaiting::Waiter, lock};
@@ -94,6 +95,24 @@ impl WakeToken {
     pub fn token(&self) -> &Arc<Token> {
         &self.0
     }
+
+    /// Has `work` done and wakes behind it. Whoever waits is also woken where a bug ends the work, or there is no runtime any more to do it.
+    pub fn wake_after(&self, runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
+        let done = WakeAtLast(self.waker());
+        runtime.spawn(async move {
+            let _done = done;
+            work.await;
+        });
+    }
+}
+
+/// Wakes when it is dropped.
+struct WakeAtLast(Waker);
+
+impl Drop for WakeAtLast {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
+    }
 }
 
 impl Wake for Token {
@@ -154,8 +173,9 @@ impl LoopHub {
 /// have not had their turn are in `others`.
 fn step(py: Python<'_>, ready: &mut impl Iterator<Item = Arc<Token>>, others: &mut Vec<Arc<Token>>) -> PyResult<()> {
     while let Some(token) = ready.next() {
-        // Before it is acted on: what happens from here on queues the token again.
-        token.queued.store(false, Ordering::Release);
+        // Before it is acted on: what happens from here on queues the token again. A swap, since whoever found it queued has queued nothing:
+        // what it did before is seen from here on.
+        token.queued.swap(false, Ordering::AcqRel);
         match token.take_waiter().map(|waiter| waiter.step(py)) {
             None => others.push(token),
             Some(Ok(())) => {}

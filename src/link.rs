@@ -213,10 +213,7 @@ fn status(link: &Link) -> StatusTuple {
 
 /// Asks it to end, in order; `done` is woken when it has.
 fn stop(link: &Arc<Link>, runtime: &Handle, done: &WakeToken) {
-    let (link, done) = (link.clone(), done.waker());
+    let link = link.clone();
     link.stop();
-    runtime.spawn(async move {
-        link.ended().await;
-        done.wake();
-    });
+    done.wake_after(runtime, async move { link.ended().await });
 }

@@ -76,12 +76,8 @@ impl Recording {
     }
 
     fn stop(&self, done: &WakeToken) {
-        let (ended, done) = (self.recording.ended(), done.waker());
         self.recording.stop();
-        self.runtime.spawn(async move {
-            ended.await;
-            done.wake();
-        });
+        done.wake_after(&self.runtime, self.recording.ended());
     }
 }
 

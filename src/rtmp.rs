@@ -62,10 +62,7 @@ impl RtmpListener {
     }
 
     fn stop(&self, done: &WakeToken) {
-        let (listener, done) = (self.listener.clone(), done.waker());
-        self.runtime.spawn(async move {
-            listener.stop().await;
-            done.wake();
-        });
+        let listener = self.listener.clone();
+        done.wake_after(&self.runtime, async move { listener.stop().await });
     }
 }

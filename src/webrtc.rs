@@ -156,22 +156,18 @@ impl WebRtcTransport {
     }
 
     fn stop(&self, done: &WakeToken) {
-        let (transport, done) = (self.transport.clone(), done.waker());
-        self.runtime.spawn(async move {
-            transport.stop().await;
-            done.wake();
-        });
+        let transport = self.transport.clone();
+        done.wake_after(&self.runtime, async move { transport.stop().await });
     }
 }
 
 impl WebRtcTransport {
     fn ask(&self, done: &WakeToken, asking: impl Future<Output = Told> + Send + 'static) -> WebRtcReply {
-        let (told, done) = (Arc::new(Mutex::new(None)), done.waker());
+        let told = Arc::new(Mutex::new(None));
         let reply = WebRtcReply { told: told.clone() };
-        self.runtime.spawn(async move {
+        done.wake_after(&self.runtime, async move {
             let answer = asking.await;
             *lock(&told) = Some(answer);
-            done.wake();
         });
         reply
     }

@@ -63,6 +63,8 @@ enum Popped {
 
 impl State {
     fn feed(&mut self, bytes: &[u8]) -> PyResult<()> {
+        // A caller who goes on all the same is not given more room.
+        self.check_room()?;
         let pushed = self.demuxer.push(bytes);
         self.collect()?;
         pushed.map_err(from_pack)
@@ -70,6 +72,10 @@ impl State {
 
     fn collect(&mut self) -> PyResult<()> {
         self.waiting.extend(std::iter::from_fn(|| self.demuxer.poll()));
+        self.check_room()
+    }
+
+    fn check_room(&self) -> PyResult<()> {
         if self.waiting.len() > ITEMS_MAX {
             return Err(LimitExceededError::new_err(format!("{ITEMS_MAX} items wait to be taken")));
         }

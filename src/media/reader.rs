@@ -14,7 +14,7 @@ use crate::{
     buffer::with_bytes,
     file::from_file,
     frame::{KnownTracks, MediaFrame},
-    lock,
+    lock, lock_attached,
     track::Track,
 };
 
@@ -75,18 +75,18 @@ impl MediaReader {
     }
 
     #[getter]
-    fn tracks(&self) -> Vec<Track> {
-        lock(&self.state).tracks.tracks.iter().cloned().map(Track).collect()
+    fn tracks(&self, py: Python<'_>) -> Vec<Track> {
+        lock_attached(py, &self.state).tracks.tracks.iter().cloned().map(Track).collect()
     }
 
     #[getter]
-    fn broken(&self) -> u64 {
-        lock(&self.state).reader.left_out().count
+    fn broken(&self, py: Python<'_>) -> u64 {
+        lock_attached(py, &self.state).reader.left_out().count
     }
 
     #[getter]
-    fn problem(&self) -> Option<String> {
-        lock(&self.state).reader.left_out().last
+    fn problem(&self, py: Python<'_>) -> Option<String> {
+        lock_attached(py, &self.state).reader.left_out().last
     }
 }
 

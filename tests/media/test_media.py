@@ -97,6 +97,38 @@ def test_what_is_no_such_container_is_malformed() -> None:
         Demuxer("mkv")
 
 
+def test_a_demuxer_from_which_nobody_takes_does_not_grow() -> None:
+    """Found by reading: the bytes after the refused ones were taken in all the same."""
+
+    def tag(body: bytes) -> bytes:
+        return bytes([8]) + len(body).to_bytes(3, "big") + bytes(7) + body + (11 + len(body)).to_bytes(4, "big")
+
+    class Sink:
+        """Counts."""
+
+        frames = 0
+
+        def set_tracks(self, tracks: object) -> None:
+            pass
+
+        def send(self, frame: object) -> None:
+            self.frames += 1
+
+    demuxer, sink = Demuxer("flv"), Sink()
+    demuxer.feed(b"FLV\x01\x04\0\0\0\x09\0\0\0\0" + tag(b"\xaf\0\x11\x90"))
+    sound = tag(b"\xaf\x01\0") * 3000
+    memory, refused = memoryview(demuxer.get_buffer()), 0
+    for _ in range(100):
+        memory[: len(sound)] = sound
+        try:
+            demuxer.buffer_updated(len(sound))
+        except arcly.LimitExceededError:
+            refused += 1
+    demuxer.send_to(sink)
+    assert refused > 50
+    assert sink.frames < (1 << 16) + 3000
+
+
 def test_damage_is_counted_and_the_rest_is_read(clip: Clip) -> None:
     muxer = Muxer("ts")
     data = bytearray(b"".join(muxer.write(frame) for frame in frames_of(clip(seconds=2))))

@@ -193,3 +193,12 @@ async def test_looking_for_lost_events_goes_on_after_a_registry_that_failed(
     task.cancel()
     assert "could not be found" in caplog.text
     caplog.clear()
+
+
+async def test_a_listener_that_outlives_the_native_threads_can_be_stopped() -> None:
+    """Found by reading: it waited for ever, since nobody was left to tell it that it was done."""
+    handler = arcly.RtmpHandler("127.0.0.1:0")
+    async with arcly.Engine(handler) as engine:
+        await asyncio.to_thread(engine.native.stop)
+        async with asyncio.timeout(5):
+            await handler.stop()
