@@ -8,7 +8,7 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard},
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arcly_bus::{LogObserver, LogWriter, Publisher, PublisherHooks, StreamKey, TrackSet};
@@ -80,10 +80,17 @@ struct Shared {
 struct Registry {
     apps: HashMap<String, AppSpec>,
     streams: HashMap<StreamKey, Entry>,
-    sessions: u64,
-    /// The last time told by [`Engine::measure`].
-    now: Duration,
+    publishes: u64,
+    /// The last time told by [`Engine::measure`], and when that was.
+    measured: Option<(Duration, Instant)>,
     shutting_down: bool,
+}
+
+impl Registry {
+    /// On the clock of [`Engine::measure`], and not only to the second in which that is called: a publisher is promised its time.
+    fn now(&self) -> Duration {
+        self.measured.map_or(Duration::ZERO, |(then, at)| then + at.elapsed())
+    }
 }
 
 struct Entry {
@@ -125,8 +132,8 @@ impl Engine {
         let mut registry = lock(&self.shared.registry);
         self.leave_closed(&mut registry, &key);
         let spec = self.check(&registry, &key)?;
-        registry.sessions += 1;
-        let publish = registry.sessions;
+        registry.publishes += 1;
+        let publish = registry.publishes;
         let waiting = registry.streams.get_mut(&key).and_then(|entry| entry.waiting.take());
         match waiting {
             Some((writer, since)) => Ok(self.resume(&mut registry, key, info, publish, writer, since)),
@@ -191,7 +198,8 @@ impl Engine {
         mut writer: LogWriter,
         since: Duration,
     ) -> (Publisher, Arc<Stream>) {
-        writer.resume(registry.now.saturating_sub(since));
+        let now = registry.now();
+        writer.resume(now.saturating_sub(since));
         let started = (self.shared.options.clock)();
         let stream = match registry.streams.get_mut(&key) {
             Some(entry) => {
@@ -201,7 +209,7 @@ impl Engine {
             }
             None => Arc::new(Stream::new(key.clone(), writer.log().clone(), info, started, publish)),
         };
-        stream.resume(registry.now);
+        stream.resume(now);
         self.shared.emit(&key, StreamEventKind::PublishResumed);
         (Publisher::new(writer, self.hooks(key, publish)), stream)
     }
@@ -237,7 +245,7 @@ impl Engine {
     /// time since any fixed origin.
     pub fn measure(&self, now: Duration) {
         let mut registry = lock(&self.shared.registry);
-        registry.now = now;
+        registry.measured = Some((now, Instant::now()));
         let over = |entry: &Entry| {
             let still = entry.stream.measure(now);
             match &entry.waiting {
@@ -326,7 +334,7 @@ impl PublisherHooks for Hooks {
 
     fn ended(&mut self, reason: &str, writer: LogWriter) {
         let mut registry = lock(&self.shared.registry);
-        let now = registry.now;
+        let now = registry.now();
         let Some(entry) = registry.streams.get_mut(&self.key).filter(|entry| entry.publish == self.publish) else {
             return; // Replaced, reaped or ended: that was told when it happened.
         };

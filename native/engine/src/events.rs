@@ -2,11 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     task::Waker,
 };
 
 use arcly_bus::{StreamKey, TrackSet};
+
+use crate::lock;
 
 /// Events of publishers, and as many of readers, that a listener may leave unread; then the oldest are dropped and counted. Ten
 /// thousand viewers who leave with their stream must not take away the word of the next one.
@@ -148,7 +150,7 @@ impl EventQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn push(&self, event: StreamEvent) {
@@ -166,12 +168,12 @@ pub(crate) struct EventHub {
 impl EventHub {
     pub(crate) fn subscribe(&self, waker: Waker) -> Arc<EventQueue> {
         let queue = Arc::new(EventQueue { state: Mutex::default(), waker });
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&queue));
+        lock(&self.queues).push(Arc::downgrade(&queue));
         queue
     }
 
     pub(crate) fn emit(&self, event: &StreamEvent) {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = lock(&self.queues);
         queues.retain(|queue| queue.upgrade().inspect(|queue| queue.push(event.clone())).is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! The bundled implementation of the registries: which streams there are, who may start one, and what happened.
 //!
-//! Knows no runtime and no clock: the host passes the wall clock in [`EngineOptions`] and calls [`Engine::measure`] about
+//! Knows no runtime and no time of day: the host passes the wall clock in [`EngineOptions`] and calls [`Engine::measure`] about
 //! once a second, which also ends what has been idle or waited for too long.
 
 mod app;
