@@ -15,7 +15,10 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::udp::{Interface, MulticastOut, Outbound, UdpOptions, UdpSocket};
+use crate::{
+    Inbox,
+    udp::{Interface, MulticastOut, Outbound, UdpOptions, UdpSocket},
+};
 
 /// Datagrams of one session that wait for it; more are dropped, as the kernel would.
 const WAITING_MAX: usize = 1024;
@@ -117,22 +120,28 @@ impl Ports {
     }
 
     /// Receives until `stop`.
-    pub(crate) fn serve(self: &Arc<Self>, runtime: &Handle, stop: &CancellationToken) {
+    pub(crate) fn serve(self: &Arc<Self>, runtime: &Handle, stop: &CancellationToken, inbox: &Arc<Inbox>) {
         for is_rtcp in [false, true] {
-            let (ports, stop) = (self.clone(), stop.clone());
+            let (ports, stop, inbox) = (self.clone(), stop.clone(), inbox.clone());
             runtime.spawn(async move {
+                let socket = if is_rtcp { &ports.rtcp } else { &ports.rtp };
                 tokio::select! {
-                    () = ports.receive(is_rtcp) => {}
+                    error = ports.receive(is_rtcp, socket) => {
+                        inbox.warn(format!("nothing more is heard at {}: {error}", socket.addr()));
+                    }
                     () = stop.cancelled() => {}
                 }
             });
         }
     }
 
-    async fn receive(&self, is_rtcp: bool) {
-        let socket = if is_rtcp { &self.rtcp } else { &self.rtp };
+    /// Until the socket is of no use any more.
+    async fn receive(&self, is_rtcp: bool, socket: &UdpSocket) -> io::Error {
         let mut inbound = socket.inbound();
-        while socket.receive(&mut inbound).await.is_ok() {
+        loop {
+            if let Err(error) = socket.receive(&mut inbound).await {
+                return error;
+            }
             let routes = self.lock();
             for datagram in inbound.datagrams() {
                 if let Some(Route { media, to }) = routes.get(&(is_rtcp, datagram.peer)) {

@@ -113,7 +113,7 @@ impl RtspListener {
             .transpose()
             .map_err(|source| ListenError { addr: SocketAddr::new(local.ip(), port.unwrap_or_default()), source })?;
         if let Some(ports) = &udp {
-            ports.serve(runtime, &stop);
+            ports.serve(runtime, &stop, &inbox);
         }
         let outlets = udp.as_ref().map(|ports| Outlets::new(runtime.clone(), ports.clone(), inbox.clone()));
         let groups = options.groups.filter(|_| udp.is_some() && options.srtp.is_none()).map(Groups::new).map(Arc::new);

@@ -11,9 +11,6 @@
 //! - `inbound`: what one call has received; `outbound`: what is to be sent, and the queue of what could not be yet;
 //! - `system`: the seam to the operating system, and what stands in for it elsewhere.
 
-// Each protocol uses its part of this.
-#![allow(dead_code, unused_imports)]
-
 mod inbound;
 mod options;
 mod outbound;
@@ -23,7 +20,7 @@ mod system;
 mod tests;
 
 pub(crate) use self::{
-    inbound::{Datagram, Inbound},
+    inbound::Inbound,
     options::{Interface, Membership, MulticastOut, UdpOptions},
     outbound::Outbound,
     socket::UdpSocket,
