@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -25,8 +26,8 @@ Send = Callable[[Message], Awaitable[None]]
 PLAIN = "/~!$&'()*+,;=:@-._"
 """What stands for itself in a path (RFC 3986 §3.3)."""
 
-NO_ONE = ("0.0.0.0", 0)
-"""Who asks, where the server does not say."""
+NO_ONE = "0.0.0.0:0"
+"""Who asks, where the server does not say it by an address."""
 
 
 class Answer:
@@ -40,22 +41,23 @@ class Answer:
         """
         self._changed = Signal()
         self._is_left = False
-        host, port = (scope.get("client") or NO_ONE)[:2]
         try:
-            peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             self.exchange: HttpExchange | None = site.ask(
-                method, target(scope), list(scope["headers"]), peer, self._changed.token
+                method, target(scope), list(scope["headers"]), peer(scope), self._changed.token
             )
         except BaseException:
             self._changed.close()
             raise
 
-    async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Return status and headers."""
+    async def head(self) -> tuple[int, list[tuple[bytes, bytes]]] | None:
+        """Return status and headers; None when whoever asked has left."""
         assert self.exchange is not None
-        while (head := self.exchange.head()) is None:
+        while not self._is_left:
+            head = self.exchange.head()
+            if head is not None:
+                return head
             await self._changed.wait()
-        return head
+        return None
 
     async def piece(self) -> bytes | None:
         """Return the next piece of the body; None at its end, and when whoever asked has left."""
@@ -72,7 +74,7 @@ class Answer:
         while not (await receive())["type"].endswith(".disconnect"):
             pass
         self._is_left = True
-        self._changed.close()
+        self._changed.token.wake()
 
     def close(self) -> None:
         """End it."""
@@ -115,8 +117,10 @@ class OriginApp:
             return
         leaving = asyncio.create_task(answer.leave_with(receive))
         try:
-            status, headers = await answer.head()
-            await send({"type": "http.response.start", "status": status, "headers": headers})
+            head = await answer.head()
+            if head is None:
+                return
+            await send({"type": "http.response.start", "status": head[0], "headers": head[1]})
             while (piece := await answer.piece()) is not None:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -130,11 +134,17 @@ class OriginApp:
         if site is None:
             await send({"type": "websocket.close", "code": 1013})
             return
-        answer = Answer(site, "GET", scope)
+        try:
+            answer = Answer(site, "GET", scope)
+        except MalformedError:
+            await send({"type": "websocket.close"})
+            return
         leaving = asyncio.create_task(answer.leave_with(receive))
         try:
-            status, _ = await answer.head()
-            if status != 200:
+            head = await answer.head()
+            if head is None:
+                return
+            if head[0] != 200:
                 # Before it is accepted this is 403 of HTTP, the only refusal that ASGI has.
                 await send({"type": "websocket.close"})
                 return
@@ -183,6 +193,16 @@ def signalling_of(engine: Engine) -> WhipApp | None:
 
     webrtc = next((protocol for protocol in engine.protocols if isinstance(protocol, WebRtcHandler)), None)
     return webrtc.asgi() if webrtc is not None else None
+
+
+def peer(scope: Scope) -> str:
+    """Return who asks, `192.0.2.1:51234`. Clients of tests and servers behind a Unix socket say what is no address."""
+    host, port = (scope.get("client") or ("", 0))[:2]
+    try:
+        address = ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return NO_ONE
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def target(scope: Scope) -> str:

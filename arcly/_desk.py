@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from arcly._bridge import native_session
-from arcly._native import PublishRequest, StreamKey
+from arcly._native import PlayRequest, PublishRequest, StreamKey
 from arcly.contract import Credentials, IngestContext
 from arcly.errors import AlreadyPublishingError, MalformedError, StreamError, UnauthorizedError
 
@@ -38,17 +38,10 @@ class PublishDesk:
         task.add_done_callback(self._deciding.discard)
 
     async def _decide(self, request: PublishRequest) -> None:
-        brought = False
+        credentials = Credentials()
         try:
             key = StreamKey(request.app, request.stream)
-            credentials = Credentials(
-                peer=request.peer,
-                agent=request.agent,
-                query=request.query,
-                protocol=request.protocol,
-                authorization=request.authorization,
-            )
-            brought = bool(credentials.params)
+            credentials = credentials_of(request)
             async with asyncio.timeout(self._deadline_s):
                 if request.joins:
                     await self._context.authorize_publish(key, credentials)
@@ -60,7 +53,7 @@ class PublishDesk:
             refuse(request, "bad_name", f"{error} (asked for {shorten(request.app)}/{shorten(request.stream)})")
         except UnauthorizedError as error:
             # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
-            refuse(request, "unauthorized" if brought else "unauthenticated", str(error))
+            refuse(request, "unauthorized" if credentials.params else "unauthenticated", str(error))
         except (StreamError, TimeoutError) as error:
             refuse(request, "failed", str(error) or "no decision was made in time")
         except Exception:
@@ -71,6 +64,21 @@ class PublishDesk:
         """Decide nothing more; who still waits is refused."""
         for task in self._deciding:
             task.cancel()
+
+
+def credentials_of(request: PublishRequest | PlayRequest) -> Credentials:
+    """Return what a peer brings.
+
+    Raises:
+        MalformedError: its query has too many fields.
+    """
+    return Credentials(
+        peer=request.peer,
+        agent=request.agent,
+        query=request.query,
+        protocol=request.protocol,
+        authorization=request.authorization,
+    )
 
 
 def refuse(request: PublishRequest, refusal: str, text: str) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import logging
 
 from arcly._bridge import native_stream
+from arcly._desk import credentials_of
 from arcly._native import PlayRequest, StreamKey
 from arcly._native import StreamHandle as NativeStream
 from arcly.contract import Credentials, IngestContext
-from arcly.errors import StreamError, UnauthorizedError
+from arcly.errors import MalformedError, StreamError, UnauthorizedError
 from arcly.stream import StreamHandle
 
 log = logging.getLogger("arcly")
@@ -34,27 +35,24 @@ class PlayGate:
         task.add_done_callback(self._deciding.discard)
 
     async def _decide(self, request: PlayRequest) -> None:
+        credentials = Credentials()
         try:
-            credentials = Credentials(
-                peer=request.peer,
-                agent=request.agent,
-                query=request.query,
-                protocol=request.protocol,
-                authorization=request.authorization,
-            )
+            credentials = credentials_of(request)
             await self._context.authorize_play(request.key, credentials)
+            await self._accept(request)
         except UnauthorizedError:
             # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
-            brought = bool(credentials.params)
-            if request.refuse("forbidden" if brought else "unauthenticated"):
+            if request.refuse("forbidden" if credentials.params else "unauthenticated"):
                 log.info("[%s] %s may not play %s", request.protocol, request.peer, request.key)
-        except StreamError:
+        except MalformedError:
             request.refuse("forbidden")
+        except StreamError as error:
+            # It was there and has ended, or could not be begun.
+            log.warning("[%s] %s cannot be played: %s", request.protocol, request.key, error)
+            request.refuse("failed")
         except Exception:
             log.exception("[%s] deciding on a play failed", request.protocol)
             request.refuse("failed")
-        else:
-            await self._accept(request)
 
     async def _accept(self, request: PlayRequest) -> None:
         if not request.needs_stream:

@@ -13,5 +13,5 @@ pub fn parse_addr(text: &str) -> PyResult<SocketAddr> {
 
 /// A time span as Python gives it: seconds, not negative, not infinite.
 pub fn seconds(value: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value).map_err(|error| misuse(format!("{value} s: {error}")))
+    Duration::try_from_secs_f64(value).map_err(|_| misuse(format!("{value} s is no time span: it is 0 s or more")))
 }

@@ -150,6 +150,34 @@ def test_broken_authorization_headers_say_nothing() -> None:
     assert arcly.Credentials(authorization="bearer a", query="token=b").params == {"token": "b"}
 
 
+async def test_a_stream_that_cannot_be_begun_is_refused_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Such as by a registry of the host that fails: the player waited for nothing, and the fault was lost."""
+
+    class Request:
+        peer, agent, query, protocol, authorization = "192.0.2.1:5", "", "", "test", ""
+        key, needs_stream = KEY, True
+
+        def __init__(self) -> None:
+            self.refusals: list[str] = []
+
+        def refuse(self, why: str) -> bool:
+            self.refusals.append(why)
+            return True
+
+    async def begin() -> None:
+        raise OSError("the database is away")
+
+    async with arcly.Engine() as engine:
+        engine.offers.add(KEY, begin)
+        gate, request = PlayGate(engine), Request()
+        gate.decide(request)  # type: ignore[arg-type]
+        await eventually(lambda: request.refusals)
+        assert request.refusals == ["failed"]
+    assert "deciding on a play failed" in caplog.text
+    assert "the database is away" in caplog.text
+    caplog.clear()
+
+
 def rss_kib() -> int:
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1])

@@ -11,10 +11,7 @@ use bytes::Bytes;
 use hyper::{Request, body::Body as _, header::HeaderMap};
 use tokio::{runtime::Handle, sync::mpsc};
 
-use super::{
-    response::{Body, error},
-    site::Site,
-};
+use super::{response::Body, site::Site};
 
 /// Pieces of a body that wait to be taken: a picture or two of an endless stream, or a segment in a few pieces.
 const PIECES_MAX: usize = 8;
@@ -65,7 +62,10 @@ impl Exchange {
             let _told = Told(on_change.clone());
             let answer = site.media(&mut request, peer, None).await;
             let is_media = answer.is_some();
-            let answer = answer.unwrap_or_else(|| error(hyper::StatusCode::NOT_FOUND, "no media"));
+            let answer = match answer {
+                Some(answer) => answer,
+                None => site.absent(&request, peer).await,
+            };
             let (parts, body) = answer.into_parts();
             let _ = ours.set(Head { is_media, status: parts.status.as_u16(), headers: parts.headers });
             on_change.wake_by_ref();

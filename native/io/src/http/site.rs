@@ -96,12 +96,13 @@ impl Site {
                 sized(request.method(), nothing)
             }
         };
-        match absent {
-            Some((inbox, asked)) if response.status() == StatusCode::NOT_FOUND => {
-                ask(inbox, asked).await.map_or_else(denied, |_| response)
-            }
-            _ => response,
-        }
+        unless_denied(absent, response).await
+    }
+
+    /// Answers a request whose path names no media, where there is no application behind.
+    pub(crate) async fn absent<B>(&self, request: &Request<B>, peer: SocketAddr) -> Response<Body> {
+        let nothing = error(StatusCode::NOT_FOUND, "no media");
+        sized(request.method(), unless_denied(self.absent_live(request, peer), nothing).await)
     }
 
     /// What to ask where a path names an endless stream that is not live, and nothing of the application: who may not play it is answered
@@ -228,6 +229,16 @@ impl Site {
             Some(_) => Ok(self.origin.arrival(key).await),
             None => Ok(known),
         }
+    }
+}
+
+/// `response`; where it says that nothing is there, whoever may not play what is asked for is denied instead.
+async fn unless_denied(absent: Gate<'_>, response: Response<Body>) -> Response<Body> {
+    match absent {
+        Some((inbox, asked)) if response.status() == StatusCode::NOT_FOUND => {
+            ask(inbox, asked).await.map_or_else(denied, |_| response)
+        }
+        _ => response,
     }
 }
 
