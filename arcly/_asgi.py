@@ -60,7 +60,11 @@ class Answer:
         return None
 
     async def piece(self) -> bytes | None:
-        """Return the next piece of the body; None at its end, and when whoever asked has left."""
+        """Return the next piece of the body; None at its end, and when whoever asked has left.
+
+        Raises:
+            ClosedError: the rest will never come. The server breaks the answer off then: nobody takes it for all.
+        """
         assert self.exchange is not None
         while not self._is_left:
             is_over, piece = self.exchange.take()

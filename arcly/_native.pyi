@@ -1117,7 +1117,11 @@ class HttpExchange:
         """Return status and headers; None while they are not known."""
 
     def take(self) -> tuple[bool, bytes | None]:
-        """Return whether all was taken, and the next piece, if there is one."""
+        """Return whether all was taken, and the next piece, if there is one.
+
+        Raises:
+            ClosedError: the rest will never come.
+        """
 
 @final
 class HttpListener:

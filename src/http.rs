@@ -9,7 +9,7 @@ use crate::{
     arguments::parse_addr,
     egress::{EgressTuple, ViewerTuple, options, viewer},
     engine::Engine,
-    error::{MalformedError, from_listen},
+    error::{ClosedError, MalformedError, from_listen},
     hls::HlsOutput,
     hub::WakeToken,
     inbox::Inbox,
@@ -129,11 +129,12 @@ impl HttpExchange {
         ))
     }
 
-    fn take<'py>(&self, py: Python<'py>) -> (bool, Option<Bound<'py, PyBytes>>) {
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<(bool, Option<Bound<'py, PyBytes>>)> {
         match self.0.take() {
-            Piece::Data(data) => (false, Some(PyBytes::new(py, &data))),
-            Piece::Nothing => (false, None),
-            Piece::End => (true, None),
+            Piece::Data(data) => Ok((false, Some(PyBytes::new(py, &data)))),
+            Piece::Nothing => Ok((false, None)),
+            Piece::End => Ok((true, None)),
+            Piece::Broken => Err(ClosedError::new_err("the rest of what was asked for is gone")),
         }
     }
 }

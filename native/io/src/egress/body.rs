@@ -1,6 +1,7 @@
 //! Packets as the body of a response: for connections that are encrypted or carry several responses, and so belong to hyper.
 
 use std::{
+    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
@@ -133,12 +134,12 @@ impl PacketBody {
 
 impl Body for PacketBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         *lock(&self.given_at) = None;
         let mut found = self.look();
         if found.is_pending() {

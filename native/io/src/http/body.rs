@@ -1,6 +1,7 @@
 //! The body of an answer: bytes that are there already, as most are, or a stream of them.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
     vec,
@@ -28,7 +29,7 @@ enum Content {
         pieces: vec::IntoIter<Bytes>,
         left: u64,
     },
-    Stream(BoxBody<Bytes, hyper::Error>),
+    Stream(BoxBody<Bytes, io::Error>),
 }
 
 impl Body {
@@ -49,7 +50,7 @@ impl Body {
 
     /// Bytes that come.
     pub(crate) fn stream(
-        body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error> + Send + Sync + 'static,
+        body: impl hyper::body::Body<Data = Bytes, Error = io::Error> + Send + Sync + 'static,
     ) -> Self {
         Self { content: Content::Stream(body.boxed()), counter: None }
     }
@@ -72,12 +73,12 @@ impl Body {
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let bytes = match &mut self.content {
             Content::Unsaid => None,
             Content::One(bytes) => bytes.take(),

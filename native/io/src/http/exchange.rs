@@ -2,13 +2,18 @@
 
 use std::{
     future::poll_fn,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     task::Waker,
 };
 
 use bytes::Bytes;
-use hyper::{Request, body::Body as _, header::HeaderMap};
+use hyper::{
+    Request,
+    body::{Body as _, Frame},
+    header::HeaderMap,
+};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{response::Body, site::Site};
@@ -36,12 +41,14 @@ pub enum Piece {
     Nothing,
     /// All was taken.
     End,
+    /// The rest will never come.
+    Broken,
 }
 
 /// An answer in the making. Dropping it ends it.
 pub struct Exchange {
     head: Arc<OnceLock<Head>>,
-    pieces: Mutex<mpsc::Receiver<Bytes>>,
+    pieces: Mutex<mpsc::Receiver<io::Result<Bytes>>>,
     task: tokio::task::AbortHandle,
 }
 
@@ -85,7 +92,8 @@ impl Exchange {
     /// Takes what is there of the body.
     pub fn take(&self) -> Piece {
         match self.pieces.lock().unwrap_or_else(PoisonError::into_inner).try_recv() {
-            Ok(bytes) => Piece::Data(bytes),
+            Ok(Ok(bytes)) => Piece::Data(bytes),
+            Ok(Err(_)) => Piece::Broken,
             Err(mpsc::error::TryRecvError::Empty) => Piece::Nothing,
             Err(mpsc::error::TryRecvError::Disconnected) => Piece::End,
         }
@@ -107,10 +115,15 @@ impl Drop for Told {
     }
 }
 
-async fn pass_on(mut body: Body, sender: &mpsc::Sender<Bytes>, on_change: &Waker) {
-    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let Ok(bytes) = frame.into_data() else { continue };
-        if sender.send(bytes).await.is_err() {
+async fn pass_on(mut body: Body, sender: &mpsc::Sender<io::Result<Bytes>>, on_change: &Waker) {
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let piece = match frame.map(Frame::into_data) {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(_trailers)) => continue,
+            Err(error) => Err(error),
+        };
+        let is_last = piece.is_err();
+        if sender.send(piece).await.is_err() || is_last {
             return;
         }
         on_change.wake_by_ref();

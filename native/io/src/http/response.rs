@@ -1,6 +1,9 @@
 //! Responses with the headers that every media response carries.
 
+use std::io;
+
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::{
     Response, StatusCode,
     body::Incoming,
@@ -98,5 +101,5 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// A body that comes from the application, passed on as it arrives.
 pub(crate) fn streamed(response: Response<Incoming>) -> Response<Body> {
-    response.map(Body::stream)
+    response.map(|body| Body::stream(body.map_err(io::Error::other)))
 }

@@ -56,7 +56,7 @@ pub(super) async fn answer(stream: &mut Lent, response: Response<Body>, hot: Opt
 async fn next(body: &mut Body) -> io::Result<Option<Bytes>> {
     let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
     // No file has trailers.
-    Ok(frame.transpose().map_err(io::Error::other)?.and_then(|frame| frame.into_data().ok()))
+    Ok(frame.transpose()?.and_then(|frame| frame.into_data().ok()))
 }
 
 async fn pieces(stream: &mut Lent, head: Vec<u8>, mut pieces: Vec<Bytes>) -> io::Result<()> {
@@ -105,12 +105,12 @@ mod tests {
 
     impl hyper::body::Body for Frames {
         type Data = Bytes;
-        type Error = hyper::Error;
+        type Error = io::Error;
 
         fn poll_frame(
             mut self: Pin<&mut Self>,
             _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, io::Error>>> {
             std::task::Poll::Ready(self.0.next().map(|piece| Ok(hyper::body::Frame::data(piece))))
         }
     }
