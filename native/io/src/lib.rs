@@ -12,6 +12,7 @@ mod clock;
 mod dial;
 pub mod egress;
 mod ended;
+mod faults;
 pub mod file;
 pub mod hls;
 pub mod http;

@@ -1,7 +1,5 @@
 //! Messages of one RTMP publish to frames of the bus.
 
-use std::collections::HashSet;
-
 use arcly_bus::{BusError, Publisher};
 use arcly_pack::{
     Item,
@@ -9,28 +7,21 @@ use arcly_pack::{
 };
 use arcly_wire::rtmp::{Media, MediaKind};
 
-/// A publish is ended when its faults outweigh what is good: each broken message weighs as much as ten good ones, and a hundred may be
-/// open. One damaged picture now and then is no reason to lose a stream, a flow of them is no stream.
-const BROKEN_WEIGHT: u32 = 10;
-const FAULT_MAX: u32 = 100 * BROKEN_WEIGHT;
+use crate::faults::{ENDED_HERE, Faults};
 
-/// What a publisher is told whose stream was ended by somebody else.
-pub(crate) const ENDED_HERE: &str = "the stream was ended by the server";
+/// Broken messages that good ones have not made up for.
+const BROKEN_MAX: u32 = 100;
 
 pub(crate) struct ToBus {
     demuxer: FlvDemuxer,
     publisher: Publisher,
     frames: u64,
-    /// Grows with broken messages and shrinks with good ones.
-    fault: u32,
-    /// What was complained about: each problem is said once in a publish.
-    said: HashSet<String>,
-    news: Vec<String>,
+    faults: Faults,
 }
 
 impl ToBus {
     pub(crate) fn new(publisher: Publisher) -> Self {
-        Self { demuxer: FlvDemuxer::new(), publisher, frames: 0, fault: 0, said: HashSet::new(), news: Vec::new() }
+        Self { demuxer: FlvDemuxer::new(), publisher, frames: 0, faults: Faults::new("message", BROKEN_MAX) }
     }
 
     /// Publishes what the message holds. An error ends the publish and is its reason.
@@ -41,8 +32,11 @@ impl ToBus {
             MediaKind::Script => TagKind::Script,
         };
         match self.demuxer.push(kind, media.timestamp_ms, media.body) {
-            Ok(()) => self.fault = self.fault.saturating_sub(1),
-            Err(error) => self.complain(&error)?,
+            Ok(()) => self.faults.good(),
+            Err(error @ FlvError::Unsupported { .. }) => {
+                self.faults.problems.tell(format!("{error}: this track is left out"));
+            }
+            Err(error) => self.faults.broken(&error.to_string())?,
         }
         self.publish_items()
     }
@@ -53,7 +47,7 @@ impl ToBus {
             match publish(&mut self.publisher, item) {
                 Ok(()) => {}
                 Err(BusError::Closed) => return Err(ENDED_HERE.into()),
-                Err(error) => self.say(error.to_string()),
+                Err(error) => self.faults.problems.tell(error.to_string()),
             }
         }
         Ok(())
@@ -83,7 +77,7 @@ impl ToBus {
 
     /// Problems that were not told yet.
     pub(crate) fn problems(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.news)
+        self.faults.problems.take()
     }
 
     /// Ends the stream.
@@ -93,31 +87,10 @@ impl ToBus {
         drop(self.publish_items());
         self.publisher.end(reason);
     }
-
-    fn complain(&mut self, error: &FlvError) -> Result<(), String> {
-        match error {
-            FlvError::Unsupported { .. } => self.say(format!("{error}: this track is left out")),
-            _ => {
-                self.fault += BROKEN_WEIGHT;
-                self.say(format!("{error}: the message is left out"));
-            }
-        }
-        if self.fault > FAULT_MAX {
-            return Err(format!("too many broken messages, the last: {error}"));
-        }
-        Ok(())
-    }
-
-    fn say(&mut self, problem: String) {
-        // An attacker could make many different texts: past a few, silence.
-        if self.said.len() < 8 && self.said.insert(problem.clone()) {
-            self.news.push(problem);
-        }
-    }
 }
 
 /// One item of the demuxer on its way to the bus.
-pub(crate) fn publish(publisher: &mut Publisher, item: Item) -> Result<(), BusError> {
+fn publish(publisher: &mut Publisher, item: Item) -> Result<(), BusError> {
     match item {
         Item::Tracks(tracks) => publisher.set_tracks(tracks),
         Item::Frame(frame) => publisher.publish(frame),

@@ -1,9 +1,6 @@
 //! Packets of one publisher to frames of the bus.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use arcly_bus::{BusError, Frame, FrameFlags, Publisher, Track};
 use arcly_wire::{
@@ -17,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::source::{Numbers, Source};
+use crate::faults::{ENDED_HERE, Faults};
 
 /// How long the stream waits for tracks whose configuration is in-band, and for reports of their times.
 const TRACKS_TIME: Duration = Duration::from_secs(1);
@@ -26,12 +24,8 @@ const GOODBYE_TIME: Duration = Duration::from_millis(200);
 /// Frames that wait for that at most.
 const WAITING_MAX: usize = 512;
 
-/// A publish is ended when its faults outweigh what is good, see the same of RTMP.
-const BROKEN_WEIGHT: u32 = 10;
-const FAULT_MAX: u32 = 1_000 * BROKEN_WEIGHT;
-
-/// What a publisher is told whose stream was ended by somebody else.
-pub(crate) const ENDED_HERE: &str = "the stream was ended by the server";
+/// Broken packets that good ones have not made up for.
+const BROKEN_MAX: u32 = 1_000;
 
 /// A publish: depacketizers, times, and where it goes.
 pub(crate) struct ToBus {
@@ -50,19 +44,18 @@ pub(crate) struct ToBus {
     has_tracks: bool,
     frames: u64,
     refused: u64,
-    fault: u32,
-    said: HashSet<String>,
-    news: Vec<String>,
+    faults: Faults,
 }
 
 impl ToBus {
     /// For the tracks of a description that were set up.
     pub(crate) fn new(medias: &[Media], is_set_up: impl Fn(usize) -> bool, publisher: Publisher) -> Self {
-        let (mut sources, mut sync, mut news) = (Vec::new(), Sync::new(), Vec::new());
+        let (mut sources, mut sync) = (Vec::new(), Sync::new());
+        let mut faults = Faults::new("packet", BROKEN_MAX);
         let mut numbers = Numbers::default();
         for (place, media) in medias.iter().enumerate() {
             let source = is_set_up(place).then(|| Source::of_media(media, &mut numbers, &mut sync));
-            sources.push(source.and_then(|source| source.map_err(|problem| news.push(problem)).ok()));
+            sources.push(source.and_then(|source| source.map_err(|problem| faults.problems.tell(problem)).ok()));
         }
         Self {
             sources,
@@ -75,9 +68,7 @@ impl ToBus {
             has_tracks: false,
             frames: 0,
             refused: 0,
-            fault: 0,
-            said: HashSet::new(),
-            news,
+            faults,
         }
     }
 
@@ -98,7 +89,7 @@ impl ToBus {
 
     /// Problems that were not told yet.
     pub(crate) fn problems(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.news)
+        self.faults.problems.take()
     }
 
     /// Takes what the sender says of where its tracks begin (RFC 2326 §12.33): one moment for all.
@@ -119,7 +110,7 @@ impl ToBus {
             // Anybody can send it.
             Err(problem) => {
                 self.refused += 1;
-                self.say(problem.to_string());
+                self.faults.problems.tell(problem.to_string());
                 return Ok(());
             }
         };
@@ -130,8 +121,8 @@ impl ToBus {
         }
         self.began.get_or_insert(now);
         match source.push(payload, now, &mut self.sync) {
-            Ok(()) => self.fault = self.fault.saturating_sub(1),
-            Err(problem) => self.complain(problem)?,
+            Ok(()) => self.faults.good(),
+            Err(problem) => self.faults.broken(&problem)?,
         }
         self.take_units(place)?;
         if self.leaves_at.is_some() {
@@ -267,7 +258,7 @@ impl ToBus {
             Ok(()) => Ok(()),
             Err(BusError::Closed) => Err(ENDED_HERE.into()),
             Err(error) => {
-                self.say(error.to_string());
+                self.faults.problems.tell(error.to_string());
                 Ok(())
             }
         }
@@ -298,22 +289,6 @@ impl ToBus {
             for (place, arrived, unit) in std::mem::take(&mut self.waiting) {
                 drop(self.publish(place, arrived, unit));
             }
-        }
-    }
-
-    fn complain(&mut self, problem: String) -> Result<(), String> {
-        self.fault += BROKEN_WEIGHT;
-        self.say(format!("{problem}: the packet is left out"));
-        if self.fault > FAULT_MAX {
-            return Err(format!("too many broken packets, the last: {problem}"));
-        }
-        Ok(())
-    }
-
-    fn say(&mut self, problem: String) {
-        // An attacker could make many different texts: past a few, silence.
-        if self.said.len() < 8 && self.said.insert(problem.clone()) {
-            self.news.push(problem);
         }
     }
 }

@@ -95,7 +95,7 @@ impl Connection {
                     to_bus.push(delivery.payload)?;
                 }
                 if to_bus.is_closed() {
-                    return Err(super::to_bus::ENDED_HERE.into());
+                    return Err(crate::faults::ENDED_HERE.into());
                 }
             }
             Use::Following => {}

@@ -8,13 +8,10 @@ use arcly_pack::{
     container::{Container, ContainerDemuxer},
 };
 
-use crate::Inbox;
-
-/// What a publisher is told whose stream was ended by somebody else.
-pub(super) const ENDED_HERE: &str = "the stream was ended by the server";
-
-/// Problems that are told of one publish.
-const SAID_MAX: usize = 8;
+use crate::{
+    Inbox,
+    faults::{ENDED_HERE, Problems},
+};
 
 pub(super) struct ToBus {
     demuxer: ContainerDemuxer,
@@ -22,13 +19,13 @@ pub(super) struct ToBus {
     frames: u64,
     peer: SocketAddr,
     inbox: Arc<Inbox>,
-    said: Vec<String>,
+    problems: Problems,
 }
 
 impl ToBus {
     pub(super) fn new(publisher: Publisher, peer: SocketAddr, inbox: Arc<Inbox>) -> Self {
         let demuxer = ContainerDemuxer::new(Container::MpegTs, None);
-        Self { demuxer, publisher, frames: 0, peer, inbox, said: Vec::new() }
+        Self { demuxer, publisher, frames: 0, peer, inbox, problems: Problems::default() }
     }
 
     /// Takes the payload of a packet. An error ends the publish and is its reason.
@@ -50,18 +47,11 @@ impl ToBus {
             match outcome {
                 Ok(()) => {}
                 Err(BusError::Closed) => return Err(ENDED_HERE.into()),
-                Err(error) => self.say(error.to_string()),
+                Err(error) => self.problems.tell(error.to_string()),
             }
         }
+        self.problems.take().iter().for_each(|problem| self.inbox.warn(format!("{}: {problem}", self.peer)));
         Ok(())
-    }
-
-    /// A peer could make us say many things: each is said once, and no more than a few.
-    fn say(&mut self, problem: String) {
-        if self.said.len() < SAID_MAX && !self.said.contains(&problem) {
-            self.inbox.warn(format!("{}: {problem}", self.peer));
-            self.said.push(problem);
-        }
     }
 
     /// Frames published so far.

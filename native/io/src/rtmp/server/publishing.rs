@@ -10,11 +10,7 @@ use arcly_wire::rtmp::{self, Media, PublishRejection};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{connection::Connection, patience::Patience};
-use crate::{
-    Notice, PublishAsk, PublishRequest, Refusal,
-    publish::Answer,
-    rtmp::to_bus::{ENDED_HERE, ToBus},
-};
+use crate::{Notice, PublishAsk, PublishRequest, Refusal, faults::ENDED_HERE, publish::Answer, rtmp::to_bus::ToBus};
 
 /// Questions of one connection that the host may be working on. Stops a peer that asks and withdraws in a loop from filling the
 /// host's inbox, which is for all.

@@ -6,9 +6,10 @@ use tokio::time::Instant;
 use super::{Connection, REPORT_EVERY};
 use crate::{
     ended::End,
+    faults::ENDED_HERE,
     rtsp::{
         datagrams::{Arrived, Registration},
-        to_bus::{ENDED_HERE, ToBus},
+        to_bus::ToBus,
     },
 };
 

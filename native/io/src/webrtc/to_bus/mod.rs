@@ -5,10 +5,7 @@ mod rungs;
 mod start;
 mod track;
 
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use arcly_bus::{BusError, Publisher, Track, TrackId};
 use arcly_codec::MediaKind;
@@ -16,6 +13,7 @@ use arcly_wire::webrtc::{ArrivedPacket, TrackKey};
 use bytes::Bytes;
 
 use self::{messages::Messages, start::Start, track::Incoming};
+use crate::faults::{ENDED_HERE, Problems};
 
 /// The least time between two requests for a key frame: a publisher needs a round trip and an encoder to answer one.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
@@ -26,12 +24,6 @@ const KEY_FRAME_EVERY: Duration = Duration::from_secs(2);
 
 /// Encodings that one publisher may send, of pictures and of sound.
 const TRACKS_MAX: usize = 8;
-
-/// What a publisher is told whose stream was ended by somebody else.
-const ENDED_HERE: &str = "the stream was ended by the server";
-
-/// What is kept of the different problems of a publish, so that each is told once.
-const PROBLEMS_MAX: usize = 8;
 
 pub(super) use self::rungs::Rungs;
 
@@ -49,8 +41,7 @@ struct ToBus {
     /// Somebody asked while nobody could be asked.
     wants_key: bool,
     ended: Option<&'static str>,
-    said: HashSet<String>,
-    problems: Vec<String>,
+    problems: Problems,
 }
 
 impl ToBus {
@@ -65,8 +56,7 @@ impl ToBus {
             key_at: None,
             wants_key: false,
             ended: None,
-            said: HashSet::new(),
-            problems: Vec::new(),
+            problems: Problems::default(),
         }
     }
 
@@ -80,7 +70,7 @@ impl ToBus {
         let Some(index) = self.track_of(&packet, now) else { return };
         let Some(track) = self.tracks.get_mut(index) else { return };
         if let Err(error) = track.push(packet, now) {
-            self.say(format!("{error}: it is left out"));
+            self.problems.tell(format!("{error}: it is left out"));
         }
         self.publish(now);
     }
@@ -116,7 +106,7 @@ impl ToBus {
         match Incoming::new(self.id(packet.codec.kind()), packet, self.begun(now), now) {
             Ok(track) => self.tracks.push(track),
             Err(error) => {
-                self.say(format!("{} cannot be taken: {error}", packet.codec.name()));
+                self.problems.tell(format!("{} cannot be taken: {error}", packet.codec.name()));
                 return None;
             }
         }
@@ -172,7 +162,7 @@ impl ToBus {
         match publish(&mut self.publisher) {
             Ok(()) => {}
             Err(BusError::Closed) => self.ended = Some(ENDED_HERE),
-            Err(error) => self.say(error.to_string()),
+            Err(error) => self.problems.tell(error.to_string()),
         }
     }
 
@@ -222,7 +212,7 @@ impl ToBus {
 
     /// Problems that were not told yet.
     fn take_problems(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.problems)
+        self.problems.take()
     }
 
     /// Ends the stream.
@@ -231,12 +221,6 @@ impl ToBus {
         self.start.give_up();
         self.release();
         self.publisher.end(reason);
-    }
-
-    fn say(&mut self, problem: String) {
-        if self.said.len() < PROBLEMS_MAX && self.said.insert(problem.clone()) {
-            self.problems.push(problem);
-        }
     }
 }
 
