@@ -155,6 +155,7 @@ class RecordingIndex:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="arcly-index")
         self._database: sqlite3.Connection | None = None
+        self._closed = False
 
     async def open(self) -> None:
         """Open it.
@@ -166,10 +167,14 @@ class RecordingIndex:
 
     async def close(self) -> None:
         """Close it. Idempotent."""
-        await self._do(self._close)
-        self._thread.shutdown(wait=False)
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+            self._thread.shutdown(wait=False)
 
     async def _do(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise OSError("the index is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _open(self) -> None:

@@ -157,9 +157,8 @@ class Recorder:
         self.playback.stop()
         if self._uploader is not None:
             await self._uploader.stop()
-        if self._context is not None:
-            self._context = None
-            await self.index.close()
+        self._context = None
+        await self.index.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -213,6 +212,7 @@ class Recorder:
         Raises:
             NotFoundError: it is not published.
             ClosedError: the engine is stopping.
+            MisuseError: the recorder does not run.
         """
         if self._context is None:
             raise MisuseError("the recorder does not run")
@@ -279,7 +279,7 @@ class Recorder:
         if self._uploader is not None:
             self._uploader.wake()
         if self.settings.keep_bytes is not None:
-            await self.sweep()
+            await self._try_sweep()
 
     def list_running(self) -> list[RecordingStatus]:
         """Return the recordings that go on, by key."""
@@ -322,22 +322,39 @@ class Recorder:
 
     async def _sweep_always(self) -> None:
         while True:
-            try:
-                if self.settings.keep_s is not None or self.settings.keep_bytes is not None:
-                    await self.sweep()
-            except OSError as error:
-                log.warning("[record] old files cannot be deleted: %s", error)
+            if self.settings.keep_s is not None or self.settings.keep_bytes is not None:
+                await self._try_sweep()
             await asyncio.sleep(SWEEP_S)
 
+    async def _try_sweep(self) -> None:
+        """Delete what is too old or too much, but for what cannot be deleted now."""
+        try:
+            await self.sweep()
+        except Exception as error:  # Of a disk, the index, or a storage of the host. The next one tries again.
+            log.warning("[record] old files cannot be deleted: %s", error)
+
     async def _remove(self, segments: Iterable[RecordedSegment]) -> None:
-        """Delete files first and then what the index says of them: what it does not know is never found again."""
-        segments = list(segments)
+        """Delete files first and then what the index says of them: what it does not know is never found again. One that
+        cannot be deleted keeps no other; why, is raised at the end.
+        """
+        deleted: list[int] = []
+        failure: Exception | None = None
         for segment in segments:
-            if segment.path:
-                await asyncio.to_thread(remove_file, self.directory, segment.path)
-            if segment.stored is not None and self._storage is not None:
-                await self._storage.delete(segment.stored)
-        await self.index.forget([segment.id for segment in segments])
+            try:
+                await self._remove_one(segment)
+            except Exception as error:
+                failure = failure or error
+            else:
+                deleted.append(segment.id)
+        await self.index.forget(deleted)
+        if failure is not None:
+            raise failure
+
+    async def _remove_one(self, segment: RecordedSegment) -> None:
+        if segment.path:
+            await asyncio.to_thread(remove_file, self.directory, segment.path)
+        if segment.stored is not None and self._storage is not None:
+            await self._storage.delete(segment.stored)
 
 
 def remove_file(root: Path, path: str) -> None:

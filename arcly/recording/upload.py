@@ -8,7 +8,6 @@ import logging
 from pathlib import Path
 
 from arcly.contract import StorageBackend
-from arcly.errors import StreamError
 from arcly.recording.index import RecordedSegment, RecordingIndex
 
 log = logging.getLogger("arcly")
@@ -62,7 +61,7 @@ class Uploader:
                 for segment in await self._index.unstored():
                     await self._store(segment)
                 wait_s = RETRY_S[0]
-            except (OSError, StreamError) as error:
+            except Exception as error:  # Whatever a storage of the host raises.
                 log.warning("[record] not stored, again in %g s: %s", wait_s, error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, longest_s)

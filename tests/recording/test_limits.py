@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 import arcly
 from arcly._native import recording_path
-from arcly.recording.index import RecordedSegment
+from arcly.recording.index import RecordedSegment, RecordingIndex
+from arcly.recording.recorder import remove_file
 from arcly.recording.retention import DISTRUST_S, WallClock, expired
-from recording.conftest import KEY, ROOMY, demo_frames, payloads, read
+from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read
 
 
 def segment(
@@ -112,6 +113,62 @@ async def test_old_files_are_deleted_from_disk_and_index(tmp_path: Path) -> None
         assert await recorder.delete(recording.id)
         assert await recorder.list() == []
         assert [path.name for path in tmp_path.iterdir()] == [".arcly"]  # noqa: ASYNC240
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+async def test_a_file_that_cannot_be_deleted_keeps_no_other_and_ends_no_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    kept: list[str] = []
+
+    def remove_all_but_the_first(root: Path, path: str) -> None:
+        kept.extend([] if kept else [path])
+        if path in kept:
+            raise error("nobody may delete it")
+        remove_file(root, path)
+
+    monkeypatch.setattr("arcly.recording.recorder.remove_file", remove_all_but_the_first)
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=2, resume_s=0, keep_bytes=700_000)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+        frames = demo_frames()
+        for repeat in (0, 10, 20):
+            for frame in later(frames, repeat):
+                session.send(frame)
+
+        async def is_swept() -> bool:
+            left = [one.number for one in await recorder.index.segments() if one.is_whole]
+            return left[:1] == [0] and left[-1] >= 13 and len(left) <= 3
+
+        await eventually(is_swept)
+        assert recorder.status(KEY) is not None, "it goes on"
+        assert "old files cannot be deleted: nobody may delete it" in caplog.text
+        session.end()
+
+
+async def test_an_index_is_closed_twice(tmp_path: Path) -> None:
+    index = RecordingIndex(tmp_path / "index.db")
+    await index.open()
+    await index.close()
+    await index.close()
+    with pytest.raises(OSError, match="closed"):
+        await index.recordings()
+
+
+async def test_a_recorder_that_cannot_start_lets_go_of_its_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError("the disk is away")
+
+    monkeypatch.setattr("arcly.recording.recorder.mend", fail)
+    recorder = arcly.Recorder(tmp_path)
+    with pytest.raises(OSError, match="away"):
+        async with arcly.Engine(recorder):
+            pass
+    with pytest.raises(OSError, match="closed"):
+        await recorder.list()
 
 
 TEMPLATES = ["{app}/{stream}/{date}_{time}", "{stream}", "{app}", "x{app}y/{stream}{stream}-{number}", ".{stream}"]

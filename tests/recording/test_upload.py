@@ -47,8 +47,9 @@ async def test_every_file_is_stored_whole_and_deleted_with_its_recording(tmp_pat
         assert list(tmp_path.rglob("*.mp4")) == []  # noqa: ASYNC240
 
 
+@pytest.mark.parametrize("error", [OSError, arcly.UnsupportedError, RuntimeError])
 async def test_a_storage_that_fails_is_tried_again_and_what_is_left_over_goes_next_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     monkeypatch.setattr(upload, "RETRY_S", (0.01, 0.02))
 
@@ -58,7 +59,7 @@ async def test_a_storage_that_fails_is_tried_again_and_what_is_left_over_goes_ne
         async def put_file(self, key: str, path: Path) -> None:
             if self.left:
                 self.left -= 1
-                raise OSError("the network is down")
+                raise error("the network is down")
             await super().put_file(key, path)
 
     storage = Failing()
