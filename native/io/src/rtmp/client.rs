@@ -3,37 +3,31 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use arcly_wire::rtmp::{ClientConfig, ClientConn, ClientEvent, ClientUse, Limits, MediaKind};
-use bytes::{Buf, Bytes};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
-    time::{Instant, sleep_until, timeout},
+    io::{AsyncReadExt, ReadHalf, split},
+    time::{Instant, sleep_until},
 };
 
-use crate::{TlsTrust, dial::dial, rtmp::RemoteUrl, tls::Connection};
+use crate::{
+    TlsTrust,
+    dial::dial,
+    rtmp::RemoteUrl,
+    sending::{Sending, broke},
+    tls::Connection,
+};
 
 /// Bytes read at a time.
 const READ_BUFFER_BYTES: usize = 32 << 10;
-/// How long the remote may refuse to take a single byte before the connection counts as lost.
-const STALL_MAX: Duration = Duration::from_secs(20);
-/// How long the goodbye may take.
-const GOODBYE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A client and its socket.
 pub(super) struct Client {
     machine: ClientConn,
     input: ReadHalf<Connection>,
-    output: WriteHalf<Connection>,
     /// The remote's address.
     pub(super) peer: SocketAddr,
     started: Instant,
     buffer: Vec<u8>,
-    /// On its way out; what the machine has to say comes behind it.
-    pending: Bytes,
-    /// When the remote last took something, or had nothing to take.
-    taken: Instant,
-    /// TLS may hold back what was written.
-    needs_flush: bool,
-    written: u64,
+    sending: Sending,
     limits: Limits,
 }
 
@@ -54,14 +48,10 @@ impl Client {
         Ok(Self {
             machine: ClientConn::new(config, limits, seed, Duration::ZERO),
             input,
-            output,
             peer,
             started,
             buffer: vec![0; READ_BUFFER_BYTES],
-            pending: Bytes::new(),
-            taken: started,
-            needs_flush: false,
-            written: 0,
+            sending: Sending::new(output),
             limits,
         })
     }
@@ -73,17 +63,17 @@ impl Client {
 
     /// Whether all that we had to say is on its way.
     pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.machine.pending_output_bytes() == 0
+        self.sending.waiting_bytes() == 0 && self.machine.pending_output_bytes() == 0
     }
 
     /// Bytes that wait to be written.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.pending.len() + self.machine.pending_output_bytes()
+        self.sending.waiting_bytes() + self.machine.pending_output_bytes()
     }
 
     /// Bytes written so far.
     pub(super) fn written(&self) -> u64 {
-        self.written
+        self.sending.written()
     }
 
     /// Queues a message of a publish. Only for an idle client: what waits is bounded by what the caller puts in at a time.
@@ -93,23 +83,19 @@ impl Client {
 
     /// Reads or writes once, whatever can be done first. Nothing is lost when the future is dropped. An error is a sentence.
     pub(super) async fn turn(&mut self) -> Result<(), String> {
-        if self.pending.is_empty() {
-            self.pending = self.machine.poll_output().unwrap_or_default();
-            self.taken = Instant::now();
-        }
-        let has_output = !self.pending.is_empty();
-        let deadline = self.deadline(has_output);
+        self.sending.refill(|| self.machine.poll_output());
+        let deadline = self.deadline();
         tokio::select! {
             read = self.input.read(&mut self.buffer) => self.on_read(read),
-            written = write_some(&mut self.output, &self.pending, self.needs_flush) => self.on_written(written),
-            () = sleep_until(deadline) => self.on_deadline(has_output),
+            sent = self.sending.go_on() => sent,
+            () = sleep_until(deadline) => self.on_deadline(),
         }
     }
 
-    fn deadline(&self, has_output: bool) -> Instant {
+    fn deadline(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
         let machine = self.machine.poll_timeout().map_or(far, |at| self.started + at);
-        if has_output { machine.min(self.taken + STALL_MAX) } else { machine }
+        self.sending.stalls_at().map_or(machine, |at| machine.min(at))
     }
 
     fn on_read(&mut self, read: io::Result<usize>) -> Result<(), String> {
@@ -130,52 +116,17 @@ impl Client {
         }
     }
 
-    fn on_written(&mut self, written: io::Result<usize>) -> Result<(), String> {
-        let written = written.map_err(|error| broke(&error))?;
-        // Nothing waited: that was the flush.
-        self.needs_flush = !self.pending.is_empty();
-        self.pending.advance(written.min(self.pending.len()));
-        self.written += written as u64;
-        self.taken = Instant::now();
-        Ok(())
-    }
-
-    fn on_deadline(&mut self, has_output: bool) -> Result<(), String> {
-        if has_output && self.taken.elapsed() >= STALL_MAX {
-            return Err(format!("the remote has read nothing for {} s", STALL_MAX.as_secs()));
-        }
+    fn on_deadline(&mut self) -> Result<(), String> {
+        self.sending.check()?;
         self.machine.handle_timeout(self.started.elapsed()).map_err(|error| format!("the remote {error}"))
     }
 
     /// Takes leave: what waits is written, then the goodbye, and the remote gets time to read it.
-    pub(super) async fn close(mut self) {
-        self.machine.close();
-        let goodbye = async {
-            let pending = std::mem::take(&mut self.pending);
-            self.output.write_all(&pending).await?;
-            while let Some(bytes) = self.machine.poll_output() {
-                self.output.write_all(&bytes).await?;
-            }
-            self.output.shutdown().await?;
-            // A socket closed with unread input is reset, and that takes back what the remote has not read (RFC 1122 §4.2.2.13).
-            while self.input.read(&mut self.buffer).await? > 0 {}
-            io::Result::Ok(())
-        };
-        let _ = timeout(GOODBYE_DEADLINE, goodbye).await;
+    pub(super) async fn close(self) {
+        let Self { mut machine, input, sending, .. } = self;
+        machine.close();
+        sending.close(input, || machine.poll_output()).await;
     }
-}
-
-/// Writes a part of `pending`, or flushes when there is nothing and that is due; else it never returns.
-async fn write_some(output: &mut WriteHalf<Connection>, pending: &[u8], needs_flush: bool) -> io::Result<usize> {
-    match (pending, needs_flush) {
-        ([], false) => std::future::pending().await,
-        ([], true) => output.flush().await.map(|()| 0),
-        _ => output.write(pending).await,
-    }
-}
-
-fn broke(error: &io::Error) -> String {
-    format!("the connection broke: {error}")
 }
 
 /// What a refusal or an end is to a person.

@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, task::Waker, time::Duration};
 
-use arcly_bus::{Frame, Log, Read, Subscription, TrackSet, WakeSlot};
+use arcly_bus::{Frame, Log, Subscription, TrackSet, WakeSlot};
 use arcly_pack::flv::{FlvMuxOptions, FlvMuxer, FlvTag, TagKind};
 use arcly_wire::rtmp::{Capabilities, ClientEvent, ClientUse, Limits, MediaKind};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::runtime::Handle;
 
 use crate::{
     Backoff, Inbox, Link, LinkGuard, TlsTrust,
     bell::Bell,
+    follower::{Followed, Follower},
     link::{End, Session},
     rtmp::{
         RemoteUrl,
@@ -148,7 +149,7 @@ impl Pushing {
 
     /// Cuts what is waiting into messages, up to a bound; true when the stream has ended.
     fn fill(&mut self, outlet: &mut Outlet, client: &mut Client, link: &Link) -> Result<bool, String> {
-        let (skipped, mut frames, mut has_ended) = (outlet.catch_up(self.options.behind_max), 0, false);
+        let (skipped, mut frames, mut has_ended) = (outlet.stream.catch_up(self.options.behind_max), 0, false);
         while client.waiting_bytes() < FILL_BYTES {
             // Armed before each look: what comes behind it rings.
             self.slot.arm();
@@ -168,7 +169,7 @@ impl Pushing {
         if frames > 0 {
             link.running();
         }
-        link.count(frames, 0, skipped + outlet.missed());
+        link.count(frames, 0, skipped + outlet.stream.missed());
         self.tell(&outlet.left_out);
         Ok(has_ended)
     }
@@ -194,17 +195,13 @@ fn send(client: &mut Client, tag: &FlvTag) {
 
 /// The stream on its way to one connection.
 struct Outlet {
-    cursor: Subscription,
+    stream: Follower,
     takes: Takes,
     muxer: Option<FlvMuxer>,
     tracks: Arc<TrackSet>,
     /// Codecs that the remote cannot take.
     left_out: Vec<String>,
     tags: Vec<FlvTag>,
-    /// When there was last nothing left to send.
-    caught_up: Instant,
-    /// As the cursor counts, up to the last look.
-    missed: u64,
     last_ms: u32,
 }
 
@@ -217,44 +214,19 @@ enum Next {
 
 impl Outlet {
     fn new(cursor: Subscription, takes: Takes) -> Self {
-        let (missed, tracks) = (cursor.missed(), Arc::default());
-        let (left_out, tags, caught_up) = (Vec::new(), Vec::new(), Instant::now());
-        Self { cursor, takes, muxer: None, tracks, left_out, tags, caught_up, missed, last_ms: 0 }
-    }
-
-    /// Skips to the newest key frame when the remote has been behind for too long. Returns how many frames it misses.
-    fn catch_up(&mut self, behind_max: Duration) -> u64 {
-        if self.caught_up.elapsed() <= behind_max {
-            return 0;
-        }
-        let skipped = self.cursor.skip_ahead();
-        if skipped > 0 {
-            self.caught_up = Instant::now();
-            self.missed = self.cursor.missed();
-        }
-        skipped
-    }
-
-    /// Frames that the log has dropped in front of us since the last call.
-    fn missed(&mut self) -> u64 {
-        let before = std::mem::replace(&mut self.missed, self.cursor.missed());
-        self.missed - before
+        let (stream, tracks, left_out, tags) = (Follower::new(cursor), Arc::default(), Vec::new(), Vec::new());
+        Self { stream, takes, muxer: None, tracks, left_out, tags, last_ms: 0 }
     }
 
     fn next(&mut self) -> Result<Next, String> {
-        let (frame, tracks, is_gap) = match self.cursor.read(1) {
-            Read::Frames(batch) => match batch.frames.first() {
-                Some(frame) => (frame.clone(), batch.tracks.clone(), batch.discontinuity),
-                None => return Ok(Next::Nothing),
-            },
-            Read::Empty => {
-                self.caught_up = Instant::now();
-                return Ok(Next::Nothing);
+        match self.stream.next() {
+            Followed::Frame { frame, tracks, is_gap } => {
+                self.write(&frame, &tracks, is_gap)?;
+                Ok(Next::Frame)
             }
-            Read::Ended | Read::Evicted => return Ok(Next::Ended),
-        };
-        self.write(&frame, &tracks, is_gap)?;
-        Ok(Next::Frame)
+            Followed::Nothing => Ok(Next::Nothing),
+            Followed::Ended => Ok(Next::Ended),
+        }
     }
 
     /// The tags of one frame; behind a gap with the headers in front, as a remote that cuts there needs them.

@@ -9,21 +9,22 @@ use arcly_wire::{
     },
     srtp::{Key, Sealer, SrtpError, Suite},
 };
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
-    time::{Instant, sleep_until, timeout},
+    io::{AsyncReadExt, ReadHalf, split},
+    time::{Instant, sleep_until},
 };
 
 use super::{datagrams::Arrived, ears::Ears, from_bus::ntp_now};
-use crate::{TlsTrust, dial::dial, tls::Connection};
+use crate::{
+    TlsTrust,
+    dial::dial,
+    sending::{Sending, broke},
+    tls::Connection,
+};
 
 /// Bytes read at a time.
 const READ_BUFFER_BYTES: usize = 64 << 10;
-/// How long the remote may refuse to take a single byte before the connection counts as lost.
-const STALL_MAX: Duration = Duration::from_secs(20);
-/// How long the goodbye may take.
-const GOODBYE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why a connection is over.
 #[derive(Debug)]
@@ -65,18 +66,13 @@ pub(super) const FILL_BYTES: usize = 64 << 10;
 pub(super) struct Client {
     machine: ClientConn,
     input: ReadHalf<Connection>,
-    output: WriteHalf<Connection>,
     /// The remote's address.
     pub(super) peer: SocketAddr,
     started: Instant,
     buffer: BytesMut,
-    /// On its way out; what the machine has to say comes behind it.
-    pending: Bytes,
-    /// When the remote last took something, or had nothing to take.
-    taken: Instant,
-    /// TLS may hold back what was written.
-    needs_flush: bool,
-    written: u64,
+    sending: Sending,
+    /// Bytes given to the system as datagrams.
+    datagram_bytes: u64,
     lower: Lower,
     is_tls: bool,
     ears: Option<Ears>,
@@ -109,14 +105,11 @@ impl Client {
         Ok(Self {
             machine: ClientConn::new(config, Duration::ZERO),
             input,
-            output,
             peer,
             started,
             buffer: BytesMut::new(),
-            pending: Bytes::new(),
-            taken: started,
-            needs_flush: false,
-            written: 0,
+            sending: Sending::new(output),
+            datagram_bytes: 0,
             lower,
             is_tls: url.tls,
             ears: None,
@@ -197,17 +190,17 @@ impl Client {
 
     /// Whether all that we had to say is on its way.
     pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.machine.pending_output_bytes() == 0
+        self.sending.waiting_bytes() == 0 && self.machine.pending_output_bytes() == 0
     }
 
     /// Bytes that wait to be written.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.pending.len() + self.machine.pending_output_bytes()
+        self.sending.waiting_bytes() + self.machine.pending_output_bytes()
     }
 
     /// Bytes written so far, or given to the system as datagrams.
     pub(super) fn written(&self) -> u64 {
-        self.written
+        self.sending.written() + self.datagram_bytes
     }
 
     /// Queues a packet of a track.
@@ -231,7 +224,7 @@ impl Client {
         match &mut self.ears {
             Some(ears) => {
                 ears.put(media, is_rtcp, packet);
-                self.written += packet.len() as u64;
+                self.datagram_bytes += packet.len() as u64;
             }
             None => self.machine.put_packet(media, is_rtcp, packet),
         }
@@ -248,28 +241,24 @@ impl Client {
             // The next connection has another one.
             return Err(SrtpError::Exhausted.to_string().into());
         }
-        if self.pending.is_empty() {
-            self.pending = self.machine.poll_output().unwrap_or_default();
-            self.taken = Instant::now();
-        }
-        let has_output = !self.pending.is_empty();
-        let deadline = self.deadline(has_output);
+        self.sending.refill(|| self.machine.poll_output());
+        let deadline = self.deadline();
         self.buffer.reserve(READ_BUFFER_BYTES);
         tokio::select! {
             read = self.input.read_buf(&mut self.buffer) => self.on_read(read),
-            written = write_some(&mut self.output, &self.pending, self.needs_flush) => self.on_written(written),
+            sent = self.sending.go_on() => Ok(sent?),
             Arrived { media, is_rtcp, payload } = arrival(&mut self.ears) => {
                 self.arrived.push_back(MediaPacket { media, is_rtcp, payload });
                 Ok(())
             }
-            () = sleep_until(deadline) => self.on_deadline(has_output),
+            () = sleep_until(deadline) => self.on_deadline(),
         }
     }
 
-    fn deadline(&self, has_output: bool) -> Instant {
+    fn deadline(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
         let machine = self.machine.poll_timeout().map_or(far, |at| self.started + at);
-        if has_output { machine.min(self.taken + STALL_MAX) } else { machine }
+        self.sending.stalls_at().map_or(machine, |at| machine.min(at))
     }
 
     fn on_read(&mut self, read: io::Result<usize>) -> Result<(), Failure> {
@@ -280,39 +269,16 @@ impl Client {
         Ok(self.machine.handle_input(now, input)?)
     }
 
-    fn on_written(&mut self, written: io::Result<usize>) -> Result<(), Failure> {
-        let written = written.map_err(|error| broke(&error))?;
-        // Nothing waited: that was the flush.
-        self.needs_flush = !self.pending.is_empty();
-        self.pending.advance(written.min(self.pending.len()));
-        self.written += written as u64;
-        self.taken = Instant::now();
-        Ok(())
-    }
-
-    fn on_deadline(&mut self, has_output: bool) -> Result<(), Failure> {
-        if has_output && self.taken.elapsed() >= STALL_MAX {
-            return Err(format!("the remote has read nothing for {} s", STALL_MAX.as_secs()).into());
-        }
+    fn on_deadline(&mut self) -> Result<(), Failure> {
+        self.sending.check()?;
         Ok(self.machine.handle_timeout(self.started.elapsed())?)
     }
 
     /// Takes leave: what waits is written, then the goodbye, and the remote gets time to read it.
-    pub(super) async fn close(mut self) {
-        self.machine.close();
-        let goodbye = async {
-            let pending = std::mem::take(&mut self.pending);
-            self.output.write_all(&pending).await?;
-            while let Some(bytes) = self.machine.poll_output() {
-                self.output.write_all(&bytes).await?;
-            }
-            self.output.shutdown().await?;
-            // A socket closed with unread input is reset, and that takes back what the remote has not read (RFC 1122 §4.2.2.13).
-            let mut scratch = [0; 4096];
-            while self.input.read(&mut scratch).await? > 0 {}
-            io::Result::Ok(())
-        };
-        let _ = timeout(GOODBYE_DEADLINE, goodbye).await;
+    pub(super) async fn close(self) {
+        let Self { mut machine, input, sending, .. } = self;
+        machine.close();
+        sending.close(input, || machine.poll_output()).await;
     }
 }
 
@@ -321,17 +287,4 @@ async fn arrival(ears: &mut Option<Ears>) -> Arrived {
         Some(ears) => ears.next().await,
         None => std::future::pending().await,
     }
-}
-
-/// Writes a part of `pending`, or flushes when there is nothing and that is due; else it never returns.
-async fn write_some(output: &mut WriteHalf<Connection>, pending: &[u8], needs_flush: bool) -> io::Result<usize> {
-    match (pending, needs_flush) {
-        ([], false) => std::future::pending().await,
-        ([], true) => output.flush().await.map(|()| 0),
-        _ => output.write(pending).await,
-    }
-}
-
-fn broke(error: &io::Error) -> String {
-    format!("the connection broke: {error}")
 }

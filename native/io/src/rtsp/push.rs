@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, task::Waker, time::Duration};
 
-use arcly_bus::{Log, Read, Subscription, TrackSet, WakeSlot};
+use arcly_bus::{Log, Subscription, TrackSet, WakeSlot};
 use arcly_wire::{
     rtsp::{ClientEvent, ClientUse, Limits, Lower, RtspUrl, keys},
     srtp::{Key, Suite},
@@ -25,6 +25,7 @@ use crate::{
     Backoff, Inbox, Link, LinkGuard, TlsTrust,
     bell::Bell,
     egress::Format,
+    follower::{Followed, Follower},
     link::{End, Session},
 };
 
@@ -186,7 +187,7 @@ impl Pushing {
 
     /// Makes packets of what is waiting, up to a bound; true when the stream has ended.
     fn fill(&mut self, outlet: &mut Outlet, client: &mut Client, link: &Link) -> Result<bool, Failure> {
-        let (skipped, mut frames, mut has_ended) = (outlet.catch_up(self.options.behind_max), 0, false);
+        let (skipped, mut frames, mut has_ended) = (outlet.stream.catch_up(self.options.behind_max), 0, false);
         while client.waiting_bytes() < FILL_BYTES {
             outlet.is_paced = outlet.pace.is_spent();
             if outlet.is_paced {
@@ -208,7 +209,7 @@ impl Pushing {
         if frames > 0 {
             link.running();
         }
-        link.count(frames, 0, skipped + outlet.missed());
+        link.count(frames, 0, skipped + outlet.stream.missed());
         Ok(has_ended)
     }
 
@@ -231,7 +232,7 @@ impl Pushing {
 
 /// The stream on its way to one connection.
 struct Outlet {
-    cursor: Subscription,
+    stream: Follower,
     packets: Packets,
     /// As it was described.
     sent: Vec<Outgoing>,
@@ -239,10 +240,6 @@ struct Outlet {
     /// The packets of the frame that is sent, and how many bytes of them were.
     buffer: Vec<u8>,
     sent_bytes: usize,
-    /// When there was last nothing left to send.
-    caught_up: Instant,
-    /// As the cursor counts, up to the last look.
-    missed: u64,
     /// Of datagrams: nothing else stops us from sending more than the remote has room for.
     pace: Pace,
     /// The pace has stopped us, and not the end of what there is.
@@ -259,38 +256,16 @@ enum Next {
 
 impl Outlet {
     fn new(cursor: Subscription, sent: &[Outgoing]) -> Self {
-        let (missed, sent) = (cursor.missed(), sent.to_vec());
         Self {
-            cursor,
+            stream: Follower::new(cursor),
             packets: Packets::new(),
-            sent,
+            sent: sent.to_vec(),
             revision: None,
             buffer: Vec::new(),
             sent_bytes: 0,
-            caught_up: Instant::now(),
-            missed,
             pace: Pace::new(),
             is_paced: false,
         }
-    }
-
-    /// Skips to the newest key frame when the remote has been behind for too long. Returns how many frames it misses.
-    fn catch_up(&mut self, behind_max: Duration) -> u64 {
-        if self.caught_up.elapsed() <= behind_max {
-            return 0;
-        }
-        let skipped = self.cursor.skip_ahead();
-        if skipped > 0 {
-            self.caught_up = Instant::now();
-            self.missed = self.cursor.missed();
-        }
-        skipped
-    }
-
-    /// Frames that the log has dropped in front of us since the last call.
-    fn missed(&mut self) -> u64 {
-        let before = std::mem::replace(&mut self.missed, self.cursor.missed());
-        self.missed - before
     }
 
     /// Gives the packets of the next frame to `client`, or those of the last one that were too many.
@@ -298,16 +273,10 @@ impl Outlet {
         if self.sent_bytes < self.buffer.len() {
             return Ok(self.go_on(client));
         }
-        let (frame, tracks) = match self.cursor.read(1) {
-            Read::Frames(batch) => match batch.frames.first() {
-                Some(frame) => (frame.clone(), batch.tracks.clone()),
-                None => return Ok(Next::Nothing),
-            },
-            Read::Empty => {
-                self.caught_up = Instant::now();
-                return Ok(Next::Nothing);
-            }
-            Read::Ended | Read::Evicted => {
+        let (frame, tracks) = match self.stream.next() {
+            Followed::Frame { frame, tracks, .. } => (frame, tracks),
+            Followed::Nothing => return Ok(Next::Nothing),
+            Followed::Ended => {
                 // Reports overtake packets that are queued beside them.
                 client.send();
                 self.packets.end().iter().for_each(|frame| hand_over(&frame.payload, client));
