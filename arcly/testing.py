@@ -9,7 +9,7 @@ import asyncio
 import copy
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from arcly import contract
@@ -190,7 +190,7 @@ class MemoryRegistry:
     def __init__(self) -> None:
         self._streams: dict[StreamKey, MemoryStream] = {}
         self._sessions = 0
-        self._listeners: list[asyncio.Queue[StreamEvent]] = []
+        self._listeners: list[MemoryEvents] = []
 
     async def start_publish(
         self, key: StreamKey, *, protocol: str = "python", peer: str | None = None
@@ -223,20 +223,51 @@ class MemoryRegistry:
     ) -> None:
         """Tell every listener."""
         event = StreamEvent(kind, key, time.time_ns() // 1_000_000, reason, tracks)
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(event)
+        for listener in self._listeners:
+            listener.put(event)
 
-    def events(self) -> AsyncGenerator[StreamEvent, None]:
+    def events(self) -> MemoryEvents:
         """Return the events from now on."""
-        queue: asyncio.Queue[StreamEvent] = asyncio.Queue(EVENTS_UNREAD)
-        self._listeners.append(queue)
-        return self._listen(queue)
+        listener = MemoryEvents(self._listeners)
+        self._listeners.append(listener)
+        return listener
 
-    async def _listen(self, queue: asyncio.Queue[StreamEvent]) -> AsyncGenerator[StreamEvent, None]:
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self._listeners.remove(queue)
+
+class MemoryEvents:
+    """The events of a registry for one listener: among `listeners` until it is closed. Not a generator, which could not
+    be closed before it was read, nor while somebody waits for the next event.
+    """
+
+    def __init__(self, listeners: list[MemoryEvents]) -> None:
+        self._listeners = listeners
+        self._waiting: deque[StreamEvent] = deque(maxlen=EVENTS_UNREAD)
+        self._changed = asyncio.Event()
+        self._closed = False
+        self.dropped = 0
+        """Events lost, of more unread ones than are kept."""
+
+    def put(self, event: StreamEvent) -> None:
+        """Tell of an event."""
+        self.dropped += len(self._waiting) == EVENTS_UNREAD
+        self._waiting.append(event)
+        self._changed.set()
+
+    def __aiter__(self) -> MemoryEvents:
+        """Iterate."""
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        """Return the next event."""
+        while not self._closed:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._changed.clear()
+            await self._changed.wait()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Listen no more; a waiting iteration ends. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._listeners.remove(self)
+            self._changed.set()

@@ -223,7 +223,7 @@ class WebRtcHandler:
         """
         context, transport = self._running()
         await context.authorize_play(key, credentials)
-        stream = context.get_stream(key)
+        stream = await context.offers.summon(context, key)
         if stream is None:
             raise NotFoundError(f"nobody publishes {key}")
         native = self._native(stream)

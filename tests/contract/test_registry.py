@@ -133,3 +133,21 @@ async def test_events_tell_the_life_of_a_stream(registry: Any) -> None:
     assert [event.kind.value for event in seen] == ["publish_started", "tracks_changed", "publish_ended"]
     assert (seen[1].tracks, seen[2].reason, seen[2].key) == ((AUDIO,), "enough", KEY)
     await events.aclose()
+
+
+async def test_who_listens_no_more_waits_no_more(registry: Any) -> None:
+    unread, waited_for = registry.events(), registry.events()
+    waiting = asyncio.ensure_future(anext(waited_for, "the end"))
+    await asyncio.sleep(0)
+    for events in (unread, waited_for):
+        await events.aclose()
+        await events.aclose()
+    assert await asyncio.wait_for(waiting, 60) == "the end"
+    (await start(registry, AUDIO)).end()
+    assert await asyncio.wait_for(anext(unread, "the end"), 60) == "the end"
+
+
+async def test_a_listener_in_memory_that_is_closed_unread_keeps_nothing() -> None:
+    registry = MemoryRegistry()
+    await registry.events().aclose()
+    assert registry._listeners == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Server, eventually, run, serving
+from webrtc_offer import offer
 
 import arcly
 
@@ -47,6 +48,18 @@ async def test_a_viewer_begins_it_and_the_last_one_ends_it(
         if way != "hls":
             await eventually(lambda: pull.state is arcly.LinkState.STOPPED)
             await eventually(lambda: server.stream("live/cam") is None)
+
+
+async def test_a_viewer_of_webrtc_begins_it_too(server: Server, clip: Callable[..., Path]) -> None:
+    webrtc = arcly.WebRtcHandler("127.0.0.1:0")
+    await webrtc.start(server.engine)
+    async with offering(server, clip(), linger_s=0.5) as pull:
+        session = await webrtc.play(CAM, offer("recvonly"), arcly.Credentials())
+        assert "m=video" in session.answer
+        assert pull.state is arcly.LinkState.RUNNING
+        await webrtc.close(session.id)
+        await eventually(lambda: pull.state is arcly.LinkState.STOPPED)
+    await webrtc.stop()
 
 
 async def test_a_remote_that_does_not_answer_costs_a_viewer_its_patience_and_nobody_else_anything(
