@@ -88,14 +88,18 @@ class Track:
             `"Message"`; in any case.
         config: the codec's record, for H.264 the AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1), for AAC
             the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
+        language: ISO 639-2/T code of what is spoken, three letters: `"eng"`. Renditions are named by it.
+        dolby_vision: what `dvcC` or `dvvC` has in it, for pictures with Dolby Vision.
 
     Raises:
-        MalformedError: the record is broken.
+        MalformedError: a record is broken.
         UnsupportedError: the record is valid and says something that arcly cannot carry.
-        MisuseError: the codec is unknown.
+        MisuseError: the codec is unknown, or the language is none.
     """
 
-    def __new__(cls, id: int, codec: str, config: bytes) -> Track: ...
+    def __new__(
+        cls, id: int, codec: str, config: bytes, *, language: str | None = None, dolby_vision: bytes | None = None
+    ) -> Track: ...
     @property
     def id(self) -> int:
         """Number within the stream."""
@@ -147,6 +151,10 @@ class Track:
     @property
     def language(self) -> str | None:
         """ISO 639-2/T code of what is spoken, `eng`; None when the sender did not say."""
+
+    @property
+    def dolby_vision(self) -> bytes | None:
+        """The `DOVIDecoderConfigurationRecord`, as `dvcC` and `dvvC` have it; None for other pictures."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -1233,12 +1241,19 @@ class Recording:
             tuple[int, str, int, int, int, bool, int, int, int, int] | None,
             str | None,
             str | None,
+            bytes | None,
         ]
         | None
     ):
         """Return the oldest note that was not read: its kind (`began`, `finished`, `ended`); the file (number, path,
         Unix ms at which it began, base in ticks, their Hz, whether it follows the one before, gap in microseconds,
-        bytes, frames, microseconds); why it ended, as a code and in words.
+        bytes, frames, microseconds); why it ended, as a code and in words; and `Outline.packed` of a file that is
+        finished.
+        """
+
+    def outline(self, path: str) -> Outline | None:
+        """Return what is where in the file of that path as far as it was written, without a look at it; None when it is
+        not the one that is being written, or when its boxes say it.
         """
 
     def status(self) -> tuple[int, int, int, int, int, int, int, str | None]:
@@ -1280,11 +1295,13 @@ class RecordedFile(Protocol):
 
 @final
 class Outline:
-    """What is where in a recorded file. Of MP4 only the boxes are read, of MPEG-TS and FLV everything.
+    """What is where in a recorded file. Of MP4 only the boxes are read; of MPEG-TS and FLV everything, or one part
+    where the outline was kept.
 
     Args:
         file: its path, or what reads it.
         before: what was found in it when it was shorter: it is gone on with.
+        packed: what was kept of it; one that does not fit is passed over.
         grows: more of it will come.
 
     Raises:
@@ -1292,8 +1309,17 @@ class Outline:
     """
 
     def __new__(
-        cls, file: str | os.PathLike[str] | RecordedFile, before: Outline | None = None, *, grows: bool = False
+        cls,
+        file: str | os.PathLike[str] | RecordedFile,
+        before: Outline | None = None,
+        *,
+        packed: bytes | None = None,
+        grows: bool = False,
     ) -> Outline: ...
+    @property
+    def packed(self) -> bytes | None:
+        """The outline, to be kept, of a file of which everything was read; else None."""
+
     @property
     def fragments(self) -> int:
         """How many parts it has with which players may begin or go on."""

@@ -1,11 +1,14 @@
 //! `Track`.
 
-use arcly_bus::TrackId;
-use arcly_codec::CodecConfig;
+use arcly_bus::{Language, TrackId};
+use arcly_codec::{CodecConfig, DolbyVision};
 use bytes::Bytes;
 use pyo3::{prelude::*, types::PyBytes};
 
-use crate::{error::from_codec, media};
+use crate::{
+    error::{from_codec, misuse},
+    media,
+};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, eq, module = "arcly")]
@@ -15,10 +18,14 @@ pub struct Track(pub arcly_bus::Track);
 #[pymethods]
 impl Track {
     #[new]
-    #[pyo3(signature = (id, codec, config))]
-    fn new(id: u8, codec: &str, config: &[u8]) -> PyResult<Self> {
+    #[pyo3(signature = (id, codec, config, *, language=None, dolby_vision=None))]
+    fn new(id: u8, codec: &str, config: &[u8], language: Option<&str>, dolby_vision: Option<&[u8]>) -> PyResult<Self> {
         let config = CodecConfig::parse(media::codec(codec)?, Bytes::copy_from_slice(config)).map_err(from_codec)?;
-        Ok(Self(arcly_bus::Track::new(TrackId(id), config)))
+        let dolby_vision = dolby_vision.map(DolbyVision::parse).transpose().map_err(from_codec)?;
+        let language =
+            language.map(|code| Language::new(code).ok_or_else(|| misuse("language: three letters of ISO 639-2")));
+        let track = arcly_bus::Track::new(TrackId(id), config);
+        Ok(Self(arcly_bus::Track { language: language.transpose()?, dolby_vision, ..track }))
     }
 
     #[getter]
@@ -38,7 +45,7 @@ impl Track {
 
     #[getter]
     fn rfc6381(&self) -> String {
-        self.0.config.rfc6381()
+        self.0.rfc6381()
     }
 
     #[getter]
@@ -84,6 +91,11 @@ impl Track {
     #[getter]
     fn language(&self) -> Option<String> {
         self.0.language.map(|language| language.as_str().to_owned())
+    }
+
+    #[getter]
+    fn dolby_vision<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.dolby_vision.map(|found| PyBytes::new(py, &found.record()))
     }
 
     fn __str__(&self) -> String {

@@ -1,6 +1,6 @@
 //! The elementary streams of a stream.
 
-use arcly_codec::{CodecConfig, MediaKind};
+use arcly_codec::{CodecConfig, DolbyVision, DynamicRange, MediaKind};
 
 /// The number of a track within its stream. By convention 0 is the first video and 1 the first audio track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +17,8 @@ pub struct Track {
     pub clock_rate_hz: u32,
     /// What is spoken, when the sender said it.
     pub language: Option<Language>,
+    /// What the container says of Dolby Vision, beside the configuration of the codec.
+    pub dolby_vision: Option<DolbyVision>,
 }
 
 /// A language by its three lower-case letters of ISO 639-2/T: `eng`, `deu`.
@@ -46,12 +48,33 @@ impl Track {
     /// A track whose clock is the usual one of its codec.
     pub fn new(id: TrackId, config: CodecConfig) -> Self {
         let clock_rate_hz = config.clock_rate_hz();
-        Self { id, config, clock_rate_hz, language: None }
+        Self { id, config, clock_rate_hz, language: None, dolby_vision: None }
     }
 
     /// Pictures, sound or data.
     pub fn kind(&self) -> MediaKind {
         self.config.kind()
+    }
+
+    /// The `codecs` parameter of RFC 6381 for who plays it: that of the codec, or of Dolby Vision where nobody else can show it.
+    pub fn rfc6381(&self) -> String {
+        let alone = self.dolby_vision.filter(DolbyVision::is_alone);
+        let alone = alone.and_then(|found| found.rfc6381(self.config.codec()));
+        alone.unwrap_or_else(|| self.config.rfc6381())
+    }
+
+    /// The codec, and the brand of its form, that a player may take instead of [`Self::rfc6381`] and then shows more:
+    /// `dvh1.08.07` and `db1p` (RFC 8216bis §4.4.6.2, SUPPLEMENTAL-CODECS).
+    pub fn supplemental_codec(&self) -> Option<(String, &'static str)> {
+        let dolby_vision = self.dolby_vision?;
+        let colour = self.config.video()?.colour;
+        Some((dolby_vision.rfc6381(self.config.codec())?, dolby_vision.brand(colour)?))
+    }
+
+    /// How bright its pictures are meant; `None` for what has none.
+    pub fn dynamic_range(&self) -> Option<DynamicRange> {
+        let own = self.config.video()?.colour.dynamic_range();
+        Some(self.dolby_vision.and_then(|found| found.dynamic_range()).unwrap_or(own))
     }
 }
 

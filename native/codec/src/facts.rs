@@ -61,6 +61,36 @@ impl Default for Colour {
     }
 }
 
+impl Colour {
+    /// `TransferCharacteristics` of BT.2020 with 10 bits.
+    pub const TRANSFER_BT2020: u8 = 14;
+    /// `TransferCharacteristics` of SMPTE ST 2084.
+    pub const TRANSFER_PQ: u8 = 16;
+    /// `TransferCharacteristics` of ARIB STD-B67.
+    pub const TRANSFER_HLG: u8 = 18;
+
+    /// How bright pictures of this transfer are meant.
+    pub fn dynamic_range(&self) -> DynamicRange {
+        match self.transfer {
+            Self::TRANSFER_PQ => DynamicRange::Pq,
+            Self::TRANSFER_HLG => DynamicRange::Hlg,
+            _ => DynamicRange::Sdr,
+        }
+    }
+}
+
+/// How bright pictures are meant (RFC 8216bis §4.4.6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DynamicRange {
+    /// Standard: BT.709, BT.2020 without more.
+    #[default]
+    Sdr,
+    /// Hybrid log-gamma (ARIB STD-B67).
+    Hlg,
+    /// Perceptual quantizer (SMPTE ST 2084).
+    Pq,
+}
+
 /// Mastering display and content light level: what HDR10 says about the whole stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hdr {

@@ -15,6 +15,7 @@ pub mod bits;
 mod config;
 pub mod cursor;
 pub mod data;
+mod dolby_vision;
 mod error;
 mod facts;
 pub mod flac;
@@ -34,5 +35,6 @@ pub mod vp9;
 mod vpcc;
 
 pub use config::{Codec, CodecConfig, MediaKind};
+pub use dolby_vision::DolbyVision;
 pub use error::CodecError;
-pub use facts::{AudioInfo, Chroma, Colour, ContentLight, Hdr, MasteringDisplay, VideoInfo};
+pub use facts::{AudioInfo, Chroma, Colour, ContentLight, DynamicRange, Hdr, MasteringDisplay, VideoInfo};

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use arcly_bus::{Log, StreamKey};
+use arcly_bus::{Log, StreamKey, Track};
 use arcly_codec::MediaKind;
 
 use crate::{Qos, lock, qos::Meter};
@@ -138,7 +138,7 @@ impl Stream {
                 .map(|video| (video.width, video.height))
                 .filter(|&(width, height)| width > 0 && height > 0),
             frame_rate: video.and_then(|video| video.frame_rate),
-            codecs: tracks.tracks.iter().map(|track| track.config.rfc6381()).collect(),
+            codecs: tracks.tracks.iter().map(Track::rfc6381).collect(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! MP4 files, and edits that know boxes.
 
 use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
-use arcly_codec::{CodecConfig, aac::AudioSpecificConfig, h264::AvcConfig};
+use arcly_codec::{CodecConfig, DolbyVision, aac::AudioSpecificConfig, h264::AvcConfig};
 use arcly_pack::mp4::{Finalizer, Finalizing, Fmp4Muxer, Head};
 use bytes::Bytes;
 
@@ -28,9 +28,10 @@ const CONTAINERS: [&[u8; 4]; 11] =
 const COUNTED: [&[u8; 4]; 10] =
     [b"stts", b"ctts", b"stsc", b"stsz", b"stz2", b"stco", b"co64", b"stss", b"elst", b"trun"];
 /// Types that something is turned into.
-const TYPES: [&[u8; 4]; 24] = [
+const TYPES: [&[u8; 4]; 27] = [
     b"moov", b"moof", b"mdat", b"traf", b"trak", b"free", b"stz2", b"co64", b"stss", b"ctts", b"avc3", b"hev1",
     b"encv", b"mp4a", b"sowt", b"twos", b"ipcm", b"Opus", b"fLaC", b"ac-3", b"ec-3", b"av01", b"vp09", b"emsg",
+    b"dvcC", b"dvvC", b"dav1",
 ];
 
 /// Whole files.
@@ -40,7 +41,7 @@ pub fn files() -> Vec<Vec<u8>> {
 
 /// Whole files, and small ones of our own: an edit of a file of FFmpeg hits what nobody reads more often than not.
 pub fn vectors() -> Vec<Vec<u8>> {
-    let tracks = [sound(), pictures()].into_iter().flatten();
+    let tracks = [sound(), pictures(), dolby_vision()].into_iter().flatten();
     let fragmented: Vec<_> = tracks.filter_map(fragmented).collect();
     let with_tables: Vec<_> = fragmented.iter().filter_map(|file| with_tables(file)).collect();
     [files(), fragmented, with_tables].concat()
@@ -53,6 +54,12 @@ fn sound() -> Option<Track> {
 fn pictures() -> Option<Track> {
     let [record, ..] = RECORDS;
     Some(Track::new(TrackId(0), CodecConfig::H264(AvcConfig::parse(unhex(record).into()).ok()?)))
+}
+
+/// Profile 9, compatible with SDR.
+fn dolby_vision() -> Option<Track> {
+    let found = DolbyVision::parse(&[1, 0, 0x12, 0x2d, 0x20]).ok();
+    Some(Track { dolby_vision: found, ..pictures()? })
 }
 
 /// Two fragments of three frames; every other one is presented later than it is decoded.
@@ -202,7 +209,7 @@ mod tests {
     fn small_files_have_tables_and_frames() {
         let vectors = vectors();
         let small = &vectors[files().len()..];
-        assert_eq!(small.len(), 4);
+        assert_eq!(small.len(), 6);
         for file in small {
             assert!(file.len() < 1_400 && find_boxes(file).iter().any(|found| COUNTED.contains(&&found.kind)));
             let mut demuxer = arcly_pack::mp4::Mp4Demuxer::new();

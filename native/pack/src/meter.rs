@@ -74,7 +74,7 @@ impl Meter {
 }
 
 /// Pictures in 1000 seconds, if the encoder's claim is one to believe.
-fn sane_rate_milli((numerator, denominator): (u32, u32)) -> Option<u64> {
+pub(crate) fn sane_rate_milli((numerator, denominator): (u32, u32)) -> Option<u64> {
     let denominator = u64::from(denominator);
     let rate = (u64::from(numerator) * 1000 + denominator / 2).checked_div(denominator)?;
     (1_000..=MAX_CLAIMED_RATE_MILLI).contains(&rate).then_some(rate)

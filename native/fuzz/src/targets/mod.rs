@@ -6,6 +6,7 @@ mod amf0;
 mod amf3;
 mod annex_b;
 mod av1;
+mod dolby_vision;
 mod flac;
 mod flv_file;
 mod flv_tags;
@@ -59,6 +60,7 @@ pub const ALL: &[Target] = &[
     amf3::TARGET,
     annex_b::TARGET,
     av1::TARGET,
+    dolby_vision::TARGET,
     flac::TARGET,
     flv_file::TARGET,
     flv_tags::TARGET,
@@ -122,13 +124,14 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 48] = [
+    const REQUIRED: [&str; 49] = [
         "aac",
         "ac3",
         "amf0",
         "amf3",
         "annex_b",
         "av1",
+        "dolby_vision",
         "flac",
         "flv_file",
         "flv_tags",

@@ -10,6 +10,7 @@
 //! Segments are named by number, the same as in HLS, so that a cache has them once.
 
 mod mpd;
+pub(crate) mod picture;
 mod set;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use arcly_codec::MediaKind;
 
-use super::set::{Moment, write_sets};
+use super::{
+    picture::SCTE214,
+    set::{Moment, write_sets},
+};
 use crate::{cmaf::CmafView, date::iso_8601, hls::Variant};
 
 /// The MPD of a group of streams, the one with the time and the sound first. `location` is where to fetch the next one, `clock` where
@@ -13,6 +16,9 @@ pub fn mpd(variants: &[Variant<'_>], location: &str, clock: &str) -> String {
     let Some(view) = variants.first().map(|variant| variant.view) else { return String::new() };
     let mut text = String::with_capacity(4096);
     text.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"");
+    if variants.iter().any(|variant| variant.view.tracks.iter().any(|track| track.track.dolby_vision.is_some())) {
+        text.push_str(SCTE214);
+    }
     text.push_str(
         " profiles=\"urn:mpeg:dash:profile:isoff-live:2011,http://www.dashif.org/guidelines/low-latency-live-v5\"",
     );

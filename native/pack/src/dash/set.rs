@@ -3,8 +3,9 @@
 use std::{fmt::Write, sync::Arc};
 
 use arcly_bus::Language;
-use arcly_codec::{Codec, MediaKind};
+use arcly_codec::{Codec, DynamicRange, MediaKind};
 
+use super::picture;
 use crate::{
     cmaf::{Epoch, Init, TrackView},
     hls::Variant,
@@ -35,12 +36,18 @@ struct Sameness {
     language: Option<Language>,
     /// Several sounds of a language are not the same.
     sound: Option<u8>,
+    /// Nor are pictures that a screen must be told of.
+    range: Option<DynamicRange>,
+    name: String,
 }
 
 impl Sameness {
     fn of(track: &TrackView) -> Self {
         let sound = (track.track.kind() == MediaKind::Audio).then_some(track.track.id.0);
-        Self { codec: track.track.config.codec(), language: track.track.language, sound }
+        let (codec, range) = (track.track.config.codec(), track.track.dynamic_range());
+        // What stands alone has another name than its codec.
+        let name = track.track.rfc6381().split('.').next().unwrap_or_default().to_owned();
+        Self { codec, language: track.track.language, sound, range, name }
     }
 }
 
@@ -111,6 +118,9 @@ fn write_set(
     let is_independent = sources.iter().all(|source| source.track.listed().iter().all(|segment| segment.independent));
     text.push_str(if is_aligned { " segmentAlignment=\"true\"" } else { "" });
     text.push_str(if is_independent { " startWithSAP=\"1\">\n" } else { ">\n" });
+    if let Some(first) = sources.first() {
+        picture::colour(text, &first.track.track);
+    }
     // Events are in the first track of a stream.
     let has = |is: fn(&Source<'_>) -> bool| sources.iter().any(|source| is(source) && kind == MediaKind::Video);
     for (is_there, scheme) in [
@@ -129,14 +139,16 @@ fn write_set(
 fn write_representation(text: &mut String, source: &Source<'_>, moment: &Moment) {
     let Some(timeline) = Timeline::of(source, moment) else { return };
     // Of a Period that is over it is told as it was then.
-    let (track, config) = (source.track, &timeline.init.track.config);
+    let (track, described) = (source.track, &timeline.init.track);
+    let config = &described.config;
     let id = format!("{}{}", source.base.trim_start_matches("../"), track.name);
     let _ = write!(
         text,
         "<Representation id=\"{id}\" codecs=\"{}\" bandwidth=\"{}\"",
-        config.rfc6381(),
+        described.rfc6381(),
         track.meter.peak_bps().max(1)
     );
+    picture::supplemental(text, described);
     if let Some(info) = config.video() {
         let _ = write!(text, " width=\"{}\" height=\"{}\"", info.width, info.height);
         if let Some(rate) = track.meter.picture_rate_milli(info.frame_rate) {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arcly_bus::{Frame, TrackSet};
+use arcly_codec::{CodecConfig, Colour, DolbyVision};
 
 use super::mpd;
 use crate::{
@@ -191,4 +192,48 @@ fn sizes_of_one_encoder_have_one_clock_however_late_each_came() {
     assert_eq!(of_video(560), (true, true), "the pictures of one moment are at one time");
     // Another encoder, with cuts of its own: a player must not be told that it can go over anywhere.
     assert_eq!(of_video(1_560), (false, false));
+}
+
+/// The MPD of a stream whose pictures have that transfer and Dolby Vision.
+fn of_pictures(transfer: u8, dolby_vision: Option<(u8, u8)>) -> String {
+    let recipe = Recipe { sample_rate_hz: 0, seconds: 4, ..PLAIN };
+    let mut tracks = (*recipe.tracks()).clone();
+    let track = &mut tracks.tracks[0];
+    if let CodecConfig::H264(config) = &mut track.config {
+        config.info.colour = Colour { primaries: 9, transfer, matrix: 9, full_range: false };
+    }
+    track.dolby_vision = dolby_vision.map(|(profile, compatibility)| {
+        DolbyVision::parse(&[1, 0, profile << 1, 7 << 3 | 0b101, compatibility << 4]).unwrap()
+    });
+    let mut packager = CmafPackager::new(CmafConfig::default(), "s");
+    push(&mut packager, &Arc::new(tracks), &recipe.frames(&mut Rng(1)));
+    text(&packager.view().unwrap())
+}
+
+#[test]
+fn dolby_vision_is_a_supplemental_codec_with_its_namespace() {
+    let mpd = of_pictures(18, Some((8, 4)));
+    assert!(mpd.contains("xmlns:scte214=\"urn:scte:dash:scte214-extensions\""), "{mpd}");
+    let [picture] = elements(&mpd, "Representation")[..] else { panic!("one representation: {mpd}") };
+    assert_eq!(attribute(picture, "codecs"), "avc1.64001f");
+    assert_eq!(attribute(picture, "scte214:supplementalCodecs"), "dva1.08.07");
+    assert_eq!(attribute(picture, "scte214:supplementalProfiles"), "db4h");
+    let alone = of_pictures(2, Some((5, 0)));
+    let [picture] = elements(&alone, "Representation")[..] else { panic!("one representation: {alone}") };
+    assert_eq!(attribute(picture, "codecs"), "dva1.05.07");
+    assert!(!of_pictures(18, None).contains("scte214"));
+}
+
+#[test]
+fn the_colour_of_a_high_dynamic_range_is_said_in_the_order_of_the_schema() {
+    let pq = of_pictures(16, None);
+    let essential = "<EssentialProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:TransferCharacteristics\" value=\"16\"/>";
+    assert!(pq.contains(essential) && pq.find(essential) < pq.find("<Representation"), "{pq}");
+    let hlg = of_pictures(18, None);
+    assert!(
+        hlg.contains(
+            "<SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:TransferCharacteristics\" value=\"18\"/>"
+        )
+    );
+    assert!(!of_pictures(1, None).contains("cicp:Transfer"));
 }

@@ -22,7 +22,7 @@ mod multivariant;
 mod segment;
 #[cfg(test)]
 mod tests;
-mod variant;
+pub(crate) mod variant;
 mod view;
 mod window;
 

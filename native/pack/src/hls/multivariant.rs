@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use arcly_bus::Track;
 use arcly_codec::MediaKind;
 
-use super::variant::write_picture;
+use super::variant::{frame_rate, write_picture};
 use crate::cmaf::{CmafView, TrackView};
 
 /// A stream of a group, and where its playlists are.
@@ -76,7 +76,7 @@ impl Group {
     }
 
     fn codecs(&self) -> impl Iterator<Item = String> {
-        let mut codecs: Vec<String> = self.tracks.iter().map(|track| track.track.config.rfc6381()).collect();
+        let mut codecs: Vec<String> = self.tracks.iter().map(|track| track.track.rfc6381()).collect();
         codecs.dedup();
         codecs.into_iter()
     }
@@ -111,16 +111,14 @@ fn write_video(text: &mut String, pictures: &TrackView, groups: &[Group], base: 
     let mut one = |group: Option<&Group>| {
         let peak = pictures.meter.peak_bps() + group.map_or(0, Group::peak_bps);
         let average = pictures.meter.average_bps() + group.map_or(0, Group::average_bps);
-        let codecs = std::iter::once(pictures.track.config.rfc6381()).chain(group.into_iter().flat_map(Group::codecs));
+        let codecs = std::iter::once(pictures.track.rfc6381()).chain(group.into_iter().flat_map(Group::codecs));
         let codecs: Vec<String> = codecs.collect();
         let _ = write!(
             text,
             "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},CODECS=\"{}\"",
             codecs.join(",")
         );
-        if let Some(info) = pictures.track.config.video() {
-            write_picture(text, &info, &pictures.meter);
-        }
+        write_picture(text, &pictures.track, pictures.meter.picture_rate_milli(frame_rate(&pictures.track)));
         if let Some(group) = group {
             let _ = write!(text, ",AUDIO=\"{}\"", group.id);
         }
@@ -152,7 +150,7 @@ mod tests {
     use std::time::Duration;
 
     use arcly_bus::{Language, TrackId};
-    use arcly_codec::CodecConfig;
+    use arcly_codec::{CodecConfig, DolbyVision};
 
     use super::*;
     use crate::{
@@ -247,14 +245,42 @@ mod tests {
         assert!(!pictures.contains("AUDIO") && pictures.contains("CODECS=\"avc1.64001f\""), "{pictures}");
     }
 
+    /// The variant of a track of that transfer and Dolby Vision.
+    fn variant(transfer: u8, dolby_vision: Option<(u8, u8)>) -> String {
+        let mut track = video_track();
+        if let CodecConfig::H264(config) = &mut track.config {
+            config.info.colour.transfer = transfer;
+        }
+        track.dolby_vision = dolby_vision.map(|(profile, compatibility)| {
+            DolbyVision::parse(&[1, 0, profile << 1, 7 << 3 | 0b101, compatibility << 4]).unwrap()
+        });
+        let text = text(&view(&[track], Recipe { sample_rate_hz: 0, ..RECIPE }));
+        text.lines().find(|line| line.starts_with("#EXT-X-STREAM-INF:")).unwrap().to_owned()
+    }
+
     #[test]
     fn high_dynamic_range_is_said() {
-        for (transfer, range) in [(16, "VIDEO-RANGE=PQ"), (18, "VIDEO-RANGE=HLG")] {
-            let mut track = video_track();
-            if let CodecConfig::H264(config) = &mut track.config {
-                config.info.colour.transfer = transfer;
-            }
-            assert!(text(&view(&[track], Recipe { sample_rate_hz: 0, ..RECIPE })).contains(range));
+        for (transfer, range) in [(16, Some("PQ")), (18, Some("HLG")), (1, None), (14, None)] {
+            let variant = variant(transfer, None);
+            assert_eq!(variant.split_once("VIDEO-RANGE=").map(|(_, range)| range), range, "{variant}");
+            assert!(!variant.contains("SUPPLEMENTAL"));
+        }
+    }
+
+    /// §4.4.6.2: beside CODECS where others show it too, in CODECS where they do not.
+    #[test]
+    fn dolby_vision_is_said_beside_the_codec_or_for_it() {
+        for (transfer, found, expected) in [
+            (18, (8, 4), "CODECS=\"avc1.64001f\",SUPPLEMENTAL-CODECS=\"dva1.08.07/db4h\",.*VIDEO-RANGE=HLG"),
+            // HLG for receivers that do not know it.
+            (14, (8, 4), "CODECS=\"avc1.64001f\",SUPPLEMENTAL-CODECS=\"dva1.08.07/db4g\",.*VIDEO-RANGE=HLG"),
+            (16, (8, 1), "CODECS=\"avc1.64001f\",SUPPLEMENTAL-CODECS=\"dva1.08.07/db1p\",.*VIDEO-RANGE=PQ"),
+            (1, (9, 2), "CODECS=\"avc1.64001f\",SUPPLEMENTAL-CODECS=\"dva1.09.07/db2g\",.*FRAME-RATE=29.970"),
+            (2, (5, 0), "CODECS=\"dva1.05.07\",RESOLUTION=1280x720,.*VIDEO-RANGE=PQ"),
+        ] {
+            let variant = variant(transfer, Some(found));
+            let (begin, end) = expected.split_once(".*").unwrap();
+            assert!(variant.contains(begin) && variant.ends_with(end), "{variant}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What a multivariant playlist says about a stream in MPEG-TS (RFC 8216 §4.3.4.2): measured bit rates, codecs, picture.
+//! What a multivariant playlist says about pictures and a stream in MPEG-TS (RFC 8216bis §4.4.6.2): measured bit rates, codecs, size.
 
 use std::fmt::Write;
 
-use arcly_bus::TrackSet;
-use arcly_codec::{MediaKind, VideoInfo};
+use arcly_bus::{Track, TrackSet};
+use arcly_codec::{DynamicRange, MediaKind};
 
 use crate::meter::Meter;
 
@@ -11,30 +11,35 @@ use crate::meter::Meter;
 pub(super) fn attributes(tracks: &TrackSet, meter: &Meter) -> String {
     let mut attributes = format!("BANDWIDTH={},AVERAGE-BANDWIDTH={}", meter.peak_bps(), meter.average_bps());
     let codecs = tracks.tracks.iter().filter(|track| track.kind() != MediaKind::Data);
-    let codecs: Vec<String> = codecs.map(|track| track.config.rfc6381()).collect();
+    let codecs: Vec<String> = codecs.map(Track::rfc6381).collect();
     let _ = write!(attributes, ",CODECS=\"{}\"", codecs.join(","));
-    if let Some(info) = tracks.first(MediaKind::Video).and_then(|track| track.config.video()) {
-        write_picture(&mut attributes, &info, meter);
+    if let Some(track) = tracks.first(MediaKind::Video) {
+        write_picture(&mut attributes, track, meter.picture_rate_milli(frame_rate(track)));
     }
     attributes
 }
 
-/// `RESOLUTION`, `FRAME-RATE` and `VIDEO-RANGE` (RFC 8216bis §4.4.6.2).
-pub(super) fn write_picture(attributes: &mut String, info: &VideoInfo, meter: &Meter) {
+/// Frames a second as the parameter sets say it.
+pub(crate) fn frame_rate(track: &Track) -> Option<(u32, u32)> {
+    track.config.video().and_then(|info| info.frame_rate)
+}
+
+/// `SUPPLEMENTAL-CODECS`, `RESOLUTION`, `FRAME-RATE` and `VIDEO-RANGE`, of a video track with so many pictures in 1000 s.
+pub(crate) fn write_picture(attributes: &mut String, track: &Track, rate_milli: Option<u64>) {
+    if let Some((codec, brand)) = track.supplemental_codec() {
+        let _ = write!(attributes, ",SUPPLEMENTAL-CODECS=\"{codec}/{brand}\"");
+    }
+    let info = track.config.video().unwrap_or_default();
     if info.width > 0 && info.height > 0 {
         let _ = write!(attributes, ",RESOLUTION={}x{}", info.width, info.height);
     }
-    if let Some(rate) = meter.picture_rate_milli(info.frame_rate) {
+    if let Some(rate) = rate_milli {
         let _ = write!(attributes, ",FRAME-RATE={}.{:03}", rate / 1000, rate % 1000);
     }
-    // SDR is what players take for granted.
-    match info.colour.transfer {
-        TRANSFER_PQ => attributes.push_str(",VIDEO-RANGE=PQ"),
-        TRANSFER_HLG => attributes.push_str(",VIDEO-RANGE=HLG"),
-        _ => {}
+    match track.dynamic_range() {
+        Some(DynamicRange::Pq) => attributes.push_str(",VIDEO-RANGE=PQ"),
+        Some(DynamicRange::Hlg) => attributes.push_str(",VIDEO-RANGE=HLG"),
+        // What players take for granted.
+        Some(DynamicRange::Sdr) | None => {}
     }
 }
-
-/// `TransferCharacteristics` of H.273 §8.2.
-const TRANSFER_PQ: u8 = 16;
-const TRANSFER_HLG: u8 = 18;

@@ -69,6 +69,15 @@ pub(super) fn put_movie_header(out: &mut Vec<u8>, movie_duration: u64, next_trac
     });
 }
 
+/// The brands of `ftyp` that tracks ask for: those of Dolby Vision, of which a manifest names one.
+pub(super) fn put_brands<'a>(out: &mut Vec<u8>, tracks: impl Iterator<Item = &'a Track>) {
+    let Some(track) = tracks.into_iter().find(|track| track.dolby_vision.is_some()) else { return };
+    out.put_slice(b"dby1");
+    if let Some((_, brand)) = track.supplemental_codec() {
+        out.put_slice(brand.as_bytes());
+    }
+}
+
 /// `mvex`: there will be fragments (§8.8.1).
 pub(super) fn put_movie_extends(out: &mut Vec<u8>, tracks: &[&Track]) {
     put_box(out, b"mvex", |out| {

@@ -214,6 +214,7 @@ fn init_segment(tracks: &[(&Track, TrackOptions)]) -> Result<Bytes, PackError> {
         out.put_slice(b"iso6mp41dash");
         // A CMAF track file has one track (ISO/IEC 23000-19 §7.2).
         out.put_slice(if tracks.len() == 1 { b"cmfc" } else { b"" });
+        movie::put_brands(out, tracks.iter().map(|(track, _)| *track));
     });
     let mut traks = Vec::new();
     for (track, options) in tracks {

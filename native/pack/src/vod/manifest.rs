@@ -6,14 +6,16 @@ use arcly_bus::Track;
 use arcly_codec::MediaKind;
 
 use super::{Vod, cut::Cut, section::Section};
-use crate::time::rescale;
+use crate::{dash::picture, time::rescale};
 
 /// §5.3.1.2. Of a recording that still grows, it has what is there.
 pub(super) fn manifest(vod: &Vod) -> String {
     let lasts_us = vod.duration_us();
+    let has_dolby_vision = vod.tracks().iter().any(|track| track.dolby_vision.is_some());
+    let namespace = if has_dolby_vision { picture::SCTE214 } else { "" };
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"static\" \
+         <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"{namespace} profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"static\" \
          minBufferTime=\"PT4S\" mediaPresentationDuration=\"{}\">\n",
         period_time(lasts_us)
     );
@@ -47,13 +49,15 @@ fn put_track(out: &mut String, section: &Section, track: &Track, cuts: &[Cut], n
         out,
         "    <AdaptationSet contentType=\"{kind}\" mimeType=\"{kind}/mp4\"{language} segmentAlignment=\"true\" startWithSAP=\"1\">"
     );
+    picture::colour(out, track);
     let id = track.id.0;
     let _ = write!(
         out,
         "      <Representation id=\"{id}\" bandwidth=\"{}\" codecs=\"{}\"",
         bandwidth(track, cuts),
-        track.config.rfc6381()
+        track.rfc6381()
     );
+    picture::supplemental(out, track);
     if let Some(info) = track.config.video() {
         let _ = write!(out, " width=\"{}\" height=\"{}\"", info.width, info.height);
         if let Some((numerator, denominator)) = info.frame_rate {

@@ -6,7 +6,12 @@ use arcly_bus::{Track, TrackId};
 use arcly_codec::MediaKind;
 
 use super::{Vod, cut::Cut, section::Section};
-use crate::{date::iso_8601, time::rescale};
+use crate::{
+    date::iso_8601,
+    hls::variant::{frame_rate, write_picture},
+    meter::sane_rate_milli,
+    time::rescale,
+};
 
 /// Bits a second of a track: the most of a segment, and of all together.
 struct Rates {
@@ -66,18 +71,15 @@ pub(super) fn multivariant(vod: &Vod) -> String {
         |rate: fn(&Rates) -> u64| rate(&main_rates).saturating_add(group_rates.iter().map(rate).max().unwrap_or(0));
     let (peak_bps, average_bps) = (most(|rates| rates.peak_bps), most(|rates| rates.average_bps));
     let mut codecs: Vec<String> = Vec::new();
-    for codec in [main].into_iter().chain(group.iter().copied()).map(|track| track.config.rfc6381()) {
+    for codec in [main].into_iter().chain(group.iter().copied()).map(Track::rfc6381) {
         if !codecs.contains(&codec) {
             codecs.push(codec);
         }
     }
     let codecs = codecs.join(",");
     let _ = write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak_bps},AVERAGE-BANDWIDTH={average_bps},CODECS=\"{codecs}\"");
-    if let Some(info) = main.config.video() {
-        let _ = write!(out, ",RESOLUTION={}x{}", info.width, info.height);
-        if let Some((numerator, denominator)) = info.frame_rate {
-            let _ = write!(out, ",FRAME-RATE={:.3}", f64::from(numerator) / f64::from(denominator.max(1)));
-        }
+    if main.kind() == MediaKind::Video {
+        write_picture(&mut out, main, frame_rate(main).and_then(sane_rate_milli));
     }
     if !group.is_empty() {
         out.push_str(",AUDIO=\"audio\"");

@@ -1,8 +1,8 @@
 //! Sample entries (ISO/IEC 14496-12 §8.5.2), read; what of QuickTime is found in the wild, too.
 
 use arcly_codec::{
-    Codec, CodecConfig, MediaKind, aac::AudioSpecificConfig, h264::AvcConfig, h265::HevcConfig, h266::VvcConfig,
-    opus::OpusConfig, pcm::PcmConfig,
+    Codec, CodecConfig, DolbyVision, MediaKind, aac::AudioSpecificConfig, h264::AvcConfig, h265::HevcConfig,
+    h266::VvcConfig, opus::OpusConfig, pcm::PcmConfig,
 };
 use bytes::Bytes;
 
@@ -36,15 +36,17 @@ pub(super) struct Description {
     pub config: Option<CodecConfig>,
     /// Of a waveform: bytes of a sample of all channels.
     pub waveform_bytes: Option<u32>,
+    /// What stands beside the record.
+    pub dolby_vision: Option<DolbyVision>,
 }
 
 impl Description {
     fn new(form: Form, config: CodecConfig) -> Self {
-        Self { codec: config.codec(), form, config: Some(config), waveform_bytes: None }
+        Self { codec: config.codec(), form, config: Some(config), waveform_bytes: None, dolby_vision: None }
     }
 
     fn pending(form: Form, codec: Codec) -> Self {
-        Self { codec, form, config: None, waveform_bytes: None }
+        Self { codec, form, config: None, waveform_bytes: None, dolby_vision: None }
     }
 
     /// Pictures or sound.
@@ -76,9 +78,13 @@ fn parse_entry(kind: &[u8; 4], body: &Body) -> Result<Description, PackError> {
     match kind {
         b"encv" | b"enca" | b"drms" | b"drmi" => Err(PackError::Unsupported { what: "encrypted track in MP4" }),
         b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"vvc1" | b"vvi1" | b"dvh1" | b"dvhe" | b"dva1" | b"dvav" => {
-            parse_nal_video(&body.behind(VISUAL_ENTRY_BYTES, "VisualSampleEntry")?)
+            let boxes = body.behind(VISUAL_ENTRY_BYTES, "VisualSampleEntry")?;
+            Ok(Description { dolby_vision: parse_dolby_vision(&boxes)?, ..parse_nal_video(&boxes)? })
         }
-        b"av01" => parse_video(body, b"av1C", 0, Codec::Av1),
+        b"av01" | b"dav1" => {
+            let dolby_vision = parse_dolby_vision(&body.behind(VISUAL_ENTRY_BYTES, "VisualSampleEntry")?)?;
+            Ok(Description { dolby_vision, ..parse_video(body, b"av1C", 0, Codec::Av1)? })
+        }
         b"vp09" => parse_video(body, b"vpcC", 4, Codec::Vp9),
         b"vp08" => parse_video(body, b"vpcC", 4, Codec::Vp8),
         _ => parse_audio(kind, body),
@@ -104,6 +110,16 @@ fn parse_nal_video(boxes: &Body) -> Result<Description, PackError> {
         });
     }
     Err(malformed("video sample entry without avcC, hvcC or vvcC", boxes.offset))
+}
+
+/// One that breaks says nothing: the pictures are there all the same.
+fn parse_dolby_vision(boxes: &Body) -> Result<Option<DolbyVision>, PackError> {
+    for kind in [b"dvcC", b"dvvC", b"dvwC"] {
+        if let Some(record) = boxes.find(kind)? {
+            return Ok(DolbyVision::parse(&record.bytes).ok());
+        }
+    }
+    Ok(None)
 }
 
 /// `lengthSizeMinusOne` is in the two lowest bits of the byte at `length_at` (VVC: one bit higher).

@@ -141,8 +141,9 @@ impl TrackReader {
 
     /// As it is announced; `None` as long as its configuration is not known.
     fn announced(&self) -> Option<Track> {
-        let config = self.track.descriptions.get(self.description)?.config.clone()?;
-        Some(Track { language: self.track.language, ..Track::new(self.track.id, config) })
+        let description = self.track.descriptions.get(self.description)?;
+        let (config, language) = (description.config.clone()?, self.track.language);
+        Some(Track { language, dolby_vision: description.dolby_vision, ..Track::new(self.track.id, config) })
     }
 
     /// A sample as a frame. The caller has gone behind it already.

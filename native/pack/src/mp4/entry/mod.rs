@@ -6,6 +6,7 @@
 //! | H.265 | `hvc1`, read also `hev1` | `hvcC` | ISO/IEC 14496-15 §8.4 |
 //! | H.266 | `vvc1`, read also `vvi1` | `vvcC` | ISO/IEC 14496-15 §11.3 |
 //! | AV1 | `av01` | `av1C` | AV1-ISOBMFF §2.2 |
+//! | Dolby Vision on top of these | the same, or `dva1`, `dvh1`, `dav1` where others cannot show it | the same, and `dvcC`, `dvvC` or `dvwC` | Dolby Vision Streams Within the ISO Base Media File Format |
 //! | VP9, VP8 | `vp09`, `vp08` | `vpcC` | VP-ISOBMFF |
 //! | AAC, MP3, MP2 | `mp4a`, read also `.mp3`, `ms U` (and AC-3 in `mp4a`) | `esds` | ISO/IEC 14496-14 §5.6 |
 //! | Opus | `Opus` | `dOps` | Opus-ISOBMFF §4.3 |
@@ -54,7 +55,7 @@ pub(super) fn check(track: &Track) -> Result<(), PackError> {
 /// Writes the sample entry of a track.
 pub(super) fn put_entry(out: &mut Vec<u8>, track: &Track, extras: &Extras) -> Result<(), PackError> {
     match track.kind() {
-        MediaKind::Video => video::put_entry(out, &track.config, extras),
+        MediaKind::Video => video::put_entry(out, track, extras),
         MediaKind::Audio => audio::put_entry(out, &track.config, extras),
         MediaKind::Data => Err(PackError::Unsupported { what: "data track in MP4" }),
     }

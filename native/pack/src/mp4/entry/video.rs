@@ -1,6 +1,7 @@
 //! `VisualSampleEntry` (ISO/IEC 14496-12 §12.1.3).
 
-use arcly_codec::{CodecConfig, Colour, Hdr, VideoInfo};
+use arcly_bus::Track;
+use arcly_codec::{CodecConfig, Colour, DolbyVision, Hdr, VideoInfo};
 use bytes::BufMut;
 
 use super::{Extras, NO_ENTRY, put_bit_rate, put_sample_entry};
@@ -14,7 +15,8 @@ const RESOLUTION: u32 = 0x0048_0000;
 /// Colour without alpha.
 const DEPTH: u16 = 0x0018;
 
-pub(super) fn put_entry(out: &mut Vec<u8>, config: &CodecConfig, extras: &Extras) -> Result<(), PackError> {
+pub(super) fn put_entry(out: &mut Vec<u8>, track: &Track, extras: &Extras) -> Result<(), PackError> {
+    let config = &track.config;
     let (kind, record, version) = match config {
         CodecConfig::H264(_) => (b"avc1", b"avcC", None),
         CodecConfig::H265(_) => (b"hvc1", b"hvcC", None),
@@ -26,11 +28,15 @@ pub(super) fn put_entry(out: &mut Vec<u8>, config: &CodecConfig, extras: &Extras
         _ => return Err(NO_ENTRY),
     };
     let info = config.video().unwrap_or_default();
-    put_sample_entry(out, kind, |out| {
+    let named = track.dolby_vision.filter(DolbyVision::is_alone).and(DolbyVision::entry_kind(config.codec()));
+    put_sample_entry(out, named.unwrap_or(kind), |out| {
         put_picture_size(out, &info);
         match version {
             Some(version) => put_full_record(out, record, version, config.record()),
             None => put_record(out, record, config.record()),
+        }
+        if let Some(found) = track.dolby_vision {
+            put_record(out, found.box_kind(), &found.record());
         }
         put_colour(out, info.colour);
         put_sample_aspect_ratio(out, info.sample_aspect_ratio);

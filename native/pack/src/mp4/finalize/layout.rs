@@ -7,7 +7,7 @@ use crate::{
     PackError,
     mp4::{
         entry::Extras,
-        movie::{Edit, MOVIE_CLOCK_HZ, Trak, put_movie_header, put_trak, track_number},
+        movie::{Edit, MOVIE_CLOCK_HZ, Trak, put_brands, put_movie_header, put_trak, track_number},
         write::put_box,
     },
     time::rescale,
@@ -95,6 +95,7 @@ fn head(
         out.put_slice(b"isom");
         out.put_u32(0x200);
         out.put_slice(b"isomiso6mp41");
+        put_brands(out, tables.iter().map(|tables| &tables.track));
     });
     let zero_micros = zero(tables);
     let mut traks = Vec::new();

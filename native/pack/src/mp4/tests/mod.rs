@@ -1,5 +1,6 @@
 //! Tests of the room. `foreign`: files of ffmpeg, beside what ffprobe says of them. `written`: files of ours. `files`: what is rarer. `validate`: a judge of these.
 
+mod dolby_vision;
 mod files;
 mod foreign;
 mod validate;

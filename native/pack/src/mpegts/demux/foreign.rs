@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use arcly_bus::{Frame, TrackId, TrackSet};
-use arcly_codec::{Codec, MediaKind};
+use arcly_bus::{Frame, Track, TrackId, TrackSet};
+use arcly_codec::{Codec, DolbyVision, MediaKind};
 
 use super::{super::probe::Probe, tests::Read};
 use crate::{
@@ -173,4 +173,30 @@ fn h264_and_latm() {
 #[test]
 fn h264_and_aac_of_several_frames_in_a_pes_packet() {
     check(&X264, &["-c:a", "aac", "-b:a", "64k"], (Codec::H264, Codec::Aac));
+}
+
+/// Compatible with HLG, and with nothing: then it is private data for everybody who does not know it.
+#[test]
+fn dolby_vision_comes_back_and_ffprobe_sees_it() {
+    let scratch = Scratch::new("mpegts-dolby-vision");
+    let hevc = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=20:bframes=2"];
+    let read = Read::all(&encode(&scratch, &hevc, &["-an"]));
+    for (profile, compatibility, stream_type) in [(8, 4, 0x24), (5, 0, 0x06)] {
+        let found = DolbyVision::parse(&[1, 0, profile << 1, 6 << 3 | 0b101, compatibility << 4]).unwrap();
+        let track = Track { dolby_vision: Some(found), ..read.tracks.last().unwrap()[0].clone() };
+        let out = mux(&track_set(std::slice::from_ref(&track)), &by_time(&read));
+        assert_eq!(Probe::read(&out).programs[0].streams[0].1, stream_type);
+        let again = Read::all(&out);
+        assert_eq!(again.tracks, [[track]]);
+        let payloads = |read: &Read| read.of(VIDEO).iter().map(|frame| frame.payload.clone()).collect::<Vec<_>>();
+        assert!(payloads(&again) == payloads(&read));
+        // FFmpeg 5 looks at private data only where it knows the registration.
+        if stream_type == 0x24 {
+            scratch.write("out.ts", &out);
+            let args = ["-v", "error", "-select_streams", "v", "-show_streams", "-of", "flat", "out.ts"];
+            let text = String::from_utf8(run("ffprobe", &args, &scratch.path(""))).unwrap();
+            assert!(text.contains(&format!("dv_profile={profile}\n")), "{text}");
+            assert!(text.contains(&format!("dv_bl_signal_compatibility_id={compatibility}\n")), "{text}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Program Association and Program Map (§2.4.4.4, §2.4.4.9) as sections say them, and the descriptors of §2.6 that matter.
 
 use arcly_bus::Language;
+use arcly_codec::DolbyVision;
 
 use super::super::crc::crc_32;
 
@@ -125,6 +126,12 @@ impl Descriptors {
     /// The body of the first `extension_descriptor` (ETSI EN 300 468 §6.2.18) with this `descriptor_tag_extension`.
     pub(super) fn extension(&self, tag: u8) -> Option<&[u8]> {
         self.iter().filter(|(found, _)| *found == 0x7F).find_map(|(_, body)| body.strip_prefix(&[tag]))
+    }
+
+    /// The `DOVI_video_stream_descriptor` ("Dolby Vision Streams Within the MPEG-2 Transport Stream Format"), where it is of a stream
+    /// that has the pictures themselves.
+    pub(super) fn dolby_vision(&self) -> Option<DolbyVision> {
+        DolbyVision::parse_descriptor(self.find(0xB0)?).ok().filter(|found| found.has_base)
     }
 
     /// The first language of the `ISO_639_language_descriptor` (§2.6.18).

@@ -59,12 +59,16 @@ fn a_program_of_nothing_that_can_be_read_says_so() {
 
 #[test]
 fn private_streams_are_what_their_descriptors_say() {
-    let said: [(&[u8], Option<Codec>); 8] = [
+    let said: [(&[u8], Option<Codec>); 11] = [
         (b"\x6A\x01\0", Some(Codec::Ac3)),
         (b"\x7A\x01\0", Some(Codec::Eac3)),
         (b"\x0A\x04deu\0\x7A\x01\0", Some(Codec::Eac3)),
         (b"\x05\x04EAC3", Some(Codec::Eac3)),
         (b"\x05\x04KLVA", Some(Codec::Klv)),
+        // Dolby Vision of profiles 5 and 9, and an enhancement layer of its own, which nothing here can join to its pictures.
+        (b"\x05\x04DOVI\xB0\x05\x01\0\x0A\x35\0", Some(Codec::H265)),
+        (b"\x05\x04DOVI\xB0\x05\x01\0\x12\x35\0", Some(Codec::H264)),
+        (b"\x05\x04DOVI\xB0\x07\x01\0\x08\x36\x80\x8F\x2F", None),
         // Teletext, subtitles, nothing.
         (b"\x56\x05deu\x09\0", None),
         (b"\x59\x08deu\x10\0\x01\0\x01", None),

@@ -1,7 +1,7 @@
 //! One elementary stream: its packets to frames of its track.
 
 use arcly_bus::{FrameFlags, Track, TrackId};
-use arcly_codec::CodecConfig;
+use arcly_codec::{CodecConfig, MediaKind};
 
 use super::super::splice::Splice;
 use super::{
@@ -41,7 +41,7 @@ pub(super) struct Shared<'a> {
 
 impl Stream {
     pub(super) fn new(mapped: MappedStream, coding: Coding, track: TrackId, limits: &TsLimits) -> Self {
-        let is_video = coding.codec().kind() == arcly_codec::MediaKind::Video;
+        let is_video = coding.codec().kind() == MediaKind::Video;
         let max_bytes = if is_video { limits.video_pes_bytes } else { limits.other_pes_bytes };
         let body = match coding.essence() {
             Some(essence) => {
@@ -55,8 +55,10 @@ impl Stream {
 
     /// The track, once its configuration is known.
     pub(super) fn track(&self) -> Option<Track> {
-        let config = self.config.clone()?;
-        Some(Track { language: self.mapped.descriptors.language(), ..Track::new(self.track, config) })
+        let (config, descriptors) = (self.config.clone()?, &self.mapped.descriptors);
+        let is_video = config.kind() == MediaKind::Video;
+        let dolby_vision = descriptors.dolby_vision().filter(|_| is_video);
+        Some(Track { language: descriptors.language(), dolby_vision, ..Track::new(self.track, config) })
     }
 
     /// Takes the next packet of its PID. What came of it is then in [`Self::outputs`].

@@ -1,13 +1,14 @@
 //! What the Program Map says of each codec (Table 2-34, §2.6, and the registrations of others).
 
 use arcly_bus::Track;
-use arcly_codec::CodecConfig;
+use arcly_codec::{CodecConfig, DolbyVision};
 
 /// `stream_type`.
 ///
 /// AC-3 and E-AC-3 are signalled as ATSC does it (A/52 Annex A and G), which HLS demands too.
-pub(super) fn stream_type(config: &CodecConfig) -> u8 {
-    match config {
+pub(super) fn stream_type(track: &Track) -> u8 {
+    match &track.config {
+        _ if alone(track).is_some() => PRIVATE_PES,
         CodecConfig::H264(_) => 0x1B,
         CodecConfig::H265(_) => 0x24,
         CodecConfig::H266(_) => 0x33,
@@ -23,10 +24,22 @@ pub(super) fn stream_type(config: &CodecConfig) -> u8 {
     }
 }
 
+/// Dolby Vision that goes by its own name alone, lest a decoder of the codec show it with wrong colours.
+fn alone(track: &Track) -> Option<DolbyVision> {
+    let has_name = DolbyVision::entry_kind(track.config.codec()).is_some();
+    track.dolby_vision.filter(|found| has_name && found.is_alone())
+}
+
 /// The descriptors of an elementary stream.
 pub(super) fn stream_descriptors(track: &Track) -> Vec<u8> {
     let mut descriptors = Vec::new();
-    describe(&track.config, &mut descriptors);
+    match alone(track) {
+        Some(_) => put(&mut descriptors, REGISTRATION, &[b"DOVI"]),
+        None => describe(&track.config, &mut descriptors),
+    }
+    if let Some(found) = track.dolby_vision {
+        put(&mut descriptors, DOVI_VIDEO_STREAM, &[&found.descriptor()]);
+    }
     if let Some(language) = track.language {
         let [a, b, c] = language.bytes();
         put(&mut descriptors, ISO_639_LANGUAGE, &[&[a, b, c, 0]]);
@@ -108,5 +121,6 @@ const EXTENSION: u8 = 0x7F;
 const OPUS_EXTENSION: u8 = 0x80;
 const AV1_VIDEO: u8 = 0x80;
 const CUE_IDENTIFIER: u8 = 0x8A;
+const DOVI_VIDEO_STREAM: u8 = 0xB0;
 /// Application and format, each by an identifier: `ID3 `.
 const ID3_FORMAT: [u8; 11] = *b"\xFF\xFFID3 \xFFID3 ";

@@ -55,7 +55,7 @@ fn map_section(version: u8, pcr_pid: u16, entries: &[Entry<'_>]) -> Vec<u8> {
     let mut body = (0xE000 | pcr_pid).to_be_bytes().to_vec();
     put_loop(&mut body, &program_descriptors(entries.iter().map(|entry| &entry.track.config), PROGRAM_NUMBER));
     for Entry { pid, track } in entries {
-        body.push(stream_type(&track.config));
+        body.push(stream_type(track));
         body.extend_from_slice(&(0xE000 | pid).to_be_bytes());
         put_loop(&mut body, &stream_descriptors(track));
     }

@@ -117,6 +117,7 @@ fn private(descriptors: &Descriptors) -> Option<Coding> {
         Some(b"ID3 ") => return Some(Coding::Id3),
         Some(b"HEVC") => return Some(Coding::H265),
         Some(b"VVC ") => return Some(Coding::H266),
+        Some(b"DOVI") => return dolby_vision(descriptors),
         Some(b"AC-3") => return Some(Coding::Ac3),
         Some(b"EAC3") => return Some(Coding::Eac3),
         _ => {}
@@ -124,6 +125,16 @@ fn private(descriptors: &Descriptors) -> Option<Coding> {
     // DVB: AC-3_descriptor, enhanced_AC-3_descriptor (ETSI EN 300 468 Annex D).
     let has = |tag| descriptors.find(tag).is_some();
     if has(0x6A) { Some(Coding::Ac3) } else { has(0x7A).then_some(Coding::Eac3) }
+}
+
+/// Dolby Vision that no other decoder can show is private; the profile says what its pictures are. An enhancement layer of its own has
+/// none.
+fn dolby_vision(descriptors: &Descriptors) -> Option<Coding> {
+    match descriptors.dolby_vision()?.profile {
+        9 => Some(Coding::H264),
+        10 => Some(Coding::Av1),
+        _ => Some(Coding::H265),
+    }
 }
 
 /// The `descriptor_tag_extension` of Opus, which has the code that the configuration needs.
