@@ -6,18 +6,19 @@ use arcly_io::{
     Handle,
     record::{self, RecordFormat, RecordNote, RecordOptions, SegmentInfo, Template},
 };
-use pyo3::prelude::*;
+use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
     arguments::seconds, engine::Engine, error::misuse, hub::WakeToken, key::StreamKey, media::from_pack,
-    stream::StreamHandle,
+    stream::StreamHandle, vod::Outline,
 };
 
 /// Number, path, began (Unix ms), base ticks, base Hz, follows, gap (us), bytes, frames, duration (us).
 type SegmentTuple = (u64, String, u64, i64, u32, bool, u64, u64, u64, u64);
 
-/// Kind, segment or none, code or none, text or none.
-type NoteTuple = (&'static str, Option<SegmentTuple>, Option<&'static str>, Option<String>);
+/// Kind, segment or none, code or none, text or none, outline or none.
+type NoteTuple<'py> =
+    (&'static str, Option<SegmentTuple>, Option<&'static str>, Option<String>, Option<Bound<'py, PyBytes>>);
 
 /// Frames, bytes, duration (us), gaps, gap (us), missed, refused, last error.
 type StatusTuple = (u64, u64, u64, u64, u64, u64, u64, Option<String>);
@@ -48,12 +49,19 @@ impl Recording {
         Ok(Self { recording, runtime })
     }
 
-    fn poll(&self) -> Option<NoteTuple> {
+    fn poll<'py>(&self, py: Python<'py>) -> Option<NoteTuple<'py>> {
         Some(match self.recording.poll()? {
-            RecordNote::Began(info) => ("began", Some(segment(info)), None, None),
-            RecordNote::Finished(info) => ("finished", Some(segment(info)), None, None),
-            RecordNote::Ended(end) => ("ended", None, Some(end.code()), Some(end.to_string())),
+            RecordNote::Began(info) => ("began", Some(segment(info)), None, None, None),
+            RecordNote::Finished(info, outline) => {
+                let outline = outline.map(|packed| PyBytes::new(py, &packed));
+                ("finished", Some(segment(info)), None, None, outline)
+            }
+            RecordNote::Ended(end) => ("ended", None, Some(end.code()), Some(end.to_string()), None),
         })
+    }
+
+    fn outline(&self, py: Python<'_>, path: &str) -> PyResult<Option<Outline>> {
+        Ok(py.detach(|| self.recording.outline(path))?.map(Outline))
     }
 
     #[getter]

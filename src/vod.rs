@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use arcly_bus::TrackId;
-use arcly_io::record::{self, Opened, Source};
+use arcly_io::record::{self, Known, Opened, Source};
 use arcly_pack::vod;
 use bytes::Bytes;
 use pyo3::{prelude::*, types::PyBytes};
@@ -12,7 +12,7 @@ use crate::track::Track;
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
-pub struct Outline(record::FileOutline);
+pub struct Outline(pub record::FileOutline);
 
 /// Where the bytes of a file come from: the file of that path, or what an object of the host reads.
 #[derive(FromPyObject)]
@@ -73,10 +73,23 @@ pub struct Remuxed(record::Remuxed);
 #[pymethods]
 impl Outline {
     #[new]
-    #[pyo3(signature = (file, before = None, *, grows = false))]
-    fn new(py: Python<'_>, file: HostFile, before: Option<PyRef<'_, Self>>, grows: bool) -> PyResult<Self> {
-        let (source, before) = (file.source(), before.map(|before| before.0.clone()));
-        Ok(Self(py.detach(|| record::outline(&*source, before.as_ref(), grows))?))
+    #[pyo3(signature = (file, before = None, *, packed = None, grows = false))]
+    fn new(
+        py: Python<'_>,
+        file: HostFile,
+        before: Option<PyRef<'_, Self>>,
+        packed: Option<&[u8]>,
+        grows: bool,
+    ) -> PyResult<Self> {
+        let before = before.map(|before| before.0.clone());
+        let known = Known { before, packed: packed.map(Bytes::copy_from_slice), grows };
+        let source = file.source();
+        Ok(Self(py.detach(|| record::outline(&*source, &known))?))
+    }
+
+    #[getter]
+    fn packed<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.packed.as_ref().map(|packed| PyBytes::new(py, packed))
     }
 
     #[getter]

@@ -18,7 +18,7 @@ from arcly._native import StreamKey
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
 """Of the tables. One that is newer is not touched."""
 
 TABLES = """
@@ -39,6 +39,14 @@ CREATE TABLE segment (
 CREATE INDEX segment_recording ON segment (recording, number);
 CREATE INDEX segment_age ON segment (began_ms);
 """
+
+OUTLINES = """
+CREATE TABLE outline (
+    segment INTEGER PRIMARY KEY REFERENCES segment (id) ON DELETE CASCADE,
+    packed BLOB NOT NULL
+);
+"""
+"""Since version 2: what is where in files that do not say it themselves."""
 
 SEGMENT = (
     "id, recording, number, path, is_whole, began_ms, position_us, duration_us, base_ticks, base_hz, follows, gap_us, "
@@ -189,7 +197,8 @@ class RecordingIndex:
             if version > VERSION:
                 raise OSError(f"{self._path} was written by a newer arcly")
             if version < VERSION:
-                database.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+                tables = OUTLINES if version else TABLES + OUTLINES
+                database.executescript(f"BEGIN; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
         except BaseException:
             database.close()
             raise
@@ -244,6 +253,28 @@ class RecordingIndex:
             return self._db.execute(f"INSERT INTO segment ({', '.join(names)}) VALUES ({marks})", values).lastrowid or 0
 
         return await self._do(write)
+
+    async def keep_outline(self, segment: int, packed: bytes) -> None:
+        """Keep what is where in a file: see `Outline.packed`. One that was deleted meanwhile needs none."""
+
+        def write() -> None:
+            sql = "INSERT OR REPLACE INTO outline SELECT id, ? FROM segment WHERE id = ?"
+            self._db.execute(sql, (packed, segment))
+
+        await self._do(write)
+
+    async def outlines(self, segments: Sequence[int]) -> dict[int, bytes]:
+        """Return what is kept of these files."""
+
+        def select() -> dict[int, bytes]:
+            found: dict[int, bytes] = {}
+            for segment in segments:
+                row = self._db.execute("SELECT packed FROM outline WHERE segment = ?", (segment,)).fetchone()
+                if row is not None:
+                    found[segment] = row[0]
+            return found
+
+        return await self._do(select)
 
     async def forget(self, segments: Sequence[int]) -> None:
         """Forget files, and recordings that have none left."""

@@ -59,11 +59,19 @@ class Playback:
         directory: where the files are.
         index: what there is.
         storage: where those are that the directory has no longer.
+        growing: what is where in a file that is being written, where its recorder knows it.
     """
 
-    def __init__(self, directory: Path, index: RecordingIndex, storage: StorageBackend | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        index: RecordingIndex,
+        storage: StorageBackend | None = None,
+        growing: Callable[[RecordedSegment], Outline | None] = lambda _: None,
+    ) -> None:
         self._directory = directory
         self._index = index
+        self._growing = growing
         self._shelf = None if storage is None else Shelf(storage)
         self._threads: ThreadPoolExecutor | None = None
         self._outlines: Kept[tuple[Stamp, Outline]] = Kept(OUTLINES_BYTES, lambda kept: kept[1].bytes)
@@ -107,10 +115,14 @@ class Playback:
             raise NotFoundError(f"there is no recording {recording}")
         files = await self.run(self._find, await self._index.segments(recording))
         has_ended = info.ended_unix_ms is not None
-        signature = (has_ended, *((file.segment.id, file.name, file.stamp) for file in files))
+        signature = (has_ended, *((file.segment.id, file.segment.is_whole, file.name, file.stamp) for file in files))
         ready = self._ready.get(recording)
         if ready is None or ready[0] != signature:
-            ready = self._ready[recording] = (signature, await self.run(self._make, files, has_ended))
+            kept = await self._index.outlines([file.segment.id for file in files if self._known(file) is None])
+            vod, read = await self.run(self._make, files, has_ended, kept)
+            for segment, packed in read.items():
+                await self._index.keep_outline(segment, packed)
+            ready = self._ready[recording] = (signature, vod)
         self._ready.move_to_end(recording)
         while len(self._ready) > RECORDINGS_MAX:
             self._ready.popitem(last=False)
@@ -164,21 +176,34 @@ class Playback:
             return None
         return File(segment, StoredFile(self._shelf, segment.stored, segment.bytes), (segment.bytes, 0))
 
-    def _make(self, files: Sequence[File], has_ended: bool) -> Vod:
-        pieces = []
+    def _make(self, files: Sequence[File], has_ended: bool, kept: dict[int, bytes]) -> tuple[Vod, dict[int, bytes]]:
+        """Return the recording, and the outlines of files of which everything was read for it."""
+        pieces, read = [], {}
         for file in files:
             segment = file.segment
             base = (segment.base_ticks, segment.base_hz)
             place = (segment.number, segment.position_us, *base, segment.follows, segment.began_unix_ms)
-            pieces.append((file.source, self._outline(file), *place))
-        return Vod(pieces, has_ended)
+            outline = self._outline(file, kept.get(file.segment.id))
+            pieces.append((file.source, outline, *place))
+            if outline.packed is not None and file.segment.id not in kept:
+                read[file.segment.id] = outline.packed
+        return Vod(pieces, has_ended), read
 
-    def _outline(self, file: File) -> Outline:
-        kept = self._outlines.get(file.name)
-        if kept is not None and kept[0] == file.stamp:
-            return kept[1]
-        # What was read of a file that grows need not be read again.
-        before = kept[1] if kept is not None and kept[0][0] <= file.stamp[0] else None
-        outline = Outline(file.source, before, grows=not file.segment.is_whole)
-        self._outlines.put(file.name, (file.stamp, outline))
-        return outline
+    def _known(self, file: File) -> Outline | None:
+        known = self._outlines.get(file.name)
+        return known[1] if known is not None and known[0] == file.stamp else None
+
+    def _outline(self, file: File, packed: bytes | None) -> Outline:
+        found = self._known(file)
+        if found is None:
+            grows = not file.segment.is_whole
+            # That of a recorder may be a write behind the file: it is asked again for each look.
+            growing = self._growing(file.segment) if grows else None
+            if growing is not None:
+                return growing
+            # What was read of a file that grows need not be read again.
+            known = self._outlines.get(file.name)
+            before = known[1] if known is not None and known[0][0] <= file.stamp[0] else None
+            found = Outline(file.source, before, packed=packed, grows=grows)
+            self._outlines.put(file.name, (file.stamp, found))
+        return found

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Unpack
 
-from arcly._native import StreamKey
+from arcly._native import Outline, StreamKey
 from arcly.contract import IngestContext, StorageBackend, StreamHandle
 from arcly.errors import MisuseError, NotFoundError
 from arcly.events import StreamEvent, StreamEventKind, after_losses
@@ -72,7 +72,7 @@ class Recorder:
     ) -> None:
         self.settings = RecordSettings(directory=Path(directory), record=tuple(record), **options)
         self.index = RecordingIndex(self.directory / OWN / "index.db")
-        self.playback = Playback(self.directory, self.index, storage)
+        self.playback = Playback(self.directory, self.index, storage, self._growing)
         self._storage = storage
         self._uploader = None if storage is None else Uploader(self.directory, self.index, storage, move=move)
         self._takes: dict[StreamKey, Take] = {}
@@ -91,6 +91,13 @@ class Recorder:
     def directory(self) -> Path:
         """Where the files are."""
         return self.settings.directory
+
+    def _growing(self, segment: RecordedSegment) -> Outline | None:
+        """Return what is where in a file that is being written: see `Take.outline`."""
+        for take in list(self._takes.values()):
+            if take.id == segment.recording:
+                return take.outline(segment.path)
+        return None
 
     async def start(self, context: IngestContext) -> None:
         """Mend what a recorder before this one left behind, then record what the rules say.
@@ -230,7 +237,10 @@ class Recorder:
         """End the recording of a stream, in order; False when there was none. A rule does not begin it again before the
         stream is published anew.
         """
-        take, task = self._takes.get(key), self._running.get(key)
+        take = self._takes.get(key)
+        if take is not None:
+            await take.entered.wait()
+        task = self._running.get(key)
         if take is None or task is None:
             return False
         stream = self._context.get_stream(key) if self._context else None
@@ -272,8 +282,17 @@ class Recorder:
             log.exception("[record] recording %s failed", take.key)
         finally:
             del self._takes[take.key], self._running[take.key]
+            self._look_again(take)
             await self.index.end(take.id, time.time_ns() // 1_000_000, reason)
             log.info("[record] %s is not recorded any more: %s", take.key, reason)
+
+    def _look_again(self, ended: Take) -> None:
+        """Record a stream that was published while the recording before it came to its end, which took no notice."""
+        if self._follower is None or self._context is None:
+            return
+        stream = self._context.get_stream(ended.key)
+        if stream is not None and stream.session != ended.session:
+            self._consider(stream)
 
     async def _on_segment(self, segment: RecordedSegment) -> None:
         if self._uploader is not None:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from arcly._bridge import native_stream
 from arcly._loop import Signal, woken
-from arcly._native import Recording, StreamKey
+from arcly._native import Outline, Recording, StreamKey
 from arcly.contract import IngestContext, StreamHandle
 from arcly.events import StreamEventKind
 from arcly.recording.index import RecordedSegment, RecordingIndex
@@ -167,6 +167,8 @@ class Take:
         self.key = key
         self.began_unix_ms = time.time_ns() // 1_000_000
         self.state: TakeState = "waiting"
+        self.session: object = None
+        """Of the publisher that was recorded last."""
         self._context = context
         self._settings = settings
         self._index = index
@@ -215,6 +217,13 @@ class Take:
             last_error=totals.last_error,
         )
 
+    def outline(self, path: str) -> Outline | None:
+        """Return what is where in the file that is being written, if it has that path: see `Recording.outline`.
+        Takes as long as one part of it: not for the loop.
+        """
+        native = self._native
+        return None if native is None else native.outline(path)
+
     def stop(self) -> None:
         """Ask it to end. What the stream has at this moment is still written."""
         self._stopping.set()
@@ -241,6 +250,7 @@ class Take:
     async def _run(self, stream: StreamHandle) -> tuple[str, str]:
         """Record one stream until it ends, or the disk refuses; return why as a code and in words."""
         run, news = Run(self._open_gap()), Signal()
+        self.session = stream.session
         native = self._native = Recording(
             self._context.native, native_stream(stream), news.token, self._settings.native(), self._number
         )
@@ -263,13 +273,13 @@ class Take:
         """Enter its files into the index until it ends; return why it did."""
         while True:
             while (note := native.poll()) is not None:
-                kind, info, code, text = note
+                kind, info, code, text, outline = note
                 if code is not None:
                     return code, text or code
                 if info is not None and kind == "began":
                     await self._begin(SegmentNote(*info), run)
                 elif info is not None:
-                    await self._finish(SegmentNote(*info))
+                    await self._finish(SegmentNote(*info), outline)
             await news.wait()
 
     async def _pass_on_stop(self, native: Recording) -> None:
@@ -352,12 +362,14 @@ class Take:
         self._end_position_us = max(self._end_position_us, position_us)
         self._writing[note.number] = replace(segment, id=await self._index.put(segment))
 
-    async def _finish(self, note: SegmentNote) -> None:
+    async def _finish(self, note: SegmentNote, outline: bytes | None) -> None:
         begun = self._writing.pop(note.number, None)
         if begun is None:
             return  # Its beginning was lost among too many unread notes: the index finds the file later.
         segment = replace(begun, is_whole=True, bytes=note.bytes, frames=note.frames, duration_us=note.duration_us)
         await self._index.put(segment)
+        if outline is not None:
+            await self._index.keep_outline(segment.id, outline)
         self._end_position_us = max(self._end_position_us, segment.position_us + segment.duration_us)
         size_mb, lasts_s = segment.bytes / 1e6, segment.duration_us / 1e6
         log.info("[record] %s: %s, %.1f s, %.1f MB", self.key, segment.path, lasts_s, size_mb)

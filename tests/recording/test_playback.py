@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -18,13 +19,14 @@ import pytest
 from conftest import eventually
 
 import arcly
+from arcly._native import Outline, Vod
 from arcly.contract import StreamAuthenticator
 from arcly.media import Demuxer
 from arcly.server.recordings import Recordings
 from arcly.server.serve import answering
 from arcly.server.viewers import Viewers
 from arcly.server.web import create_app
-from recording.conftest import KEY, ROOMY, demo_frames, payloads
+from recording.conftest import KEY, ROOMY, demo_frames, later, payloads
 
 BASE = "/recordings/id:1"
 
@@ -272,3 +274,72 @@ async def test_nothing_is_changed_without_leave(tmp_path: Path) -> None:
         status, _, _ = await served.get("/api/recordings/finish?stream=live/cam", "POST", x_arcly_record="1")
         assert status == 403
         assert re.search(rb'"may_change":false', (await served.get("/api/recordings"))[2])
+
+
+class Counting:
+    """A file that counts what is read of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._bytes = path.read_bytes()
+        self.size = len(self._bytes)
+        self.read_bytes = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        found = self._bytes[offset : offset + size]
+        self.read_bytes += len(found)
+        return found
+
+
+@pytest.mark.parametrize("format", ["ts", "flv"])
+async def test_the_first_play_of_a_recorded_stream_reads_one_part_of_it(tmp_path: Path, format: str) -> None:
+    frames = [frame for turn in range(5) for frame in later(demo_frames(), 10 * turn)]
+    async with serving_recordings(tmp_path, format=format, resume_s=0) as served:
+        session = await served.engine.start_publish(KEY)
+        await eventually(lambda: (status := served.recorder.status(KEY)) and status.state == "recording")
+        for frame in frames:
+            session.send(frame)
+        # While it is being written: nothing of the file is read.
+        await eventually(lambda: (status := served.recorder.status(KEY)) and status.frames > len(frames) // 2)
+        (growing,) = await eventually(lambda: served.recorder.index.segments(1))
+        await eventually(lambda: (outline := served.recorder._growing(growing)) and outline.fragments > 5)
+        session.end()
+        await eventually(lambda: served.recorder.status(KEY) is None)
+        (segment,) = await served.recorder.index.segments(1)
+        packed = (await served.recorder.index.outlines([segment.id]))[segment.id]
+        whole = Outline(tmp_path / segment.path)
+        # What was noted while it was written is what is found when it is read.
+        assert packed == whole.packed
+        file = Counting(tmp_path / segment.path)
+        kept = Outline(file, packed=packed)
+        assert 0 < file.read_bytes < file.size // 10
+        assert kept.fragments == whole.fragments
+        place = (0, 0, segment.base_ticks, segment.base_hz, False, segment.began_unix_ms)
+        playlists = [
+            (vod.multivariant_playlist(), vod.media_playlist(0), vod.media_playlist(1), vod.manifest())
+            for vod in (Vod([(tmp_path / segment.path, outline, *place)], True) for outline in (kept, whole))
+        ]
+        assert playlists[0] == playlists[1]
+        # One that is of another file is passed over.
+        cut = tmp_path / "cut"
+        cut.write_bytes((tmp_path / segment.path).read_bytes()[: segment.bytes // 2])
+        other = Counting(cut)
+        assert Outline(other, packed=packed).fragments < whole.fragments
+        assert other.read_bytes >= other.size
+
+
+async def test_what_was_read_for_a_first_play_is_kept_for_the_next(tmp_path: Path) -> None:
+    async with serving_recordings(tmp_path, format="ts") as served:
+        await publish(served, demo_frames()[:300])
+        await served.recorder.finish(KEY)
+    # As an arcly before this one has left it.
+    database = sqlite3.connect(tmp_path / ".arcly" / "index.db")
+    database.executescript("DROP TABLE outline; PRAGMA user_version = 1;")
+    database.close()
+    async with serving_recordings(tmp_path, format="ts") as served:
+        (segment,) = await served.recorder.index.segments(1)
+        assert await served.recorder.index.outlines([segment.id]) == {}
+        status, _, _ = await served.get(f"{BASE}/index.m3u8")
+        assert status == 200
+        assert await served.recorder.index.outlines([segment.id]) != {}
+        assert await served.recorder.delete(1)
+        assert await served.recorder.index.outlines([segment.id]) == {}

@@ -18,6 +18,7 @@ from conftest import eventually
 import arcly
 from arcly.recording import RecordedSegment, RecordingInfo
 from arcly.recording.index import RecordingIndex
+from arcly.recording.take import Take
 from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read
 
 
@@ -343,3 +344,68 @@ async def test_an_index_that_refuses_one_recording_has_the_next(
         for session in sessions:
             session.end()
     caplog.clear()
+
+
+async def test_a_publisher_that_returns_while_its_recording_is_finished_is_recorded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = demo_frames()[:200]
+    may_end = asyncio.Event()
+    put = RecordingIndex.put
+
+    async def held(index: RecordingIndex, segment: RecordedSegment) -> int:
+        if segment.is_whole:
+            await may_end.wait()
+        return await put(index, segment)
+
+    monkeypatch.setattr(RecordingIndex, "put", held)
+    # The recording before, which still is there, hears of it.
+    told = asyncio.Event()
+    monkeypatch.setattr(Take, "published", lambda _: told.set())
+    recorder = arcly.Recorder(tmp_path, record=["live/*"], resume_s=0)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        first = await engine.start_publish(KEY)
+        await begun(recorder)
+        for frame in frames:
+            first.send(frame)
+        finishing = asyncio.create_task(recorder.finish(KEY))
+        first.end()
+        await eventually(lambda: engine.get_stream(KEY) is None)
+        again = await engine.start_publish(KEY)
+        await asyncio.wait_for(told.wait(), 60)
+        may_end.set()
+        assert await finishing
+        await eventually(lambda: (status := recorder.status(KEY)) and status.id == 2 and status.state == "recording")
+        for frame in frames:
+            again.send(frame)
+        await recorded(recorder, len(frames))
+        again.end()
+
+        async def both_ended() -> bool:
+            found = await recorder.list()
+            return len(found) == 2 and all(recording.ended_unix_ms for recording in found)
+
+        await eventually(both_ended)
+
+
+async def test_finishing_waits_for_a_recording_that_is_being_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_begin = asyncio.Event()
+    begin = RecordingIndex.begin
+
+    async def held(index: RecordingIndex, *arguments: Any) -> int:
+        await may_begin.wait()
+        return await begin(index, *arguments)
+
+    monkeypatch.setattr(RecordingIndex, "begin", held)
+    recorder = arcly.Recorder(tmp_path, record=["live/*"])
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: recorder.status(KEY))
+        finishing = asyncio.create_task(recorder.finish(KEY))
+        await asyncio.sleep(0)
+        may_begin.set()
+        assert await finishing
+        assert recorder.status(KEY) is None
+        session.end()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arcly_pack::{
     container::Container,
     mp4::{Outline, OutlineReader, Step},
-    vod::{Form, Piece, Remux, SampleOutliner, StreamOutliner, Vod},
+    vod::{Form, PackedOutline, Piece, Remux, SampleOutliner, StreamOutliner, Vod},
 };
 use bytes::Bytes;
 
@@ -61,6 +61,7 @@ pub fn stream(container: Container, input: &Input) {
     let pieces = outline_of(container, input.pieces());
     assert_eq!(whole, pieces, "the cuts change the outline");
     if let Some((outline, init)) = whole {
+        kept(&file, container, &outline);
         play(&file, outline, init, Form::Stream(container));
     }
 }
@@ -71,6 +72,22 @@ fn outline_of<'a>(container: Container, pieces: impl Iterator<Item = &'a [u8]>) 
         outliner.push(piece).ok()?;
     }
     outliner.outline().ok()
+}
+
+/// An outline that was kept is the same again, or is refused.
+fn kept(file: &Bytes, container: Container, outline: &Outline) {
+    let Ok(mut outliner) = StreamOutliner::new(container) else { return };
+    let packed = outliner.push(file).and_then(|()| outliner.pack());
+    let Ok(Some(packed)) = packed else { return };
+    let Ok(kept) = PackedOutline::parse(&packed.into()) else {
+        assert!(outline.fragments.is_empty(), "what was packed is refused");
+        return;
+    };
+    assert_eq!(kept.file_bytes, file.len() as u64);
+    let part = slice(file, kept.tracks_in.offset, kept.tracks_in.bytes as usize);
+    if let Ok((again, _)) = kept.with_part(&part) {
+        assert_eq!(again, *outline);
+    }
 }
 
 fn play(file: &Bytes, outline: Outline, init: Bytes, form: Form) {

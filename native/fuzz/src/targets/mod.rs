@@ -14,6 +14,7 @@ mod h264;
 mod h265;
 mod h266;
 mod http_request;
+mod kept_outline;
 mod latm;
 mod mp4_esds;
 mod mp4_index;
@@ -68,6 +69,7 @@ pub const ALL: &[Target] = &[
     h265::TARGET,
     h266::TARGET,
     http_request::TARGET,
+    kept_outline::TARGET,
     latm::TARGET,
     mp4_esds::TARGET,
     mp4_index::TARGET,
@@ -124,7 +126,7 @@ mod tests {
     use super::*;
 
     /// Each parser of a peer's bytes has a target. One that is left out is a hole: add, never remove.
-    const REQUIRED: [&str; 49] = [
+    const REQUIRED: [&str; 50] = [
         "aac",
         "ac3",
         "amf0",
@@ -139,6 +141,7 @@ mod tests {
         "h265",
         "h266",
         "http_request",
+        "kept_outline",
         "latm",
         "mp4_esds",
         "mp4_index",

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    io,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,10 +14,11 @@ use std::{
 };
 
 use arcly_bus::{Frame, Log, Read, StreamKey, Subscription, TrackSet, WakeSlot};
+use arcly_pack::vod::StreamOutliner;
 use tokio::{runtime::Handle, sync::Notify, task::JoinSet, time::timeout};
 
 use super::{
-    RecordEnd, RecordFormat, RecordNote, RecordOptions, SegmentInfo,
+    FileOutline, RecordEnd, RecordFormat, RecordNote, RecordOptions, SegmentInfo,
     segment::Finished,
     whole::finalize,
     writer::{Batch, Counts, Outcome, Writer},
@@ -65,12 +67,15 @@ struct Shared {
     has_ended: Notify,
     state: Mutex<State>,
     on_news: Waker,
+    format: RecordFormat,
 }
 
 #[derive(Default)]
 struct State {
     notes: VecDeque<RecordNote>,
     status: RecordingStatus,
+    /// The file that is being written, and what is where in it, where nothing in it says so.
+    growing: Option<(String, Arc<Mutex<StreamOutliner>>)>,
 }
 
 impl Shared {
@@ -113,6 +118,7 @@ impl Recording {
             has_ended: Notify::new(),
             state: Mutex::default(),
             on_news,
+            format: options.format,
         });
         let options = Arc::new(options);
         let writer = Writer::new(options.clone(), key, number);
@@ -137,6 +143,17 @@ impl Recording {
     /// What was written so far.
     pub fn status(&self) -> RecordingStatus {
         self.shared.lock().status.clone()
+    }
+
+    /// What is where in the file of that path as far as it has been written, without a look at it; `None` when it is not the one
+    /// that is being written, or when its boxes say it.
+    ///
+    /// # Errors
+    /// What was written last cannot be read.
+    pub fn outline(&self, path: &str) -> io::Result<Option<FileOutline>> {
+        let growing = self.shared.lock().growing.clone().filter(|(known, _)| known == path);
+        let container = self.shared.format.container();
+        growing.map(|(_, outliner)| FileOutline::so_far(container, &outliner)).transpose()
     }
 
     /// Whether a write has not returned yet that the recording was given up for: it holds a thread.
@@ -305,12 +322,18 @@ impl Task {
 
     fn tell(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Began(info) => self.shared.tell(RecordNote::Began(info)),
-            Outcome::Finished(Finished { info, path }) if self.options.format == RecordFormat::Mp4 => {
+            Outcome::Began(info, outliner) => {
+                self.shared.lock().growing = outliner.map(|outliner| (info.path.clone(), outliner));
+                self.shared.tell(RecordNote::Began(info));
+            }
+            Outcome::Finished(Finished { info, path, .. }) if self.options.format == RecordFormat::Mp4 => {
                 let shared = self.shared.clone();
                 self.finalizing.spawn_blocking(move || shared.finalize(info, path));
             }
-            Outcome::Finished(Finished { info, .. }) => self.shared.tell(RecordNote::Finished(info)),
+            Outcome::Finished(Finished { info, outline, .. }) => {
+                self.shared.lock().growing.take_if(|(path, _)| *path == info.path);
+                self.shared.tell(RecordNote::Finished(info, outline));
+            }
         }
         while self.finalizing.try_join_next().is_some() {}
     }
@@ -325,7 +348,7 @@ impl Shared {
                 self.lock().status.last_error = Some(format!("{} stays fragmented: {error}", info.path));
             }
         }
-        self.tell(RecordNote::Finished(info));
+        self.tell(RecordNote::Finished(info, None));
     }
 }
 

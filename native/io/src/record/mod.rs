@@ -22,10 +22,11 @@ mod writer;
 use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
 
 use arcly_pack::{PackError, container::Container};
+use bytes::Bytes;
 
 pub use from_bus::{Recording, RecordingStatus};
 pub use measure::{Length, measure};
-pub use play::{Clip, FileOutline, Opened, Remuxed, Source, outline, segment_bytes};
+pub use play::{Clip, FileOutline, Known, Opened, Remuxed, Source, outline, segment_bytes};
 pub use segment::SegmentInfo;
 pub use template::{Template, TemplateError};
 pub use whole::{Whole, finalize, make_whole};
@@ -121,8 +122,9 @@ impl RecordOptions {
 pub enum RecordNote {
     /// A file was made, and its first fragment is in it.
     Began(SegmentInfo),
-    /// A file is complete, and on the disk.
-    Finished(SegmentInfo),
+    /// A file is complete, and on the disk; with its outline, where all of it would have to be read for that
+    /// ([`FileOutline::packed`]).
+    Finished(SegmentInfo, Option<Bytes>),
     /// The recording is over: nothing more comes.
     Ended(RecordEnd),
 }

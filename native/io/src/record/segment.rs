@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,7 +16,9 @@ use arcly_pack::{
     flv::{FlvMuxOptions, FlvMuxer},
     mp4::{Fmp4Muxer, Head},
     mpegts::{PACKET_BYTES, TsMuxer},
+    vod::StreamOutliner,
 };
+use bytes::Bytes;
 
 use super::{RecordFormat, RecordOptions};
 
@@ -72,6 +74,8 @@ pub(super) struct Segment {
     /// Decoding time of the first frame, in microseconds.
     start_us: i64,
     end_us: i64,
+    /// What is where in a file that says so nowhere: players need it, and it is read off what is written.
+    outliner: Option<Arc<Mutex<StreamOutliner>>>,
     /// Frames that could not be written, and why the last one could not.
     pub refused: Option<(u64, PackError)>,
 }
@@ -146,6 +150,10 @@ impl Segment {
             waiting_bytes: 0,
             start_us,
             end_us: start_us,
+            // MP4 says it itself.
+            outliner: StreamOutliner::new(options.format.container())
+                .ok()
+                .map(|outliner| Arc::new(Mutex::new(outliner))),
             refused: None,
         })
     }
@@ -153,6 +161,11 @@ impl Segment {
     /// Whether there is a file already: then its name and its base are known.
     pub fn has_begun(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// What is where in it so far; `None` where its boxes say it.
+    pub fn outliner(&self) -> Option<Arc<Mutex<StreamOutliner>>> {
+        self.outliner.clone()
     }
 
     /// How long it is already, at a frame that is decoded at `dts_us`.
@@ -252,6 +265,13 @@ impl Segment {
             let _ = file.set_len(self.info.bytes);
             return Err(error);
         }
+        let outlined = |outliner: &mut Arc<Mutex<StreamOutliner>>| {
+            outliner.lock().unwrap_or_else(PoisonError::into_inner).push(bytes).is_ok()
+        };
+        // Without one the file is read when somebody plays it.
+        if !self.outliner.as_mut().is_some_and(outlined) {
+            self.outliner = None;
+        }
         self.info.bytes += bytes.len() as u64;
         self.info.duration_us = u64::try_from(self.end_us.saturating_sub(self.start_us)).unwrap_or(0);
         Ok(())
@@ -307,7 +327,11 @@ impl Segment {
         }
         let _ = file.sync_data();
         sync_directory(&path);
-        Some(Finished { info: self.info, path })
+        let outline = self.outliner.and_then(|outliner| {
+            let packed = outliner.lock().unwrap_or_else(PoisonError::into_inner).pack();
+            packed.ok().flatten().map(Bytes::from)
+        });
+        Some(Finished { info: self.info, path, outline })
     }
 }
 
@@ -315,6 +339,8 @@ impl Segment {
 pub(super) struct Finished {
     pub info: SegmentInfo,
     pub path: PathBuf,
+    /// See [`super::RecordNote::Finished`].
+    pub outline: Option<Bytes>,
 }
 
 /// The greatest common divisor of the clocks: all of them count whole ticks of it.

@@ -1,9 +1,10 @@
 //! Frames to files: where one ends and the next one begins. Blocks: it runs where that may be.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arcly_bus::{Frame, StreamKey, Track, TrackId, TrackSet};
 use arcly_codec::MediaKind;
+use arcly_pack::vod::StreamOutliner;
 
 use super::{
     RecordEnd, RecordOptions, SegmentInfo,
@@ -23,7 +24,8 @@ pub(super) struct Batch {
 
 /// What came of some frames.
 pub(super) enum Outcome {
-    Began(SegmentInfo),
+    /// With what is where in it while it grows.
+    Began(SegmentInfo, Option<Arc<Mutex<StreamOutliner>>>),
     Finished(Finished),
 }
 
@@ -192,7 +194,7 @@ impl Writer {
     /// Tells of a file when it is there.
     fn tell_of_file(&mut self) {
         if let Some(segment) = self.segment.as_ref().filter(|segment| !self.is_told && segment.has_begun()) {
-            self.outcomes.push(Outcome::Began(segment.info.clone()));
+            self.outcomes.push(Outcome::Began(segment.info.clone(), segment.outliner()));
             self.is_told = true;
         }
     }

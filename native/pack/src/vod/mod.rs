@@ -32,7 +32,7 @@ use bytes::Bytes;
 use self::section::Section;
 pub use self::{
     clip::{ClipPart, ClipPlan},
-    outline::{Form, Places, SampleOutliner, StreamOutliner},
+    outline::{Form, PackedOutline, Places, SampleOutliner, StreamOutliner},
     remux::{Remux, RemuxPart},
 };
 use crate::{

@@ -9,7 +9,7 @@ use arcly_pack::{
     PackError,
     container::{Container, SNIFF_BYTES},
     mp4::{Outline, OutlineReader, Step},
-    vod::{Form, SampleOutliner, StreamOutliner},
+    vod::{Form, PackedOutline, SampleOutliner, StreamOutliner},
 };
 use bytes::Bytes;
 
@@ -30,28 +30,73 @@ pub struct FileOutline {
     pub init: Bytes,
     /// How bytes become frames.
     pub form: Form,
-    /// Of a file that is read from its beginning to its end: how far that has come.
+    /// Of a file that was read from its beginning to its end: the outline as bytes, to be kept, so that this is done once.
+    pub packed: Option<Bytes>,
+    /// How far that has come.
     progress: Option<Arc<Mutex<StreamOutliner>>>,
 }
 
 impl FileOutline {
+    /// That of a stream as far as it has been looked through, without a look at its file.
+    ///
+    /// # Errors
+    /// Its last part cannot be read.
+    pub(in crate::record) fn so_far(container: Container, progress: &Mutex<StreamOutliner>) -> io::Result<Self> {
+        let found = progress.lock().unwrap_or_else(PoisonError::into_inner).outline();
+        let (outline, init) = found.map_err(invalid)?;
+        let (outline, form) = (Arc::new(outline), Form::Stream(container));
+        Ok(Self { outline, init, form, packed: None, progress: None })
+    }
+
     /// Bytes of memory that it takes, about.
     pub fn bytes(&self) -> usize {
         let fragments = &self.outline.fragments;
         let spans: usize = fragments.iter().map(|fragment| size_of_val(&*fragment.spans)).sum();
-        self.init.len() + size_of_val(&**fragments) + spans
+        self.init.len() + size_of_val(&**fragments) + spans + self.packed.as_ref().map_or(0, Bytes::len)
     }
 }
 
-/// Looks a file through. `before`: what was found in it when it was shorter. `grows`: more of it will come.
+/// What is known of a file before it is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What was found in it when it was shorter.
+    pub before: Option<FileOutline>,
+    /// What was kept of it when it was whole.
+    pub packed: Option<Bytes>,
+    /// More of it will come.
+    pub grows: bool,
+}
+
+/// Looks a file through. Of one whose outline was kept one part is read.
 ///
 /// # Errors
 /// The source's, or that it is no recording.
-pub fn outline(source: &dyn Source, before: Option<&FileOutline>, grows: bool) -> io::Result<FileOutline> {
-    let mut found = look_through(&*source.open()?, before)?;
+pub fn outline(source: &dyn Source, known: &Known) -> io::Result<FileOutline> {
+    let file = source.open()?;
+    if let Some(packed) = &known.packed {
+        // One that is of another file, or of another version, is as good as none.
+        if let Ok(found) = unpack(&*file, packed) {
+            return Ok(found);
+        }
+    }
+    let mut found = look_through(&*file, known.before.as_ref())?;
     // What is complete need not be gone on with.
-    found.progress = found.progress.filter(|_| grows);
+    if let Some(progress) = found.progress.take_if(|_| !known.grows) {
+        let packed = progress.lock().unwrap_or_else(PoisonError::into_inner).pack().map_err(invalid)?;
+        found.packed = packed.map(Bytes::from);
+    }
     Ok(found)
+}
+
+fn unpack(file: &dyn Opened, packed: &Bytes) -> io::Result<FileOutline> {
+    let packed = PackedOutline::parse(packed).map_err(invalid)?;
+    if packed.file_bytes != file.bytes()? {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let form = Form::Stream(packed.container());
+    let part = file.read_up_to(packed.tracks_in.offset, usize::try_from(packed.tracks_in.bytes).unwrap_or(0))?;
+    let (outline, init) = packed.with_part(&part).map_err(invalid)?;
+    Ok(FileOutline { outline: Arc::new(outline), init, form, packed: None, progress: None })
 }
 
 fn look_through(file: &dyn Opened, before: Option<&FileOutline>) -> io::Result<FileOutline> {
@@ -86,7 +131,13 @@ fn fragments(file: &dyn Opened) -> io::Result<FileOutline> {
     }
     let outline = reader.finish();
     let init = file.read_up_to(0, usize::try_from(outline.init_bytes).unwrap_or(0))?;
-    Ok(FileOutline { outline: Arc::new(outline), init, form: Form::Stream(Container::Mp4), progress: None })
+    Ok(FileOutline {
+        outline: Arc::new(outline),
+        init,
+        form: Form::Stream(Container::Mp4),
+        packed: None,
+        progress: None,
+    })
 }
 
 fn samples(file: &dyn Opened) -> io::Result<FileOutline> {
@@ -98,7 +149,13 @@ fn samples(file: &dyn Opened) -> io::Result<FileOutline> {
     }
     let outline = outliner.finish().map_err(invalid)?;
     let init = file.read_up_to(0, usize::try_from(outline.init_bytes).unwrap_or(0))?;
-    Ok(FileOutline { outline: Arc::new(outline), init, form: Form::Samples { file_bytes }, progress: None })
+    Ok(FileOutline {
+        outline: Arc::new(outline),
+        init,
+        form: Form::Samples { file_bytes },
+        packed: None,
+        progress: None,
+    })
 }
 
 /// The bytes that a reader asks for, or more.
@@ -121,5 +178,5 @@ fn go_on(file: &dyn Opened, progress: Arc<Mutex<StreamOutliner>>, form: Form) ->
     }
     let (outline, init) = outliner.outline().map_err(invalid)?;
     drop(outliner);
-    Ok(FileOutline { outline: Arc::new(outline), init, form, progress: Some(progress) })
+    Ok(FileOutline { outline: Arc::new(outline), init, form, packed: None, progress: Some(progress) })
 }

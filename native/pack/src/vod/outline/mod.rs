@@ -2,10 +2,12 @@
 //!
 //! - `units`: packets of a transport stream and tags of FLV, and which of them a part may begin with.
 //! - `stream`: transport streams and FLV, read from their beginning to their end.
+//! - `packed`: what `stream` has found, as bytes.
 //! - `samples`: MP4 with `moov` in front, by its tables.
 //!
 //! Fragmented MP4 has an outline already: [`OutlineReader`](crate::mp4::OutlineReader).
 
+mod packed;
 mod samples;
 mod stream;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use arcly_bus::{Frame, Track, TrackId};
 use bytes::Bytes;
 
 pub use self::{
+    packed::PackedOutline,
     samples::{Places, SampleOutliner},
     stream::StreamOutliner,
 };

@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     demux, note,
+    packed::pack,
     units::{Role, Units},
 };
 use crate::{
@@ -40,6 +41,8 @@ pub struct StreamOutliner {
     /// What is 0, in ticks of the clock behind it.
     origin: Option<(i64, u32)>,
     outline: Outline,
+    /// The part in which the last of the tracks was found.
+    tracks_in: usize,
 }
 
 impl StreamOutliner {
@@ -58,6 +61,7 @@ impl StreamOutliner {
             offset: 0,
             origin: None,
             outline: Outline::default(),
+            tracks_in: 0,
         })
     }
 
@@ -119,6 +123,7 @@ impl StreamOutliner {
         let (tracks, frames) = demux(self.container, [&self.head, &part])?;
         if self.outline.tracks.len() < tracks.len() {
             self.outline.tracks = tracks;
+            self.tracks_in = self.outline.fragments.len();
         }
         let mut spans: Vec<Span> = Vec::new();
         for Frame { track, pts, dts, duration, payload, .. } in &frames {
@@ -170,6 +175,15 @@ impl StreamOutliner {
 
     fn clock_hz(&self, id: TrackId) -> u32 {
         self.outline.tracks.iter().find(|track| track.id == id).map_or(90_000, |track| track.clock_rate_hz)
+    }
+
+    /// What was found, as bytes: [`PackedOutline`](super::PackedOutline) reads them. `None` when there is too much of it.
+    ///
+    /// # Errors
+    /// As [`Self::outline`].
+    pub fn pack(&mut self) -> Result<Option<Vec<u8>>, PackError> {
+        let (outline, init) = self.outline()?;
+        Ok(pack(&outline, self.container, self.position(), &init, self.tracks_in))
     }
 
     /// What was found so far, and the bytes in front of it. The file may still grow: push on what is behind [`Self::position`], then ask

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     container::{ContainerMuxer, MuxOptions},
-    mp4::Outline,
+    mp4::{Outline, Range},
     testing::{AUDIO, Recipe, Rng, VIDEO, audio_track},
 };
 
@@ -137,4 +137,25 @@ fn what_is_no_recording_is_refused() {
         assert!(outliner.push(&[0; 1000]).is_err());
     }
     assert!(StreamOutliner::new(Container::Mp4).is_err());
+}
+
+#[test]
+fn what_was_kept_is_the_same_with_one_part_of_the_file() {
+    for container in [Container::MpegTs, Container::Flv] {
+        let (file, _) = file(container, 0);
+        let mut outliner = StreamOutliner::new(container).unwrap();
+        outliner.push(&file).unwrap();
+        let packed = Bytes::from(outliner.pack().unwrap().unwrap());
+        let kept = PackedOutline::parse(&packed).unwrap();
+        assert_eq!((kept.container(), kept.file_bytes), (container, file.len() as u64));
+        let Range { offset, bytes } = kept.tracks_in;
+        assert!(bytes < file.len() as u64 / 5);
+        let part = &file[offset as usize..(offset + bytes) as usize];
+        assert_eq!(kept.clone().with_part(part).unwrap(), outliner.outline().unwrap());
+        // Another file of that size.
+        assert!(kept.with_part(&vec![0; part.len()]).is_err());
+        for bytes in 0..packed.len() {
+            assert!(PackedOutline::parse(&packed.slice(..bytes)).is_err());
+        }
+    }
 }
