@@ -108,11 +108,7 @@ pub(crate) enum Connection {
 impl Connection {
     /// The address of ours that the peer knows.
     pub(crate) fn local_ip(&self) -> Option<std::net::IpAddr> {
-        let socket = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        };
-        socket.local_addr().ok().map(|addr| addr.ip().to_canonical())
+        self.socket().local_addr().ok().map(|addr| addr.ip().to_canonical())
     }
 
     /// Closes it both ways at once, whoever else holds the socket.

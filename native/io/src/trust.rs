@@ -23,8 +23,8 @@ enum Kind {
     System,
     /// Those, and more.
     Also(Arc<Vec<CertificateDer<'static>>>),
-    /// Anybody.
-    Nobody,
+    /// No authority is asked: whoever answers is believed.
+    Anybody,
 }
 
 impl TlsTrust {
@@ -45,7 +45,7 @@ impl TlsTrust {
 
     /// No check at all: whoever sits between us and the server can read and change what we send. Never a default.
     pub fn unverified() -> Self {
-        Self(Kind::Nobody)
+        Self(Kind::Anybody)
     }
 
     /// What a connection needs. Reads the system's authorities, once in a process.
@@ -59,7 +59,7 @@ impl TlsTrust {
         let config = match &self.0 {
             Kind::System => config.with_root_certificates(roots(&[])?),
             Kind::Also(authorities) => config.with_root_certificates(roots(authorities)?),
-            Kind::Nobody => config.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider()))),
+            Kind::Anybody => config.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider()))),
         };
         Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
     }

@@ -1,9 +1,6 @@
 //! One task per stream: reads the log, packages, and shows each new view.
 
-use std::{
-    sync::Arc,
-    task::{Wake, Waker},
-};
+use std::{sync::Arc, task::Waker};
 
 use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, WakeSlot};
 use arcly_pack::{
@@ -11,10 +8,11 @@ use arcly_pack::{
     cmaf::{CmafConfig, CmafPackager},
     hls::{HlsConfig, HlsPackager},
 };
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::runtime::Handle;
 
 use crate::{
     Inbox,
+    bell::Bell,
     bug::BugReport,
     clock::unix_time,
     hls::{
@@ -96,14 +94,6 @@ struct Task {
     has_told_shortened: bool,
 }
 
-struct Woken(Notify);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
-    }
-}
-
 async fn written(shelf: Option<&Shelf>) {
     match shelf {
         Some(shelf) => shelf.written().await,
@@ -119,8 +109,8 @@ enum Next {
 
 impl Task {
     async fn run(mut self, mut subscription: Subscription) {
-        let woken = Arc::new(Woken(Notify::new()));
-        let slot = self.slot(&subscription, Waker::from(woken.clone()));
+        let bell = Arc::<Bell>::default();
+        let slot = self.slot(&subscription, Waker::from(bell.clone()));
         loop {
             match self.turn(&mut subscription) {
                 Next::Again => tokio::task::yield_now().await,
@@ -130,7 +120,7 @@ impl Task {
                     // What was published between the last look and the arming wakes nobody.
                     if matches!(self.turn(&mut subscription), Next::Wait) {
                         tokio::select! {
-                            () = woken.0.notified() => {}
+                            () = bell.heard() => {}
                             () = written(self.shelf.as_deref()) => self.spill(),
                         }
                     }

@@ -10,6 +10,7 @@ use arcly_pack::{
     PackError,
     container::{Container, SNIFF_BYTES},
     mp4::{Finalizer, Finalizing, Layout, Range, Step, WholeFragments},
+    mpegts::PACKET_BYTES,
 };
 use bytes::Bytes;
 
@@ -17,8 +18,7 @@ use super::segment::{NULL_PACKET, sync_directory};
 
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 1 << 20;
-/// Bytes of a packet of MPEG-TS (ISO/IEC 13818-1 §2.4.3.2).
-const TS_PACKET_BYTES: u64 = 188;
+const TS_PACKET_BYTES: u64 = PACKET_BYTES as u64;
 /// Bytes of packets looked at together.
 const TS_PIECE_BYTES: u64 = 4096 * TS_PACKET_BYTES;
 /// Bytes of the header of an FLV file with its first `PreviousTagSize` (FLV §E.2, §E.3).
@@ -72,8 +72,8 @@ fn whole_mp4(file: &mut File, file_bytes: u64) -> io::Result<u64> {
     Ok(if behind.get(4..8) == Some(b"mdat") { file_bytes } else { bytes })
 }
 
-/// All of a file with a null packet at its end. Of another one, up to the packet with which the last frame begins: a frame is written in packets that follow each other, and only the beginning of the
-/// next one shows that all of them are there.
+/// All of a file with a null packet at its end. Of another one, up to the packet with which the last frame begins: a frame is written in
+/// packets that follow each other, and only the beginning of the next one shows that all of them are there.
 fn whole_mpegts(file: &mut File, file_bytes: u64) -> io::Result<u64> {
     let mut end = file_bytes - file_bytes % TS_PACKET_BYTES;
     if end >= TS_PACKET_BYTES && read_at(file, end - TS_PACKET_BYTES, NULL_PACKET.len())? == NULL_PACKET {
@@ -84,7 +84,7 @@ fn whole_mpegts(file: &mut File, file_bytes: u64) -> io::Result<u64> {
         let piece = read_at(file, end - piece_bytes, usize::try_from(piece_bytes).unwrap_or(0))?;
         // `payload_unit_start_indicator` (§2.4.3.2).
         let begins = |packet: &[u8]| packet.get(1).is_some_and(|byte| byte & 0x40 != 0);
-        let packets = piece.chunks_exact(188);
+        let packets = piece.chunks_exact(PACKET_BYTES);
         if let Some(found) = packets.rev().position(begins) {
             return Ok(end - (found as u64 + 1) * TS_PACKET_BYTES);
         }

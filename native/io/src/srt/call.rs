@@ -8,7 +8,6 @@ use std::{
 use arcly_wire::srt::{CallEnd, SrtCaller, SrtConn, SrtRendezvous};
 use tokio::{
     runtime::Handle,
-    sync::Notify,
     time::{Instant, sleep_until},
 };
 
@@ -17,7 +16,10 @@ use super::{
     connection::reason,
     url::SrtUrl,
 };
-use crate::udp::{Inbound, Outbound, UdpOptions, UdpSocket};
+use crate::{
+    bell::Bell,
+    udp::{Inbound, Outbound, UdpOptions, UdpSocket},
+};
 
 /// Bytes that may wait for the kernel.
 const OUTBOUND_BYTES_MAX: usize = 4 << 20;
@@ -64,7 +66,7 @@ impl Call {
     }
 
     /// Waits until something has come, or it is time for something, or `bell` rings; and says what the machine has to say.
-    pub(super) async fn turn(&mut self, bell: &Notify) -> Result<(), String> {
+    pub(super) async fn turn(&mut self, bell: &Bell) -> Result<(), String> {
         self.speak();
         let due = self.machine.poll_timeout().unwrap_or(Duration::MAX).min(self.now() + LOOK);
         let Wire { socket, inbound, outbound, started, alarm } = &mut self.wire;
@@ -81,7 +83,7 @@ impl Call {
             }
             flushed = socket.flush(outbound), if !outbound.is_empty() => flushed.map_err(failed)?,
             () = alarm.ring() => self.machine.handle_timeout(started.elapsed()),
-            () = bell.notified() => {}
+            () = bell.heard() => {}
         }
         match self.machine.closed() {
             None => Ok(()),

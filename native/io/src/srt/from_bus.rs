@@ -20,11 +20,14 @@ use arcly_bus::{
     Frame, FrameFlags, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackId, WakeSlot,
 };
 use arcly_codec::MediaKind;
+use arcly_pack::mpegts::PACKET_BYTES;
 use arcly_wire::srt::SrtConn;
 use bytes::Bytes;
-use tokio::sync::Notify;
 
-use crate::egress::{Container, Format};
+use crate::{
+    bell::Bell,
+    egress::{Container, Format},
+};
 
 /// Frames muxed at once.
 const BATCH_FRAMES: usize = 64;
@@ -32,13 +35,13 @@ const BATCH_FRAMES: usize = 64;
 /// Rings for the port's task, and says which feed it was.
 pub(super) struct FeedBell {
     rung: AtomicBool,
-    port: Arc<Notify>,
+    port: Arc<Bell>,
 }
 
 impl Wake for FeedBell {
     fn wake(self: Arc<Self>) {
         if !self.rung.swap(true, Ordering::AcqRel) {
-            self.port.notify_one();
+            self.port.ring();
         }
     }
 }
@@ -61,8 +64,8 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Begins at the newest key picture of `source`; `port` is notified of what comes.
-    pub(super) fn new(source: &Arc<Log>, port: &Arc<Notify>) -> Self {
+    /// Begins at the newest key picture of `source`; `port` rings when something comes.
+    pub(super) fn new(source: &Arc<Log>, port: &Arc<Bell>) -> Self {
         let bounds = source.bounds();
         // A transport stream adds some percent, and to sound a half.
         let roomier = |bytes: usize| bytes.saturating_add(bytes / 4);
@@ -151,8 +154,7 @@ impl Feed {
 }
 
 /// Bytes of a transport stream in a packet: seven of its own, as every peer sends them.
-const TS_PACKET_BYTES: usize = 188;
-const TS_PAYLOAD_BYTES: usize = 7 * TS_PACKET_BYTES;
+const TS_PAYLOAD_BYTES: usize = 7 * PACKET_BYTES;
 
 /// A place in the runs of a feed, on its way into a connection.
 pub(super) struct Outlet {
@@ -185,7 +187,7 @@ impl Outlet {
     /// Gives what there is to the machine, as far as it has room.
     pub(super) fn give(&mut self, now: Duration, machine: &mut SrtConn) -> Result<Given, Over> {
         let payload_max = machine.payload_max();
-        let whole = payload_max.min(TS_PAYLOAD_BYTES) / TS_PACKET_BYTES * TS_PACKET_BYTES;
+        let whole = payload_max.min(TS_PAYLOAD_BYTES) / PACKET_BYTES * PACKET_BYTES;
         let packet_bytes = if whole == 0 { payload_max } else { whole };
         let mut given = Given::default();
         loop {

@@ -5,13 +5,13 @@ use std::{future::pending, sync::Arc, task::Waker, time::Duration};
 use arcly_bus::StreamKey;
 use tokio::{
     runtime::Handle,
-    sync::Notify,
     time::{Instant, sleep_until},
 };
 
 use super::{call::Call, to_bus::ToBus, url::SrtUrl};
 use crate::{
     Backoff, Inbox, Link, LinkGuard,
+    bell::Bell,
     keep::Keeper,
     link::{End, Session},
 };
@@ -89,7 +89,7 @@ impl Session for Pulling {
 
 impl Pulling {
     async fn play(&mut self, playing: &mut Playing, link: &Link) -> Result<End, String> {
-        let silent = Notify::new();
+        let silent = Bell::default();
         loop {
             let idle = playing.last_media + self.options.idle_time;
             let turn = tokio::select! {

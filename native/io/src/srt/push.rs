@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Waker};
 
 use arcly_bus::Log;
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::runtime::Handle;
 
 use super::{
     call::Call,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Backoff, Inbox, Link, LinkGuard,
+    bell::Bell,
     link::{End, Session},
 };
 
@@ -63,7 +64,7 @@ impl Session for Pushing {
 
 impl Pushing {
     async fn publish(&self, call: &mut Call, link: &Link) -> Result<End, String> {
-        let bell = Arc::new(Notify::new());
+        let bell = Arc::<Bell>::default();
         let mut feed = Feed::new(&self.log, &bell);
         let mut outlet = Outlet::new(feed.join());
         let mut missed = 0;

@@ -95,6 +95,7 @@ impl Connection {
         self.dismissed = true;
         self.refusals += 1;
     }
+
     /// Refuses what the host has not decided in time.
     pub(super) fn refuse_late(&mut self, now: Instant) {
         let is_late = |asked: &Asked| asked.until <= now;
@@ -145,6 +146,7 @@ impl Connection {
         // When the inbox is full the request is dropped there, and that is a refusal.
         self.shared.inbox.push(Notice::Publish(request));
     }
+
     pub(super) fn on_media(&mut self, media: Media) {
         let stream_id = media.stream_id;
         let Some(to_bus) = self.publishing.get_mut(&stream_id) else { return };

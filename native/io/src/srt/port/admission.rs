@@ -85,8 +85,6 @@ impl Port {
         mut accepted: (SrtConn, Answer),
         publisher: Publisher,
     ) {
-        // A stream that is ended by somebody else says so to a publisher that sends nothing.
-        publisher.wake_on_request(std::task::Waker::noop().clone());
         let to_bus = ToBus::new(publisher, caller.0, self.inbox.clone());
         let (name, group_id) = (BondName::of(&waiting.request), waiting.request.group_id());
         if name.is_some() {

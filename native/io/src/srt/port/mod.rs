@@ -16,7 +16,7 @@ use std::{
 
 use arcly_wire::srt::{Packet, SrtListener as Machine};
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,7 @@ use super::{
 };
 use crate::{
     Inbox,
+    bell::Bell,
     udp::{Inbound, Outbound, UdpSocket},
 };
 
@@ -87,7 +88,7 @@ pub(super) struct Port {
     /// Of key material on connections.
     keys: Allowance,
     feeds: HashMap<usize, Feed>,
-    bell: Arc<Notify>,
+    bell: Arc<Bell>,
     timers: Timers,
     /// Connections to which something has come in this turn.
     touched: Vec<u32>,
@@ -153,7 +154,7 @@ impl Port {
                     self.take_datagrams();
                 }
                 Some((caller, decision)) = self.decisions.recv() => self.on_decision(caller, decision),
-                () = bell.notified() => self.feed(),
+                () = bell.heard() => self.feed(),
                 () = self.alarm.ring() => {}
                 flushed = self.socket.flush(&mut self.outbound), if !self.outbound.is_empty() => {
                     if let Err(error) = flushed {
