@@ -2,11 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::Waker,
 };
 
-use crate::{play::PlayRequest, publish::PublishRequest};
+use crate::{lock, play::PlayRequest, publish::PublishRequest};
 
 /// Something for the host to decide or to log.
 pub enum Notice {
@@ -97,7 +97,7 @@ impl Inbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

@@ -48,3 +48,8 @@ pub use secret::Secret;
 pub use tls::{TlsError, TlsIdentity};
 pub use tokio::runtime::Handle;
 pub use trust::TlsTrust;
+
+/// For locks whose data are whole between any two statements, so that a panic elsewhere does not matter to them.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

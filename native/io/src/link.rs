@@ -7,7 +7,7 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     task::Waker,
     time::Duration,
 };
@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Inbox, clock::unix_ms};
+use crate::{Inbox, clock::unix_ms, lock};
 
 /// What a link is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,10 +279,6 @@ impl Link {
             lock(&self.status).retries += 1;
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, Weak, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -20,6 +20,7 @@ use super::{
     list::{Entry, Record},
     packets::PacketLog,
 };
+use crate::lock;
 
 /// How often somebody looks whether a viewer takes what it is given.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -175,8 +176,4 @@ impl Watch {
             }
         }
     }
-}
-
-fn lock(given_at: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
-    given_at.lock().unwrap_or_else(PoisonError::into_inner)
 }

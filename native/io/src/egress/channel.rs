@@ -5,7 +5,7 @@ use std::{
     io,
     net::TcpStream,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -24,7 +24,7 @@ use super::{
     pump::Pump,
     worker::{Event, Worker},
 };
-use crate::{Inbox, bug::BugReport};
+use crate::{Inbox, bug::BugReport, lock};
 
 /// A second worker helps once a pass takes longer.
 const PASS_MAX: Duration = Duration::from_millis(2);
@@ -236,7 +236,7 @@ impl Egress {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ChannelKey, Channel>> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.channels)
     }
 }
 

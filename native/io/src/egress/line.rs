@@ -1,7 +1,7 @@
 //! What whoever reads from a viewer's connection and its pump have to tell each other, where there is such a one (RTMP).
 
 use std::sync::{
-    Mutex, PoisonError,
+    Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
 use super::{joiner::Seat, viewer::End};
+use crate::lock;
 
 /// Bytes that may wait to be said: a peer that asks and asks, and reads nothing, is cut off.
 const SAID_MAX_BYTES: usize = 64 << 10;
@@ -74,7 +75,7 @@ impl Line {
     }
 
     fn tell<T>(&self, change: impl FnOnce(&mut News) -> T) -> T {
-        let result = change(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        let result = change(&mut lock(&self.news));
         self.has_news.store(true, Ordering::Release);
         result
     }
@@ -85,29 +86,29 @@ impl Line {
 
     pub(crate) fn take_news(&self) -> News {
         self.has_news.store(false, Ordering::Release);
-        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.news))
     }
 
     /// What the viewer had, who left in order.
     pub(crate) fn give_back(&self, seat: Seat) {
-        *self.seat.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(seat));
+        *lock(&self.seat) = Some(Box::new(seat));
     }
 
     /// Takes what the viewer had; none when it did not leave in order.
     pub(crate) fn take_seat(&self) -> Option<Seat> {
-        self.seat.lock().unwrap_or_else(PoisonError::into_inner).take().map(|seat| *seat)
+        lock(&self.seat).take().map(|seat| *seat)
     }
 
     /// The pump has let the viewer go.
     pub(crate) fn hang_up(&self, end: End) {
-        self.over.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(end);
+        lock(&self.over).get_or_insert(end);
         self.bell.notify_one();
     }
 
     /// Waits until the pump has let the viewer go.
     pub(crate) async fn over(&self) -> End {
         loop {
-            if let Some(end) = *self.over.lock().unwrap_or_else(PoisonError::into_inner) {
+            if let Some(end) = *lock(&self.over) {
                 return end;
             }
             self.bell.notified().await;

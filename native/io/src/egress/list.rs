@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
@@ -12,7 +12,7 @@ use std::{
 
 use arcly_bus::StreamKey;
 
-use crate::{Inbox, clock::unix_ms};
+use crate::{Inbox, clock::unix_ms, lock};
 
 /// The number of a viewer, never used twice by one [`super::Egress`].
 pub type ViewerId = u64;
@@ -75,7 +75,7 @@ impl Record {
     }
 
     pub(crate) fn set_layer(&self, name: &str) {
-        let mut layer = self.layer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut layer = lock(&self.layer);
         layer.clear();
         layer.push_str(name);
     }
@@ -89,7 +89,7 @@ impl Record {
             frames: self.frames.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             lag_frames: self.lag_frames.load(Relaxed),
-            layer: self.layer.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            layer: lock(&self.layer).clone(),
             estimate_bps: self.estimate_bps.load(Relaxed),
         }
     }
@@ -197,7 +197,7 @@ impl List {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 }
 

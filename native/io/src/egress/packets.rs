@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use arcly_bus::{Frame, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackFilter};
@@ -15,6 +15,7 @@ use super::{
     format::{Format, Headers},
     line::Wants,
 };
+use crate::lock;
 
 /// Headers of earlier configurations that viewers may still come to: as many changes as a log can hold.
 const HEADERS_MAX: usize = 64;
@@ -57,7 +58,7 @@ impl PacketLog {
 
     /// What a viewer needs whose next packet is under these tracks and is its first, or follows a gap.
     pub(crate) fn header(&self, revision: u32, is_first: bool) -> Bytes {
-        let headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let headers = lock(&self.headers);
         let header = headers.iter().find(|header| header.revision == revision);
         header.map(|header| if is_first { &header.first } else { &header.again }).cloned().unwrap_or_default()
     }
@@ -65,7 +66,7 @@ impl PacketLog {
     fn put_header(&self, revision: u32, headers: &Headers) {
         let wrap = |bytes| self.framing.wrap(bytes);
         let header = Header { revision, first: wrap(&headers.first), again: wrap(&headers.again) };
-        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut headers = lock(&self.headers);
         if headers.len() == HEADERS_MAX {
             headers.pop_front();
         }

@@ -10,7 +10,10 @@ use arcly_bus::{BusError, Frame, Publisher, Track, TrackId};
 use arcly_pack::Item;
 use tokio::runtime::Handle;
 
-use crate::file::read::{FileError, MediaReader};
+use crate::{
+    file::read::{FileError, MediaReader},
+    lock,
+};
 
 /// How a file is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +44,13 @@ struct Stop {
 
 impl Stop {
     fn stop(&self) {
-        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(&self.stopped) = true;
         self.changed.notify_all();
     }
 
     /// Waits until `until`, which may be now; true when it was stopped.
     fn sleep_until(&self, until: Instant) -> bool {
-        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let stopped = lock(&self.stopped);
         let left = until.saturating_duration_since(Instant::now());
         let waited = self.changed.wait_timeout_while(stopped, left, |stopped| !*stopped);
         *waited.unwrap_or_else(PoisonError::into_inner).0

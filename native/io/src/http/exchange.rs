@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     task::Waker,
 };
 
@@ -17,6 +17,7 @@ use hyper::{
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{response::Body, site::Site};
+use crate::lock;
 
 /// Pieces of a body that wait to be taken: a picture or two of an endless stream, or a segment in a few pieces.
 const PIECES_MAX: usize = 8;
@@ -91,7 +92,7 @@ impl Exchange {
 
     /// Takes what is there of the body.
     pub fn take(&self) -> Piece {
-        match self.pieces.lock().unwrap_or_else(PoisonError::into_inner).try_recv() {
+        match lock(&self.pieces).try_recv() {
             Ok(Ok(bytes)) => Piece::Data(bytes),
             Ok(Err(_)) => Piece::Broken,
             Err(mpsc::error::TryRecvError::Empty) => Piece::Nothing,

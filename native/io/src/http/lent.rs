@@ -6,7 +6,7 @@ use std::{
     io,
     net::TcpStream as StdStream,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,7 +18,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::tls::Connection;
+use crate::{lock, tls::Connection};
 
 /// How long a peer may take nothing of what is being written. Stops one that asks for a large file and does not read it.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
@@ -89,12 +89,12 @@ impl Owner {
 
     /// Leaves it to the task of the connection to go on with this, when hyper has done its part of an upgrade.
     pub(crate) fn leave(&self, then: impl Future<Output = ()> + Send + 'static) {
-        *self.0.then.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(then));
+        *lock(&self.0.then) = Some(Box::pin(then));
     }
 
     /// What was left to the task of the connection.
     pub(crate) fn left(&self) -> Option<Then> {
-        self.0.then.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0.then).take()
     }
 
     /// Resolves when it was taken: hyper has nothing to do any more.
@@ -115,7 +115,7 @@ impl Breaker {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connection)
     }
 
     fn with<T>(&self, body: impl FnOnce(Pin<&mut Connection>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -11,11 +11,14 @@ use arcly_bus::{Log, StreamKey};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio::{sync::Notify, time::timeout};
 
-use crate::hls::{
-    HlsOutput,
-    file::File,
-    output::Other,
-    server::{Group, Member},
+use crate::{
+    hls::{
+        HlsOutput,
+        file::File,
+        output::Other,
+        server::{Group, Member},
+    },
+    lock,
 };
 
 /// How long the playlist of an ended stream can still be had: players must come to read its ENDLIST.
@@ -53,16 +56,16 @@ impl Origin {
 
     /// Whoever asks for `key` while it is not live is put to the host, which can begin it.
     pub fn offer(&self, key: StreamKey) {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        lock(&self.offered).insert(key);
     }
 
     /// Takes an offer back.
     pub fn withdraw(&self, key: &StreamKey) {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        lock(&self.offered).remove(key);
     }
 
     pub(crate) fn is_offered(&self, key: &StreamKey) -> bool {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+        lock(&self.offered).contains(key)
     }
 
     /// What is served for `key`, as soon as it is.
@@ -81,14 +84,14 @@ impl Origin {
 
     /// Serves `log` at `/<app>/<stream>.flv` and in the other endless formats, until it ends.
     pub fn put_live(&self, key: StreamKey, log: Arc<Log>) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = lock(&self.live);
         live.retain(|_, log| !log.is_closed());
         live.insert(key, log);
     }
 
     /// What can be watched live as `key`.
     pub(crate) fn live(&self, key: &StreamKey) -> Option<Arc<Log>> {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = lock(&self.live);
         live.get(key).filter(|log| !log.is_closed()).cloned()
     }
 
@@ -127,11 +130,11 @@ impl Origin {
     /// Lets go of streams that ended more than a minute ago. Call it now and then.
     pub fn expire(&self) {
         self.lock().retain(|_, output| !output.is_stale(ENDED_KEEP));
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, log| !log.is_closed());
+        lock(&self.live).retain(|_, log| !log.is_closed());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<HlsOutput>>> {
-        self.hls.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hls)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -19,6 +19,7 @@ use super::{
     head,
     response::answer,
 };
+use crate::lock;
 
 /// Smaller texts do not become smaller on the wire.
 const GZIP_BYTES_MIN: usize = 512;
@@ -119,7 +120,7 @@ impl Text {
             return None;
         }
         let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut known = form.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&form.whole);
         if let Some(whole) = known.as_ref().filter(|whole| whole.second == second && whole.cache == kind.cache) {
             return Some(whole.clone());
         }

@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use arcly_wire::rtsp::MediaSetup;
@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Inbox,
+    Inbox, lock,
     udp::{Interface, MulticastOut, Outbound, UdpOptions, UdpSocket},
 };
 
@@ -180,7 +180,7 @@ impl Ports {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(bool, SocketAddr), Route>> {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.routes)
     }
 }
 

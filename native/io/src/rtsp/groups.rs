@@ -3,13 +3,14 @@
 use std::{
     collections::{HashMap, HashSet},
     net::Ipv4Addr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 
 use arcly_bus::StreamKey;
 use arcly_wire::rtsp::Group;
 
 use super::datagrams::GROUP_TTL;
+use crate::lock;
 
 /// The groups of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Groups {
 
     /// The group of a stream, the same for all who hold one at a time; none when all are taken.
     pub(crate) fn of(&self, key: &StreamKey) -> Option<Arc<Group>> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         if let Some(group) = taken.get(key).and_then(Weak::upgrade) {
             return Some(group);
         }

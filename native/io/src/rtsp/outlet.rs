@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::Waker,
     time::Duration,
 };
@@ -32,6 +32,7 @@ use crate::{
     bell::Bell,
     bug::BugReport,
     egress::{Line, PacketLog, Reader, ViewerEnd, Wants},
+    lock,
     udp::Outbound,
 };
 
@@ -223,7 +224,7 @@ impl Outlets {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<usize, mpsc::UnboundedSender<Viewer>>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tasks)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The back channel of a camera (ONVIF Streaming Specification §5.3): what somebody here says is heard there.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arcly_bus::{Log, Read, Subscription, TrackSet, WakeSlot};
 use arcly_codec::MediaKind;
@@ -12,7 +12,7 @@ use super::{
     packets::Packets,
     tracks::outgoing,
 };
-use crate::{bell::Bell, egress::Format};
+use crate::{bell::Bell, egress::Format, lock};
 
 /// What is said over a pull: the sound of a stream, or nothing.
 #[derive(Default)]
@@ -24,18 +24,18 @@ pub struct Talk {
 impl Talk {
     /// Says the sound of this stream from now on, in the place of another one; none: nothing.
     pub fn say(&self, log: Option<Arc<Log>>) {
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
+        *lock(&self.log) = log;
         self.bell.ring();
     }
 
     /// Says this stream no more; another one that has taken its place goes on.
     fn hush(&self, ended: &Arc<Log>) {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).take_if(|log| Arc::ptr_eq(log, ended));
+        lock(&self.log).take_if(|log| Arc::ptr_eq(log, ended));
         self.bell.ring();
     }
 
     fn log(&self) -> Option<Arc<Log>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.log).clone()
     }
 }
 

@@ -3,14 +3,14 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use arcly_wire::rtsp::{Base64Reader, Opening, RtspError, opening};
 use bytes::{Bytes, BytesMut};
 use tokio::{io::AsyncReadExt, sync::mpsc};
 
-use crate::tls::Connection as Stream;
+use crate::{lock, tls::Connection as Stream};
 
 /// Pieces of what a client says that wait for the half on which it is answered.
 const WAITING_MAX: usize = 16;
@@ -61,7 +61,7 @@ impl Tunnels {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Bytes>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

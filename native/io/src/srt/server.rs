@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     Inbox, ListenError,
     bug::BugReport,
     egress::{List, ViewerId, ViewerInfo},
+    lock,
     udp::{UdpOptions, UdpSocket},
 };
 
@@ -117,7 +118,7 @@ impl SrtListener {
 
     /// All connections with what is counted of them.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.shared.connections).clone()
     }
 
     /// Stops listening, and tells all peers.

@@ -6,10 +6,12 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
+
+use crate::lock;
 
 /// Entities that are looked out for.
 const ENTITIES_MAX: usize = 8;
@@ -39,7 +41,7 @@ impl Hot {
         if !(BYTES_MIN..=BYTES_MAX).contains(&bytes.len()) {
             return None;
         }
-        let mut entities = self.entities.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entities = lock(&self.entities);
         let is_it = |known: &&mut Entity| known.bytes.as_ptr() == bytes.as_ptr() && known.bytes.len() == bytes.len();
         let Some(entity) = entities.iter_mut().find(is_it) else {
             if entities.len() == ENTITIES_MAX {
@@ -58,7 +60,7 @@ impl Hot {
 
     /// The stream has ended.
     pub(crate) fn clear(&self) {
-        self.entities.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.entities).clear();
     }
 }
 

@@ -6,13 +6,7 @@ mod allowance;
 mod bond;
 mod door;
 
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_wire::srt::{Packet, SrtListener as Machine};
 use tokio::{
@@ -38,6 +32,7 @@ use super::{
 use crate::{
     Inbox,
     bell::Bell,
+    lock,
     udp::{Inbound, Outbound, UdpSocket},
 };
 
@@ -344,7 +339,7 @@ impl Port {
         let infos: Vec<_> = infos.collect();
         let publishers = infos.iter().filter(|info| info.role == Role::Publisher).count();
         self.grain = if publishers >= MANY { GRAIN_OF_MANY } else { GRAIN };
-        *self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner) = infos;
+        *lock(&self.shared.connections) = infos;
     }
 
     fn flush(&mut self) {

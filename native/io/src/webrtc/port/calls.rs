@@ -1,13 +1,14 @@
 //! What other threads call the port for: streams that have more, publishers of whom something is wanted.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::Wake,
 };
 
 use tokio::sync::Notify;
 
 use super::{FeedKey, PeerNumber};
+use crate::lock;
 
 /// What another thread calls the port for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(super) struct Calls {
 
 impl Calls {
     pub(super) fn take(&self) -> Vec<Call> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.waiting))
     }
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Ring {
 
 impl Wake for Ring {
     fn wake(self: Arc<Self>) {
-        let mut waiting = self.calls.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.calls.waiting);
         // Each stream and each session is in it once, so it is bounded by them.
         if !waiting.contains(&self.call) {
             waiting.push(self.call);
