@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from importlib import import_module
 from typing import TypeAlias
@@ -10,12 +11,14 @@ from typing import TypeAlias
 from arcly import __version__
 from arcly.server.access_options import add_access
 from arcly.server.default import Default
+from arcly.server.numbers import not_negative, whole
 from arcly.server.record_options import add_recording
 
 DESCRIPTION = "The live-media server that is a Python library."
 
 SERVE = """\
-Run a server: publish to it over RTMP, RTSP and SRT, watch over HLS, HTTP-FLV, HTTP-TS, RTMP, RTSP and SRT.
+Run a server: publish to it over RTMP, RTSP, SRT and WebRTC (WHIP), watch over WebRTC (WHEP), HLS, DASH, HTTP-FLV,
+HTTP-TS, RTMP, RTSP and SRT.
 
 Any application and stream name is accepted: rtmp://HOST/live/cam becomes the stream live/cam, and
 http://HOST:8888/live/cam/ plays it.
@@ -34,6 +37,7 @@ examples:
   arcly serve --pull-on-demand live/gate=rtmp://cam.lan/live/1     a camera, while somebody watches
   arcly serve --auth-users users.txt --https :8443 --rtmps :1936 --tls-cert …   who has a password
   arcly serve --record DIR --record-keep 7d --record-keep 500GB
+  arcly serve @arcly.conf                 options from a file, as they stand here; # begins a comment
 
 publish from ffmpeg:
   ffmpeg -re -i clip.mp4 -c copy -f flv rtmp://localhost/live/cam
@@ -92,7 +96,7 @@ Cameras show their streams to those they know: give a name by --user, and the pa
 ARCLY_CAMERA_PASSWORD of the environment. The exit status is 0 when a camera was found.
 """
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,9 +113,20 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose files of options (`@FILE`) are written as a shell reads a line: with quotes and comments."""
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """Return the words of a line."""
+        try:
+            return shlex.split(arg_line, comments=True)
+        except ValueError as error:
+            self.error(f"{arg_line!r}: {error}")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(prog="arcly", description=DESCRIPTION)
+    top = Parser(prog="arcly", description=DESCRIPTION)
     top.add_argument("--version", action="version", version=f"arcly {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
     add_serve(commands)
@@ -126,6 +141,9 @@ def add_serve(commands: Commands) -> None:
     serve = commands.add_parser(
         "serve",
         help="run a server",
+        # All of its options would be twenty lines in front of each error.
+        usage="%(prog)s [OPTION ...] [@FILE]",
+        fromfile_prefix_chars="@",
         description=SERVE,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -225,7 +243,7 @@ def add_serve(commands: Commands) -> None:
     srt.add_argument(
         "--srt-latency-ms",
         metavar="MS",
-        type=float,
+        type=not_negative,
         default=120.0,
         help="how long lost packets may be asked for again; peers may want more (default: %(default)g)",
     )
@@ -244,7 +262,7 @@ def add_serve(commands: Commands) -> None:
     viewers.add_argument(
         "--merge-ms",
         metavar="MS",
-        type=float,
+        type=not_negative,
         default=0.0,
         help="pictures of so long leave together: cheaper and later (default: %(default)g)",
     )
@@ -266,28 +284,28 @@ def add_serve(commands: Commands) -> None:
     hls.add_argument(
         "--hls-part",
         metavar="SECONDS",
-        type=float,
+        type=not_negative,
         default=0.2,
         help="parts of segments; players with low latency stay three behind; 0: none (default: %(default)g)",
     )
     hls.add_argument(
         "--hls-segment",
         metavar="SECONDS",
-        type=float,
+        type=not_negative,
         default=1.0,
         help="a segment ends at the first key frame from here on (default: %(default)g)",
     )
     hls.add_argument(
         "--hls-window",
         metavar="SECONDS",
-        type=float,
+        type=not_negative,
         default=15.0,
         help="how far viewers can go back, kept in memory but for --hls-spill (default: %(default)g)",
     )
     hls.add_argument(
         "--hls-window-mb",
         metavar="MB",
-        type=int,
+        type=whole,
         default=1024,
         help="memory of a stream for that, MPEG-TS included (default: %(default)d)",
     )
@@ -302,7 +320,7 @@ def add_serve(commands: Commands) -> None:
     hls.add_argument(
         "--hls-memory",
         metavar="SECONDS",
-        type=float,
+        type=not_negative,
         default=60.0,
         help="with --hls-spill: so much of the window stays in memory (default: %(default)g)",
     )
@@ -310,7 +328,7 @@ def add_serve(commands: Commands) -> None:
         "--hls-encrypt",
         metavar="N",
         nargs="?",
-        type=int,
+        type=whole,
         const=60,
         help="AES-128 of segments, a new key after N of them, by default 60; no DASH then (default: in the clear)",
     )
@@ -318,7 +336,7 @@ def add_serve(commands: Commands) -> None:
     serve.add_argument(
         "--drain",
         metavar="SECONDS",
-        type=float,
+        type=not_negative,
         default=0.0,
         help="how long publishers may go on after Ctrl-C or SIGTERM; a second one ends that (default: %(default)g)",
     )
@@ -349,7 +367,7 @@ def add_probe(commands: Commands) -> None:
     probe.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     probe.add_argument(
         "--seconds",
-        type=float,
+        type=not_negative,
         metavar="N",
         help="stop after so long (default: at the end; rtmp:// and the like: 10)",
     )
@@ -364,12 +382,12 @@ def add_relay(commands: Commands) -> None:
         epilog=RELAY_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    remotes = "rtmp[s]://, srt://, udp://, rtp://"
+    remotes = "rtmp[s]://, rtsp[s]://, srt://, udp://, rtp://"
     relay.add_argument("source", metavar="SRC", help=f"{remotes}, or a file: MPEG-TS, FLV or MP4")
     relay.add_argument("targets", metavar="DST", nargs="+", help=f"{remotes}, or a file: .ts, .flv or .mp4")
     relay.add_argument("--loop", action="store_true", help="begin a file again at its end, its times going on")
     relay.add_argument(
-        "--retries", type=int, metavar="N", help="give a connection up after N retries in a row (default: never)"
+        "--retries", type=whole, metavar="N", help="give a connection up after N retries in a row (default: never)"
     )
     tls = relay.add_argument_group("rtmps://")
     tls.add_argument("--ca-file", metavar="FILE", help="PEM file with authorities to trust besides the system's")
@@ -401,7 +419,11 @@ def add_cameras(commands: Commands) -> None:
     cameras.add_argument("--ipv6", action="store_true", help="ask by IPv6")
     cameras.add_argument("--target", metavar="HOST:PORT", help="ask there, and not the group of all cameras")
     cameras.add_argument(
-        "--seconds", metavar="N", type=float, default=3.0, help="how long answers are waited for (default: %(default)g)"
+        "--seconds",
+        metavar="N",
+        type=not_negative,
+        default=3.0,
+        help="how long answers are waited for (default: %(default)g)",
     )
     cameras.add_argument("--json", action="store_true", help="JSON instead of a table")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from arcly._native import TlsIdentity
+from arcly.errors import MisuseError
 
 
 class Tls:
@@ -25,7 +28,8 @@ class Tls:
         self._cert_file = Path(cert_file)
         self._key_file = Path(key_file)
         self._changed_ns = self._newest_change_ns()
-        self.native = TlsIdentity(self._cert_file.read_bytes(), self._key_file.read_bytes())
+        with self._named():
+            self.native = TlsIdentity(self._cert_file.read_bytes(), self._key_file.read_bytes())
 
     def reload(self) -> None:
         """Read both files again; connections that exist go on with the certificate that they began with.
@@ -33,7 +37,8 @@ class Tls:
         Raises:
             OSError, MisuseError: as the constructor; the present certificate stays.
         """
-        self.native.replace(self._cert_file.read_bytes(), self._key_file.read_bytes())
+        with self._named():
+            self.native.replace(self._cert_file.read_bytes(), self._key_file.read_bytes())
 
     def reload_if_changed(self) -> bool:
         """Do so if one of the files was written since it was last read; return whether.
@@ -47,6 +52,14 @@ class Tls:
         self._changed_ns = changed_ns
         self.reload()
         return True
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say which files are meant."""
+        try:
+            yield
+        except MisuseError as error:
+            raise MisuseError(f"{self._cert_file} and {self._key_file}: {error}") from None
 
     def _newest_change_ns(self) -> int:
         return max(path.stat().st_mtime_ns for path in (self._cert_file, self._key_file))

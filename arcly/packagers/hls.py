@@ -11,6 +11,7 @@ from typing import Literal
 
 from arcly._bridge import native_stream
 from arcly._inbox import InboxReader
+from arcly._limits import require_between
 from arcly._native import HlsOutput, Spill, StreamKey
 from arcly.contract import IngestContext, StorageBackend, StreamHandle
 from arcly.errors import MisuseError
@@ -26,6 +27,9 @@ TS_BYTES_MAX = 256 << 20
 class HlsEncryption:
     """AES-128 of whole segments (RFC 8216bis §4.4.4.4), against those who have a segment and not its key: caches, and
     whoever reads them. Players fetch keys beside the segments, and only who may play is given one.
+
+    Raises:
+        MisuseError: `rotate_segments` is out of range, or `iv` is neither of its two words.
     """
 
     keys: Callable[[StreamKey, int], bytes] | None = None
@@ -34,10 +38,16 @@ class HlsEncryption:
     each asks. While it raises, the key before goes on. None: random keys, which nobody else knows."""
 
     rotate_segments: int = 60
-    """A key is for so many segments; 0: one for all."""
+    """A key is for so many segments, up to 2^31; 0: one for all."""
 
     iv: Literal["sequence", "random"] = "sequence"
     """Initialization vectors are the number of the segment, or a random one for each, told by the playlist."""
+
+    def __post_init__(self) -> None:
+        """Check everything."""
+        require_between("rotate_segments", self.rotate_segments, 0, 1 << 31)
+        if self.iv not in ("sequence", "random"):
+            raise MisuseError(f"iv is {self.iv!r}; it must be 'sequence' or 'random'")
 
 
 class HlsPackager:
@@ -47,11 +57,12 @@ class HlsPackager:
     Every stream is packaged from its start, so that its first viewer does not wait for a segment to be made.
 
     Args:
-        part_s: parts of a segment last about so long, default 0.2; a player with low latency stays three of them behind
-            the live edge. 0: no low latency.
-        segment_s: a segment ends at the first key frame after so many seconds, default 1. With parts it does not matter
-            to latency: it is how soon a viewer who comes can begin. Shorter ones cost more requests.
-        window_s: how far viewers can go back, default 15; never less than six times the longest segment.
+        part_s: parts of a segment last about so long, default 0.2, up to 60; a player with low latency stays three of
+            them behind the live edge. 0: no low latency.
+        segment_s: a segment ends at the first key frame after so many seconds, default 1, up to 3600. With parts it
+            does not matter to latency: it is how soon a viewer who comes can begin. Shorter ones cost more requests.
+        window_s: how far viewers can go back in seconds, default 15, up to 10^9; never less than six times the longest
+            segment.
         window_bytes_max: memory of a stream for that, all tracks and MPEG-TS together, default 1 GiB; a quarter of it,
             256 MiB at most, is for MPEG-TS. The oldest segments go first, and the newest of each never; a warning says
             so once.
@@ -71,7 +82,7 @@ class HlsPackager:
             without an end, RTMP and others are as they were.
 
     Raises:
-        MisuseError: an option is out of its range.
+        MisuseError: an option is out of its range, or neither `cmaf` nor `ts` is wanted.
     """
 
     def __init__(
@@ -90,8 +101,15 @@ class HlsPackager:
         playlist_segments: int = 7,
         encryption: HlsEncryption | None = None,
     ) -> None:
-        if encryption is not None and encryption.rotate_segments < 0:
-            raise MisuseError("rotate_segments is 0 or more")
+        require_between("part_s", part_s, 0, 60)
+        for name, seconds in (("segment_s", segment_s), ("ts_segment_s", ts_segment_s)):
+            require_between(name, seconds, 0, 3600)
+        for name, seconds in (("window_s", window_s), ("memory_s", memory_s)):
+            require_between(name, seconds, 0, 1e9)
+        require_between("window_bytes_max", window_bytes_max, 1, 1 << 50)
+        require_between("playlist_segments", playlist_segments, 1, 1 << 20)
+        if not (cmaf or ts):
+            raise MisuseError("neither CMAF nor MPEG-TS is wanted: there is nothing to make")
         of_ts = min(window_bytes_max // 4, TS_BYTES_MAX) if cmaf else window_bytes_max
         of_cmaf = window_bytes_max - (of_ts if ts else 0)
         if spill is not None:

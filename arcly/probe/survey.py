@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from arcly._native import Demuxer, MediaFrame, MediaReader, __version__, sniff
@@ -121,10 +123,26 @@ def survey_file(path: str | Path, end: float | None) -> Report:
     return survey.report(bytes_read=Path(path).stat().st_size, broken=reader.broken, problem=reader.problem)
 
 
+def opened(request: Request) -> Any:
+    """Return the answer of a web server.
+
+    Raises:
+        ConnectionError: there is none, or it has no media.
+    """
+    try:
+        return urlopen(request, timeout=CONNECT_TIMEOUT_S)
+    except HTTPError as error:
+        error.close()
+        raise ConnectionError(f"{request.full_url}: {error.code} {error.reason}") from None
+    except URLError as error:
+        reason = getattr(error.reason, "strerror", None) or error.reason
+        raise ConnectionError(f"{request.full_url}: {reason}") from None
+
+
 def survey_http(url: str, end: float | None) -> Report:
     """Read what a web server sends, until `end` of the monotonic clock at most."""
     request = Request(url, headers={"User-Agent": f"arcly/{__version__}"})
-    with urlopen(request, timeout=CONNECT_TIMEOUT_S) as response:
+    with opened(request) as response:
         beginning = response.read(4096)
         format = sniff(beginning)
         if format is None:

@@ -51,6 +51,9 @@ class RtspHandler(Listener[RtspListener]):
         media_timeout_s: seconds without media after which a publish ends, default 10.
         tls: speak RTSPS, under this certificate.
         egress: how streams leave to players.
+
+    Raises:
+        MisuseError: `srtp` without `tls`, `multicast` is no network of groups, or a number is out of range.
     """
 
     def __init__(
@@ -78,9 +81,7 @@ class RtspHandler(Listener[RtspListener]):
         self._udp_port = udp_port if tls is None or srtp else None
         self._srtp = (srtp_suite, srtp == "optional") if srtp else None
         self._back_channel = back_channel
-        network = None if multicast is None else IPv4Network(multicast)
-        if network is not None and not network.is_multicast:
-            raise MisuseError(f"{multicast} is no network of groups")
+        network = None if multicast is None else network_of(multicast)
         self._groups: tuple[int, int, int] | None = None
         if network is not None:
             self._groups = (int(network.network_address), network.num_addresses, multicast_port)
@@ -114,3 +115,18 @@ class RtspHandler(Listener[RtspListener]):
             tls=None if self._tls is None else self._tls.native,
             egress=self._egress.native(),
         )
+
+
+def network_of(text: str) -> IPv4Network:
+    """Return a network of groups.
+
+    Raises:
+        MisuseError: it is none.
+    """
+    try:
+        network = IPv4Network(text)
+    except ValueError:
+        network = None
+    if network is None or not network.is_multicast:
+        raise MisuseError(f"{text!r} is no network of groups, as in 224.1.0.0/16")
+    return network

@@ -12,9 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from arcly._address import split
 from arcly.errors import StreamError
 from arcly.onvif import Found, OnvifCamera, discover
 from arcly.onvif.soap import SoapError
+from arcly.server.said import reason_of
 
 PASSWORD = "ARCLY_CAMERA_PASSWORD"
 """The variable of the environment with the password: on a command line everybody on this machine would see it."""
@@ -25,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         rows = asyncio.run(find(options))
     except (StreamError, OSError) as error:
-        print(f"arcly cameras: {error}", file=sys.stderr)
+        print(f"arcly cameras: {reason_of(error)}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(rows, indent=2))
@@ -36,8 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def find(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each camera."""
-    host, _, port = (options.target or "").rpartition(":")
-    target = (host, int(port)) if host and port.isdecimal() else None
+    target = split(options.target) if options.target else None
     found = await discover(timeout_s=options.seconds, interface=options.interface, ipv6=options.ipv6, target=target)
     password = os.environ.get(PASSWORD, "")
     return list(await asyncio.gather(*(row(camera, options.user or "", password) for camera in found)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from arcly._address import split
@@ -13,7 +12,7 @@ from arcly.errors import ListenError, MisuseError
 from arcly.origin import HttpOrigin
 from arcly.packagers.hls import HlsEncryption, HlsPackager
 from arcly.protocols.rtmp import RtmpHandler
-from arcly.protocols.rtsp import RtspHandler
+from arcly.protocols.rtsp import RtspHandler, network_of
 from arcly.protocols.srt import SrtHandler
 from arcly.protocols.webrtc import WebRtcHandler
 from arcly.server.default import Default
@@ -154,15 +153,9 @@ def groups(text: str) -> tuple[str | None, int]:
         MisuseError: it is no network of groups, or no port.
     """
     network, _, port = text.partition(":")
-    try:
-        if network != OFF and not IPv4Network(network).is_multicast:
-            raise ValueError
-        number = int(port or MULTICAST_PORT)
-    except ValueError:
-        raise MisuseError(f"{text!r} is no network of groups, as in 224.1.0.0/16:{MULTICAST_PORT}") from None
-    if not 0 < number < 65535:
-        raise MisuseError(f"{number} is no port for RTP")
-    return None if network == OFF else network, number
+    if port and not (port.isdecimal() and 0 < int(port) < 65535):
+        raise MisuseError(f"{port!r} is no port for RTP")
+    return None if network == OFF else str(network_of(network)), int(port or MULTICAST_PORT)
 
 
 def http_origin(

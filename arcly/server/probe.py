@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from arcly.errors import StreamError
 from arcly.probe import Report, TrackReport, probe
+from arcly.server.said import reason_of
 
 FAULTS = {
     "dts_backwards": "decoding time goes back",
@@ -25,10 +27,12 @@ FAULTS = {
 
 def run(options: argparse.Namespace) -> int:
     """Probe, print, and return the exit status: 0, or 1 when there is nothing to report."""
+    # What a link says of its end is what the error says.
+    logging.getLogger("arcly").setLevel(logging.CRITICAL)
     try:
         report = probe(options.source, seconds=options.seconds)
     except (StreamError, OSError) as error:
-        print(f"arcly probe: {error}", file=sys.stderr)
+        print(f"arcly probe: {reason_of(error)}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(report.json(), indent=2))

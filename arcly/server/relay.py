@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import sys
 from collections.abc import Sequence
 
 from arcly import contract
@@ -17,6 +16,7 @@ from arcly.drive import drive_to
 from arcly.engine import Engine
 from arcly.errors import StreamError
 from arcly.link import Link, LinkState, LinkStatus
+from arcly.server.said import log_to_stderr, reason_of
 from arcly.sinks.file import FileSink
 from arcly.sinks.push import PushTarget
 from arcly.sources.file import FileSource
@@ -34,19 +34,14 @@ ENHANCED = {"auto": None, "always": True, "never": False}
 
 def run(options: argparse.Namespace) -> int:
     """Relay until the source ends or a signal comes; returns the exit status."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname).3s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
+    log_to_stderr(options.log_level)
     try:
         return asyncio.run(relay(options))
     except asyncio.CancelledError:
         log.info("stopped before everything was started")
         return 0
     except (StreamError, OSError) as error:
-        log.error("%s", error)
+        log.error("%s", reason_of(error))
         return 1
 
 

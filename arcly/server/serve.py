@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 import tempfile
 import threading
 from importlib import import_module
@@ -28,6 +27,7 @@ from arcly.server.listeners import OFF, Listeners, page_url
 from arcly.server.listing import Listing
 from arcly.server.record_options import recorder_arguments
 from arcly.server.recordings import Recordings
+from arcly.server.said import log_to_stderr, reason_of
 from arcly.server.status import status
 from arcly.server.thumbnails import thumbnail_routes
 from arcly.server.viewers import Viewers
@@ -54,12 +54,7 @@ CERTIFICATE_LOOK_S = 30.0
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit status."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname).3s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
+    log_to_stderr(options.log_level)
     # The application behind the origin is our own control plane; its access log would be a line a second per open page.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
@@ -67,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         log.info("stopped before everything was started")
     except (StreamError, OSError) as error:
-        log.error("%s", error)
+        log.error("%s", reason_of(error))
         return 1
     return 0
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from arcly._limits import require_between
 from arcly.errors import MisuseError
-from arcly.services._limits import require_between
 
 if TYPE_CHECKING:
     import http.client

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from arcly._limits import require_between, require_name
 from arcly.contract import HealthCheck, IngestContext, PlaybackRegistry
 from arcly.errors import MisuseError
-from arcly.services._limits import require_between, require_name
 
 log = logging.getLogger("arcly")
 

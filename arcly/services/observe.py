@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from arcly._deadline import within
+from arcly._limits import require_between
 from arcly._native import StreamKey, Track
 from arcly.contract import IngestContext, StreamHandle
 from arcly.errors import MisuseError
 from arcly.events import StreamEvent
 from arcly.services._follow import EventFollower
-from arcly.services._limits import require_between
 from arcly.stream import StreamStats
 
 log = logging.getLogger("arcly")

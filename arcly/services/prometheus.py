@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from arcly._limits import require_between
 from arcly._native import StreamKey
 from arcly.contract import IngestContext
 from arcly.errors import MisuseError
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.protocols.srt import SrtConnection
 from arcly.services._follow import EventFollower
-from arcly.services._limits import require_between
 from arcly.services.observe import StreamReport
 
 try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from arcly.services._limits import require_between
+from arcly._limits import require_between
 from arcly.services.audit.record import AuditRecord
 
 

@@ -7,12 +7,12 @@ import logging
 from collections import deque
 
 from arcly._deadline import abandon
+from arcly._limits import require_between, require_name
 from arcly._native import StreamKey
 from arcly.contract import AuditSink, IngestContext
 from arcly.errors import MisuseError
 from arcly.events import StreamEvent
 from arcly.services._follow import EventFollower
-from arcly.services._limits import require_between, require_name
 from arcly.services.audit.record import REASON_CHARS_MAX, AuditAction, AuditRecord, now_ms
 
 log = logging.getLogger("arcly")

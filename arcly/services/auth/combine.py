@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from enum import StrEnum
 
 from arcly._deadline import within
+from arcly._limits import require_between
 from arcly._native import StreamKey
 from arcly.contract import Credentials, StreamAuthenticator
 from arcly.errors import MisuseError
-from arcly.services._limits import require_between
 
 log = logging.getLogger("arcly")
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from arcly._limits import require_between
 from arcly.errors import MisuseError
 from arcly.services._http import HttpClient, HttpFailedError
-from arcly.services._limits import require_between
 
 if TYPE_CHECKING:
     from jwt import PyJWK

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from arcly._limits import require_between
 from arcly._native import StreamKey
 from arcly.contract import Credentials
 from arcly.errors import MisuseError
-from arcly.services._limits import require_between
 from arcly.services.auth.combine import Action, Authenticator
 from arcly.services.auth.jwks import KEY_TYPES, JwksUrl, KeySet, KeySource, RemoteKeySet, SingleKey
 

@@ -11,10 +11,10 @@ import re
 import time
 from collections.abc import Callable, Sequence
 
+from arcly._limits import require_between
 from arcly._native import StreamKey
 from arcly.contract import Credentials
 from arcly.errors import MisuseError
-from arcly.services._limits import require_between
 from arcly.services.auth.combine import Action, Authenticator
 
 _TOKEN = re.compile(r"(0|[1-9][0-9]{0,11}):([0-9a-fA-F]{64})", re.ASCII)

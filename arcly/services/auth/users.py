@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from arcly._limits import require_between
 from arcly._native import StreamKey
 from arcly.contract import Credentials
 from arcly.errors import MisuseError
-from arcly.services._limits import require_between
 from arcly.services.auth.combine import Action, Authenticator
 
 USERS_MAX = 1000

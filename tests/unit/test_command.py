@@ -1,0 +1,132 @@
+"""What the command says to a person who got it wrong: one line, with what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import run
+
+import arcly
+from arcly.__main__ import main, parser
+
+ALONE = ("--rtmp", "off", "--rtsp", "off", "--srt", "off", "--webrtc", "off", "--http", "127.0.0.1:0")
+"""Options of a server that takes no port which another one may have."""
+
+
+async def arcly_says(*arguments: str | Path) -> tuple[int, str]:
+    """Run the command to its end; return its exit status and what it says on standard error."""
+    done = await run(sys.executable, "-m", "arcly", *arguments)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("probe", "http://127.0.0.1:1/cam.flv"), "arcly probe: http://127.0.0.1:1/cam.flv: Connection refused"),
+        (("probe", "rtmp://127.0.0.1:1/live/cam"), "arcly probe: rtmp://127.0.0.1:1/live/cam: cannot connect to"),
+        (("probe", "/nowhere/cam.mp4"), "arcly probe: /nowhere/cam.mp4: No such file or directory"),
+        (("relay", "/nowhere/cam.mp4", "rtmp://127.0.0.1:1/live/cam"), "/nowhere/cam.mp4: No such file or directory"),
+        (("cameras", "--target", "camera"), "'camera' is not an address of the form HOST:PORT"),
+        (("serve", *ALONE, "--tls-cert", "/nowhere/a.pem", "--tls-key", "b.pem"), "/nowhere/a.pem: No such file"),
+        (("serve", *ALONE, "--auth-users", "/nowhere/users"), "/nowhere/users: No such file or directory"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_in_one_line_without_numbers_of_errors(
+    arguments: tuple[str, ...], said: str
+) -> None:
+    status, text = await arcly_says(*arguments)
+    lines = [line for line in text.splitlines() if " INF " not in line]
+    assert (status, len(lines)) == (1, 1), text
+    assert said in lines[0]
+    assert "Errno" not in text
+
+
+async def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("no certificate")
+    (tmp_path / "key.pem").write_text("no key")
+    with pytest.raises(arcly.MisuseError, match=r"cert\.pem and .*key\.pem: there is no certificate"):
+        arcly.Tls(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--drain", "-5"),
+        ("--merge-ms", "-1"),
+        ("--hls-part", "-1"),
+        ("--hls-segment", "nan"),
+        ("--hls-window", "inf"),
+        ("--hls-window-mb", "1.5"),
+        ("--hls-encrypt", "-5"),
+        ("--srt-latency-ms", "soon"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_by_the_name_of_its_option(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["serve", f"{option}={value}"])
+    said = capsys.readouterr().err.splitlines()
+    assert exit.value.code == 2
+    assert len(said) == 2, "how it is used, and what is wrong"
+    assert f"argument {option}: {value!r} is no" in said[1]
+
+
+def test_options_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "arcly.conf"
+    file.write_text(
+        """\
+# Where it listens.
+--rtmp 127.0.0.1:1936   # for the encoder
+--http=:80
+
+--pull "live/gate=rtsp://user:it's secret@cam.lan/1" --demo
+"""
+    )
+    options = parser().parse_args(["serve", "--http", ":8080", f"@{file}", "--rtmp", "off"])
+    assert (options.rtmp, options.http, options.demo) == ("off", ":80", True), "what comes later holds"
+    assert options.pull == ["live/gate=rtsp://user:it's secret@cam.lan/1"]
+
+
+@pytest.mark.parametrize(("text", "said"), [("--pull 'live/a", "No closing quotation"), ("--nothing", "--nothing")])
+def test_a_file_of_options_that_is_wrong_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    file = tmp_path / "arcly.conf"
+    file.write_text(text)
+    with pytest.raises(SystemExit):
+        parser().parse_args(["serve", f"@{file}"])
+    assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parser().parse_args(["serve", f"@{tmp_path}/missing.conf"])
+    assert "missing.conf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (arcly.HlsPackager, {"part_s": -1}),
+        (arcly.HlsPackager, {"segment_s": float("nan")}),
+        (arcly.HlsPackager, {"window_s": float("inf")}),
+        (arcly.HlsPackager, {"window_bytes_max": 0}),
+        (arcly.HlsPackager, {"memory_s": -1}),
+        (arcly.HlsPackager, {"playlist_segments": 0}),
+        (arcly.HlsPackager, {"ts_segment_s": -1}),
+        (arcly.HlsPackager, {"cmaf": False, "ts": False}),
+        (arcly.HlsEncryption, {"rotate_segments": -1}),
+        (arcly.HlsEncryption, {"iv": "none"}),
+        (arcly.EgressOptions, {"flush": "frame"}),
+        (arcly.EgressOptions, {"merge_s": -1}),
+        (arcly.EgressOptions, {"viewers_max": -1}),
+        (arcly.EgressOptions, {"stall_max_s": float("nan")}),
+        (arcly.RtspHandler, {"multicast": "everybody"}),
+        (arcly.RtspHandler, {"multicast": "192.0.2.0/24"}),
+    ],
+)
+def test_an_option_that_is_out_of_range_is_misuse_when_it_is_given(kind: Any, wrong: dict[str, Any]) -> None:
+    """Not for each stream, later."""
+    with pytest.raises(arcly.MisuseError):
+        kind(**wrong)
