@@ -5,7 +5,7 @@
         ...
 
 - `settings`: how it is recorded, and for how long it is kept.
-- `recorder`: which streams are recorded, when.
+- `recorder`: which streams are recorded, when. `directory`: where, held by one process.
 - `take`: one recording, from its first to its last file, over every return of its publisher.
 - `index`: what there is, in SQLite.
 - `mend`: what a recorder left behind that died.

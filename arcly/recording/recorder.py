@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import time
@@ -15,6 +14,7 @@ from arcly._native import Outline, StreamKey
 from arcly.contract import IngestContext, StorageBackend, StreamHandle
 from arcly.errors import MisuseError, NotFoundError
 from arcly.events import StreamEvent, StreamEventKind, after_losses
+from arcly.recording.directory import lock_directory, remove_file
 from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
 from arcly.recording.mend import Left, mend
 from arcly.recording.playback import Playback
@@ -374,32 +374,3 @@ class Recorder:
             await asyncio.to_thread(remove_file, self.directory, segment.path)
         if segment.stored is not None and self._storage is not None:
             await self._storage.delete(segment.stored)
-
-
-def remove_file(root: Path, path: str) -> None:
-    """Delete a file, and the directories between it and `root` that are empty then."""
-    file = root / path
-    file.unlink(missing_ok=True)
-    for parent in file.parents:
-        if parent == root:
-            break
-        try:
-            parent.rmdir()
-        except OSError:
-            break  # It is not empty.
-
-
-def lock_directory(directory: Path) -> int:
-    """Return a descriptor that holds `directory` for this process until it is closed.
-
-    Raises:
-        MisuseError: somebody else has it.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise MisuseError(f"another recorder has {directory.parent}") from None
-    return descriptor

@@ -147,7 +147,7 @@ async def test_a_recording_that_does_not_end_is_left_behind_in_time(
     recorder = arcly.Recorder(tmp_path, record=["*"])
     async with arcly.Engine(recorder) as engine:
         session = await engine.start_publish(KEY)
-        await eventually(lambda: recorder.status(KEY))
+        await eventually(lambda: (status := recorder.status(KEY)) and status.id)
         assert session.active
     assert "live/cam is left as it is: the disk does not answer" in caplog.text
     caplog.clear()

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import arcly
 from arcly._native import recording_path
+from arcly.recording.directory import remove_file
 from arcly.recording.index import RecordedSegment, RecordingIndex
-from arcly.recording.recorder import remove_file
 from arcly.recording.retention import DISTRUST_S, WallClock, expired
 from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read
 

@@ -1,37 +1,30 @@
-//! What viewers of one stream are given: the newest views, who is watching, how much was sent.
+//! What viewers of one stream are given.
+//!
+//! - here: the newest views, and the wait for the first ones.
+//! - `audience`: who is watching, how much was sent.
+//! - `playlists`: views as text, with what is said of other streams.
+
+mod audience;
+mod playlists;
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
 use arcly_bus::Log;
-use arcly_codec::MediaKind;
 use arcly_pack::{
     cmaf::{CmafView, TrackView},
     hls::HlsView,
 };
-use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
+pub(crate) use self::playlists::{Other, Playlists};
 use crate::{
-    hls::{
-        sent::Client,
-        sessions::{SessionInfo, Sessions},
-        spill::Shelf,
-    },
-    http::{quick::pages::Hot, text::Text},
+    hls::{sessions::Sessions, spill::Shelf},
+    http::quick::pages::Hot,
 };
-
-/// Name of the playlist of MPEG-TS: that of no track.
-const TS: &str = "ts";
-
-/// So often viewers who stopped asking are looked for, as long as there are any.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The HLS and DASH of one publish.
 pub struct HlsOutput {
@@ -41,9 +34,7 @@ pub struct HlsOutput {
     tracks: Mutex<HashMap<String, watch::Sender<Arc<TrackView>>>>,
     made: Made,
     shelf: Option<Arc<Shelf>>,
-    others: Mutex<Arc<[Other]>>,
-    /// Playlists as they were last asked for, by track: the whole one, and the delta update.
-    texts: Mutex<HashMap<String, [Option<Told>; 2]>>,
+    playlists: Playlists,
     hot: Hot,
     sessions: Mutex<Sessions>,
     sent_bytes: AtomicU64,
@@ -56,25 +47,6 @@ pub(crate) struct Made {
     /// Of the same segments; not where they are encrypted in the way of HLS, which DASH does not know.
     pub(crate) dash: bool,
     pub(crate) ts: bool,
-}
-
-/// A stream that shows the same in another size.
-#[derive(Clone)]
-pub(crate) struct Other {
-    /// From a playlist of this stream to its own: `../cam~720p/`.
-    pub(crate) base: String,
-    /// The sound of the group is that of the stream that names it.
-    pub(crate) has_sound: bool,
-    pub(crate) output: Weak<HlsOutput>,
-}
-
-/// A playlist, and of what it was made.
-struct Told {
-    /// What the packager says: known by where it lies.
-    playlist: Bytes,
-    /// What is said of other streams.
-    reports: String,
-    text: Arc<Text>,
 }
 
 struct Shown<View> {
@@ -98,8 +70,7 @@ impl HlsOutput {
             tracks: Mutex::default(),
             made,
             shelf,
-            others: Mutex::default(),
-            texts: Mutex::default(),
+            playlists: Playlists::default(),
             hot: Hot::default(),
             sessions: Mutex::new(Sessions::new(log)),
             sent_bytes: AtomicU64::new(0),
@@ -191,42 +162,9 @@ impl HlsOutput {
         self.lock_tracks().get(name).map(watch::Sender::subscribe)
     }
 
-    /// These show the same in other sizes.
-    pub(crate) fn set_others(&self, others: Vec<Other>) {
-        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = others.into();
-    }
-
-    /// The playlist of a track, or its delta update, with how far the other streams of the group are.
-    pub(crate) fn playlist(&self, view: &TrackView, is_delta: bool) -> Arc<Text> {
-        let playlist = if is_delta { view.delta_update() } else { view.playlist() };
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let has_reports = !others.is_empty() && view.reports_others();
-        let reports = if has_reports { reports(&others) } else { String::new() };
-        self.text(&view.name, is_delta, playlist, reports)
-    }
-
-    /// The playlist of MPEG-TS.
-    pub(crate) fn ts_playlist(&self, view: &HlsView) -> Arc<Text> {
-        self.text(TS, false, view.media_playlist(), String::new())
-    }
-
-    fn text(&self, name: &str, is_delta: bool, playlist: &Bytes, reports: String) -> Arc<Text> {
-        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |told: &&Told| {
-            let known = &told.playlist;
-            known.as_ptr() == playlist.as_ptr() && known.len() == playlist.len() && told.reports == reports
-        };
-        if let Some(told) = texts.get(name).and_then(|[whole, delta]| if is_delta { delta } else { whole }.as_ref())
-            && is_it(&told)
-        {
-            return told.text.clone();
-        }
-        let is_alone = reports.is_empty();
-        let text = Text::kept(if is_alone { playlist.clone() } else { [playlist, reports.as_bytes()].concat().into() });
-        let [whole, delta] = texts.entry(name.to_owned()).or_default();
-        let place = if is_delta { delta } else { whole };
-        *place = Some(Told { playlist: playlist.clone(), reports, text: text.clone() });
-        text
+    /// What is said of it, and of those that show the same in other sizes.
+    pub(crate) fn playlists(&self) -> &Playlists {
+        &self.playlists
     }
 
     /// What there is of the track of that name now.
@@ -239,90 +177,9 @@ impl HlsOutput {
         self.ts.borrow().ended_at.is_some_and(|at| at.elapsed() > keep)
     }
 
-    /// Viewers now: sessions that asked for a playlist lately.
-    pub fn viewers(&self) -> usize {
-        let expiry = self.session_expiry();
-        self.sessions(|sessions| sessions.count(Instant::now(), expiry))
-    }
-
-    /// Body bytes sent to viewers so far.
-    pub fn sent_bytes(&self) -> u64 {
-        self.sent_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Counts bytes that go to a client.
-    pub(crate) fn count_sent(&self, client: u64, bytes: usize) {
-        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.sessions(|sessions| sessions.count_bytes(client, bytes as u64));
-    }
-
-    /// Who watches now, by age.
-    pub fn list_viewers(&self) -> Vec<SessionInfo> {
-        let expiry = self.session_expiry();
-        self.sessions(|sessions| sessions.list(Instant::now(), expiry))
-    }
-
-    pub(crate) fn open_session(&self) -> String {
-        self.sessions(Sessions::open)
-    }
-
-    /// A session for a viewer who was let in.
-    pub(crate) fn admit_session(self: &Arc<Self>) -> Option<String> {
-        let expiry = self.session_expiry();
-        let name = self.sessions(|sessions| sessions.admit(Instant::now(), expiry));
-        self.sweep_sessions();
-        name
-    }
-
-    /// Whether a viewer of that session was let in.
-    pub(crate) fn knows_session(&self, id: &str) -> bool {
-        self.sessions(|sessions| sessions.knows(id, Instant::now()))
-    }
-
-    pub(crate) fn touch_session(self: &Arc<Self>, id: &str, client: &Client) {
-        let expiry = self.session_expiry();
-        let needs_sweeper = self.sessions(|sessions| {
-            sessions.touch(id, client, Instant::now(), expiry);
-            sessions.needs_sweeper()
-        });
-        if needs_sweeper {
-            tokio::spawn(sweep(Arc::downgrade(self)));
-        }
-    }
-
-    /// Sees to it that viewers who stop asking are told to have left, though nobody asks for their number.
-    fn sweep_sessions(self: &Arc<Self>) {
-        if self.sessions(Sessions::needs_sweeper) {
-            tokio::spawn(sweep(Arc::downgrade(self)));
-        }
-    }
-
-    /// A player asks again about once per target duration (RFC 8216 §6.3.4); three misses mean that it is gone.
-    fn session_expiry(&self) -> Duration {
-        let of_cmaf = self.cmaf.borrow().view.as_ref().map(|view| view.target_duration_s);
-        let of_ts = self.ts.borrow().view.as_ref().map(|view| view.target_duration_s());
-        let target_s = of_cmaf.max(of_ts).unwrap_or(2);
-        Duration::from_secs(target_s.clamp(2, 60) * 3)
-    }
-
-    fn sessions<T>(&self, body: impl FnOnce(&mut Sessions) -> T) -> T {
-        body(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn lock_tracks(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Arc<TrackView>>>> {
         self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn reports(others: &[Other]) -> String {
-    let mut text = String::new();
-    for other in others {
-        let output = other.output.upgrade().filter(|output| !output.is_stale(Duration::ZERO));
-        let Some(view) = output.and_then(|output| output.cmaf_view()) else { continue };
-        let told = view.tracks.iter().filter(|it| other.has_sound || it.track.kind() == MediaKind::Video);
-        told.for_each(|track| track.write_report(&other.base, &mut text));
-    }
-    text
 }
 
 async fn first<View>(sender: &watch::Sender<Shown<View>>, deadline: Duration) -> Option<Arc<View>> {
@@ -333,82 +190,4 @@ async fn first<View>(sender: &watch::Sender<Shown<View>>, deadline: Duration) ->
     let mut shown = sender.subscribe();
     let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
     tokio::time::timeout(deadline, settled).await.ok()?.ok()?.view.clone()
-}
-
-async fn sweep(output: Weak<HlsOutput>) {
-    loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(output) = output.upgrade() else { return };
-        let expiry = output.session_expiry();
-        if !output.sessions(|sessions| sessions.sweep(Instant::now(), expiry)) {
-            return;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use arcly_bus::{LogBounds, LogObserver, LogWriter};
-
-    use super::*;
-
-    /// Writes down who comes and goes.
-    #[derive(Default)]
-    struct Diary(Mutex<Vec<String>>);
-
-    impl Diary {
-        fn take(&self) -> Vec<String> {
-            std::mem::take(&mut self.0.lock().unwrap())
-        }
-    }
-
-    impl LogObserver for Diary {
-        fn lagged(&self, _: u64) {}
-        fn evicted(&self, _: u64) {}
-        fn joined(&self, protocol: &str) {
-            self.0.lock().unwrap().push(format!("{protocol} joined"));
-        }
-        fn left(&self, protocol: &str) {
-            self.0.lock().unwrap().push(format!("{protocol} left"));
-        }
-    }
-
-    fn output() -> (LogWriter, Arc<Diary>, Arc<HlsOutput>) {
-        let diary = Arc::new(Diary::default());
-        let writer = LogWriter::new(LogBounds::default(), diary.clone());
-        let output = Arc::new(HlsOutput::new(writer.log(), Made { cmaf: true, dash: true, ts: true }, None));
-        (writer, diary, output)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_viewer_who_stops_asking_is_told_to_have_left_though_nobody_looks() {
-        let (writer, diary, output) = output();
-        let name = output.open_session();
-        assert!(diary.take().is_empty(), "a name alone is no viewer");
-        for _ in 0..3 {
-            output.touch_session(&name, &Client::new(([192, 0, 2, 1], 5000).into(), "player"));
-            tokio::time::sleep(Duration::from_secs(4)).await;
-        }
-        assert_eq!(diary.take(), ["hls joined"], "once, and still here");
-        assert_eq!(writer.log().counters().viewers, 1);
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        assert_eq!(diary.take(), ["hls left"]);
-        assert_eq!(writer.log().counters().viewers, 0);
-        output.touch_session(&name, &Client::new(([192, 0, 2, 1], 5000).into(), "player"));
-        tokio::time::sleep(Duration::from_secs(8)).await;
-        assert_eq!(diary.take(), ["hls joined", "hls left"], "who comes back is swept again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn viewers_leave_with_the_stream_and_keep_nothing_of_it() {
-        let (writer, diary, output) = output();
-        let log = Arc::downgrade(writer.log());
-        let name = output.admit_session().unwrap();
-        drop(writer);
-        output.end(None, None);
-        output.touch_session(&name, &Client::new(([192, 0, 2, 1], 5000).into(), "player"));
-        assert_eq!(diary.take(), ["hls joined", "hls left"]);
-        assert_eq!(output.viewers(), 1, "it reads the end of the playlist");
-        assert!(log.upgrade().is_none());
-    }
 }

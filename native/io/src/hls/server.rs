@@ -223,7 +223,7 @@ async fn ts_media(output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, gated: bool) -
         return error(StatusCode::NOT_FOUND, NOT_YET).into();
     };
     touch(output, asked_by);
-    let text = with_session(output.ts_playlist(&view), asked_by.0, gated && view.is_encrypted());
+    let text = with_session(output.playlists().of_ts(&view), asked_by.0, gated && view.is_encrypted());
     Answer::Text(text, media_kind(CACHE_PLAYLIST, gated))
 }
 
@@ -261,7 +261,8 @@ async fn track_playlist(output: &Arc<HlsOutput>, name: &str, asked_by: AskedBy<'
         touch(output, asked_by);
     }
     let cache = if directives.awaited.is_some() { CACHE_AWAITED } else { CACHE_PLAYLIST };
-    let text = with_session(output.playlist(&view, directives.skip), asked_by.0, gated && view.is_encrypted());
+    let text =
+        with_session(output.playlists().of_track(&view, directives.skip), asked_by.0, gated && view.is_encrypted());
     Answer::Text(text, media_kind(cache, gated))
 }
 

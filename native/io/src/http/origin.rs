@@ -154,7 +154,7 @@ fn introduce(outputs: &HashMap<StreamKey, Arc<HlsOutput>>, app: &str, of: &str) 
             has_sound: other.stream() == of,
             output: Arc::downgrade(output),
         });
-        output.set_others(others.collect());
+        output.playlists().set_others(others.collect());
     }
 }
 
