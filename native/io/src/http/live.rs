@@ -11,7 +11,7 @@ use hyper::{
 
 use crate::{
     Inbox,
-    egress::{Container, Egress, Framing, Head, PlayError, Watcher},
+    egress::{Container, Egress, Framing, Head, PlayError, Ticket, Watcher},
     http::{
         entity::text_of,
         head,
@@ -90,24 +90,28 @@ impl Live {
             let _ = ticket.play(self.container, framing, socket, head, None);
             return std::future::pending().await;
         }
-        let (stall_max, unsent_max) = (ticket.stall_max(), ticket.unsent_max());
-        match ticket.body(self.container, Framing::Bare) {
-            Ok(body) => {
-                if let Some(owner) = owner {
-                    owner.bound_unsent(unsent_max);
-                    let (watch, breaker) = (body.watch(), owner.breaker());
-                    // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
-                    tokio::spawn(async move {
-                        if watch.stuck(stall_max).await {
-                            breaker.reset();
-                        }
-                    });
-                }
-                endless(Body::stream(body), content_type, CACHE)
-            }
-            Err(error) => refused(&error),
-        }
+        by_hyper(ticket, self.container, owner)
     }
+}
+
+/// The answer over a connection that is encrypted, shared, or not ours.
+fn by_hyper(ticket: Ticket, container: Container, owner: Option<&Owner>) -> Response<Body> {
+    let (stall_max, unsent_max) = (ticket.stall_max(), ticket.unsent_max());
+    let body = match ticket.body(container, Framing::Bare) {
+        Ok(body) => body,
+        Err(error) => return refused(&error),
+    };
+    if let Some(owner) = owner {
+        owner.bound_unsent(unsent_max);
+        let (watch, breaker) = (body.watch(), owner.breaker());
+        // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
+        tokio::spawn(async move {
+            if watch.stuck(stall_max).await {
+                breaker.reset();
+            }
+        });
+    }
+    endless(Body::stream(body), container.content_type(), CACHE)
 }
 
 pub(crate) fn refused(refusal: &PlayError) -> Response<Body> {

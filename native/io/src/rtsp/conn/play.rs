@@ -2,7 +2,7 @@
 
 use std::io;
 
-use arcly_wire::rtsp::{Denial, Lower, PlayAnswer};
+use arcly_wire::rtsp::{Denial, Lower, MediaSetup, PlayAnswer, Transport};
 
 use super::{Connection, heard::Heard};
 use crate::{
@@ -13,6 +13,18 @@ use crate::{
         pipe::Pipe,
     },
 };
+
+/// What a viewer is counted as.
+fn protocol(setups: &[MediaSetup]) -> &'static str {
+    let is_any = |has: fn(&Transport) -> bool| setups.iter().any(|setup| has(&setup.transport));
+    if !is_any(|transport| transport.lower == Lower::Udp) {
+        "rtsp"
+    } else if is_any(|transport| transport.multicast) {
+        "rtsp-multicast"
+    } else {
+        "rtsp-udp"
+    }
+}
 
 impl Connection {
     pub(super) async fn begin_play(&mut self, answer: PlayAnswer, pipe: &mut Pipe) -> Result<(), End> {
@@ -31,12 +43,7 @@ impl Connection {
         let setups = self.machine.setups();
         let is_udp = setups.iter().any(|setup| setup.transport.lower == Lower::Udp);
         let is_sealed = setups.iter().any(|setup| setup.transport.secure);
-        let is_cast = setups.iter().any(|setup| setup.transport.multicast);
-        let protocol = match is_udp {
-            true if is_cast => "rtsp-multicast",
-            true => "rtsp-udp",
-            false => "rtsp",
-        };
+        let protocol = protocol(setups);
         let watcher = Watcher { key: granted.key.clone(), protocol, peer: self.peer, agent: self.agent.clone() };
         let Ok(ticket) = self.egress.admit(&granted.log, watcher) else {
             self.machine.refuse(Denial::Failed, "as many watch as may");
