@@ -5,7 +5,7 @@ use std::hint::black_box;
 use arcly_bench_report::{Contestant, Goal, Row, cpu_ns_of, interleaved};
 use arcly_pack::{
     Item,
-    mpegts::{TsDemuxer, TsMuxer, TsOptions},
+    mpegts::{PacketBuffer, TsDemuxer, TsMuxer, TsOptions},
 };
 use arcly_stream::{
     packager::{MpegTsMuxer, Muxer},
@@ -89,11 +89,11 @@ fn mux_arcly(pictures: &Pictures) -> f64 {
     let mut muxer = TsMuxer::new(&tracks()).expect("H.264 can be carried");
     let mut frames = pictures.ours.clone();
     let lap_90k = frames.len() as i64 * 1_800;
-    let mut out = Vec::with_capacity(2 * OUTPUT_BYTES);
+    let mut out = PacketBuffer::with_capacity(2 * OUTPUT_BYTES);
     per_picture(frames.len(), pictures.nal_bytes, || {
         out.clear();
         for frame in &mut frames {
-            muxer.write(frame, &mut out).expect("the frame is sound");
+            muxer.write_in(frame, &mut out).expect("the frame is sound");
             // Time goes on, as it does.
             frame.pts += lap_90k;
             frame.dts += lap_90k;

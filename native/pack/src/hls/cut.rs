@@ -133,7 +133,7 @@ impl Timeline {
 }
 
 fn is_too_big(open: &OpenSegment, next: &Candidate<'_>, limits: &Limits) -> bool {
-    open.bytes.len().saturating_add(next.frame.payload.len()) > limits.bytes
+    open.packets.len().saturating_add(next.frame.payload.len()) > limits.bytes
 }
 
 /// The end of a segment that no frame follows, or none of the same timeline: that of its last frame.

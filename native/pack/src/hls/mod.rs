@@ -42,7 +42,13 @@ pub use self::{
     multivariant::{Variant, multivariant},
     view::HlsView,
 };
-use crate::{PackError, gate::Gate, meter::Meter, mpegts::TsMuxer, time::rescale};
+use crate::{
+    PackError,
+    gate::Gate,
+    meter::Meter,
+    mpegts::{PacketBuffer, TsMuxer},
+    time::rescale,
+};
 
 /// How a stream is cut, and how much of it is kept.
 ///
@@ -263,7 +269,7 @@ impl HlsPackager {
             self.open_segment(next, Cut { end_us: next.dts_us, discontinuity: false });
         }
         let (Some(open), Some(muxer)) = (&mut self.open, &mut self.muxer) else { return Ok(()) };
-        muxer.write(next.frame, &mut open.bytes)?;
+        muxer.write_in(next.frame, &mut open.packets)?;
         open.count(next.frame, next.kind, self.timeline.advance(next));
         Ok(())
     }
@@ -271,7 +277,7 @@ impl HlsPackager {
     /// Data goes along with what is there: nothing begins or ends with it.
     fn append_data(&mut self, frame: &Frame) -> Result<(), PackError> {
         match (&mut self.open, &mut self.muxer) {
-            (Some(open), Some(muxer)) => muxer.write(frame, &mut open.bytes),
+            (Some(open), Some(muxer)) => muxer.write_in(frame, &mut open.packets),
             _ => Ok(()),
         }
     }
@@ -279,13 +285,13 @@ impl HlsPackager {
     /// Begins a segment with `next`, behind `cut`.
     fn open_segment(&mut self, next: &Candidate<'_>, cut: Cut) {
         let Some(muxer) = &mut self.muxer else { return };
-        let mut bytes = Vec::with_capacity(self.reserve_bytes);
-        muxer.start_segment(&mut bytes);
+        let mut packets = PacketBuffer::with_capacity(self.reserve_bytes);
+        muxer.start_segment_in(&mut packets);
         self.timeline.begin_segment(cut.discontinuity);
         if std::mem::take(&mut self.reconfigured) {
             self.meter.forget_pictures();
         }
-        self.open = Some(OpenSegment::new(next.frame, next.dts_us, cut.discontinuity, bytes));
+        self.open = Some(OpenSegment::new(next.frame, next.dts_us, cut.discontinuity, packets));
     }
 
     /// Puts a full segment into the window. One without frames is none.
@@ -295,7 +301,7 @@ impl HlsPackager {
         }
         let name = format!("{}-{}.ts", self.session, self.next_sequence);
         // The next one is about as large; a little more, so that it need not grow.
-        self.reserve_bytes = open.bytes.len() + open.bytes.len() / 8;
+        self.reserve_bytes = open.packets.len() + open.packets.len() / 8;
         let lock = self.keyring.as_mut().map(|keyring| keyring.lock(self.next_sequence)).transpose()?;
         let segment = open.complete(self.next_sequence, name, end_us, lock)?;
         self.next_sequence += 1;

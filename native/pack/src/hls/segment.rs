@@ -10,6 +10,7 @@ use super::key::Lock;
 use crate::{
     PackError,
     held::{Away, Held, Movable},
+    mpegts::PacketBuffer,
 };
 
 /// A complete segment: never changed again.
@@ -75,7 +76,7 @@ impl Movable for Segment {
 /// The segment that is being filled.
 #[derive(Debug)]
 pub(super) struct OpenSegment {
-    pub(super) bytes: Vec<u8>,
+    pub(super) packets: PacketBuffer,
     /// Decoding time of the first frame.
     pub(super) start_us: i64,
     /// The end of the frame that ends last.
@@ -90,10 +91,10 @@ pub(super) struct OpenSegment {
 }
 
 impl OpenSegment {
-    /// A segment that begins with `frame`. `bytes` is what stands in front of it.
-    pub(super) fn new(frame: &Frame, start_us: i64, discontinuity: bool, bytes: Vec<u8>) -> Self {
+    /// A segment that begins with `frame`. `packets` are what stands in front of it.
+    pub(super) fn new(frame: &Frame, start_us: i64, discontinuity: bool, packets: PacketBuffer) -> Self {
         Self {
-            bytes,
+            packets,
             start_us,
             end_us: start_us,
             discontinuity,
@@ -104,7 +105,7 @@ impl OpenSegment {
         }
     }
 
-    /// Takes note of a frame that is in `bytes` now.
+    /// Takes note of a frame that is in `packets` now.
     pub(super) fn count(&mut self, frame: &Frame, kind: MediaKind, end_us: i64) {
         self.end_us = self.end_us.max(end_us);
         self.begins_undecodable |= kind == MediaKind::Video && self.pictures == 0 && !frame.is_key();
@@ -128,7 +129,7 @@ impl OpenSegment {
 
     /// The complete segment, which lasts until `end_us`.
     pub(super) fn complete(
-        mut self,
+        self,
         sequence: u64,
         name: String,
         end_us: i64,
@@ -136,11 +137,12 @@ impl OpenSegment {
     ) -> Result<Segment, PackError> {
         // Seldom: a segment much smaller than the one before it, for whose size the memory was reserved, or one that has
         // just outgrown it.
-        if self.bytes.len() < self.bytes.capacity() / 4 * 3 {
-            self.bytes.shrink_to_fit();
+        let mut bytes = self.packets.into_vec();
+        if bytes.len() < bytes.capacity() / 4 * 3 {
+            bytes.shrink_to_fit();
         }
-        let capacity = self.bytes.capacity();
-        let plain = Bytes::from(self.bytes);
+        let capacity = bytes.capacity();
+        let plain = Bytes::from(bytes);
         let (memory_bytes, data) = match &lock {
             Some(lock) => lock.encrypt(&[plain]).map(|data| (data.len(), data))?,
             None => (capacity, plain),

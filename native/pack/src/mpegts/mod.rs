@@ -19,7 +19,7 @@ mod tests;
 
 pub use self::{
     demux::{ProgramInfo, StreamInfo, TsDemuxer, TsLimits, TsOptions, TsStats},
-    mux::{GROUP_BYTES, MAX_TRACKS, PacketGroups, TS_EPOCH_90K, TsMuxer},
+    mux::{GROUP_BYTES, MAX_TRACKS, PacketBuffer, PacketGroups, TS_EPOCH_90K, TsMuxer},
     rate::{CONSTANT_RATES_BPS, ConstantRateMuxer, ConstantRateStats, SMOOTHING_BUFFER},
 };
 

@@ -4,7 +4,7 @@ use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
 use arcly_codec::{CodecConfig, aac::AudioSpecificConfig};
 
 use super::{
-    MAX_TRACKS, TsMuxer,
+    MAX_TRACKS, PacketBuffer, TsMuxer,
     probe::{Finding, Probe, Unit, WRAP, assert_carries},
 };
 use crate::{
@@ -115,6 +115,34 @@ fn units_that_begin_anywhere_in_a_packet_are_whole() {
     let frames: Vec<Frame> = (1..=2 * 184).map(|index| two_nals(&mut rng, index)).collect();
     let tracks = track_set(&[video_track()]);
     assert_units(&Probe::read(&mux(&tracks, &frames)), &tracks, &frames);
+}
+
+/// An empty NAL unit is none, wherever it stands.
+#[test]
+fn empty_nal_units_are_left_out() {
+    let mut rng = Rng(6);
+    let nal = rng.bytes(200);
+    let unit = [&200_u32.to_be_bytes()[..], &nal].concat();
+    let of = |parts: &[&[u8]]| Frame { payload: parts.concat().into(), ..picture(&mut Rng(1), 0, 0, false, 1) };
+    let tracks = track_set(&[video_track()]);
+    let plain = mux(&tracks, &[of(&[&unit, &unit])]);
+    for parts in [[&[0; 4][..], &unit, &unit], [&unit, &[0; 8], &unit], [&unit, &unit, &[0; 4]]] {
+        assert_eq!(mux(&tracks, &[of(&parts)]), plain);
+    }
+}
+
+#[test]
+fn what_was_in_a_buffer_before_is_not_seen_again() {
+    let (mut packets, tracks) = (PacketBuffer::with_capacity(1_000), PLAIN.tracks());
+    for seed in 0..20 {
+        let frames = Recipe { max_picture_bytes: 1 + 400 * (seed % 7), ..PLAIN }.frames(&mut Rng(seed));
+        let mut muxer = TsMuxer::new(&tracks).unwrap();
+        packets.clear();
+        frames.iter().for_each(|frame| muxer.write_in(frame, &mut packets).unwrap());
+        assert_eq!(packets[..], mux(&tracks, &frames));
+    }
+    let written = packets.to_vec();
+    assert_eq!(packets.into_vec(), written);
 }
 
 #[test]

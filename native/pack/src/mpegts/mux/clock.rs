@@ -77,6 +77,18 @@ impl Clock {
         }
     }
 
+    /// Moves on to an access unit that is the latest, and carries the reference that is next without one between: that one.
+    #[inline(always)]
+    pub(super) fn next_in_step(&mut self, dts_90k: i64) -> Option<Pcr> {
+        let (latest, newest, now) = (self.latest_dts_90k?, self.newest_pcr_90k?, dts_90k - MUX_DELAY_90K);
+        let in_step = latest <= dts_90k && newest < now && now <= newest + PCR_INTERVAL_90K && !self.due;
+        if !in_step {
+            return None;
+        }
+        (self.latest_dts_90k, self.newest_pcr_90k) = (Some(dts_90k), Some(now));
+        Some(Pcr { base_90k: now, discontinuity: false })
+    }
+
     /// The reference that the newest access unit calls for.
     pub(super) fn now(&self) -> Option<i64> {
         self.latest_dts_90k.map(|latest| latest - MUX_DELAY_90K)

@@ -4,13 +4,18 @@ use arcly_bus::{Frame, Track};
 use arcly_codec::{CodecConfig, MediaKind, aac::AdtsWriter, h264, opus::ControlHeader};
 use bytes::Bytes;
 
-use super::{av1::put_behind_start_codes, packet::Packetizer, splice::moved_splice};
+use super::{
+    av1::put_behind_start_codes,
+    pieces::{Pieces, START_CODE, annex_b_bytes},
+    splice::moved_splice,
+};
 use crate::PackError;
 
 /// How access units of a track are written.
 #[derive(Debug)]
 pub(super) enum Form {
-    /// Annex B: a delimiter in front of every access unit, the parameter sets in front of every key picture.
+    /// Annex B: a delimiter in front of every access unit, the parameter sets in front of every key picture. Both end with the start
+    /// code of the first NAL unit.
     AnnexB {
         /// Delimiter and parameter sets.
         key_prefix: Vec<u8>,
@@ -36,7 +41,7 @@ pub(super) enum Form {
 /// payload has been made, in a buffer beside it: this is handed around for each frame, and two words are.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Content {
-    /// NAL units behind start codes: so many bytes.
+    /// NAL units with start codes between: so many bytes.
     AnnexB { bytes: usize },
     /// The payload behind the header that was made.
     BehindHeader,
@@ -84,8 +89,8 @@ impl Form {
     fn annex_b(prefix: &'static [u8], key_delimiter: &[u8], sets: [&[Bytes]; 3]) -> Self {
         let mut key_prefix = key_delimiter.to_vec();
         for set in sets.into_iter().flatten() {
-            key_prefix.extend_from_slice(&START_CODE);
             key_prefix.extend_from_slice(set);
+            key_prefix.extend_from_slice(&START_CODE);
         }
         Self::AnnexB { key_prefix, prefix }
     }
@@ -105,7 +110,7 @@ impl Form {
     /// # Errors
     /// [`PackError::Malformed`] when the payload is not in the form of the bus; [`PackError::LimitExceeded`] when a PES packet
     /// cannot hold it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn measure(
         &self,
         frame: &Frame,
@@ -117,14 +122,15 @@ impl Form {
         }
         match self {
             Self::AnnexB { .. } => {
-                let bytes = annex_b_bytes(&frame.payload)?;
-                Ok((bytes > 0).then_some(Content::AnnexB { bytes }))
+                let bytes = annex_b_bytes(&frame.payload).ok_or_else(|| not_in_the_form_of_the_bus(&frame.payload))?;
+                Ok(bytes.checked_sub(START_CODE.len()).map(|bytes| Content::AnnexB { bytes }))
             }
             _ => self.make(frame, pts_90k, made),
         }
     }
 
     /// [`Self::measure`] of all but NAL units.
+    #[inline(never)]
     fn make(&self, frame: &Frame, pts_90k: i64, made: &mut Vec<u8>) -> Result<Option<Content>, PackError> {
         made.clear();
         let payload = &frame.payload;
@@ -150,55 +156,34 @@ impl Form {
         }
     }
 
-    /// What stands in front of the NAL units.
-    pub(super) fn prefix(&self, is_key: bool) -> &[u8] {
-        match self {
-            Self::AnnexB { key_prefix, .. } if is_key => key_prefix,
-            Self::AnnexB { prefix, .. } => prefix,
-            _ => &[],
+    /// The pieces of what was measured to be `content`, and their bytes.
+    #[inline(always)]
+    pub(super) fn pieces<'a>(&'a self, content: Content, frame: &'a Frame, made: &'a [u8]) -> (Pieces<'a>, usize) {
+        let payload: &[u8] = &frame.payload;
+        match (content, self) {
+            (Content::AnnexB { bytes }, Self::AnnexB { key_prefix, prefix }) => {
+                let prefix = if frame.is_key() { key_prefix } else { *prefix };
+                (Pieces::of_nals(prefix, payload), prefix.len() + bytes)
+            }
+            (Content::BehindHeader, _) => (Pieces::of([made, payload]), made.len() + payload.len()),
+            (Content::Plain, _) => (Pieces::of([payload, &[]]), payload.len()),
+            _ => (Pieces::of([made, &[]]), made.len()),
         }
     }
 }
 
 impl Content {
-    /// Bytes of the content, of which `payload` is what the bus has.
-    pub(super) fn bytes(self, payload: &[u8], made: &[u8]) -> usize {
-        match self {
-            Self::AnnexB { bytes } => bytes,
-            Self::BehindHeader => made.len() + payload.len(),
-            Self::Plain => payload.len(),
-            Self::Made | Self::Section => made.len(),
-        }
-    }
-
     /// Whether its PES packets may be unbounded, which is for video only (§2.4.3.7).
     pub(super) fn is_unbounded(self) -> bool {
         matches!(self, Self::AnnexB { .. } | Self::Made)
     }
-
-    #[inline]
-    pub(super) fn write(self, payload: &[u8], made: &[u8], packets: &mut Packetizer<'_>) {
-        match self {
-            Self::AnnexB { .. } => {
-                for nal in h264::nal_units(payload, 4).flatten() {
-                    packets.put(&START_CODE);
-                    packets.put(nal);
-                }
-            }
-            Self::BehindHeader => {
-                packets.put(made);
-                packets.put(payload);
-            }
-            Self::Plain => packets.put(payload),
-            Self::Made | Self::Section => packets.put(made),
-        }
-    }
 }
 
-/// Bytes of the NAL units of `payload` with a start code in front of each.
-fn annex_b_bytes(payload: &[u8]) -> Result<usize, PackError> {
-    h264::nal_units(payload, 4)
-        .try_fold(0, |bytes, nal| nal.map(|nal| bytes + START_CODE.len() + nal.len()).map_err(PackError::from))
+/// Where the NAL units of `payload` do not add up.
+#[cold]
+fn not_in_the_form_of_the_bus(payload: &[u8]) -> PackError {
+    let error = h264::nal_units(payload, 4).find_map(Result::err);
+    error.map_or(PackError::Malformed { what: "NAL unit length", offset: 0 }, PackError::from)
 }
 
 fn check_pes_bytes(seen: usize) -> Result<(), PackError> {
@@ -210,11 +195,10 @@ fn check_pes_bytes(seen: usize) -> Result<(), PackError> {
 
 /// What fits behind the header of a PES packet with PTS and DTS whose length has 16 bits.
 const MAX_PLAIN_BYTES: usize = 0xFFFF - 3 - 10;
-const START_CODE: [u8; 4] = [0, 0, 0, 1];
-/// An access unit delimiter for any kind of slices (H.264 §7.3.2.4), which a transport stream needs (§2.14.1).
-const H264_DELIMITER: [u8; 6] = [0, 0, 0, 1, 0x09, 0xF0];
+/// An access unit delimiter for any kind of slices (H.264 §7.3.2.4), which a transport stream needs (§2.14.1), and a start code.
+const H264_DELIMITER: [u8; 10] = [0, 0, 0, 1, 0x09, 0xF0, 0, 0, 0, 1];
 /// The same of H.265 (§7.3.2.5), which a transport stream needs too (§2.17.1).
-const H265_DELIMITER: [u8; 7] = [0, 0, 0, 1, 0x46, 0x01, 0x50];
+const H265_DELIMITER: [u8; 11] = [0, 0, 0, 1, 0x46, 0x01, 0x50, 0, 0, 0, 1];
 /// The same of H.266 (§7.3.2.10); it says whether all pictures of the access unit are random access points.
-const H266_DELIMITER: [u8; 7] = [0, 0, 0, 1, 0x00, 0xA1, 0x28];
-const H266_KEY_DELIMITER: [u8; 7] = [0, 0, 0, 1, 0x00, 0xA1, 0xA8];
+const H266_DELIMITER: [u8; 11] = [0, 0, 0, 1, 0x00, 0xA1, 0x28, 0, 0, 0, 1];
+const H266_KEY_DELIMITER: [u8; 11] = [0, 0, 0, 1, 0x00, 0xA1, 0xA8, 0, 0, 0, 1];

@@ -2,7 +2,7 @@
 //!
 //! | what | where | clause |
 //! |---|---|---|
-//! | packet, adaptation field, stuffing, continuity | `packet` | §2.4.3.2 to §2.4.3.5 |
+//! | packet, adaptation field, stuffing, continuity | `packet`, `packetizer` | §2.4.3.2 to §2.4.3.5 |
 //! | PES packet, PTS and DTS | `pes` | §2.4.3.6 |
 //! | what each codec looks like in it | `form` | §2.14.1 and on; ADTS: ISO/IEC 13818-7 §6.2 |
 //! | PCR, time base, discontinuities | `clock` | §2.4.2.2, §2.4.3.5, §2.7.2 |
@@ -17,27 +17,34 @@
 //! extension of the PCR is always 0, since times come in 90 kHz.
 
 mod av1;
+mod buffer;
 mod clock;
 mod descriptor;
 mod form;
 mod groups;
 mod packet;
+mod packetizer;
 mod pes;
+mod pieces;
 mod psi;
 mod splice;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
 use arcly_codec::{CodecConfig, MediaKind};
 
-pub use self::groups::{GROUP_BYTES, PacketGroups};
 pub(super) use self::psi::PMT_PID;
+pub use self::{
+    buffer::PacketBuffer,
+    groups::{GROUP_BYTES, PacketGroups},
+};
 use self::{
-    clock::{Clock, PCR_INTERVAL_90K},
+    clock::{Clock, MUX_DELAY_90K, PCR_INTERVAL_90K},
     form::{Content, Form},
     packet::{Adaptation, COUNTER_START, Pcr, Pid, write_pcr_packet, write_section},
-    pes::{Pes, Times},
+    packetizer::write_pes,
+    pes::Times,
     psi::{Entry, Tables},
 };
 use crate::PackError;
@@ -68,6 +75,8 @@ pub struct TsMuxer {
     retired: BTreeMap<u16, u8>,
     /// Of the frame in the making: what is written beside its payload. Kept for the next one.
     made: Vec<u8>,
+    /// What was written of one frame, before it is appended to a `Vec`. Kept for the next one.
+    packets: PacketBuffer,
 }
 
 /// One elementary stream.
@@ -78,6 +87,10 @@ struct Elementary {
     form: Form,
     pid: Pid,
     stream_id: u8,
+    /// Its access units carry the clock of the program.
+    carries_clock: bool,
+    /// Decoding of the program can begin at any of its access units, and not only at key frames.
+    is_entry: bool,
     /// Decoding time of the newest access unit of the present time base.
     newest_dts_90k: Option<i64>,
 }
@@ -116,6 +129,7 @@ impl TsMuxer {
             clock: Clock::default(),
             retired: BTreeMap::new(),
             made: Vec::new(),
+            packets: PacketBuffer::default(),
         };
         muxer.reconfigure(tracks)?;
         Ok(muxer)
@@ -145,7 +159,12 @@ impl TsMuxer {
             stream.newest_dts_90k = previous.and_then(|previous| previous.newest_dts_90k);
         }
         let first = |kind| streams.iter().position(|stream| stream.form.kind() == kind);
-        self.pcr_stream = first(MediaKind::Video).or(first(MediaKind::Audio)).unwrap_or(0);
+        self.pcr_stream = first(MediaKind::Video).or(first(MediaKind::Audio)).unwrap_or_default();
+        if let Some(stream) = streams.get_mut(self.pcr_stream) {
+            // Sections have no adaptation field. The clock travels with pictures where there are some.
+            stream.carries_clock = !matches!(stream.form, Form::Splice);
+            stream.is_entry = stream.form.kind() != MediaKind::Video;
+        }
         self.version = self.version.wrapping_add(1);
         let pcr_pid = streams.get(self.pcr_stream).map_or(NO_PCR_PID, |stream| stream.pid.number());
         let entries = streams.iter().zip(&tracks.tracks);
@@ -161,6 +180,13 @@ impl TsMuxer {
     /// Writes PAT and PMT now and makes the next frame come with a clock reference: what is written from here can be
     /// read without anything before it.
     pub fn start_segment(&mut self, out: &mut Vec<u8>) {
+        let mut packets = mem::take(&mut self.packets);
+        self.start_segment_in(&mut packets);
+        self.give_out(packets, out);
+    }
+
+    /// [`Self::start_segment`] into a buffer for packets.
+    pub fn start_segment_in(&mut self, out: &mut PacketBuffer) {
         self.clock.make_due();
         self.write_tables(out);
     }
@@ -172,19 +198,40 @@ impl TsMuxer {
     /// the form of the bus, [`PackError::LimitExceeded`] for an AAC access unit that is too long for ADTS. Nothing
     /// has been written then.
     pub fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+        let mut packets = mem::take(&mut self.packets);
+        let written = self.write_in(frame, &mut packets);
+        self.give_out(packets, out);
+        written
+    }
+
+    /// [`Self::write`] into a buffer for packets, which is quicker when it is used again.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_in(&mut self, frame: &Frame, out: &mut PacketBuffer) -> Result<(), PackError> {
         let (index, stream) = find(&self.streams, frame.track)?;
         let times = Times::of(frame, stream.clock_rate_hz);
         let Some(content) = stream.form.measure(frame, times.pts_90k, &mut self.made)? else { return Ok(()) };
-        let random_access = self.is_random_access(index, frame);
         let pcr = self.keep_time(index, times.dts_90k, out);
-        let Some(Elementary { stream_id, form, pid, .. }) = self.streams.get_mut(index) else { return Ok(()) };
+        let Some(Elementary { stream_id, form, pid, is_entry, .. }) = self.streams.get_mut(index) else {
+            return Ok(());
+        };
+        let random_access = frame.is_key() || *is_entry;
         if matches!(content, Content::Section) {
             write_section(pid, &self.made, out);
         } else {
-            let pes = Pes::new(*stream_id, form, frame, times, (content, &self.made));
-            pes.write(pid, Adaptation { random_access, pcr }, out);
+            let (pieces, bytes) = form.pieces(content, frame, &self.made);
+            let header = pes::Header::new(*stream_id, times, (!content.is_unbounded()).then_some(bytes));
+            write_pes(pid, Adaptation { random_access, pcr }, &header, (pieces, bytes), out);
         }
         Ok(())
+    }
+
+    /// Appends what was written into the muxer's own buffer, and takes it back.
+    fn give_out(&mut self, mut packets: PacketBuffer, out: &mut Vec<u8>) {
+        out.extend_from_slice(&packets);
+        packets.clear();
+        self.packets = packets;
     }
 
     /// The program's clock at the newest frame, in 90 kHz of the transport stream; `None` before the first.
@@ -210,71 +257,86 @@ impl TsMuxer {
         Ok(stream.form.measure(frame, pts_90k, &mut Vec::new())?.is_some())
     }
 
-    /// Where decoding of the program can begin: at key pictures, or anywhere if it has no pictures.
-    fn is_random_access(&self, index: usize, frame: &Frame) -> bool {
-        // The clock travels with pictures where there are some.
-        let is_sound = |stream: &Elementary| stream.form.kind() != MediaKind::Video;
-        frame.is_key() || index == self.pcr_stream && self.streams.get(index).is_some_and(is_sound)
-    }
-
     /// Moves the clock to an access unit of the stream at `index`: writes the tables and clock references that are due
     /// before it. Returns the reference that the access unit itself carries.
-    fn keep_time(&mut self, index: usize, dts_90k: i64, out: &mut Vec<u8>) -> Option<Pcr> {
-        self.restart_time_if_broken(index, dts_90k);
+    #[inline(always)]
+    fn keep_time(&mut self, index: usize, dts_90k: i64, out: &mut PacketBuffer) -> Option<Pcr> {
+        let pcr = self.next_in_step(index, dts_90k);
+        if pcr.is_some() { pcr } else { self.keep_time_out_of_step(index, dts_90k, out) }
+    }
+
+    /// The reference of an access unit that follows the one before it as most do: nothing is due in front of it.
+    #[inline(always)]
+    fn next_in_step(&mut self, index: usize, dts_90k: i64) -> Option<Pcr> {
+        let TablesState::WrittenAt { pcr_90k: written } = self.tables_state else { return None };
+        let stream = self.streams.get_mut(index).filter(|stream| stream.carries_clock)?;
+        let in_step =
+            stream.newest_dts_90k.is_some_and(|newest| newest < dts_90k) && are_fresh(written, dts_90k - MUX_DELAY_90K);
+        let pcr = if in_step { self.clock.next_in_step(dts_90k)? } else { return None };
+        stream.newest_dts_90k = Some(dts_90k);
+        Some(pcr)
+    }
+
+    #[inline(never)]
+    fn keep_time_out_of_step(&mut self, index: usize, dts_90k: i64, out: &mut PacketBuffer) -> Option<Pcr> {
+        let stream = self.streams.get_mut(index)?;
+        let carried = stream.carries_clock;
+        if self.clock.breaks_at(dts_90k, stream.newest_dts_90k.replace(dts_90k)) {
+            self.restart_time(index, dts_90k);
+        }
         self.clock.advance(dts_90k);
         if self.tables_state == TablesState::Due {
             self.write_tables(out);
         }
-        let carried = index == self.pcr_stream && self.carries_clock(index);
         while let Some(pcr) = self.clock.next_filler(carried) {
-            self.refresh_tables(pcr, out);
-            if let Some(stream) = self.streams.get_mut(self.pcr_stream) {
-                write_pcr_packet(&mut stream.pid, pcr, out);
-            }
+            self.write_filler(pcr, out);
         }
         let pcr = if carried { self.clock.next_carried()? } else { return None };
         self.refresh_tables(pcr, out);
         Some(pcr)
     }
 
-    /// Whether access units of the stream at `index` can carry references: sections have no adaptation field.
-    fn carries_clock(&self, index: usize) -> bool {
-        self.streams.get(index).is_some_and(|stream| !matches!(stream.form, Form::Splice))
+    /// Begins a new time base with an access unit of the stream at `index`.
+    #[cold]
+    fn restart_time(&mut self, index: usize, dts_90k: i64) {
+        self.clock.restart();
+        if self.tables_state != TablesState::JustWritten {
+            self.tables_state = TablesState::Due;
+        }
+        let streams = self.streams.iter_mut().enumerate();
+        streams.for_each(|(at, stream)| stream.newest_dts_90k = (at == index).then_some(dts_90k));
     }
 
-    fn restart_time_if_broken(&mut self, index: usize, dts_90k: i64) {
-        let previous = self.streams.get(index).and_then(|stream| stream.newest_dts_90k);
-        if self.clock.breaks_at(dts_90k, previous) {
-            self.clock.restart();
-            if self.tables_state != TablesState::JustWritten {
-                self.tables_state = TablesState::Due;
-            }
-            self.streams.iter_mut().for_each(|stream| stream.newest_dts_90k = None);
-        }
-        if let Some(stream) = self.streams.get_mut(index) {
-            stream.newest_dts_90k = Some(dts_90k);
+    /// Writes a packet for a reference that no access unit carries.
+    #[cold]
+    fn write_filler(&mut self, pcr: Pcr, out: &mut PacketBuffer) {
+        self.refresh_tables(pcr, out);
+        if let Some(stream) = self.streams.get_mut(self.pcr_stream) {
+            write_pcr_packet(&mut stream.pid, pcr, out);
         }
     }
 
     /// Writes the tables in front of `pcr` if they would be too old at the reference after it.
-    fn refresh_tables(&mut self, pcr: Pcr, out: &mut Vec<u8>) {
+    fn refresh_tables(&mut self, pcr: Pcr, out: &mut PacketBuffer) {
         let pcr_90k = pcr.base_90k;
         match self.tables_state {
-            TablesState::WrittenAt { pcr_90k: written }
-                if pcr_90k - written + PCR_INTERVAL_90K <= TABLES_INTERVAL_90K =>
-            {
-                return;
-            }
+            TablesState::WrittenAt { pcr_90k: written } if are_fresh(written, pcr_90k) => return,
             TablesState::JustWritten => {}
             _ => self.write_tables(out),
         }
         self.tables_state = TablesState::WrittenAt { pcr_90k };
     }
 
-    fn write_tables(&mut self, out: &mut Vec<u8>) {
+    #[inline(never)]
+    fn write_tables(&mut self, out: &mut PacketBuffer) {
         self.tables.write(out);
         self.tables_state = TablesState::JustWritten;
     }
+}
+
+/// Whether tables that were written in front of one reference are not too old at the one behind `pcr_90k`.
+fn are_fresh(written_90k: i64, pcr_90k: i64) -> bool {
+    pcr_90k - written_90k + PCR_INTERVAL_90K <= TABLES_INTERVAL_90K
 }
 
 /// The stream of a track and its index.
@@ -302,6 +364,8 @@ fn elementary_stream(track: &Track, stream_ids: &mut StreamIds) -> Result<Elemen
         form: Form::of(track)?,
         pid: Pid::new(FIRST_PID + u16::from(track.id.0), COUNTER_START),
         stream_id: stream_ids.next(&track.config),
+        carries_clock: false,
+        is_entry: false,
         newest_dts_90k: None,
     })
 }

@@ -4,6 +4,7 @@ use arcly_bus::Track;
 
 use super::super::PACKET_BYTES;
 use super::super::crc::crc_32;
+use super::buffer::PacketBuffer;
 use super::descriptor::{program_descriptors, stream_descriptors, stream_type};
 use super::packet::{COUNTER_START, Pid, section_packets, write_again};
 
@@ -39,9 +40,10 @@ impl Tables {
     }
 
     /// Appends both.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>) {
-        write_again(&mut self.pat_pid, &self.pat, out);
-        write_again(&mut self.pmt_pid, &self.pmt, out);
+    pub(super) fn write(&mut self, out: &mut PacketBuffer) {
+        for (pid, packets) in [(&mut self.pat_pid, &self.pat), (&mut self.pmt_pid, &self.pmt)] {
+            packets.iter().enumerate().for_each(|(index, packet)| write_again(pid, index == 0, packet, out));
+        }
     }
 }
 

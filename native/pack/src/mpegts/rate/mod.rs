@@ -20,7 +20,7 @@ use arcly_bus::{Frame, TrackId, TrackSet};
 use arcly_codec::MediaKind;
 
 use self::slots::Slots;
-use super::{PACKET_BYTES, TsMuxer};
+use super::{PACKET_BYTES, PacketBuffer, TsMuxer};
 use crate::PackError;
 
 /// The longest that a packet waits for its slot: the size of the buffer that smooths, in the time in which the rate empties it.
@@ -64,7 +64,7 @@ pub struct ConstantRateMuxer {
     overrun_frames: u64,
     late_frames: u64,
     /// What the muxer has written of one frame.
-    packets: Vec<u8>,
+    packets: PacketBuffer,
 }
 
 impl ConstantRateMuxer {
@@ -81,7 +81,7 @@ impl ConstantRateMuxer {
             waiting_for_key: BTreeSet::new(),
             overrun_frames: 0,
             late_frames: 0,
-            packets: Vec::new(),
+            packets: PacketBuffer::default(),
         })
     }
 
@@ -111,8 +111,8 @@ impl ConstantRateMuxer {
     /// As [`TsMuxer::write`]; nothing has been written then. That a frame was left out is no error: see [`Self::stats`].
     pub fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
         self.packets.clear();
-        self.muxer.write(frame, &mut self.packets)?;
-        let (packets, _) = self.packets.as_chunks::<PACKET_BYTES>();
+        self.muxer.write_in(frame, &mut self.packets)?;
+        let packets = self.packets.packets();
         let Some(now_90k) = self.muxer.clock_90k() else { return Ok(()) };
         self.slots.advance(now_90k, packets.iter().any(slots::begins_time_base), out);
         self.slots.take_tables(packets, self.muxer.pcr_pid());
@@ -120,8 +120,7 @@ impl ConstantRateMuxer {
             self.overrun_frames += 1;
             return Ok(());
         }
-        let (packets, _) = self.packets.as_chunks::<PACKET_BYTES>();
-        self.slots.enqueue(packets);
+        self.slots.enqueue(self.packets.packets());
         self.late_frames += u64::from(self.muxer.dts_90k(frame).is_some_and(|dts_90k| self.slots.ends_behind(dts_90k)));
         Ok(())
     }
@@ -145,12 +144,11 @@ impl ConstantRateMuxer {
 
     /// Whether the packets of `frame` find room, and it can be decoded.
     fn admits(&mut self, frame: &Frame) -> bool {
-        let (packets, _) = self.packets.as_chunks::<PACKET_BYTES>();
         let is_missing_reference = self.waiting_for_key.contains(&frame.track) && !frame.is_key();
         if is_missing_reference {
             return false;
         }
-        let has_room = self.slots.has_room_for(packets);
+        let has_room = self.slots.has_room_for(self.packets.packets());
         if has_room {
             self.waiting_for_key.remove(&frame.track);
         } else if self.video.contains(&frame.track) {

@@ -1,0 +1,136 @@
+//! The bytes of a PES packet, cut into transport packets (§2.4.3.3).
+
+use super::super::{BODY_BYTES, PACKET_BYTES};
+use super::{
+    buffer::PacketBuffer,
+    packet::{Adaptation, Pid},
+    pes::Header,
+    pieces::Pieces,
+};
+
+/// Appends the transport packets of one PES packet: `header`, and all of `pieces`, of `bytes` bytes. Each byte is copied once, straight into
+/// the output.
+pub(super) fn write_pes(
+    pid: &mut Pid,
+    adaptation: Adaptation,
+    header: &Header,
+    (mut pieces, bytes): (Pieces<'_>, usize),
+    out: &mut PacketBuffer,
+) {
+    let size = header.bytes() + bytes;
+    let packets = out.extend((size + adaptation.len()).div_ceil(BODY_BYTES));
+    let Some((first, mut packets)) = packets.split_first_mut() else { return };
+    let first_bytes = size.min(BODY_BYTES - adaptation.len());
+    let room = header.write(open(first, pid, Some(adaptation), first_bytes));
+    let mut left = size - first_bytes;
+    let mut piece = gather(room, &[], &mut pieces);
+    loop {
+        let (bodies, rest) = piece.as_chunks();
+        let Some((whole, behind)) = packets.split_at_mut_checked(bodies.len()) else { return };
+        write_whole(whole, pid, bodies);
+        left = left.saturating_sub(bodies.len() * BODY_BYTES);
+        let Some((packet, behind)) = behind.split_first_mut() else { return };
+        let payload_bytes = left.min(BODY_BYTES);
+        piece = gather(open(packet, pid, None, payload_bytes), rest, &mut pieces);
+        (left, packets) = (left - payload_bytes, behind);
+    }
+}
+
+/// Writes everything of a packet that is in front of its payload of `payload_bytes`, with an adaptation field only if it is the first
+/// packet or needs stuffing; the room for the payload.
+#[inline(always)]
+fn open<'a>(
+    packet: &'a mut [u8; PACKET_BYTES],
+    pid: &mut Pid,
+    first: Option<Adaptation>,
+    payload_bytes: usize,
+) -> &'a mut [u8] {
+    let Some((header, body)) = packet.split_first_chunk_mut() else { return &mut [] };
+    let Some((field, room)) = body.split_at_mut_checked(BODY_BYTES - payload_bytes) else { return &mut [] };
+    *header = pid.header(first.is_some(), !field.is_empty(), true);
+    if !field.is_empty() {
+        first.unwrap_or_default().write(field);
+    }
+    room
+}
+
+/// Fills `room` with the rest of a piece, and with those behind it; what is left of the last one.
+#[inline(always)]
+fn gather<'a>(mut room: &mut [u8], mut piece: &'a [u8], pieces: &mut Pieces<'a>) -> &'a [u8] {
+    loop {
+        let count = piece.len().min(room.len());
+        let (Some((now, later)), Some((to, rest))) = (piece.split_at_checked(count), room.split_at_mut_checked(count))
+        else {
+            return piece;
+        };
+        copy_piece(now, to);
+        if rest.is_empty() {
+            return later;
+        }
+        let Some(next) = pieces.take() else { return later };
+        (room, piece) = (rest, next);
+    }
+}
+
+/// Packets that are all payload: the common case.
+#[inline(always)]
+fn write_whole(packets: &mut [[u8; PACKET_BYTES]], pid: &mut Pid, bodies: &[[u8; BODY_BYTES]]) {
+    // In a register: behind the reference, it would be written back for every packet.
+    let mut next = *pid;
+    for (packet, body) in packets.iter_mut().zip(bodies) {
+        if let Some((header, to)) = packet.split_first_chunk_mut() {
+            *header = next.header(false, false, true);
+            copy_body(body, to);
+        }
+    }
+    *pid = next;
+}
+
+/// Copies a body, all but its ends in words that lie in memory as words do: packets lie anyhow, and what is written across two cache lines
+/// takes twice as long. `memcpy` looks to that only where it copies much more.
+#[inline(always)]
+fn copy_body(body: &[u8; BODY_BYTES], to: &mut [u8]) {
+    copy_chunk::<WORD>(body, to, 0);
+    let middle = WORD - to.as_ptr().addr() % WORD;
+    copy_chunk::<HALF>(body, to, middle);
+    copy_chunk::<HALF>(body, to, middle + HALF);
+    copy_chunk::<END>(body, to, BODY_BYTES - END);
+}
+
+/// Copies a piece of no more than a body, through registers too: most are short, and a call of `memcpy` takes longer.
+#[inline(always)]
+fn copy_piece(piece: &[u8], to: &mut [u8]) {
+    match piece.len() {
+        0..8 => to.copy_from_slice(piece),
+        8..16 => copy_ends::<8>(piece, to),
+        16..32 => copy_ends::<16>(piece, to),
+        32..64 => copy_ends::<32>(piece, to),
+        64..128 => copy_ends::<64>(piece, to),
+        _ => {
+            copy_chunk::<64>(piece, to, 64);
+            copy_ends::<64>(piece, to);
+        }
+    }
+}
+
+/// Copies the first `N` bytes and the last, which may be the same in part.
+#[inline(always)]
+fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
+    copy_chunk::<N>(from, to, 0);
+    copy_chunk::<N>(from, to, from.len().saturating_sub(N));
+}
+
+/// Copies `N` bytes at `at`: few enough that the compiler moves them through registers.
+#[inline(always)]
+fn copy_chunk<const N: usize>(from: &[u8], to: &mut [u8], at: usize) {
+    let from = from.get(at..).and_then(|from| from.first_chunk::<N>());
+    if let (Some(from), Some(to)) = (from, to.get_mut(at..).and_then(|to| to.first_chunk_mut::<N>())) {
+        *to = *from;
+    }
+}
+
+const WORD: usize = 16;
+/// Half of the words that lie in a body wherever it lies.
+const HALF: usize = 5 * WORD;
+/// Behind these, at least.
+const END: usize = BODY_BYTES - 2 * HALF;
