@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 
 from arcly import contract
 from arcly._native import Engine as NativeEngine
@@ -48,8 +49,8 @@ def private_session(key: StreamKey) -> PublishSession:
     return engine.start_publish(key, "bridge", None)
 
 
-def _carry(frames: object) -> None:
-    task = asyncio.ensure_future(frames)  # type: ignore[call-overload]
+def _carry(frames: Coroutine[None, None, None]) -> None:
+    task = asyncio.create_task(frames)
     _carrying.add(task)
     task.add_done_callback(_carrying.discard)
 

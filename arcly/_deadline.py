@@ -1,4 +1,4 @@
-"""Deadlines that hold even for code which ignores its cancellation."""
+"""The ends of tasks: deadlines that hold even for code which ignores its cancellation."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ async def within(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
     if loop.time() - started > deadline_s:
         raise TimeoutError(f"held up the event loop for more than {deadline_s:g} s")
     return result
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel `task` and wait until it has ended. Whoever is cancelled meanwhile is cancelled, and the task ends alone.
+
+    Raises:
+        Exception: what the task has raised.
+    """
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
 
 
 def abandon(task: asyncio.Task[Any]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
+from arcly._deadline import end
 from arcly._loop import Signal
 from arcly._native import Inbox, PlayRequest, PublishRequest
 
@@ -58,8 +58,6 @@ class InboxReader:
 
     async def close(self) -> None:
         """Handle what is waiting, and read no more."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
         self.flush()
         self._signal.close()

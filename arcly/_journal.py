@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 
+from arcly._deadline import end
 from arcly._loop import Signal
 from arcly._native import Engine as NativeEngine
 from arcly._native import StreamKey
@@ -65,8 +65,6 @@ class Journal:
 
     async def close(self) -> None:
         """Write the rest, and no more."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
         self.flush()
         self._signal.close()

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from arcly._address import resolve, show
 from arcly._asgi import OriginApp
 from arcly._bridge import native_stream
+from arcly._deadline import end
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
 from arcly._loop import woken
@@ -215,9 +216,7 @@ class HttpOrigin:
             await self._follower.close()
             self._follower = None
         if self._catching_up is not None:
-            self._catching_up.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._catching_up
+            await end(self._catching_up)
             self._catching_up = None
         if self._site is not None:
             self._site.close()

@@ -47,10 +47,10 @@ class OnvifCamera:
         url: of its device service, as `discover` finds it: `http://HOST/onvif/device_service`.
         user: who asks; empty for nobody.
         password: goes to the camera as a digest only.
-        deadline_s: seconds that each question may take.
+        deadline_s: seconds that each question may take, default 5; 0.01 to 60.
 
     Raises:
-        MisuseError: `url` is no URL.
+        MisuseError: `url` is no URL, or `deadline_s` out of range.
     """
 
     def __init__(self, url: str, user: str = "", password: str = "", *, deadline_s: float = 5.0) -> None:

@@ -61,7 +61,7 @@ async def discover(
     """Ask the local network for cameras and return those that answer, by address.
 
     Args:
-        timeout_s: how long to wait for answers.
+        timeout_s: seconds that answers are waited for, default 3; the question is asked again after half of them.
         interface: the network interface to ask by: with IPv4 one of its addresses or its name, with IPv6 its name;
             default: the one that the routes say.
         ipv6: ask by IPv6 instead of IPv4.

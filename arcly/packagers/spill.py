@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
 
+from arcly._deadline import end
 from arcly.contract import StorageBackend
 from arcly.storage.blocking import Waiter
 
@@ -42,9 +42,7 @@ class SpillStore:
     async def close(self) -> None:
         """Keep nothing any more."""
         if self._cleaning is not None:
-            self._cleaning.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._cleaning
+            await end(self._cleaning)
             self._cleaning = None
         self._waiter.close()
 

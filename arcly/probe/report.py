@@ -15,9 +15,11 @@ class GopReport:
     count: int
     """Complete ones."""
     shortest_s: float | None
+    """Seconds from key frame to key frame; None without a complete one, as the next two."""
     average_s: float | None
     longest_s: float | None
     longest_frames: int
+    """Frames in the one that has most; 0 without a complete one."""
     reordered: bool
     """Whether frames are shown in another order than they are decoded: B-frames."""
 
@@ -29,8 +31,9 @@ class Fault:
     kind: str
     """`dts_backwards`, `dts_repeated`, `pts_before_dts`, `gap`, `jump` or `discontinuity`."""
     count: int
+    """How often."""
     first_at_s: float
-    """The decoding time before it."""
+    """The decoding time before the first of them, in seconds."""
     worst_s: float
     """The largest step, gap or jump of that kind in seconds."""
 
@@ -40,22 +43,31 @@ class TrackReport:
     """One elementary stream."""
 
     id: int
+    """`Track.id`."""
     language: str | None
+    """ISO 639-2/T, where the container says it."""
     info: CodecInfo
+    """The facts of its configuration."""
     frames: int
+    """Frames that were read."""
     keys: int
+    """Those among them that can be decoded without others."""
     bytes: int
+    """Payload bytes."""
     first_pts_s: float | None
+    """When its first frame is shown; None without one."""
     duration_s: float
     """From the first to the end of the last frame, gaps included."""
     frames_per_s: float | None
     """Measured."""
     average_bits_per_s: float | None
+    """Payload over `duration_s`; None where that is 0."""
     peak_bits_per_s: float | None
-    """The most in a second."""
+    """The most in a second; None where it is shorter."""
     gop: GopReport | None
-    """Of video."""
+    """Of video; None of other kinds."""
     faults: tuple[Fault, ...] = ()
+    """What is wrong with its times, by kind; empty when nothing is."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +75,17 @@ class Report:
     """All that a probe has found."""
 
     source: str
+    """What was read, without what is secret in it."""
     format: str
     """`ts`, `flv` or `mp4`; of a live stream its protocol, as in its URL."""
     bytes: int
     """That were read."""
     tracks: tuple[TrackReport, ...]
+    """By id."""
     broken: int
     """Parts that could not be used."""
     problem: str | None
-    """Why the last of them could not."""
+    """Why the last of them could not; None when all could."""
     configurations: int = 1
     """How many sets of tracks there were: more than one means that they change in mid-stream."""
     audio_ahead_s: float | None = None

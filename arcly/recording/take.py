@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from arcly._bridge import native_stream
+from arcly._deadline import end
 from arcly._loop import Signal, woken
 from arcly._native import Outline, Recording, StreamKey
 from arcly.contract import IngestContext, StreamHandle
@@ -260,9 +260,7 @@ class Take:
         try:
             code, text = await self._follow(native, news, run)
         finally:
-            stopping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await stopping
+            await end(stopping)
             self._totals, self._native, self._last = self._totals.plus(native.status()), None, native
             self._ended_s = time.monotonic()
             news.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from pathlib import Path
 
+from arcly._deadline import end
 from arcly.contract import StorageBackend
 from arcly.recording.index import RecordedSegment, RecordingIndex
 
@@ -48,9 +48,7 @@ class Uploader:
         """Let go; a file that is on its way is sent again later. Idempotent."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
     async def _run(self) -> None:
         wait_s, longest_s = RETRY_S

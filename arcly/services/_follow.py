@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from arcly._deadline import end
 from arcly.contract import EventStream
 from arcly.events import StreamEvent
 
@@ -49,6 +50,4 @@ class EventFollower:
                 await asyncio.sleep(0)
             if seen == self._seen:
                 break
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)

@@ -1,13 +1,13 @@
 """Observers: told what happens to streams and, at intervals, how they are. Off the way of the frames.
 
-async with arcly.Engine(arcly.RtmpHandler(), Observers(LoggingObserver(), MyObserver())):
+observers = Observers(LoggingObserver(), MyObserver())
+async with arcly.Engine(arcly.RtmpHandler(), observers):
     ...
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from arcly._deadline import within
+from arcly._deadline import end, within
 from arcly._limits import require_between
 from arcly._native import StreamKey, Track
 from arcly.contract import IngestContext, StreamHandle
@@ -156,9 +156,7 @@ class Observers:
         if self._follower is None:
             return
         if self._ticking is not None:
-            self._ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticking
+            await end(self._ticking)
             self._ticking = None
         await self._follower.close()
         self._follower = None
@@ -246,9 +244,7 @@ class _Seat:
             await asyncio.wait({self._task}, timeout=deadline_s)
             self.dropped += len(self._calls)
             self._calls.clear()
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
             self._task = None
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from arcly import contract
+from arcly._limits import require_between
 from arcly._native import StreamKey
 from arcly.contract import MediaFrame
 from arcly.errors import LimitExceededError, NotFoundError, UnsupportedError
@@ -51,9 +52,12 @@ class Thumbnails:
 
     Args:
         find: returns the stream of a key: `engine.get_stream`.
-        interval_s: a picture may be so old before another one is made, default 5 s.
-        width: how wide pictures are at most, default 640.
-        deadline_s: seconds that decoding one may take, default 5.
+        interval_s: seconds that a picture may be old before another one is made, default 5; 0 to 3600.
+        width: how wide pictures are at most, in pixels, default 640; 16 to 7680.
+        deadline_s: seconds that a key frame is waited for, and again that decoding it may take, default 5; 0.01 to 60.
+
+    Raises:
+        MisuseError: a number is out of range.
     """
 
     def __init__(
@@ -64,6 +68,9 @@ class Thumbnails:
         width: int = 640,
         deadline_s: float = 5.0,
     ) -> None:
+        require_between("interval_s", interval_s, 0, 3600)
+        require_between("width", width, 16, 7680)
+        require_between("deadline_s", deadline_s, 0.01, 60)
         self._find = find
         self._interval_s = interval_s
         self._width = width
