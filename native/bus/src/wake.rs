@@ -38,7 +38,7 @@ enum Wants {
 /// What was published, for those who wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct News {
-    /// A picture, or a frame of a stream without pictures.
+    /// A picture, or a frame of a stream without pictures or whose pictures fail to come.
     pub(crate) is_picture: bool,
     /// A frame at which readers may begin, or the first one of a chunk.
     pub(crate) is_entry: bool,
@@ -108,7 +108,8 @@ impl WakeSlot {
         Self::register(log, waker, Wants::Everything)
     }
 
-    /// The same for whoever has nothing to do before the next picture: of a stream with video only its pictures wake, and the end.
+    /// The same for whoever has nothing to do before the next picture: of a stream with video only its pictures wake, and the
+    /// end; and all frames where sixteen have come without a picture, so that sound does not wait for pictures that have ceased.
     pub fn for_pictures(log: &Arc<crate::Log>, waker: Waker) -> Self {
         Self::register(log, waker, Wants::Pictures)
     }

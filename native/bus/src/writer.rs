@@ -26,6 +26,10 @@ const CHUNK_BYTES_PART: usize = 8;
 /// 0.7 s of AAC at 48 kHz.
 const SOUND_RUN_FRAMES: usize = 32;
 
+/// Pictures fail to come when so many other frames have come without one, a third of a second of AAC at 48 kHz: who waits for pictures is
+/// woken by these, then.
+const LATE_FRAMES: u32 = 16;
+
 /// The writing end of a log. Dropping it ends the stream.
 pub struct LogWriter {
     log: Arc<Log>,
@@ -33,6 +37,8 @@ pub struct LogWriter {
     tracks: Arc<TrackSet>,
     /// The track whose key frames are where readers enter; none without video.
     first_video: Option<TrackId>,
+    /// Frames of other tracks since the last picture.
+    without_picture: u32,
     timeline: Timeline,
     kept: Kept,
     /// From the newest key frame on.
@@ -62,7 +68,8 @@ impl LogWriter {
         let mut chunks = VecDeque::with_capacity(log.capacity_chunks() + 1);
         chunks.push_back(Size::default());
         let kept = Kept { oldest: 0, chunks, total: Size::default() };
-        Self { log, chunk, tracks, first_video: None, timeline: Timeline::default(), kept, gop: Size::default() }
+        let (timeline, gop) = (Timeline::default(), Size::default());
+        Self { log, chunk, tracks, first_video: None, without_picture: 0, timeline, kept, gop }
     }
 
     /// The log that is written to.
@@ -122,7 +129,7 @@ impl LogWriter {
             self.log.mark_random_access(position);
         }
         let gop_truncated = self.keep_bounds();
-        let is_picture = is_video || self.first_video.is_none();
+        let is_picture = self.ends_wait_for_picture(is_video);
         self.log.wakes.wake(News { is_picture, is_entry: is_entry || position.index == 0 });
         Ok(Published { gop_truncated })
     }
@@ -144,6 +151,13 @@ impl LogWriter {
             self.log.totals.repaired.fetch_add(1, Relaxed);
         }
         Ok(track.kind() == MediaKind::Video)
+    }
+
+    /// Whether who waits for pictures is to look: at one, and at all else where there are none or they fail to come.
+    #[inline]
+    fn ends_wait_for_picture(&mut self, is_video: bool) -> bool {
+        self.without_picture = if is_video { 0 } else { self.without_picture.saturating_add(1) };
+        is_video || self.first_video.is_none() || self.without_picture >= LATE_FRAMES
     }
 
     fn account(&mut self, bytes: usize, is_video: bool) {

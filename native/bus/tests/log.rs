@@ -359,10 +359,32 @@ fn who_waits_for_pictures_is_not_woken_by_sound() {
     pictures.arm();
     publisher.set_tracks(vec![audio_track()]).unwrap();
     publisher.publish(frame(AUDIO, 2, false)).unwrap();
-    assert_eq!(woken(), [2, 1], "without pictures every frame wakes");
+    assert_eq!(woken(), [2, 1], "of a stream without pictures every frame wakes");
     pictures.arm();
     drop(publisher);
     assert_eq!(woken(), [3, 1], "and the end always");
+}
+
+#[test]
+fn who_waits_for_pictures_that_have_ceased_is_woken_by_sound() {
+    let mut publisher = stream(128, 1 << 20);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let slot = WakeSlot::for_pictures(publisher.log(), Waker::from(count.clone()));
+    publisher.publish(frame(VIDEO, 0, true)).unwrap();
+    slot.arm();
+    for number in 1..=15 {
+        publisher.publish(frame(AUDIO, number, false)).unwrap();
+    }
+    assert_eq!(count.0.load(Ordering::SeqCst), 0, "a picture may still come");
+    for woken in 1..=3 {
+        publisher.publish(frame(AUDIO, 15 + woken, false)).unwrap();
+        assert_eq!(count.0.load(Ordering::SeqCst), usize::try_from(woken).unwrap());
+        slot.arm();
+    }
+    publisher.publish(frame(VIDEO, 19, false)).unwrap();
+    slot.arm();
+    publisher.publish(frame(AUDIO, 20, false)).unwrap();
+    assert_eq!(count.0.load(Ordering::SeqCst), 4, "they come again");
 }
 
 #[test]

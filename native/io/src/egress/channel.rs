@@ -26,8 +26,9 @@ use super::{
 };
 use crate::{Inbox, bug::BugReport, lock};
 
-/// A second worker helps once a pass takes longer.
-const PASS_MAX: Duration = Duration::from_millis(2);
+/// A second worker helps once a pass takes longer. It makes pictures no later, and costs: it has to be woken for each, and takes a core from
+/// whoever reads.
+const PASS_MAX: Duration = Duration::from_millis(4);
 
 /// Everything that leaves an engine as endless streams over TCP.
 pub struct Egress {

@@ -7,9 +7,9 @@ use super::EgressOptions;
 /// How long sound waits for a picture that does not come, and for more sound where there are no pictures.
 pub(crate) const SOUND_AGE_MAX: Duration = Duration::from_millis(60);
 
-/// Pictures have ceased to come when none has for so long. While they come nobody looks for sound more often: such a look is a wake-up that
-/// mostly finds nothing, and there were half as many of them as of pictures.
-pub(crate) const PICTURE_LATE: Duration = Duration::from_millis(250);
+/// Pictures have ceased to come when none has for so long. While they come nobody looks for sound: such a look is a wake-up that mostly finds
+/// nothing. When they cease the log wakes us for sound (`WakeSlot::for_pictures`).
+const PICTURE_LATE: Duration = Duration::from_millis(250);
 
 /// Pictures that merge wait for at most so many intervals more than they should: the source may stop.
 const GRACE_INTERVALS: u32 = 2;

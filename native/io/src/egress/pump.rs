@@ -14,7 +14,7 @@ use arcly_codec::MediaKind;
 
 use super::{
     EgressOptions,
-    flush::{Due, Flush, PICTURE_LATE, SOUND_AGE_MAX},
+    flush::{Due, Flush, SOUND_AGE_MAX},
     joiner::Joiner,
     packets::PacketLog,
     poll::{Poller, Ready},
@@ -22,8 +22,9 @@ use super::{
     viewer::{Common, End, Newest, Served, Viewer},
 };
 
-/// How long a pass may keep the worker before it lets others have it.
-const BUDGET: Duration = Duration::from_millis(1);
+/// How long a pass may keep the worker before it lets others have it. To let them wakes the other worker, which often goes on with the pass,
+/// far from the caches in which its sockets are: not for what a few hundred viewers take.
+const BUDGET: Duration = Duration::from_millis(4);
 
 /// Viewers served between two looks at the clock.
 const CLOCK_EVERY: usize = 8;
@@ -49,6 +50,8 @@ pub(crate) struct Pump {
     /// Where the viewers are that keep up.
     cursor: Subscription,
     flush: Flush,
+    /// What a pass writes, in one piece.
+    joined: Vec<u8>,
     pub(crate) poller: Poller,
     pub(crate) ready: Vec<Ready>,
     /// Where the next pass begins, so that the same ones are not always last.
@@ -71,6 +74,7 @@ impl Pump {
             newest: Newest::default(),
             cursor,
             flush: Flush::new(&options),
+            joined: Vec::new(),
             poller: Poller::new()?,
             ready: Vec::new(),
             first: 0,
@@ -127,8 +131,8 @@ impl Pump {
     /// When a pass is due, or viewers are to be judged.
     pub(crate) fn due(&self) -> Due {
         let now = Instant::now();
-        // Sound does not wake us: it is looked for where pictures fail to come, soon where there are none.
-        let patience = if self.flush.has_pictures(now) { PICTURE_LATE } else { SOUND_AGE_MAX };
+        // Sound alone does not wake us before there is much of it: it is looked for where pictures are rare.
+        let patience = if self.flush.has_pictures(now) { JUDGE_EVERY } else { SOUND_AGE_MAX };
         let looking = (!self.is_empty()).then(|| (self.judged + JUDGE_EVERY).min(now + patience));
         match (self.flush.due(now), looking) {
             (Due::At(at), Some(looking)) => Due::At(at.min(looking)),
@@ -195,7 +199,7 @@ impl Pump {
         let mut gone = Vec::new();
         let over = loop {
             let Read::Frames(batch) = self.cursor.peek(BATCH_FRAMES) else { break true };
-            let (common, count) = (Common::new(batch.frames), batch.frames.len());
+            let (common, count) = (Common::new(batch.frames, &mut self.joined), batch.frames.len());
             let places = self.places.len();
             while *next < places {
                 if next.is_multiple_of(CLOCK_EVERY) && *next > 0 && began.elapsed() > BUDGET {

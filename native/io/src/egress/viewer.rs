@@ -23,6 +23,9 @@ use super::{
     socket::send,
 };
 
+/// Bytes that are put together for a pass, at most: a key picture of some 20 Mbit/s.
+const JOINED_BYTES_MAX: usize = 256 << 10;
+
 /// Packets in one write of a viewer that is not where the others are.
 const OWN_SLICES: usize = 64;
 
@@ -58,9 +61,18 @@ pub(crate) struct Common<'a> {
 }
 
 impl<'a> Common<'a> {
-    pub(crate) fn new(frames: &'a [Frame]) -> Self {
-        let slices = frames.iter().map(|frame| IoSlice::new(&frame.payload)).collect();
-        Self { frames, slices, bytes: frames.iter().map(|frame| frame.payload.len()).sum() }
+    /// Several packets are put together in `joined`, unless they are large: one copy for all, where the kernel would else fetch the same list
+    /// of slices for each.
+    pub(crate) fn new(frames: &'a [Frame], joined: &'a mut Vec<u8>) -> Self {
+        let bytes = frames.iter().map(|frame| frame.payload.len()).sum();
+        let slices = if frames.len() > 1 && bytes <= JOINED_BYTES_MAX {
+            joined.clear();
+            frames.iter().for_each(|frame| joined.extend_from_slice(&frame.payload));
+            vec![IoSlice::new(joined)]
+        } else {
+            frames.iter().map(|frame| IoSlice::new(&frame.payload)).collect()
+        };
+        Self { frames, slices, bytes }
     }
 }
 

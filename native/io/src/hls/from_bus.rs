@@ -140,13 +140,19 @@ impl Task {
     }
 
     fn turn(&mut self, subscription: &mut Subscription) -> Next {
-        match subscription.read(BATCH_FRAMES) {
-            Read::Frames(batch) => {
-                self.push(&batch);
-                Next::Again
+        loop {
+            match subscription.read(BATCH_FRAMES) {
+                Read::Frames(batch) => {
+                    let is_full = batch.frames.len() == BATCH_FRAMES;
+                    self.push(&batch);
+                    // Others get their turn where there is much to do; after each picture that would only wake a thread for nothing.
+                    if is_full {
+                        return Next::Again;
+                    }
+                }
+                Read::Empty => return Next::Wait,
+                Read::Ended | Read::Evicted => return Next::End,
             }
-            Read::Empty => Next::Wait,
-            Read::Ended | Read::Evicted => Next::End,
         }
     }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
-    patience::{PICTURE_LATE, Patience},
+    patience::{Patience, SILENCE_MAX},
     publishing::{Answers, Asked, OPEN_QUESTIONS_MAX, next_answer},
 };
 use crate::{
@@ -163,18 +163,27 @@ impl Connection {
     }
 
     fn next_deadline(&self) -> Instant {
-        let machine = self.machine.poll_timeout().map(|at| self.started + at);
+        let machine = self.machine.poll_timeout().map(|at| self.started + at).map(|at| self.rounded(at));
         let decision = self.asked.values().map(|asked| asked.until).min();
         let sound = self.patience.as_ref().filter(|patience| patience.is_waiting());
-        let sound = sound.map(|_| self.last_read + PICTURE_LATE);
+        let sound = sound.map(|_| self.last_read + SILENCE_MAX);
         let far = self.last_read + Duration::from_secs(3600);
         machine.into_iter().chain(decision).chain(sound).min().unwrap_or(far)
+    }
+
+    /// Players are pinged on the second, all of them: alone, each would wake the thread of the timers several times.
+    fn rounded(&self, at: Instant) -> Instant {
+        if self.plays.is_empty() {
+            return at;
+        }
+        let since = at.duration_since(self.shared.opened);
+        self.shared.opened + Duration::from_secs(since.as_secs() + 1)
     }
 
     fn on_deadline(&mut self) -> Result<(), End> {
         let now = Instant::now();
         self.refuse_late(now);
-        if let Some(patience) = self.patience.as_mut().filter(|_| self.last_read + PICTURE_LATE <= now) {
+        if let Some(patience) = self.patience.as_mut().filter(|_| self.last_read + SILENCE_MAX <= now) {
             patience.lose();
         }
         self.machine.handle_timeout(self.started.elapsed()).map_err(|error| End::Failed(error.to_string()))

@@ -14,7 +14,7 @@ mod tests;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_wire::rtmp::Limits;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{connection::Connection, patience::Crowd};
@@ -74,7 +74,13 @@ impl RtmpListener {
         let listening = Listening::on(addr, options.tls.as_ref(), &[])?;
         let (addr, connections_max) = (listening.addr(), options.connections_max);
         let egress = Egress::new(runtime.clone(), options.egress, inbox.clone());
-        let shared = Shared { options, inbox: inbox.clone(), egress: egress.clone(), crowd: Arc::default() };
+        let shared = Shared {
+            options,
+            inbox: inbox.clone(),
+            egress: egress.clone(),
+            crowd: Arc::default(),
+            opened: Instant::now(),
+        };
         let shared = Arc::new(shared);
         let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
         let acceptor = listening.serve(runtime, connections_max, inbox, serve)?;
@@ -103,6 +109,8 @@ struct Shared {
     inbox: Arc<Inbox>,
     egress: Arc<Egress>,
     crowd: Arc<Crowd>,
+    /// Where the seconds of its players are counted from.
+    opened: Instant,
 }
 
 async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, shared: Arc<Shared>) {

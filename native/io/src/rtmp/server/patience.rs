@@ -18,14 +18,17 @@ use arcly_wire::rtmp::{Media, MediaKind};
 /// Where fewer publish, and fewer watch, every byte is read: what would be saved is little, and sound is as early as can be.
 const CROWD_MIN: usize = 16;
 
-/// Pictures after which the threshold is found anew.
-const WINDOW_PICTURES: u32 = 64;
+/// Pictures after which the threshold is found anew: a second of most streams.
+const WINDOW_PICTURES: u32 = 32;
 
 /// Between two pictures, on average: sound that waits no longer than this is not late.
 const INTERVAL_MAX: Duration = Duration::from_millis(60);
 
-/// Pictures have ceased to come when nothing has for so long: then sound is waited for no more.
-pub(super) const PICTURE_LATE: Duration = Duration::from_millis(250);
+/// So much sound is read without a picture, wherever the pictures are: a third of a second of AAC. Pictures may have ceased.
+const SOUNDS_MAX: usize = 16;
+
+/// Everything has ceased to come when nothing has for so long: what has come before is read then.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// Every picture is so many times larger than any sound, or nothing waits: a picture as small as sound would be kept.
 const TIMES_SOUND: usize = 4;
@@ -43,7 +46,9 @@ pub(super) struct Patience {
     window: Window,
     /// The window before this one.
     before: Option<Window>,
+    /// What would be waited for in a crowd.
     threshold: usize,
+    is_crowd: bool,
     /// What the socket was told.
     told: usize,
 }
@@ -66,7 +71,8 @@ impl Patience {
     /// One more in the `crowd`, of whom nothing is known yet. Times count from any fixed origin.
     pub(super) fn new(crowd: &Arc<Crowd>, now: Duration) -> Self {
         crowd.0.fetch_add(1, Relaxed);
-        Self { crowd: crowd.clone(), window: Window::at(now), before: None, threshold: ANY, told: ANY }
+        let (window, is_crowd) = (Window::at(now), false);
+        Self { crowd: crowd.clone(), window, before: None, threshold: ANY, is_crowd, told: ANY }
     }
 
     /// A message has come of a stream that so many watch.
@@ -82,24 +88,24 @@ impl Patience {
             // It came with something else, or late; the next ones may be as small.
             self.threshold = ANY;
         }
+        self.is_crowd = self.crowd.0.load(Relaxed).max(viewers) >= CROWD_MIN;
         if self.window.pictures == WINDOW_PICTURES {
-            self.threshold = self.judge(now, viewers);
+            self.threshold = self.judge(now);
             self.before = Some(std::mem::replace(&mut self.window, Window::at(now)));
         }
     }
 
     /// Half of the smallest picture of two windows, where that is much larger than sound.
-    fn judge(&self, now: Duration, viewers: usize) -> usize {
-        let Some(before) = self.before else { return ANY };
+    fn judge(&self, now: Duration) -> usize {
         let is_slow = now.saturating_sub(self.window.began) > INTERVAL_MAX * WINDOW_PICTURES;
+        let before = self.before.unwrap_or(self.window);
         let smallest = self.window.smallest_picture.min(before.smallest_picture);
         let largest_other = self.window.largest_other.max(before.largest_other);
-        let is_crowd = self.crowd.0.load(Relaxed).max(viewers) >= CROWD_MIN;
         let is_clear = smallest / TIMES_SOUND >= largest_other;
-        if is_crowd && is_clear && !is_slow { smallest / 2 } else { ANY }
+        if is_clear && !is_slow { (smallest / 2).min(largest_other.saturating_mul(SOUNDS_MAX)) } else { ANY }
     }
 
-    /// Nothing has come for [`PICTURE_LATE`].
+    /// Nothing has come for [`SILENCE_MAX`].
     pub(super) fn lose(&mut self) {
         (self.threshold, self.before) = (ANY, None);
     }
@@ -112,7 +118,8 @@ impl Patience {
     /// What the socket has to be told, if it is something else than before: to wait for so many bytes, and no more than are `missing` of a
     /// message that has begun.
     pub(super) fn news(&mut self, missing: Option<usize>) -> Option<usize> {
-        let threshold = self.threshold.min(missing.unwrap_or(usize::MAX)).max(ANY);
+        let wanted = if self.is_crowd { self.threshold } else { ANY };
+        let threshold = wanted.min(missing.unwrap_or(usize::MAX)).max(ANY);
         (std::mem::replace(&mut self.told, threshold) != threshold).then_some(threshold)
     }
 }
@@ -156,19 +163,19 @@ mod tests {
     #[test]
     fn sound_waits_for_large_pictures_where_many_publish() {
         let (mut patience, _others) = among(CROWD_MIN);
-        assert_eq!(play(&mut patience, 2 * WINDOW_PICTURES - 1, 4000, MS * 33), ANY, "nothing is known yet");
-        assert_eq!(play(&mut patience, WINDOW_PICTURES, 4000, MS * 33), 2000);
+        assert_eq!(play(&mut patience, WINDOW_PICTURES - 1, 4000, MS * 33), ANY, "nothing is known yet");
+        assert_eq!(play(&mut patience, 1, 4000, MS * 33), 2000);
         assert!(patience.is_waiting());
+        assert_eq!(play(&mut patience, 2 * WINDOW_PICTURES, 100_000, MS * 33), 300 * SOUNDS_MAX, "large pictures");
     }
 
     #[test]
     fn of_a_few_publishers_every_byte_is_read_while_few_watch() {
         let (mut patience, _others) = among(CROWD_MIN - 2);
         assert_eq!(play(&mut patience, 1000, 4000, MS * 33), ANY);
+        // Who comes and goes is seen at once.
         let mut watched_by = |viewers| {
-            for number in 0..2 * WINDOW_PICTURES {
-                patience.note(MS * 33 * number, &media(MediaKind::Video, 4000), viewers);
-            }
+            patience.note(MS, &media(MediaKind::Video, 4000), viewers);
             patience.news(None)
         };
         assert_eq!([CROWD_MIN - 1, CROWD_MIN, 0].map(&mut watched_by), [None, Some(2000), Some(ANY)]);

@@ -18,7 +18,13 @@ const TASK_BYTES_MAX: usize = 2560;
 async fn the_task_of_a_connection_is_small() {
     let inbox = Inbox::new(Waker::noop().clone());
     let egress = Egress::new(Handle::current(), EgressOptions::default(), inbox.clone());
-    let shared = Arc::new(Shared { options: RtmpOptions::default(), inbox, egress, crowd: Arc::default() });
+    let shared = Arc::new(Shared {
+        options: RtmpOptions::default(),
+        inbox,
+        egress,
+        crowd: Arc::default(),
+        opened: Instant::now(),
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let peer = socket.local_addr().unwrap();
