@@ -274,10 +274,12 @@ async def main():
         # There is room again, and more of it: the next try begins at a key frame.
         if len(sys.argv) > 4:
             os.unlink(sys.argv[4])
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
         for frame in later(demo_frames(), 48):
             session.send(frame)
         await eventually(lambda: (status := recorder.status(KEY)) and status.segments > 1)
         session.end()
+        await eventually(lambda: (status := recorder.status(KEY)) is None or status.state == "waiting")
 
 asyncio.run(main())
 """
@@ -298,7 +300,7 @@ def test_a_disk_that_refuses_ends_the_file_and_nothing_else(tmp_path: Path, form
     files = sorted(tmp_path.glob("live/cam/*"), key=lambda path: (len(path.name), path.name))
     assert len(files) >= 2
     assert 2_000_000 < files[0].stat().st_size <= 3_000_000
-    found, published = payloads(read([files[0]])), payloads([f for _ in range(4) for f in demo_frames()])
+    found, published = payloads(read([files[0]])), payloads(demo_frames() * 4)
     for kind in ("video", "audio"):
         assert len(found[kind]) > 100
         assert found[kind] == published[kind][: len(found[kind])]
@@ -322,7 +324,11 @@ def test_a_full_disk_ends_the_file_and_nothing_else(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "the disk is full" in said[0]
     files = sorted(copy.glob("recordings/live/cam/*"), key=lambda path: (len(path.name), path.name))
-    found, published = payloads(read([files[0]])), payloads([f for _ in range(4) for f in demo_frames()])
-    assert len(found["video"]) > 100
-    assert found["video"] == published["video"][: len(found["video"])]
     assert len(files) > 1
+    before, behind, published = payloads(read(files[:1])), payloads(read(files[1:])), payloads(demo_frames() * 5)
+    for kind in ("video", "audio"):
+        assert len(before[kind]) > 100
+        assert before[kind] == published[kind][: len(before[kind])]
+        # From the key frame on at which the next try began, all that was published, to the end.
+        assert len(behind[kind]) > len(published[kind]) // 5
+        assert behind[kind] == published[kind][-len(behind[kind]) :]
