@@ -96,11 +96,15 @@ impl PacketBody {
         self.packets.framing.end()
     }
 
-    /// Has this task woken by the next packet. A new place is taken for another task only: each registers with the stream, beside all others.
+    /// Has this task woken by the next packet, and when it is to go. A new place is taken for another task only: each registers with the stream,
+    /// beside all others.
     fn arm(&mut self, waker: &Waker) {
         let known = self.task.take().filter(|(known, _)| known.will_wake(waker));
-        let slot = || WakeSlot::new(self.packets.log(), waker.clone());
-        self.task.insert(known.unwrap_or_else(|| (waker.clone(), slot()))).1.arm();
+        let (_, slot) = self.task.insert(known.unwrap_or_else(|| {
+            self.entry.0.wake_on_kick(waker);
+            (waker.clone(), WakeSlot::new(self.packets.log(), waker.clone()))
+        }));
+        slot.arm();
     }
 
     fn look(&mut self) -> Poll<Option<Bytes>> {
@@ -175,5 +179,35 @@ impl Watch {
                 return true;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use arcly_bus::{LogBounds, LogWriter, StreamKey};
+    use tokio::{runtime::Handle, time::timeout};
+
+    use super::{
+        super::{Container, Egress, EgressOptions, Framing, Watcher},
+        *,
+    };
+    use crate::Inbox;
+
+    /// Found by reading: it was found out with the next packet, and of a stream that is still there came none.
+    #[tokio::test]
+    async fn who_is_ended_while_nothing_comes_goes_at_once() {
+        let source = LogWriter::new(LogBounds::default(), Arc::new(()));
+        let egress = Egress::new(Handle::current(), EgressOptions::default(), Inbox::new(Waker::noop().clone()));
+        let key = StreamKey::new("live", "cam").unwrap();
+        let watcher = Watcher { key, protocol: "http-flv", peer: ([127, 0, 0, 1], 1).into(), agent: String::new() };
+        let ticket = egress.admit(source.log(), watcher).ok().unwrap();
+        let mut body = ticket.body(Container::Flv, Framing::Bare).ok().unwrap();
+        let watching =
+            tokio::spawn(async move { poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await.is_none() });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!watching.is_finished() && egress.kick(1));
+        assert!(timeout(Duration::from_secs(1), watching).await.expect("it goes").unwrap());
     }
 }

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    task::Waker,
     time::Instant,
 };
 
@@ -66,12 +67,25 @@ pub(crate) struct Record {
     layer: Mutex<String>,
     pub(crate) estimate_bps: AtomicU64,
     kicked: AtomicBool,
+    /// Who is woken when it is to go; none where somebody looks now and then.
+    on_kick: Mutex<Option<Waker>>,
     list: Arc<List>,
 }
 
 impl Record {
     pub(crate) fn is_kicked(&self) -> bool {
         self.kicked.load(Relaxed)
+    }
+
+    /// Wakes when it is to go. Look behind this: it may be so already.
+    pub(crate) fn wake_on_kick(&self, waker: &Waker) {
+        *lock(&self.on_kick) = Some(waker.clone());
+    }
+
+    fn kick(&self) {
+        self.kicked.store(true, Relaxed);
+        let waker = lock(&self.on_kick).take();
+        waker.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn set_layer(&self, name: &str) {
@@ -172,6 +186,7 @@ impl List {
             layer: Mutex::default(),
             estimate_bps: AtomicU64::new(0),
             kicked: AtomicBool::new(false),
+            on_kick: Mutex::default(),
             list: self.clone(),
         });
         list.entries.insert(record.id, record.clone());
@@ -189,11 +204,14 @@ impl List {
 
     /// Marks a viewer for its end; false when it is not there.
     pub(crate) fn kick(&self, id: ViewerId) -> bool {
-        self.lock().entries.get(&id).inspect(|record| record.kicked.store(true, Relaxed)).is_some()
+        // The list is free again when somebody is woken: whoever goes at once takes itself off it.
+        let record = self.lock().entries.get(&id).cloned();
+        record.inspect(|record| record.kick()).is_some()
     }
 
     pub(crate) fn kick_all(&self) {
-        self.lock().entries.values().for_each(|record| record.kicked.store(true, Relaxed));
+        let all: Vec<_> = self.lock().entries.values().cloned().collect();
+        all.iter().for_each(|record| record.kick());
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

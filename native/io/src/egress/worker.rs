@@ -109,7 +109,10 @@ impl Worker {
         self.pump.finish();
         while !self.pump.is_drained() {
             let Pump { poller, ready, .. } = &mut self.pump;
-            let _ = timeout(DRAIN_LOOK, poller.ready(ready)).await;
+            if matches!(timeout(DRAIN_LOOK, poller.ready(ready)).await, Ok(Err(_))) {
+                // Nothing is told any more: to ask on would only spin.
+                break;
+            }
             self.pump.serve_ready();
         }
         self.pump.give_up();
