@@ -143,10 +143,9 @@ def application(
     listing: Listing | None,
 ) -> ASGIApp:
     """Return the page and its API."""
-    assert listeners.http is not None
-    http, webrtc = listeners.http, listeners.webrtc
+    webrtc = listeners.webrtc
     return create_app(
-        lambda: status(engine, listeners.rtmp, http, webrtc),
+        lambda: status(engine, listeners),
         Viewers(listeners.named(), may_kick=options.allow_kick),
         addresses=options.show_addresses,
         listing=listing,

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from arcly import __version__
 from arcly._native import Track
 from arcly.engine import Engine
 from arcly.origin import HttpOrigin
-from arcly.protocols.rtmp import RtmpHandler
 from arcly.protocols.webrtc import WebRtcHandler
+from arcly.server.listeners import Listeners
 from arcly.stream import StreamHandle
 
 
-def status(
-    engine: Engine, rtmp: RtmpHandler | None, http: HttpOrigin, webrtc: WebRtcHandler | None = None
-) -> dict[str, Any]:
-    """Return the body of `/api/streams`, ready for JSON."""
+class Listening(Protocol):
+    """What has an address while it runs."""
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """IP and port."""
+
+
+def status(engine: Engine, listeners: Listeners) -> dict[str, Any]:
+    """Return the body of `/api/streams`, ready for JSON. There is an HTTP origin among the listeners."""
+    assert listeners.http is not None
+    http, webrtc = listeners.http, listeners.webrtc
+    told = {"rtmp": listeners.rtmp, "rtsp": listeners.rtsp, "srt": listeners.srt, "http": http, "webrtc": webrtc}
     return {
         "version": __version__,
-        "listeners": {"rtmp": port(rtmp), "http": port(http), "webrtc": port(webrtc)},
+        "listeners": {name: port(listener) for name, listener in told.items()},
         "streams": [stream_status(stream, http, webrtc) for stream in engine.list_streams()],
     }
 
 
-def port(listener: RtmpHandler | HttpOrigin | WebRtcHandler | None) -> dict[str, int] | None:
+def port(listener: Listening | None) -> dict[str, int] | None:
     """Return where a listener is, for people who know the host already."""
     address = listener.address if listener else None
     return {"port": address[1]} if address else None

@@ -1,4 +1,4 @@
-"""How SRT connections are, on the page of their stream."""
+"""Where else a stream can be watched, and how its SRT connections are, on its page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import running
+from conftest import run, running
 from playwright.async_api import expect
 
 from browser.watching import Open, Start
@@ -37,3 +37,24 @@ async def test_publisher_and_viewer_are_shown_while_they_are_there(
             await expect(rows.nth(1).get_by_test_id("link-role")).to_have_text("Viewer")
             await expect(rows.nth(1).get_by_test_id("link-lost")).to_have_text(re.compile(r"^[\d,]+$"))
         await expect(rows).to_have_count(1)
+
+
+async def test_who_would_rather_watch_elsewhere_finds_each_address_and_what_it_is_worth(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
+    server = await serve("--demo", "--srt", "127.0.0.1:0", "--rtsp", "127.0.0.1:0", "--rtsp-udp", "off")
+    page = await visit(server.url("/live/demo/"))
+    await page.is_in_state("playing")
+    for way in ("hls", "flv", "rtmp", "rtsp", "srt"):
+        await expect(page.part(f"url-{way}")).to_be_visible()
+        url = await page.part(f"url-{way}").inner_text()
+        played = await run(ffmpeg, "-v", "error", "-i", url, "-frames:v", "5", "-f", "null", "-")
+        assert played.returncode == 0, (url, played.stderr)
+
+
+async def test_what_does_not_listen_is_not_told(serve: Start, visit: Open) -> None:
+    page = await visit((await serve("--demo", "--rtmp", "off")).url("/live/demo/"))
+    await page.is_in_state("playing")
+    await expect(page.part("url-hls")).to_be_visible()
+    for way in ("rtmp", "rtsp", "srt"):
+        await expect(page.part(f"link-{way}")).to_be_hidden()

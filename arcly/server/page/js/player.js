@@ -39,6 +39,8 @@ const LINK_LABELS = {
   hls: "HLS address",
   flv: "FLV address",
   rtmp: "RTMP address",
+  rtsp: "RTSP address",
+  srt: "SRT address",
   ffplay: "ffplay command",
 };
 
@@ -362,10 +364,18 @@ function showLinks(target, hls, listeners) {
   setText(part("url-flv"), `${location.origin}${path.replace(/\/$/, "")}.flv${CREDENTIALS}`);
   // The URL standard leaves no ' in a query, so that a shell reads it whole.
   setText(part("url-ffplay"), CREDENTIALS ? `ffplay '${url}'` : `ffplay ${url}`);
-  const rtmp = listeners?.rtmp;
-  setVisible(part("link-rtmp"), Boolean(rtmp));
-  if (rtmp)
-    setText(part("url-rtmp"), `rtmp://${location.hostname}:${rtmp.port}/${streamKey(target)}${CREDENTIALS}`);
+  const key = streamKey(target);
+  showListener("rtmp", listeners?.rtmp, (host) => `rtmp://${host}/${key}${CREDENTIALS}`);
+  showListener("rtsp", listeners?.rtsp, (host) => `rtsp://${host}/${key}${CREDENTIALS}`);
+  // Credentials of SRT stand in the stream id, in a form of their own.
+  const srt = CREDENTIALS ? null : listeners?.srt;
+  showListener("srt", srt, (host) => `srt://${host}?streamid=read:${key}`);
+}
+
+/** @param {string} what @param {{port: number} | null | undefined} listener @param {(host: string) => string} url */
+function showListener(what, listener, url) {
+  setVisible(part(`link-${what}`), Boolean(listener));
+  if (listener) setText(part(`url-${what}`), url(`${location.hostname}:${listener.port}`));
 }
 
 /** @param {import("./format.js").Track[]} tracks */

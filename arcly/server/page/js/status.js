@@ -9,7 +9,7 @@ import { CREDENTIALS } from "./route.js";
  *   whep: string | null, whep_opus?: boolean, whep_b_frames?: string | null, hls: string | null, dash: string | null, flv: string | null, ts: string | null,
  *   mp4: string | null}} StreamInfo */
 /** @typedef {{version: string, recordings?: boolean, hides?: boolean, listeners: {rtmp: {port: number} | null,
- *   http: {port: number} | null, webrtc: {port: number} | null}, streams: StreamInfo[]}} Status */
+ *   rtsp: {port: number} | null, srt: {port: number} | null, http: {port: number} | null, webrtc: {port: number} | null}, streams: StreamInfo[]}} Status */
 
 const INTERVAL_MS = 1000;
 const MAX_RETRY_MS = 5000;
