@@ -38,6 +38,8 @@ struct Wire {
     socket: UdpSocket,
     inbound: Inbound,
     outbound: Outbound,
+    /// The datagram that is made now.
+    datagram: Vec<u8>,
     started: Instant,
     alarm: Alarm,
 }
@@ -56,7 +58,7 @@ impl Call {
         let (inbound, outbound) = (socket.inbound(), Outbound::new(OUTBOUND_BYTES_MAX));
         let started = Instant::now();
         let alarm = Alarm::new(started).map_err(|error| format!("there is no timer to call {url} by: {error}"))?;
-        let mut wire = Wire { socket, inbound, outbound, started, alarm };
+        let mut wire = Wire { socket, inbound, outbound, datagram: Vec::new(), started, alarm };
         let machine = wire.call(url, peer).await?;
         Ok(Self { machine, peer, wire })
     }
@@ -69,7 +71,7 @@ impl Call {
     pub(super) async fn turn(&mut self, bell: &Bell) -> Result<(), String> {
         self.speak();
         let due = self.machine.poll_timeout().unwrap_or(Duration::MAX).min(self.now() + LOOK);
-        let Wire { socket, inbound, outbound, started, alarm } = &mut self.wire;
+        let Wire { socket, inbound, outbound, started, alarm, .. } = &mut self.wire;
         alarm.set(due, GRAIN);
         let failed = |error| format!("the socket is of no use any more: {error}");
         tokio::select! {
@@ -97,12 +99,12 @@ impl Call {
     /// Gives the kernel what the machine has to say.
     pub(super) fn speak(&mut self) {
         let now = self.now();
-        let mut datagram = Vec::with_capacity(1500);
-        while self.machine.poll_output(now, &mut datagram) {
-            self.wire.outbound.push(self.peer, None, &[&datagram]);
+        let Wire { socket, outbound, datagram, .. } = &mut self.wire;
+        while self.machine.poll_output(now, datagram) {
+            outbound.push(self.peer, None, &[datagram]);
             datagram.clear();
         }
-        let _ = self.wire.socket.try_flush(&mut self.wire.outbound);
+        let _ = socket.try_flush(outbound);
     }
 
     /// Says goodbye.
