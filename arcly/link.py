@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from arcly._limits import require_between
 from arcly._native import RemoteTarget
 
 
@@ -122,8 +123,9 @@ def remote(
     """Return where a link goes and how it gets there.
 
     Raises:
-        MisuseError: `url` is none that is spoken here, or `ca_file` has no certificate.
+        MisuseError: `url` is none that is spoken here, `ca_file` has no certificate, or a number is out of range.
         OSError: `ca_file` cannot be read.
     """
+    require_between("retries_max", retries_max or 0, 0, (1 << 32) - 1)
     authorities = None if ca_file is None else Path(ca_file).read_bytes()
     return RemoteTarget(url, retry=(*backoff_s, retries_max), authorities=authorities, verify=verify)

@@ -16,12 +16,14 @@ from arcly._bridge import native_stream
 from arcly._deadline import end
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
+from arcly._limits import require_between
 from arcly._loop import woken
 from arcly._native import HlsOutput, HttpListener, HttpSite, Origin, StreamKey
 from arcly.contract import IngestContext, Packager, StreamHandle
 from arcly.errors import ClosedError, MisuseError
 from arcly.events import StreamEvent, StreamEventKind, after_losses
 from arcly.packagers.hls import HlsPackager
+from arcly.protocols._listener import CONNECTIONS_MAX
 from arcly.services._follow import EventFollower
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions, Viewer
@@ -60,7 +62,7 @@ class HttpOrigin:
         egress: how endless streams leave.
 
     Raises:
-        MisuseError: `https` without `tls`.
+        MisuseError: `https` without `tls`, or `connections_max` is out of range, 0 to 2^31.
     """
 
     name = "http"
@@ -78,6 +80,7 @@ class HttpOrigin:
     ) -> None:
         if https is not None and tls is None:
             raise MisuseError("https needs a certificate: tls=Tls(…)")
+        require_between("connections_max", connections_max, 0, CONNECTIONS_MAX)
         self._egress = egress or EgressOptions()
         self._tls = tls
         self._bind = bind

@@ -9,12 +9,17 @@ from arcly._address import resolve, show
 from arcly._desk import PublishDesk
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
+from arcly._limits import require_between
 from arcly._loop import woken
 from arcly._native import Inbox, PlayRequest, PublishRequest, WakeToken
 from arcly.contract import IngestContext
 from arcly.viewer import RawViewer, Viewer
 
 log = logging.getLogger("arcly")
+
+
+CONNECTIONS_MAX = 1 << 31
+"""More connections than a machine can have."""
 
 
 class NativeListener(Protocol):
@@ -43,13 +48,19 @@ class Listener(Generic[N]):
     Args:
         bind: `HOST:PORT`.
         decision_deadline_s: seconds that the decision on a publish may take.
+        connections_max: connections at a time; 0 to 2^31.
+
+    Raises:
+        MisuseError: `connections_max` is out of range.
     """
 
     name: str
     """How it is called in logs."""
 
-    def __init__(self, bind: str, *, decision_deadline_s: float) -> None:
+    def __init__(self, bind: str, *, decision_deadline_s: float, connections_max: int) -> None:
+        require_between("connections_max", connections_max, 0, CONNECTIONS_MAX)
         self._bind = bind
+        self._connections_max = connections_max
         self._decision_deadline_s = decision_deadline_s
         self._listener: N | None = None
         self._inbox: InboxReader | None = None

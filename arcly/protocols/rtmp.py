@@ -27,6 +27,9 @@ class RtmpHandler(Listener[RtmpListener]):
         idle_timeout_s: seconds without a byte after which a connection is ended, default 30.
         tls: speak RTMPS, under this certificate.
         egress: how streams leave to players.
+
+    Raises:
+        MisuseError: `connections_max` is out of range, 0 to 2^31.
     """
 
     def __init__(
@@ -40,9 +43,8 @@ class RtmpHandler(Listener[RtmpListener]):
         tls: Tls | None = None,
         egress: EgressOptions | None = None,
     ) -> None:
-        super().__init__(bind, decision_deadline_s=decision_deadline_s)
+        super().__init__(bind, decision_deadline_s=decision_deadline_s, connections_max=connections_max)
         self.name = "rtmp" if tls is None else "rtmps"
-        self._connections_max = connections_max
         self._handshake_timeout_s = handshake_timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._tls = tls

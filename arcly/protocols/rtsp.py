@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Literal
 
+from arcly._limits import require_between
 from arcly._native import Inbox, RtspListener
 from arcly.contract import IngestContext
 from arcly.errors import MisuseError
@@ -74,10 +75,12 @@ class RtspHandler(Listener[RtspListener]):
         tls: Tls | None = None,
         egress: EgressOptions | None = None,
     ) -> None:
-        super().__init__(bind, decision_deadline_s=decision_deadline_s)
+        super().__init__(bind, decision_deadline_s=decision_deadline_s, connections_max=connections_max)
         self.name = "rtsp" if tls is None else "rtsps"
         if srtp and tls is None:
             raise MisuseError("SRTP needs TLS: the connection carries its keys")
+        require_between("udp_port", udp_port or 0, 0, 65534)
+        require_between("multicast_port", multicast_port, 1, 65534)
         self._udp_port = udp_port if tls is None or srtp else None
         self._srtp = (srtp_suite, srtp == "optional") if srtp else None
         self._back_channel = back_channel
@@ -86,7 +89,6 @@ class RtspHandler(Listener[RtspListener]):
         if network is not None:
             self._groups = (int(network.network_address), network.num_addresses, multicast_port)
         self._users = None if users is None else dict(users)
-        self._connections_max = connections_max
         self._session_timeout_s = session_timeout_s
         self._media_timeout_s = media_timeout_s
         self._tls = tls

@@ -68,6 +68,9 @@ class SrtHandler(Listener[SrtListener]):
         decision_deadline_s: seconds that authenticator and registry may take together, default 3, after which callers
             give up.
         idle_timeout_s: seconds without a packet after which a connection is ended, default 5: peers send one a second.
+
+    Raises:
+        MisuseError: `connections_max` is out of range, 0 to 2^31.
     """
 
     name = "srt"
@@ -84,12 +87,11 @@ class SrtHandler(Listener[SrtListener]):
         decision_deadline_s: float = 3.0,
         idle_timeout_s: float = 5.0,
     ) -> None:
-        super().__init__(bind, decision_deadline_s=decision_deadline_s)
+        super().__init__(bind, decision_deadline_s=decision_deadline_s, connections_max=connections_max)
         self._latency_ms = latency_ms
         self._peer_latency_ms = peer_latency_ms
         self._passphrase = passphrase
         self._key_bytes = key_bytes
-        self._connections_max = connections_max
         self._idle_timeout_s = idle_timeout_s
 
     def list_connections(self) -> list[SrtConnection]:

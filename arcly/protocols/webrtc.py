@@ -12,14 +12,16 @@ from typing import Literal
 from arcly._address import resolve, show, split
 from arcly._bridge import native_session, native_stream
 from arcly._inbox import InboxReader
+from arcly._limits import require_between
 from arcly._loop import woken
 from arcly._native import PublishSession as NativeSession
 from arcly._native import StreamHandle as NativeStream
 from arcly._native import StreamKey, WakeToken, WebRtcReply, WebRtcTransport
 from arcly.contract import Credentials, IngestContext, StreamHandle
-from arcly.errors import ClosedError, NotFoundError
+from arcly.errors import ClosedError, MisuseError, NotFoundError
 from arcly.events import StreamEventKind
 from arcly.protocols import _made, _reach
+from arcly.protocols._listener import CONNECTIONS_MAX
 from arcly.protocols._makers import Makers
 from arcly.protocols._whip import Session, WhipApp
 from arcly.viewer import Viewer
@@ -36,6 +38,11 @@ ENCODINGS_MAX = 4
 
 RENDITIONS_MAX = 7
 """Of one stream, beside the one that was asked for: each is cut into packets while somebody may be sent it."""
+
+STUN_SERVERS_MAX = 4
+
+PLAYOUT_DELAY_MAX_S = 40.96
+"""Twelve bits of 10 ms (the extension playout-delay of WebRTC)."""
 
 BFrames = Literal["drop", "pass", "transcode"]
 """What the viewers of a stream are sent of pictures that are not in the order in which they are shown."""
@@ -73,6 +80,9 @@ class WebRtcHandler:
             them into order. Or a function that says it of each stream.
         ice_servers: `stun:` and `turn:` URLs that peers are told to use besides; default none, since a server with a
             public address needs none.
+
+    Raises:
+        MisuseError: a number is out of range, or a STUN server is named by neither of its forms.
     """
 
     name = "webrtc"
@@ -91,6 +101,10 @@ class WebRtcHandler:
         b_frames: BFrames | Callable[[StreamKey], BFrames] = "drop",
         ice_servers: list[str] | None = None,
     ) -> None:
+        require_between("sessions_max", sessions_max, 0, CONNECTIONS_MAX)
+        require_between("the number of STUN servers", len(stun_servers or []), 0, STUN_SERVERS_MAX)
+        if playout_delay_s is not None and not 0 <= playout_delay_s[0] <= playout_delay_s[1] < PLAYOUT_DELAY_MAX_S:
+            raise MisuseError(f"playout_delay_s is {playout_delay_s!r}: the least and the most, below 41 s")
         self.ice_servers = list(ice_servers or [])
         self._bind = bind
         self._b_frames: Callable[[StreamKey], BFrames] = b_frames if callable(b_frames) else lambda _: b_frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,17 @@ def test_a_file_of_options_that_is_wrong_is_said(
         (arcly.EgressOptions, {"stall_max_s": float("nan")}),
         (arcly.RtspHandler, {"multicast": "everybody"}),
         (arcly.RtspHandler, {"multicast": "192.0.2.0/24"}),
+        (arcly.RtspHandler, {"multicast_port": 70_000}),
+        (arcly.RtspHandler, {"udp_port": -5}),
+        (arcly.RtspHandler, {"connections_max": -1}),
+        (arcly.RtmpHandler, {"connections_max": -1}),
+        (arcly.SrtHandler, {"connections_max": -1}),
+        (arcly.HttpOrigin, {"connections_max": -1}),
+        (arcly.WebRtcHandler, {"sessions_max": -1}),
+        (arcly.WebRtcHandler, {"playout_delay_s": (5, 1)}),
+        (arcly.WebRtcHandler, {"stun_servers": ["stun.example"] * 5}),
+        (partial(arcly.PullSource, "rtmp://127.0.0.1/live/cam", "live/cam"), {"retries_max": -1}),
+        (partial(arcly.PushTarget, "rtmp://127.0.0.1/live/cam", "live/cam"), {"retries_max": -1}),
     ],
 )
 def test_an_option_that_is_out_of_range_is_misuse_when_it_is_given(kind: Any, wrong: dict[str, Any]) -> None:
