@@ -35,6 +35,7 @@ from arcly.recording.playback import File
 from arcly.recording.stored import StoredFile
 from arcly.recording.take import RecordingStatus
 from arcly.server.admission import Admission, carry_dash, carry_hls
+from arcly.server.asset import Asset
 from arcly.server.own import is_own
 from arcly.server.ranges import respond
 from arcly.server.written import Pieces, pieces
@@ -158,19 +159,19 @@ class Recordings:
     async def multivariant(self, request: Request) -> Response:
         """Answer with the first playlist of HLS."""
         playlist = (await self._vod(request)).multivariant_playlist()
-        return text(carry_hls(playlist, self._query(request)), HLS)
+        return await self._text(request, carry_hls(playlist, self._query(request)), HLS)
 
     async def playlist(self, request: Request) -> Response:
         """Answer with the playlist of a track."""
         playlist = (await self._vod(request)).media_playlist(request.path_params["track"] & 0xFF)
         if playlist is None:
             raise HTTPException(404)
-        return text(carry_hls(playlist, self._query(request)), HLS)
+        return await self._text(request, carry_hls(playlist, self._query(request)), HLS)
 
     async def manifest(self, request: Request) -> Response:
         """Answer with the manifest of DASH."""
         manifest = (await self._vod(request)).manifest()
-        return text(carry_dash(manifest, self._query(request)), "application/dash+xml")
+        return await self._text(request, carry_dash(manifest, self._query(request)), "application/dash+xml")
 
     async def init_segment(self, request: Request) -> Response:
         """Answer with an init segment."""
@@ -229,6 +230,12 @@ class Recordings:
         with read_errors():
             return await self._recorder.playback.open(request.path_params["id"])
 
+    async def _text(self, request: Request, body: str, content_type: str) -> Response:
+        """Answer with a playlist, that of a day has a megabyte: it may be other in a second, or the same in a year."""
+        with read_errors():
+            asset = await self._recorder.playback.run(Asset.of, body.encode(), content_type)
+        return asset.respond(request, more=MEDIA)
+
     async def _admit(self, request: Request) -> None:
         """Let in whoever may play the stream that was recorded."""
         recording = request.path_params["id"]
@@ -277,11 +284,6 @@ def reader_of(file: File) -> Callable[[int, int], bytes]:
             return opened.read(size)
 
     return read
-
-
-def text(body: str, content_type: str) -> Response:
-    """Return a playlist: what it says may be other in a second."""
-    return Response(body, media_type=content_type, headers={"cache-control": "no-cache"} | MEDIA)
 
 
 def media(body: bytes | None) -> Response:

@@ -17,11 +17,7 @@ names in the package, and no request ever reaches the file system. Names of stre
 by strangers; nothing here echoes one into HTML.
 """
 
-import gzip
-import hashlib
-import mimetypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -38,6 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from arcly._native import StreamKey
 from arcly.errors import MalformedError
 from arcly.server.addresses import Shown, may_see, without_addresses
+from arcly.server.asset import Asset, load_assets
 from arcly.server.listing import Listing
 from arcly.server.own import is_own
 from arcly.server.recordings import Recordings
@@ -47,9 +44,6 @@ PAGE_DIR = Path(__file__).with_name("page")
 
 RESERVED_APPS = frozenset({"api", "recordings", "static"})
 """First path segments that belong to this application, never to a stream."""
-
-GZIP_MIN_BYTES = 1024
-"""Below this a compressed body saves no packet."""
 
 KICK_HEADER = "x-arcly-kick"
 """See `is_own`."""
@@ -74,11 +68,6 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-
-# Not the platform's registry: with `nosniff`, a host that calls `.js` text/plain shows no page.
-_MEDIA_TYPES = mimetypes.MimeTypes(filenames=())
-_MEDIA_TYPES.add_type("text/javascript", ".js")
-_MEDIA_TYPES.add_type("image/svg+xml", ".svg")
 
 
 def create_app(
@@ -144,7 +133,7 @@ class Site:
         self,
         status: Callable[[], dict[str, Any]],
         viewers: Viewers,
-        assets: dict[str, "Asset"],
+        assets: dict[str, Asset],
         addresses: Shown,
         listing: Listing | None,
     ) -> None:
@@ -242,65 +231,6 @@ def is_stream_path(key: str) -> bool:
     """Tell whether `key` has the form `app/stream` or `app/instance/stream`."""
     segments = key.split("/")
     return len(segments) >= 2 and all(segments) and segments[0] not in RESERVED_APPS
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """One file of the page, ready to send.
-
-    Attributes:
-        body: The file's bytes.
-        gzipped: The same, compressed, or None where that saves nothing.
-        media_type: The Content-Type without its charset.
-        digest: Names the content; the entity tags are made of it.
-    """
-
-    body: bytes
-    gzipped: bytes | None
-    media_type: str
-    digest: str
-
-    def respond(self, request: Request, status: int = 200) -> Response:
-        """Answer `request` with this file, or with 304 when the client has it already."""
-        body, headers = self._negotiate(request)
-        tags = request.headers.get("if-none-match", "").split(",")
-        if status == 200 and headers["etag"] in (tag.strip().removeprefix("W/") for tag in tags):
-            return Response(status_code=304, headers=headers)
-        return Response(body, status, headers, media_type=self.media_type)
-
-    def _negotiate(self, request: Request) -> tuple[bytes, dict[str, str]]:
-        # RFC 9110 §8.8.3: a strong entity tag names one representation, so gzip has its own.
-        headers = {"cache-control": "no-cache", "vary": "accept-encoding"}
-        if self.gzipped is None or not accepts_gzip(request):
-            return self.body, headers | {"etag": f'"{self.digest}"'}
-        return self.gzipped, headers | {"etag": f'"{self.digest}-gz"', "content-encoding": "gzip"}
-
-
-def accepts_gzip(request: Request) -> bool:
-    """Tell whether the client names gzip in Accept-Encoding and does not refuse it by `q=0`."""
-    for coding in request.headers.get("accept-encoding", "").lower().split(","):
-        name, _, weight = coding.replace(" ", "").partition(";")
-        if name == "gzip":
-            return weight.rstrip("0.") != "q="
-    return False
-
-
-def load_assets(root: Path) -> dict[str, Asset]:
-    """Read every file below `root`, keyed by its path with forward slashes."""
-    files = (path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): _load_asset(path) for path in files}
-
-
-def _load_asset(path: Path) -> Asset:
-    body = path.read_bytes()
-    media_type, _ = _MEDIA_TYPES.guess_type(path.name)
-    small = gzip.compress(body, mtime=0) if len(body) >= GZIP_MIN_BYTES else body
-    return Asset(
-        body=body,
-        gzipped=small if len(small) < len(body) else None,
-        media_type=media_type or "application/octet-stream",
-        digest=hashlib.sha256(body).hexdigest()[:32],
-    )
 
 
 class SecurityHeaders:

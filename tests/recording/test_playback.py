@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import sqlite3
@@ -274,6 +275,24 @@ async def test_nothing_is_changed_without_leave(tmp_path: Path) -> None:
         status, _, _ = await served.get("/api/recordings/finish?stream=live/cam", "POST", x_arcly_record="1")
         assert status == 403
         assert re.search(rb'"may_change":false', (await served.get("/api/recordings"))[2])
+
+
+async def test_playlists_have_tags_and_are_compressed_for_who_takes_it(tmp_path: Path) -> None:
+    frames = [frame for turn in range(15) for frame in later(demo_frames(), 10 * turn)]
+    async with serving_recordings(tmp_path) as served:
+        await publish(served, frames)
+        await served.recorder.finish(KEY)
+        for name in ("0.m3u8", "manifest.mpd"):
+            status, headers, plain = await served.get(f"{BASE}/{name}")
+            assert (status, headers["cache-control"], headers["vary"]) == (200, "no-cache", "accept-encoding")
+            assert headers["access-control-allow-origin"] == "*"
+            _, small, packed = await served.get(f"{BASE}/{name}", Accept_Encoding="gzip")
+            assert small["content-encoding"] == "gzip"
+            assert small["etag"] != headers["etag"]
+            assert gzip.decompress(packed) == plain
+            assert len(packed) < len(plain)
+            status, _, nothing = await served.get(f"{BASE}/{name}", If_None_Match=headers["etag"])
+            assert (status, nothing) == (304, b"")
 
 
 class Counting:

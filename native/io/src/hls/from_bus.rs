@@ -166,7 +166,10 @@ impl Task {
             if let Some(pushed) = self.cmaf.as_mut().map(|cmaf| cmaf.push(batch.tracks, frame, now)) {
                 has_new_cmaf |= self.check(pushed);
             }
-            if let Some(pushed) = self.ts.as_mut().map(|ts| ts.push(batch.tracks, frame)) {
+            if let Some(pushed) = self.ts.as_mut().map(|ts| {
+                ts.tell_time(now);
+                ts.push(batch.tracks, frame)
+            }) {
                 has_new_ts |= self.check(pushed);
             }
         }

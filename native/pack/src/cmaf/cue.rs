@@ -12,7 +12,7 @@ const CUES_MAX: usize = 256;
 
 /// The cues of a stream that are within its window.
 #[derive(Debug, Default)]
-pub(super) struct Cues {
+pub(crate) struct Cues {
     ranges: VecDeque<Arc<DateRange>>,
     /// Breaks that have begun: their ids and when they did.
     begun: VecDeque<(u32, i64)>,
@@ -32,7 +32,7 @@ enum Cue {
 
 impl Cues {
     /// Takes a section whose time is `at_us`, since 1970.
-    pub(super) fn push(&mut self, section: &[u8], at_us: i64) {
+    pub(crate) fn push(&mut self, section: &[u8], at_us: i64) {
         let text = match Cue::parse(section) {
             Some(Cue::Out { event, duration }) => self.begin(event, at_us, duration),
             Some(Cue::In { event }) => self.end(event, at_us),
@@ -84,12 +84,12 @@ impl Cues {
         Some(format!("#EXT-X-DATERANGE:{id},DURATION={seconds}.{ms:03},SCTE35-IN="))
     }
 
-    pub(super) fn date_ranges(&self) -> Arc<[Arc<DateRange>]> {
+    pub(crate) fn date_ranges(&self) -> Arc<[Arc<DateRange>]> {
         self.ranges.iter().cloned().collect()
     }
 
     /// Lets go of what was before that time.
-    pub(super) fn forget_before(&mut self, us: i64) {
+    pub(crate) fn forget_before(&mut self, us: i64) {
         while self.ranges.front().is_some_and(|range| range.start_us < us) {
             self.ranges.pop_front();
         }

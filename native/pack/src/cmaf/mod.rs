@@ -17,7 +17,7 @@
 //! video) was cut, at its own next frame. Their sequence numbers are their own; what they share is the time of the media, the wall clock,
 //! and the number of breaks.
 
-mod cue;
+pub(crate) mod cue;
 mod lane;
 mod open;
 mod pace;

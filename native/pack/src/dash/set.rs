@@ -67,7 +67,10 @@ pub(super) fn write_sets(text: &mut String, variants: &[Variant<'_>], moment: &M
             continue;
         }
         for track in variant.view.tracks.iter().filter(|track| track.track.kind() == kind) {
-            let (has_id3, has_scte35) = (variant.view.has_id3, variant.view.has_scte35);
+            // Events are in the first track of a stream, whichever that is.
+            let has_events = variant.view.tracks.first().is_some_and(|first| Arc::ptr_eq(first, track));
+            let has_id3 = has_events && variant.view.has_id3;
+            let has_scte35 = has_events && variant.view.has_scte35;
             let source = Source { base: variant.base, track, has_id3, has_scte35 };
             let sameness = Sameness::of(track);
             match sets.iter_mut().find(|(known, _)| *known == sameness) {
@@ -121,8 +124,7 @@ fn write_set(
     if let Some(first) = sources.first() {
         picture::colour(text, &first.track.track);
     }
-    // Events are in the first track of a stream.
-    let has = |is: fn(&Source<'_>) -> bool| sources.iter().any(|source| is(source) && kind == MediaKind::Video);
+    let has = |is: fn(&Source<'_>) -> bool| sources.iter().any(is);
     for (is_there, scheme) in [
         (has(|source| source.has_id3), "https://aomedia.org/emsg/ID3"),
         (has(|source| source.has_scte35), "urn:scte:scte35:2013:bin"),

@@ -5,6 +5,7 @@
 //! | which frames are let in | `crate::gate` | §3: a segment carries what it needs to be decoded |
 //! | where segments end | `cut` | §4.3.2.3, §4.3.3.1 |
 //! | a segment | `segment` | §3.2: PAT and PMT first |
+//! | dates | `wall` | §4.3.2.6; cues of SCTE-35: `crate::cmaf::cue`, §4.3.2.7 |
 //! | listed, still available, freed | `window` | §6.2.1, §6.2.2 |
 //! | AES-128 and its keys | `key` | §4.3.2.4, §5.2 |
 //! | media playlist, multivariant playlist | `view`, `variant` | §4.3.3, §4.3.4 |
@@ -24,17 +25,19 @@ mod segment;
 mod tests;
 pub(crate) mod variant;
 mod view;
+mod wall;
 mod window;
 
 use std::{sync::Arc, time::Duration};
 
 use arcly_bus::{Frame, Track, TrackSet};
-use arcly_codec::MediaKind;
+use arcly_codec::{Codec, MediaKind};
 
 use self::{
     cut::{Candidate, Cut, Limits, Timeline, last_end_us},
     key::Keyring,
     segment::OpenSegment,
+    wall::Wall,
     window::Window,
 };
 pub use self::{
@@ -44,6 +47,7 @@ pub use self::{
 };
 use crate::{
     PackError,
+    cmaf::cue::Cues,
     gate::Gate,
     meter::Meter,
     mpegts::{PacketBuffer, TsMuxer},
@@ -122,6 +126,8 @@ pub struct HlsPackager {
     window: Window,
     keyring: Option<Keyring>,
     meter: Meter,
+    wall: Wall,
+    cues: Cues,
     view: Option<Arc<HlsView>>,
     ended: bool,
 }
@@ -145,9 +151,17 @@ impl HlsPackager {
             next_sequence: 0,
             reserve_bytes: 0,
             meter: Meter::default(),
+            wall: Wall::default(),
+            cues: Cues::default(),
             view: None,
             ended: false,
         }
+    }
+
+    /// Says what time it is, as long after the beginning of 1970, for the frames that are pushed next. Segments of which that is known
+    /// have dates, and then cues of SCTE-35 are told of as well.
+    pub fn tell_time(&mut self, now: Duration) {
+        self.wall.tell(now);
     }
 
     /// Takes the next frame of a stream that has `tracks` now. Returns whether [`Self::view`] has changed.
@@ -270,15 +284,25 @@ impl HlsPackager {
         }
         let (Some(open), Some(muxer)) = (&mut self.open, &mut self.muxer) else { return Ok(()) };
         muxer.write_in(next.frame, &mut open.packets)?;
+        self.wall.note(next.dts_us);
         open.count(next.frame, next.kind, self.timeline.advance(next));
         Ok(())
     }
 
     /// Data goes along with what is there: nothing begins or ends with it.
     fn append_data(&mut self, frame: &Frame) -> Result<(), PackError> {
-        match (&mut self.open, &mut self.muxer) {
-            (Some(open), Some(muxer)) => muxer.write_in(frame, &mut open.packets),
-            _ => Ok(()),
+        let (Some(open), Some(muxer)) = (&mut self.open, &mut self.muxer) else { return Ok(()) };
+        muxer.write_in(frame, &mut open.packets)?;
+        self.note_cue(frame);
+        Ok(())
+    }
+
+    fn note_cue(&mut self, frame: &Frame) {
+        let Some(track) = self.carried.find(frame.track).filter(|track| track.config.codec() == Codec::Scte35) else {
+            return;
+        };
+        if let Some(at_us) = self.wall.date_us(rescale(frame.pts, track.clock_rate_hz, 1_000_000)) {
+            self.cues.push(&frame.payload, at_us);
         }
     }
 
@@ -288,10 +312,13 @@ impl HlsPackager {
         let mut packets = PacketBuffer::with_capacity(self.reserve_bytes);
         muxer.start_segment_in(&mut packets);
         self.timeline.begin_segment(cut.discontinuity);
+        if cut.discontinuity {
+            self.wall.begin_anew();
+        }
         if std::mem::take(&mut self.reconfigured) {
             self.meter.forget_pictures();
         }
-        self.open = Some(OpenSegment::new(next.frame, next.dts_us, cut.discontinuity, packets));
+        self.open = Some(OpenSegment::new(next, cut.discontinuity, packets));
     }
 
     /// Puts a full segment into the window. One without frames is none.
@@ -303,7 +330,9 @@ impl HlsPackager {
         // The next one is about as large; a little more, so that it need not grow.
         self.reserve_bytes = open.packets.len() + open.packets.len() / 8;
         let lock = self.keyring.as_mut().map(|keyring| keyring.lock(self.next_sequence)).transpose()?;
-        let segment = open.complete(self.next_sequence, name, end_us, lock)?;
+        let start_us = open.start_us;
+        let mut segment = open.complete(self.next_sequence, name, end_us, lock)?;
+        segment.date_us = self.wall.date(start_us, segment.duration_us);
         self.next_sequence += 1;
         self.meter.add(segment.bytes, segment.duration_us, segment.pictures, self.window.target_duration_s());
         self.window.push(segment, settles);
@@ -311,7 +340,10 @@ impl HlsPackager {
     }
 
     fn renew_view(&mut self) -> bool {
-        let view = HlsView::new(&self.window, &self.carried, &self.meter, self.ended);
+        if let Some(first_us) = self.window.listed().find_map(|segment| segment.date_us) {
+            self.cues.forget_before(first_us);
+        }
+        let view = HlsView::new(&self.window, &self.carried, &self.meter, &self.cues.date_ranges(), self.ended);
         let changed = view.is_some();
         self.view = view.map(Arc::new).or(self.view.take());
         changed
@@ -340,6 +372,10 @@ fn carried_tracks(tracks: &TrackSet) -> TrackSet {
     };
     let is_wanted = |track: &&Track| if track.kind() == MediaKind::Data { is_carried(track) } else { is_first(track) };
     TrackSet { revision: tracks.revision, tracks: tracks.tracks.iter().filter(is_wanted).cloned().collect() }
+}
+
+fn micros_since_1970(now: Duration) -> i64 {
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
 }
 
 /// Whole microseconds, a day at most: sums of such times cannot overflow.

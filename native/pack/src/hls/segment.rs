@@ -6,7 +6,7 @@ use arcly_bus::Frame;
 use arcly_codec::MediaKind;
 use bytes::Bytes;
 
-use super::key::Lock;
+use super::{cut::Candidate, key::Lock};
 use crate::{
     PackError,
     held::{Away, Held, Movable},
@@ -23,6 +23,8 @@ pub(super) struct Segment {
     /// What a player fetches.
     pub(super) bytes: usize,
     pub(super) duration_us: i64,
+    /// When it begins, in microseconds since 1970, where the packager was told the time.
+    pub(super) date_us: Option<i64>,
     /// Timestamps or tracks break in front of it.
     pub(super) discontinuity: bool,
     /// Decoding can begin here.
@@ -91,14 +93,14 @@ pub(super) struct OpenSegment {
 }
 
 impl OpenSegment {
-    /// A segment that begins with `frame`. `packets` are what stands in front of it.
-    pub(super) fn new(frame: &Frame, start_us: i64, discontinuity: bool, packets: PacketBuffer) -> Self {
+    /// A segment that begins with `first`. `packets` are what stands in front of it.
+    pub(super) fn new(first: &Candidate<'_>, discontinuity: bool, packets: PacketBuffer) -> Self {
         Self {
             packets,
-            start_us,
-            end_us: start_us,
+            start_us: first.dts_us,
+            end_us: first.dts_us,
             discontinuity,
-            begins_at_mark: frame.is_discontinuity(),
+            begins_at_mark: first.frame.is_discontinuity(),
             pictures: 0,
             sounds: 0,
             begins_undecodable: false,
@@ -153,6 +155,7 @@ impl OpenSegment {
             bytes: data.len(),
             content: Mutex::new(Content::Here(data, memory_bytes)),
             duration_us: end_us - self.start_us,
+            date_us: None,
             discontinuity: self.discontinuity,
             independent: !self.begins_undecodable,
             pictures: self.pictures,

@@ -1,5 +1,7 @@
 //! The packager against a model of RFC 8216's rules, the transport stream probe, and ffmpeg.
 
+mod dates;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arcly_bus::{Frame, FrameFlags, Track, TrackSet};

@@ -12,6 +12,8 @@ use super::{
     window::Window,
 };
 use crate::{
+    cmaf::DateRange,
+    date::iso_8601,
     held::{Held, Movable},
     meter::Meter,
 };
@@ -31,10 +33,16 @@ pub struct HlsView {
 
 impl HlsView {
     /// `None` while the target duration is not settled: a playlist cannot be without one.
-    pub(super) fn new(window: &Window, tracks: &TrackSet, meter: &Meter, ended: bool) -> Option<Self> {
+    pub(super) fn new(
+        window: &Window,
+        tracks: &TrackSet,
+        meter: &Meter,
+        cues: &[Arc<DateRange>],
+        ended: bool,
+    ) -> Option<Self> {
         let target_duration_s = window.target_duration_s()?;
         Some(Self {
-            media_playlist: media_playlist(window, target_duration_s, ended).into(),
+            media_playlist: media_playlist(window, target_duration_s, cues, ended).into(),
             stream_attributes: attributes(tracks, meter),
             segments: window.available().cloned().collect(),
             target_duration_s,
@@ -106,7 +114,7 @@ impl HlsView {
 /// The text of the media playlist.
 ///
 /// `EXT-X-DISCONTINUITY-SEQUENCE` is always there, since a tag may not appear later (RFC 8216 §6.2.1).
-fn media_playlist(window: &Window, target_duration_s: u64, ended: bool) -> String {
+fn media_playlist(window: &Window, target_duration_s: u64, cues: &[Arc<DateRange>], ended: bool) -> String {
     let first = window.listed().next().map_or(0, |segment| segment.sequence);
     let mut text = format!(
         "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target_duration_s}\n#EXT-X-MEDIA-SEQUENCE:{first}\n\
@@ -117,22 +125,37 @@ fn media_playlist(window: &Window, target_duration_s: u64, ended: bool) -> Strin
         text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
     let mut told: Option<&Lock> = None;
+    let mut cues = cues.iter().peekable();
     for segment in window.listed() {
         if let Some(lock) = segment.lock.as_ref().filter(|lock| told.is_none_or(|told| !lock.is_told_by(told))) {
             lock.write(&mut text);
             told = Some(lock);
         }
+        let end_us = segment.date_us.map_or(i64::MIN, |date_us| date_us.saturating_add(segment.duration_us));
+        while let Some(cue) = cues.next_if(|cue| cue.start_us < end_us) {
+            write_cue(&mut text, cue);
+        }
         write_segment(&mut text, segment);
     }
+    // What is announced ahead.
+    cues.for_each(|cue| write_cue(&mut text, cue));
     if ended {
         text.push_str("#EXT-X-ENDLIST\n");
     }
     text
 }
 
+fn write_cue(text: &mut String, cue: &DateRange) {
+    text.push_str(&cue.text);
+    text.push('\n');
+}
+
 fn write_segment(text: &mut String, segment: &Segment) {
     if segment.discontinuity {
         text.push_str("#EXT-X-DISCONTINUITY\n");
+    }
+    if let Some(date_us) = segment.date_us {
+        let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", iso_8601(date_us));
     }
     let (seconds, us) = (segment.duration_us / 1_000_000, segment.duration_us % 1_000_000);
     let _ = write!(text, "#EXTINF:{seconds}.{us:06},\n{}\n", segment.name);
