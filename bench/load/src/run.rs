@@ -112,21 +112,17 @@ impl Bench<'_> {
             return;
         }
         self.say(&format!("{steps:?} viewers of {} Mbit/s", bits_per_s as f64 / 1e6), contestant);
+        let warm_up = self.warm_up(contestant, WARM_UP_STREAMS);
+        let ladder = scenario::Ladder { steps, duration: self.options.duration, warm_up };
         let results = &mut self.results;
-        let done = scenario::climb(
-            &self.starter,
-            contestant,
-            Shape::of(bits_per_s),
-            steps,
-            self.options.duration,
-            |viewers, sample, stage| {
+        let done =
+            scenario::climb(&self.starter, contestant, Shape::of(bits_per_s), &ladder, |viewers, sample, stage| {
                 tell(viewers, &sample);
                 results.add_sample(contestant, group, viewers, sample);
                 if viewers == VIEWERS_AT_JOINS && [Contestant::Nginx, ARCLY_RTMP, ARCLY_FLV].contains(&contestant) {
                     results.add_figures(contestant, "first frame", scenario::first_frames(stage));
                 }
-            },
-        );
+            });
         if let Err(reason) = done {
             self.results.set_absent(contestant, group, &reason);
         }
@@ -134,8 +130,7 @@ impl Bench<'_> {
 
     fn streams(&mut self, contestant: Contestant) {
         self.say("100 streams, first without viewers, then with one each", contestant);
-        let is_slow = contestant.is_ours() && !self.options.quick;
-        let warm_up = if is_slow { [WARM_UP_STREAMS, WARM_UP_WATCHED] } else { [Duration::from_secs(1); 2] };
+        let warm_up = [WARM_UP_STREAMS, WARM_UP_WATCHED].map(|time| self.warm_up(contestant, time));
         let (shape, duration) = (Shape::of(BITS_PER_S), self.options.duration);
         match scenario::many_streams(&self.starter, contestant, shape, warm_up, duration) {
             Ok((unwatched, watched)) => {
@@ -144,6 +139,11 @@ impl Bench<'_> {
             }
             Err(reason) => self.results.set_absent(contestant, "ingest", &reason),
         }
+    }
+
+    /// Only arcly keeps something of a stream that has to fill first.
+    fn warm_up(&self, contestant: Contestant, time: Duration) -> Duration {
+        if contestant.is_ours() && !self.options.quick { time } else { Duration::from_secs(1) }
     }
 
     fn take_streams(

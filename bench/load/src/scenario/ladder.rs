@@ -13,19 +13,29 @@ const JOIN_EVERY: Duration = Duration::from_millis(5);
 /// A key frame comes every two seconds.
 const KEY_FRAME_DEADLINE: Duration = Duration::from_millis(2500);
 
-/// A sample for each of `steps`, which are numbers of viewers; ends with the first that fails.
+/// How many viewers come, and for how long they play.
+pub struct Ladder<'a> {
+    pub steps: &'a [usize],
+    /// Of one step.
+    pub duration: Duration,
+    /// With one viewer, before the first step.
+    pub warm_up: Duration,
+}
+
+/// A sample for each step of the ladder; ends with the first that fails.
 pub fn climb(
     starter: &Starter,
     contestant: Contestant,
     shape: Shape,
-    steps: &[usize],
-    duration: Duration,
+    ladder: &Ladder<'_>,
     mut take: impl FnMut(usize, Sample, &mut Stage),
 ) -> Result<(), String> {
     let mut stage = Stage::open(starter, contestant, shape)?;
-    for &viewers in steps {
+    stage.grow_to(1)?;
+    stage.players.run_for(ladder.warm_up);
+    for &viewers in ladder.steps {
         stage.grow_to(viewers)?;
-        let sample = stage.measure(duration)?;
+        let sample = stage.measure(ladder.duration)?;
         take(viewers, sample, &mut stage);
     }
     Ok(())

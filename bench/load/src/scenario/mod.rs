@@ -8,7 +8,7 @@ mod stage;
 mod stalled;
 
 pub use idle::idle;
-pub use ladder::{climb, first_frames};
+pub use ladder::{Ladder, climb, first_frames};
 pub use memory::rss_per_viewer;
 pub use publishers::{STREAMS, many_streams};
 pub use stage::Sample;
