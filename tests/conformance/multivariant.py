@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 
 from conformance.playlist import Malformed, Playlist, attributes
 
-VIDEO = ("avc1", "avc3", "hvc1", "hev1", "vvc1", "vvi1", "av01", "vp09", "vp08", "dvh1", "dvhe", "dav1")
+VIDEO = ("avc1", "avc3", "hvc1", "hev1", "vvc1", "vvi1", "av01", "vp09", "vp08", "dvh1", "dvhe", "dva1", "dav1")
 AUDIO = ("mp4a", "opus", "ac-3", "ec-3", "fLaC", "ac-4")
+
+BRANDS = {"db1p": "PQ", "db2g": "SDR", "db4h": "HLG", "db4g": "HLG"}
+"""What the brands of Dolby Vision say of the pictures that others see."""
 
 LANGUAGE = r"[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8})*"
 """As much of RFC 5646 as can be seen without its registry."""
@@ -110,6 +113,17 @@ def supplemental(playlist: Multivariant) -> Iterator[str]:
                 yield f"{variant['']}: SUPPLEMENTAL-CODECS {found}"
 
 
+def ranges(playlist: Multivariant) -> Iterator[str]:
+    """§4.4.6.2: VIDEO-RANGE is SDR, HLG or PQ, SDR where it is not said, and that of the pictures."""
+    for variant in playlist.variants:
+        told = variant.get("VIDEO-RANGE", "SDR")
+        if told not in ("SDR", "HLG", "PQ"):
+            yield f"{variant['']}: VIDEO-RANGE {told}"
+        for brand in variant.get("SUPPLEMENTAL-CODECS", "").split("/")[1:]:
+            if told != BRANDS.get(brand, told):
+                yield f"{variant['']}: VIDEO-RANGE {told} of {brand}"
+
+
 def groups(playlist: Multivariant) -> Iterator[str]:
     """§4.4.6.1.1, §4.4.6.2.1: a group that is named is there; its members have names, and one default."""
     known = {(it.get("TYPE"), it.get("GROUP-ID")) for it in playlist.media}
@@ -148,7 +162,7 @@ def unique(playlist: Multivariant) -> Iterator[str]:
         yield f"{uris}"
 
 
-RULES: list[Rule] = [bandwidths, codecs, pictures, supplemental, groups, renditions, unique]
+RULES: list[Rule] = [bandwidths, codecs, pictures, supplemental, ranges, groups, renditions, unique]
 
 
 def faults(playlist: Multivariant) -> list[str]:

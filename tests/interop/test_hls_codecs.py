@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urljoin
@@ -17,6 +18,9 @@ from conformance.playlist import parse
 from conftest import Server, eventually, missing, run
 
 import arcly
+from arcly.media import MediaReader
+
+CLIP = Path(__file__).parents[1] / "clips" / "b_frames.flv"
 
 CODECS = {
     "h264+aac": (
@@ -174,3 +178,51 @@ async def test_renditions_are_variants_of_one_playlist_and_one_set_of_dash(
         assert (read.returncode, read.stderr) == (0, ""), name
     for source in sources:
         await source.stop()
+
+
+async def test_dolby_vision_and_languages_of_a_publisher_in_python_are_said() -> None:
+    frames = []
+    reader = MediaReader(CLIP)
+    while read := reader.read():
+        frames += read
+    video, audio = frames[0].tracks
+    # Profile 9, which is H.264, compatible with SDR.
+    record = bytes([1, 0, 0x12, 0x2D, 0x20]) + bytes(19)
+    pictures = arcly.Track(video.id, "H264", video.config, dolby_vision=record)
+    sound = arcly.Track(audio.id, "AAC", audio.config, language="deu")
+    assert (pictures.dolby_vision, sound.language) == (record, "deu")
+    with pytest.raises(arcly.MisuseError):
+        arcly.Track(0, "AAC", audio.config, language="German")
+    http = arcly.HttpOrigin("127.0.0.1:0")
+    roomy = arcly.AppSpec(ring_frames=1 << 14, ring_bytes=1 << 28)
+    async with arcly.Engine(http, default_app=roomy) as engine:
+        key = arcly.StreamKey("live", "dv")
+        session = await engine.start_publish(key)
+        # It begins with the newest key frame.
+        await eventually(lambda: http.hls_path(key))
+        for frame in frames:
+            again = arcly.MediaFrame(
+                frame,
+                [pictures, sound],
+                track=frame.track,
+                pts=frame.pts,
+                dts=frame.dts,
+                duration=frame.duration,
+                key=frame.is_key,
+            )
+            session.send(again)
+        assert http.address
+        url = f"http://127.0.0.1:{http.address[1]}/live/dv"
+
+        def fetch(name: str) -> str:
+            with urllib.request.urlopen(f"{url}/{name}", timeout=60) as answer:
+                return str(answer.read(), "utf-8")
+
+        playlist = await asyncio.to_thread(fetch, "index.m3u8")
+        assert multivariant.faults(multivariant.parse(playlist)) == []
+        assert 'SUPPLEMENTAL-CODECS="dva1.09.05/db2g"' in playlist
+        assert 'LANGUAGE="deu"' in playlist
+        manifest = await asyncio.to_thread(fetch, "manifest.mpd")
+        assert 'scte214:supplementalCodecs="dva1.09.05" scte214:supplementalProfiles="db2g"' in manifest
+        assert 'lang="deu"' in manifest
+        session.end()
