@@ -26,9 +26,9 @@ use super::{
 };
 use crate::{Inbox, bug::BugReport, lock};
 
-/// A second worker helps once a pass takes longer. It makes pictures no later, and costs: it has to be woken for each, and takes a core from
-/// whoever reads.
-const PASS_MAX: Duration = Duration::from_millis(4);
+/// A second worker helps once a pass takes longer: it gets those who come from then on, so not too late. It costs: it has to be woken for each
+/// picture, and takes a core from whoever reads.
+const PASS_MAX: Duration = Duration::from_millis(3);
 
 /// Everything that leaves an engine as endless streams over TCP.
 pub struct Egress {
