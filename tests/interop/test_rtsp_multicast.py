@@ -39,7 +39,11 @@ async def inside(ffmpeg: str, clip: Callable[..., Path]) -> AsyncIterator[list[s
     ]
     async with running("unshare", "--net", "sh", "-c", NETWORK + '"$@"', "sh", *serve) as server:
         nsenter = ["nsenter", f"--net=/proc/{server.pid}/ns/net"]
-        listening = Path(f"/proc/{server.pid}/net/tcp6")
+        listening, network = Path(f"/proc/{server.pid}/net/tcp6"), Path(f"/proc/{server.pid}/ns/net")
+        # Until `unshare` has run, that is our own network, where another test may listen.
+        await eventually(
+            lambda: network.readlink() != Path("/proc/self/ns/net").readlink(), what="a network of its own"
+        )
         # 8554, in the state of a listener.
         await eventually(lambda: ":216A 00000000" in listening.read_text(), what="it listens")
         publish = [
