@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from conftest import eventually, run, running
+from failing_registry import FailingRegistry
 
 import arcly
 from arcly.server.serve import DEMO_CLIP
 from arcly.services.health import CapacityCheck
-from arcly.testing import MemoryRegistry, MemoryStream
+from arcly.testing import MemoryRegistry
 
 KEY = arcly.StreamKey("live", "cam")
 
@@ -167,15 +168,7 @@ async def test_the_engine_shows_what_it_holds_and_publishes_into_it() -> None:
 
 
 async def test_a_registry_that_fails_once_costs_http_one_stream(caplog: pytest.LogCaptureFixture) -> None:
-    class Failing(MemoryRegistry):
-        fails = True
-
-        def get_stream(self, key: arcly.StreamKey) -> MemoryStream | None:
-            if self.fails:
-                raise OSError("the database is away")
-            return super().get_stream(key)
-
-    registry, http = Failing(), arcly.HttpOrigin("127.0.0.1:0")
+    registry, http = FailingRegistry(), arcly.HttpOrigin("127.0.0.1:0")
     async with arcly.Engine(http, registry=registry):
         first = await registry.start_publish(KEY)
         await eventually(lambda: "could not be handled" in caplog.text)

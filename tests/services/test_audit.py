@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from conftest import eventually
+from failing_registry import FailingRegistry
 from virtual_time import Bus, in_virtual_time
 
 import arcly
 from arcly.services.audit import AuditAction, Audited, AuditPipeline, AuditRecord, AuditSink, FileAuditSink
 from arcly.services.auth import Action, Authenticator
-from arcly.testing import MemoryRegistry, MemoryStream
+from arcly.testing import MemoryRegistry
 
 KEY = arcly.StreamKey("live", "cam")
 PEER = arcly.Credentials(peer="192.0.2.1:5")
@@ -243,15 +244,7 @@ async def test_other_events_are_recorded_when_they_are_somebodys_action() -> Non
 
 
 async def test_a_registry_that_fails_once_costs_one_record(caplog: pytest.LogCaptureFixture) -> None:
-    class Failing(MemoryRegistry):
-        fails = True
-
-        def get_stream(self, key: arcly.StreamKey) -> MemoryStream | None:
-            if self.fails:
-                raise OSError("the database is away")
-            return super().get_stream(key)
-
-    sink, streams = Memory(), Failing()
+    sink, streams = Memory(), FailingRegistry()
     async with arcly.Engine(AuditPipeline(sink), registry=streams):
         first = await streams.start_publish(KEY)
         await eventually(lambda: "could not be handled" in caplog.text)

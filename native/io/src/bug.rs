@@ -14,6 +14,12 @@ impl<W: fmt::Display> BugReport<W> {
     pub(crate) fn of(what: W, inbox: Arc<Inbox>) -> Self {
         Self { inbox, what }
     }
+
+    /// `task`, which holds it.
+    pub(crate) async fn over<T>(self, task: impl Future<Output = T>) -> T {
+        let _report = self;
+        task.await
+    }
 }
 
 impl<W: fmt::Display> Drop for BugReport<W> {
@@ -35,13 +41,12 @@ mod tests {
     async fn a_panic_is_told_and_a_good_end_is_not() {
         let inbox = Inbox::new(Waker::noop().clone());
         let report = BugReport::of("a good one", inbox.clone());
-        tokio::spawn(async move { drop(report) }).await.unwrap();
+        tokio::spawn(report.over(async {})).await.unwrap();
         let report = BugReport::of("the WebRTC port", inbox.clone());
-        let ended = tokio::spawn(async move {
-            let _report = report;
+        let ended = tokio::spawn(report.over(async {
             tokio::task::yield_now().await;
             panic!("on purpose");
-        });
+        }));
         assert!(ended.await.unwrap_err().is_panic());
         assert!(matches!(inbox.pop(), Some(Notice::Bug(text)) if text.contains("ended the WebRTC port;")));
         assert!(inbox.pop().is_none());

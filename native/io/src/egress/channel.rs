@@ -224,10 +224,7 @@ impl Egress {
         let worker = Worker::new(pump, arriving, log);
         let main = Main { place, writer, worker, load, helpers: Vec::new(), unused_since: None };
         let report = self.report(container);
-        self.runtime.spawn(async move {
-            let _report = report;
-            main.run().await;
-        });
+        self.runtime.spawn(report.over(main.run()));
         channels.insert(key, channel.clone());
         Ok(channel)
     }
@@ -331,10 +328,7 @@ impl Main {
         let (joiners, arriving) = mpsc::unbounded_channel();
         let helper = Worker::new(pump, arriving, packets.log());
         let report = egress.report(self.place.key.1);
-        egress.runtime.spawn(async move {
-            let _report = report;
-            helper.help().await;
-        });
+        egress.runtime.spawn(report.over(helper.help()));
         self.helpers.push(Helper { joiners, load });
     }
 

@@ -75,10 +75,7 @@ pub fn package(
     };
     // The cursor is placed now, not when the task first runs: nothing published meanwhile is missed.
     let running = task.run(log.tap());
-    runtime.spawn(async move {
-        let _report = report;
-        running.await;
-    });
+    runtime.spawn(report.over(running));
     output
 }
 

@@ -217,10 +217,7 @@ impl Outlets {
         let outlet = Outlet::new(self.clone(), key, arriving, viewer);
         tasks.insert(key, joiners);
         let report = BugReport::of("what viewers of a stream by RTSP share", self.inbox.clone());
-        self.runtime.spawn(async move {
-            let _report = report;
-            outlet.run().await;
-        });
+        self.runtime.spawn(report.over(outlet.run()));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<usize, mpsc::UnboundedSender<Viewer>>> {

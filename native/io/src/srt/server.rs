@@ -90,13 +90,7 @@ impl SrtListener {
         let port = Port::new(socket, machine, options, inbox, shared.clone()).map_err(failed)?;
         drop(context);
         let running = port.run(stop.clone());
-        tasks.spawn_on(
-            async move {
-                let _report = report;
-                running.await;
-            },
-            runtime,
-        );
+        tasks.spawn_on(report.over(running), runtime);
         tasks.close();
         Ok(Self { addr: local, shared, stop, tasks })
     }

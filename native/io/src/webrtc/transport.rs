@@ -181,13 +181,7 @@ impl WebRtcTransport {
         let report = BugReport::of(format!("WebRTC at {local}"), inbox.clone());
         let port = Port::new(socket, &options, settings.clone(), viewers.clone(), inbox, requests, from_tcp);
         let running = port.run(stop.clone());
-        tasks.spawn_on(
-            async move {
-                let _report = report;
-                running.await;
-            },
-            runtime,
-        );
+        tasks.spawn_on(report.over(running), runtime);
         tasks.close();
         let has_tcp = acceptor.is_some();
         let playout_delay = options.playout_delay;
