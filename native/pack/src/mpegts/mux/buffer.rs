@@ -49,9 +49,11 @@ impl PacketBuffer {
         self.memory.get_mut(start..self.len).unwrap_or_default()
     }
 
-    /// Appends a packet.
-    pub(super) fn push(&mut self, packet: &[u8; PACKET_BYTES]) {
-        self.extend(1).copy_from_slice(std::slice::from_ref(packet));
+    /// Appends a packet; where it lies now.
+    pub(super) fn push(&mut self, packet: &[u8; PACKET_BYTES]) -> &mut [u8] {
+        let pushed = self.extend(1).as_flattened_mut();
+        pushed.copy_from_slice(packet);
+        pushed
     }
 
     #[cold]

@@ -40,7 +40,7 @@ pub use self::{
     groups::{GROUP_BYTES, PacketGroups},
 };
 use self::{
-    clock::{Clock, MUX_DELAY_90K, PCR_INTERVAL_90K},
+    clock::{Clock, PCR_INTERVAL_90K},
     form::{Content, Form},
     packet::{Adaptation, COUNTER_START, Pcr, Pid, write_pcr_packet, write_section},
     packetizer::write_pes,
@@ -261,19 +261,24 @@ impl TsMuxer {
     /// before it. Returns the reference that the access unit itself carries.
     #[inline(always)]
     fn keep_time(&mut self, index: usize, dts_90k: i64, out: &mut PacketBuffer) -> Option<Pcr> {
-        let pcr = self.next_in_step(index, dts_90k);
+        let pcr = self.next_in_step(index, dts_90k, out);
         if pcr.is_some() { pcr } else { self.keep_time_out_of_step(index, dts_90k, out) }
     }
 
-    /// The reference of an access unit that follows the one before it as most do: nothing is due in front of it.
+    /// The reference of an access unit that follows the one before it as most do: nothing but tables is due in front of it.
     #[inline(always)]
-    fn next_in_step(&mut self, index: usize, dts_90k: i64) -> Option<Pcr> {
+    fn next_in_step(&mut self, index: usize, dts_90k: i64, out: &mut PacketBuffer) -> Option<Pcr> {
         let TablesState::WrittenAt { pcr_90k: written } = self.tables_state else { return None };
         let stream = self.streams.get_mut(index).filter(|stream| stream.carries_clock)?;
-        let in_step =
-            stream.newest_dts_90k.is_some_and(|newest| newest < dts_90k) && are_fresh(written, dts_90k - MUX_DELAY_90K);
-        let pcr = if in_step { self.clock.next_in_step(dts_90k)? } else { return None };
+        if stream.newest_dts_90k.is_none_or(|newest| newest >= dts_90k) {
+            return None;
+        }
+        let pcr = self.clock.next_in_step(dts_90k)?;
         stream.newest_dts_90k = Some(dts_90k);
+        if !are_fresh(written, pcr.base_90k) {
+            self.write_tables(out);
+            self.tables_state = TablesState::WrittenAt { pcr_90k: pcr.base_90k };
+        }
         Some(pcr)
     }
 

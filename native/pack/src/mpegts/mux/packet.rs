@@ -107,10 +107,8 @@ pub(super) fn put<const N: usize>(room: &mut [u8], start: [u8; N]) -> &mut [u8] 
 
 /// Appends a packet that is all adaptation field: a clock reference between two access units.
 pub(super) fn write_pcr_packet(pid: &mut Pid, pcr: Pcr, out: &mut PacketBuffer) {
-    let mut packet = [0; PACKET_BYTES];
-    let field = put(&mut packet, pid.header(false, true, false));
+    let field = put(out.push(&[0; PACKET_BYTES]), pid.header(false, true, false));
     Adaptation { random_access: false, pcr: Some(pcr) }.write(field);
-    out.push(&packet);
 }
 
 /// Appends the packets of a section: it begins behind a zero `pointer_field`, and 0xFF fills the last one up (§2.4.4).
@@ -131,10 +129,8 @@ pub(super) fn section_packets(section: &[u8]) -> Vec<[u8; PACKET_BYTES]> {
 
 /// Appends a packet of a section, perhaps the first one.
 pub(super) fn write_again(pid: &mut Pid, unit_start: bool, packet: &[u8; PACKET_BYTES], out: &mut PacketBuffer) {
-    let mut packet = *packet;
-    put(&mut packet, pid.header(unit_start, false, true));
-    out.push(&packet);
+    put(out.push(packet), pid.header(unit_start, false, true));
 }
 
 /// What packets are filled up with (§2.4.3.5, §2.4.4).
-const STUFFING: u8 = 0xFF;
+pub(super) const STUFFING: u8 = 0xFF;

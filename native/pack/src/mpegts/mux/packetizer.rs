@@ -1,9 +1,9 @@
 //! The bytes of a PES packet, cut into transport packets (§2.4.3.3).
 
-use super::super::{BODY_BYTES, PACKET_BYTES};
+use super::super::{BODY_BYTES, HEADER_BYTES, PACKET_BYTES};
 use super::{
     buffer::PacketBuffer,
-    packet::{Adaptation, Pid},
+    packet::{Adaptation, Pid, STUFFING, put},
     pes::Header,
     pieces::Pieces,
 };
@@ -17,41 +17,60 @@ pub(super) fn write_pes(
     (mut pieces, bytes): (Pieces<'_>, usize),
     out: &mut PacketBuffer,
 ) {
-    let size = header.bytes() + bytes;
-    let packets = out.extend((size + adaptation.len()).div_ceil(BODY_BYTES));
+    let (size, field_bytes) = (header.bytes() + bytes, adaptation.len());
+    let packets = out.extend((size + field_bytes).div_ceil(BODY_BYTES));
     let Some((first, mut packets)) = packets.split_first_mut() else { return };
-    let first_bytes = size.min(BODY_BYTES - adaptation.len());
-    let room = header.write(open(first, pid, Some(adaptation), first_bytes));
-    let mut left = size - first_bytes;
-    let mut piece = gather(room, &[], &mut pieces);
+    let last_bytes = (size + field_bytes).saturating_sub(packets.len() * BODY_BYTES);
+    let room = header.write(open_first(first, pid, adaptation, size.min(BODY_BYTES - field_bytes)));
+    let mut piece = gather(room, pieces.take().unwrap_or_default(), &mut pieces);
     loop {
         let (bodies, rest) = piece.as_chunks();
         let Some((whole, behind)) = packets.split_at_mut_checked(bodies.len()) else { return };
         write_whole(whole, pid, bodies);
-        left = left.saturating_sub(bodies.len() * BODY_BYTES);
-        let Some((packet, behind)) = behind.split_first_mut() else { return };
-        let payload_bytes = left.min(BODY_BYTES);
-        piece = gather(open(packet, pid, None, payload_bytes), rest, &mut pieces);
-        (left, packets) = (left - payload_bytes, behind);
+        match behind {
+            [] => return,
+            [last] => {
+                gather(open_next(last, pid, last_bytes), rest, &mut pieces);
+                return;
+            }
+            [packet, behind @ ..] => {
+                piece = gather(open_next(packet, pid, BODY_BYTES), rest, &mut pieces);
+                packets = behind;
+            }
+        }
     }
 }
 
-/// Writes everything of a packet that is in front of its payload of `payload_bytes`, with an adaptation field only if it is the first
-/// packet or needs stuffing; the room for the payload.
+/// Writes everything of the first packet that is in front of its payload of `payload_bytes`; the room for the payload.
 #[inline(always)]
-fn open<'a>(
+fn open_first<'a>(
     packet: &'a mut [u8; PACKET_BYTES],
     pid: &mut Pid,
-    first: Option<Adaptation>,
+    adaptation: Adaptation,
     payload_bytes: usize,
 ) -> &'a mut [u8] {
     let Some((header, body)) = packet.split_first_chunk_mut() else { return &mut [] };
     let Some((field, room)) = body.split_at_mut_checked(BODY_BYTES - payload_bytes) else { return &mut [] };
-    *header = pid.header(first.is_some(), !field.is_empty(), true);
+    *header = pid.header(true, !field.is_empty(), true);
     if !field.is_empty() {
-        first.unwrap_or_default().write(field);
+        adaptation.write(field);
     }
     room
+}
+
+/// The same of another one, which has an adaptation field only if it needs stuffing.
+#[inline(always)]
+fn open_next<'a>(packet: &'a mut [u8; PACKET_BYTES], pid: &mut Pid, payload_bytes: usize) -> &'a mut [u8] {
+    let Some((header, body)) = packet.split_first_chunk_mut::<HEADER_BYTES>() else { return &mut [] };
+    let field_bytes = BODY_BYTES - payload_bytes;
+    *header = pid.header(false, field_bytes > 0, true);
+    if field_bytes > 0 {
+        // All of the body, which takes no branch; the payload is written over it.
+        copy_words::<176>(&STUFFING_FIELD, body, 0);
+        copy_chunk::<8>(&STUFFING_FIELD, body, 176);
+        put(body, [field_bytes as u8 - 1]);
+    }
+    body.get_mut(field_bytes..).unwrap_or_default()
 }
 
 /// Fills `room` with the rest of a piece, and with those behind it; what is left of the last one.
@@ -93,7 +112,9 @@ fn write_whole(packets: &mut [[u8; PACKET_BYTES]], pid: &mut Pid, bodies: &[[u8;
 fn copy_body(body: &[u8; BODY_BYTES], to: &mut [u8]) {
     copy_chunk::<WORD>(body, to, 0);
     let middle = WORD - to.as_ptr().addr() % WORD;
-    (0..MIDDLE_WORDS).for_each(|word| copy_chunk::<WORD>(body, to, middle + word * WORD));
+    for word in 0..MIDDLE_WORDS {
+        copy_chunk::<WORD>(body, to, middle + word * WORD);
+    }
     copy_chunk::<WORD>(body, to, END);
     copy_chunk::<HALF>(body, to, BODY_BYTES - HALF);
 }
@@ -108,8 +129,9 @@ fn copy_piece(piece: &[u8], to: &mut [u8]) {
         32..64 => copy_ends::<32>(piece, to),
         64..128 => copy_ends::<64>(piece, to),
         _ => {
-            copy_chunk::<64>(piece, to, 64);
-            copy_ends::<64>(piece, to);
+            copy_words::<64>(piece, to, 0);
+            copy_words::<64>(piece, to, 64);
+            copy_words::<64>(piece, to, piece.len() - 64);
         }
     }
 }
@@ -117,8 +139,19 @@ fn copy_piece(piece: &[u8], to: &mut [u8]) {
 /// Copies the first `N` bytes and the last, which may be the same in part.
 #[inline(always)]
 fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
-    copy_chunk::<N>(from, to, 0);
-    copy_chunk::<N>(from, to, from.len().saturating_sub(N));
+    copy_words::<N>(from, to, 0);
+    copy_words::<N>(from, to, from.len().saturating_sub(N));
+}
+
+/// Copies `N` bytes at `at`, words upwards.
+#[inline(always)]
+fn copy_words<const N: usize>(from: &[u8], to: &mut [u8], at: usize) {
+    if N < WORD {
+        copy_chunk::<N>(from, to, at);
+    }
+    for word in 0..N / WORD {
+        copy_chunk::<WORD>(from, to, at + word * WORD);
+    }
 }
 
 /// Copies `N` bytes at `at`: few enough that the compiler moves them through registers.
@@ -136,3 +169,9 @@ const HALF: usize = WORD / 2;
 const MIDDLE_WORDS: usize = 10;
 /// They end here or behind it.
 const END: usize = MIDDLE_WORDS * WORD;
+/// An adaptation field that fills a body: its length, no flag, stuffing.
+const STUFFING_FIELD: [u8; BODY_BYTES] = {
+    let mut field = [STUFFING; BODY_BYTES];
+    (field[0], field[1]) = ((BODY_BYTES - 1) as u8, 0);
+    field
+};
