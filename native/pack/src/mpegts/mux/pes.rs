@@ -8,9 +8,9 @@ use crate::time::rescale;
 
 /// Everything in front of the content of a PES packet.
 pub(super) struct Header {
-    stream_id: u8,
-    /// `PES_packet_length`: the bytes behind that field, or 0.
-    packet_length: u16,
+    /// Prefix, `stream_id` and `PES_packet_length`, in front of 16 bits. As one number: what is stored in parts and loaded as a whole waits
+    /// until all that was stored before is in the cache.
+    start: u64,
     pts_90k: i64,
     /// Only when it differs from the PTS (§2.4.3.7).
     dts_90k: Option<i64>,
@@ -21,9 +21,11 @@ impl Header {
     #[inline(always)]
     pub(super) fn new(stream_id: u8, Times { pts_90k, dts_90k }: Times, content_bytes: Option<usize>) -> Self {
         let dts_90k = ((pts_90k - dts_90k) & TIME_MASK != 0).then_some(dts_90k);
-        let mut header = Self { stream_id, packet_length: 0, pts_90k, dts_90k };
+        let mut header = Self { start: 1 << 40 | u64::from(stream_id) << 32, pts_90k, dts_90k };
         if let Some(content_bytes) = content_bytes {
-            header.packet_length = u16::try_from(header.bytes() - START_BYTES + content_bytes).unwrap_or(0);
+            // The bytes behind that field, or 0.
+            let packet_length = u16::try_from(header.bytes() - START_BYTES + content_bytes).unwrap_or(0);
+            header.start |= u64::from(packet_length) << 16;
         }
         header
     }
@@ -44,10 +46,9 @@ impl Header {
     #[inline(always)]
     pub(super) fn write<'a>(&self, room: &'a mut [u8]) -> &'a mut [u8] {
         let times_flags = if self.dts_90k.is_some() { 0b11 } else { 0b10 };
-        let start = 1 << 40 | u64::from(self.stream_id) << 32 | u64::from(self.packet_length) << 16;
         let [_, _, pts @ ..] =
             (u64::from(self.times_bytes()) << 40 | timestamp(times_flags, self.pts_90k)).to_be_bytes();
-        let room = put(room, (start | 0x84 << 8 | u64::from(times_flags) << 6).to_be_bytes());
+        let room = put(room, (self.start | 0x84 << 8 | u64::from(times_flags) << 6).to_be_bytes());
         let room = put(room, pts);
         let Some(dts_90k) = self.dts_90k else { return room };
         let [_, _, _, dts @ ..] = timestamp(0b01, dts_90k).to_be_bytes();
