@@ -13,6 +13,7 @@
 
 mod from_bus;
 mod measure;
+mod pieces;
 mod play;
 mod segment;
 mod template;

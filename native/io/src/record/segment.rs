@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,7 +20,7 @@ use arcly_pack::{
 };
 use bytes::Bytes;
 
-use super::{RecordFormat, RecordOptions};
+use super::{RecordFormat, RecordOptions, pieces::write_all};
 
 /// Bytes of frames that wait for their fragment to be complete: one of this size is cut within.
 const FRAGMENT_BYTES_MAX: usize = 8 << 20;
@@ -236,14 +236,26 @@ impl Segment {
         }
         let next = next.map(|(track, dts)| (track, dts.saturating_sub(self.shift(track))));
         let mut out = Vec::new();
-        match self.pack(&frames, next, &mut out) {
-            Ok(()) => self.info.frames += frames.len() as u64,
-            Err(error) => self.refuse(frames.len() as u64, error),
-        }
-        self.write(&out)
+        let payloads = match self.pack(&frames, next, &mut out) {
+            Ok(payloads) => {
+                self.info.frames += frames.len() as u64;
+                payloads
+            }
+            Err(error) => {
+                self.refuse(frames.len() as u64, error);
+                Vec::new()
+            }
+        };
+        self.write(std::iter::once(&out[..]).chain(payloads.into_iter().map(|payload| &payload[..])))
     }
 
-    fn pack(&mut self, frames: &[Frame], next: Option<(TrackId, i64)>, out: &mut Vec<u8>) -> Result<(), PackError> {
+    /// Appends to `out`; what is behind that lies in frames, and is copied by the system alone.
+    fn pack<'f>(
+        &mut self,
+        frames: &'f [Frame],
+        next: Option<(TrackId, i64)>,
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<&'f Bytes>, PackError> {
         match &mut self.mux {
             Mux::Fragments(muxer) => {
                 if self.info.bytes == 0 {
@@ -251,28 +263,31 @@ impl Segment {
                 }
                 let last = |track| frames.iter().rev().find(|frame| frame.track == track).map(|frame| frame.dts);
                 let next = next.filter(|(track, dts)| last(*track).is_none_or(|last| last < *dts));
-                muxer.write_fragment(frames, &Head { next: next.as_slice(), ..Head::default() }, out)
+                let head = Head { next: next.as_slice(), ..Head::default() };
+                muxer.write_fragment_head(frames, &head, out)
             }
-            Mux::Other(muxer) => frames.iter().try_for_each(|frame| muxer.write(frame, out)),
+            Mux::Other(muxer) => frames.iter().try_for_each(|frame| muxer.write(frame, out)).map(|()| Vec::new()),
         }
     }
 
     /// Appends bytes that are whole in themselves; where that fails, the file is cut back to what it was.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        if let Err(error) = file.write_all(bytes) {
+        let pieces: Vec<&[u8]> = pieces.collect();
+        if let Err(error) = write_all(file, &pieces) {
             // The disk has refused already: the next start cuts what is left over.
             let _ = file.set_len(self.info.bytes);
             return Err(error);
         }
         let outlined = |outliner: &mut Arc<Mutex<StreamOutliner>>| {
-            outliner.lock().unwrap_or_else(PoisonError::into_inner).push(bytes).is_ok()
+            let mut outliner = outliner.lock().unwrap_or_else(PoisonError::into_inner);
+            pieces.iter().try_for_each(|piece| outliner.push(piece)).is_ok()
         };
         // Without one the file is read when somebody plays it.
         if !self.outliner.as_mut().is_some_and(outlined) {
             self.outliner = None;
         }
-        self.info.bytes += bytes.len() as u64;
+        self.info.bytes += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         self.info.duration_us = u64::try_from(self.end_us.saturating_sub(self.start_us)).unwrap_or(0);
         Ok(())
     }
@@ -311,7 +326,7 @@ impl Segment {
         if self.options.format == RecordFormat::MpegTs {
             rest.extend_from_slice(&NULL_PACKET);
         }
-        let ended = if is_packed { self.write(&rest) } else { Ok(()) };
+        let ended = if is_packed { self.write(std::iter::once(&rest[..])) } else { Ok(()) };
         let synced = ended.and_then(|()| self.file.as_ref().map_or(Ok(()), File::sync_data));
         (self.give_up(), synced)
     }

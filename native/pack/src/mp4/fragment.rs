@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arcly_bus::{Frame, TrackId};
 use arcly_codec::MediaKind;
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 
 use super::{
     event::{self, put_event, put_index, put_producer_time, put_segment_type},
@@ -105,8 +105,14 @@ pub(super) struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// Appends everything; false when there was no sample.
-    pub fn write(self, frames: &[Frame], head: &Head<'_>, out: &mut Vec<u8>) -> Result<bool, PackError> {
+    /// Appends everything in front of the samples, the header of `mdat` too; false when there is no sample.
+    pub fn write_head(
+        &mut self,
+        frames: &[Frame],
+        head: &Head<'_>,
+        room: Room,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, PackError> {
         for track in self.tracks.iter_mut() {
             track.run = Run::measure(track, frames, head)?;
         }
@@ -116,7 +122,11 @@ impl Written<'_> {
         let has_samples = self.tracks.iter().any(|track| track.run.samples > 0);
         let events_bytes: usize =
             self.event_frames(frames).map(|(track, frame)| event::event_bytes(track, frame)).sum();
-        out.reserve(fragment_bytes + events_bytes + event::HEAD_BYTES_MAX);
+        let written_bytes = match room {
+            Room::Fragment => fragment_bytes,
+            Room::Head => moof_bytes + BOX_HEADER_BYTES,
+        };
+        out.reserve(written_bytes + events_bytes + event::HEAD_BYTES_MAX);
         if let Some(segment_type) = head.segment_type {
             put_segment_type(out, segment_type);
         }
@@ -129,7 +139,7 @@ impl Written<'_> {
         self.event_frames(frames).for_each(|(track, frame)| put_event(out, track, frame));
         if has_samples {
             self.put_moof(out, frames, moof_bytes);
-            self.put_mdat(out, frames, data_bytes);
+            put_header(out, BOX_HEADER_BYTES + data_bytes as usize, b"mdat");
             self.tracks.iter_mut().filter(|track| track.run.samples > 0).for_each(MuxTrack::remember);
         }
         Ok(has_samples)
@@ -177,14 +187,21 @@ impl Written<'_> {
             data_offset += track.run.bytes;
         }
     }
+}
 
-    /// The samples of each track, one track behind the other.
-    fn put_mdat(&self, out: &mut Vec<u8>, frames: &[Frame], data_bytes: u64) {
-        put_header(out, BOX_HEADER_BYTES + data_bytes as usize, b"mdat");
-        for track in self.tracks.iter().filter(|track| track.run.samples > 0) {
-            samples(frames, track.track.id).for_each(|frame| out.put_slice(&frame.payload));
-        }
-    }
+/// What a buffer is made large enough for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// The head and the samples behind it.
+    Fragment,
+    /// The head alone.
+    Head,
+}
+
+/// What is in `mdat`: the payloads of each track, one track behind the other.
+pub(super) fn payloads<'f>(tracks: &[MuxTrack], frames: &'f [Frame]) -> impl Iterator<Item = &'f Bytes> {
+    let tracks = tracks.iter().filter(|track| track.run.samples > 0);
+    tracks.flat_map(move |track| samples(frames, track.track.id)).map(|frame| &frame.payload)
 }
 
 /// A chunk without samples: from `dts` on there is none for so many `ticks` (§8.8.7, `duration-is-empty`).

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 
 use super::{
     entry::{self, BitRate, Extras},
-    fragment::{self, Head, Run, Written},
+    fragment::{self, Head, Room, Run, Written, payloads},
     movie::{self, Edit, Trak, put_empty_tables, put_movie_extends, put_movie_header, put_trak},
     write::put_box,
 };
@@ -143,10 +143,31 @@ impl Fmp4Muxer {
     /// [`PackError::Unsupported`] for a time that is negative even behind [`TrackOptions::delay`], [`PackError::LimitExceeded`] for 4 GiB
     /// and more in one fragment, or for 2^32 ticks and more between two frames. Nothing has been written then.
     pub fn write_fragment(&mut self, frames: &[Frame], head: &Head, out: &mut Vec<u8>) -> Result<(), PackError> {
-        let written = Written { tracks: &mut self.tracks, events: &self.events, sequence_number: self.sequence_number };
-        if written.write(frames, head, out)? {
-            self.sequence_number = self.sequence_number.wrapping_add(1);
-        }
+        self.write_head(frames, head, Room::Fragment, out)?;
+        payloads(&self.tracks, frames).for_each(|payload| out.extend_from_slice(payload));
+        Ok(())
+    }
+
+    /// [`Self::write_fragment`] in pieces: appends what is in front of the samples to `out`; their payloads follow, in this order. For
+    /// whoever writes pieces with one call, and so copies no sample.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_fragment_head<'f>(
+        &mut self,
+        frames: &'f [Frame],
+        head: &Head,
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<&'f Bytes>, PackError> {
+        self.write_head(frames, head, Room::Head, out)?;
+        Ok(payloads(&self.tracks, frames).collect())
+    }
+
+    fn write_head(&mut self, frames: &[Frame], head: &Head, room: Room, out: &mut Vec<u8>) -> Result<(), PackError> {
+        let mut written =
+            Written { tracks: &mut self.tracks, events: &self.events, sequence_number: self.sequence_number };
+        let has_samples = written.write_head(frames, head, room, out)?;
+        self.sequence_number = self.sequence_number.wrapping_add(u32::from(has_samples));
         Ok(())
     }
 

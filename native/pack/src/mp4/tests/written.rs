@@ -136,6 +136,23 @@ fn frames_come_back_from_fragments_of_any_size_and_from_every_split() {
     }
 }
 
+#[test]
+fn a_fragment_in_pieces_has_the_same_bytes() {
+    let (tracks, frames) = stream(&mut Rng(6), 2, 90_000 * 1_000);
+    let (mut whole, mut pieces) = (Fmp4Muxer::new(&tracks).unwrap(), Fmp4Muxer::new(&tracks).unwrap());
+    let broken = [frames[9].clone(), frames[9].clone(), frames[0].clone()];
+    for fragment in frames.chunks(17).chain([&broken[..], &[], &frames[..1]]) {
+        let (mut expected, mut written) = (vec![1], vec![1]);
+        let result = whole.write_fragment(fragment, &Head::default(), &mut expected);
+        let in_pieces = pieces.write_fragment_head(fragment, &Head::default(), &mut written);
+        assert_eq!(
+            in_pieces.map(|payloads| payloads.iter().for_each(|payload| written.extend_from_slice(payload))),
+            result
+        );
+        assert!(written == expected);
+    }
+}
+
 /// The tracks of a finalized recording stay together: what is between them is in the edit lists.
 #[test]
 fn a_whole_file_keeps_the_tracks_in_step() {
