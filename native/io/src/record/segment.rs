@@ -266,7 +266,12 @@ impl Segment {
                 let head = Head { next: next.as_slice(), ..Head::default() };
                 muxer.write_fragment_head(frames, &head, out)
             }
-            Mux::Other(muxer) => frames.iter().try_for_each(|frame| muxer.write(frame, out)).map(|()| Vec::new()),
+            Mux::Other(muxer) => {
+                // Once for all: what it grows by is copied each time. A transport stream adds an eighth, and fills a packet for each frame.
+                let bytes: usize = frames.iter().map(|frame| frame.payload.len()).sum();
+                out.reserve(bytes + bytes / 8 + frames.len() * PACKET_BYTES);
+                frames.iter().try_for_each(|frame| muxer.write(frame, out)).map(|()| Vec::new())
+            }
         }
     }
 
