@@ -46,7 +46,7 @@ impl PacketBuffer {
         if self.memory.len() < self.len {
             self.grow();
         }
-        self.memory.get_mut(start..self.len).unwrap_or_default()
+        self.memory.get_mut(start..).and_then(|free| free.get_mut(..packets)).unwrap_or_default()
     }
 
     /// Appends a packet; where it lies now.

@@ -68,7 +68,7 @@ impl Adaptation {
     #[inline]
     pub(super) fn len(self) -> usize {
         match (self.pcr, self.random_access) {
-            (Some(_), _) => 8,
+            (Some(_), _) => PCR_FIELD_BYTES,
             (None, true) => 2,
             (None, false) => 0,
         }
@@ -79,15 +79,20 @@ impl Adaptation {
         u8::from(discontinuity) << 7 | u8::from(self.random_access) << 6 | u8::from(self.pcr.is_some()) << 4
     }
 
+    /// The field with a PCR, without stuffing. `length` is that behind the first byte, with stuffing.
+    #[inline(always)]
+    pub(super) fn with_pcr(self, length: u8, pcr: Pcr) -> [u8; PCR_FIELD_BYTES] {
+        (u64::from(length) << 56 | u64::from(self.flags()) << 48 | pcr.encode()).to_be_bytes()
+    }
+
     /// Fills the field: at least [`Self::len`], the rest stuffing.
     ///
     /// One byte is a length of 0 and nothing else: the only way to stuff a single byte (§2.4.3.5).
     #[inline(always)]
     pub(super) fn write(self, field: &mut [u8]) {
         let length = u8::try_from(field.len().saturating_sub(1)).unwrap_or(u8::MAX);
-        let start = u64::from(length) << 56 | u64::from(self.flags()) << 48;
         let stuffing = match (self.pcr, field) {
-            (Some(pcr), field) => put(field, (start | pcr.encode()).to_be_bytes()),
+            (Some(pcr), field) => put(field, self.with_pcr(length, pcr)),
             (None, [only]) => put(std::slice::from_mut(only), [length]),
             (None, field) => put(field, [length, self.flags()]),
         };
@@ -134,3 +139,5 @@ pub(super) fn write_again(pid: &mut Pid, unit_start: bool, packet: &[u8; PACKET_
 
 /// What packets are filled up with (§2.4.3.5, §2.4.4).
 pub(super) const STUFFING: u8 = 0xFF;
+/// An adaptation field with a PCR and no stuffing: length, flags, PCR.
+pub(super) const PCR_FIELD_BYTES: usize = 8;

@@ -3,13 +3,14 @@
 use super::super::{BODY_BYTES, HEADER_BYTES, PACKET_BYTES};
 use super::{
     buffer::PacketBuffer,
-    packet::{Adaptation, Pid, STUFFING, put},
+    packet::{Adaptation, PCR_FIELD_BYTES, Pid, STUFFING, put},
     pes::Header,
     pieces::Pieces,
 };
 
 /// Appends the transport packets of one PES packet: `header`, and all of `pieces`, of `bytes` bytes. Each byte is copied once, straight into
 /// the output.
+#[inline(always)]
 pub(super) fn write_pes(
     pid: &mut Pid,
     adaptation: Adaptation,
@@ -21,7 +22,7 @@ pub(super) fn write_pes(
     let packets = out.extend((size + field_bytes).div_ceil(BODY_BYTES));
     let Some((first, mut packets)) = packets.split_first_mut() else { return };
     let last_bytes = (size + field_bytes).saturating_sub(packets.len() * BODY_BYTES);
-    let room = header.write(open_first(first, pid, adaptation, size.min(BODY_BYTES - field_bytes)));
+    let room = write_start(first, pid, adaptation, header, size);
     let mut piece = gather(room, pieces.take().unwrap_or_default(), &mut pieces);
     loop {
         let (bodies, rest) = piece.as_chunks();
@@ -41,21 +42,30 @@ pub(super) fn write_pes(
     }
 }
 
-/// Writes everything of the first packet that is in front of its payload of `payload_bytes`; the room for the payload.
+/// Writes everything of the first packet that is in front of the content; the room for that. `size` is that of the PES packet.
 #[inline(always)]
-fn open_first<'a>(
+fn write_start<'a>(
     packet: &'a mut [u8; PACKET_BYTES],
     pid: &mut Pid,
     adaptation: Adaptation,
-    payload_bytes: usize,
+    header: &Header,
+    size: usize,
 ) -> &'a mut [u8] {
-    let Some((header, body)) = packet.split_first_chunk_mut() else { return &mut [] };
+    let Some((start, body)) = packet.split_first_chunk_mut() else { return &mut [] };
+    // The common case, in which all lies at places that the compiler knows.
+    if let Some(pcr) = adaptation.pcr
+        && size >= BODY_BYTES - PCR_FIELD_BYTES
+    {
+        *start = pid.header(true, true, true);
+        return header.write(put(body, adaptation.with_pcr(PCR_FIELD_BYTES as u8 - 1, pcr)));
+    }
+    let payload_bytes = size.min(BODY_BYTES - adaptation.len());
     let Some((field, room)) = body.split_at_mut_checked(BODY_BYTES - payload_bytes) else { return &mut [] };
-    *header = pid.header(true, !field.is_empty(), true);
+    *start = pid.header(true, !field.is_empty(), true);
     if !field.is_empty() {
         adaptation.write(field);
     }
-    room
+    header.write(room)
 }
 
 /// The same of another one, which has an adaptation field only if it needs stuffing.
