@@ -3,6 +3,9 @@
 //! Whoever drives readers (an event loop with a thousand subscriptions, a pump with a thousand sockets) registers **one**
 //! slot with each stream. Before it sleeps it arms the slot, looks once more, and only then waits. A publisher pays one
 //! load of each kind when no slot is armed, and one wake-up for each armed slot otherwise.
+//!
+//! Two tasks that wake for the same picture cost more than their work: the second has a thread woken for it. So a slot may come
+//! [behind](WakeSlot::behind) those that [lead](WakeSlot::leading): whom the publisher has woken wakes it when it has done its own work.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -23,8 +26,22 @@ pub(crate) struct WakeList {
 
 struct Slot {
     armed: AtomicBool,
+    /// There is something for a slot [`Order::Behind`], and it has not been woken yet.
+    owed: AtomicBool,
     wants: Wants,
+    order: Order,
     waker: Waker,
+}
+
+/// When a slot is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// At once.
+    Any,
+    /// At once, and passes on what it owes to those behind.
+    Leading,
+    /// When one that leads and was woken for the same frame arms again; at once where there is none.
+    Behind,
 }
 
 /// What a slot is woken for.
@@ -94,10 +111,41 @@ impl WakeList {
         // Taken down before the slots are looked at: who arms from here on is looked at by the next.
         self.armed.fetch_and(!wanted_by, Ordering::AcqRel);
         let Some(slots) = self.slots.load_full() else { return };
-        let wanting = slots.iter().filter(|slot| slot.wants as u32 & wanted_by != 0);
-        for slot in wanting.filter(|slot| slot.armed.swap(false, Ordering::AcqRel)) {
+        let wanting = |slot: &&Arc<Slot>| slot.wants as u32 & wanted_by != 0;
+        // Owed before a leader is woken, so that it finds that when it arms.
+        let behind = slots.iter().filter(|slot| slot.order == Order::Behind).filter(wanting);
+        behind.filter(|slot| slot.disarm()).for_each(|slot| slot.owe());
+        let ahead = slots.iter().filter(|slot| slot.order != Order::Behind).filter(wanting);
+        let mut has_leader = false;
+        for slot in ahead.filter(|slot| slot.disarm()) {
+            has_leader |= slot.order == Order::Leading;
             slot.waker.wake_by_ref();
         }
+        if !has_leader {
+            pay(&slots);
+        }
+    }
+}
+
+/// Wakes those behind for whom there is something.
+fn pay(slots: &[Arc<Slot>]) {
+    let behind = slots.iter().filter(|slot| slot.order == Order::Behind);
+    behind.filter(|slot| slot.owed.swap(false, Ordering::AcqRel)).for_each(|slot| slot.waker.wake_by_ref());
+}
+
+impl Slot {
+    fn new(wants: Wants, order: Order, waker: Waker) -> Self {
+        Self { armed: AtomicBool::new(false), owed: AtomicBool::new(false), wants, order, waker }
+    }
+
+    /// To be woken by a leader. An exchange: a leader that arms in this moment takes either all of it or nothing.
+    fn owe(&self) {
+        self.owed.swap(true, Ordering::AcqRel);
+    }
+
+    /// Whether it was armed, which it is no longer.
+    fn disarm(&self) -> bool {
+        self.armed.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -121,9 +169,39 @@ impl WakeSlot {
     }
 
     fn register(log: &Arc<crate::Log>, waker: Waker, wants: Wants) -> Self {
-        let slot = Arc::new(Slot { armed: AtomicBool::new(false), wants, waker });
+        Self::enter(log.clone(), Slot::new(wants, Order::Any, waker))
+    }
+
+    /// The same slot, which leads: those [behind](Self::behind) are not woken for a frame for which this one is, but by it, when it
+    /// [arms](Self::arm) again or is dropped. So it must do the one or the other soon: whoever waits for a peer cannot lead.
+    #[must_use]
+    pub fn leading(self) -> Self {
+        self.ordered(Order::Leading)
+    }
+
+    /// The same slot, which is woken behind those that [lead](Self::leading), and at once where none of them is woken.
+    #[must_use]
+    pub fn behind(self) -> Self {
+        self.ordered(Order::Behind)
+    }
+
+    fn ordered(self, order: Order) -> Self {
+        Self::enter(self.log.clone(), Slot::new(self.slot.wants, order, self.slot.waker.clone()))
+    }
+
+    fn enter(log: Arc<crate::Log>, slot: Slot) -> Self {
+        let slot = Arc::new(slot);
         log.wakes.replace(|slots| slots.push(slot.clone()));
-        Self { log: log.clone(), slot }
+        Self { log, slot }
+    }
+
+    /// Wakes those behind, if this one leads.
+    fn pass_on(&self) {
+        if self.slot.order == Order::Leading
+            && let Some(slots) = self.log.wakes.slots.load_full()
+        {
+            pay(&slots);
+        }
     }
 
     /// Asks for one wake-up at the next frame or at the end. **Look again after this and before you wait**: what was
@@ -132,11 +210,13 @@ impl WakeSlot {
         self.slot.armed.store(true, Ordering::Release);
         self.log.wakes.armed.fetch_or(self.slot.wants as u32, Ordering::Release);
         fence(Ordering::SeqCst);
+        self.pass_on();
     }
 }
 
 impl Drop for WakeSlot {
     fn drop(&mut self) {
         self.log.wakes.replace(|slots| slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot)));
+        self.pass_on();
     }
 }

@@ -388,6 +388,38 @@ fn who_waits_for_pictures_that_have_ceased_is_woken_by_sound() {
 }
 
 #[test]
+fn who_comes_behind_is_woken_by_the_leader_when_it_arms_again() {
+    let mut publisher = stream(128, 1 << 20);
+    let counts: Vec<_> = (0..3).map(|_| Arc::new(Count(AtomicUsize::new(0)))).collect();
+    let slot = |n: usize| WakeSlot::for_pictures(publisher.log(), Waker::from(counts[n].clone()));
+    let (behind, leading, other) = (slot(0).behind(), slot(1).leading(), slot(2));
+    let woken = || counts.iter().map(|count| count.0.load(Ordering::SeqCst)).collect::<Vec<_>>();
+    [&behind, &leading, &other].into_iter().for_each(WakeSlot::arm);
+    publisher.publish(frame(VIDEO, 0, true)).unwrap();
+    assert_eq!(woken(), [0, 1, 1]);
+    leading.arm();
+    assert_eq!(woken(), [1, 1, 1]);
+    leading.arm();
+    assert_eq!(woken(), [1, 1, 1], "owed once");
+    behind.arm();
+    publisher.publish(frame(AUDIO, 1, false)).unwrap();
+    assert_eq!(woken(), [1, 1, 1], "sound wakes neither");
+    publisher.publish(frame(VIDEO, 2, false)).unwrap();
+    behind.arm();
+    publisher.publish(frame(VIDEO, 3, false)).unwrap();
+    assert_eq!(woken(), [2, 2, 1], "the leader has not armed again, and so leads nobody; what was owed is paid");
+    leading.arm();
+    assert_eq!(woken(), [2, 2, 1], "and not twice");
+    behind.arm();
+    publisher.publish(frame(VIDEO, 4, false)).unwrap();
+    drop(leading);
+    assert_eq!(woken(), [3, 3, 1], "a leader that goes passes on what it owes");
+    behind.arm();
+    publisher.publish(frame(VIDEO, 5, false)).unwrap();
+    assert_eq!(woken(), [4, 3, 1], "without a leader at once");
+}
+
+#[test]
 fn a_close_wakes_all_who_wait() {
     let publisher = stream(128, 1 << 20);
     let counts: Vec<_> = (0..10).map(|_| Arc::new(Count(AtomicUsize::new(0)))).collect();

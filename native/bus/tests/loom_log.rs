@@ -144,6 +144,36 @@ fn a_reader_armed_for_pictures_sees_the_picture_or_is_woken() {
 }
 
 #[test]
+fn who_comes_behind_sees_the_frame_or_is_woken_by_the_leader() {
+    model(3, || {
+        let mut publisher = stream(8, 1 << 20);
+        let log = publisher.log().clone();
+        let mut reader = log.subscribe();
+        let flags: Vec<_> = (0..2).map(|_| Arc::new(Flag(AtomicUsize::new(0)))).collect();
+        let leading = WakeSlot::for_pictures(&log, Waker::from(flags[0].clone())).leading();
+        let behind = WakeSlot::for_pictures(&log, Waker::from(flags[1].clone())).behind();
+        let publishing = loom::thread::spawn(move || {
+            publisher.publish(frame(VIDEO, 0, true)).unwrap();
+            publisher
+        });
+        let lead = flags[0].clone();
+        // As a task does that was woken for something else, and once more where it is woken for the frame.
+        let leads = loom::thread::spawn(move || {
+            leading.arm();
+            leading
+        });
+        behind.arm();
+        let seen = matches!(reader.read(1), Read::Frames(_));
+        let (publisher, leading) = (publishing.join().unwrap(), leads.join().unwrap());
+        if lead.0.load(Ordering::SeqCst) == 1 {
+            leading.arm();
+        }
+        assert!(seen || flags[1].0.load(Ordering::SeqCst) == 1, "the frame was neither seen nor announced");
+        drop(publisher);
+    });
+}
+
+#[test]
 fn an_armed_reader_sees_the_end_or_is_woken() {
     model(3, || {
         let publisher = stream(8, 1 << 20);

@@ -297,7 +297,7 @@ impl Main {
                 Event::Over => break,
             }
         }
-        let Self { place, writer, mut worker, helpers, .. } = self;
+        let Self { place, writer, worker, helpers, .. } = self;
         // Nobody can come in any more, then the packets end, and by that the helpers.
         drop(place);
         drop((writer, helpers));

@@ -192,9 +192,9 @@ impl Format for Flv {
         self.muxer.write(frame, &mut self.tags)?;
         let is_frame = |tag: &FlvTag| matches!(tag.role, TagRole::KeyFrame | TagRole::Frame);
         // In front of the very first tag everybody has them from the header.
-        let tags = self.tags.iter().filter(|tag| self.has_begun || is_frame(tag));
-        tags.for_each(|tag| (self.write)(tag, out));
-        self.has_begun |= !out.is_empty();
+        let (begun, start) = (self.has_begun, out.len());
+        self.tags.iter().filter(|tag| begun || is_frame(tag)).for_each(|tag| (self.write)(tag, out));
+        self.has_begun |= out.len() > start;
         Ok(())
     }
 }
@@ -220,9 +220,10 @@ impl Format for Mp4 {
 
     fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
         let Some(muxer) = self.muxer.as_mut() else { return Ok(()) };
+        let start = out.len();
         muxer.write_fragment(std::slice::from_ref(frame), &Head::default(), out)?;
-        if !out.is_empty() && std::mem::take(&mut self.is_changed) {
-            out.splice(..0, muxer.init_segment().iter().copied());
+        if out.len() > start && std::mem::take(&mut self.is_changed) {
+            out.splice(start..start, muxer.init_segment().iter().copied());
         }
         Ok(())
     }

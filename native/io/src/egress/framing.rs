@@ -24,31 +24,51 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// The packet as it is sent; nothing stays nothing, for an empty chunk would be the last.
-    pub(crate) fn wrap(self, packet: &[u8]) -> Bytes {
+    /// Bytes that are left free in front of a packet, for what is said of it there.
+    pub(crate) fn head_bytes(self) -> usize {
         match self {
-            _ if packet.is_empty() => Bytes::new(),
-            Self::Bare => Bytes::copy_from_slice(packet),
+            Self::Bare | Self::MessageStream(_) | Self::Channels(_) => 0,
+            Self::Chunked => CHUNK_HEAD_BYTES_MAX,
+            Self::WebSocket => websocket::HEADER_BYTES_MAX,
+        }
+    }
+
+    /// The packet that stands in `framed` behind [its head](Self::head_bytes), as it is sent, without a copy. Nothing stays nothing, for an
+    /// empty chunk would be the last.
+    pub(crate) fn close(self, mut framed: Vec<u8>) -> Bytes {
+        let packet_bytes = framed.len().saturating_sub(self.head_bytes());
+        match self {
+            _ if packet_bytes == 0 => return Bytes::new(),
+            Self::Bare => {}
             Self::Chunked => {
-                let size = format!("{:x}\r\n", packet.len());
-                Bytes::from([size.as_bytes(), packet, b"\r\n"].concat())
+                framed.extend_from_slice(b"\r\n");
+                return self.put_head(framed, format!("{packet_bytes:x}\r\n").as_bytes());
             }
             Self::WebSocket => {
-                let mut message = Vec::with_capacity(websocket::HEADER_BYTES_MAX + packet.len());
-                websocket::put_binary(packet, &mut message);
-                message.into()
+                let mut head = Vec::with_capacity(websocket::HEADER_BYTES_MAX);
+                websocket::put_binary_header(packet_bytes, &mut head);
+                return self.put_head(framed, &head);
             }
-            Self::Channels(channels) => {
-                let mut packets = packet.to_vec();
-                channels.apply(&mut packets);
-                packets.into()
-            }
-            Self::MessageStream(stream_id) => {
-                let mut messages = packet.to_vec();
-                rtmp::egress::move_to_stream(&mut messages, stream_id);
-                messages.into()
-            }
+            Self::Channels(channels) => channels.apply(&mut framed),
+            Self::MessageStream(stream_id) => rtmp::egress::move_to_stream(&mut framed, stream_id),
         }
+        framed.into()
+    }
+
+    /// Puts `head` right in front of the packet.
+    fn put_head(self, mut framed: Vec<u8>, head: &[u8]) -> Bytes {
+        let start = self.head_bytes().saturating_sub(head.len());
+        if let Some(room) = framed.get_mut(start..start + head.len()) {
+            room.copy_from_slice(head);
+        }
+        Bytes::from(framed).split_off(start)
+    }
+
+    /// A copy of the packet as it is sent.
+    pub(crate) fn wrap(self, packet: &[u8]) -> Bytes {
+        let mut framed = vec![0; self.head_bytes()];
+        framed.extend_from_slice(packet);
+        self.close(framed)
     }
 
     /// What tells a viewer that this was all.
@@ -60,6 +80,9 @@ impl Framing {
         }
     }
 }
+
+/// The longest size in hexadecimal digits, and the line's end.
+const CHUNK_HEAD_BYTES_MAX: usize = 18;
 
 #[cfg(test)]
 mod tests {

@@ -88,7 +88,6 @@ pub(crate) struct PacketWriter {
     packets: Arc<PacketLog>,
     /// Revision of the tracks of the source that the format was told of.
     configured: Option<u32>,
-    packet: Vec<u8>,
     has_ended: bool,
 }
 
@@ -114,7 +113,7 @@ impl PacketWriter {
         let writer = LogWriter::new(bounds, source.observer());
         let packets = Arc::new(PacketLog { log: writer.log().clone(), headers: Mutex::default(), framing });
         let (source, format) = (source.tap(), container.format());
-        Self { source, format, writer, packets, configured: None, packet: Vec::new(), has_ended: false }
+        Self { source, format, writer, packets, configured: None, has_ended: false }
     }
 
     pub(crate) fn packets(&self) -> &Arc<PacketLog> {
@@ -146,10 +145,9 @@ impl PacketWriter {
                         self.packets.put_header(self.writer.tracks().revision, &headers);
                     }
                     for frame in batch.frames {
-                        self.packet.clear();
                         // A frame that this container cannot hold is left out: the stream goes on.
-                        if self.format.write(frame, &mut self.packet).is_ok() && !self.packet.is_empty() {
-                            let payload = self.packets.framing.wrap(&self.packet);
+                        let payload = packet(&mut *self.format, self.packets.framing, frame);
+                        if let Some(payload) = payload.filter(|payload| !payload.is_empty()) {
                             let _ = self.writer.publish(Frame { payload, ..frame.clone() });
                         }
                     }
@@ -169,3 +167,15 @@ impl PacketWriter {
         }
     }
 }
+
+/// The packet of a frame, written where it stays.
+fn packet(format: &mut dyn Format, framing: Framing, frame: &Frame) -> Option<Bytes> {
+    let (head_bytes, payload_bytes) = (framing.head_bytes(), frame.payload.len());
+    let mut framed = Vec::with_capacity(head_bytes + payload_bytes + payload_bytes / 32 + CONTAINER_BYTES);
+    framed.resize(head_bytes, 0);
+    format.write(frame, &mut framed).ok()?;
+    Some(framing.close(framed))
+}
+
+/// What a container usually adds to a frame, besides what it adds to each of its bytes.
+const CONTAINER_BYTES: usize = 64;

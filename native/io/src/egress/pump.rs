@@ -197,9 +197,10 @@ impl Pump {
     /// A part of a pass; whether it was the last.
     fn pass_for(&mut self, next: &mut usize, began: Instant) -> bool {
         let mut gone = Vec::new();
+        let viewers = self.places.len() - self.free.len();
         let over = loop {
             let Read::Frames(batch) = self.cursor.peek(BATCH_FRAMES) else { break true };
-            let (common, count) = (Common::new(batch.frames, &mut self.joined), batch.frames.len());
+            let (common, count) = (Common::new(batch.frames, &mut self.joined, viewers), batch.frames.len());
             let places = self.places.len();
             while *next < places {
                 if next.is_multiple_of(CLOCK_EVERY) && *next > 0 && began.elapsed() > BUDGET {

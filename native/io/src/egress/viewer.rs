@@ -26,6 +26,9 @@ use super::{
 /// Bytes that are put together for a pass, at most: a key picture of some 20 Mbit/s.
 const JOINED_BYTES_MAX: usize = 256 << 10;
 
+/// Viewers for whom it is worth it.
+const JOINED_VIEWERS_MIN: usize = 4;
+
 /// Packets in one write of a viewer that is not where the others are.
 const OWN_SLICES: usize = 64;
 
@@ -61,11 +64,11 @@ pub(crate) struct Common<'a> {
 }
 
 impl<'a> Common<'a> {
-    /// Several packets are put together in `joined`, unless they are large: one copy for all, where the kernel would else fetch the same list
-    /// of slices for each.
-    pub(crate) fn new(frames: &'a [Frame], joined: &'a mut Vec<u8>) -> Self {
+    /// Several packets are put together in `joined`, unless they are large or for few: one copy for all, where the kernel would else fetch the
+    /// same list of slices for each.
+    pub(crate) fn new(frames: &'a [Frame], joined: &'a mut Vec<u8>, viewers: usize) -> Self {
         let bytes = frames.iter().map(|frame| frame.payload.len()).sum();
-        let slices = if frames.len() > 1 && bytes <= JOINED_BYTES_MAX {
+        let slices = if frames.len() > 1 && viewers >= JOINED_VIEWERS_MIN && bytes <= JOINED_BYTES_MAX {
             joined.clear();
             frames.iter().for_each(|frame| joined.extend_from_slice(&frame.payload));
             vec![IoSlice::new(joined)]

@@ -46,7 +46,8 @@ impl Worker {
     pub(super) fn new(pump: Pump, arriving: mpsc::UnboundedReceiver<Joiner>, log: &Arc<Log>) -> Self {
         let bell = Arc::new(Bell::default());
         let wake = if pump.wants_every_packet() { WakeSlot::new } else { WakeSlot::for_pictures };
-        let slot = wake(log, Waker::from(bell.clone()));
+        // Who watches goes before what is packaged.
+        let slot = wake(log, Waker::from(bell.clone())).leading();
         let timer = Box::pin(sleep_until(Instant::now().into()));
         Self { pump, arriving, bell, slot, timer }
     }
@@ -101,20 +102,23 @@ impl Worker {
     }
 
     /// Lets viewers have the rest of a stream that has ended.
-    pub(super) async fn drain(&mut self) {
-        while let Ok(joiner) = self.arriving.try_recv() {
-            self.pump.join(joiner);
+    pub(super) async fn drain(self) {
+        let Self { mut pump, mut arriving, slot, .. } = self;
+        // Whoever comes behind it is not to wait for the slowest viewer.
+        drop(slot);
+        while let Ok(joiner) = arriving.try_recv() {
+            pump.join(joiner);
         }
-        self.pump.look();
-        self.pump.finish();
-        while !self.pump.is_drained() {
-            let Pump { poller, ready, .. } = &mut self.pump;
+        pump.look();
+        pump.finish();
+        while !pump.is_drained() {
+            let Pump { poller, ready, .. } = &mut pump;
             if matches!(timeout(DRAIN_LOOK, poller.ready(ready)).await, Ok(Err(_))) {
                 // Nothing is told any more: to ask on would only spin.
                 break;
             }
-            self.pump.serve_ready();
+            pump.serve_ready();
         }
-        self.pump.give_up();
+        pump.give_up();
     }
 }

@@ -131,7 +131,7 @@ impl Task {
     /// parts, to look at each frame as it comes would be a hundred wake-ups for nothing.
     fn slot(&self, subscription: &Subscription, waker: Waker) -> WakeSlot {
         match self.cmaf {
-            Some(_) => WakeSlot::for_pictures(subscription.log(), waker),
+            Some(_) => WakeSlot::for_pictures(subscription.log(), waker).behind(),
             None => WakeSlot::for_entries(subscription.log(), waker),
         }
     }

@@ -51,12 +51,19 @@ pub enum CloseCode {
     TooBig = 1009,
 }
 
-/// Appends a binary message in one frame (§5.6). A server does not mask (§5.1), so that all viewers get the same bytes.
+/// Appends a binary message in one frame.
 pub fn put_binary(payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(HEADER_BYTES_MAX + payload.len());
+    put_binary_header(payload.len(), out);
+    out.extend_from_slice(payload);
+}
+
+/// Appends what stands in front of a binary message of so many bytes in one frame (§5.6). A server does not mask (§5.1), so that all
+/// viewers get the same bytes.
+pub fn put_binary_header(payload_bytes: usize, out: &mut Vec<u8>) {
     out.put_u8(FIN | opcode::BINARY);
     // The shortest form is the only one that is allowed (§5.2).
-    match payload.len() {
+    match payload_bytes {
         length @ 0..=125 => out.put_u8(length as u8),
         length @ 126..=0xffff => {
             out.put_u8(126);
@@ -67,7 +74,6 @@ pub fn put_binary(payload: &[u8], out: &mut Vec<u8>) {
             out.put_u64(length as u64);
         }
     }
-    out.extend_from_slice(payload);
 }
 
 /// A close frame (§5.5.1).
