@@ -16,7 +16,7 @@ from arcly.protocols.rtsp import RtspHandler, network_of
 from arcly.protocols.srt import SrtHandler
 from arcly.protocols.webrtc import WebRtcHandler
 from arcly.server.default import Default
-from arcly.server.if_free import IfFree
+from arcly.server.flagged import Flagged
 from arcly.storage import open_storage
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions
@@ -38,6 +38,8 @@ class Listeners:
     http: HttpOrigin | None
     unasked: frozenset[str] = frozenset()
     """Names of those that are left out where their address is taken: nobody has asked for it."""
+    http_flags: str = "--http"
+    """What gives the origin other addresses."""
 
     @classmethod
     def of(cls, options: argparse.Namespace, tls: Tls | None, app_socket: Path) -> Listeners:
@@ -58,20 +60,21 @@ class Listeners:
             webrtc=None if options.webrtc == OFF or http is None else webrtc_handler(options),
             http=http,
             unasked=unasked(options),
+            http_flags=" or ".join(f"--{name}" for name in ("http", "https") if getattr(options, name) != OFF),
         )
 
     def named(self) -> dict[str, RtmpHandler | RtspHandler | SrtHandler | WebRtcHandler | HttpOrigin]:
         """Return those there are, by name, in the order in which they start: the origin is last, so that the page shows
         a server that is complete.
         """
-        names = (name for name in self.__dataclass_fields__ if name != "unasked")
+        names = (name for name in self.__dataclass_fields__ if name not in ("unasked", "http_flags"))
         fields = ((name, getattr(self, name)) for name in names)
         return {name: listener for name, listener in fields if listener is not None}
 
     def protocols(self) -> list[InboundProtocol]:
         """Return those there are, in the order in which they start."""
         return [
-            IfFree(listener, f"--{name}") if name in self.unasked else listener
+            Flagged(listener, self.http_flags if name == "http" else f"--{name}", is_asked=name not in self.unasked)
             for name, listener in self.named().items()
         ]
 

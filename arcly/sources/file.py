@@ -41,6 +41,8 @@ class FileSource:
             UnsupportedError: it is neither MPEG-TS, FLV nor MP4.
             AlreadyPublishingError, LimitExceededError, ClosedError: the key cannot be had.
         """
+        # Before there is a stream: targets would be dialled for nothing.
+        await asyncio.to_thread(self._path.stat)
         session = await context.start_publish(self._key, protocol=self.name)
         try:
             self._player = await asyncio.to_thread(self._play, context, native_session(session))

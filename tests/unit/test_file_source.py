@@ -130,3 +130,12 @@ async def test_what_is_no_media_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"missing\.ts"):
         async with arcly.Engine(arcly.FileSource(tmp_path / "missing.ts", KEY)):
             pass
+
+
+async def test_a_file_that_is_not_there_begins_no_stream(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Found by `arcly relay`: its targets were dialled for a stream that had no frame."""
+    caplog.set_level("INFO")
+    with pytest.raises(FileNotFoundError, match=r"missing\.ts"):
+        async with arcly.Engine(arcly.FileSource(tmp_path / "missing.ts", KEY)):
+            pass
+    assert not [line for line in caplog.messages if str(KEY) in line]

@@ -95,7 +95,10 @@ async def test_an_address_that_was_asked_for_and_is_taken_ends_the_server(flag: 
         options[options.index(f"--{flag}") + 1] = f":{port}"
         async with serving(*options) as (process, lines):
             assert await asyncio.wait_for(process.wait(), 60) == 1
-    assert any(str(port) in line and " ERR " in line for line in lines), lines
+    said = [line for line in lines if " ERR " in line]
+    assert len(said) == 1, lines
+    assert str(port) in said[0]
+    assert f"(--{flag} HOST:PORT listens elsewhere)" in said[0]
 
 
 async def test_a_server_without_a_single_address_ends() -> None:

@@ -1,4 +1,4 @@
-"""Listeners that nobody has asked for."""
+"""Listeners by the flags that place them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ from arcly.errors import ListenError
 log = logging.getLogger("arcly")
 
 
-class IfFree:
-    """A listener at its usual address: another program may have that, and then it is left out. An `InboundProtocol`.
+class Flagged:
+    """A listener that says by which flag another address is chosen where its own is taken. An `InboundProtocol`.
 
     Args:
         listener: what listens.
         flag: what gives it another address: `--srt`.
+        is_asked: False leaves it out where its address is taken: it is the usual one, which another program may have.
     """
 
-    def __init__(self, listener: InboundProtocol, flag: str) -> None:
+    def __init__(self, listener: InboundProtocol, flag: str, *, is_asked: bool) -> None:
         self.name = listener.name
         self._listener = listener
         self._flag = flag
+        self._is_asked = is_asked
 
     async def start(self, context: IngestContext) -> None:
-        """Listen, if that is possible."""
+        """Listen, if that is possible.
+
+        Raises:
+            ListenError: it is asked for and its address cannot be had.
+        """
         try:
             await self._listener.start(context)
         except ListenError as error:
+            if self._is_asked:
+                raise ListenError(f"{error} ({self._flag} HOST:PORT listens elsewhere)") from None
             await self._listener.stop()
             log.warning("[%s] left out: %s (%s HOST:PORT listens elsewhere)", self.name, error, self._flag)
 
