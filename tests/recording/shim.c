@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,13 @@ ssize_t write(int descriptor, const void *bytes, size_t count) {
     if (next == NULL) next = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
     while (hangs(descriptor)) usleep(10000);
     return next(descriptor, bytes, count);
+}
+
+ssize_t writev(int descriptor, const struct iovec *pieces, int count) {
+    static ssize_t (*next)(int, const struct iovec *, int);
+    if (next == NULL) next = (ssize_t (*)(int, const struct iovec *, int))dlsym(RTLD_NEXT, "writev");
+    while (hangs(descriptor)) usleep(10000);
+    return next(descriptor, pieces, count);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
