@@ -7,7 +7,7 @@
 use std::{cell::UnsafeCell, mem::MaybeUninit, sync::Arc};
 
 use crate::{
-    Frame, TrackSet,
+    TrackSet,
     sync::{Access, AtomicU32, Counted, Ordering},
 };
 
@@ -21,7 +21,7 @@ pub const CHUNK_FRAMES: usize = 2;
 /// Set in [`Chunk::state`] once the next chunk can be found in the log's table.
 const SEALED: u32 = 1 << 31;
 
-pub(crate) struct Chunk {
+pub(crate) struct Chunk<T> {
     /// Counts the chunks of a log from 0.
     pub(crate) number: u64,
     /// How many frames the log had published before this chunk's first.
@@ -30,19 +30,19 @@ pub(crate) struct Chunk {
     pub(crate) tracks: Arc<TrackSet>,
     /// Published length, and [`SEALED`].
     state: AtomicU32,
-    slots: [Slot; CHUNK_FRAMES],
+    slots: [Slot<T>; CHUNK_FRAMES],
     access: [Access; CHUNK_FRAMES],
 }
 
-/// Same size and layout as a `Frame`, so that a run of slots is a run of frames.
+/// Same size and layout as an entry, so that a run of slots is a run of entries.
 #[repr(transparent)]
-struct Slot(UnsafeCell<MaybeUninit<Frame>>);
+struct Slot<T>(UnsafeCell<MaybeUninit<T>>);
 
-// SAFETY: `Frame` is Send and Sync; the slots are shared under the rule in the module's first lines, which makes every
+// SAFETY: the entries are Send and Sync; the slots are shared under the rule in the module's first lines, which makes every
 // access to a slot either the writer's alone or a read of what never changes.
-unsafe impl Sync for Chunk {}
+unsafe impl<T: Send + Sync> Sync for Chunk<T> {}
 
-impl Chunk {
+impl<T> Chunk<T> {
     pub(crate) fn new(number: u64, first: u64, tracks: Arc<TrackSet>) -> Self {
         Self {
             number,
@@ -68,8 +68,8 @@ impl Chunk {
 }
 
 /// A place in a chunk, and how far the chunk was seen to be published: `index <= len`, and `len` never exceeds the published length.
-pub(crate) struct Cursor {
-    chunk: Counted<Chunk>,
+pub(crate) struct Cursor<T> {
+    chunk: Counted<Chunk<T>>,
     index: usize,
     len: usize,
 }
@@ -85,20 +85,20 @@ pub(crate) enum Ahead {
     End,
 }
 
-impl Cursor {
+impl<T> Cursor<T> {
     /// In front of frame `index` of `chunk`, or behind the last one when there are fewer.
-    pub(crate) fn new(chunk: Counted<Chunk>, index: usize) -> Self {
+    pub(crate) fn new(chunk: Counted<Chunk<T>>, index: usize) -> Self {
         let (len, _) = chunk.published();
         Self { chunk, index: index.min(len), len }
     }
 
     /// Behind what `chunk` has by now.
-    pub(crate) fn behind(chunk: Counted<Chunk>) -> Self {
+    pub(crate) fn behind(chunk: Counted<Chunk<T>>) -> Self {
         Self::new(chunk, usize::MAX)
     }
 
     #[inline]
-    pub(crate) fn chunk(&self) -> &Chunk {
+    pub(crate) fn chunk(&self) -> &Chunk<T> {
         &self.chunk
     }
 
@@ -120,14 +120,14 @@ impl Cursor {
     }
 
     /// The frames that the last look has seen.
-    pub(crate) fn ahead(&self) -> &[Frame] {
+    pub(crate) fn ahead(&self) -> &[T] {
         // SAFETY: `index <= len`, see `Cursor`.
         unsafe { self.frames(self.index, self.len) }
     }
 
     /// At most `max` of them, and their tracks. The cursor is behind them then.
     #[inline]
-    pub(crate) fn take(&mut self, max: usize) -> (&[Frame], &Arc<TrackSet>) {
+    pub(crate) fn take(&mut self, max: usize) -> (&[T], &Arc<TrackSet>) {
         let start = self.index;
         self.index += max.min(self.len - start);
         // SAFETY: `start <= index <= len`, see `Cursor`: at most what was between them was added.
@@ -138,27 +138,27 @@ impl Cursor {
     /// # Safety
     /// `start <= end <= self.len`.
     #[inline]
-    unsafe fn frames(&self, start: usize, end: usize) -> &[Frame] {
+    unsafe fn frames(&self, start: usize, end: usize) -> &[T] {
         self.chunk.access.iter().take(end).skip(start).for_each(Access::read);
         // SAFETY: the slots below `len` were initialised before their number was stored with Release, which the Acquire load of
         // the look that saw it has seen, and there are at least `len` slots; no one writes them again while `chunk` lives, which
-        // the result cannot outlive; `Slot` is transparent over `Frame`.
-        unsafe { std::slice::from_raw_parts(self.chunk.slots.as_ptr().add(start).cast::<Frame>(), end - start) }
+        // the result cannot outlive; `Slot` is transparent over an entry.
+        unsafe { std::slice::from_raw_parts(self.chunk.slots.as_ptr().add(start).cast::<T>(), end - start) }
     }
 }
 
 /// The right to append to a chunk: there is one per chunk, and it is not `Clone`.
-pub(crate) struct ChunkWriter {
-    chunk: Counted<Chunk>,
+pub(crate) struct ChunkWriter<T> {
+    chunk: Counted<Chunk<T>>,
     len: usize,
 }
 
-impl ChunkWriter {
+impl<T> ChunkWriter<T> {
     pub(crate) fn new(number: u64, first: u64, tracks: Arc<TrackSet>) -> Self {
         Self { chunk: Counted::new(Chunk::new(number, first, tracks)), len: 0 }
     }
 
-    pub(crate) fn chunk(&self) -> &Counted<Chunk> {
+    pub(crate) fn chunk(&self) -> &Counted<Chunk<T>> {
         &self.chunk
     }
 
@@ -170,23 +170,23 @@ impl ChunkWriter {
         self.len == CHUNK_FRAMES
     }
 
-    /// Appends and publishes `frame`; hands it back when the chunk is full.
+    /// Appends and publishes `entry`; hands it back when the chunk is full.
     #[inline(always)]
-    pub(crate) fn push(&mut self, frame: Frame) -> Result<(), Frame> {
-        let Some(slot) = self.chunk.slots.get(self.len) else { return Err(frame) };
+    pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
+        let Some(slot) = self.chunk.slots.get(self.len) else { return Err(entry) };
         if let Some(access) = self.chunk.access.get(self.len) {
             access.write();
         }
         // SAFETY: slot `self.len` is not below the published length, so no reader looks at it, and this writer is the only
         // one of its chunk (`&mut self`, not Clone). It holds nothing yet, so nothing is leaked by writing over it.
-        unsafe { (*slot.0.get()).write(frame) };
+        unsafe { (*slot.0.get()).write(entry) };
         self.len += 1;
         self.chunk.state.store(self.len as u32, Ordering::Release);
         Ok(())
     }
 }
 
-impl Drop for Chunk {
+impl<T> Drop for Chunk<T> {
     fn drop(&mut self) {
         let (len, _) = self.published();
         for (slot, access) in self.slots.iter_mut().zip(&self.access).take(len) {

@@ -4,6 +4,35 @@ use bytes::Bytes;
 
 use crate::TrackId;
 
+/// What a log holds: [`Frame`]s, or what was made of them for readers of another kind.
+pub trait Entry: Send + Sync + 'static {
+    /// The frame that it is, or was made of: its times and its track are the entry's.
+    fn frame(&self) -> &Frame;
+
+    /// The same, for its times to be repaired.
+    fn frame_mut(&mut self) -> &mut Frame;
+
+    /// Payload bytes, counted against the bounds of the log.
+    fn bytes(&self) -> usize;
+}
+
+impl Entry for Frame {
+    #[inline]
+    fn frame(&self) -> &Frame {
+        self
+    }
+
+    #[inline]
+    fn frame_mut(&mut self) -> &mut Frame {
+        self
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+}
+
 /// One access unit (video) or one audio frame, in the bus' canonical form.
 ///
 /// The payload holds

@@ -34,7 +34,7 @@ mod writer;
 
 pub use chunk::CHUNK_FRAMES;
 pub use error::BusError;
-pub use frame::{Frame, FrameFlags};
+pub use frame::{Entry, Frame, FrameFlags};
 pub use identity::{NameError, StreamKey};
 pub use log::{Counters, Log, LogBounds};
 pub use observer::LogObserver;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    CHUNK_FRAMES, LogObserver, Subscription, SubscriptionOptions, TrackSet,
+    CHUNK_FRAMES, Entry, Frame, LogObserver, Subscription, SubscriptionOptions, TrackSet,
     chunk::Chunk,
     sync::{AtomicBool, AtomicU64, Counted, Ordering, Shared},
     upstream::Upstream,
@@ -75,9 +75,9 @@ impl Size {
 }
 
 /// A stream as readers and writers share it.
-pub struct Log {
+pub struct Log<T = Frame> {
     /// Chunk `n` is at `n % table.len()`, a power of two, until it is dropped or written over.
-    table: Box<[Shared<Chunk>]>,
+    table: Box<[Shared<Chunk<T>>]>,
     /// Number of the newest chunk in the table.
     head: AtomicU64,
     /// The newest random access point, or [`NO_POSITION`].
@@ -156,7 +156,14 @@ impl Position {
 }
 
 impl Log {
-    pub(crate) fn new(bounds: LogBounds, observer: Arc<dyn LogObserver>, first: Counted<Chunk>) -> Self {
+    /// Counts a viewer who watches by `protocol` (`hls`, `python`) until what this returns is dropped.
+    pub fn viewer(self: &Arc<Self>, protocol: impl Into<std::borrow::Cow<'static, str>>) -> crate::Viewer {
+        crate::Viewer::new(self.clone(), protocol.into())
+    }
+}
+
+impl<T: Entry> Log<T> {
+    pub(crate) fn new(bounds: LogBounds, observer: Arc<dyn LogObserver>, first: Counted<Chunk<T>>) -> Self {
         let log = Self {
             table: (0..bounds.chunks()).map(|_| Shared::empty()).collect(),
             head: AtomicU64::new(first.number),
@@ -173,22 +180,17 @@ impl Log {
     }
 
     /// A cursor that starts at the newest random access point, or waits for the next one when none is kept. It counts as a viewer.
-    pub fn subscribe(self: &Arc<Self>) -> Subscription {
+    pub fn subscribe(self: &Arc<Self>) -> Subscription<T> {
         self.subscribe_with(SubscriptionOptions::default())
     }
 
-    /// Counts a viewer who watches by `protocol` (`hls`, `python`) until what this returns is dropped.
-    pub fn viewer(self: &Arc<Self>, protocol: impl Into<std::borrow::Cow<'static, str>>) -> crate::Viewer {
-        crate::Viewer::new(self.clone(), protocol.into())
-    }
-
     /// The same, with options.
-    pub fn subscribe_with(self: &Arc<Self>, options: SubscriptionOptions) -> Subscription {
+    pub fn subscribe_with(self: &Arc<Self>, options: SubscriptionOptions) -> Subscription<T> {
         Subscription::new(self.clone(), options)
     }
 
     /// The same for a reader that is no viewer: a packager, a recorder.
-    pub fn tap(self: &Arc<Self>) -> Subscription {
+    pub fn tap(self: &Arc<Self>) -> Subscription<T> {
         // What it makes is for many: it is never evicted.
         let (is_viewer, max_lag) = (false, Some(u64::MAX));
         self.subscribe_with(SubscriptionOptions { is_viewer, max_lag, ..SubscriptionOptions::default() })
@@ -253,27 +255,27 @@ impl Log {
         self.table.len()
     }
 
-    fn slot(&self, number: u64) -> Option<&Shared<Chunk>> {
+    fn slot(&self, number: u64) -> Option<&Shared<Chunk<T>>> {
         self.table.get(number as usize & (self.table.len() - 1))
     }
 
     /// The chunk with that number, if it is still kept.
-    pub(crate) fn find(&self, number: u64) -> Option<Counted<Chunk>> {
+    pub(crate) fn find(&self, number: u64) -> Option<Counted<Chunk<T>>> {
         self.slot(number)?.load_full().filter(|chunk| chunk.number == number)
     }
 
-    pub(crate) fn newest(&self) -> Option<Counted<Chunk>> {
+    pub(crate) fn newest(&self) -> Option<Counted<Chunk<T>>> {
         // A publisher may go round the whole table between the two loads: then look again at where it is now.
         (0..8).find_map(|_| self.find(self.head.load(Ordering::Acquire)))
     }
 
     /// The chunk that holds the newest random access point and the index in it, if it is still kept.
-    pub(crate) fn random_access(&self) -> Option<(Counted<Chunk>, usize)> {
+    pub(crate) fn random_access(&self) -> Option<(Counted<Chunk<T>>, usize)> {
         let position = Position::unpack(self.random_access.load(Ordering::Acquire))?;
         Some((self.find(position.chunk)?, position.index))
     }
 
-    pub(crate) fn install(&self, chunk: Counted<Chunk>) {
+    pub(crate) fn install(&self, chunk: Counted<Chunk<T>>) {
         let number = chunk.number;
         if let Some(slot) = self.slot(number) {
             slot.store(Some(chunk));

@@ -5,16 +5,16 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use arcly_codec::MediaKind;
 
 use crate::{
-    Frame, Log, TrackId, TrackSet,
+    Entry, Frame, Log, TrackId, TrackSet,
     chunk::{Ahead, Chunk, Cursor},
     sync::Counted,
 };
 
 /// A reader of one stream: a chunk and an index in it. Costs no memory of the stream beyond the chunk it stands in, however
 /// long it sleeps.
-pub struct Subscription {
-    log: Arc<Log>,
-    cursor: Cursor,
+pub struct Subscription<T: Entry = Frame> {
+    log: Arc<Log<T>>,
+    cursor: Cursor<T>,
     options: SubscriptionOptions,
     /// Some tracks are not read.
     filters: bool,
@@ -73,9 +73,9 @@ impl TrackFilter {
 }
 
 /// What a look at the log gave.
-pub enum Read<'a> {
+pub enum Read<'a, T = Frame> {
     /// At least one frame.
-    Frames(Batch<'a>),
+    Frames(Batch<'a, T>),
     /// Nothing new yet.
     Empty,
     /// The stream has ended and everything was read.
@@ -85,17 +85,17 @@ pub enum Read<'a> {
 }
 
 /// Frames that follow each other under one track set, borrowed from the log.
-pub struct Batch<'a> {
+pub struct Batch<'a, T = Frame> {
     /// Never empty.
-    pub frames: &'a [Frame],
+    pub frames: &'a [T],
     /// The tracks of these frames.
     pub tracks: &'a Arc<TrackSet>,
     /// The first of these frames does not follow the last one read: frames were skipped, see [`Subscription::missed`].
     pub discontinuity: bool,
 }
 
-impl Subscription {
-    pub(crate) fn new(log: Arc<Log>, options: SubscriptionOptions) -> Self {
+impl<T: Entry> Subscription<T> {
+    pub(crate) fn new(log: Arc<Log<T>>, options: SubscriptionOptions) -> Self {
         if options.is_viewer {
             log.totals.joins();
         }
@@ -120,7 +120,7 @@ impl Subscription {
     /// A reader that the log has overtaken goes on at the newest random access point, or at the next one if that is no longer
     /// kept; the batch then says [`Batch::discontinuity`].
     #[inline]
-    pub fn read(&mut self, max: usize) -> Read<'_> {
+    pub fn read(&mut self, max: usize) -> Read<'_, T> {
         if self.is_plain() && self.cursor.look() == Ahead::Frames {
             return Read::Frames(self.take(max));
         }
@@ -134,7 +134,7 @@ impl Subscription {
     }
 
     #[inline(never)]
-    fn seek_and_read(&mut self, max: usize) -> Read<'_> {
+    fn seek_and_read(&mut self, max: usize) -> Read<'_, T> {
         match self.seek() {
             Sought::Empty => Read::Empty,
             Sought::Ended => Read::Ended,
@@ -149,14 +149,14 @@ impl Subscription {
 
     /// Frames that the cursor has in front; at least one, as a look has just shown.
     #[inline]
-    fn take(&mut self, max: usize) -> Batch<'_> {
+    fn take(&mut self, max: usize) -> Batch<'_, T> {
         let (frames, tracks) = self.cursor.take(max.max(1));
         Batch { frames, tracks, discontinuity: false }
     }
 
     /// What [`read`](Self::read) would give, without counting it as read: for a reader that may have to stop within a frame. Follow it by
     /// [`advance`](Self::advance).
-    pub fn peek(&mut self, max: usize) -> Read<'_> {
+    pub fn peek(&mut self, max: usize) -> Read<'_, T> {
         match self.seek() {
             Sought::Empty => Read::Empty,
             Sought::Ended => Read::Ended,
@@ -199,7 +199,7 @@ impl Subscription {
     }
 
     /// The stream that is read.
-    pub fn log(&self) -> &Arc<Log> {
+    pub fn log(&self) -> &Arc<Log<T>> {
         &self.log
     }
 
@@ -215,7 +215,7 @@ impl Subscription {
             return usize::MAX;
         }
         let ahead = self.cursor.ahead();
-        ahead.iter().position(|frame| !self.options.tracks.contains(frame.track)).unwrap_or(ahead.len())
+        ahead.iter().position(|entry| !self.options.tracks.contains(entry.frame().track)).unwrap_or(ahead.len())
     }
 
     /// Moves to the first frame that may be handed out.
@@ -274,7 +274,7 @@ impl Subscription {
         if !self.filters {
             return true;
         }
-        let found = self.cursor.ahead().iter().position(|frame| self.options.tracks.contains(frame.track));
+        let found = self.cursor.ahead().iter().position(|entry| self.options.tracks.contains(entry.frame().track));
         self.cursor.take(found.unwrap_or(usize::MAX));
         found.is_some()
     }
@@ -286,7 +286,8 @@ impl Subscription {
         let is_video = |id| tracks.find(id).is_some_and(|track| track.kind() == MediaKind::Video);
         let has_video = tracks.tracks.iter().any(|track| is_video(track.id) && is_read(track.id));
         let begins = |frame: &Frame| frame.is_key() && is_read(frame.track) && is_video(frame.track);
-        let found = if has_video { self.cursor.ahead().iter().position(begins) } else { Some(0) };
+        let found =
+            if has_video { self.cursor.ahead().iter().position(|entry| begins(entry.frame())) } else { Some(0) };
         let (skipped, _) = self.cursor.take(found.unwrap_or(usize::MAX));
         let skipped = skipped.len() as u64;
         self.awaits_key = found.is_none();
@@ -326,7 +327,7 @@ enum Sought {
     Evicted,
 }
 
-impl Drop for Subscription {
+impl<T: Entry> Drop for Subscription<T> {
     fn drop(&mut self) {
         if self.options.is_viewer {
             self.log.totals.viewers.fetch_sub(1, Relaxed);

@@ -12,7 +12,10 @@ use std::{
     task::Waker,
 };
 
-use crate::sync::{AtomicBool, AtomicU32, Counted, Ordering, Shared, fence};
+use crate::{
+    Entry, Frame, Log,
+    sync::{AtomicBool, AtomicU32, Counted, Ordering, Shared, fence},
+};
 
 /// The slots of one stream.
 pub(crate) struct WakeList {
@@ -74,8 +77,8 @@ impl News {
 }
 
 /// A registration for wake-ups of one stream; it ends when this is dropped.
-pub struct WakeSlot {
-    log: Arc<crate::Log>,
+pub struct WakeSlot<T: Entry = Frame> {
+    log: Arc<Log<T>>,
     slot: Arc<Slot>,
 }
 
@@ -149,26 +152,26 @@ impl Slot {
     }
 }
 
-impl WakeSlot {
+impl<T: Entry> WakeSlot<T> {
     /// Registers `waker` with the stream of `log`. It is called from the publisher's thread: it must neither block nor
     /// take a lock that a reader holds while it publishes.
-    pub fn new(log: &Arc<crate::Log>, waker: Waker) -> Self {
+    pub fn new(log: &Arc<Log<T>>, waker: Waker) -> Self {
         Self::register(log, waker, Wants::Everything)
     }
 
     /// The same for whoever has nothing to do before the next picture: of a stream with video only its pictures wake, and the
     /// end; and all frames where sixteen have come without a picture, so that sound does not wait for pictures that have ceased.
-    pub fn for_pictures(log: &Arc<crate::Log>, waker: Waker) -> Self {
+    pub fn for_pictures(log: &Arc<Log<T>>, waker: Waker) -> Self {
         Self::register(log, waker, Wants::Pictures)
     }
 
     /// The same for whoever has nothing to do before the next frame at which readers may begin. It is also woken once in
     /// [`crate::CHUNK_FRAMES`] frames at least, and for every eighth of the bytes that the log keeps: nothing is lost by waiting so long.
-    pub fn for_entries(log: &Arc<crate::Log>, waker: Waker) -> Self {
+    pub fn for_entries(log: &Arc<Log<T>>, waker: Waker) -> Self {
         Self::register(log, waker, Wants::Entries)
     }
 
-    fn register(log: &Arc<crate::Log>, waker: Waker, wants: Wants) -> Self {
+    fn register(log: &Arc<Log<T>>, waker: Waker, wants: Wants) -> Self {
         Self::enter(log.clone(), Slot::new(wants, Order::Any, waker))
     }
 
@@ -189,7 +192,7 @@ impl WakeSlot {
         Self::enter(self.log.clone(), Slot::new(self.slot.wants, order, self.slot.waker.clone()))
     }
 
-    fn enter(log: Arc<crate::Log>, slot: Slot) -> Self {
+    fn enter(log: Arc<Log<T>>, slot: Slot) -> Self {
         let slot = Arc::new(slot);
         log.wakes.replace(|slots| slots.push(slot.clone()));
         Self { log, slot }
@@ -214,7 +217,7 @@ impl WakeSlot {
     }
 }
 
-impl Drop for WakeSlot {
+impl<T: Entry> Drop for WakeSlot<T> {
     fn drop(&mut self) {
         self.log.wakes.replace(|slots| slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot)));
         self.pass_on();

@@ -12,7 +12,7 @@ use std::{
 use arcly_codec::MediaKind;
 
 use crate::{
-    BusError, Frame, Log, LogBounds, LogObserver, Track, TrackId, TrackSet,
+    BusError, Entry, Frame, Log, LogBounds, LogObserver, Track, TrackId, TrackSet,
     chunk::ChunkWriter,
     log::{Position, Size},
     timeline::Timeline,
@@ -31,9 +31,9 @@ const SOUND_RUN_FRAMES: usize = 32;
 const LATE_FRAMES: u32 = 16;
 
 /// The writing end of a log. Dropping it ends the stream.
-pub struct LogWriter {
-    log: Arc<Log>,
-    chunk: ChunkWriter,
+pub struct LogWriter<T: Entry = Frame> {
+    log: Arc<Log<T>>,
+    chunk: ChunkWriter<T>,
     tracks: Arc<TrackSet>,
     /// The track whose key frames are where readers enter; none without video.
     first_video: Option<TrackId>,
@@ -60,8 +60,15 @@ struct Kept {
 }
 
 impl LogWriter {
-    /// A new log within `bounds`; `observer` hears of slow readers.
+    /// A new log of frames within `bounds`; `observer` hears of slow readers.
     pub fn new(bounds: LogBounds, observer: Arc<dyn LogObserver>) -> Self {
+        Self::of_entries(bounds, observer)
+    }
+}
+
+impl<T: Entry> LogWriter<T> {
+    /// A new log within `bounds`; `observer` hears of slow readers.
+    pub fn of_entries(bounds: LogBounds, observer: Arc<dyn LogObserver>) -> Self {
         let tracks = Arc::new(TrackSet::default());
         let chunk = ChunkWriter::new(0, 0, tracks.clone());
         let log = Arc::new(Log::new(bounds, observer, chunk.chunk().clone()));
@@ -73,7 +80,7 @@ impl LogWriter {
     }
 
     /// The log that is written to.
-    pub fn log(&self) -> &Arc<Log> {
+    pub fn log(&self) -> &Arc<Log<T>> {
         &self.log
     }
 
@@ -105,22 +112,23 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Appends one frame. Its times are repaired first (see [`Frame::dts`]). Takes no lock, and allocates only once in
+    /// Appends one entry. Its times are repaired first (see [`Frame::dts`]). Takes no lock, and allocates only once in
     /// [`crate::CHUNK_FRAMES`] frames.
     ///
     /// # Errors
     /// [`BusError::Closed`] when the stream was ended, [`BusError::UnknownTrack`], [`BusError::FrameTooLarge`]; the frame is
     /// then dropped and the stream goes on.
     #[inline]
-    pub fn publish(&mut self, mut frame: Frame) -> Result<Published, BusError> {
-        let is_video = self.check(&mut frame)?;
-        let (bytes, is_key) = (frame.payload.len(), frame.is_key() && self.first_video == Some(frame.track));
+    pub fn publish(&mut self, mut entry: T) -> Result<Published, BusError> {
+        let is_video = self.check(&mut entry)?;
+        let (bytes, frame) = (entry.bytes(), entry.frame());
+        let is_key = frame.is_key() && self.first_video == Some(frame.track);
         if self.chunk.is_full() || self.kept.newest().bytes > self.log.bounds.bytes / CHUNK_BYTES_PART {
             self.next_chunk();
         }
         let position = Position { chunk: self.chunk.chunk().number, index: self.chunk.len() };
         // Cannot fail: a full chunk was replaced just above.
-        if self.chunk.push(frame).is_ok() {
+        if self.chunk.push(entry).is_ok() {
             self.account(bytes, is_video);
         }
         let is_entry = is_key || (self.first_video.is_none() && position.index.is_multiple_of(SOUND_RUN_FRAMES));
@@ -136,18 +144,18 @@ impl LogWriter {
 
     /// Refuses what cannot be published, repairs the times of what can, and says whether it is video.
     #[inline(always)]
-    fn check(&mut self, frame: &mut Frame) -> Result<bool, BusError> {
+    fn check(&mut self, entry: &mut T) -> Result<bool, BusError> {
         if self.log.is_closed() {
             return Err(BusError::Closed);
         }
-        let Some(track) = self.tracks.find(frame.track) else {
-            return Err(BusError::UnknownTrack { track: frame.track });
+        let Some(track) = self.tracks.find(entry.frame().track) else {
+            return Err(BusError::UnknownTrack { track: entry.frame().track });
         };
-        let (limit, seen) = (self.log.bounds.bytes, frame.payload.len());
+        let (limit, seen) = (self.log.bounds.bytes, entry.bytes());
         if seen > limit {
             return Err(BusError::FrameTooLarge { limit, seen });
         }
-        if self.timeline.repair(frame, track.clock_rate_hz) {
+        if self.timeline.repair(entry.frame_mut(), track.clock_rate_hz) {
             self.log.totals.repaired.fetch_add(1, Relaxed);
         }
         Ok(track.kind() == MediaKind::Video)
@@ -246,7 +254,7 @@ impl Kept {
     }
 }
 
-impl Drop for LogWriter {
+impl<T: Entry> Drop for LogWriter<T> {
     fn drop(&mut self) {
         self.log.close();
     }

@@ -18,6 +18,7 @@ use super::{
     joiner::Seat,
     line::Wants,
     list::{Entry, Record},
+    packet::Packet,
     packets::PacketLog,
 };
 use crate::lock;
@@ -28,9 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// An endless body. It holds its place in the log only; hyper asks for more when the peer has taken what it got.
 pub(crate) struct PacketBody {
     packets: Arc<PacketLog>,
-    cursor: Subscription,
+    cursor: Subscription<Packet>,
     /// The task that polled last, and how it is woken.
-    task: Option<(Waker, WakeSlot)>,
+    task: Option<(Waker, WakeSlot<Packet>)>,
     has_header: bool,
     /// Waits behind a header.
     next: Option<Bytes>,
@@ -124,7 +125,7 @@ impl PacketBody {
         };
         let (is_first, revision) = (!self.has_header, batch.tracks.revision);
         let needs_header = batch.discontinuity || is_first;
-        let packet = batch.frames.first().map(|frame| frame.payload.clone());
+        let packet = batch.frames.first().map(|packet| packet.pieces.to_bytes());
         self.entry.0.frames.fetch_add(1, Relaxed);
         self.entry.0.dropped.store(self.cursor.missed(), Relaxed);
         self.has_header = true;

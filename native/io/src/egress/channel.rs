@@ -20,6 +20,7 @@ use super::{
     joiner::{Head, Joiner, Seat},
     line::Line,
     list::{Entry, List},
+    packet::Packet,
     packets::{Fed, PacketLog, PacketWriter},
     pump::Pump,
     worker::{Event, Worker},
@@ -129,7 +130,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Counts what was sent, and how the viewer stands.
-    pub(crate) fn count(&self, frames: usize, bytes: usize, cursor: &Subscription) {
+    pub(crate) fn count(&self, frames: usize, bytes: usize, cursor: &Subscription<Packet>) {
         let record = &self.entry.0;
         record.frames.fetch_add(frames as u64, Relaxed);
         record.bytes.fetch_add(bytes as u64, Relaxed);

@@ -10,7 +10,10 @@ use arcly_pack::{
 };
 use arcly_wire::rtmp;
 
-use super::Framing;
+use super::{
+    Framing,
+    packet::{Draft, SHARED_BYTES_MIN},
+};
 use crate::rtsp;
 
 /// A container that is written without an end.
@@ -66,13 +69,16 @@ impl Container {
     pub(crate) fn format(self) -> Box<dyn Format> {
         match self {
             Self::Ts => Box::<Ts>::default(),
-            Self::Flv => Box::new(Flv::new(write_tag, true)),
+            Self::Flv => Box::new(Flv::new(Dialect::File)),
             Self::Mp4 => Box::<Mp4>::default(),
-            Self::Rtmp => Box::new(Flv::new(write_message, false)),
+            Self::Rtmp => Box::new(Flv::new(Dialect::Messages)),
             Self::Rtp => Box::new(rtsp::Packets::new()),
         }
     }
 }
+
+/// What a container usually adds to a frame, besides what it adds to each of its bytes.
+const ADDED_BYTES: usize = 64;
 
 /// Writes one container. Knows nothing of viewers.
 pub(crate) trait Format: Send {
@@ -87,7 +93,12 @@ pub(crate) trait Format: Send {
     ///
     /// # Errors
     /// [`PackError`] for a frame that cannot be written; nothing is appended then.
-    fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError>;
+    fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError>;
+
+    /// How many bytes of its own the packet of so long a payload has, about.
+    fn own_bytes(&self, payload_bytes: usize) -> usize {
+        payload_bytes + payload_bytes / 32 + ADDED_BYTES
+    }
 
     /// Whether viewers of what was written so far can read what comes under these tracks; else the packets end for them, and begin anew
     /// for whoever comes then.
@@ -130,7 +141,7 @@ impl Format for Ts {
         Ok(Headers::default())
     }
 
-    fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+    fn write(&mut self, frame: &Frame, Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
         let Some(muxer) = self.muxer.as_mut().filter(|_| self.carried.contains(&frame.track)) else { return Ok(()) };
         if frame.is_key() && self.video == Some(frame.track) {
             muxer.start_segment(out);
@@ -146,28 +157,62 @@ struct Flv {
     tags: Vec<FlvTag>,
     /// Something was written: there may be viewers.
     has_begun: bool,
-    write: WriteTag,
-    is_file: bool,
+    dialect: Dialect,
 }
 
-type WriteTag = fn(&FlvTag, &mut Vec<u8>);
-
-fn write_tag(tag: &FlvTag, out: &mut Vec<u8>) {
-    tag.write(out);
+/// In which form tags are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// As in a file.
+    File,
+    /// As messages of RTMP, in chunks.
+    Messages,
 }
 
-fn write_message(tag: &FlvTag, out: &mut Vec<u8>) {
-    let kind = match tag.kind {
+impl Dialect {
+    fn put(self, tag: &FlvTag, out: &mut Vec<u8>) {
+        match self {
+            Self::File => tag.write(out),
+            Self::Messages => {
+                rtmp::egress::put_chunked(message_kind(tag), tag.timestamp_ms, tag.header(), &tag.payload, out);
+            }
+        }
+    }
+
+    /// The last tag of a packet: a payload that is worth it is not copied.
+    fn put_last(self, tag: &FlvTag, out: &mut Draft) {
+        let FlvTag { timestamp_ms, payload, .. } = tag;
+        let own = &mut out.own;
+        match self {
+            _ if payload.len() < SHARED_BYTES_MIN => self.put(tag, own),
+            Self::File => {
+                own.extend_from_slice(&tag.file_header());
+                own.extend_from_slice(tag.header());
+                out.share(payload);
+                out.own.extend_from_slice(&tag.previous_tag_size());
+            }
+            Self::Messages => {
+                if rtmp::egress::put_head(message_kind(tag), *timestamp_ms, tag.header(), payload.len(), own) {
+                    out.share(payload);
+                } else {
+                    self.put(tag, own);
+                }
+            }
+        }
+    }
+}
+
+fn message_kind(tag: &FlvTag) -> rtmp::MediaKind {
+    match tag.kind {
         TagKind::Audio => rtmp::MediaKind::Audio,
         TagKind::Video => rtmp::MediaKind::Video,
         TagKind::Script => rtmp::MediaKind::Script,
-    };
-    rtmp::egress::put_chunked(kind, tag.timestamp_ms, tag.header(), &tag.payload, out);
+    }
 }
 
 impl Flv {
-    fn new(write: WriteTag, is_file: bool) -> Self {
-        Self { muxer: FlvMuxer::default(), tags: Vec::new(), has_begun: false, write, is_file }
+    fn new(dialect: Dialect) -> Self {
+        Self { muxer: FlvMuxer::default(), tags: Vec::new(), has_begun: false, dialect }
     }
 }
 
@@ -181,21 +226,30 @@ impl Format for Flv {
             return Err(PackError::Unsupported { what: "tracks for FLV" });
         }
         let mut again = Vec::new();
-        self.muxer.headers(0).iter().for_each(|tag| (self.write)(tag, &mut again));
+        self.muxer.headers(0).iter().for_each(|tag| self.dialect.put(tag, &mut again));
         let file_header = flv::file_header(has_video, has_audio);
-        let first = [if self.is_file { &file_header[..] } else { &[] }, &again].concat();
+        let first = [if self.dialect == Dialect::File { &file_header[..] } else { &[] }, &again].concat();
         Ok(Headers { first, again })
     }
 
-    fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+    fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError> {
         self.tags.clear();
         self.muxer.write(frame, &mut self.tags)?;
         let is_frame = |tag: &FlvTag| matches!(tag.role, TagRole::KeyFrame | TagRole::Frame);
-        // In front of the very first tag everybody has them from the header.
-        let (begun, start) = (self.has_begun, out.len());
-        self.tags.iter().filter(|tag| begun || is_frame(tag)).for_each(|tag| (self.write)(tag, out));
-        self.has_begun |= out.len() > start;
+        if !self.has_begun {
+            // In front of the very first frame everybody has the others from the header.
+            self.tags.retain(is_frame);
+        }
+        if let Some((last, before)) = self.tags.split_last() {
+            before.iter().for_each(|tag| self.dialect.put(tag, &mut out.own));
+            self.dialect.put_last(last, out);
+            self.has_begun = true;
+        }
         Ok(())
+    }
+
+    fn own_bytes(&self, payload_bytes: usize) -> usize {
+        ADDED_BYTES + if payload_bytes < SHARED_BYTES_MIN { payload_bytes } else { 0 }
     }
 }
 
@@ -218,7 +272,7 @@ impl Format for Mp4 {
         Ok(Headers { first: init.clone(), again: init })
     }
 
-    fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+    fn write(&mut self, frame: &Frame, Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
         let Some(muxer) = self.muxer.as_mut() else { return Ok(()) };
         let start = out.len();
         muxer.write_fragment(std::slice::from_ref(frame), &Head::default(), out)?;

@@ -6,6 +6,7 @@ use arcly_wire::{
 };
 use bytes::Bytes;
 
+use super::packet::{Draft, Pieces};
 use crate::rtsp::Channels;
 
 /// What lies around packets.
@@ -33,42 +34,35 @@ impl Framing {
         }
     }
 
-    /// The packet that stands in `framed` behind [its head](Self::head_bytes), as it is sent, without a copy. Nothing stays nothing, for an
+    /// The packet that stands in `draft` behind [its head](Self::head_bytes), as it is sent, without a copy. Nothing stays nothing, for an
     /// empty chunk would be the last.
-    pub(crate) fn close(self, mut framed: Vec<u8>) -> Bytes {
-        let packet_bytes = framed.len().saturating_sub(self.head_bytes());
+    pub(super) fn close(self, mut draft: Draft) -> Pieces {
+        let head_bytes = self.head_bytes();
+        let packet_bytes = draft.len().saturating_sub(head_bytes);
+        let mut head = Vec::new();
         match self {
-            _ if packet_bytes == 0 => return Bytes::new(),
+            _ if packet_bytes == 0 => return Pieces::default(),
             Self::Bare => {}
             Self::Chunked => {
-                framed.extend_from_slice(b"\r\n");
-                return self.put_head(framed, format!("{packet_bytes:x}\r\n").as_bytes());
+                head = format!("{packet_bytes:x}\r\n").into_bytes();
+                draft.own.extend_from_slice(b"\r\n");
             }
-            Self::WebSocket => {
-                let mut head = Vec::with_capacity(websocket::HEADER_BYTES_MAX);
-                websocket::put_binary_header(packet_bytes, &mut head);
-                return self.put_head(framed, &head);
-            }
-            Self::Channels(channels) => channels.apply(&mut framed),
-            Self::MessageStream(stream_id) => rtmp::egress::move_to_stream(&mut framed, stream_id),
+            Self::WebSocket => websocket::put_binary_header(packet_bytes, &mut head),
+            Self::Channels(channels) => channels.apply(&mut draft.own),
+            Self::MessageStream(stream_id) => rtmp::egress::move_to_stream(&mut draft.own, stream_id),
         }
-        framed.into()
-    }
-
-    /// Puts `head` right in front of the packet.
-    fn put_head(self, mut framed: Vec<u8>, head: &[u8]) -> Bytes {
-        let start = self.head_bytes().saturating_sub(head.len());
-        if let Some(room) = framed.get_mut(start..start + head.len()) {
-            room.copy_from_slice(head);
+        let start = head_bytes.saturating_sub(head.len());
+        if let Some(room) = draft.own.get_mut(start..head_bytes) {
+            room.copy_from_slice(&head);
         }
-        Bytes::from(framed).split_off(start)
+        draft.close(start)
     }
 
     /// A copy of the packet as it is sent.
-    pub(crate) fn wrap(self, packet: &[u8]) -> Bytes {
-        let mut framed = vec![0; self.head_bytes()];
-        framed.extend_from_slice(packet);
-        self.close(framed)
+    pub(super) fn wrap(self, packet: &[u8]) -> Bytes {
+        let mut draft = Draft::new(self.head_bytes(), packet.len());
+        draft.own.extend_from_slice(packet);
+        self.close(draft).to_bytes()
     }
 
     /// What tells a viewer that this was all.

@@ -2,12 +2,13 @@
 
 use std::{net::TcpStream, sync::Arc};
 
-use arcly_bus::{Frame, Read, Subscription};
+use arcly_bus::{Read, Subscription};
 use bytes::Bytes;
 
 use super::{
     line::{Line, Wants},
     list::Entry,
+    packet::Packet,
 };
 
 /// Somebody who is to be written to.
@@ -22,7 +23,7 @@ pub(crate) struct Joiner {
     pub(crate) line: Option<Arc<Line>>,
 }
 
-type MakeHead = dyn FnOnce(&[Frame]) -> Bytes + Send;
+type MakeHead = dyn FnOnce(&[Packet]) -> Bytes + Send;
 
 /// What is sent in front of the packets.
 pub(crate) enum Head {
@@ -33,7 +34,7 @@ pub(crate) enum Head {
 }
 
 impl Head {
-    pub(crate) fn make(self, cursor: &mut Subscription) -> Bytes {
+    pub(crate) fn make(self, cursor: &mut Subscription<Packet>) -> Bytes {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::OfPackets(make) => match cursor.peek(usize::MAX) {
@@ -46,7 +47,7 @@ impl Head {
 
 /// What a viewer has, without its socket: with it somebody else can go on sending, behind the last packet that was sent.
 pub(crate) struct Seat {
-    pub(crate) cursor: Subscription,
+    pub(crate) cursor: Subscription<Packet>,
     pub(crate) has_header: bool,
     pub(crate) wants: Wants,
     pub(crate) entry: Entry,

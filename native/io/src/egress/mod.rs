@@ -10,7 +10,7 @@
 //! of writes is what costs (6 µs each), not their scheduling; and a task for each viewer costs half as much again.
 //!
 //! - `format`: frames to the bytes of a container; `framing`: what lies around them (HTTP chunks, WebSocket messages, or nothing);
-//! - `packets`: the log of packets, and what fills it;
+//! - `packet`, `packets`: a packet, and the log of them with what fills it;
 //! - `pump`, `viewer`, `flush`: the passes, one socket, and when a pass is due; `joiner`: who comes to be written to;
 //! - `poll`, `socket`: the two seams to the operating system;
 //! - `line`, `ears`: what viewers say, by way of a task that reads (RTMP) or heard by the pump (WebSocket);
@@ -25,6 +25,7 @@ mod framing;
 mod joiner;
 mod line;
 mod list;
+mod packet;
 mod packets;
 mod poll;
 mod pump;
@@ -44,6 +45,7 @@ pub(crate) use self::{
     joiner::Head,
     line::{Line, Wants},
     list::{Entry, List},
+    packet::{Draft, Packet},
     packets::PacketLog,
     socket::{bound_unsent, wait_for},
     viewer::End as ViewerEnd,

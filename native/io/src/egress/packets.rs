@@ -1,12 +1,12 @@
-//! The log of packets: what a stream is in one format, as immutable bytes. It is made of the same ring as the log of frames; a packet is a
-//! frame with other bytes: same time, same track, same mark of a key picture.
+//! The log of packets: what a stream is in one format, as immutable bytes. It is made of the same ring as the log of frames; a packet has
+//! the time, the track and the mark of a key picture of the frame it is made of.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
 };
 
-use arcly_bus::{Frame, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackFilter};
+use arcly_bus::{Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackFilter};
 use arcly_codec::MediaKind;
 use bytes::Bytes;
 
@@ -14,6 +14,7 @@ use super::{
     Container, Framing,
     format::{Format, Headers},
     line::Wants,
+    packet::{Draft, Packet},
 };
 use crate::lock;
 
@@ -25,25 +26,25 @@ const BATCH_FRAMES: usize = 64;
 
 /// The packets of one stream in one format.
 pub(crate) struct PacketLog {
-    log: Arc<Log>,
+    log: Arc<Log<Packet>>,
     /// What viewers need in front of packets, by the revision of the tracks of these packets.
     headers: Mutex<VecDeque<Header>>,
     pub(crate) framing: Framing,
 }
 
 impl PacketLog {
-    pub(crate) fn log(&self) -> &Arc<Log> {
+    pub(crate) fn log(&self) -> &Arc<Log<Packet>> {
         &self.log
     }
 
     /// A cursor that begins at the newest key picture.
-    pub(crate) fn join(&self) -> Subscription {
+    pub(crate) fn join(&self) -> Subscription<Packet> {
         // Viewers are counted in the log of frames.
         self.log.subscribe_with(SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() })
     }
 
     /// The same, without the kinds of tracks that are not wanted.
-    pub(crate) fn join_for(&self, wants: Wants) -> Subscription {
+    pub(crate) fn join_for(&self, wants: Wants) -> Subscription<Packet> {
         let is_wanted = |kind| match kind {
             MediaKind::Video => wants.video,
             MediaKind::Audio => wants.audio,
@@ -84,7 +85,7 @@ struct Header {
 pub(crate) struct PacketWriter {
     source: Subscription,
     format: Box<dyn Format>,
-    writer: LogWriter,
+    writer: LogWriter<Packet>,
     packets: Arc<PacketLog>,
     /// Revision of the tracks of the source that the format was told of.
     configured: Option<u32>,
@@ -110,7 +111,7 @@ impl PacketWriter {
         // Who is further behind than half of what the log of frames keeps has long been moved on; the present GOP is kept anyhow.
         let (frames, gop_frames) = (bounds.frames.div_ceil(2), Some(bounds.gop_frames.unwrap_or(bounds.frames)));
         let bounds = LogBounds { frames, bytes: roomier(bounds.bytes), gop_frames, gop_bytes, ..bounds };
-        let writer = LogWriter::new(bounds, source.observer());
+        let writer = LogWriter::of_entries(bounds, source.observer());
         let packets = Arc::new(PacketLog { log: writer.log().clone(), headers: Mutex::default(), framing });
         let (source, format) = (source.tap(), container.format());
         Self { source, format, writer, packets, configured: None, has_ended: false }
@@ -145,10 +146,12 @@ impl PacketWriter {
                         self.packets.put_header(self.writer.tracks().revision, &headers);
                     }
                     for frame in batch.frames {
+                        let framing = self.packets.framing;
+                        let mut draft = Draft::new(framing.head_bytes(), self.format.own_bytes(frame.payload.len()));
                         // A frame that this container cannot hold is left out: the stream goes on.
-                        let payload = packet(&mut *self.format, self.packets.framing, frame);
-                        if let Some(payload) = payload.filter(|payload| !payload.is_empty()) {
-                            let _ = self.writer.publish(Frame { payload, ..frame.clone() });
+                        let written = self.format.write(frame, &mut draft).map(|()| framing.close(draft));
+                        if let Some(pieces) = written.ok().filter(|pieces| !pieces.is_empty()) {
+                            let _ = self.writer.publish(Packet::new(frame, pieces));
                         }
                     }
                 }
@@ -162,20 +165,76 @@ impl PacketWriter {
     fn say_goodbye(&mut self) {
         self.has_ended = true;
         for frame in self.format.end() {
-            let payload = self.packets.framing.wrap(&frame.payload);
-            let _ = self.writer.publish(Frame { payload, ..frame });
+            let mut draft = Draft::new(self.packets.framing.head_bytes(), frame.payload.len());
+            draft.own.extend_from_slice(&frame.payload);
+            let _ = self.writer.publish(Packet::new(&frame, self.packets.framing.close(draft)));
         }
     }
 }
 
-/// The packet of a frame, written where it stays.
-fn packet(format: &mut dyn Format, framing: Framing, frame: &Frame) -> Option<Bytes> {
-    let (head_bytes, payload_bytes) = (framing.head_bytes(), frame.payload.len());
-    let mut framed = Vec::with_capacity(head_bytes + payload_bytes + payload_bytes / 32 + CONTAINER_BYTES);
-    framed.resize(head_bytes, 0);
-    format.write(frame, &mut framed).ok()?;
-    Some(framing.close(framed))
-}
+#[cfg(test)]
+mod tests {
+    use arcly_bus::{Frame, FrameFlags, Track, TrackId};
+    use arcly_codec::{Codec, CodecConfig};
+    use arcly_pack::flv::{FlvMuxer, TagRole};
+    use arcly_wire::rtmp;
+    use bytes::BufMut;
 
-/// What a container usually adds to a frame, besides what it adds to each of its bytes.
-const CONTAINER_BYTES: usize = 64;
+    use super::{super::tests::AVCC, *};
+
+    /// Below what is shared, at it, and one chunk of RTMP and more, with the header of five bytes.
+    const PAYLOAD_BYTES: [usize; 7] = [1, 1023, 1024, 9000, 65_531, 65_532, 300_000];
+
+    fn picture(n: usize, payload: Bytes) -> Frame {
+        let dts = 90 * 40 * n as i64;
+        Frame { track: TrackId(0), flags: FrameFlags::KEY, pts: dts + 3600, dts, duration: 3600, payload }
+    }
+
+    /// What the tags of a frame are in one piece.
+    fn in_one_piece(muxer: &mut FlvMuxer, container: Container, framing: Framing, frame: &Frame) -> Bytes {
+        let (mut tags, mut all) = (Vec::new(), Vec::new());
+        muxer.write(frame, &mut tags).unwrap();
+        // The first has the headers in front of it, which viewers get apart.
+        for tag in tags.iter().filter(|tag| tag.role == TagRole::KeyFrame) {
+            if container == Container::Flv {
+                tag.write(&mut all);
+            } else {
+                all.put(rtmp::egress::chunked(rtmp::MediaKind::Video, tag.timestamp_ms, tag.header(), &tag.payload));
+            }
+        }
+        framing.wrap(&all)
+    }
+
+    #[test]
+    fn a_payload_that_is_not_copied_is_sent_as_if_it_were() {
+        let cases = [
+            (Container::Flv, Framing::Bare),
+            (Container::Flv, Framing::Chunked),
+            (Container::Flv, Framing::WebSocket),
+            (Container::Rtmp, Framing::Bare),
+            (Container::Rtmp, Framing::MessageStream(3)),
+        ];
+        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+        for (container, framing) in cases {
+            let mut source = LogWriter::new(LogBounds::default(), Arc::new(()));
+            source.set_tracks(vec![Track::new(TrackId(0), config.clone())]).unwrap();
+            let mut muxer = FlvMuxer::default();
+            muxer.reconfigure(source.tracks());
+            let mut writer = PacketWriter::new(source.log(), container, framing);
+            let frames: Vec<_> =
+                PAYLOAD_BYTES.iter().enumerate().map(|(n, &bytes)| picture(n, vec![n as u8; bytes].into())).collect();
+            frames.iter().for_each(|frame| assert!(source.publish(frame.clone()).is_ok()));
+            let mut cursor = writer.packets().log().tap();
+            assert_eq!(writer.feed(), Fed::Everything);
+            for frame in &frames {
+                let expected = in_one_piece(&mut muxer, container, framing, frame);
+                let Read::Frames(batch) = cursor.read(1) else { panic!("a packet for each frame") };
+                let pieces = &batch.frames[0].pieces;
+                assert_eq!(pieces.to_bytes(), expected, "{container:?} {framing:?} {}", frame.payload.len());
+                let is_there = pieces.parts()[1].as_ptr() == frame.payload.as_ptr();
+                let fits = container == Container::Flv || frame.payload.len() <= 65_531;
+                assert_eq!(is_there, frame.payload.len() >= 1024 && fits, "{container:?} {}", frame.payload.len());
+            }
+        }
+    }
+}

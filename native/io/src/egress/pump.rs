@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Read, Subscription};
+use arcly_bus::{Entry, Read, Subscription};
 use arcly_codec::MediaKind;
 
 use super::{
     EgressOptions,
     flush::{Due, Flush, SOUND_AGE_MAX},
     joiner::Joiner,
+    packet::Packet,
     packets::PacketLog,
     poll::{Poller, Ready},
     socket::bound_unsent,
@@ -45,10 +46,10 @@ pub(crate) struct Pump {
     places: Vec<Option<Viewer>>,
     free: Vec<usize>,
     /// Sees packets as they come, for the flush rule.
-    scout: Subscription,
+    scout: Subscription<Packet>,
     newest: Newest,
     /// Where the viewers are that keep up.
-    cursor: Subscription,
+    cursor: Subscription<Packet>,
     flush: Flush,
     /// What a pass writes, in one piece.
     joined: Vec<u8>,
@@ -109,7 +110,7 @@ impl Pump {
             match self.scout.read(BATCH_FRAMES) {
                 Read::Frames(batch) => {
                     let video = batch.tracks.first(MediaKind::Video).map(|track| track.id);
-                    for frame in batch.frames {
+                    for frame in batch.frames.iter().map(Entry::frame) {
                         self.newest.note(frame.track, frame.dts);
                         self.flush.arrived(now, video == Some(frame.track));
                     }

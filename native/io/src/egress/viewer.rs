@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Frame, Read, Subscription, TrackId};
+use arcly_bus::{Entry as _, Read, Subscription, TrackId};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     joiner::{Joiner, Seat},
     line::{Line, News, Wants},
     list::Entry,
+    packet::{Packet, parts_from},
     packets::PacketLog,
     socket::send,
 };
@@ -29,12 +30,12 @@ const JOINED_BYTES_MAX: usize = 256 << 10;
 /// Viewers for whom it is worth it.
 const JOINED_VIEWERS_MIN: usize = 4;
 
-/// Packets in one write of a viewer that is not where the others are.
+/// Pieces in one write of a viewer that is not where the others are.
 const OWN_SLICES: usize = 64;
 
 pub(crate) struct Viewer {
     socket: TcpStream,
-    cursor: Subscription,
+    cursor: Subscription<Packet>,
     /// Bytes of the packet at the cursor that have been sent.
     offset: usize,
     /// Goes out before the packet at the cursor; mostly empty.
@@ -58,24 +59,26 @@ pub(crate) struct Viewer {
 
 /// What all viewers that keep up are about to be sent, made once for a pass.
 pub(crate) struct Common<'a> {
-    pub(crate) frames: &'a [Frame],
+    pub(crate) packets: &'a [Packet],
     pub(crate) slices: Vec<IoSlice<'a>>,
     pub(crate) bytes: usize,
 }
 
 impl<'a> Common<'a> {
-    /// Several packets are put together in `joined`, unless they are large or for few: one copy for all, where the kernel would else fetch the
+    /// Several pieces are put together in `joined`, unless they are large or for few: one copy for all, where the kernel would else fetch the
     /// same list of slices for each.
-    pub(crate) fn new(frames: &'a [Frame], joined: &'a mut Vec<u8>, viewers: usize) -> Self {
-        let bytes = frames.iter().map(|frame| frame.payload.len()).sum();
-        let slices = if frames.len() > 1 && viewers >= JOINED_VIEWERS_MIN && bytes <= JOINED_BYTES_MAX {
+    pub(crate) fn new(packets: &'a [Packet], joined: &'a mut Vec<u8>, viewers: usize) -> Self {
+        let bytes = packets.iter().map(|packet| packet.pieces.len()).sum();
+        let is_many = packets.len() > 1 || packets.iter().any(|packet| packet.pieces.is_shared());
+        let parts = parts_from(packets.iter().map(|packet| &packet.pieces), 0);
+        let slices = if is_many && viewers >= JOINED_VIEWERS_MIN && bytes <= JOINED_BYTES_MAX {
             joined.clear();
-            frames.iter().for_each(|frame| joined.extend_from_slice(&frame.payload));
+            parts.for_each(|part| joined.extend_from_slice(part));
             vec![IoSlice::new(joined)]
         } else {
-            frames.iter().map(|frame| IoSlice::new(&frame.payload)).collect()
+            parts.map(IoSlice::new).collect()
         };
-        Self { frames, slices, bytes }
+        Self { packets, slices, bytes }
     }
 }
 
@@ -268,7 +271,7 @@ impl Viewer {
             self.has_header = true;
         }
         let is_plain = self.front.is_empty() && self.offset == 0;
-        let common = common.filter(|common| is_plain && std::ptr::eq(common.frames, batch.frames));
+        let common = common.filter(|common| is_plain && std::ptr::eq(common.packets, batch.frames));
         let (wanted, sent) = match common {
             Some(common) => (common.bytes, send(&self.socket, &common.slices)?),
             None => send_own(&self.socket, &self.front, self.offset, batch.frames)?,
@@ -314,6 +317,7 @@ impl Viewer {
     fn behind(&mut self, newest: &Newest) -> Duration {
         let Read::Frames(batch) = self.cursor.peek(1) else { return Duration::ZERO };
         let Some(first) = batch.frames.first() else { return Duration::ZERO };
+        let first = first.frame();
         let clock_rate_hz = batch.tracks.find(first.track).map_or(1, |track| track.clock_rate_hz.max(1));
         let ticks = newest.dts(first.track).map_or(0, |dts| dts.saturating_sub(first.dts));
         Duration::from_secs_f64(u64::try_from(ticks).unwrap_or(0) as f64 / f64::from(clock_rate_hz))
@@ -323,7 +327,7 @@ impl Viewer {
     fn skip(&mut self) {
         let begun = match self.cursor.peek(1) {
             Read::Frames(batch) if self.offset > 0 => {
-                batch.frames.first().map(|frame| frame.payload.slice(self.offset..))
+                batch.frames.first().map(|packet| packet.pieces.from(self.offset))
             }
             _ => None,
         };
@@ -357,12 +361,11 @@ fn join(front: &Bytes, more: &Bytes) -> Bytes {
     }
 }
 
-/// Writes `front` and what follows `offset` of `frames`, as far as one write goes; how much that was, and how much was taken.
-fn send_own(socket: &TcpStream, front: &[u8], offset: usize, frames: &[Frame]) -> io::Result<(usize, usize)> {
+/// Writes `front` and what follows `offset` of `packets`, as far as one write goes; how much that was, and how much was taken.
+fn send_own(socket: &TcpStream, front: &[u8], offset: usize, packets: &[Packet]) -> io::Result<(usize, usize)> {
     let mut slices: [IoSlice<'_>; OWN_SLICES] = std::array::from_fn(|_| IoSlice::new(&[]));
-    let first = frames.first().and_then(|frame| frame.payload.get(offset..)).unwrap_or_default();
-    let rest = frames.iter().skip(1).map(|frame| &frame.payload[..]);
-    let parts = [front, first].into_iter().chain(rest).filter(|part| !part.is_empty());
+    let front = Some(front).filter(|front| !front.is_empty());
+    let parts = front.into_iter().chain(parts_from(packets.iter().map(|packet| &packet.pieces), offset));
     let (mut count, mut wanted) = (0, 0);
     for (slice, part) in slices.iter_mut().zip(parts) {
         *slice = IoSlice::new(part);
@@ -372,13 +375,13 @@ fn send_own(socket: &TcpStream, front: &[u8], offset: usize, frames: &[Frame]) -
     Ok((wanted, sent))
 }
 
-/// Passes over `sent` bytes of `front` and of `frames` from `offset` on; how many frames that completes, and the offset in the next one.
-fn pass(front: &mut Bytes, mut offset: usize, frames: &[Frame], sent: usize) -> (usize, usize) {
+/// Passes over `sent` bytes of `front` and of `packets` from `offset` on; how many packets that completes, and the offset in the next one.
+fn pass(front: &mut Bytes, mut offset: usize, packets: &[Packet], sent: usize) -> (usize, usize) {
     let of_front = sent.min(front.len());
     front.advance(of_front);
     let (mut left, mut passed) = (sent - of_front, 0);
-    for frame in frames {
-        let rest = frame.payload.len() - offset;
+    for packet in packets {
+        let rest = packet.pieces.len() - offset;
         if left < rest {
             offset += left;
             break;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Log, WakeSlot};
+use arcly_bus::{Entry, Frame, Log, WakeSlot};
 use tokio::{
     sync::mpsc,
     time::{Sleep, sleep_until, timeout},
@@ -19,12 +19,12 @@ use crate::bell::Bell;
 /// How often a worker that ends looks whether it may.
 const DRAIN_LOOK: Duration = Duration::from_millis(100);
 
-/// A task that pumps to a share of the viewers.
-pub(super) struct Worker {
+/// A task that pumps to a share of the viewers. It is woken by a log of frames or of packets.
+pub(super) struct Worker<T: Entry = Frame> {
     pub(super) pump: Pump,
     pub(super) arriving: mpsc::UnboundedReceiver<Joiner>,
     bell: Arc<Bell>,
-    pub(super) slot: WakeSlot,
+    pub(super) slot: WakeSlot<T>,
     /// One for all waits: to set a timer wakes the thread that drives them, and most waits end before it is due.
     timer: Pin<Box<Sleep>>,
 }
@@ -41,9 +41,9 @@ pub(super) enum Event {
     Over,
 }
 
-impl Worker {
+impl<T: Entry> Worker<T> {
     /// Woken by what comes into `log`.
-    pub(super) fn new(pump: Pump, arriving: mpsc::UnboundedReceiver<Joiner>, log: &Arc<Log>) -> Self {
+    pub(super) fn new(pump: Pump, arriving: mpsc::UnboundedReceiver<Joiner>, log: &Arc<Log<T>>) -> Self {
         let bell = Arc::new(Bell::default());
         let wake = if pump.wants_every_packet() { WakeSlot::new } else { WakeSlot::for_pictures };
         // Who watches goes before what is packaged.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use arcly_bus::{Frame, Log, StreamKey, TrackFilter, TrackSet, WakeSlot};
+use arcly_bus::{Entry, Log, StreamKey, TrackFilter, TrackSet, WakeSlot};
 use arcly_wire::{
     rtp::{HEADER_BYTES, rtcp::ntp_of_unix},
     rtsp::{Group, MediaSetup, PlayAnswer, RtpInfo, keys, sdp},
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     bell::Bell,
     clock::unix_time,
-    egress::{Container, Framing, Head, Line, PacketBody, Ticket, ViewerEnd, Wants},
+    egress::{Container, Framing, Head, Line, Packet, PacketBody, Ticket, ViewerEnd, Wants},
 };
 
 /// How long a viewer waits for a stream that has begun and not said what its tracks are.
@@ -176,7 +176,7 @@ impl Play {
         let wants = granted.wants(setups);
         let framing = framing(setups);
         let lanes = granted.lanes(setups, |setup| setup.transport.interleaved.map(|(rtp, _)| rtp));
-        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames, &lanes))));
+        let head = Head::OfPackets(Box::new(move |packets| answer.write(&infos(packets, &lanes))));
         let (state, first) = match pipe.socket() {
             Some(socket) => {
                 let line = Arc::new(Line::default());
@@ -210,12 +210,12 @@ impl Play {
             ticket.body(Container::Rtp, Framing::Bare).map_err(|_| io::Error::other("no more descriptors"))?;
         body.want(wants);
         let lanes = granted.lanes(setups, |setup| u8::try_from(2 * setup.media).ok());
-        let infos = move |frames: &[Frame]| {
-            let mut infos = infos(frames, &lanes);
+        let infos = move |packets: &[Packet]| {
+            let mut infos = infos(packets, &lanes);
             infos.iter_mut().for_each(|info| info.sequence &= FIRST_SEQUENCE);
             infos
         };
-        let first = body.begin(Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames)))));
+        let first = body.begin(Head::OfPackets(Box::new(move |packets| answer.write(&infos(packets)))));
         let way = match datagrams {
             Some((ports, peer)) => Way::by_datagrams(ports.clone(), own_targets(setups, peer)),
             None => Way::Connection(own_channels(setups)),
@@ -243,8 +243,8 @@ impl Play {
         let mut cursor = reader.packets.join_for(wants);
         let lanes = granted.lanes(setups, |setup| u8::try_from(2 * setup.media).ok());
         // Nobody knows what of a group reaches a viewer first.
-        let infos = move |frames: &[Frame]| if is_cast { Vec::new() } else { infos(frames, &lanes) };
-        let head = Head::OfPackets(Box::new(move |frames| answer.write(&infos(frames))));
+        let infos = move |packets: &[Packet]| if is_cast { Vec::new() } else { infos(packets, &lanes) };
+        let head = Head::OfPackets(Box::new(move |packets| answer.write(&infos(packets))));
         let first = head.make(&mut cursor);
         let line = Arc::new(Line::default());
         let viewer = Viewer::new(reader, cursor, targets, ours, (line.clone(), wants));
@@ -358,13 +358,14 @@ struct Lane {
 
 /// Where the tracks are at the moment at which the first of these packets is shown: one moment for all, or a player would take the first
 /// packets of all tracks for simultaneous (RFC 2326 §12.33).
-fn infos(frames: &[Frame], lanes: &[Lane]) -> Vec<RtpInfo> {
+fn infos(packets: &[Packet], lanes: &[Lane]) -> Vec<RtpInfo> {
     let mut infos: Vec<RtpInfo> = Vec::new();
     let mut moment = None;
-    for frame in frames {
+    for packet in packets {
+        let frame = packet.frame();
         let lane = lanes.iter().find(|lane| lane.outgoing.track == frame.track);
         let Some(lane) = lane.filter(|lane| infos.iter().all(|info| info.media != lane.media)) else { continue };
-        let rtp = split(&frame.payload).find(|(channel, _)| *channel == lane.channel);
+        let rtp = split(packet.pieces.own()).find(|(channel, _)| *channel == lane.channel);
         let header = rtp.and_then(|(_, packet)| packet.first_chunk::<HEADER_BYTES>());
         let Some([_, _, s0, s1, t0, t1, t2, t3, ..]) = header else { continue };
         let (config, format) = (&lane.outgoing.config, &lane.outgoing.format);

@@ -31,7 +31,7 @@ use crate::{
     Inbox,
     bell::Bell,
     bug::BugReport,
-    egress::{Line, PacketLog, Reader, ViewerEnd, Wants},
+    egress::{Line, Packet, PacketLog, Reader, ViewerEnd, Wants},
     lock,
     udp::Outbound,
 };
@@ -105,8 +105,8 @@ fn is_goodbye(report: &[u8]) -> bool {
 
 /// Packets on their way to one place for each track.
 struct Sending {
-    cursor: Subscription,
-    /// Bytes of the frame at the cursor that were sent.
+    cursor: Subscription<Packet>,
+    /// Bytes of the packet at the cursor that were sent.
     offset: usize,
     targets: Targets,
     /// The address of ours that it comes from.
@@ -115,20 +115,25 @@ struct Sending {
 
 impl Sending {
     /// Puts what is to be sent now into the queues; whether more waits, or why it is over. `count` is told of frames and bytes.
-    fn send(&mut self, queues: &mut Queues, count: impl Fn(usize, usize, &Subscription)) -> Result<bool, ViewerEnd> {
+    fn send(
+        &mut self,
+        queues: &mut Queues,
+        count: impl Fn(usize, usize, &Subscription<Packet>),
+    ) -> Result<bool, ViewerEnd> {
         let mut left = BURST_BYTES;
         while left > 0 {
-            let frames = match self.cursor.peek(BATCH_FRAMES) {
+            let packets = match self.cursor.peek(BATCH_FRAMES) {
                 Read::Frames(batch) => batch.frames,
                 Read::Empty => return Ok(false),
                 Read::Ended => return Err(ViewerEnd::Stream),
                 Read::Evicted => return Err(ViewerEnd::Slow),
             };
             let (mut passed, before) = (0, left);
-            for frame in frames {
-                let rest = frame.payload.get(self.offset..).unwrap_or_default();
+            for packet in packets {
+                let packet = packet.pieces.own();
+                let rest = packet.get(self.offset..).unwrap_or_default();
                 self.offset += queues.put(rest, &self.targets, self.from, &mut left);
-                if self.offset < frame.payload.len() {
+                if self.offset < packet.len() {
                     break;
                 }
                 (passed, self.offset) = (passed + 1, 0);
@@ -153,7 +158,7 @@ pub(crate) struct Viewer {
 impl Viewer {
     pub(crate) fn new(
         reader: Reader,
-        cursor: Subscription,
+        cursor: Subscription<Packet>,
         targets: Targets,
         from: Option<IpAddr>,
         (line, wants): (Arc<Line>, Wants),
@@ -234,7 +239,7 @@ struct Outlet {
     /// Sends to the group as long as somebody hears it: once for all.
     cast: Option<Sending>,
     bell: Arc<Bell>,
-    slot: WakeSlot,
+    slot: WakeSlot<Packet>,
     queues: Queues,
     /// Kept so that its address is that of no other.
     _packets: Arc<PacketLog>,

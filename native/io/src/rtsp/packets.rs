@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::unix_time,
-    egress::{Format, Headers},
+    egress::{Draft, Format, Headers},
 };
 
 /// How often a track tells its times when no key picture does.
@@ -69,6 +69,24 @@ impl Packets {
     fn report_soon(&mut self) {
         self.senders.iter_mut().for_each(|sender| sender.reported_ns = None);
     }
+
+    /// Appends the packets of one frame.
+    ///
+    /// # Errors
+    /// [`PackError`] for a frame that cannot be cut; nothing is appended then.
+    pub(crate) fn put(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
+        if frame.is_discontinuity() {
+            self.anchor = None;
+        }
+        if self.anchor.is_none() || (frame.is_key() && self.video == Some(frame.track)) {
+            self.report_soon();
+        }
+        let Some(sender) = self.senders.iter_mut().find(|sender| sender.outgoing.track == frame.track) else {
+            return Ok(());
+        };
+        let anchor = *self.anchor.get_or_insert_with(|| Anchor::now(sender.stream_ns(frame.dts)));
+        sender.write(frame, anchor, out)
+    }
 }
 
 impl Format for Packets {
@@ -87,18 +105,8 @@ impl Format for Packets {
         Ok(Headers::default())
     }
 
-    fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), PackError> {
-        if frame.is_discontinuity() {
-            self.anchor = None;
-        }
-        if self.anchor.is_none() || (frame.is_key() && self.video == Some(frame.track)) {
-            self.report_soon();
-        }
-        let Some(sender) = self.senders.iter_mut().find(|sender| sender.outgoing.track == frame.track) else {
-            return Ok(());
-        };
-        let anchor = *self.anchor.get_or_insert_with(|| Anchor::now(sender.stream_ns(frame.dts)));
-        sender.write(frame, anchor, out)
+    fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError> {
+        self.put(frame, &mut out.own)
     }
 
     fn can_go_on(&self, tracks: &TrackSet) -> bool {

@@ -288,7 +288,7 @@ impl Outlet {
         }
         self.buffer.clear();
         // A frame that cannot be cut is left out like one that was lost.
-        let _ = self.packets.write(&frame, &mut self.buffer);
+        let _ = self.packets.put(&frame, &mut self.buffer);
         self.sent_bytes = 0;
         Ok(self.go_on(client))
     }

@@ -105,7 +105,7 @@ impl Talking {
             }
             for frame in frames.iter().filter(|_| voice.is_understood) {
                 buffer.clear();
-                let _ = self.packets.write(frame, &mut buffer);
+                let _ = self.packets.put(frame, &mut buffer);
                 split(&buffer).for_each(|(channel, packet)| client.put(media, channel % 2 == 1, packet));
             }
         }

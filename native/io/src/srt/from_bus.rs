@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 use crate::{
     bell::Bell,
-    egress::{Container, Format},
+    egress::{Container, Draft, Format},
 };
 
 /// Frames muxed at once.
@@ -56,7 +56,8 @@ pub(super) struct Feed {
     video: Option<TrackId>,
     /// What the next run will be, without its payload.
     next: Option<Frame>,
-    bytes: Vec<u8>,
+    /// Of the next run; a transport stream shares nothing.
+    draft: Draft,
     slot: WakeSlot,
     bell: Arc<FeedBell>,
     /// Connections that read it.
@@ -78,7 +79,7 @@ impl Feed {
             configured: None,
             video: None,
             next: None,
-            bytes: Vec::new(),
+            draft: Draft::new(0, 0),
             slot: WakeSlot::for_pictures(source, Waker::from(bell.clone())),
             bell,
             viewers: Vec::new(),
@@ -114,12 +115,12 @@ impl Feed {
     }
 
     fn read_all(&mut self) -> bool {
-        let Self { source, format, writer, configured, video, next, bytes, .. } = self;
+        let Self { source, format, writer, configured, video, next, draft, .. } = self;
         let is_alive = loop {
             match source.read(BATCH_FRAMES) {
                 Read::Frames(batch) => {
                     if *configured != Some(batch.tracks.revision) {
-                        flush(writer, next, bytes);
+                        flush(writer, next, &mut draft.own);
                         *configured = Some(batch.tracks.revision);
                         *video = batch.tracks.first(MediaKind::Video).map(|track| track.id);
                         // Without a track that can be carried nothing is written, until others come.
@@ -131,16 +132,16 @@ impl Feed {
                     for frame in batch.frames {
                         let is_picture = video.is_none_or(|video| video == frame.track);
                         if is_picture && frame.is_key() {
-                            flush(writer, next, bytes);
+                            flush(writer, next, &mut draft.own);
                         }
-                        let before = bytes.len();
-                        if format.write(frame, bytes).is_err() {
-                            bytes.truncate(before); // What this container cannot hold is left out.
-                        } else if next.is_none() && bytes.len() > before {
+                        let before = draft.own.len();
+                        if format.write(frame, draft).is_err() {
+                            draft.own.truncate(before); // What this container cannot hold is left out.
+                        } else if next.is_none() && draft.own.len() > before {
                             *next = Some(Frame { payload: Bytes::new(), ..frame.clone() });
                         }
                         if is_picture {
-                            flush(writer, next, bytes);
+                            flush(writer, next, &mut draft.own);
                         }
                     }
                 }
@@ -148,7 +149,7 @@ impl Feed {
                 Read::Ended | Read::Evicted => break false,
             }
         };
-        flush(writer, next, bytes);
+        flush(writer, next, &mut draft.own);
         is_alive
     }
 }

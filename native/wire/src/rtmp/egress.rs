@@ -53,7 +53,20 @@ pub fn put_chunked(kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &
     put_message(&chunking, kind, timestamp_ms, header, payload, out);
 }
 
-/// Makes messages that [`chunked`] made be for message stream `stream_id`. What is behind bytes that it did not make stays as it is.
+/// Appends all of a message that stands in front of its payload, where the message is one chunk; false, and nothing, where it takes several.
+/// Put `payload_bytes` behind it, and the two are what [`put_chunked`] writes.
+pub fn put_head(kind: MediaKind, timestamp_ms: u32, header: &[u8], payload_bytes: usize, out: &mut Vec<u8>) -> bool {
+    let body_bytes = header.len().saturating_add(payload_bytes);
+    if body_bytes > CHUNK_BYTES as usize {
+        return false;
+    }
+    put_first_header(STREAM_ID, kind, timestamp_ms, body_bytes, out);
+    out.put_slice(header);
+    true
+}
+
+/// Makes messages that [`chunked`] made be for message stream `stream_id`. What is behind bytes that it did not make stays as it is. Of the last one the
+/// payload may be left out.
 pub fn move_to_stream(mut messages: &mut [u8], stream_id: u32) {
     while let Some((header, rest)) = messages.split_first_chunk_mut::<FIRST_HEADER_BYTES>() {
         let [_, t0, t1, t2, l0, l1, l2, _, id @ ..] = header;
@@ -81,6 +94,24 @@ pub(super) fn chunks_bytes_max(header: &[u8], payload: &[u8]) -> usize {
     FIRST_HEADER_BYTES + 4 + body_bytes + body_bytes / CHUNK_BYTES as usize * 5
 }
 
+/// The header of a message's first chunk; the extended timestamp, if it has one.
+fn put_first_header(
+    stream_id: u32,
+    kind: MediaKind,
+    timestamp_ms: u32,
+    body_bytes: usize,
+    out: &mut impl BufMut,
+) -> Option<[u8; 4]> {
+    let extended = (timestamp_ms >= EXTENDED_TIMESTAMP).then(|| timestamp_ms.to_be_bytes());
+    out.put_u8(chunk_stream(kind));
+    out.put_uint(u64::from(timestamp_ms.min(EXTENDED_TIMESTAMP)), 3);
+    out.put_uint(body_bytes as u64, 3);
+    out.put_u8(type_of(kind));
+    out.put_u32_le(stream_id);
+    out.put_slice(extended.as_ref().map_or(&[], |time| time));
+    extended
+}
+
 /// Appends the chunks of one message. It grows `out` piece by piece: reserve before what is long.
 pub(super) fn put_message(
     chunking: &Chunking,
@@ -93,13 +124,7 @@ pub(super) fn put_message(
     let payload = payload.get(..MESSAGE_BYTES_MAX.saturating_sub(header.len())).unwrap_or(payload);
     let body_bytes = header.len().saturating_add(payload.len());
     let chunk_bytes = chunking.chunk_bytes.max(1) as usize;
-    let extended = (timestamp_ms >= EXTENDED_TIMESTAMP).then(|| timestamp_ms.to_be_bytes());
-    out.put_u8(chunk_stream(kind));
-    out.put_uint(u64::from(timestamp_ms.min(EXTENDED_TIMESTAMP)), 3);
-    out.put_uint(body_bytes as u64, 3);
-    out.put_u8(type_of(kind));
-    out.put_u32_le(chunking.stream_id);
-    out.put_slice(extended.as_ref().map_or(&[], |time| time));
+    let extended = put_first_header(chunking.stream_id, kind, timestamp_ms, body_bytes, out);
     let mut room = chunk_bytes;
     for mut part in [header, payload] {
         while !part.is_empty() {

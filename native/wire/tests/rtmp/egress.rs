@@ -41,6 +41,28 @@ fn header_has_the_bytes_of_the_specification() {
     assert_eq!(long[16 + 65_536..], b"\xc6\x01\x02\x03\x04\x07"[..], "type 3 repeats the extended timestamp");
 }
 
+#[test]
+fn what_stands_in_front_of_a_payload_is_the_same_without_it() {
+    for length in [0, 1, 65_530, 65_531, 65_532, 200_000] {
+        for timestamp_ms in [5, 0xff_ffff, 0x100_0000] {
+            let (header, payload) = (b"\x17\x01\0\0\0", pattern(length, 3));
+            let (mut apart, mut whole) = (vec![9; 7], vec![9; 7]);
+            egress::put_chunked(MediaKind::Video, timestamp_ms, header, &payload, &mut whole);
+            if egress::put_head(MediaKind::Video, timestamp_ms, header, length, &mut apart) {
+                let mut moved = apart.split_off(7);
+                apart.extend_from_slice(&moved);
+                egress::move_to_stream(&mut moved, 77);
+                assert_eq!(moved[8..12], 77u32.to_le_bytes());
+                apart.extend_from_slice(&payload);
+                assert_eq!(apart, whole);
+            } else {
+                assert!(length + header.len() > egress::CHUNK_BYTES as usize);
+                assert_eq!(apart, [9; 7], "nothing is appended");
+            }
+        }
+    }
+}
+
 /// Any message may be the first, any may be missing, and the kinds do not disturb each other.
 #[test]
 fn viewer_may_begin_with_any_message_and_leave_any_out() {
