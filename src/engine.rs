@@ -7,7 +7,7 @@ use std::{
 
 use arcly_bus::LogBounds;
 use arcly_engine::{AppSpec, EngineOptions, PublishInfo, SecondPublisher};
-use arcly_io::{Handle, Runtime};
+use arcly_io::{Handle, Runtime, hls::Clocks};
 use pyo3::prelude::*;
 
 use crate::{
@@ -27,6 +27,7 @@ pub struct Engine {
     inner: Arc<arcly_engine::Engine>,
     runtime: Mutex<Option<Runtime>>,
     workers: usize,
+    clocks: Clocks,
 }
 
 /// Frames, bytes, GOP frames, GOP bytes, max_lag, replace, reconnect_grace_s, idle_timeout_s: `arcly.AppSpec`, field by field.
@@ -56,6 +57,11 @@ impl Engine {
         self.inner.clone()
     }
 
+    /// The wall clocks of groups of renditions.
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
     /// Where native tasks are spawned.
     pub fn runtime_handle(&self) -> PyResult<Handle> {
         let runtime = lock(&self.runtime);
@@ -71,7 +77,8 @@ impl Engine {
     fn new(max_publishers: usize, default_app: Option<SpecTuple>, workers: usize) -> PyResult<Self> {
         let default_app = default_app.map(spec).transpose()?;
         let options = EngineOptions { max_publishers, default_app, clock: unix_ms };
-        Ok(Self { inner: Arc::new(arcly_engine::Engine::new(options)), runtime: Mutex::new(None), workers })
+        let inner = Arc::new(arcly_engine::Engine::new(options));
+        Ok(Self { inner, runtime: Mutex::new(None), workers, clocks: Clocks::default() })
     }
 
     fn put_app(&self, name: &str, app: SpecTuple) -> PyResult<()> {

@@ -110,6 +110,7 @@ impl HlsOutput {
         let config = PackageConfig {
             cmaf: of_cmaf.map(|cmaf| keys().map(|encryption| CmafConfig { encryption, ..cmaf })).transpose()?,
             ts: of_ts.map(|ts| keys().map(|encryption| HlsConfig { encryption, ..ts })).transpose()?,
+            clock: engine.clocks().of(stream.key()),
             spill: spill.map(|spill| spill.0.clone()),
             on_failure: Some(failing(engine, stream.key().clone())),
         };

@@ -13,6 +13,7 @@ mod date;
 mod demux;
 mod error;
 mod gate;
+mod group_clock;
 mod held;
 mod meter;
 #[cfg(test)]
@@ -22,4 +23,5 @@ mod time;
 pub use date::iso_8601;
 pub use demux::Item;
 pub use error::PackError;
+pub use group_clock::GroupClock;
 pub use held::{Away, Held, Movable};

@@ -4,7 +4,7 @@ use std::{sync::Arc, task::Waker};
 
 use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, WakeSlot};
 use arcly_pack::{
-    PackError,
+    GroupClock, PackError,
     cmaf::{CmafConfig, CmafPackager},
     hls::{HlsConfig, HlsPackager},
 };
@@ -35,6 +35,8 @@ pub struct PackageConfig {
     pub cmaf: Option<CmafConfig>,
     /// HLS with MPEG-TS.
     pub ts: Option<HlsConfig>,
+    /// The wall clock of its group ([`super::Clocks`]). Default: its own.
+    pub clock: Arc<GroupClock>,
     /// Where segments go that are no longer to be in memory; it decides about [`CmafConfig::memory`] and [`HlsConfig::memory`].
     pub spill: Option<Arc<Spill>>,
     /// Is told when that does not work.
@@ -62,9 +64,10 @@ pub fn package(
     let made = Made { cmaf: config.cmaf.is_some(), dash: has_dash, ts: config.ts.is_some() };
     let output = Arc::new(HlsOutput::new(log, made, shelf.clone()));
     let report = BugReport::of(format!("HLS and DASH of {name}"), inbox.clone());
+    let clock = config.clock;
     let task = Task {
-        cmaf: config.cmaf.map(|config| CmafPackager::new(config, session)),
-        ts: config.ts.map(|config| HlsPackager::new(config, session)),
+        cmaf: config.cmaf.map(|config| CmafPackager::new(config, session).with_clock(clock.clone())),
+        ts: config.ts.map(|config| HlsPackager::new(config, session).with_clock(clock.clone())),
         output: output.clone(),
         shelf,
         on_failure: config.on_failure,

@@ -7,7 +7,7 @@ mod exchange;
 mod head;
 mod lent;
 mod live;
-mod origin;
+pub(crate) mod origin;
 pub(crate) mod quick;
 pub(crate) mod response;
 mod server;

@@ -139,7 +139,7 @@ impl Origin {
 }
 
 /// The stream of which one of that name is a rendition, or it itself.
-fn root(stream: &str) -> &str {
+pub(crate) fn root(stream: &str) -> &str {
     stream.split_once('~').map_or(stream, |(root, _)| root)
 }
 

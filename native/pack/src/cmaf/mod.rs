@@ -6,7 +6,7 @@
 //! | one track: parts and segments, and where they end | `lane`, `open` | RFC 8216bis §4.4.4.1, §4.4.4.9; ISO/IEC 23000-19 §7.3 |
 //! | how long parts are | `pace` | RFC 8216bis §4.4.3.7 |
 //! | all tracks together: changes, what leads | `packager` | RFC 8216bis §4.4.4.3 |
-//! | breaks, and the wall clock | `timeline` | RFC 8216bis §4.4.4.6, §6.2.1 |
+//! | breaks, and the wall clock | `timeline`; that of a group: `crate::group_clock` | RFC 8216bis §4.4.4.6, §6.2.1 |
 //! | listed, still available, freed | `window` | RFC 8216bis §6.2.1, §6.2.2 |
 //! | cues of SCTE-35 | `cue` | RFC 8216bis §4.4.5.1 |
 //! | what players can fetch at a moment | `view`, `segment` | RFC 8216bis §6.2.5 |

@@ -15,7 +15,7 @@ use super::{
     timeline::{Place, Timelines},
 };
 use crate::{
-    PackError,
+    GroupClock, PackError,
     gate::Gate,
     mp4::{Fmp4Muxer, MAX_TRACKS},
     time::rescale,
@@ -82,6 +82,12 @@ impl CmafPackager {
             is_shortened: false,
             ended: false,
         }
+    }
+
+    /// One of the renditions of a group: they have one wall clock where theirs are near each other. It is to be said in front of all frames.
+    pub fn with_clock(mut self, group: Arc<GroupClock>) -> Self {
+        self.timelines = Timelines::of(group);
+        self
     }
 
     /// Takes the next frame of a stream that has `tracks` now; `now` is the time since 1970 (UTC) at which it came. Returns whether
@@ -293,6 +299,7 @@ impl CmafPackager {
             lane.pace.publish();
             lane.is_new = true;
         }
+        self.timelines.settle();
         self.start_us = self.timelines.start_us();
     }
 

@@ -7,6 +7,7 @@ use arcly_codec::{Codec, CodecConfig};
 use bytes::Bytes;
 
 use super::{Awaited, CmafConfig, CmafPackager, CmafView, Found, TrackView};
+use crate::GroupClock;
 use crate::testing::{
     AUDIO, Clip, Recipe, Rng, Scratch, Seed, VIDEO, audio_track, picture, run, track_set, video_track,
 };
@@ -288,10 +289,14 @@ impl Scene {
     }
 
     fn play(&mut self, tracks: &Arc<TrackSet>, frames: &[Frame]) {
+        self.play_from(BEGIN, tracks, frames);
+    }
+
+    fn play_from(&mut self, begin: Duration, tracks: &Arc<TrackSet>, frames: &[Frame]) {
         for frame in frames {
             let track = tracks.find(frame.track).unwrap();
             let at = frame.dts.max(0) as u64 * 1_000_000 / u64::from(track.clock_rate_hz);
-            if self.packager.push(tracks, frame, BEGIN + Duration::from_micros(at)).unwrap() {
+            if self.packager.push(tracks, frame, begin + Duration::from_micros(at)).unwrap() {
                 self.look();
             }
         }
@@ -651,5 +656,35 @@ fn tags_and_cues_are_events_in_the_segments_and_cues_are_date_ranges() {
         let begins = "ID=\"splice-1207959695\",START-DATE=\"2026-01-01T00:00:07.";
         assert!(ranges[0].starts_with(begins), "{ranges:?}");
         assert!(ranges[0].ends_with(&format!("PLANNED-DURATION=60.293,SCTE35-OUT=0x{CUE}")), "{ranges:?}");
+    }
+}
+
+/// The dates of all segments, of renditions whose frames come so much late.
+fn dates_of(arrivals_late_ms: &[u64], breaks: bool) -> Vec<Vec<Option<String>>> {
+    let group = Arc::<GroupClock>::default();
+    let dates = |late_ms: &u64| {
+        let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+        scene.packager = scene.packager.with_clock(group.clone());
+        let mut frames = PLAIN.frames(&mut Rng(1));
+        frames.iter_mut().filter(|frame| breaks && frame.track == VIDEO && frame.dts == 10 * 90_000).for_each(
+            |frame| {
+                frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            },
+        );
+        scene.play_from(BEGIN + Duration::from_millis(*late_ms), &PLAIN.tracks(), &frames);
+        let view = scene.finish();
+        parse(view.tracks[0].playlist()).segments.into_iter().map(|entry| entry.program).collect()
+    };
+    arrivals_late_ms.iter().map(dates).collect()
+}
+
+/// Found by reading: each was dated by its own arrival (RFC 8216bis §6.2.4).
+#[test]
+fn renditions_of_one_clock_have_the_same_dates_in_front_of_a_break_and_behind_it() {
+    for breaks in [false, true] {
+        let dates = dates_of(&[150, 0, 300, 5_000], breaks);
+        assert!(dates[0].len() >= 19 && dates[0].iter().all(Option::is_some));
+        assert_eq!((&dates[1], &dates[2]), (&dates[0], &dates[0]));
+        assert_ne!(dates[3], dates[0], "another clock of media");
     }
 }

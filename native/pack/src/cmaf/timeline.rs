@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::Epoch;
+use crate::GroupClock;
 
 /// Where in the stream a segment begins.
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +20,15 @@ pub(super) struct Timelines {
     number: u64,
     /// Those of which there are segments, oldest first.
     epochs: VecDeque<Epoch>,
+    group: Arc<GroupClock>,
 }
 
 impl Timelines {
+    /// With the wall clock of a group.
+    pub(super) fn of(group: Arc<GroupClock>) -> Self {
+        Self { group, ..Self::default() }
+    }
+
     /// Breaks so far.
     pub(super) fn number(&self) -> u64 {
         self.number
@@ -47,6 +54,14 @@ impl Timelines {
         self.epochs.back().map(|epoch| epoch.wall_offset_us)
     }
 
+    /// Players are told of the wall clock from now on: it stays as it is.
+    pub(super) fn settle(&mut self) {
+        // Behind a break it hangs on what was in front of it, which is over.
+        if let (1, Some(epoch)) = (self.epochs.len(), self.epochs.back_mut()) {
+            epoch.wall_offset_us = self.group.agree(epoch.wall_offset_us);
+        }
+    }
+
     /// Where a segment would be that begins at `us`, where it is `now_us`; a timeline begins with it if there is none. Where one ends,
     /// `ends` says: its number, and the time of the media of each track. While `is_open`, nobody has been told of the wall clock.
     pub(super) fn place(
@@ -68,7 +83,9 @@ impl Timelines {
                 let newest = self.epochs.back().map_or((0, 0), |epoch| (epoch.number, epoch.wall_offset_us));
                 let ends = ends.filter(|(epoch, _)| *epoch == newest.0);
                 let end_us = ends.map(|(_, us)| us.saturating_add(newest.1)).max().unwrap_or(0);
-                let wall_offset_us = offset_us.max(end_us.saturating_sub(us));
+                let least_us = end_us.saturating_sub(us);
+                let own_us = offset_us.max(least_us);
+                let wall_offset_us = if is_open { own_us } else { self.group.agree(own_us).max(least_us) };
                 self.epochs.push_back(Epoch { number: self.number, start_us: us, wall_offset_us });
             }
         }

@@ -8,6 +8,7 @@ use arcly_codec::{Codec, DynamicRange, MediaKind};
 use super::picture;
 use crate::{
     cmaf::{Epoch, Init, TrackView},
+    group_clock::ONE_CLOCK_US,
     hls::Variant,
     time::rescale,
 };
@@ -50,10 +51,6 @@ impl Sameness {
         Self { codec, language: track.track.language, sound, range, name }
     }
 }
-
-/// Nearer together on the wall clock, two streams have one clock of media: that of an encoder which sends all sizes. Each of them came at a
-/// moment of its own all the same, and a player that goes over from one to the other would stumble by the difference.
-const ONE_CLOCK_US: i64 = 1_000_000;
 
 /// Cuts so near together are one.
 const SAME_CUT_US: i64 = 10_000;

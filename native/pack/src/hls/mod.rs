@@ -46,7 +46,7 @@ pub use self::{
     view::HlsView,
 };
 use crate::{
-    PackError,
+    GroupClock, PackError,
     cmaf::cue::Cues,
     gate::Gate,
     meter::Meter,
@@ -156,6 +156,12 @@ impl HlsPackager {
             view: None,
             ended: false,
         }
+    }
+
+    /// One of the renditions of a group: they have one wall clock where theirs are near each other. It is to be said in front of all frames.
+    pub fn with_clock(mut self, group: Arc<GroupClock>) -> Self {
+        self.wall = Wall::of(group);
+        self
     }
 
     /// Says what time it is, as long after the beginning of 1970, for the frames that are pushed next. Segments of which that is known

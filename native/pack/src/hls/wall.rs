@@ -1,8 +1,9 @@
 //! Where the time of the media is on the wall clock (RFC 8216 §4.3.2.6).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::micros_since_1970;
+use crate::GroupClock;
 
 /// The wall clock of the present timeline.
 #[derive(Debug, Default)]
@@ -16,9 +17,15 @@ pub(super) struct Wall {
     is_told: bool,
     /// The date at which the newest segment ends.
     end_us: i64,
+    group: Arc<GroupClock>,
 }
 
 impl Wall {
+    /// That of a group.
+    pub(super) fn of(group: Arc<GroupClock>) -> Self {
+        Self { group, ..Self::default() }
+    }
+
     /// It is so long after the beginning of 1970.
     pub(super) fn tell(&mut self, now: Duration) {
         self.now_us = Some(micros_since_1970(now));
@@ -42,8 +49,10 @@ impl Wall {
 
     /// A segment is complete whose first frame is decoded at `us`; its date, so that those of others are as far away as it lasts.
     pub(super) fn date(&mut self, us: i64, duration_us: i64) -> Option<i64> {
+        if !std::mem::replace(&mut self.is_told, true) {
+            self.offset_us = self.offset_us.map(|own_us| self.group.agree(own_us).max(self.least_us));
+        }
         let date_us = self.date_us(us)?;
-        self.is_told = true;
         self.end_us = date_us.saturating_add(duration_us);
         Some(date_us)
     }

@@ -77,3 +77,25 @@ fn dates_follow_the_clock_at_a_break_and_go_never_back() {
     let (at, all) = at_break(3_000_000, false);
     assert!(at.is_none() && all.last().unwrap().0 < 12_000, "{all:?}");
 }
+
+#[test]
+fn renditions_of_one_clock_have_the_same_dates() {
+    let group = Arc::<crate::GroupClock>::default();
+    let recipe = Recipe { sample_rate_hz: 0, seconds: 12, start_90k: 0, ..PLAIN };
+    let dates_of = |late_ms: u64| {
+        let config = HlsConfig { playlist_segments: 20, ..config() };
+        let mut packager = HlsPackager::new(config, "s").with_clock(group.clone());
+        for frame in recipe.frames(&mut Rng(1)) {
+            let us = u64::try_from(frame.dts * 1_000_000 / 90_000).unwrap();
+            packager.tell_time(Duration::from_secs(BEGIN_S) + Duration::from_micros(us + late_ms * 1_000));
+            packager.push(&recipe.tracks(), &frame).unwrap();
+        }
+        packager.finish();
+        let text = packager.view().unwrap().media_playlist().to_vec();
+        dates(&String::from_utf8(text).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let first = dates_of(150);
+    assert!(first.len() > 3);
+    assert_eq!([dates_of(0), dates_of(300)], [first.clone(), first.clone()]);
+    assert_ne!(dates_of(5_000), first, "another clock of media");
+}

@@ -1,0 +1,56 @@
+//! Where renditions of one content are on the wall clock: all at the same place (RFC 8216bis §6.2.4).
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+/// Nearer together on the wall clock, two streams have one clock of media: that of an encoder which sends all sizes. Each of them came at a
+/// moment of its own all the same, and a player that goes over from one to the other would stumble by the difference.
+pub(crate) const ONE_CLOCK_US: i64 = 1_000_000;
+
+/// Clocks that are remembered. A publisher that comes again mostly begins a new one.
+const KNOWN_MAX: usize = 8;
+
+/// What the renditions of a group have told players of the wall clock so far. The first one says it, and those that came a little earlier or
+/// later agree; a stream with another clock of media keeps its own.
+#[derive(Debug, Default)]
+pub struct GroupClock {
+    /// Microseconds from the time of the media to the time since 1970, newest first.
+    known_us: Mutex<VecDeque<i64>>,
+}
+
+impl GroupClock {
+    /// What a rendition tells that has found `offset_us` by itself.
+    pub(crate) fn agree(&self, offset_us: i64) -> i64 {
+        let mut known = self.known_us.lock().unwrap_or_else(PoisonError::into_inner);
+        let away_us = |known_us: &i64| known_us.saturating_sub(offset_us).saturating_abs();
+        if let Some(nearest_us) = known.iter().copied().min_by_key(away_us).filter(|us| away_us(us) < ONE_CLOCK_US) {
+            return nearest_us;
+        }
+        known.truncate(KNOWN_MAX - 1);
+        known.push_front(offset_us);
+        offset_us
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_says_it_and_those_nearby_agree() {
+        let clock = GroupClock::default();
+        assert_eq!([5_000_000, 5_150_000, 4_850_000].map(|us| clock.agree(us)), [5_000_000; 3]);
+        assert_eq!([9_000_000, 4_000_000].map(|us| clock.agree(us)), [9_000_000, 4_000_000], "clocks of their own");
+        assert_eq!([8_500_000, 4_400_000, 4_600_000].map(|us| clock.agree(us)), [9_000_000, 4_000_000, 5_000_000]);
+    }
+
+    #[test]
+    fn of_many_clocks_the_oldest_is_forgotten() {
+        let clock = GroupClock::default();
+        (0..1_000).for_each(|n| assert_eq!(clock.agree(n * ONE_CLOCK_US), n * ONE_CLOCK_US));
+        assert_eq!(clock.known_us.lock().unwrap().len(), KNOWN_MAX);
+        assert_eq!([999_400_000, 1].map(|us| clock.agree(us)), [999_000_000, 1]);
+    }
+}
