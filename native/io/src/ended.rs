@@ -1,6 +1,12 @@
 //! How a connection of a protocol ends, whichever protocol it is.
 
-use std::{io, time::Duration};
+use std::{
+    io::{
+        self,
+        ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +24,9 @@ const SCRATCH_BYTES: usize = 4096;
 pub(crate) enum End {
     /// The peer closed it, in order.
     Closed,
-    /// The peer vanished or broke the rules: worth a line in the log.
+    /// The peer left without a word: worth a line in the log, unless it is a player.
+    Vanished(String),
+    /// The peer broke the rules, or was silent for too long: worth a line in the log.
     Failed(String),
     /// The peer was told why (a refusal, an end from our side), and has nothing left to do here.
     Dismissed,
@@ -31,16 +39,30 @@ impl End {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Closed => "the publisher disconnected".into(),
-            Self::Failed(text) => text.clone(),
+            Self::Vanished(text) | Self::Failed(text) => text.clone(),
             Self::Dismissed => "the server ended it".into(),
             Self::Stopped => "the server is shutting down".into(),
+        }
+    }
+
+    /// The line in the log, where there is one. Players go without a word, with packets on their way to them: their systems answer these
+    /// with a reset (RFC 9293 §3.10.7.1).
+    pub(crate) fn warning(&self, is_player: bool) -> Option<&str> {
+        match self {
+            Self::Vanished(text) if !is_player => Some(text),
+            Self::Failed(text) => Some(text),
+            _ => None,
         }
     }
 }
 
 impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
-        Self::Failed(format!("the connection broke: {error}"))
+        let text = format!("the connection broke: {error}");
+        match error.kind() {
+            ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof => Self::Vanished(text),
+            _ => Self::Failed(text),
+        }
     }
 }
 

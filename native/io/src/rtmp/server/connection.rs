@@ -207,12 +207,13 @@ impl Connection {
 
     /// Ends all that this connection publishes, and leaves one line when it did not end in order.
     pub(super) fn end(&mut self, end: &End) {
+        let is_player = !self.plays.is_empty() && self.publishing.is_empty();
         for (stream_id, to_bus) in self.publishing.drain() {
             self.machine.end_publish(stream_id, &end.reason());
             to_bus.end(end.reason());
         }
         self.withdraw_questions();
-        if let End::Failed(text) = end {
+        if let Some(text) = end.warning(is_player) {
             self.shared.inbox.warn(format!("{} was disconnected: {text}", self.peer));
         }
     }
@@ -232,7 +233,7 @@ impl Connection {
 
 fn on_input(machine: &mut ServerConn, now: Duration, input: &[u8]) -> Result<(), End> {
     match input {
-        [] if machine.is_mid_input() => Err(End::Failed("closed the connection in mid-message".into())),
+        [] if machine.is_mid_input() => Err(End::Vanished("closed the connection in mid-message".into())),
         [] => Err(End::Closed),
         input => machine.handle_input(now, input).map_err(|error| End::Failed(error.to_string())),
     }

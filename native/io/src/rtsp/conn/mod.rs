@@ -172,17 +172,12 @@ impl Connection {
     }
 
     fn on_read(&mut self, read: io::Result<bool>, buffer: &mut BytesMut) -> Result<(), End> {
-        // Players go without a word, with packets on their way to them: their systems answer these with a reset.
-        let is_open = match read {
-            Err(error) if self.play.is_some() && error.kind() == io::ErrorKind::ConnectionReset => false,
-            read => read?,
-        };
-        if is_open {
+        if read? {
             let (now, input) = (self.now(), buffer.split().freeze());
             return self.machine.handle_input(now, input).map_err(|error| End::Failed(error.to_string()));
         }
-        match self.machine.is_mid_input() && self.play.is_none() {
-            true => Err(End::Failed("closed the connection in mid-message".into())),
+        match self.machine.is_mid_input() {
+            true => Err(End::Vanished("closed the connection in mid-message".into())),
             false => Err(End::Closed),
         }
     }
@@ -247,9 +242,10 @@ impl Connection {
 
     /// Ends what this connection publishes, and leaves one line when it did not end in order.
     pub(super) fn end(&mut self, end: &End) {
+        let is_player = self.play.is_some() && self.publishing.is_none();
         self.unpublish(&end.reason());
         self.end_talk(&end.reason());
-        if let End::Failed(text) = end {
+        if let Some(text) = end.warning(is_player) {
             self.inbox.warn(format!("{} was disconnected: {text}", self.peer));
         }
     }
