@@ -36,10 +36,6 @@ class Listeners:
     srt: SrtHandler | None
     webrtc: WebRtcHandler | None
     http: HttpOrigin | None
-    unasked: frozenset[str] = frozenset()
-    """Names of those that are left out where their address is taken: nobody has asked for it."""
-    http_flags: str = "--http"
-    """What gives the origin other addresses."""
 
     @classmethod
     def of(cls, options: argparse.Namespace, tls: Tls | None, app_socket: Path) -> Listeners:
@@ -59,22 +55,20 @@ class Listeners:
             # Its signalling is HTTP.
             webrtc=None if options.webrtc == OFF or http is None else webrtc_handler(options),
             http=http,
-            unasked=unasked(options),
-            http_flags=" or ".join(f"--{name}" for name in ("http", "https") if getattr(options, name) != OFF),
         )
 
     def named(self) -> dict[str, RtmpHandler | RtspHandler | SrtHandler | WebRtcHandler | HttpOrigin]:
         """Return those there are, by name, in the order in which they start: the origin is last, so that the page shows
         a server that is complete.
         """
-        names = (name for name in self.__dataclass_fields__ if name not in ("unasked", "http_flags"))
-        fields = ((name, getattr(self, name)) for name in names)
+        fields = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
         return {name: listener for name, listener in fields if listener is not None}
 
-    def protocols(self) -> list[InboundProtocol]:
-        """Return those there are, in the order in which they start."""
+    def protocols(self, options: argparse.Namespace) -> list[InboundProtocol]:
+        """Return those there are, by the flags they were made of, in the order in which they start."""
+        usual = unasked(options)
         return [
-            Flagged(listener, self.http_flags if name == "http" else f"--{name}", is_asked=name not in self.unasked)
+            Flagged(listener, flags(name, options), is_asked=name not in usual)
             for name, listener in self.named().items()
         ]
 
@@ -97,6 +91,13 @@ def unasked(options: argparse.Namespace) -> frozenset[str]:
     names = {name for name in ("rtmp", "rtsp", "srt", "webrtc", "http") if isinstance(getattr(options, name), Default)}
     # One origin serves both: HTTPS was asked for.
     return frozenset(names - ({"http"} if options.https != OFF else set()))
+
+
+def flags(name: str, options: argparse.Namespace) -> str:
+    """Return what gives a listener another address."""
+    # One origin serves both.
+    names = ("http", "https") if name == "http" else (name,)
+    return " or ".join(f"--{it}" for it in names if getattr(options, it) != OFF)
 
 
 def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHandler | None:

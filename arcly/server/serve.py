@@ -93,7 +93,7 @@ async def serve(options: argparse.Namespace) -> None:
         recorder = recorder_of(options)
         protocols: list[InboundProtocol] = [
             *([recorder] if recorder else []),
-            *listeners.protocols(),
+            *listeners.protocols(options),
             *metrics(options, listeners),
             *streams(options),
         ]
