@@ -75,8 +75,8 @@ impl Patience {
         Self { crowd: crowd.clone(), window, before: None, threshold: ANY, is_crowd, told: ANY }
     }
 
-    /// A message has come of a stream that so many watch.
-    pub(super) fn note(&mut self, now: Duration, media: &Media, viewers: usize) {
+    /// A message has come of a stream that so many watch; they are counted where it depends on them.
+    pub(super) fn note(&mut self, now: Duration, media: &Media, viewers: impl FnOnce() -> usize) {
         let bytes = media.body.len();
         if media.kind != MediaKind::Video {
             self.window.largest_other = self.window.largest_other.max(bytes);
@@ -88,7 +88,7 @@ impl Patience {
             // It came with something else, or late; the next ones may be as small.
             self.threshold = ANY;
         }
-        self.is_crowd = self.crowd.0.load(Relaxed).max(viewers) >= CROWD_MIN;
+        self.is_crowd = self.crowd.0.load(Relaxed) >= CROWD_MIN || viewers() >= CROWD_MIN;
         if self.window.pictures == WINDOW_PICTURES {
             self.threshold = self.judge(now);
             self.before = Some(std::mem::replace(&mut self.window, Window::at(now)));
@@ -153,8 +153,8 @@ mod tests {
     fn play(patience: &mut Patience, pictures: u32, bytes: usize, apart: Duration) -> usize {
         for number in 0..pictures {
             let now = apart * number;
-            patience.note(now, &media(MediaKind::Audio, 300), 0);
-            patience.note(now, &media(MediaKind::Video, bytes), 0);
+            patience.note(now, &media(MediaKind::Audio, 300), || unreachable!("of pictures alone"));
+            patience.note(now, &media(MediaKind::Video, bytes), || 0);
             patience.news(None);
         }
         patience.told
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(play(&mut patience, 1000, 4000, MS * 33), ANY);
         // Who comes and goes is seen at once.
         let mut watched_by = |viewers| {
-            patience.note(MS, &media(MediaKind::Video, 4000), viewers);
+            patience.note(MS, &media(MediaKind::Video, 4000), || viewers);
             patience.news(None)
         };
         assert_eq!([CROWD_MIN - 1, CROWD_MIN, 0].map(&mut watched_by), [None, Some(2000), Some(ANY)]);
@@ -194,7 +194,7 @@ mod tests {
     fn a_small_picture_and_a_silence_end_the_wait() {
         let (mut patience, _others) = among(CROWD_MIN);
         assert_eq!(play(&mut patience, 200, 4000, MS * 33), 2000);
-        patience.note(Duration::ZERO, &media(MediaKind::Video, 1999), 0);
+        patience.note(Duration::ZERO, &media(MediaKind::Video, 1999), || 0);
         assert_eq!(patience.news(None), Some(ANY));
         let (mut patience, _others) = among(CROWD_MIN);
         assert_eq!(play(&mut patience, 200, 4000, MS * 33), 2000);

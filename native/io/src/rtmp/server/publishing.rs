@@ -151,7 +151,7 @@ impl Connection {
         let stream_id = media.stream_id;
         let Some(to_bus) = self.publishing.get_mut(&stream_id) else { return };
         if let Some(patience) = &mut self.patience {
-            patience.note(self.last_read - self.started, &media, to_bus.viewers());
+            patience.note(self.last_read - self.started, &media, || to_bus.viewers());
         }
         let outcome = to_bus.media(media);
         for problem in to_bus.problems() {
