@@ -153,7 +153,7 @@ mod tests {
     fn play(patience: &mut Patience, pictures: u32, bytes: usize, apart: Duration) -> usize {
         for number in 0..pictures {
             let now = apart * number;
-            patience.note(now, &media(MediaKind::Audio, 300), || unreachable!("of pictures alone"));
+            patience.note(now, &media(MediaKind::Audio, 300), || panic!("of pictures alone"));
             patience.note(now, &media(MediaKind::Video, bytes), || 0);
             patience.news(None);
         }
