@@ -313,6 +313,13 @@ def add_serve(commands: Commands) -> None:
         "--hls-ts", choices=["on", "off"], default="on", help="MPEG-TS too, at ts.m3u8 (default: %(default)s)"
     )
     hls.add_argument(
+        "--hls-idle",
+        metavar="SECONDS",
+        type=not_negative,
+        help="package a stream only while somebody watches it by HLS or DASH, and so long after: the first viewer "
+        "waits for a segment, and a stream that nobody watches takes a sixth of the memory (default: always)",
+    )
+    hls.add_argument(
         "--hls-spill",
         metavar="DIR|s3://BUCKET",
         help="keep the older part of the window there, this server's alone (default: none)",

@@ -1186,6 +1186,7 @@ class HlsOutput:
         ts: tuple[float, int, int] | None = None,
         encryption: tuple[Callable[[int], bytes] | None, int, bool] | None = None,
         spill: Spill | None = None,
+        idle_s: float | None = None,
     ) -> HlsOutput: ...
     @property
     def has_dash(self) -> bool:

@@ -7,7 +7,7 @@ use std::{
 
 use arcly_bus::LogBounds;
 use arcly_engine::{AppSpec, EngineOptions, PublishInfo, SecondPublisher};
-use arcly_io::{Handle, Runtime, hls::Clocks};
+use arcly_io::{Handle, Runtime, hls::Groups};
 use pyo3::prelude::*;
 
 use crate::{
@@ -27,7 +27,7 @@ pub struct Engine {
     inner: Arc<arcly_engine::Engine>,
     runtime: Mutex<Option<Runtime>>,
     workers: usize,
-    clocks: Clocks,
+    groups: Groups,
 }
 
 /// Frames, bytes, GOP frames, GOP bytes, max_lag, replace, reconnect_grace_s, idle_timeout_s: `arcly.AppSpec`, field by field.
@@ -57,9 +57,9 @@ impl Engine {
         self.inner.clone()
     }
 
-    /// The wall clocks of groups of renditions.
-    pub fn clocks(&self) -> &Clocks {
-        &self.clocks
+    /// What renditions of a stream share.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// Where native tasks are spawned.
@@ -78,7 +78,7 @@ impl Engine {
         let default_app = default_app.map(spec).transpose()?;
         let options = EngineOptions { max_publishers, default_app, clock: unix_ms };
         let inner = Arc::new(arcly_engine::Engine::new(options));
-        Ok(Self { inner, runtime: Mutex::new(None), workers, clocks: Clocks::default() })
+        Ok(Self { inner, runtime: Mutex::new(None), workers, groups: Groups::default() })
     }
 
     fn put_app(&self, name: &str, app: SpecTuple) -> PyResult<()> {

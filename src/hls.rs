@@ -92,7 +92,8 @@ pub struct HlsOutput(pub Arc<arcly_io::hls::HlsOutput>);
 #[pymethods]
 impl HlsOutput {
     #[new]
-    #[pyo3(signature = (engine, stream, inbox, *, cmaf=None, ts=None, encryption=None, spill=None))]
+    #[pyo3(signature = (engine, stream, inbox, *, cmaf=None, ts=None, encryption=None, spill=None, idle_s=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn new(
         engine: &Engine,
         stream: &StreamHandle,
@@ -101,6 +102,7 @@ impl HlsOutput {
         ts: Option<TsTuple>,
         encryption: Option<EncryptionTuple>,
         spill: Option<&Spill>,
+        idle_s: Option<f64>,
     ) -> PyResult<Self> {
         let runtime = engine.runtime_handle()?;
         let stream = &stream.0;
@@ -110,7 +112,8 @@ impl HlsOutput {
         let config = PackageConfig {
             cmaf: of_cmaf.map(|cmaf| keys().map(|encryption| CmafConfig { encryption, ..cmaf })).transpose()?,
             ts: of_ts.map(|ts| keys().map(|encryption| HlsConfig { encryption, ..ts })).transpose()?,
-            clock: engine.clocks().of(stream.key()),
+            group: engine.groups().of(stream.key()),
+            idle: idle_s.map(seconds).transpose()?,
             spill: spill.map(|spill| spill.0.clone()),
             on_failure: Some(failing(engine, stream.key().clone())),
         };

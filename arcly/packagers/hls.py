@@ -54,7 +54,8 @@ class HlsPackager:
     """HTTP Live Streaming and DASH from the same CMAF segments (RFC 8216bis, ISO/IEC 23009-1), with low latency, and
     beside it HLS with MPEG-TS segments. A `Packager`; give it to an `HttpOrigin`.
 
-    Every stream is packaged from its start, so that its first viewer does not wait for a segment to be made.
+    Every stream is packaged from its start, so that its first viewer does not wait for a segment to be made; with
+    `idle_s` only while somebody watches.
 
     Args:
         part_s: parts of a segment last about so long, default 0.2, up to 60; a player with low latency stays three of
@@ -81,8 +82,15 @@ class HlsPackager:
         encryption: encrypt segments and parts. There is no DASH then, which has no such encryption; and FLV, TS and MP4
             without an end, RTMP and others are as they were.
 
+        idle_s: package a stream only from its first viewer on, until nobody has asked for anything of it, or of what
+            shows the same in other sizes, for so many seconds, from 1 on; a minute does. The first viewer waits for a
+            segment (a GOP, mostly), and can go back as far as somebody watched. A stream that nobody watches then
+            takes no memory for windows and half the CPU: a hundred cameras of 2.5 Mbit/s 2.3 GB less. Default None:
+            from the start on. Not with `spill`, `event` or `encryption`.
+
     Raises:
-        MisuseError: an option is out of its range, or neither `cmaf` nor `ts` is wanted.
+        MisuseError: an option is out of its range, neither `cmaf` nor `ts` is wanted, or `idle_s` goes with what it
+            cannot.
     """
 
     def __init__(
@@ -100,6 +108,7 @@ class HlsPackager:
         ts_segment_s: float = 2.0,
         playlist_segments: int = 7,
         encryption: HlsEncryption | None = None,
+        idle_s: float | None = None,
     ) -> None:
         require_between("part_s", part_s, 0, 60)
         for name, seconds in (("segment_s", segment_s), ("ts_segment_s", ts_segment_s)):
@@ -110,6 +119,12 @@ class HlsPackager:
         require_between("playlist_segments", playlist_segments, 1, 1 << 20)
         if not (cmaf or ts):
             raise MisuseError("neither CMAF nor MPEG-TS is wanted: there is nothing to make")
+        if idle_s is not None:
+            require_between("idle_s", idle_s, 1, 1e9)
+            if spill is not None or event or encryption is not None:
+                raise MisuseError(
+                    "idle_s cannot go with spill, event or encryption: these are for what nobody watches, too"
+                )
         of_ts = min(window_bytes_max // 4, TS_BYTES_MAX) if cmaf else window_bytes_max
         of_cmaf = window_bytes_max - (of_ts if ts else 0)
         if spill is not None:
@@ -117,6 +132,7 @@ class HlsPackager:
         self._cmaf = (part_s, segment_s, window_s, of_cmaf, event) if cmaf else None
         self._ts = (ts_segment_s, playlist_segments, of_ts) if ts else None
         self._encryption = encryption
+        self._idle_s = idle_s
         self._store: SpillStore | None = None
         self._spill: Spill | None = None
         if isinstance(spill, StorageBackend):
@@ -140,6 +156,7 @@ class HlsPackager:
             ts=self._ts,
             encryption=self._encrypted(stream.key),
             spill=self._spill,
+            idle_s=self._idle_s,
         )
 
     def _encrypted(self, stream: StreamKey) -> tuple[Callable[[int], bytes] | None, int, bool] | None:

@@ -178,6 +178,7 @@ def http_origin(
         ts=options.hls_ts == "on",
         spill=open_storage(spill) if spill and "://" in spill else spill,
         memory_s=options.hls_memory,
+        idle_s=options.hls_idle,
         encryption=None if options.hls_encrypt is None else HlsEncryption(rotate_segments=options.hls_encrypt),
     )
     certificate = tls if secure else None

@@ -172,6 +172,43 @@ async def test_playlists_are_compressed_for_who_takes_it() -> None:
         assert plain.headers["vary"] == "Accept-Encoding"
 
 
+async def test_a_stream_is_packaged_while_somebody_watches() -> None:
+    async with origin(packager=arcly.HlsPackager(idle_s=1)) as http:
+        assert http.window_s(CAM) == 0, "nobody has asked"
+        url = url_of(http.address, "")
+        media, segment = await media_of(url)
+        assert http.window_s(CAM) > 0
+        manifest = await curl(url_of(http.address, "/live/cam/manifest.mpd"))
+        assert (manifest.status, (await curl(segment)).status) == (200, 200)
+        await eventually(lambda: http.window_s(CAM) == 0, what="nobody asks any more")
+        assert (await curl(segment)).status == 404
+        # Who has slept meanwhile goes on: its playlist is there again, and of other segments.
+        again = await curl(media)
+        assert again.status == 200
+        assert segment.rsplit("/", 1)[1] not in uris(again.body)
+        for wrong in ({"event": True}, {"encryption": arcly.HlsEncryption()}, {"spill": "/tmp"}):
+            with pytest.raises(arcly.MisuseError, match="idle_s"):
+                arcly.HlsPackager(idle_s=1, **wrong)
+
+
+async def test_renditions_are_packaged_while_somebody_watches_one_of_them() -> None:
+    http = arcly.HttpOrigin("127.0.0.1:0", packager=arcly.HlsPackager(idle_s=1))
+    smaller = arcly.StreamKey("live", "cam~360p")
+    async with arcly.Engine(http, arcly.FileSource(DEMO, CAM), arcly.FileSource(DEMO, smaller)):
+        await eventually(lambda: http.hls_path(CAM) and http.hls_path(smaller))
+        multivariant = await curl(url_of(http.address, "/live/cam/index.m3u8"))
+        assert b"../cam%7E360p/" in multivariant.body, "who is told of one is told of the other"
+        assert http.window_s(smaller) > 0 < http.window_s(CAM)
+        media = url_of(http.address, f"/live/cam~360p/{uris(multivariant.body)[-1].rsplit('/', 1)[1]}")
+
+        async def plays_on() -> bool:
+            assert (await curl(media)).status == 200
+            return http.window_s(CAM) > 6
+
+        await eventually(plays_on, what="the other is kept ready, too")
+        await eventually(lambda: http.window_s(CAM) == http.window_s(smaller) == 0, what="nobody asks any more")
+
+
 async def test_bytes_are_counted_for_each_player_of_hls() -> None:
     async with origin() as http:
         sent = {}

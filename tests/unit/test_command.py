@@ -60,6 +60,7 @@ async def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
         ("--hls-part", "-1"),
         ("--hls-segment", "nan"),
         ("--hls-window", "inf"),
+        ("--hls-idle", "-1"),
         ("--hls-window-mb", "1.5"),
         ("--hls-encrypt", "-5"),
         ("--srt-latency-ms", "soon"),

@@ -1,10 +1,10 @@
 //! One task per stream: reads the log, packages, and shows each new view.
 
-use std::{sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, WakeSlot};
 use arcly_pack::{
-    GroupClock, PackError,
+    PackError,
     cmaf::{CmafConfig, CmafPackager},
     hls::{HlsConfig, HlsPackager},
 };
@@ -17,6 +17,7 @@ use crate::{
     clock::unix_time,
     hls::{
         HlsOutput,
+        groups::Group,
         output::Made,
         spill::{Shelf, Spill},
     },
@@ -35,8 +36,11 @@ pub struct PackageConfig {
     pub cmaf: Option<CmafConfig>,
     /// HLS with MPEG-TS.
     pub ts: Option<HlsConfig>,
-    /// The wall clock of its group ([`super::Clocks`]). Default: its own.
-    pub clock: Arc<GroupClock>,
+    /// What it has in common with those that show the same ([`super::Groups`]). Default: nothing.
+    pub group: Arc<Group>,
+    /// Package on demand: from the first viewer of the group on, until nobody has asked for anything of it for so long. Not together with
+    /// `spill` or an encryption. Default none: from the start on.
+    pub idle: Option<Duration>,
     /// Where segments go that are no longer to be in memory; it decides about [`CmafConfig::memory`] and [`HlsConfig::memory`].
     pub spill: Option<Arc<Spill>>,
     /// Is told when that does not work.
@@ -59,26 +63,29 @@ pub fn package(
     if let Some(ts) = &mut config.ts {
         ts.memory = config.spill.as_ref().map(|spill| spill.memory());
     }
-    let shelf = config.spill.map(|spill| Shelf::new(spill, runtime, session));
+    let shelf = config.spill.take().map(|spill| Shelf::new(spill, runtime, session));
     let has_dash = config.cmaf.as_ref().is_some_and(|cmaf| cmaf.encryption.is_none());
     let made = Made { cmaf: config.cmaf.is_some(), dash: has_dash, ts: config.ts.is_some() };
-    let output = Arc::new(HlsOutput::new(log, made, shelf.clone()));
+    let demand = config.idle.map(|_| config.group.clone());
+    let output = Arc::new(HlsOutput::new(log, made, shelf.clone(), demand));
     let report = BugReport::of(format!("HLS and DASH of {name}"), inbox.clone());
-    let clock = config.clock;
     let task = Task {
-        cmaf: config.cmaf.map(|config| CmafPackager::new(config, session).with_clock(clock.clone())),
-        ts: config.ts.map(|config| HlsPackager::new(config, session).with_clock(clock.clone())),
+        cmaf: None,
+        ts: None,
         output: output.clone(),
         shelf,
-        on_failure: config.on_failure,
+        config,
+        session: session.to_owned(),
         name,
         inbox,
         refused_frames: 0,
         has_told_shortened: false,
     };
-    // The cursor is placed now, not when the task first runs: nothing published meanwhile is missed.
-    let running = task.run(log.tap());
-    runtime.spawn(report.over(running));
+    match task.config.idle {
+        Some(idle) => runtime.spawn(report.over(task.run_on_demand(log.clone(), idle))),
+        // The cursor is placed now, not when the task first runs: nothing published meanwhile is missed.
+        None => runtime.spawn(report.over(task.run(log.tap()))),
+    };
     output
 }
 
@@ -87,7 +94,8 @@ struct Task {
     ts: Option<HlsPackager>,
     output: Arc<HlsOutput>,
     shelf: Option<Arc<Shelf>>,
-    on_failure: Option<OnFailure>,
+    config: PackageConfig,
+    session: String,
     name: String,
     inbox: Arc<Inbox>,
     refused_frames: u64,
@@ -108,13 +116,63 @@ enum Next {
 }
 
 impl Task {
-    async fn run(mut self, mut subscription: Subscription) {
+    async fn run(mut self, subscription: Subscription) {
+        self.begin(String::new());
+        self.follow(subscription, None).await;
+        self.finish();
+    }
+
+    /// Sleeps while nobody watches.
+    async fn run_on_demand(mut self, log: Arc<Log>, idle: Duration) {
+        for awakening in 0_u32.. {
+            if !self.is_wanted(&log, idle).await {
+                break;
+            }
+            // Names are never used twice: a cache may have what came before.
+            self.begin(format!("{awakening:x}"));
+            if !self.follow(log.tap(), Some(idle)).await {
+                break;
+            }
+            (self.cmaf, self.ts) = (None, None);
+            self.output.rest();
+        }
+        self.finish();
+    }
+
+    /// Waits until somebody watches; false when the stream ends before.
+    async fn is_wanted(&self, log: &Arc<Log>, idle: Duration) -> bool {
+        let bell = Arc::<Bell>::default();
+        let slot = WakeSlot::for_entries(log, Waker::from(bell.clone()));
+        loop {
+            slot.arm();
+            if log.is_closed() {
+                return false;
+            }
+            tokio::select! {
+                () = self.config.group.demand.wanted(idle) => return true,
+                () = bell.heard() => {}
+            }
+        }
+    }
+
+    /// New packagers, whose names of segments begin with that of the session and `suffix`.
+    fn begin(&mut self, suffix: String) {
+        let Self { config: PackageConfig { cmaf, ts, group, .. }, session, .. } = &*self;
+        let session = format!("{session}{suffix}");
+        let cmaf = cmaf.clone().map(|config| CmafPackager::new(config, &session).with_clock(group.clock.clone()));
+        let ts = ts.clone().map(|config| HlsPackager::new(config, &session).with_clock(group.clock.clone()));
+        (self.cmaf, self.ts) = (cmaf, ts);
+    }
+
+    /// Packages until the stream ends (false) or nobody has watched for `idle`.
+    async fn follow(&mut self, mut subscription: Subscription, idle: Option<Duration>) -> bool {
         let bell = Arc::<Bell>::default();
         let slot = self.slot(&subscription, Waker::from(bell.clone()));
         loop {
             match self.turn(&mut subscription) {
                 Next::Again => tokio::task::yield_now().await,
-                Next::End => break,
+                Next::End => return false,
+                Next::Wait if idle.is_some_and(|idle| !self.config.group.demand.is_within(idle)) => return true,
                 Next::Wait => {
                     slot.arm();
                     // What was published between the last look and the arming wakes nobody.
@@ -127,7 +185,6 @@ impl Task {
                 }
             }
         }
-        self.finish();
     }
 
     /// A part may end at any picture; sound waits for one, which costs it less than a frame. A segment ends at an entry: where there are no
@@ -195,7 +252,7 @@ impl Task {
             (self.cmaf.as_ref().and_then(CmafPackager::view), self.ts.as_ref().and_then(HlsPackager::view));
         if let Some(failed) = shelf.look(cmaf.as_deref(), ts.as_deref()) {
             self.inbox.warn(format!("{}: {failed}; until it does, viewers cannot go back so far", self.name));
-            self.on_failure.iter().for_each(|tell| tell(&failed));
+            self.config.on_failure.iter().for_each(|tell| tell(&failed));
         }
     }
 
@@ -235,4 +292,100 @@ impl Task {
 /// The reader was overtaken by the log: what follows does not continue what was packaged.
 fn mark_discontinuity(frame: &Frame) -> Frame {
     Frame { flags: frame.flags.with(FrameFlags::DISCONTINUITY), ..frame.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcly_bus::{LogBounds, LogWriter, Publisher, Track, TrackId};
+    use arcly_codec::{Codec, CodecConfig};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(10);
+
+    struct Stage {
+        publisher: Publisher,
+        output: Arc<HlsOutput>,
+        next: i64,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+            let sound = CodecConfig::parse(Codec::Aac, vec![0x11, 0x90].into()).unwrap();
+            publisher.set_tracks(vec![Track::new(TrackId(0), sound)]).unwrap();
+            let (cmaf, ts) = (Some(CmafConfig::default()), Some(HlsConfig::default()));
+            let config = PackageConfig { cmaf, ts, idle: Some(IDLE), ..PackageConfig::default() };
+            let inbox = Inbox::new(Waker::noop().clone());
+            let output = package(&Handle::current(), publisher.log(), config, "live/cam".into(), "abc", inbox);
+            Self { publisher, output, next: 0 }
+        }
+
+        /// Sound of four seconds, whoever wants it.
+        async fn go_on(&mut self) {
+            for _ in 0..200 {
+                let (pts, payload) = (self.next * 1024, vec![0x21; 100].into());
+                let frame =
+                    Frame { track: TrackId(0), flags: FrameFlags::NONE, pts, dts: pts, duration: 1024, payload };
+                self.publisher.publish(frame).unwrap();
+                self.next += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+
+        /// Goes on until `condition` holds.
+        async fn until(&mut self, condition: impl Fn(&HlsOutput) -> bool) {
+            for _ in 0..100 {
+                if condition(&self.output) {
+                    return;
+                }
+                self.go_on().await;
+            }
+            panic!("it does not come about");
+        }
+
+        fn has_both(output: &HlsOutput) -> bool {
+            output.cmaf_view().is_some() && output.ts_view().is_some()
+        }
+
+        fn playlist(&self) -> String {
+            String::from_utf8(self.output.cmaf_view().unwrap().tracks[0].playlist().to_vec()).unwrap()
+        }
+    }
+
+    fn segments(playlist: &str) -> Vec<&str> {
+        playlist.lines().filter(|line| line.ends_with(".m4s")).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_packaged_on_demand_rests_while_nobody_watches() {
+        let mut stage = Stage::new();
+        stage.go_on().await;
+        assert!(stage.output.cmaf_view().is_none() && stage.output.ts_view().is_none(), "nobody has asked");
+        drop(stage.output.question());
+        stage.until(Stage::has_both).await;
+        let before = stage.playlist();
+        assert!(stage.output.track_view("a0").is_some());
+        tokio::time::sleep(IDLE / 2).await;
+        drop(stage.output.question());
+        tokio::time::sleep(IDLE / 2).await;
+        stage.go_on().await;
+        assert!(Stage::has_both(&stage.output), "somebody has asked half that time ago");
+        tokio::time::sleep(IDLE).await;
+        stage.until(|output| output.cmaf_view().is_none() && output.ts_view().is_none()).await;
+        assert!(stage.output.track_view("a0").is_none());
+        drop(stage.output.question());
+        stage.until(Stage::has_both).await;
+        let after = stage.playlist();
+        assert!(segments(&after).iter().all(|name| !segments(&before).contains(name)), "{before}\n{after}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_ends_while_nobody_watches_has_ended() {
+        let mut stage = Stage::new();
+        stage.go_on().await;
+        drop(stage.publisher);
+        tokio::time::sleep(IDLE).await;
+        assert!(stage.output.is_stale(Duration::ZERO));
+    }
 }

@@ -1,8 +1,9 @@
 //! HLS and DASH: from the bus to immutable views, and from those to viewers.
 
-mod clocks;
+mod demand;
 pub(crate) mod file;
 mod from_bus;
+mod groups;
 mod growing;
 mod keys;
 pub(crate) mod output;
@@ -15,8 +16,8 @@ pub use arcly_pack::{
     cmaf::CmafConfig,
     hls::{Encryption, HlsConfig, IvKind, KEY_BYTES, KeySource, RandomKeys},
 };
-pub use clocks::Clocks;
 pub use from_bus::{OnFailure, PackageConfig, package};
+pub use groups::{Group, Groups};
 pub use keys::FetchedKeys;
 pub use output::HlsOutput;
 pub use sessions::SessionInfo;

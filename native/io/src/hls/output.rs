@@ -22,7 +22,7 @@ use tokio::{sync::watch, time::Instant};
 
 pub(crate) use self::playlists::{Other, Playlists};
 use crate::{
-    hls::{sessions::Sessions, spill::Shelf},
+    hls::{demand::Question, groups::Group, sessions::Sessions, spill::Shelf},
     http::quick::pages::Hot,
 };
 
@@ -36,6 +36,8 @@ pub struct HlsOutput {
     shelf: Option<Arc<Shelf>>,
     playlists: Playlists,
     hot: Hot,
+    /// Of what is packaged on demand: whom to tell that somebody watches.
+    demand: Option<Arc<Group>>,
     sessions: Mutex<Sessions>,
     sent_bytes: AtomicU64,
 }
@@ -63,7 +65,7 @@ impl<View> Shown<View> {
 
 impl HlsOutput {
     /// Nothing yet, made of `log`.
-    pub(crate) fn new(log: &Arc<Log>, made: Made, shelf: Option<Arc<Shelf>>) -> Self {
+    pub(crate) fn new(log: &Arc<Log>, made: Made, shelf: Option<Arc<Shelf>>, demand: Option<Arc<Group>>) -> Self {
         Self {
             ts: Shown::nothing(),
             cmaf: Shown::nothing(),
@@ -72,6 +74,7 @@ impl HlsOutput {
             shelf,
             playlists: Playlists::default(),
             hot: Hot::default(),
+            demand,
             sessions: Mutex::new(Sessions::new(log)),
             sent_bytes: AtomicU64::new(0),
         }
@@ -99,6 +102,24 @@ impl HlsOutput {
                 None => drop(tracks.insert(track.name.clone(), watch::Sender::new(track.clone()))),
             }
         }
+    }
+
+    /// Somebody watches it, or another of its group: asks for something, as long as what this returns lives.
+    pub(crate) fn question(&self) -> Option<Question<'_>> {
+        self.demand.as_ref().map(|group| group.demand.question())
+    }
+
+    /// Whether it is packaged only while somebody watches.
+    pub(crate) fn is_on_demand(&self) -> bool {
+        self.demand.is_some()
+    }
+
+    /// Nobody watches: as before the first view.
+    pub(crate) fn rest(&self) {
+        self.lock_tracks().clear();
+        self.show_cmaf(None);
+        self.show(None);
+        self.hot.clear();
     }
 
     pub(crate) fn end(&self, cmaf: Option<Arc<CmafView>>, ts: Option<Arc<HlsView>>) {

@@ -108,6 +108,7 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Answer {
     if let Err(refusal) = judge(&file, is_known, query, gate).await {
         return refusal.into();
     }
+    let _question = output.question();
     match file {
         File::Multivariant if output.has_cmaf() => cmaf_multivariant(&group, &output, gated).await,
         File::Multivariant | File::TsMultivariant => ts_multivariant(&output, gated).await,
@@ -157,6 +158,7 @@ pub(crate) async fn absent(file: &File, query: &str, gate: Gate<'_>) -> Response
 }
 
 async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) -> Answer {
+    await_group(group).await;
     if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
         // Codecs that only MPEG-TS carries.
         return if output.ts_view().is_some() {
@@ -171,6 +173,16 @@ async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) 
     Answer::Text(Text::passing(text), MULTIVARIANT)
 }
 
+/// Streams that are packaged on demand begin together: who is told of one is to be told of the others.
+async fn await_group(group: &Group) {
+    let all = async {
+        for member in group.iter().filter(|member| member.output.is_on_demand()) {
+            member.output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await;
+        }
+    };
+    let _ = timeout(FIRST_SEGMENT_DEADLINE, all).await;
+}
+
 fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) -> String {
     let views: Vec<_> =
         group.iter().filter_map(|member| Some((member.output.cmaf_view()?, member.base.as_str()))).collect();
@@ -180,6 +192,7 @@ fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) ->
 
 /// The MPD. Its `Location` has the session, which so comes back with every update.
 async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, is_admitted: bool) -> Answer {
+    await_group(group).await;
     if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
         return error(StatusCode::NOT_FOUND, NOT_YET).into();
     }

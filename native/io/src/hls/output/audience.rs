@@ -132,7 +132,7 @@ mod tests {
     fn output() -> (LogWriter, Arc<Diary>, Arc<HlsOutput>) {
         let diary = Arc::new(Diary::default());
         let writer = LogWriter::new(LogBounds::default(), diary.clone());
-        let output = Arc::new(HlsOutput::new(writer.log(), Made { cmaf: true, dash: true, ts: true }, None));
+        let output = Arc::new(HlsOutput::new(writer.log(), Made { cmaf: true, dash: true, ts: true }, None, None));
         (writer, diary, output)
     }
 
