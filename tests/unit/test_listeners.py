@@ -20,6 +20,8 @@ def taken(kind: socket.SocketKind, port: int) -> Iterator[int]:
     """Take a port; somebody else may have it already."""
     family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     with socket.socket(family, kind) as one:
+        # Two tests that run beside each other both hold it, until both are over; no server shares it so.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         with contextlib.suppress(OSError):
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
