@@ -81,12 +81,11 @@ class HlsPackager:
         playlist_segments: segments in the playlist of MPEG-TS at least, default 7.
         encryption: encrypt segments and parts. There is no DASH then, which has no such encryption; and FLV, TS and MP4
             without an end, RTMP and others are as they were.
-
         idle_s: package a stream only from its first viewer on, until nobody has asked for anything of it, or of what
-            shows the same in other sizes, for so many seconds, from 1 on; a minute does. The first viewer waits for a
-            segment (a GOP, mostly), and can go back as far as somebody watched. A stream that nobody watches then
-            takes no memory for windows and half the CPU: a hundred cameras of 2.5 Mbit/s 2.3 GB less. Default None:
-            from the start on. Not with `spill`, `event` or `encryption`.
+            shows the same in other sizes, for so many seconds, from 1 on, three target durations at least; a minute
+            does. The first viewer waits for a segment (a GOP, mostly), and can go back as far as somebody watched. A
+            stream that nobody watches then takes no memory for windows and half the CPU: a hundred cameras of
+            2.5 Mbit/s 2.3 GB less. Default None: from the start on. Not with `spill`, `event` or `encryption`.
 
     Raises:
         MisuseError: an option is out of its range, neither `cmaf` nor `ts` is wanted, or `idle_s` goes with what it

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, task::Waker, time::Duration};
 
-use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, WakeSlot};
+use arcly_bus::{Batch, Frame, FrameFlags, Log, Read, Subscription, TrackSet, WakeSlot};
 use arcly_pack::{
     PackError,
     cmaf::{CmafConfig, CmafPackager},
     hls::{HlsConfig, HlsPackager},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
     Inbox,
@@ -38,13 +38,22 @@ pub struct PackageConfig {
     pub ts: Option<HlsConfig>,
     /// What it has in common with those that show the same ([`super::Groups`]). Default: nothing.
     pub group: Arc<Group>,
-    /// Package on demand: from the first viewer of the group on, until nobody has asked for anything of it for so long. Not together with
-    /// `spill` or an encryption. Default none: from the start on.
+    /// Package on demand: from the first viewer of the group on, until nobody has asked for a playlist or manifest of it for so long, three
+    /// target durations at least. Not for an event, and not together with `spill` or an encryption: then it is as none. Default none: from
+    /// the start on.
     pub idle: Option<Duration>,
     /// Where segments go that are no longer to be in memory; it decides about [`CmafConfig::memory`] and [`HlsConfig::memory`].
     pub spill: Option<Arc<Spill>>,
     /// Is told when that does not work.
     pub on_failure: Option<OnFailure>,
+}
+
+impl PackageConfig {
+    /// Whether what nobody watches is to be kept too.
+    fn keeps_all(&self) -> bool {
+        let of_cmaf = |cmaf: &CmafConfig| cmaf.is_event || cmaf.encryption.is_some();
+        self.cmaf.as_ref().is_some_and(of_cmaf) || self.ts.as_ref().is_some_and(|ts| ts.encryption.is_some())
+    }
 }
 
 /// Starts packaging `log` and returns where its playlists appear. `name` stands in front of warnings, `session` in front of
@@ -66,16 +75,19 @@ pub fn package(
     let shelf = config.spill.take().map(|spill| Shelf::new(spill, runtime, session));
     let has_dash = config.cmaf.as_ref().is_some_and(|cmaf| cmaf.encryption.is_none());
     let made = Made { cmaf: config.cmaf.is_some(), dash: has_dash, ts: config.ts.is_some() };
+    if shelf.is_some() || config.keeps_all() {
+        config.idle = None;
+    }
     let demand = config.idle.map(|_| config.group.clone());
     let output = Arc::new(HlsOutput::new(log, made, shelf.clone(), demand));
     let report = BugReport::of(format!("HLS and DASH of {name}"), inbox.clone());
     let task = Task {
-        cmaf: None,
-        ts: None,
+        cmaf: config.cmaf.take().map(|it| CmafPackager::new(it, session).with_clock(config.group.clock.clone())),
+        ts: config.ts.take().map(|it| HlsPackager::new(it, session).with_clock(config.group.clock.clone())),
         output: output.clone(),
         shelf,
         config,
-        session: session.to_owned(),
+        newest_us: None,
         name,
         inbox,
         refused_frames: 0,
@@ -95,7 +107,8 @@ struct Task {
     output: Arc<HlsOutput>,
     shelf: Option<Arc<Shelf>>,
     config: PackageConfig,
-    session: String,
+    /// Of what was there already when it began: up to here frames came earlier than now.
+    newest_us: Option<i64>,
     name: String,
     inbox: Arc<Inbox>,
     refused_frames: u64,
@@ -117,23 +130,19 @@ enum Next {
 
 impl Task {
     async fn run(mut self, subscription: Subscription) {
-        self.begin(String::new());
         self.follow(subscription, None).await;
         self.finish();
     }
 
     /// Sleeps while nobody watches.
     async fn run_on_demand(mut self, log: Arc<Log>, idle: Duration) {
-        for awakening in 0_u32.. {
-            if !self.is_wanted(&log, idle).await {
-                break;
-            }
-            // Names are never used twice: a cache may have what came before.
-            self.begin(format!("{awakening:x}"));
+        while self.is_wanted(&log, idle).await {
+            self.newest_us = newest_us(&log);
             if !self.follow(log.tap(), Some(idle)).await {
                 break;
             }
-            (self.cmaf, self.ts) = (None, None);
+            self.cmaf.iter_mut().for_each(CmafPackager::rest);
+            self.ts.iter_mut().for_each(HlsPackager::rest);
             self.output.rest();
         }
         self.finish();
@@ -155,13 +164,12 @@ impl Task {
         }
     }
 
-    /// New packagers, whose names of segments begin with that of the session and `suffix`.
-    fn begin(&mut self, suffix: String) {
-        let Self { config: PackageConfig { cmaf, ts, group, .. }, session, .. } = &*self;
-        let session = format!("{session}{suffix}");
-        let cmaf = cmaf.clone().map(|config| CmafPackager::new(config, &session).with_clock(group.clock.clone()));
-        let ts = ts.clone().map(|config| HlsPackager::new(config, &session).with_clock(group.clock.clone()));
-        (self.cmaf, self.ts) = (cmaf, ts);
+    /// Whether somebody asks, or has not long ago: players come for playlists as often as these have a new segment.
+    fn is_watched(&self, idle: Duration) -> bool {
+        let cmaf = self.cmaf.as_ref().and_then(CmafPackager::view).map(|view| view.target_duration_s);
+        let ts = self.ts.as_ref().and_then(HlsPackager::view).map(|view| view.target_duration_s());
+        let least = Duration::from_secs(cmaf.max(ts).unwrap_or(0).saturating_mul(3));
+        self.config.group.demand.is_within(idle.max(least))
     }
 
     /// Packages until the stream ends (false) or nobody has watched for `idle`.
@@ -172,7 +180,7 @@ impl Task {
             match self.turn(&mut subscription) {
                 Next::Again => tokio::task::yield_now().await,
                 Next::End => return false,
-                Next::Wait if idle.is_some_and(|idle| !self.config.group.demand.is_within(idle)) => return true,
+                Next::Wait if idle.is_some_and(|idle| !self.is_watched(idle)) => return true,
                 Next::Wait => {
                     slot.arm();
                     // What was published between the last look and the arming wakes nobody.
@@ -180,6 +188,8 @@ impl Task {
                         tokio::select! {
                             () = bell.heard() => {}
                             () = written(self.shelf.as_deref()) => self.spill(),
+                            // Where no frames come nobody else looks whether somebody watches.
+                            () = sleep(idle.unwrap_or_default()), if idle.is_some() => {}
                         }
                     }
                 }
@@ -218,6 +228,7 @@ impl Task {
         let (mut has_new_cmaf, mut has_new_ts) = (false, false);
         for (index, frame) in batch.frames.iter().enumerate() {
             let broken = index == 0 && batch.discontinuity;
+            let now = now.saturating_sub(self.age(frame, batch.tracks));
             let marked = broken.then(|| mark_discontinuity(frame));
             let frame = marked.as_ref().unwrap_or(frame);
             if let Some(pushed) = self.cmaf.as_mut().map(|cmaf| cmaf.push(batch.tracks, frame, now)) {
@@ -243,6 +254,16 @@ impl Task {
         if has_new_cmaf || has_new_ts {
             self.spill();
         }
+    }
+
+    /// How long ago `frame` came, by the time of the media: what is there at the beginning is read at once.
+    fn age(&mut self, frame: &Frame, tracks: &TrackSet) -> Duration {
+        let Some(newest_us) = self.newest_us else { return Duration::ZERO };
+        let age_us = newest_us.saturating_sub(media_us(frame, tracks));
+        if age_us <= 0 {
+            self.newest_us = None;
+        }
+        Duration::from_micros(u64::try_from(age_us).unwrap_or(0))
     }
 
     /// Has moved to the disk what is old; tells what did not work.
@@ -287,6 +308,20 @@ impl Task {
         });
         self.output.end(cmaf, ts);
     }
+}
+
+/// The time of the media of the newest frame.
+fn newest_us(log: &Arc<Log>) -> Option<i64> {
+    let (mut cursor, mut newest_us) = (log.tap(), None);
+    while let Read::Frames(batch) = cursor.read(BATCH_FRAMES) {
+        newest_us = batch.frames.iter().map(|frame| media_us(frame, batch.tracks)).max().max(newest_us);
+    }
+    newest_us
+}
+
+fn media_us(frame: &Frame, tracks: &TrackSet) -> i64 {
+    let rate_hz = tracks.find(frame.track).map_or(1, |track| track.clock_rate_hz.max(1));
+    i64::try_from(i128::from(frame.dts) * 1_000_000 / i128::from(rate_hz)).unwrap_or(i64::MAX)
 }
 
 /// The reader was overtaken by the log: what follows does not continue what was packaged.
@@ -378,6 +413,40 @@ mod tests {
         stage.until(Stage::has_both).await;
         let after = stage.playlist();
         assert!(segments(&after).iter().all(|name| !segments(&before).contains(name)), "{before}\n{after}");
+        // To whoever has slept meanwhile it is a break, not a stream that begins anew (RFC 8216bis §6.2.2).
+        let number = |playlist: &str, tag: &str| {
+            let line = playlist.lines().find_map(|line| line.strip_prefix(tag)).unwrap_or("0");
+            line.parse::<usize>().unwrap()
+        };
+        let media = "#EXT-X-MEDIA-SEQUENCE:";
+        assert!(number(&after, media) >= number(&before, media) + segments(&before).len(), "{before}\n{after}");
+        assert_eq!(number(&after, "#EXT-X-DISCONTINUITY-SEQUENCE:"), 1, "{after}");
+        let target = "#EXT-X-TARGETDURATION:";
+        assert_eq!(number(&after, target), number(&before, target));
+    }
+
+    /// Found by a reader: the frames of a long GOP, which are there at once when somebody comes, were dated as if they had come just then.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_in_the_middle_of_a_long_gop_is_told_when_it_was() {
+        let mut stage = Stage::new();
+        let picture = CodecConfig::parse(Codec::Vp9, vec![0, 10, 0x82, 2, 2, 2, 0, 0].into()).unwrap();
+        stage.publisher.set_tracks(vec![Track::new(TrackId(0), picture)]).unwrap();
+        let mut publish = |second: i64| {
+            let flags = if second % 20 == 0 { FrameFlags::KEY } else { FrameFlags::NONE };
+            let (pts, payload) = (second * 90_000, vec![0x21; 100].into());
+            stage
+                .publisher
+                .publish(Frame { track: TrackId(0), flags, pts, dts: pts, duration: 90_000, payload })
+                .unwrap();
+        };
+        (0..=18).for_each(&mut publish);
+        drop(stage.output.question());
+        tokio::task::yield_now().await;
+        let now_us = i64::try_from(unix_time().as_micros()).unwrap();
+        (19..=20).for_each(&mut publish);
+        let view = stage.output.first_cmaf_view(IDLE).await.unwrap();
+        let off_us = view.epochs[0].wall_offset_us - (now_us - 18_000_000);
+        assert!(off_us.abs() < 1_500_000, "{off_us} us");
     }
 
     #[tokio::test(start_paused = true)]

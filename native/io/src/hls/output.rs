@@ -116,9 +116,9 @@ impl HlsOutput {
 
     /// Nobody watches: as before the first view.
     pub(crate) fn rest(&self) {
-        self.lock_tracks().clear();
         self.show_cmaf(None);
         self.show(None);
+        self.lock_tracks().clear();
         self.hot.clear();
     }
 

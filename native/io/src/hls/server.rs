@@ -33,6 +33,9 @@ use crate::{
 /// How long the first viewer of a new stream is held while its first segment is being made.
 const FIRST_SEGMENT_DEADLINE: Duration = Duration::from_secs(15);
 
+/// How long it then waits for its renditions.
+const OTHERS_DEADLINE: Duration = Duration::from_secs(2);
+
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl"; // RFC 8216 §4
 const MPD_TYPE: &str = "application/dash+xml"; // ISO/IEC 23009-1 annex C
 const KEY_TYPE: &str = "application/octet-stream";
@@ -108,7 +111,10 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Answer {
     if let Err(refusal) = judge(&file, is_known, query, gate).await {
         return refusal.into();
     }
-    let _question = output.question();
+    // Not who asks for segments, which nobody is asked whether he may have: players come for the others often enough.
+    let is_watching =
+        matches!(file, File::Multivariant | File::TsMultivariant | File::TsMedia | File::Track(_) | File::Mpd);
+    let _question = if is_watching { output.question() } else { None };
     match file {
         File::Multivariant if output.has_cmaf() => cmaf_multivariant(&group, &output, gated).await,
         File::Multivariant | File::TsMultivariant => ts_multivariant(&output, gated).await,
@@ -158,8 +164,7 @@ pub(crate) async fn absent(file: &File, query: &str, gate: Gate<'_>) -> Response
 }
 
 async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) -> Answer {
-    await_group(group).await;
-    if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
+    if !begin(group, output).await {
         // Codecs that only MPEG-TS carries.
         return if output.ts_view().is_some() {
             ts_multivariant(output, gated).await
@@ -170,30 +175,37 @@ async fn cmaf_multivariant(group: &Group, output: &Arc<HlsOutput>, gated: bool) 
     let Some(session) = new_session(output, gated) else { return too_many().into() };
     let query = format!("?session={session}");
     let text = with_variants(group, |variants| multivariant(variants, &query));
-    Answer::Text(Text::passing(text), MULTIVARIANT)
+    told(text, MULTIVARIANT)
 }
 
-/// Streams that are packaged on demand begin together: who is told of one is to be told of the others.
-async fn await_group(group: &Group) {
-    let all = async {
-        for member in group.iter().filter(|member| member.output.is_on_demand()) {
-            member.output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await;
-        }
-    };
-    let _ = timeout(FIRST_SEGMENT_DEADLINE, all).await;
+/// Waits for the first view; whether there is one. Streams that are packaged on demand begin together, and who is told of this one is to be
+/// told of the others: these may take a little longer.
+async fn begin(group: &Group, output: &Arc<HlsOutput>) -> bool {
+    let was_there = output.cmaf_view().is_some();
+    let is_there = output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_some();
+    if is_there && !was_there {
+        let others = async {
+            for member in group.iter().filter(|member| member.output.is_on_demand() && member.output.has_cmaf()) {
+                member.output.first_cmaf_view(OTHERS_DEADLINE).await;
+            }
+        };
+        let _ = timeout(OTHERS_DEADLINE, others).await;
+    }
+    is_there
 }
 
-fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) -> String {
+/// Nothing where there is none of the first any more, which nobody watches any more in this moment.
+fn with_variants(group: &Group, write: impl FnOnce(&[Variant<'_>]) -> String) -> Option<String> {
+    group.first()?.output.cmaf_view()?;
     let views: Vec<_> =
         group.iter().filter_map(|member| Some((member.output.cmaf_view()?, member.base.as_str()))).collect();
     let variants: Vec<Variant<'_>> = views.iter().map(|(view, base)| Variant { view, base }).collect();
-    write(&variants)
+    Some(write(&variants))
 }
 
 /// The MPD. Its `Location` has the session, which so comes back with every update.
 async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>, is_admitted: bool) -> Answer {
-    await_group(group).await;
-    if output.first_cmaf_view(FIRST_SEGMENT_DEADLINE).await.is_none() {
+    if !begin(group, output).await {
         return error(StatusCode::NOT_FOUND, NOT_YET).into();
     }
     touch(output, asked_by);
@@ -205,7 +217,14 @@ async fn manifest(group: &Group, output: &Arc<HlsOutput>, asked_by: AskedBy<'_>,
     let Some(session) = session else { return too_many().into() };
     let location = format!("manifest.mpd?session={session}");
     let text = with_variants(group, |variants| mpd(variants, &location, "time.txt"));
-    Answer::Text(Text::passing(text), MPD)
+    told(text, MPD)
+}
+
+fn told(text: Option<String>, kind: Kind) -> Answer {
+    match text {
+        Some(text) => Answer::Text(Text::passing(text), kind),
+        None => error(StatusCode::NOT_FOUND, NOT_YET).into(),
+    }
 }
 
 /// ISO/IEC 23009-1 §5.8.5.7: `urn:mpeg:dash:utc:http-iso:2014`.

@@ -331,6 +331,12 @@ impl Lane {
         written
     }
 
+    /// Lets go of all segments. The one in the making must have been completed.
+    pub(super) fn rest(&mut self) {
+        self.window.clear();
+        (self.awaits_key, self.is_new) = (self.track.kind() == MediaKind::Video, false);
+    }
+
     /// Time of the media behind the newest segment, and the timeline to which that belongs.
     pub(super) fn end_us(&self) -> Option<(u64, i64)> {
         self.window.newest().map(|newest| (newest.epoch, newest.start_us.saturating_add(newest.duration_us)))

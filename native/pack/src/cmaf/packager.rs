@@ -135,6 +135,19 @@ impl CmafPackager {
         self.renew_view()
     }
 
+    /// Lets go of all segments, while nobody watches. What is pushed next goes on behind them as behind a break: numbers go on, and there is
+    /// no [`Self::view`] before a segment is complete.
+    pub fn rest(&mut self) {
+        // What cannot be written of the segments in the making is let go of anyhow.
+        let _ = self.break_timeline();
+        if self.lanes.iter().any(|lane| lane.track.kind() == MediaKind::Video) {
+            self.gate.await_key();
+        }
+        self.lanes.iter_mut().for_each(Lane::rest);
+        self.lead_segments = 0;
+        (self.views, self.view) = (Vec::new(), None);
+    }
+
     /// What players can fetch now; `None` until the first segment is complete.
     pub fn view(&self) -> Option<Arc<CmafView>> {
         self.view.clone()

@@ -77,6 +77,14 @@ impl Window {
         self.share();
     }
 
+    /// Lets go of all.
+    pub(super) fn clear(&mut self) {
+        self.segments.clear();
+        self.expiries_us.clear();
+        self.listed_us = 0;
+        self.share();
+    }
+
     fn share(&mut self) {
         self.shared = self.segments.iter().cloned().collect();
     }

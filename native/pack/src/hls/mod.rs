@@ -118,6 +118,8 @@ pub struct HlsPackager {
     gate: Gate,
     timeline: Timeline,
     open: Option<OpenSegment>,
+    /// What comes next does not continue what was before.
+    is_broken: bool,
     /// `carried` has changed since the open segment began.
     reconfigured: bool,
     next_sequence: u64,
@@ -147,6 +149,7 @@ impl HlsPackager {
             gate: Gate::default(),
             timeline: Timeline::default(),
             open: None,
+            is_broken: false,
             reconfigured: false,
             next_sequence: 0,
             reserve_bytes: 0,
@@ -207,6 +210,21 @@ impl HlsPackager {
             self.window.settle_target_duration();
         }
         self.renew_view()
+    }
+
+    /// Lets go of all segments, while nobody watches. What is pushed next goes on behind them as behind a break: numbers go on, and there is
+    /// no [`Self::view`] before a segment is complete.
+    pub fn rest(&mut self) {
+        if let Some(open) = self.open.take() {
+            let end_us = last_end_us(&open, &self.limits());
+            // What cannot be encrypted is let go of anyhow.
+            let _ = self.complete(open, end_us, false);
+        }
+        if self.carried.first(MediaKind::Video).is_some() {
+            self.gate.await_key();
+        }
+        self.window.clear();
+        (self.is_broken, self.view) = (self.next_sequence > 0, None);
     }
 
     /// What players can fetch now; `None` until the first segment is complete.
@@ -286,7 +304,8 @@ impl HlsPackager {
     /// Writes a frame into the open segment, which it begins if there is none.
     fn append(&mut self, next: &Candidate<'_>) -> Result<(), PackError> {
         if self.open.is_none() {
-            self.open_segment(next, Cut { end_us: next.dts_us, discontinuity: false });
+            let discontinuity = std::mem::take(&mut self.is_broken);
+            self.open_segment(next, Cut { end_us: next.dts_us, discontinuity });
         }
         let (Some(open), Some(muxer)) = (&mut self.open, &mut self.muxer) else { return Ok(()) };
         muxer.write_in(next.frame, &mut open.packets)?;

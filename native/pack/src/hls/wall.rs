@@ -49,8 +49,10 @@ impl Wall {
 
     /// A segment is complete whose first frame is decoded at `us`; its date, so that those of others are as far away as it lasts.
     pub(super) fn date(&mut self, us: i64, duration_us: i64) -> Option<i64> {
-        if !std::mem::replace(&mut self.is_told, true) {
-            self.offset_us = self.offset_us.map(|own_us| self.group.agree(own_us).max(self.least_us));
+        if let Some(own_us) = self.offset_us
+            && !std::mem::replace(&mut self.is_told, true)
+        {
+            self.offset_us = Some(self.group.agree(own_us).max(self.least_us));
         }
         let date_us = self.date_us(us)?;
         self.end_us = date_us.saturating_add(duration_us);

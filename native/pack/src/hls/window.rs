@@ -70,6 +70,12 @@ impl Window {
         self.shed();
     }
 
+    /// Lets go of all.
+    pub(super) fn clear(&mut self) {
+        while self.unlist().is_some() {}
+        self.retired.clear();
+    }
+
     /// Fixes the target duration: every `EXTINF`, rounded, is at most that (RFC 8216 §4.3.3.1).
     pub(super) fn settle_target_duration(&mut self) {
         let longest_us = self.listed.iter().map(|segment| segment.duration_us).max().unwrap_or(0);

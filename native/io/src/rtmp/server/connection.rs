@@ -51,6 +51,8 @@ pub(super) struct Connection {
     pub(super) publishing: HashMap<u32, ToBus>,
     /// While something is published.
     pub(super) patience: Option<Patience>,
+    /// It has asked to play, now or before.
+    pub(super) is_player: bool,
     /// At most one of them is pumped, and then it is the only one that has begun.
     pub(super) plays: Vec<Play>,
     /// Whether the kernel knows how many bytes of what the peer says have come: not where they are encrypted.
@@ -80,6 +82,7 @@ impl Connection {
             open_questions: 0,
             publishing: HashMap::new(),
             patience: None,
+            is_player: false,
             plays: Vec::new(),
             is_plain,
             dismissed: false,
@@ -207,7 +210,7 @@ impl Connection {
 
     /// Ends all that this connection publishes, and leaves one line when it did not end in order.
     pub(super) fn end(&mut self, end: &End) {
-        let is_player = !self.plays.is_empty() && self.publishing.is_empty();
+        let is_player = self.is_player && self.publishing.is_empty();
         for (stream_id, to_bus) in self.publishing.drain() {
             self.machine.end_publish(stream_id, &end.reason());
             to_bus.end(end.reason());

@@ -17,6 +17,7 @@ use crate::{
 
 impl Connection {
     pub(super) fn ask_to_play(&mut self, request: PlayRequest) {
+        self.is_player = true;
         let stream_id = request.stream_id;
         let Ok(key) = StreamKey::new(&request.app, &request.stream) else {
             return self.refuse_play(stream_id, "no stream can have this name");

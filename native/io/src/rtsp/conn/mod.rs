@@ -55,6 +55,8 @@ pub(super) struct Connection {
     egress: Arc<Egress>,
     granted: Option<Box<Granted>>,
     play: Option<Play>,
+    /// It plays, or has played.
+    is_player: bool,
     /// What it says of what it plays.
     heard: Option<Heard>,
     udp: Option<Arc<Ports>>,
@@ -105,6 +107,7 @@ impl Connection {
             egress,
             granted: None,
             play: None,
+            is_player: false,
             heard: None,
             udp,
             outlets,
@@ -242,7 +245,7 @@ impl Connection {
 
     /// Ends what this connection publishes, and leaves one line when it did not end in order.
     pub(super) fn end(&mut self, end: &End) {
-        let is_player = self.play.is_some() && self.publishing.is_none();
+        let is_player = self.is_player && self.publishing.is_none();
         self.unpublish(&end.reason());
         self.end_talk(&end.reason());
         if let Some(text) = end.warning(is_player) {

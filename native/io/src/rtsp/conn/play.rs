@@ -65,7 +65,7 @@ impl Connection {
             _ => Play::over_connection(ticket, granted, setups, answer, pipe)?,
         };
         let heard = Heard::new(&self.machine, granted.secret()).map_err(io::Error::other)?;
-        (self.play, self.heard) = (Some(play), Some(heard));
+        (self.play, self.heard, self.is_player) = (Some(play), Some(heard), true);
         self.listen()?;
         self.ask_to_talk();
         self.machine.begin_play();
