@@ -59,10 +59,10 @@ impl Framing {
     }
 
     /// A copy of the packet as it is sent.
-    pub(super) fn wrap(self, packet: &[u8]) -> Bytes {
+    pub(super) fn wrap(self, packet: &[u8]) -> Pieces {
         let mut draft = Draft::new(self.head_bytes(), packet.len());
         draft.own.extend_from_slice(packet);
-        self.close(draft).to_bytes()
+        self.close(draft)
     }
 
     /// What tells a viewer that this was all.
@@ -84,17 +84,20 @@ mod tests {
 
     #[test]
     fn a_packet_is_a_message_and_a_goodbye_is_the_end() {
-        assert_eq!(&Framing::WebSocket.wrap(&[7; 3])[..], b"\x82\x03\x07\x07\x07");
+        assert_eq!(&Framing::WebSocket.wrap(&[7; 3]).to_bytes()[..], b"\x82\x03\x07\x07\x07");
         assert_eq!(
-            (&Framing::WebSocket.wrap(b"")[..], &Framing::WebSocket.end()[..]),
+            (&Framing::WebSocket.wrap(b"").to_bytes()[..], &Framing::WebSocket.end()[..]),
             (&b""[..], &b"\x88\x02\x03\xe8"[..])
         );
     }
 
     #[test]
     fn a_packet_is_a_chunk_and_the_last_chunk_is_empty() {
-        assert_eq!(&Framing::Chunked.wrap(&[7; 26])[..], [&b"1a\r\n"[..], &[7; 26], b"\r\n"].concat());
-        assert_eq!((&Framing::Chunked.wrap(b"")[..], &Framing::Chunked.end()[..]), (&b""[..], &b"0\r\n\r\n"[..]));
-        assert_eq!((&Framing::Bare.wrap(b"ab")[..], &Framing::Bare.end()[..]), (&b"ab"[..], &b""[..]));
+        assert_eq!(&Framing::Chunked.wrap(&[7; 26]).to_bytes()[..], [&b"1a\r\n"[..], &[7; 26], b"\r\n"].concat());
+        assert_eq!(
+            (&Framing::Chunked.wrap(b"").to_bytes()[..], &Framing::Chunked.end()[..]),
+            (&b""[..], &b"0\r\n\r\n"[..])
+        );
+        assert_eq!((&Framing::Bare.wrap(b"ab").to_bytes()[..], &Framing::Bare.end()[..]), (&b"ab"[..], &b""[..]));
     }
 }

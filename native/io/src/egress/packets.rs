@@ -65,7 +65,7 @@ impl PacketLog {
     }
 
     fn put_header(&self, revision: u32, headers: &Headers) {
-        let wrap = |bytes| self.framing.wrap(bytes);
+        let wrap = |bytes| self.framing.wrap(bytes).to_bytes();
         let header = Header { revision, first: wrap(&headers.first), again: wrap(&headers.again) };
         let mut headers = lock(&self.headers);
         if headers.len() == HEADERS_MAX {
@@ -165,9 +165,8 @@ impl PacketWriter {
     fn say_goodbye(&mut self) {
         self.has_ended = true;
         for frame in self.format.end() {
-            let mut draft = Draft::new(self.packets.framing.head_bytes(), frame.payload.len());
-            draft.own.extend_from_slice(&frame.payload);
-            let _ = self.writer.publish(Packet::new(&frame, self.packets.framing.close(draft)));
+            let pieces = self.packets.framing.wrap(&frame.payload);
+            let _ = self.writer.publish(Packet::new(&frame, pieces));
         }
     }
 }
@@ -202,7 +201,7 @@ mod tests {
                 all.put(rtmp::egress::chunked(rtmp::MediaKind::Video, tag.timestamp_ms, tag.header(), &tag.payload));
             }
         }
-        framing.wrap(&all)
+        framing.wrap(&all).to_bytes()
     }
 
     #[test]
