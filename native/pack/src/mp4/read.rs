@@ -2,7 +2,7 @@
 //!
 //! Containers are walked along fixed paths, so that nothing recurses however deep the input nests.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::PackError;
 
@@ -143,32 +143,28 @@ impl Iterator for Children {
     type Item = Result<([u8; 4], Body), PackError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Body { bytes, offset } = self.rest.clone();
         // A header that is cut off, too, is what is behind the last box.
-        let header = BoxHeader::parse(&bytes, offset).transpose()?;
-        let child = header.and_then(|header| split(&bytes, offset, header));
-        match child {
-            Ok((kind, body, rest)) => {
-                self.rest = rest;
-                Some(Ok((kind, body)))
-            }
-            Err(error) => {
-                self.rest.bytes = Bytes::new();
-                Some(Err(error))
-            }
+        let header = BoxHeader::parse(&self.rest.bytes, self.rest.offset).transpose()?;
+        let child = header.and_then(|header| split_first(&mut self.rest, header));
+        if child.is_err() {
+            self.rest.bytes.clear();
         }
+        Some(child)
     }
 }
 
-fn split(bytes: &Bytes, offset: u64, header: BoxHeader) -> Result<([u8; 4], Body, Body), PackError> {
-    let available = bytes.len() as u64;
+/// Takes the first box from the front.
+fn split_first(rest: &mut Body, header: BoxHeader) -> Result<([u8; 4], Body), PackError> {
+    let available = rest.bytes.len() as u64;
     let size = header.size.unwrap_or(available);
     if size > available {
-        return Err(malformed("box longer than what it is in", offset));
+        return Err(malformed("box longer than what it is in", rest.offset));
     }
-    let (begin, end) = (header.header_bytes as usize, size as usize);
-    let body = Body { bytes: bytes.slice(begin..end), offset: offset.saturating_add(header.header_bytes) };
-    Ok((header.kind, body, Body { bytes: bytes.slice(end..), offset: offset.saturating_add(size) }))
+    let mut bytes = rest.bytes.split_to(size as usize);
+    bytes.advance(header.header_bytes as usize);
+    let body = Body { bytes, offset: rest.offset.saturating_add(header.header_bytes) };
+    rest.offset = rest.offset.saturating_add(size);
+    Ok((header.kind, body))
 }
 
 /// The fields of a box, one after the other.

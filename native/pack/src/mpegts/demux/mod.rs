@@ -24,6 +24,7 @@ mod packet;
 mod pes;
 mod program;
 mod psi;
+mod routes;
 mod section;
 #[cfg(test)]
 mod signalled;
@@ -44,6 +45,7 @@ use arcly_codec::Codec;
 use self::{
     packet::Packet,
     program::{Program, Sink},
+    routes::{Route, Routes},
     section::Sections,
     sync::Sync,
     tables::{Listed, PendingAssociation},
@@ -148,8 +150,7 @@ pub struct TsDemuxer {
 #[derive(Debug)]
 struct Core {
     options: TsOptions,
-    /// What each PID is; 8192 of them.
-    routes: Vec<Route>,
+    routes: Routes,
     association: Sections,
     /// The section of it that came last. Tables are repeated ten times a second, and what is the same says nothing.
     newest_association: Vec<u8>,
@@ -163,19 +164,6 @@ struct Core {
     sink: Sink,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    Nowhere,
-    Association,
-    Map,
-    /// The index of a stream of the chosen program.
-    Stream(u8),
-    /// Carries the clock and nothing that is read.
-    Clock,
-}
-
-const PID_COUNT: usize = 0x2000;
-
 impl Default for TsDemuxer {
     fn default() -> Self {
         Self::new(TsOptions::default())
@@ -187,7 +175,7 @@ impl TsDemuxer {
     pub fn new(options: TsOptions) -> Self {
         let mut core = Core {
             options,
-            routes: vec![Route::Nowhere; PID_COUNT],
+            routes: Routes::default(),
             association: Sections::default(),
             newest_association: Vec::new(),
             pending: PendingAssociation::default(),
@@ -271,10 +259,8 @@ impl Core {
             return false;
         }
         let pid = u16::from_be_bytes([high & 0x1F, *low]);
-        match (self.routes.get(usize::from(pid)), &mut self.chosen) {
-            (Some(Route::Stream(index)), Some(program)) => {
-                program.push_plain(usize::from(*index), control & 0x0F, payload)
-            }
+        match (self.routes.of(pid), &mut self.chosen) {
+            (Route::Stream(index), Some(program)) => program.push_plain(usize::from(index), control & 0x0F, payload),
             _ => false,
         }
     }
@@ -284,7 +270,7 @@ impl Core {
         let Some(packet) = Packet::parse(bytes).filter(|packet| !packet.is_broken) else {
             return self.broken_packet(bytes);
         };
-        let route = self.routes.get(usize::from(packet.pid)).copied().unwrap_or(Route::Nowhere);
+        let route = self.routes.of(packet.pid);
         match (route, &mut self.chosen) {
             (Route::Stream(index), Some(program)) if !packet.is_scrambled => {
                 program.push(usize::from(index), &packet, &mut self.sink);
@@ -312,7 +298,7 @@ impl Core {
     fn broken_packet(&mut self, &[_, high, low, ..]: &[u8; PACKET_BYTES]) {
         self.sink.stats.broken_packets += 1;
         let pid = u16::from_be_bytes([high & 0x1F, low]);
-        self.lose(self.routes.get(usize::from(pid)).copied().unwrap_or(Route::Nowhere));
+        self.lose(self.routes.of(pid));
     }
 
     fn lose(&mut self, route: Route) {

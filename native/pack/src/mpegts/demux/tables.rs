@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Core, ProgramInfo, Route, StreamInfo,
+    Core, ProgramInfo, StreamInfo,
     essence::Coding,
     packet::Packet,
     program::Program,
     psi::{LongSection, MAX_PROGRAMS, MappedStream, ProgramMap},
+    routes::Route,
 };
 
 /// A program that the Program Association names.
@@ -132,18 +133,19 @@ impl Core {
 
     /// Says for each PID what it is. Tables come first: no map can take them away.
     pub(super) fn route_all(&mut self) {
-        self.routes.fill(Route::Nowhere);
-        let mut route = |pid: u16, to: Route| self.routes.get_mut(usize::from(pid)).into_iter().for_each(|at| *at = to);
+        self.routes.clear();
         if let Some(program) = &self.chosen {
-            route(program.map.pcr_pid, Route::Clock);
+            self.routes.set(program.map.pcr_pid, Route::Clock);
             for (index, stream) in (0..=u8::MAX).zip(&program.streams) {
-                route(stream.mapped.pid, Route::Stream(index));
+                self.routes.set(stream.mapped.pid, Route::Stream(index));
             }
         }
-        self.maps.keys().for_each(|pid| route(*pid, Route::Map));
-        route(ASSOCIATION_PID, Route::Association);
+        for &pid in self.maps.keys() {
+            self.routes.set(pid, Route::Map);
+        }
+        self.routes.set(ASSOCIATION_PID, Route::Association);
         // What fills the stream up says nothing (§2.4.1).
-        route(0x1FFF, Route::Nowhere);
+        self.routes.set(0x1FFF, Route::Nowhere);
     }
 
     pub(super) fn info(&self, number: u16, listed: &Listed) -> ProgramInfo {
