@@ -6,9 +6,13 @@ use arcly_codec::MediaKind;
 
 use super::{
     picture::SCTE214,
-    set::{Moment, write_sets},
+    set::{Moment, has, write_sets},
 };
-use crate::{cmaf::CmafView, date::iso_8601, hls::Variant};
+use crate::{
+    cmaf::{CmafView, Epoch, TrackView},
+    date::iso_8601,
+    hls::Variant,
+};
 
 /// The MPD of a group of streams, the one with the time and the sound first. `location` is where to fetch the next one, `clock` where
 /// the time can be had; both are URI references, percent-encoded by the caller.
@@ -85,23 +89,25 @@ fn delay_us(view: &CmafView) -> i64 {
 /// A `Period` for each timeline (§5.3.2).
 fn write_periods(text: &mut String, variants: &[Variant<'_>], origin_us: i64) {
     let Some(view) = variants.first().map(|variant| variant.view) else { return };
-    let newest = view.epochs.last().map(|epoch| epoch.number);
-    for epoch in view.epochs.iter() {
-        let has_segments = view.tracks.iter().any(|track| {
-            let of_open = track.open.as_ref().is_some_and(|open| open.epoch == epoch.number);
-            of_open || track.listed().iter().any(|segment| segment.epoch == epoch.number)
-        });
-        if !has_segments {
-            continue;
-        }
+    let begun = view.epochs.iter().filter(|epoch| view.tracks.iter().any(|track| has(track, epoch)));
+    // The first one always: an MPD without a Period is none.
+    let told: Vec<&Epoch> =
+        begun.enumerate().filter(|(index, it)| *index == 0 || is_told(view, it)).map(|(_, it)| it).collect();
+    for (index, &epoch) in told.iter().enumerate() {
         let begins_us = epoch.start_us.saturating_add(epoch.wall_offset_us).max(origin_us);
         let _ = writeln!(text, "<Period id=\"{}\" start=\"{}\">", epoch.number, IsoDuration(begins_us - origin_us));
-        let is_newest = Some(epoch.number) == newest;
-        let moment = Moment { epoch: *epoch, begins_us, is_newest };
+        let moment = Moment { epoch: *epoch, begins_us, is_newest: index + 1 == told.len() };
         write_sets(text, variants, &moment, MediaKind::Video);
         write_sets(text, variants, &moment, MediaKind::Audio);
         text.push_str("</Period>\n");
     }
+}
+
+/// Whether players are told of a Period: when all tracks have something in it, for what begins without pictures is played without them. A
+/// track that has nothing where another has two whole segments is not waited for.
+fn is_told(view: &CmafView, epoch: &Epoch) -> bool {
+    let whole = |track: &TrackView| track.listed().iter().filter(|segment| segment.epoch == epoch.number).count();
+    view.ended || view.tracks.iter().all(|track| has(track, epoch)) || view.tracks.iter().any(|track| whole(track) >= 2)
 }
 
 /// When the oldest listed segment begins, in microseconds since 1970.

@@ -7,7 +7,7 @@ use arcly_codec::{Codec, DynamicRange, MediaKind};
 
 use super::picture;
 use crate::{
-    cmaf::{Epoch, Init, TrackView},
+    cmaf::{Epoch, Init, OpenView, TrackView},
     group_clock::ONE_CLOCK_US,
     hls::Variant,
     time::rescale,
@@ -181,6 +181,16 @@ fn join(segments: &mut [(i64, i64)]) {
     }
 }
 
+/// The segment in the making, where players are told of its parts.
+fn told_open<'a>(track: &'a TrackView, epoch: &Epoch) -> Option<&'a OpenView> {
+    track.open.as_ref().filter(|open| open.epoch == epoch.number && track.part_target_us().is_some())
+}
+
+/// Whether a track has something in a Period of which players are told.
+pub(super) fn has(track: &TrackView, epoch: &Epoch) -> bool {
+    told_open(track, epoch).is_some() || track.listed().iter().any(|segment| segment.epoch == epoch.number)
+}
+
 /// The segments of a track in a Period.
 struct Timeline {
     init: Arc<Init>,
@@ -201,7 +211,7 @@ impl Timeline {
         let mut segments: Vec<(i64, i64)> = listed.clone().map(|segment| (segment.start, segment.duration)).collect();
         let first = listed.clone().next();
         let (mut number, mut init) = (first.map(|first| first.sequence), first.map(|first| first.init.clone()));
-        let open = track.open.as_ref().filter(|open| open.epoch == epoch.number && track.part_target_us().is_some());
+        let open = told_open(track, &epoch);
         if let Some(open) = open {
             // It will last as long as the one before it, as far as one can know; the next MPD says it.
             let rate = track.track.clock_rate_hz;

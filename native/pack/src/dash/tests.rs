@@ -130,6 +130,30 @@ fn a_break_is_a_period_and_segments_are_where_it_begins() {
     }
 }
 
+/// FFmpeg plays the last Period, and gives up on one that has lost its pictures.
+#[test]
+fn a_period_is_told_of_with_all_its_tracks() {
+    for part_target in [Duration::from_millis(200), Duration::ZERO] {
+        let config = CmafConfig { part_target, ..CmafConfig::default() };
+        let (tracks, mut packager) = (PLAIN.tracks(), CmafPackager::new(config, "s"));
+        let mut rng = Rng(2);
+        let before = Recipe { seconds: 4, ..PLAIN }.frames(&mut rng);
+        let behind = Recipe { seconds: 4, start_90k: 3_600_000, ..PLAIN }.frames(&mut rng);
+        let mut seen = 0;
+        for frame in before.iter().chain(&behind) {
+            push(&mut packager, &tracks, std::slice::from_ref(frame));
+            let Some(view) = packager.view() else { continue };
+            let text = text(&view);
+            let periods = elements(&text, "Period");
+            for period in &periods {
+                assert_eq!(elements(period, "Representation").len(), 2, "{part_target:?}: {text}");
+            }
+            seen = periods.len().max(seen);
+        }
+        assert_eq!(seen, 2, "{part_target:?}");
+    }
+}
+
 #[test]
 fn what_has_ended_is_static_and_begins_at_its_first_segment() {
     let config = CmafConfig { window: Duration::ZERO, ..CmafConfig::default() };
