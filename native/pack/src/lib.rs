@@ -25,3 +25,4 @@ pub use demux::Item;
 pub use error::PackError;
 pub use group_clock::GroupClock;
 pub use held::{Away, Held, Movable};
+pub use time::rescale;

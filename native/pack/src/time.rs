@@ -4,7 +4,7 @@
 ///
 /// Always computed from the absolute time, so that rounding never adds up to a drift. The result is held within
 /// ±2^61, far beyond any real time: sums and differences of two results cannot overflow.
-pub(crate) fn rescale(ticks: i64, from_hz: u32, to_hz: u32) -> i64 {
+pub fn rescale(ticks: i64, from_hz: u32, to_hz: u32) -> i64 {
     if from_hz == to_hz {
         return ticks.clamp(-LATEST, LATEST);
     }

@@ -7,6 +7,7 @@ use arcly_pack::{
     PackError,
     cmaf::{CmafConfig, CmafPackager},
     hls::{HlsConfig, HlsPackager},
+    rescale,
 };
 use tokio::{runtime::Handle, time::sleep};
 
@@ -320,8 +321,8 @@ fn newest_us(log: &Arc<Log>) -> Option<i64> {
 }
 
 fn media_us(frame: &Frame, tracks: &TrackSet) -> i64 {
-    let rate_hz = tracks.find(frame.track).map_or(1, |track| track.clock_rate_hz.max(1));
-    i64::try_from(i128::from(frame.dts) * 1_000_000 / i128::from(rate_hz)).unwrap_or(i64::MAX)
+    let rate_hz = tracks.find(frame.track).map_or(1, |track| track.clock_rate_hz);
+    rescale(frame.dts, rate_hz, 1_000_000)
 }
 
 /// The reader was overtaken by the log: what follows does not continue what was packaged.

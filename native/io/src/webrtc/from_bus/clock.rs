@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use arcly_pack::rescale;
+
 /// How far behind the newest frame sender reports say that its moment is. They must not name a moment in the future, and frames come
 /// early by as much as their path jitters.
 const BEHIND: Duration = Duration::from_millis(300);
@@ -9,7 +11,7 @@ const BEHIND: Duration = Duration::from_millis(300);
 /// A frame further than this from where it should be does not belong to the same run: a publisher came back, or its clock was set.
 const JUMP_MAX: Duration = Duration::from_secs(3);
 
-const MICROS: i64 = 1_000_000;
+const MICROS_HZ: u32 = 1_000_000;
 
 /// Maps times of frames to a clock that goes on when those jump, and to moments of ours.
 #[derive(Debug, Default)]
@@ -57,19 +59,13 @@ impl FeedClock {
 
     /// What is added to ticks of a clock of that rate.
     pub(super) fn shift_ticks(&self, rate_hz: u32) -> i64 {
-        rescale(self.shift, MICROS, i64::from(rate_hz))
+        rescale(self.shift, MICROS_HZ, rate_hz)
     }
-}
-
-/// Ticks of one clock in those of another.
-pub(super) fn rescale(ticks: i64, from_hz: i64, to_hz: i64) -> i64 {
-    let scaled = i128::from(ticks) * i128::from(to_hz) / i128::from(from_hz.max(1));
-    i64::try_from(scaled).unwrap_or_default()
 }
 
 /// Ticks of a clock as microseconds.
 pub(super) fn micros(ticks: i64, rate_hz: u32) -> i64 {
-    rescale(ticks, i64::from(rate_hz), MICROS)
+    rescale(ticks, rate_hz, MICROS_HZ)
 }
 
 #[cfg(test)]
