@@ -214,7 +214,7 @@ impl Timeline {
         let open = told_open(track, &epoch);
         if let Some(open) = open {
             // It will last as long as the one before it, as far as one can know; the next MPD says it.
-            let rate = track.track.clock_rate_hz;
+            let rate = open.init.track.clock_rate_hz;
             let target = i64::try_from(track.target_duration_s()).unwrap_or(1) * i64::from(rate);
             segments.push((open.start, segments.last().map_or(target, |(_, duration)| *duration)));
             number.get_or_insert(track.next_sequence());
@@ -237,7 +237,7 @@ impl Timeline {
     /// §5.3.9.4, §5.3.9.6.
     fn write(&self, text: &mut String, source: &Source<'_>, moment: &Moment) {
         let (track, base) = (source.track, source.base);
-        let rate = track.track.clock_rate_hz;
+        let rate = self.init.track.clock_rate_hz;
         let offset = rescale(moment.begins_us.saturating_sub(self.wall_offset_us), 1_000_000, rate).max(0);
         let _ = write!(
             text,

@@ -130,6 +130,26 @@ fn a_break_is_a_period_and_segments_are_where_it_begins() {
     }
 }
 
+/// Found by a reader: the times of the Period before were told at the rate of the one behind.
+#[test]
+fn a_period_has_the_rate_of_its_own_sound() {
+    let mut packager = CmafPackager::new(CmafConfig::default(), "s");
+    for (sample_rate_hz, start_90k) in [(44_100, 900_000), (48_000, 1_260_000)] {
+        let recipe = Recipe { seconds: 4, sample_rate_hz, start_90k, ..PLAIN };
+        push(&mut packager, &recipe.tracks(), &recipe.frames(&mut Rng(4)));
+    }
+    let text = text(&packager.view().unwrap());
+    let sounds: Vec<_> =
+        elements(&text, "Representation").into_iter().filter(|it| attribute(it, "id") == "a1").collect();
+    assert_eq!(sounds.iter().map(|it| attribute(it, "timescale")).collect::<Vec<_>>(), ["44100", "48000"], "{text}");
+    for sound in sounds {
+        let rate: i64 = attribute(sound, "timescale").parse().unwrap();
+        let offset: i64 = attribute(sound, "presentationTimeOffset").parse().unwrap();
+        assert_eq!(attribute(sound, "audioSamplingRate").parse(), Ok(rate));
+        assert!((0..rate / 5).contains(&(timeline(sound)[0].0 - offset)), "{text}");
+    }
+}
+
 /// FFmpeg plays the last Period, and gives up on one that has lost its pictures.
 #[test]
 fn a_period_is_told_of_with_all_its_tracks() {
