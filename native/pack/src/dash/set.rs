@@ -205,8 +205,9 @@ struct Timeline {
 impl Timeline {
     fn of(source: &Source<'_>, moment: &Moment) -> Option<Self> {
         let track = source.track;
-        // Another stream has breaks of its own: what it has now is told.
-        let epoch = if source.base.is_empty() { moment.epoch } else { *track.told.epochs.last()? };
+        // Another stream has breaks of its own: what it has now is told. A timeline begins with its first frame, when players have nothing of it.
+        let newest = || track.told.epochs.iter().rev().find(|epoch| has(track, epoch)).copied();
+        let epoch = if source.base.is_empty() { moment.epoch } else { newest()? };
         let listed = track.listed().iter().filter(|segment| segment.epoch == epoch.number);
         let mut segments: Vec<(i64, i64)> = listed.clone().map(|segment| (segment.start, segment.duration)).collect();
         let first = listed.clone().next();

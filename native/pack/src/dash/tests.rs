@@ -213,6 +213,32 @@ fn sizes_are_one_set_and_sounds_are_those_of_the_first() {
     assert!(elements(sets[0], "Representation")[1].contains("media=\"../cam~360p/s-v0-$Number$.m4s\""));
 }
 
+/// Found by a reader: the size that broke was in no manifest until something behind the break could be told of.
+#[test]
+fn a_size_that_breaks_stays_in_the_manifest() {
+    for part_target in [Duration::from_millis(200), Duration::ZERO] {
+        let config = CmafConfig { part_target, ..CmafConfig::default() };
+        let packager = || CmafPackager::new(config.clone(), "s");
+        let (tracks, mut large, mut small) = (PLAIN.tracks(), packager(), packager());
+        let whole = PLAIN.frames(&mut Rng(1));
+        let (four, base) = (Recipe { seconds: 4, ..PLAIN }, "../cam~360p/");
+        let mut broken = four.frames(&mut Rng(2));
+        broken.extend(Recipe { start_90k: 3_600_000, ..four }.frames(&mut Rng(3)));
+        let mut looks = 0;
+        for (one, other) in whole.iter().zip(&broken) {
+            push(&mut large, &tracks, std::slice::from_ref(one));
+            push(&mut small, &tracks, std::slice::from_ref(other));
+            let (Some(large), Some(small)) = (large.view(), small.view()) else { continue };
+            let variants = [Variant { view: &large, base: "" }, Variant { view: &small, base }];
+            let text = mpd(&variants, "m", "t");
+            let sets = elements(&text, "AdaptationSet");
+            assert_eq!(elements(sets[0], "Representation").len(), 2, "{part_target:?}: {text}");
+            looks += 1;
+        }
+        assert!(looks > 400 && small.view().unwrap().epochs.len() == 2);
+    }
+}
+
 /// Two streams with the same times, of which one came so much later.
 fn two_sizes(late: Duration) -> String {
     let view = |late| {
