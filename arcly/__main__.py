@@ -113,13 +113,33 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
+class Words(shlex.shlex):
+    """The words of a line, as a shell reads them: a `#` begins a comment only where a word could begin."""
+
+    state: str | None
+    """What it reads: a space between words."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line, posix=True)
+        self.whitespace_split = True
+
+    @property
+    def commenters(self) -> str:
+        """What begins a comment, here."""
+        return "#" if self.state == " " else ""
+
+    @commenters.setter
+    def commenters(self, _: str) -> None:
+        """Pass over what the base class would have."""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose files of options (`@FILE`) are written as a shell reads a line: with quotes and comments."""
 
     def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
         """Return the words of a line."""
         try:
-            return shlex.split(arg_line, comments=True)
+            return list(Words(arg_line))
         except ValueError as error:
             self.error(f"{arg_line!r}: {error}")
 

@@ -10,6 +10,10 @@ from typing import Protocol, runtime_checkable
 from arcly._native import StreamKey
 from arcly.errors import MalformedError
 
+CHALLENGE = 'Basic realm="arcly", Bearer'
+"""What an answer of HTTP with 401 asks for (RFC 9110 §11.6.1). Players keep the password that they have until one asks
+for it by Basic, with its realm (RFC 7617 §2), and FFmpeg finds it in front only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from arcly._native import StreamKey
 from arcly.contract import Credentials
+from arcly.contract.access import CHALLENGE
 from arcly.errors import (
     AlreadyPublishingError,
     ClosedError,
@@ -245,7 +246,7 @@ class _Translated:
             # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
             if self._scope is not None and brought_credentials(self._scope):
                 raise _Refused(403, str(error)) from None
-            raise _Refused(401, str(error), ("www-authenticate", "Bearer"), ("www-authenticate", "Basic")) from None
+            raise _Refused(401, str(error), ("www-authenticate", CHALLENGE)) from None
         if not isinstance(error, StreamError):
             log.exception("[webrtc] answering a request failed")
             raise _Refused(500, "an error of the server") from None

@@ -9,6 +9,9 @@ from arcly.contract import StreamAuthenticator
 from arcly.errors import MisuseError
 from arcly.services.auth import Action, AnyOf, HttpAuthenticator, JwksUrl, JwtAuthenticator, User, Users
 
+ASKED_S = 4.5
+"""Seconds that all who are asked over a network may take together: the engine waits for 5."""
+
 LINE = "NAME PASSWORD ACTIONS [STREAMS], such as: studio s3cret publish,read live/*"
 
 
@@ -30,7 +33,10 @@ def authenticator_of(options: argparse.Namespace) -> StreamAuthenticator | None:
         members.append(Users(read_users(Path(options.auth_users)), gate_play=gate_play))
     if not members and options.open_play:
         raise MisuseError("--open-play is for a server that asks who publishes: it needs one of --auth-…")
-    return AnyOf(*members) if len(members) > 1 else next(iter(members), None)
+    if len(members) < 2:
+        return next(iter(members), None)
+    asked_far_away = [member for member in members if not isinstance(member, Users)]
+    return AnyOf(*members, member_deadline_s=ASKED_S / len(asked_far_away))
 
 
 def read_users(path: Path) -> list[User]:

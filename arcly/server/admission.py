@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from arcly._native import StreamKey
 from arcly.contract import Credentials
+from arcly.contract.access import CHALLENGE
 from arcly.engine import Engine
 from arcly.errors import MalformedError, UnauthorizedError
 
@@ -151,7 +152,7 @@ def refusal(credentials: Credentials, text: str) -> HTTPException:
     """Return the answer to whom was not let in."""
     if set(credentials.params) - OUR_PARAMETERS:
         return HTTPException(403, text)
-    return HTTPException(401, text, headers={"www-authenticate": "Bearer"})
+    return HTTPException(401, text, headers={"www-authenticate": CHALLENGE})
 
 
 def carry_hls(playlist: str, query: str) -> str:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -70,6 +71,23 @@ YEARS_S = 1e9
 """More than anything lasts."""
 
 
+class NumberConvertor(Convertor[int]):
+    """A number in a path: no longer than one of a recording, a segment or a time can be (64 bits)."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return its text."""
+        return str(value)
+
+
+register_url_convertor("number", NumberConvertor())
+
+
 class Recordings:
     """The routes of recordings.
 
@@ -90,15 +108,15 @@ class Recordings:
             Route("/api/recordings", self.list, methods=["GET"]),
             Route("/api/recordings", self.begin, methods=["POST"]),
             Route("/api/recordings/finish", self.finish, methods=["POST"]),
-            Route("/api/recordings/{id:int}", self.delete, methods=["DELETE"]),
-            Route("/recordings/id:{id:int}/index.m3u8", self.multivariant),
-            Route("/recordings/id:{id:int}/manifest.mpd", self.manifest),
-            Route("/recordings/id:{id:int}/{track:int}.m3u8", self.playlist),
-            Route("/recordings/id:{id:int}/init-{number:int}-{track:int}.mp4", self.init_segment),
-            Route("/recordings/id:{id:int}/{track:int}-{begin:int}.m4s", self.segment),
-            Route("/recordings/id:{id:int}/clip.mp4", self.clip),
-            Route("/recordings/id:{id:int}/files/{number:int}", self.file),
-            Route("/recordings/id:{id:int}/{rest:path}", self.options, methods=["OPTIONS"]),
+            Route("/api/recordings/{id:number}", self.delete, methods=["DELETE"]),
+            Route("/recordings/id:{id:number}/index.m3u8", self.multivariant),
+            Route("/recordings/id:{id:number}/manifest.mpd", self.manifest),
+            Route("/recordings/id:{id:number}/{track:number}.m3u8", self.playlist),
+            Route("/recordings/id:{id:number}/init-{number:number}-{track:number}.mp4", self.init_segment),
+            Route("/recordings/id:{id:number}/{track:number}-{begin:number}.m4s", self.segment),
+            Route("/recordings/id:{id:number}/clip.mp4", self.clip),
+            Route("/recordings/id:{id:number}/files/{number:number}", self.file),
+            Route("/recordings/id:{id:number}/{rest:path}", self.options, methods=["OPTIONS"]),
         ]
 
     async def list(self, request: Request) -> Response:

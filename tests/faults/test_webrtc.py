@@ -282,7 +282,7 @@ async def test_credentials_are_asked_for_before_a_word_of_the_offer_is_read() ->
     async with site:
         nonsense = {"content_type": "application/sdp"}
         status, headers, _ = await site.ask("POST", "/live/a/whip", "no SDP", **nonsense)
-        assert (status, headers["www-authenticate"]) == (401, "Basic")
+        assert (status, headers["www-authenticate"]) == (401, 'Basic realm="arcly", Bearer')
         status, _, _ = await site.ask("POST", "/live/a/whip", "no SDP", authorization="Bearer shut", **nonsense)
         assert status == 403
         for way in "whip", "whep":

@@ -65,7 +65,7 @@ async def test_every_path_of_a_recording_is_closed_to_those_who_may_not_play_its
             url = f"/recordings/id:1/{path.format(pts=found[1].decode())}"
             for method in ("GET", "HEAD"):
                 status, headers, _ = await served.get(url, method)
-                assert (status, headers["www-authenticate"]) == (401, "Bearer"), (method, url)
+                assert (status, headers["www-authenticate"]) == (401, 'Basic realm="arcly", Bearer'), (method, url)
                 assert (await served.get(f"{url}?token=stranger", method))[0] == 403, (method, url)
                 assert (await served.get(url, method, authorization="Bearer stranger"))[0] == 403
                 assert (await served.get(f"{url}?pass=99999999-{'0' * 32}", method))[0] == 401
@@ -74,6 +74,15 @@ async def test_every_path_of_a_recording_is_closed_to_those_who_may_not_play_its
         assert (await served.get("/recordings/id:2/index.m3u8?token=stranger"))[0] == 404
         assert {credentials.protocol for credentials in tokens.asked} == {"recording"}
         assert {credentials.peer for credentials in tokens.asked} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("digits", ["9" * 18, "9" * 20, "9" * 5000])
+async def test_a_number_too_long_for_a_recording_is_none(tmp_path: Path, digits: str) -> None:
+    """Nobody need be let in for it, and it leaves no trace in the log."""
+    async with serving_recordings(tmp_path, authenticator=Tokens()) as served:
+        await recorded(served)
+        for path in (f"id:{digits}/index.m3u8", f"id:1/0-{digits}.m4s?token=seer", f"id:1/files/{digits}?token=seer"):
+            assert (await served.get(f"/recordings/{path}"))[0] == 404, path
 
 
 @pytest.mark.parametrize("name", ["index.m3u8", "manifest.mpd"])

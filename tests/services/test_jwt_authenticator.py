@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from http_server import Answer, HttpServer, http_server
 
 import arcly
-from arcly.services.auth import JwksUrl, JwtAuthenticator
+from arcly.services.auth import AnyOf, JwksUrl, JwtAuthenticator
 from arcly.services.auth import jwks as jwks_module
 from arcly.services.auth.combine import Action
 from arcly.services.auth.jwt import permits
@@ -61,7 +61,7 @@ def hs256(**options: Any) -> JwtAuthenticator:
     return JwtAuthenticator(SECRET, algorithms=["HS256"], **options)
 
 
-async def allowed(authenticator: JwtAuthenticator, token: str, *, param: str = "token") -> bool:
+async def allowed(authenticator: JwtAuthenticator | AnyOf, token: str, *, param: str = "token") -> bool:
     return await authenticator.authorize_publish(KEY, arcly.Credentials(query=f"{param}={token}"))
 
 
@@ -396,3 +396,39 @@ async def test_a_hanging_url_refuses_in_time_and_is_asked_by_one(clock: Clock) -
         answers = await asyncio.wait_for(asyncio.gather(*(allowed(authenticator, es256()) for _ in range(20))), 5)
         assert answers == [False] * 20
         assert len(server.requests) == 1
+
+
+async def test_a_slow_url_beside_a_short_deadline_is_slow_only_once(clock: Clock) -> None:
+    """Whoever waited is gone when the set comes; it is there for the next."""
+    published, asked, gate = Published(), asyncio.Event(), asyncio.Event()
+
+    async def slow(head: bytes, body: bytes, writer: Any) -> None:
+        asked.set()
+        await gate.wait()
+        await published.answer(head, body, writer)
+
+    async with http_server(slow) as server:
+        authenticator = remote(server)
+        first = asyncio.create_task(allowed(authenticator, es256()))
+        await asyncio.wait_for(asked.wait(), 5)
+        first.cancel()
+        gate.set()
+        assert await allowed(authenticator, es256())
+        assert len(server.requests) == 1
+
+
+async def test_a_url_that_hangs_later_keeps_nobody_outside(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwks_module, "PATIENCE_S", 0.05)
+    published, hangs = Published(), False
+
+    async def answer(head: bytes, body: bytes, writer: Any) -> None:
+        if hangs:
+            await asyncio.Event().wait()
+        await published.answer(head, body, writer)
+
+    async with http_server(answer) as server:
+        authenticator = AnyOf(remote(server, refresh_s=600), member_deadline_s=1)
+        assert await allowed(authenticator, es256())
+        hangs = True
+        clock.now_s += 600
+        assert await allowed(authenticator, es256())

@@ -16,7 +16,7 @@ import arcly
 from arcly.__main__ import parser
 from arcly.contract import StreamAuthenticator
 from arcly.server.access import authenticator_of, read_users
-from arcly.services.auth import Action, HttpAuthenticator, User, Users
+from arcly.services.auth import Action, AnyOf, HttpAuthenticator, User, Users
 
 USERS = """
 # who may what
@@ -72,6 +72,12 @@ def test_flags_that_make_no_sense_are_refused(
 
 def test_without_flags_nobody_is_asked() -> None:
     assert of() is None
+
+
+async def test_who_is_asked_over_a_network_has_as_long_beside_users_as_alone(users: Path) -> None:
+    both = of("--auth-users", str(users), "--auth-url", "http://127.0.0.1:9/")
+    assert isinstance(both, AnyOf)
+    assert vars(both)["_member_deadline_s"] > 4, "what HttpAuthenticator takes by default"
 
 
 async def test_of_several_one_is_enough(users: Path) -> None:

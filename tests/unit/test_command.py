@@ -93,6 +93,20 @@ def test_options_come_from_a_file(tmp_path: Path) -> None:
     assert options.pull == ["live/gate=rtsp://user:it's secret@cam.lan/1"]
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--srt-passphrase long-enough-pass#word # a comment", ["--srt-passphrase", "long-enough-pass#word"]),
+        ("--pull live/cam=rtsp://admin:p#ss1@cam.lan/1", ["--pull", "live/cam=rtsp://admin:p#ss1@cam.lan/1"]),
+        ('"#x" y\\#z', ["#x", "y#z"]),
+        ("# nothing", []),
+        ("a\t#b", ["a"]),
+    ],
+)
+def test_a_comment_begins_where_a_word_could(line: str, words: list[str]) -> None:
+    assert parser().convert_arg_line_to_args(line) == words
+
+
 @pytest.mark.parametrize(("text", "said"), [("--pull 'live/a", "No closing quotation"), ("--nothing", "--nothing")])
 def test_a_file_of_options_that_is_wrong_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str

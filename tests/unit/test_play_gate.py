@@ -69,7 +69,7 @@ def basic(text: str) -> str:
 
 
 async def test_a_viewer_without_the_word_stays_outside(server: Server, doorman: Doorman) -> None:
-    assert (await get(server, "/live/cam/index.m3u8"))[::2] == (401, "Bearer")
+    assert (await get(server, "/live/cam/index.m3u8"))[::2] == (401, 'Basic realm="arcly", Bearer')
     assert (await get(server, "/live/cam/index.m3u8?token=wrong"))[0] == 403
     assert (await get(server, "/live/cam/index.m3u8", Authorization="Bearer wrong"))[0] == 403
     assert (await get(server, "/live/cam/index.m3u8", Authorization=basic("me:wrong")))[0] == 403

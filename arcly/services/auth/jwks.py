@@ -28,6 +28,9 @@ SET_BYTES_MAX = 256 << 10
 RETRY_S = 10.0
 """Seconds between two fetches: peers who invent a `kid` cannot make us hammer the URL, nor wait for one that fails."""
 
+PATIENCE_S = 1.0
+"""Seconds that a token waits for a newer set while the last one will do."""
+
 KEY_TYPES = {
     **dict.fromkeys(("HS256", "HS384", "HS512"), "oct"),
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
@@ -141,17 +144,20 @@ class RemoteKeySet:
         self._where = where
         self._algorithms = algorithms
         self._client = HttpClient(where.url, deadline_s=where.deadline_s, concurrency=1, body_max=SET_BYTES_MAX + 1)
-        self._fetching = asyncio.Lock()
+        self._fetch: asyncio.Task[None] | None = None
         self._keys: KeySet | None = None
         self._fetched_s = self._tried_s = float("-inf")
 
     async def find(self, algorithm: str, kid: str | None) -> Sequence[Any]:
         """Return the candidates, after a fetch if that is due or may help; none when there is no set to be had."""
         if time.monotonic() - self._fetched_s >= self._where.refresh_s:
-            await self._fetch()
+            self._begin_fetch()
+            # While the last set will do, a provider that hangs keeps nobody outside.
+            await self._wait(PATIENCE_S if self._current(algorithm, kid) else None)
         found = self._current(algorithm, kid)
         if not found and kid is not None:
-            await self._fetch()
+            self._begin_fetch()
+            await self._wait(None)
             found = self._current(algorithm, kid)
         return found
 
@@ -160,17 +166,23 @@ class RemoteKeySet:
             return []
         return self._keys.candidates(algorithm, kid)
 
-    async def _fetch(self) -> None:
-        """Fetch the set, unless somebody has just tried; all who come meanwhile wait for the one fetch."""
-        async with self._fetching:
-            if time.monotonic() - self._tried_s < RETRY_S:
-                return
+    def _begin_fetch(self) -> None:
+        """Fetch the set, unless that goes on already or has just been tried."""
+        if time.monotonic() - self._tried_s >= RETRY_S and (self._fetch is None or self._fetch.done()):
             self._tried_s = time.monotonic()
-            try:
-                self._keys = await self._download()
-                self._fetched_s = time.monotonic()
-            except (HttpFailedError, ValueError, RecursionError) as error:
-                log.warning("the key set could not be fetched: %s", error)
+            self._fetch = asyncio.create_task(self._renew())
+
+    async def _wait(self, patience_s: float | None) -> None:
+        """Wait for the fetch that goes on. It does not end with who waits: the next who comes has use for it."""
+        if self._fetch is not None:
+            await asyncio.wait([self._fetch], timeout=patience_s)
+
+    async def _renew(self) -> None:
+        try:
+            self._keys = await self._download()
+            self._fetched_s = time.monotonic()
+        except (HttpFailedError, ValueError, RecursionError) as error:
+            log.warning("the key set could not be fetched: %s", error)
 
     async def _download(self) -> KeySet:
         response = await self._client.request("GET", Accept="application/jwk-set+json, application/json")

@@ -67,9 +67,8 @@ pub(crate) fn error(status: StatusCode, text: &'static str) -> Response<Body> {
 pub(crate) fn denied(denial: PlayDenial) -> Response<Body> {
     match denial {
         PlayDenial::Unauthenticated => {
-            let mut response = error(StatusCode::UNAUTHORIZED, "this stream needs a token");
-            // A 401 must name a scheme (RFC 9110 §11.6.1).
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let mut response = error(StatusCode::UNAUTHORIZED, "this stream needs a token, or a name and a password");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
             response
         }
         PlayDenial::Forbidden => error(StatusCode::FORBIDDEN, "you may not play this stream"),
@@ -96,6 +95,10 @@ pub(crate) fn method_not_allowed() -> Response<Body> {
     response.headers_mut().insert(header::ALLOW, METHODS);
     response
 }
+
+/// A 401 names the schemes that will do (RFC 9110 §11.6.1). Players keep the password that they have until one asks for it by Basic, with its
+/// realm (RFC 7617 §2), and FFmpeg finds it in front only.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"arcly\", Bearer");
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
