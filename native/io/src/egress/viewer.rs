@@ -42,6 +42,8 @@ pub(crate) struct Viewer {
     front: Bytes,
     /// Has been told what the container needs in front of a first packet.
     has_header: bool,
+    /// Has been told what it needs in front of the packet at the cursor, where that is a first one or follows a gap.
+    is_led_in: bool,
     /// The socket takes no more: the poller says when it does.
     blocked: bool,
     /// The stream has ended, and the end is in `front`.
@@ -137,6 +139,7 @@ impl Viewer {
             offset: 0,
             front,
             has_header: false,
+            is_led_in: false,
             blocked: false,
             ending: false,
             progress: now,
@@ -239,7 +242,7 @@ impl Viewer {
             self.wants = wants;
             // Goes on at the newest key picture, with what it wants.
             self.cursor = packets.join_for(wants);
-            self.has_header = false;
+            (self.has_header, self.is_led_in) = (false, false);
         }
     }
 
@@ -265,10 +268,10 @@ impl Viewer {
             }
             Read::Empty => return self.send_front(),
         };
-        if !self.has_header || batch.discontinuity {
-            // A cursor only jumps from the end of a packet, so the offset is 0 here.
+        // The mark of a gap stays until the packet behind it has gone out whole, which may take many writes.
+        if !self.is_led_in && (!self.has_header || batch.discontinuity) {
             self.front = join(&self.front, &packets.header(batch.tracks.revision, !self.has_header));
-            self.has_header = true;
+            (self.has_header, self.is_led_in) = (true, true);
         }
         let is_plain = self.front.is_empty() && self.offset == 0;
         let common = common.filter(|common| is_plain && std::ptr::eq(common.packets, batch.frames));
@@ -280,6 +283,7 @@ impl Viewer {
         let (passed, offset) = pass(&mut self.front, self.offset, batch.frames, sent);
         self.cursor.advance(passed);
         self.offset = offset;
+        self.is_led_in &= passed == 0;
         self.entry.0.frames.fetch_add(passed as u64, Relaxed);
         let has_all = common.is_some() && !self.blocked;
         Ok(if has_all { Step::Common(sent) } else { Step::Sent(sent) })
@@ -337,6 +341,7 @@ impl Viewer {
             self.offset = 0;
         }
         self.cursor.skip_ahead();
+        self.is_led_in = false;
     }
 }
 

@@ -1,9 +1,14 @@
-use std::{io::Write, net::TcpListener, task::Waker};
+use std::{
+    io::{Read as _, Write},
+    net::TcpListener,
+    task::Waker,
+};
 
-use arcly_bus::{LogBounds, LogWriter, StreamKey};
+use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, StreamKey, Track};
+use arcly_codec::{Codec, CodecConfig};
 
 use super::{
-    super::{Container, Head, List, Watcher, packets::PacketWriter},
+    super::{Container, Head, List, Watcher, packets::PacketWriter, socket::bound_unsent, tests::AVCC},
     *,
 };
 use crate::Inbox;
@@ -11,25 +16,29 @@ use crate::Inbox;
 /// What the longest ping carries.
 const PING_MAX: usize = 125;
 
+/// A viewer whose head has not been sent, and the socket of its peer.
+fn viewer(source: &LogWriter, writer: &PacketWriter, head: Bytes) -> (Viewer, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (socket, addr) = listener.accept().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let watcher =
+        Watcher { key: StreamKey::new("live", "cam").unwrap(), protocol: "test", peer: addr, agent: String::new() };
+    let entry = List::new(Inbox::new(Waker::noop().clone())).enter(watcher, 1).unwrap();
+    let joiner = Joiner { socket, head: Head::Bytes(head), entry, counted: source.log().viewer("test"), line: None };
+    (Viewer::new(joiner, writer.packets(), Instant::now()), peer)
+}
+
 /// Found by reading: while a viewer reads nothing, each of its pings was answered behind the answers that waited already, and all of these
 /// were copied for it.
 #[test]
 fn who_pings_and_does_not_read_is_owed_one_answer() {
     let source = LogWriter::new(LogBounds::default(), Arc::new(()));
     let writer = PacketWriter::new(source.log(), Container::Flv, Framing::WebSocket);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (socket, addr) = listener.accept().unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let watcher =
-        Watcher { key: StreamKey::new("live", "cam").unwrap(), protocol: "ws-flv", peer: addr, agent: String::new() };
-    let entry = List::new(Inbox::new(Waker::noop().clone())).enter(watcher, 1).unwrap();
     // More than the kernel takes for a peer that does not read.
     let head = vec![0; 16 << 20];
     let owed = head.len() + 2 + PING_MAX;
-    let head = Head::Bytes(head.into());
-    let joiner = Joiner { socket, head, entry, counted: source.log().viewer("ws-flv"), line: None };
-    let mut viewer = Viewer::new(joiner, writer.packets(), Instant::now());
+    let (mut viewer, mut peer) = viewer(&source, &writer, head.into());
     viewer.serve(writer.packets(), None, Instant::now());
     assert!(viewer.is_blocked());
     // Masked by zeros (RFC 6455 §5.5.2).
@@ -42,4 +51,73 @@ fn who_pings_and_does_not_read_is_owed_one_answer() {
     }
     let sent = viewer.entry.0.bytes.load(Relaxed) as usize;
     assert!(sent + viewer.front.len() <= owed, "{} bytes are owed, not {owed}", sent + viewer.front.len());
+}
+
+/// Far more than one write takes.
+const PICTURE_BYTES: usize = 300_000;
+
+/// Each is a key picture with its number in it.
+fn publish_pictures(source: &mut LogWriter, numbers: std::ops::Range<u8>) {
+    for number in numbers {
+        let mut payload = vec![number; PICTURE_BYTES];
+        payload[..4].copy_from_slice(&(PICTURE_BYTES as u32 - 4).to_be_bytes());
+        let dts = i64::from(number) * 3000;
+        let frame =
+            Frame { track: TrackId(0), flags: FrameFlags::KEY, pts: dts, dts, duration: 3000, payload: payload.into() };
+        source.publish(frame).unwrap();
+    }
+}
+
+/// The numbers of the pictures in an FLV file, which is whole.
+fn pictures(flv: &[u8]) -> Vec<u8> {
+    let (mut numbers, mut tags) = (Vec::new(), &flv[13..]);
+    while let [kind, s0, s1, s2, ..] = *tags {
+        let size = u32::from_be_bytes([0, s0, s1, s2]) as usize;
+        let body = &tags[11..11 + size];
+        assert_eq!(
+            tags[11 + size..][..4],
+            ((size + 11) as u32).to_be_bytes(),
+            "the framing is broken behind {numbers:?}"
+        );
+        if kind == 9 && body[1] == 1 {
+            assert!(body[9..].iter().all(|byte| *byte == body[9]), "picture {} is broken", body[9]);
+            numbers.push(body[9]);
+        }
+        tags.advance(11 + size + 4);
+    }
+    numbers
+}
+
+/// Found by reading: with each write that ended within the first packet behind a gap, the headers were sent once more, into that packet.
+#[test]
+fn behind_a_gap_the_headers_are_sent_once_and_in_front_of_the_packet() {
+    let bounds = LogBounds { bytes: 256 << 20, ..LogBounds::default() };
+    let mut source = LogWriter::new(bounds, Arc::new(()));
+    let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+    source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
+    let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
+    publish_pictures(&mut source, 0..1);
+    writer.feed();
+    let (mut viewer, mut peer) = viewer(&source, &writer, Bytes::new());
+    bound_unsent(&viewer.socket, 64 << 10).unwrap();
+    publish_pictures(&mut source, 1..60);
+    writer.feed();
+    viewer.serve(writer.packets(), None, Instant::now());
+    assert!(viewer.is_blocked() && viewer.offset > 0, "it is within a picture");
+    viewer.skip();
+    publish_pictures(&mut source, 60..63);
+    writer.feed();
+    let (mut seen, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
+    peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    while viewer.is_blocked() {
+        let read = peer.read(&mut chunk).expect("more comes");
+        seen.extend_from_slice(&chunk[..read]);
+        viewer.unblock();
+        viewer.serve(writer.packets(), None, Instant::now());
+    }
+    drop(viewer);
+    peer.read_to_end(&mut seen).unwrap();
+    let numbers = pictures(&seen);
+    assert_eq!(numbers[numbers.len() - 4..], [59, 60, 61, 62]);
+    assert!(numbers.len() < 63, "it has skipped: {numbers:?}");
 }
