@@ -46,6 +46,23 @@ pub(super) enum Cut {
     Break,
 }
 
+/// What goes on where a track goes that may come again: its names are kept by caches for ever, and no number of its playlist may fall
+/// (RFC 8216bis §6.2.2).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Past {
+    inits: u32,
+    next_sequence: u64,
+    next_part: u64,
+    pace: Pace,
+}
+
+impl Past {
+    /// That of a track which has never been there.
+    pub(super) fn none(config: &CmafConfig) -> Self {
+        Self { inits: 0, next_sequence: 0, next_part: 0, pace: Pace::new(micros(config.part_target)) }
+    }
+}
+
 /// One track in the making.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -87,13 +104,23 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(config: &CmafConfig, session: &str, track: &Track, events: &[Track]) -> Result<Self, PackError> {
+    /// `v0`, `a1`: each track has its own.
+    pub(super) fn name_of(track: &Track) -> String {
         let letter = if track.kind() == MediaKind::Video { 'v' } else { 'a' };
-        let name = format!("{letter}{}", track.id.0);
+        format!("{letter}{}", track.id.0)
+    }
+
+    pub(super) fn new(
+        config: &CmafConfig,
+        session: &str,
+        (track, events): (&Track, &[Track]),
+        past: Past,
+    ) -> Result<Self, PackError> {
+        let name = Self::name_of(track);
         let prefix = format!("{session}-{name}");
         let muxer = Fmp4Muxer::new(&muxed(track, events))?;
         let init = Arc::new(Init {
-            name: format!("{prefix}-i0.mp4"),
+            name: format!("{prefix}-i{}.mp4", past.inits),
             data: muxer.init_segment().clone(),
             track: track.clone(),
         });
@@ -102,8 +129,8 @@ impl Lane {
             prefix,
             muxer,
             init,
-            inits: 1,
-            pace: Pace::new(micros(config.part_target)),
+            inits: past.inits + 1,
+            pace: past.pace,
             window: Window::new(config),
             keyring: config.encryption.as_ref().map(|encryption| Keyring::new(encryption, session)),
             meter: Meter::default(),
@@ -115,14 +142,19 @@ impl Lane {
             step: usual_step(track),
             earlier_step: usual_step(track),
             frames_in_epoch: 0,
-            next_sequence: 0,
-            next_part: 0,
+            next_sequence: past.next_sequence,
+            next_part: past.next_part,
             awaits_key: track.kind() == MediaKind::Video,
             cut_at_us: None,
             is_torn: false,
             is_new: false,
             track: track.clone(),
         })
+    }
+
+    /// What is left of it when its track has gone.
+    pub(super) fn past(&self) -> Past {
+        Past { inits: self.inits, next_sequence: self.next_sequence, next_part: self.next_part, pace: self.pace }
     }
 
     /// Goes on with another configuration. The segment in the making must have been completed.

@@ -5,7 +5,7 @@
 //! as are nearest to the wish, and a little more, since the times of frames jitter.
 
 /// The lengths of the parts of one track.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// What the configuration wishes; 0 for no parts.
     wish_us: i64,

@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arcly_bus::{Frame, Track, TrackSet};
 use arcly_codec::{Codec, MediaKind};
@@ -10,7 +10,7 @@ use arcly_codec::{Codec, MediaKind};
 use super::{
     CmafConfig, CmafView, TrackView,
     cue::Cues,
-    lane::{Cut, Lane, Limits},
+    lane::{Cut, Lane, Limits, Past},
     micros,
     timeline::{Place, Timelines},
 };
@@ -36,6 +36,8 @@ pub struct CmafPackager {
     /// Data tracks that go along as events.
     events: Vec<Track>,
     lanes: Vec<Lane>,
+    /// Of tracks that were there before, by name: no more than there are ids.
+    past: HashMap<String, Past>,
     gate: Gate,
     timelines: Timelines,
     target_duration_s: Option<u64>,
@@ -69,6 +71,7 @@ impl CmafPackager {
             tracks: Arc::default(),
             events: Vec::new(),
             lanes: Vec::new(),
+            past: HashMap::new(),
             gate: Gate::default(),
             timelines: Timelines::default(),
             target_duration_s: None,
@@ -177,13 +180,18 @@ impl CmafPackager {
         let had_video =
             self.lanes.iter().find(|lane| lane.track.kind() == MediaKind::Video).map(|lane| lane.track.clone());
         let mut known = std::mem::take(&mut self.lanes);
+        // Also of those that stay: should one be refused, it comes again.
+        self.past.extend(known.iter().map(|lane| (lane.name.clone(), lane.past())));
         for (index, track) in carried.iter().enumerate() {
             // One of the tracks carries the events.
             let events = if index == 0 { self.events.as_slice() } else { &[] };
-            let same = known.iter().position(|lane| lane.track.id == track.id && lane.track.kind() == track.kind());
-            let mut lane = match same {
+            let name = Lane::name_of(track);
+            let mut lane = match known.iter().position(|lane| lane.name == name) {
                 Some(same) => known.swap_remove(same),
-                None => Lane::new(&self.config, &self.session, track, events)?,
+                None => {
+                    let past = self.past.get(&name).copied().unwrap_or_else(|| Past::none(&self.config));
+                    Lane::new(&self.config, &self.session, (track, events), past)?
+                }
             };
             lane.reconfigure(track, events)?;
             self.lanes.push(lane);
@@ -308,10 +316,7 @@ impl CmafPackager {
         let longest_s = u64::try_from((longest_us + FOLLOWER_US + 500_000) / 1_000_000).unwrap_or(0);
         let target_us = u64::try_from(micros(self.config.segment_target)).unwrap_or(0);
         self.target_duration_s = Some(longest_s.max(target_us.div_ceil(1_000_000)).max(1));
-        for lane in &mut self.lanes {
-            lane.pace.publish();
-            lane.is_new = true;
-        }
+        self.lanes.iter_mut().for_each(|lane| lane.is_new = true);
         self.timelines.settle();
         self.start_us = self.timelines.start_us();
     }

@@ -428,6 +428,54 @@ fn other_tracks_are_a_discontinuity_and_a_new_header() {
     assert_eq!((breaks("v0"), breaks("a1")), (1, 1), "a break is one for all tracks");
 }
 
+/// Every file that was ever listed, by name, and the highest number of each playlist.
+#[derive(Default)]
+struct Archive {
+    files: HashMap<String, Vec<u8>>,
+    sequences: HashMap<String, (u64, u64, i64)>,
+}
+
+impl Archive {
+    fn look(&mut self, view: &TrackView) {
+        let playlist = parse(view.playlist());
+        let now = (playlist.media_sequence, playlist.discontinuity_sequence, playlist.part_target_us);
+        let before = self.sequences.insert(view.name.clone(), now).unwrap_or(now);
+        assert!(now.0 >= before.0 && now.1 >= before.1, "{}: {now:?} behind {before:?}", view.name);
+        assert_eq!(now.2, before.2, "{}: the part target never changes", view.name);
+        for entry in playlist.segments.iter().chain([&playlist.open]) {
+            let parts = entry.parts.iter().map(|part| &part.name);
+            for name in entry.map.iter().chain(parts).chain([&entry.name]).filter(|name| !name.is_empty()) {
+                let data = whole(view, name);
+                assert!(*self.files.entry(name.clone()).or_insert_with(|| data.clone()) == data, "{name} has changed");
+            }
+        }
+    }
+}
+
+/// Found by a reader: a track that came back began again at 0, with names that caches keep for ever (RFC 8216bis §6.2.2).
+#[test]
+fn a_track_that_comes_back_goes_on_where_it_was() {
+    let (sound, pictures) = (Recipe { picture_90k: 0, ..PLAIN }, Recipe { sample_rate_hz: 0, ..PLAIN });
+    let other = Recipe { sample_rate_hz: 44_100, ..PLAIN };
+    for recipes in [[PLAIN, pictures, other], [sound, other, pictures]] {
+        let (mut packager, mut archive, mut rng) =
+            (CmafPackager::new(CmafConfig::default(), "s"), Archive::default(), Rng(1));
+        for (index, recipe) in recipes.iter().cycle().take(9).enumerate() {
+            let recipe = Recipe { seconds: 4, start_90k: index as i64 * 360_000, ..*recipe };
+            let tracks = recipe.tracks();
+            for frame in recipe.frames(&mut rng) {
+                let rate_hz = u64::from(tracks.find(frame.track).unwrap().clock_rate_hz);
+                let at = Duration::from_micros(frame.dts as u64 * 1_000_000 / rate_hz);
+                if packager.push(&tracks, &frame, BEGIN + at).unwrap() {
+                    packager.view().unwrap().tracks.iter().for_each(|track| archive.look(track));
+                }
+            }
+        }
+        let least = |name: &str| archive.sequences[name].0;
+        assert!(least("v0") >= 15 && least("a1") >= 15, "{:?}", archive.sequences);
+    }
+}
+
 #[test]
 fn a_frame_that_lasts_longer_than_a_part_may_is_followed_by_parts_without_a_frame() {
     let (tracks, mut rng) = (PLAIN.tracks(), Rng(7));

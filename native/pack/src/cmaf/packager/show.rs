@@ -14,6 +14,8 @@ impl CmafPackager {
         if !self.lanes.iter().any(|lane| lane.is_new) || !self.is_complete() {
             return false;
         }
+        let shown = self.lanes.iter_mut().filter(|lane| lane.window.newest().is_some());
+        shown.for_each(|lane| lane.pace.publish());
         let lanes: Vec<&Lane> = self.lanes.iter().filter(|lane| lane.window.longest_us().is_some()).collect();
         let epochs = self.timelines.shared();
         let reports: Vec<_> = lanes.iter().map(|lane| lane.report()).collect();
