@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use arcly_codec::MediaKind;
+
 use crate::{Frame, FrameFlags, TrackId, TrackSet};
 
 /// A step back by less than this is jitter of the sender and is straightened; by more it is a new timeline.
 const JITTER_MAX_S: i64 = 1;
 
-/// A step forward by more than this is a new timeline too: nobody waits through it.
+/// A step forward by more than this is a new timeline too: nobody waits through it. Data come when there are some, a cue in an hour.
 const GAP_MAX_S: i64 = 10;
 
 /// The last decoding time of each track, and what is added to the times of the present sender.
@@ -80,7 +82,7 @@ impl Timeline {
     /// Always inline: a frame whose address is taken lives in memory, from where it is copied into the log in other pieces than it was
     /// written in, and waits for that.
     #[inline(always)]
-    pub(crate) fn repair(&mut self, frame: &mut Frame, clock_rate_hz: u32) -> bool {
+    pub(crate) fn repair(&mut self, frame: &mut Frame, (clock_rate_hz, kind): (u32, MediaKind)) -> bool {
         let clock_rate_hz = i64::from(clock_rate_hz.max(1));
         if let Some(pause) = self.resuming.take()
             && self.begin_again(pause, frame.dts, clock_rate_hz)
@@ -97,7 +99,8 @@ impl Timeline {
             return lift_pts(frame);
         };
         let step = frame.dts.saturating_sub(last.dts);
-        if step < -JITTER_MAX_S * clock_rate_hz || step > GAP_MAX_S * clock_rate_hz {
+        let is_gap = step > GAP_MAX_S * clock_rate_hz && kind != MediaKind::Data;
+        if step < -JITTER_MAX_S * clock_rate_hz || is_gap {
             frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
         }
         if frame.is_discontinuity() {
@@ -143,6 +146,7 @@ mod tests {
     use bytes::Bytes;
 
     const CLOCK_HZ: u32 = 90_000;
+    const PICTURES: (u32, MediaKind) = (CLOCK_HZ, MediaKind::Video);
 
     fn frame(dts: i64, pts: i64) -> Frame {
         Frame { track: TrackId(0), flags: FrameFlags::NONE, pts, dts, duration: 0, payload: Bytes::new() }
@@ -154,7 +158,7 @@ mod tests {
             .iter()
             .map(|&dts| {
                 let mut frame = frame(dts, dts);
-                timeline.repair(&mut frame, CLOCK_HZ);
+                timeline.repair(&mut frame, PICTURES);
                 (frame.dts, frame.is_discontinuity())
             })
             .collect()
@@ -177,23 +181,38 @@ mod tests {
     }
 
     #[test]
+    fn a_cue_long_after_the_last_one_is_no_break_and_times_are_repaired_behind_it() {
+        let mut timeline = Timeline::default();
+        for (track, dts, kind) in
+            [(1, 0, MediaKind::Data), (0, 2_700_000, MediaKind::Audio), (1, 2_700_000, MediaKind::Data)]
+        {
+            let mut frame = Frame { track: TrackId(track), ..frame(dts, dts) };
+            timeline.repair(&mut frame, (CLOCK_HZ, kind));
+            assert!(!frame.is_discontinuity(), "{dts}");
+        }
+        let mut back = frame(2_699_900, 2_699_900);
+        assert!(timeline.repair(&mut back, (CLOCK_HZ, MediaKind::Audio)));
+        assert_eq!(back.dts, 2_700_001);
+    }
+
+    #[test]
     fn a_picture_is_never_shown_before_it_is_decoded() {
         let mut late = frame(9000, 6000);
-        assert!(Timeline::default().repair(&mut late, CLOCK_HZ));
+        assert!(Timeline::default().repair(&mut late, PICTURES));
         assert_eq!((late.dts, late.pts), (9000, 9000));
     }
 
     #[test]
     fn a_new_sender_goes_on_where_the_old_one_left() {
         let mut timeline = Timeline::default();
-        timeline.repair(&mut frame(86_400, 86_400), CLOCK_HZ);
-        timeline.repair(&mut frame(90_000, 90_000), CLOCK_HZ);
+        timeline.repair(&mut frame(86_400, 86_400), PICTURES);
+        timeline.repair(&mut frame(90_000, 90_000), PICTURES);
         timeline.resume(Duration::from_secs(2));
         let mut first = frame(7_000_000, 7_003_600);
-        timeline.repair(&mut first, CLOCK_HZ);
+        timeline.repair(&mut first, PICTURES);
         assert_eq!((first.dts, first.pts, first.is_discontinuity()), (273_600, 277_200, true));
         let mut audio = Frame { track: TrackId(1), ..frame(7_000_000 / 90 * 48, 7_000_000 / 90 * 48) };
-        timeline.repair(&mut audio, 48_000);
+        timeline.repair(&mut audio, (48_000, MediaKind::Audio));
         assert!((audio.dts - 273_600 / 90 * 48).abs() <= 48, "the other track moves with it: {}", audio.dts);
         assert!(!audio.is_discontinuity(), "and is no second break");
     }
@@ -206,22 +225,22 @@ mod tests {
             TrackSet { revision: 1, tracks: vec![crate::Track::new(TrackId(0), CodecConfig::Aac(config))] }
         };
         let mut timeline = Timeline::default();
-        timeline.repair(&mut frame(441, 441), 44_100);
+        timeline.repair(&mut frame(441, 441), (44_100, MediaKind::Audio));
         timeline.keep(&tracks(8_000));
         timeline.keep(&tracks(44_100));
         let mut again = frame(441, 441);
-        timeline.repair(&mut again, 44_100);
+        timeline.repair(&mut again, (44_100, MediaKind::Audio));
         assert!(again.dts > 441 || again.is_discontinuity(), "{}", again.dts);
     }
 
     #[test]
     fn a_successor_with_other_tracks_still_goes_on_behind() {
         let mut timeline = Timeline::default();
-        timeline.repair(&mut frame(900_000, 900_000), CLOCK_HZ);
+        timeline.repair(&mut frame(900_000, 900_000), PICTURES);
         timeline.keep(&TrackSet::default());
         timeline.resume(Duration::ZERO);
         let mut first = Frame { track: TrackId(7), ..frame(0, 0) };
-        timeline.repair(&mut first, CLOCK_HZ);
+        timeline.repair(&mut first, PICTURES);
         assert!(first.dts > 900_000 && first.is_discontinuity(), "{}", first.dts);
     }
 

@@ -155,10 +155,11 @@ impl<T: Entry> LogWriter<T> {
         if seen > limit {
             return Err(BusError::FrameTooLarge { limit, seen });
         }
-        if self.timeline.repair(entry.frame_mut(), track.clock_rate_hz) {
+        let kind = track.kind();
+        if self.timeline.repair(entry.frame_mut(), (track.clock_rate_hz, kind)) {
             self.log.totals.repaired.fetch_add(1, Relaxed);
         }
-        Ok(track.kind() == MediaKind::Video)
+        Ok(kind == MediaKind::Video)
     }
 
     /// Whether who waits for pictures is to look: at one, and at all else where there are none or they fail to come.
