@@ -65,7 +65,8 @@ pub(crate) struct Pump {
 
 impl Pump {
     pub(crate) fn new(packets: Arc<PacketLog>, options: EgressOptions, load: Arc<AtomicUsize>) -> io::Result<Self> {
-        let (scout, cursor) = (packets.join(), packets.join());
+        // What they miss in a burst no viewer misses by it: the bound of viewers would end the pump for all of them.
+        let (scout, cursor) = (packets.log().tap(), packets.log().tap());
         Ok(Self {
             packets,
             options,
@@ -280,5 +281,37 @@ impl Pump {
             self.free.push(place);
             self.load.fetch_sub(1, Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Track, TrackId};
+    use arcly_codec::{Codec, CodecConfig};
+    use bytes::Bytes;
+
+    use super::{
+        super::{Container, Framing, packets::PacketWriter, tests::AVCC},
+        *,
+    };
+
+    /// Found by reading: the pump was evicted by the bound of its viewers, and none of them was served any more.
+    #[tokio::test]
+    async fn a_burst_that_goes_round_the_log_does_not_end_the_pump() {
+        let bounds = LogBounds { frames: 256, max_lag: Some(0), ..LogBounds::default() };
+        let mut source = LogWriter::new(bounds, Arc::new(()));
+        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+        source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
+        let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
+        let mut pump = Pump::new(writer.packets().clone(), EgressOptions::default(), Arc::default()).unwrap();
+        for n in 0..3000 {
+            let (flags, dts) = (if n % 30 == 0 { FrameFlags::KEY } else { FrameFlags::NONE }, 3000 * n);
+            let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
+            source.publish(Frame { track: TrackId(0), flags, pts: dts, dts, duration: 3000, payload }).unwrap();
+            writer.feed();
+        }
+        assert!(pump.look() && pump.ended.is_none());
+        let Read::Frames(batch) = pump.cursor.peek(usize::MAX) else { panic!("it has nothing to write") };
+        assert!(batch.frames.iter().any(|packet| packet.frame().dts >= 3000 * 2970));
     }
 }
