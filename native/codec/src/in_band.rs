@@ -49,7 +49,10 @@ impl CodecConfig {
             }
             Codec::Vp9 => Self::Vp9(Vp9Config::from_frame(&frame, None)?),
             Codec::Vp8 => Self::Vp8(Vp8Config::from_frame(&frame)?),
-            Codec::Aac => Self::Aac(parse_adts(&frame)?.config()?),
+            Codec::Aac => {
+                let header = parse_adts(&frame)?;
+                Self::Aac(header.config_of(frame.get(header.header_bytes..).unwrap_or_default())?)
+            }
             Codec::Opus => {
                 let channels = if Packet::parse(&frame)?.stereo { 2 } else { 1 };
                 Self::Opus(OpusConfig::new(channels)?)
@@ -82,6 +85,14 @@ mod tests {
         let info = config.audio().unwrap();
         assert_eq!((info.sample_rate_hz, info.channels, info.samples_per_frame), (48_000, 2, 1152));
         assert_eq!(CodecConfig::parse(Codec::Mp3, config.record().clone()).unwrap(), config);
+    }
+
+    #[test]
+    fn channels_that_the_header_of_aac_leaves_to_the_access_unit_are_read_there() {
+        // The beginning of `5.1(side)` as FFmpeg 5.1 writes it.
+        let side = b"\xff\xf1\x4c\0\x8a\xdf\xfc\xa0\x99\x08\x80\x04\0\x18\x80\x0dLavc59.37.100\xde\x02\0";
+        let config = CodecConfig::from_frame(Codec::Aac, Bytes::from_static(side)).unwrap();
+        assert_eq!(config.audio().unwrap().channels, 6);
     }
 
     #[test]

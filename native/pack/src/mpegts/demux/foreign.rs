@@ -175,6 +175,20 @@ fn h264_and_aac_of_several_frames_in_a_pes_packet() {
     check(&X264, &["-c:a", "aac", "-b:a", "64k"], (Codec::H264, Codec::Aac));
 }
 
+/// What AC-3 of 5.1 becomes. No channel_configuration has speakers at the sides, so a program_config_element says them, once.
+#[test]
+fn aac_with_speakers_at_the_sides_is_read_as_ffprobe_reads_it() {
+    let scratch = Scratch::new("mpegts-aac-side");
+    let side = "pan=5.1(side)|FL=c0|FR=c0|FC=c0|LFE=c0|SL=c0|SR=c0";
+    let read = Read::all(&encode(&scratch, &X264, &["-c:a", "aac", "-af", side]));
+    let seen: Vec<Option<u8>> =
+        read.tracks.last().unwrap().iter().map(|track| Some(track.config.audio()?.channels)).collect();
+    assert_eq!(seen, [None, Some(6)]);
+    let packets = ffprobe(&scratch, "in.ts");
+    assert_video(&read, &packets[&0], 0);
+    assert_audio(&read, Codec::Aac, &packets[&1], 0);
+}
+
 /// Compatible with HLG, and with nothing: then it is private data for everybody who does not know it.
 #[test]
 fn dolby_vision_comes_back_and_ffprobe_sees_it() {

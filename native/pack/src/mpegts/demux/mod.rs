@@ -29,6 +29,8 @@ mod section;
 #[cfg(test)]
 mod signalled;
 mod stream;
+#[cfg(test)]
+mod surround;
 mod sync;
 mod tables;
 #[cfg(test)]

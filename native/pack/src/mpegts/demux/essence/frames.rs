@@ -1,6 +1,7 @@
 //! Sound whose frames begin with a sync word: several in a PES packet, or one over many.
 
 use arcly_bus::FrameFlags;
+use arcly_codec::CodecConfig;
 use bytes::Bytes;
 
 use super::{
@@ -20,20 +21,33 @@ pub(super) struct Frames<F> {
     carry_pts_90k: Option<i64>,
     /// Where a frame was expected there was none: the next one counts only if another one follows it.
     is_lost: bool,
-    signature: Option<u64>,
+    /// The configuration that holds, and the signature of frames that have it.
+    known: Option<(u64, CodecConfig)>,
 }
 
 impl<F: Framing> Frames<F> {
     pub(super) fn new(framing: F) -> Self {
-        let (carry, carry_pts_90k, signature) = (Vec::new(), None, None);
-        Self { framing, grid: Grid::default(), carry, carry_pts_90k, is_lost: true, signature }
+        let (carry, carry_pts_90k, known) = (Vec::new(), None, None);
+        Self { framing, grid: Grid::default(), carry, carry_pts_90k, is_lost: true, known }
+    }
+
+    /// Whether the configuration of a frame is known: its own, or that of the frames before it with the same signature.
+    fn configure(&mut self, facts: &FrameFacts, frame: &[u8], outlet: &mut Outlet) -> bool {
+        let known = self.known.as_ref().filter(|(signature, _)| *signature == facts.signature);
+        if known.is_some() && !facts.is_described {
+            return true;
+        }
+        let Some(config) = self.framing.config(frame) else { return known.is_some() };
+        if known.is_none_or(|(_, known)| *known != config) {
+            outlet.config(config.clone());
+            self.known = Some((facts.signature, config));
+        }
+        true
     }
 
     fn emit(&mut self, facts: &FrameFacts, pts_90k: Option<i64>, frame: &[u8], outlet: &mut Outlet) {
-        if self.signature != Some(facts.signature) {
-            let Some(config) = self.framing.config(frame) else { return outlet.drop_frame() };
-            outlet.config(config);
-            self.signature = Some(facts.signature);
+        if !self.configure(facts, frame, outlet) {
+            return outlet.drop_frame();
         }
         let Some(start) = self.grid.place(pts_90k, facts.rate_hz, facts.samples) else { return outlet.drop_frame() };
         let payload = Bytes::copy_from_slice(frame.get(facts.header_bytes..).unwrap_or_default());

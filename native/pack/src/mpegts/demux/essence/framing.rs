@@ -39,6 +39,8 @@ pub(super) struct FrameFacts {
     pub(super) rate_hz: u32,
     /// Frames of one configuration have the same one.
     pub(super) signature: u64,
+    /// It says in itself what its signature does not: those of one signature may have several configurations.
+    pub(super) is_described: bool,
 }
 
 /// Numbers of 16 bits at most, one behind the other.
@@ -68,13 +70,20 @@ impl Framing for Adts {
                 samples: 1024,
                 rate_hz: header.sample_rate_hz,
                 signature: signature([header.sample_rate_hz.into(), header.object_type.into(), header.channels.into()]),
+                is_described: header.channels == 0 && begins_with_program_config(bytes.get(header.header_bytes..)),
             }),
         }
     }
 
     fn config(&self, frame: &[u8]) -> Option<CodecConfig> {
-        parse_adts(frame).ok()?.config().ok().map(CodecConfig::Aac)
+        let header = parse_adts(frame).ok()?;
+        header.config_of(frame.get(header.header_bytes..)?).ok().map(CodecConfig::Aac)
     }
+}
+
+/// Whether an access unit begins with `ID_PCE` (ISO/IEC 14496-3 Table 4.85), which encoders need not send with each.
+fn begins_with_program_config(access_unit: Option<&[u8]>) -> bool {
+    access_unit.and_then(<[u8]>::first).is_some_and(|first| first >> 5 == 5)
 }
 
 /// MPEG-1 and MPEG-2 audio (ISO/IEC 11172-3 §2.4.1).
@@ -101,6 +110,7 @@ impl Framing for MpegAudio {
                     header.channels().into(),
                     header.samples_per_frame().into(),
                 ]),
+                is_described: false,
             }),
         }
     }
@@ -144,6 +154,7 @@ impl Framing for Ac3 {
                 // AC-3 has its rate in its record; E-AC-3 has it there too, but there it varies.
                 u64::from(first.frmsizecod >> 1),
             ]),
+            is_described: false,
         })
     }
 
