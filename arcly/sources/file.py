@@ -14,7 +14,8 @@ class FileSource:
     """Publishes an MPEG-TS, FLV or MP4 file. An `InboundProtocol`. What the file is, is told by its contents.
 
     It is read a piece at a time, however large it is. When it is looped the timestamps go on at each repetition, for
-    ever: to viewers it is one endless stream.
+    ever: to viewers it is one endless stream. Where they break within the file (it steps back by more than a second, or
+    forward by more than ten), what follows goes on where the last frame ended, and its first frame is a discontinuity.
 
     Args:
         path: the file.

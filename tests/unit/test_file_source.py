@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -77,6 +78,35 @@ async def test_every_container_plays_and_loops(
     # A repetition begins behind the longest track: its sound may be up to a frame longer than its pictures.
     assert steps <= set(range(3600 - 90, 3600 + 90 + 2880)), steps
     assert not [line for line in caplog.messages if "has changed" in line], "the tracks are the same in each loop"
+
+
+@pytest.mark.parametrize("second_s", ["0", "36000"])
+async def test_joined_files_play_one_behind_the_other(
+    tmp_path: Path, clip: Callable[..., Path], ffmpeg: str, second_s: str
+) -> None:
+    """Found by reading: the second went out at the speed of the disk, and a jump of ten hours was slept through."""
+    source = clip(seconds=2, sample_rate_hz=48_000, b_frames=0)
+    path, parts = tmp_path / "joined.ts", []
+    for name, offset_s in (("first", "0"), ("second", second_s)):
+        part = tmp_path / f"{name}.ts"
+        await run(ffmpeg, "-v", "error", "-i", source, "-c", "copy", "-output_ts_offset", offset_s, part)
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+    async with arcly.Engine(arcly.FileSource(path, KEY, loop=False)) as engine:
+        stream = engine.get_stream(KEY)
+        async with asyncio.timeout(30):
+            frames = [frame async for frame in stream.subscribe()]
+    pictures = [frame for frame in frames if frame.kind == "video"]
+    # Of the last picture of the first file nothing says that it is whole.
+    assert len(pictures) in (99, 100)
+    steps = [(later.dts - earlier.dts, later.is_discontinuity) for earlier, later in pairwise(pictures)]
+    assert [is_break for _, is_break in steps].count(True) == 1
+    assert all(step in (3599, 3600, 3601) for step, is_break in steps if not is_break), steps
+    assert all(3600 - 90 <= step <= 2 * 3600 + 2880 for step, is_break in steps if is_break), steps
+    sound = [frame.dts for frame in frames if frame.kind == "audio"]
+    gaps = {later - earlier for earlier, later in pairwise(sound)}
+    assert max(gaps) <= 4 * 1024, gaps
+    assert abs((sound[-1] - sound[0]) / 48_000 - 4) < 0.1
 
 
 async def test_as_fast_as_possible_takes_less_than_the_file_lasts(tmp_path: Path, clip: Callable[..., Path]) -> None:

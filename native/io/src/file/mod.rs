@@ -1,5 +1,6 @@
 //! Files as publishers.
 
+mod pass;
 mod read;
 mod to_bus;
 

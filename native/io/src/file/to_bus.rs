@@ -6,12 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_bus::{BusError, Frame, Publisher, Track, TrackId};
+use arcly_bus::{BusError, Frame, FrameFlags, Publisher, Track};
+use arcly_codec::MediaKind;
 use arcly_pack::Item;
 use tokio::runtime::Handle;
 
 use crate::{
-    file::read::{FileError, MediaReader},
+    file::{
+        pass::{Pass, Timed},
+        read::{FileError, MediaReader},
+    },
     lock,
 };
 
@@ -101,23 +105,6 @@ struct Performance {
     passed: Duration,
 }
 
-/// From the first to the last frame of one repetition.
-#[derive(Default)]
-struct Pass {
-    /// The decoding time of the first frame, whatever its track, in nanoseconds.
-    first_ns: Option<i64>,
-    spans: Vec<Span>,
-}
-
-/// What is known of one track of a repetition, in nanoseconds.
-struct Span {
-    track: TrackId,
-    first_ns: i64,
-    last_ns: i64,
-    /// Between the last two frames: how long the last one lasts.
-    last_step_ns: i64,
-}
-
 impl Performance {
     fn run(mut self) {
         let reason = match self.repeat() {
@@ -164,12 +151,21 @@ impl Performance {
     }
 
     fn publish(&mut self, frame: &Frame, pass: &mut Pass) -> Result<(), Cut> {
-        let clock_rate_hz = self.publisher.tracks().find(frame.track).map_or(90_000, |track| track.clock_rate_hz);
-        let at_ns = nanoseconds(frame.dts, clock_rate_hz);
-        let first_ns = *pass.first_ns.get_or_insert(at_ns);
-        pass.extend(frame.track, at_ns);
-        self.wait(span(first_ns, at_ns))?;
-        self.publisher.publish(later(frame, self.passed, clock_rate_hz)).map_err(Cut::Closed)
+        let tracks = self.publisher.tracks();
+        let track = tracks.find(frame.track);
+        let clock_rate_hz = track.map_or(90_000, |track| track.clock_rate_hz);
+        let place = pass.place(&Timed {
+            track: frame.track,
+            is_data: track.is_some_and(|track| track.kind() == MediaKind::Data),
+            at_ns: nanoseconds(frame.dts, clock_rate_hz),
+            duration_ns: nanoseconds(frame.duration.into(), clock_rate_hz),
+        });
+        self.wait(place.due)?;
+        let mut moved = moved(frame, self.passed.as_nanos(), place.offset_ns, clock_rate_hz);
+        if place.is_break {
+            moved.flags = moved.flags.with(FrameFlags::DISCONTINUITY);
+        }
+        self.publisher.publish(moved).map_err(Cut::Closed)
     }
 
     /// Waits until `offset` of this repetition.
@@ -179,34 +175,12 @@ impl Performance {
     }
 }
 
-impl Pass {
-    fn extend(&mut self, track: TrackId, at_ns: i64) {
-        match self.spans.iter_mut().find(|span| span.track == track) {
-            Some(span) => {
-                span.last_step_ns = at_ns.saturating_sub(span.last_ns);
-                span.last_ns = at_ns;
-            }
-            None => self.spans.push(Span { track, first_ns: at_ns, last_ns: at_ns, last_step_ns: 0 }),
-        }
-    }
-
-    /// The longest track, its last frame included.
-    fn duration(&self) -> Duration {
-        let lasted = |track: &Span| span(track.first_ns, track.last_ns.saturating_add(track.last_step_ns));
-        self.spans.iter().map(lasted).max().unwrap_or_default()
-    }
-}
-
-/// From one time to a later one; nothing when it is earlier.
-fn span(from_ns: i64, to_ns: i64) -> Duration {
-    Duration::from_nanos(u64::try_from(to_ns.saturating_sub(from_ns)).unwrap_or(0))
-}
-
-/// `frame`, its times moved by `passed` in ticks of its own track.
-fn later(frame: &Frame, passed: Duration, clock_rate_hz: u32) -> Frame {
+/// `frame`, its times moved by nanoseconds in ticks of its own track.
+fn moved(frame: &Frame, passed_ns: u128, offset_ns: i64, clock_rate_hz: u32) -> Frame {
     // Rounded from the whole time passed, so that nothing adds up over a year of repetitions.
-    let ticks = (passed.as_nanos() * u128::from(clock_rate_hz) + 500_000_000) / 1_000_000_000;
-    let ticks = i64::try_from(ticks).unwrap_or(i64::MAX);
+    let moved_ns = i128::try_from(passed_ns).unwrap_or(i128::MAX).saturating_add(offset_ns.into());
+    let ticks = moved_ns.saturating_mul(clock_rate_hz.into()).saturating_add(500_000_000).div_euclid(1_000_000_000);
+    let ticks = i64::try_from(ticks).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX });
     Frame { pts: frame.pts.saturating_add(ticks), dts: frame.dts.saturating_add(ticks), ..frame.clone() }
 }
 
