@@ -226,31 +226,51 @@ impl Task {
 
     fn push(&mut self, batch: &Batch<'_>) {
         let now = unix_time();
-        let (mut has_new_cmaf, mut has_new_ts) = (false, false);
         for (index, frame) in batch.frames.iter().enumerate() {
             let broken = index == 0 && batch.discontinuity;
             let now = now.saturating_sub(self.age(frame, batch.tracks));
             let marked = broken.then(|| mark_discontinuity(frame));
             let frame = marked.as_ref().unwrap_or(frame);
-            if let Some(pushed) = self.cmaf.as_mut().map(|cmaf| cmaf.push(batch.tracks, frame, now)) {
-                has_new_cmaf |= self.check(pushed);
-            }
-            if let Some(pushed) = self.ts.as_mut().map(|ts| {
-                ts.tell_time(now);
-                ts.push(batch.tracks, frame)
-            }) {
-                has_new_ts |= self.check(pushed);
-            }
+            self.pack_cmaf(batch.tracks, frame, now);
+            self.pack_ts(batch.tracks, frame, now);
         }
-        if has_new_cmaf && let Some(cmaf) = &self.cmaf {
-            let view = cmaf.view();
-            self.output.show_cmaf(view);
-            if cmaf.is_shortened() && !std::mem::replace(&mut self.has_told_shortened, true) {
+        self.show();
+    }
+
+    fn pack_cmaf(&mut self, tracks: &Arc<TrackSet>, frame: &Frame, now: Duration) {
+        let Some(cmaf) = self.cmaf.as_mut().filter(|cmaf| !cmaf.has_ended()) else { return };
+        let pushed = cmaf.push(tracks, frame, now);
+        match pushed {
+            Err(_) if cmaf.has_ended() => {
+                self.inbox
+                    .warn(format!("{}: the event is full and over: what comes is not in it", self.name));
+            }
+            pushed => self.check(pushed),
+        }
+    }
+
+    fn pack_ts(&mut self, tracks: &Arc<TrackSet>, frame: &Frame, now: Duration) {
+        let Some(ts) = &mut self.ts else { return };
+        ts.tell_time(now);
+        let pushed = ts.push(tracks, frame);
+        self.check(pushed);
+    }
+
+    /// Shows what is new, whatever the frames were found to be with which it came.
+    fn show(&mut self) {
+        let cmaf = self.cmaf.as_ref().and_then(CmafPackager::view);
+        let ts = self.ts.as_ref().and_then(HlsPackager::view);
+        let has_new_cmaf = is_another(cmaf.as_ref(), self.output.cmaf_view().as_ref());
+        let has_new_ts = is_another(ts.as_ref(), self.output.ts_view().as_ref());
+        if has_new_cmaf {
+            self.output.show_cmaf(cmaf);
+            let is_shortened = self.cmaf.as_ref().is_some_and(CmafPackager::is_shortened);
+            if is_shortened && !std::mem::replace(&mut self.has_told_shortened, true) {
                 self.inbox.warn(format!("{}: the window is shorter than it should be: its memory is full", self.name));
             }
         }
-        if has_new_ts && let Some(ts) = &self.ts {
-            self.output.show(ts.view());
+        if has_new_ts {
+            self.output.show(ts);
         }
         if has_new_cmaf || has_new_ts {
             self.spill();
@@ -278,16 +298,12 @@ impl Task {
         }
     }
 
-    /// Whether there is a new view.
-    fn check(&mut self, pushed: Result<bool, PackError>) -> bool {
+    fn check(&mut self, pushed: Result<bool, PackError>) {
         match pushed {
-            Ok(is_new) => is_new,
+            Ok(_) => {}
             // What one of the two cannot carry, the other one may.
-            Err(PackError::Unsupported { .. }) if self.cmaf.is_some() && self.ts.is_some() => false,
-            Err(error) => {
-                self.warn_once(&error.to_string());
-                false
-            }
+            Err(PackError::Unsupported { .. }) if self.cmaf.is_some() && self.ts.is_some() => {}
+            Err(error) => self.warn_once(&error.to_string()),
         }
     }
 
@@ -309,6 +325,11 @@ impl Task {
         });
         self.output.end(cmaf, ts);
     }
+}
+
+/// Whether `made` is there, and not what is `shown`.
+fn is_another<View>(made: Option<&Arc<View>>, shown: Option<&Arc<View>>) -> bool {
+    made.is_some_and(|made| shown.is_none_or(|shown| !Arc::ptr_eq(made, shown)))
 }
 
 /// The time of the media of the newest frame.
@@ -336,25 +357,30 @@ mod tests {
     use arcly_codec::{Codec, CodecConfig};
 
     use super::*;
+    use crate::Notice;
 
     const IDLE: Duration = Duration::from_secs(10);
 
     struct Stage {
         publisher: Publisher,
         output: Arc<HlsOutput>,
+        inbox: Arc<Inbox>,
         next: i64,
     }
 
     impl Stage {
         fn new() -> Self {
+            let (cmaf, ts) = (Some(CmafConfig::default()), Some(HlsConfig::default()));
+            Self::with(PackageConfig { cmaf, ts, idle: Some(IDLE), ..PackageConfig::default() })
+        }
+
+        fn with(config: PackageConfig) -> Self {
             let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
             let sound = CodecConfig::parse(Codec::Aac, vec![0x11, 0x90].into()).unwrap();
             publisher.set_tracks(vec![Track::new(TrackId(0), sound)]).unwrap();
-            let (cmaf, ts) = (Some(CmafConfig::default()), Some(HlsConfig::default()));
-            let config = PackageConfig { cmaf, ts, idle: Some(IDLE), ..PackageConfig::default() };
             let inbox = Inbox::new(Waker::noop().clone());
-            let output = package(&Handle::current(), publisher.log(), config, "live/cam".into(), "abc", inbox);
-            Self { publisher, output, next: 0 }
+            let output = package(&Handle::current(), publisher.log(), config, "live/cam".into(), "abc", inbox.clone());
+            Self { publisher, output, inbox, next: 0 }
         }
 
         /// Sound of four seconds, whoever wants it.
@@ -448,6 +474,23 @@ mod tests {
         let view = stage.output.first_cmaf_view(IDLE).await.unwrap();
         let off_us = view.epochs[0].wall_offset_us - (now_us - 18_000_000);
         assert!(off_us.abs() < 1_500_000, "{off_us} us");
+    }
+
+    /// Found by a reader: nobody was shown the end, and each later frame was one that HLS leaves out.
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_is_full_is_over_for_its_viewers() {
+        let cmaf = CmafConfig { is_event: true, max_window_bytes: 100_000, ..CmafConfig::default() };
+        let (cmaf, ts) = (Some(cmaf), Some(HlsConfig::default()));
+        let mut stage = Stage::with(PackageConfig { cmaf, ts, ..PackageConfig::default() });
+        stage.until(|output| output.track_view("a0").is_some_and(|track| track.ended())).await;
+        let view = stage.output.cmaf_view().unwrap();
+        assert!(view.ended && view.window_bytes() >= 100_000);
+        let before = stage.output.ts_view().unwrap();
+        stage.until(|output| !Arc::ptr_eq(&output.ts_view().unwrap(), &before)).await;
+        assert!(stage.playlist().ends_with("#EXT-X-ENDLIST\n") && !stage.output.is_stale(Duration::ZERO));
+        let notices: Vec<_> = std::iter::from_fn(|| stage.inbox.pop()).collect();
+        let [Notice::Warning(told)] = &notices[..] else { panic!("said once: {}", notices.len()) };
+        assert!(told.starts_with("live/cam: the event is full and over"), "{told}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -354,6 +354,11 @@ impl CmafPackager {
         self.is_shortened
     }
 
+    /// Whether nothing comes any more: it was finished, or is an event that is full.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     fn limits(&self) -> Limits {
         let target_us = micros(self.config.segment_target);
         // Rounded to the nearest second, a segment must not exceed the target duration.
