@@ -503,8 +503,8 @@ class Muxer:
 
     Args:
         format: `"ts"`, `"flv"` or `"mp4"` (fragmented).
-        fragment_s: MP4: a fragment ends at the first key frame after so many seconds (without video: at any frame),
-            default 1; 0 makes one of every frame, for the least delay.
+        fragment_s: MP4: a fragment ends at the first key frame after so many seconds (without video: at any frame), and
+            at any frame after five times as many, default 1; 0 makes one of every frame, for the least delay.
         bitrate_bps: MPEG-TS: bits a second, from 200 000 to 200 000 000, that the stream has at all times, null packets
             filling it up and every clock reference where its byte is. A frame then waits up to 0.6 s for its packets'
             turn, without a change of its times. Default: whatever the frames need.

@@ -12,6 +12,9 @@ from arcly.errors import MisuseError
 WRITE_BYTES = 1 << 20
 """Bytes that are collected before they are written."""
 
+WRITE_AFTER_S = 1.0
+"""After so long, fewer are: a crash costs what waits."""
+
 FORMATS = {".ts": "ts", ".m2ts": "ts", ".flv": "flv", ".mp4": "mp4", ".m4v": "mp4", ".m4a": "mp4"}
 """Formats by the ending of a file's name."""
 
@@ -41,6 +44,7 @@ class FileSink:
         self._muxer = Muxer(chosen, fragment_s=fragment_s)
         self._waiting = bytearray()
         self._file: BinaryIO | None = None
+        self._written_s = 0.0
 
     async def send(self, frame: MediaFrame) -> None:
         """Write a frame, sooner or later.
@@ -50,7 +54,8 @@ class FileSink:
             UnsupportedError: the format cannot carry the tracks of this frame.
         """
         self._waiting += self._muxer.write(frame)
-        if len(self._waiting) >= WRITE_BYTES:
+        waits_s = asyncio.get_running_loop().time() - self._written_s
+        if len(self._waiting) >= WRITE_BYTES or (self._waiting and waits_s >= WRITE_AFTER_S):
             await self._flush()
 
     async def close(self) -> None:
@@ -70,6 +75,7 @@ class FileSink:
     async def _flush(self) -> None:
         waiting, self._waiting = self._waiting, bytearray()
         await asyncio.to_thread(self._write, waiting)
+        self._written_s = asyncio.get_running_loop().time()
 
     def _write(self, data: bytearray) -> None:
         if self._file is None:

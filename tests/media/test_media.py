@@ -14,6 +14,7 @@ import pytest
 from conftest import run
 
 import arcly
+import arcly.sinks.file as file_sink
 from arcly.contract import Muxer as MuxerContract
 from arcly.drive import drive_to
 from arcly.media import CodecInfo, Demuxer, MediaReader, Muxer, config_from_frame, inspect, sniff
@@ -249,6 +250,24 @@ async def test_a_file_sink_writes_what_a_stream_carries(clip: Clip, tmp_path: Pa
         copy = frames_of(path)
         assert len(copy) == len(original)
         assert {frame[3] for frame in facts(copy)} == {frame[3] for frame in facts(original)}
+
+
+@pytest.mark.parametrize("ending", ["ts", "flv", "mp4"])
+async def test_sound_is_in_the_file_while_pictures_are_silent(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """Found by reading: with one key frame in front, the sound of half an hour was in memory, and a crash lost it."""
+    monkeypatch.setattr(file_sink, "WRITE_AFTER_S", 0.0)
+    path = tmp_path / f"copy.{ending}"
+    frames = frames_of(clip(seconds=30, size="160x90"))
+    sound = [frame for frame in frames if frame.kind == "audio"]
+    sink = arcly.FileSink(path)
+    await sink.send(next(frame for frame in frames if frame.is_key))
+    for frame in sound:
+        await sink.send(frame)
+    on_disk = [frame for frame in frames_of(path) if frame.kind == "audio"]
+    await sink.close()
+    assert on_disk[-1].pts_s > sound[-1].pts_s - 6
 
 
 def test_a_file_sink_needs_a_format() -> None:

@@ -18,11 +18,15 @@ use crate::{
 /// of this size is cut within.
 pub const MAX_FRAGMENT_BYTES: usize = 32 << 20;
 
+/// A fragment that is so many times as long as it should be ends without a key frame: a camera may be turned off while its sound goes on,
+/// and what waits is lost in a crash.
+const FRAGMENT_STRETCH: i64 = 5;
+
 /// How a container is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MuxOptions {
-    /// MP4: a fragment ends at the first key frame after this long (without video: at any frame). Zero: at every frame, for the
-    /// least delay at some 100 bytes a frame. Default 1 s.
+    /// MP4: a fragment ends at the first key frame after this long (without video: at any frame), and at any frame after five times as
+    /// long. Zero: at every frame, for the least delay at some 100 bytes a frame. Default 1 s.
     pub fragment: Duration,
     /// MPEG-TS: bits a second, headers and null packets included, that the stream has at all times
     /// ([`CONSTANT_RATES_BPS`](crate::mpegts::CONSTANT_RATES_BPS)). Default `None`: whatever the frames need.
@@ -201,12 +205,15 @@ impl Fragments {
     fn ends_before(&self, frame: &Frame, kind: MediaKind, dts_us: i64, tracks: &TrackSet) -> bool {
         let Some(first) = self.frames.first() else { return false };
         let first_hz = tracks.find(first.track).map_or(90_000, |track| track.clock_rate_hz);
-        let is_long = dts_us.saturating_sub(rescale(first.dts, first_hz, 1_000_000)) >= self.fragment_us;
+        let lasts_us = dts_us.saturating_sub(rescale(first.dts, first_hz, 1_000_000));
+        let is_long = lasts_us >= self.fragment_us;
+        let is_overdue = lasts_us >= self.fragment_us.saturating_mul(FRAGMENT_STRETCH);
         let is_entry = match tracks.first(MediaKind::Video) {
             Some(video) => frame.track == video.id && frame.is_key(),
             None => kind == MediaKind::Audio,
         };
-        (is_long && (is_entry || self.fragment_us == 0))
+        (is_long && is_entry)
+            || is_overdue
             || frame.is_discontinuity()
             || self.bytes.saturating_add(frame.payload.len()) > MAX_FRAGMENT_BYTES
     }

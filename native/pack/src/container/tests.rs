@@ -107,6 +107,28 @@ fn only_a_transport_stream_has_a_constant_bit_rate() {
     }
 }
 
+/// Found by reading: with a track of pictures a fragment ended at its key frames alone, and the sound of half an hour was in memory.
+#[test]
+fn sound_is_written_while_pictures_are_silent() {
+    let (tracks, frames) = stream();
+    let of = |track| frames.iter().find(|frame: &&Frame| frame.track == track).unwrap();
+    let (picture, sound) = (of(TrackId(0)), of(TrackId(1)));
+    let clock_hz = i64::from(tracks.find(TrackId(1)).unwrap().clock_rate_hz);
+    let mut muxer = ContainerMuxer::new(Container::Mp4, tracks.clone(), MuxOptions::default()).unwrap();
+    let (mut file, mut written) = (Vec::new(), vec![picture.clone()]);
+    muxer.write(picture, &mut file).unwrap();
+    for dts in (0..30 * clock_hz).step_by(1024) {
+        let sound = Frame { dts, pts: dts, ..sound.clone() };
+        muxer.write(&sound, &mut file).unwrap();
+        written.push(sound);
+    }
+    let sounds_of_5_s = usize::try_from(5 * clock_hz / 1024 + 2).unwrap();
+    let on_disk = read(Container::Mp4, &file, file.len()).1.len();
+    assert!(on_disk + sounds_of_5_s >= written.len(), "{on_disk} of {}", written.len());
+    muxer.finish(&mut file).unwrap();
+    assert_eq!(read(Container::Mp4, &file, file.len()).1.len(), written.len());
+}
+
 fn stream() -> (Arc<TrackSet>, Vec<Frame>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clips/b_frames.flv");
     let beginning = std::fs::read(path).unwrap();
