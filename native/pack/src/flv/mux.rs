@@ -8,6 +8,7 @@ use super::{
     codecs::{CODEC_ID_AVC, four_cc, has_composition_time, sound_format},
     colour::ColourInfo,
     pcm,
+    rise::Rise,
     script::{on_meta_data, plain_number},
     tag::{TIMESTAMP_OFFSET_NANO, TagKind, multitrack_type, packet_type},
     written::{FlvTag, Header, TagRole},
@@ -44,7 +45,8 @@ pub struct FlvMuxOptions {
 /// `reconfigure` with the tracks, then `write` each frame: the metadata and sequence headers that are due come out in front of it.
 /// For a viewer that joins later, [`headers`](Self::headers) says what it needs in front of its first frame.
 ///
-/// Timestamps are rounded from the absolute time, so that nothing drifts. Tracks that FLV, or the dialect, has no form for
+/// Timestamps are rounded from the absolute time, so that nothing drifts. Where the stream goes back in time they go on behind the last, with all
+/// tracks together. Tracks that FLV, or the dialect, has no form for
 /// are left out, see [`left_out`](Self::left_out); their frames give nothing.
 #[derive(Debug, Default)]
 pub struct FlvMuxer {
@@ -53,6 +55,7 @@ pub struct FlvMuxer {
     tracks: Vec<MuxTrack>,
     left_out: Vec<TrackId>,
     metadata_due: bool,
+    rise: Rise,
 }
 
 #[derive(Debug)]
@@ -147,7 +150,7 @@ impl FlvMuxer {
     /// [`PackError::LimitExceeded`] for a frame that no tag can hold; nothing is appended.
     pub fn write(&mut self, frame: &Frame, out: &mut Vec<FlvTag>) -> Result<(), PackError> {
         let Some(track) = self.tracks.iter().find(|known| known.track.id == frame.track) else { return Ok(()) };
-        let tag = track.frame(frame, &self.options)?;
+        let tag = track.frame(frame, &self.options, &mut self.rise)?;
         if self.metadata_due {
             self.put_metadata(tag.timestamp_ms, out);
             self.metadata_due = false;
@@ -210,9 +213,12 @@ impl MuxTrack {
         }
     }
 
-    fn frame(&self, frame: &Frame, options: &FlvMuxOptions) -> Result<FlvTag, PackError> {
+    fn frame(&self, frame: &Frame, options: &FlvMuxOptions, rise: &mut Rise) -> Result<FlvTag, PackError> {
         let exact = options.nanosecond_offsets && matches!(self.form, Form::FourCc(_));
-        let times = Times::of(frame, &self.track, exact, options.origin_ms);
+        let times = Times::of(frame, &self.track, exact);
+        let at_ms = rise.lift(frame.track, times.decoded_ms, frame.is_discontinuity());
+        // Modulo 2^32, as the field says.
+        let timestamp_ms = at_ms.wrapping_sub(options.origin_ms) as u32;
         let is_key = self.is_video() && frame.is_key();
         let role = if is_key { TagRole::KeyFrame } else { TagRole::Frame };
         let [_, composition @ ..] = times.composition_ms.to_be_bytes();
@@ -230,7 +236,7 @@ impl MuxTrack {
             CodecConfig::Pcm(config) => pcm::from_bus(&frame.payload, config.info.bits_per_sample),
             _ => frame.payload.clone(),
         };
-        FlvTag::new(self.kind(), role, times.timestamp_ms, header, payload)
+        FlvTag::new(self.kind(), role, timestamp_ms, header, payload)
     }
 
     /// ExVideoTagHeader and ExAudioTagHeader of a frame.
@@ -338,7 +344,7 @@ fn nearest_rate(sample_rate_hz: u32) -> u8 {
 
 /// The times of a frame as a tag says them.
 struct Times {
-    timestamp_ms: u32,
+    decoded_ms: i64,
     composition_ms: i32,
     offset_ns: u32,
 }
@@ -347,7 +353,7 @@ struct Times {
 const MAX_COMPOSITION_MS: i64 = (1 << 23) - 1;
 
 impl Times {
-    fn of(frame: &Frame, track: &Track, exact: bool, origin_ms: i64) -> Self {
+    fn of(frame: &Frame, track: &Track, exact: bool) -> Self {
         // Without a composition time there is one time, and that is when it is shown.
         let decoded = if has_composition_time(track.config.codec()) { frame.dts } else { frame.pts };
         let rate_hz = track.clock_rate_hz;
@@ -355,8 +361,7 @@ impl Times {
         let (decoded_ms, shown_ms) = (ms(decoded), ms(frame.pts));
         let composition_ms = (shown_ms - decoded_ms).clamp(-MAX_COMPOSITION_MS, MAX_COMPOSITION_MS);
         Self {
-            // Modulo 2^32, as the field says.
-            timestamp_ms: decoded_ms.wrapping_sub(origin_ms) as u32,
+            decoded_ms,
             composition_ms: composition_ms as i32,
             offset_ns: if exact { below_ms(frame.pts, rate_hz) } else { 0 },
         }

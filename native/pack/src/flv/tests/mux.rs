@@ -206,7 +206,8 @@ fn timestamps_wrap_and_may_begin_anywhere() {
     write(&mut muxer, &at(0));
     let mut ms = |time| write(&mut muxer, &at(time))[0].timestamp_ms;
     assert_eq!([ms((1 << 32) - 1), ms(1 << 32), ms((1 << 32) + 40)], [u32::MAX, 0, 40]);
-    assert_eq!(ms(-1), u32::MAX);
+    let mut early = self::muxer(&[avc(0)], Dialect::Classic);
+    assert_eq!(write(&mut early, &at(-1)).pop().unwrap().timestamp_ms, u32::MAX);
     let mut from_zero = FlvMuxer::new(FlvMuxOptions { origin_ms: 5_000, ..FlvMuxOptions::default() });
     from_zero.reconfigure(&set(&[avc(0)]));
     assert_eq!(write(&mut from_zero, &at(5_040)).pop().unwrap().timestamp_ms, 40);
@@ -214,6 +215,28 @@ fn timestamps_wrap_and_may_begin_anywhere() {
     for time in [i64::MIN, i64::MAX] {
         write(&mut from_zero, &picture(0, time, -(time / 2), true));
     }
+}
+
+/// Found by reading: the times went back with those of the stream, and on a push, which counts from its first frame, below zero: to 49 days.
+#[test]
+fn behind_a_break_back_times_go_on_for_picture_and_sound_together() {
+    let mut muxer = FlvMuxer::new(FlvMuxOptions { origin_ms: 60_000, ..FlvMuxOptions::default() });
+    muxer.reconfigure(&set(&[avc(0), aac(1)]));
+    let mut times = Vec::new();
+    for start_ms in [60_000, 5_000, 0, 30_000] {
+        for n in 0..50_i64 {
+            let ms = start_ms + n * 40;
+            let flags = if n == 0 { FrameFlags::KEY.with(FrameFlags::DISCONTINUITY) } else { FrameFlags::NONE };
+            let shown = Frame { flags, ..picture(0, ms * 90, ms * 90 + 3_600, false) };
+            let heard = sound(1, (ms + 10) * 441 / 10);
+            let mut time = |frame| write(&mut muxer, frame).pop().unwrap().timestamp_ms;
+            times.push((time(&shown), time(&heard)));
+        }
+    }
+    assert_eq!(times[0], (0, 10));
+    assert!(times.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1), "{times:?}");
+    assert!(times.iter().all(|(shown, heard)| shown + 10 == *heard), "the sound is where its picture is: {times:?}");
+    assert!(times[149].0 < 10_000 && times[150].0 - times[149].0 > 27_000, "a jump forward stays");
 }
 
 /// Every time of 30000/1001 pictures a second, reordered, comes back to the tick: the presentation always, the decoding
