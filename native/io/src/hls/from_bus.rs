@@ -242,8 +242,7 @@ impl Task {
         let pushed = cmaf.push(tracks, frame, now);
         match pushed {
             Err(_) if cmaf.has_ended() => {
-                self.inbox
-                    .warn(format!("{}: the event is full and over: what comes is not in it", self.name));
+                self.inbox.warn(format!("{}: the event is full and over: what comes is not in it", self.name));
             }
             pushed => self.check(pushed),
         }

@@ -14,9 +14,21 @@ const CUES_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Cues {
     ranges: VecDeque<Arc<DateRange>>,
-    /// Breaks that have begun: their ids and when they did.
-    begun: VecDeque<(u32, i64)>,
+    /// The newest break of each event, oldest first.
+    begun: VecDeque<Break>,
     commands: u64,
+}
+
+/// A break that has been told of.
+#[derive(Debug)]
+struct Break {
+    event: u32,
+    /// `ID` and `START-DATE`: those of its end are the same (RFC 8216bis §4.4.5.1.1).
+    attributes: String,
+    start_us: i64,
+    /// Where it is over: what begins it before is a repeat. None where that is not known.
+    end_us: Option<i64>,
+    has_ended: bool,
 }
 
 /// What a section says (ANSI/SCTE 35 §9).
@@ -56,40 +68,51 @@ impl Cues {
         }
     }
 
-    /// `None` when it was said already: senders repeat a cue.
+    /// `None` when it was said already: senders repeat a cue. Behind its end the same event is another break, and has another id: those of
+    /// one id have one date (RFC 8216bis §4.4.5.1).
     fn begin(&mut self, event: u32, at_us: i64, duration: Option<u64>) -> Option<String> {
-        if self.begun.iter().any(|(known, _)| *known == event) {
+        let known = self.begun.iter().position(|known| known.event == event);
+        let is_repeat = |known: &Break| known.end_us.is_none_or(|end_us| at_us < end_us);
+        if known.and_then(|index| self.begun.get(index)).is_some_and(is_repeat) {
             return None;
         }
-        self.begun.push_back((event, at_us));
-        if self.begun.len() > CUES_MAX {
-            self.begun.pop_front();
-        }
-        let mut text = format!("#EXT-X-DATERANGE:ID=\"splice-{event}\",START-DATE=\"{}\"", iso_8601(at_us));
-        if let Some(ticks) = duration {
-            let ms = ticks / 90;
+        let before = known.and_then(|index| self.begun.remove(index));
+        let of_another = before.map_or_else(String::new, |_| format!("-{}", at_us / 1_000));
+        let id = format!("splice-{event}{of_another}");
+        let attributes = format!("#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"{}\"", iso_8601(at_us));
+        let planned_ms = duration.map(|ticks| ticks / 90).filter(|ms| *ms > 0);
+        let mut text = attributes.clone();
+        if let Some(ms) = planned_ms {
             let _ = write!(text, ",PLANNED-DURATION={}.{:03}", ms / 1000, ms % 1000);
         }
         text.push_str(",SCTE35-OUT=");
+        let planned_us = planned_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000));
+        let end_us = planned_us.map(|us| at_us.saturating_add(us));
+        self.begun.push_back(Break { event, attributes, start_us: at_us, end_us, has_ended: false });
+        if self.begun.len() > CUES_MAX {
+            self.begun.pop_front();
+        }
         Some(text)
     }
 
-    /// The tag that completes that of the beginning: the same id and the same date (§4.4.5.1.1).
+    /// The tag that completes that of the beginning.
     fn end(&mut self, event: u32, at_us: i64) -> Option<String> {
-        let index = self.begun.iter().position(|(known, _)| *known == event)?;
-        let (_, start_us) = self.begun.remove(index)?;
-        let ms = (at_us - start_us).max(0) / 1000;
-        let (start, seconds, ms) = (iso_8601(start_us), ms / 1000, ms % 1000);
-        let id = format!("ID=\"splice-{event}\",START-DATE=\"{start}\"");
-        Some(format!("#EXT-X-DATERANGE:{id},DURATION={seconds}.{ms:03},SCTE35-IN="))
+        let known = self.begun.iter_mut().find(|it| it.event == event && !it.has_ended)?;
+        (known.has_ended, known.end_us) = (true, Some(at_us));
+        let ms = (at_us - known.start_us).max(0) / 1000;
+        let (seconds, ms) = (ms / 1000, ms % 1000);
+        Some(format!("{},DURATION={seconds}.{ms:03},SCTE35-IN=", known.attributes))
     }
 
     pub(crate) fn date_ranges(&self) -> Arc<[Arc<DateRange>]> {
         self.ranges.iter().cloned().collect()
     }
 
-    /// Lets go of what was before that time.
+    /// Lets go of what was before that time. A break that is not known to have ended, and of which nobody is told any more, may begin anew.
     pub(crate) fn forget_before(&mut self, us: i64) {
+        for known in self.begun.iter_mut().filter(|known| known.start_us < us) {
+            known.end_us.get_or_insert(us);
+        }
         while self.ranges.front().is_some_and(|range| range.start_us < us) {
             self.ranges.pop_front();
         }
@@ -220,6 +243,44 @@ mod tests {
         assert!(texts[1].starts_with(&format!("{id},DURATION=60.000,SCTE35-IN=0xFC302F")), "{texts:?}");
         cues.forget_before(2_000_000);
         assert_eq!(cues.date_ranges().len(), 1);
+    }
+
+    #[test]
+    fn a_second_break_of_the_same_event_is_told_behind_the_first() {
+        // Of 60.293 s by what it says, or of a length that nobody knows.
+        let planned = unhex(SPLICE_INSERT_SAMPLE);
+        let mut unplanned = planned.clone();
+        unplanned[19] &= 0xDF; // duration_flag
+        let mut end = planned.clone();
+        end[19] &= 0x7F; // out_of_network_indicator
+        let told = |cues: &Cues| cues.date_ranges().iter().map(|range| range.text.clone()).collect::<Vec<_>>();
+
+        let mut cues = Cues::default();
+        for at_us in [1_000_000, 1_000_000, 31_000_000, 61_292_000, 61_294_000, 61_294_000, 100_000_000] {
+            cues.push(&planned, at_us);
+        }
+        cues.push(&end, 110_000_000);
+        cues.push(&end, 110_000_000);
+        cues.push(&planned, 109_000_000);
+        let texts = told(&cues);
+        assert_eq!(texts.len(), 3, "two breaks, and the end of one: {texts:?}");
+        let second = "#EXT-X-DATERANGE:ID=\"splice-1207959695-61294\",START-DATE=\"1970-01-01T00:01:01.294Z\"";
+        assert!(texts[0].contains("\"splice-1207959695\"") && texts[1].starts_with(second), "{texts:?}");
+        assert!(texts[2].starts_with(&format!("{second},DURATION=48.706,SCTE35-IN=")), "{texts:?}");
+        cues.push(&planned, 111_000_000);
+        assert!(told(&cues)[3].contains("\"splice-1207959695-111000\""), "what has ended may begin anew");
+
+        let mut cues = Cues::default();
+        cues.push(&unplanned, 1_000_000);
+        cues.push(&unplanned, 200_000_000);
+        cues.forget_before(1_000_000);
+        cues.push(&unplanned, 201_000_000);
+        assert_eq!(told(&cues).len(), 1, "it may still run");
+        cues.forget_before(190_000_000);
+        cues.push(&unplanned, 1_000_000);
+        assert!(told(&cues).is_empty(), "what was told before is not told again");
+        cues.push(&unplanned, 210_000_000);
+        assert!(told(&cues)[0].contains("\"splice-1207959695-210000\""), "nobody is told of the first any more");
     }
 
     #[test]
