@@ -24,6 +24,8 @@ mod packet;
 mod pes;
 mod program;
 mod psi;
+#[cfg(test)]
+mod remapped;
 mod routes;
 mod section;
 #[cfg(test)]

@@ -51,37 +51,50 @@ impl Program {
         map.streams.iter().any(|stream| Coding::of(stream, &map.descriptors).is_some())
     }
 
-    /// Goes on with another map: streams that stay as they are go on, and keep their tracks.
+    /// Goes on with another map. Streams of the same PID and coding go on whatever
+    /// else is said of them now, those that have moved keep their tracks.
     pub(super) fn follow(&mut self, map: ProgramMap, sink: &mut Sink) {
         if map == self.map {
             return;
         }
-        let mut previous = std::mem::take(&mut self.streams);
-        for mapped in &map.streams {
-            let Some(coding) = Coding::of(mapped, &map.descriptors) else { continue };
-            let is_known = |stream: &Stream| stream.mapped == *mapped && stream.coding == coding;
-            if let Some(at) = previous.iter().position(is_known) {
-                self.streams.push(previous.swap_remove(at));
-            } else if !self.streams.iter().any(|stream| stream.mapped.pid == mapped.pid) {
-                let track = self.free_track(coding, mapped, &previous);
-                self.streams.push(Stream::new(mapped.clone(), coding, track, &self.limits));
-            }
+        let lines = readable_lines(&map);
+        let goes_on = |stream: &Stream| {
+            lines.iter().any(|(mapped, coding)| stream.mapped.pid == mapped.pid && stream.coding == *coding)
+        };
+        let (mut kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.streams).into_iter().partition(goes_on);
+        for (mapped, coding) in &lines {
+            let stream = match kept.iter().position(|stream| stream.mapped.pid == mapped.pid) {
+                Some(at) => kept.swap_remove(at).with_line(mapped),
+                None => self.begin_stream(mapped, *coding, &kept, &gone),
+            };
+            self.streams.push(stream);
         }
-        for mut gone in previous {
-            self.finish_stream(&mut gone, sink);
+        for mut stream in gone {
+            self.finish_stream(&mut stream, sink);
         }
         self.map = map;
         self.announce(sink);
     }
 
-    /// The track of a stream that is replaced, or the first free one: 0 is the first video, 1 the first audio track.
-    fn free_track(&self, coding: Coding, mapped: &MappedStream, previous: &[Stream]) -> TrackId {
-        let is_used = |track: TrackId| self.streams.iter().chain(previous).any(|stream| stream.track == track);
-        let kind = coding.codec().kind();
-        let same = |stream: &&Stream| stream.mapped.pid == mapped.pid && stream.coding.codec().kind() == kind;
-        if let Some(replaced) = previous.iter().find(same) {
-            return replaced.track;
+    /// A stream that has moved here from another PID, or a new one. `kept` and `gone` are those of the map before.
+    fn begin_stream(&self, mapped: &MappedStream, coding: Coding, kept: &[Stream], gone: &[Stream]) -> Stream {
+        let is_taken = |stream: &Stream| self.streams.iter().any(|taken| taken.track == stream.track);
+        let mut moved = gone.iter().filter(|stream| stream.coding == coding && !is_taken(stream));
+        let same = moved.clone().find(|stream| stream.mapped.descriptors == mapped.descriptors);
+        if let Some(moved) = same.or_else(|| moved.next()) {
+            return Stream::new(mapped.clone(), coding, moved.track, &self.limits).behind(moved);
         }
+        let kind = coding.codec().kind();
+        let is_replaced = |stream: &&Stream| stream.mapped.pid == mapped.pid && stream.coding.codec().kind() == kind;
+        let replaced = gone.iter().find(is_replaced).filter(|stream| !is_taken(stream));
+        let track = replaced.map_or_else(|| self.free_track(kind, &[kept, gone]), |stream| stream.track);
+        Stream::new(mapped.clone(), coding, track, &self.limits)
+    }
+
+    /// The first free track: 0 is the first video, 1 the first audio track.
+    fn free_track(&self, kind: MediaKind, others: &[&[Stream]]) -> TrackId {
+        let streams = || self.streams.iter().chain(others.iter().copied().flatten());
+        let is_used = |track: TrackId| streams().any(|stream| stream.track == track);
         let first = match kind {
             MediaKind::Video => TrackId(0),
             MediaKind::Audio => TrackId(1),
@@ -147,10 +160,13 @@ impl Program {
     fn finish_stream(&mut self, stream: &mut Stream, sink: &mut Sink) {
         stream.finish(&mut Shared { timeline: &mut self.timeline, stats: &mut sink.stats });
         for output in stream.outputs(&mut sink.stats) {
-            if let Output::Frame(frame) = output
-                && sink.announced.iter().any(|track| track.id == frame.track)
-            {
-                self.give_frame(frame, sink);
+            match output {
+                // There is no room for it any more, nor for what it is of.
+                Output::Config(config) if stream.config.as_ref() != Some(&config) => break,
+                Output::Frame(frame) if sink.announced.iter().any(|track| track.id == frame.track) => {
+                    self.give_frame(frame, sink);
+                }
+                _ => {}
             }
         }
     }
@@ -195,4 +211,16 @@ impl Program {
     pub(super) fn buffered_bytes(&self) -> usize {
         self.streams.iter().map(Stream::buffered_bytes).sum()
     }
+}
+
+/// What can be read of a map. Of the lines with one PID the first counts.
+fn readable_lines(map: &ProgramMap) -> Vec<(MappedStream, Coding)> {
+    let mut lines: Vec<(MappedStream, Coding)> = Vec::new();
+    for mapped in &map.streams {
+        let Some(coding) = Coding::of(mapped, &map.descriptors) else { continue };
+        if !lines.iter().any(|(known, _)| known.pid == mapped.pid) {
+            lines.push((mapped.clone(), coding));
+        }
+    }
+    lines
 }

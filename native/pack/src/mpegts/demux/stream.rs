@@ -53,6 +53,19 @@ impl Stream {
         Self { mapped, coding, track, config, body, outlet: Outlet::default() }
     }
 
+    /// The same stream, of which the map says something else now.
+    pub(super) fn with_line(mut self, mapped: &MappedStream) -> Self {
+        self.mapped.clone_from(mapped);
+        self
+    }
+
+    /// This stream in the place of one on another PID: it is announced with that one's configuration until its own comes.
+    pub(super) fn behind(mut self, moved: &Self) -> Self {
+        self.config = self.config.or_else(|| moved.config.clone());
+        self.outlet.is_broken = true;
+        self
+    }
+
     /// The track, once its configuration is known.
     pub(super) fn track(&self) -> Option<Track> {
         let (config, descriptors) = (self.config.clone()?, &self.mapped.descriptors);

@@ -27,7 +27,7 @@ impl Read {
         Self::pieces(stream, stream.len().max(1), TsOptions::default())
     }
 
-    fn pieces(stream: &[u8], piece: usize, options: TsOptions) -> Self {
+    pub(super) fn pieces(stream: &[u8], piece: usize, options: TsOptions) -> Self {
         let (mut demuxer, mut read) = (TsDemuxer::new(options), Self::default());
         for piece in stream.chunks(piece) {
             demuxer.push(piece);
@@ -58,13 +58,13 @@ impl Read {
     }
 
     /// All that a reader could tell.
-    fn facts(&self) -> Vec<Facts<'_>> {
+    pub(super) fn facts(&self) -> Vec<Facts<'_>> {
         self.frames.iter().map(facts).collect()
     }
 }
 
 /// Track, PTS, DTS, duration, flags, payload.
-type Facts<'a> = (u8, i64, i64, u32, u8, &'a [u8]);
+pub(super) type Facts<'a> = (u8, i64, i64, u32, u8, &'a [u8]);
 
 fn facts(frame: &Frame) -> Facts<'_> {
     (frame.track.0, frame.pts, frame.dts, frame.duration, frame.flags.bits(), &frame.payload)
@@ -100,7 +100,7 @@ fn letters(rng: &mut Rng, bytes: usize) -> impl Iterator<Item = u8> + use<> {
 }
 
 /// So many pictures of 25 a second with B-pictures and sound, beginning at `start_s`.
-fn frames(pictures: i64, start_s: i64, bytes: usize) -> Vec<Frame> {
+pub(super) fn frames(pictures: i64, start_s: i64, bytes: usize) -> Vec<Frame> {
     let mut rng = Rng(7);
     let mut frames = Vec::new();
     let mut next_sound = start_s * 48_000;
@@ -116,13 +116,13 @@ fn frames(pictures: i64, start_s: i64, bytes: usize) -> Vec<Frame> {
     frames
 }
 
-fn mux(tracks: &TrackSet, frames: &[Frame]) -> Vec<u8> {
+pub(super) fn mux(tracks: &TrackSet, frames: &[Frame]) -> Vec<u8> {
     let (mut muxer, mut out) = (TsMuxer::new(tracks).unwrap(), Vec::new());
     frames.iter().for_each(|frame| muxer.write(frame, &mut out).unwrap());
     out
 }
 
-fn stream() -> Vec<u8> {
+pub(super) fn stream() -> Vec<u8> {
     mux(&tracks(), &frames(6, 0, 150))
 }
 
@@ -328,7 +328,7 @@ pub(super) fn pmt(number: u16, version: u8, pcr_pid: u16, streams: &[(u8, u16, &
 }
 
 /// The packets of the elementary streams alone, video moved to `video_pid` and sound to `audio_pid`.
-fn moved(stream: &[u8], video_pid: u16, audio_pid: u16) -> Vec<u8> {
+pub(super) fn moved(stream: &[u8], video_pid: u16, audio_pid: u16) -> Vec<u8> {
     let mut packets = Vec::new();
     for packet in stream.chunks(PACKET_BYTES) {
         let to = match pid(packet) {
