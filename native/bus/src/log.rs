@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    CHUNK_FRAMES, Entry, Frame, LogObserver, Subscription, SubscriptionOptions, TrackSet,
-    chunk::Chunk,
+    CHUNK_FRAMES, Entry, Frame, LogObserver, Subscription, SubscriptionOptions, TrackId, TrackSet,
+    chunk::{Chunk, Cursor},
     sync::{AtomicBool, AtomicU64, Counted, Ordering, Shared},
+    timeline::dts_ns,
     upstream::Upstream,
     wake::{News, WakeList},
 };
@@ -267,6 +268,16 @@ impl<T: Entry> Log<T> {
     pub(crate) fn newest(&self) -> Option<Counted<Chunk<T>>> {
         // A publisher may go round the whole table between the two loads: then look again at where it is now.
         (0..8).find_map(|_| self.find(self.head.load(Ordering::Acquire)))
+    }
+
+    /// When the newest entry of a track is decoded, looked for down to chunk `oldest`.
+    pub(crate) fn newest_ns(&self, track: TrackId, oldest: u64) -> Option<i64> {
+        let newest = self.newest()?.number;
+        (oldest..=newest).rev().take(self.table.len()).find_map(|number| {
+            let chunk = Cursor::new(self.find(number)?, 0);
+            let mut frames = chunk.ahead().iter().rev().map(Entry::frame);
+            Some(dts_ns(frames.find(|frame| frame.track == track)?, &chunk.chunk().tracks))
+        })
     }
 
     /// The chunk that holds the newest random access point and the index in it, if it is still kept.

@@ -1,6 +1,9 @@
 //! A cursor over a log.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use arcly_codec::MediaKind;
 
@@ -8,6 +11,7 @@ use crate::{
     Entry, Frame, Log, TrackId, TrackSet,
     chunk::{Ahead, Chunk, Cursor},
     sync::Counted,
+    timeline::dts_ns,
 };
 
 /// A reader of one stream: a chunk and an index in it. Costs no memory of the stream beyond the chunk it stands in, however
@@ -179,6 +183,19 @@ impl<T: Entry> Subscription<T> {
     /// Frames that the log has published before the one that comes next.
     pub fn position(&self) -> u64 {
         self.cursor.position()
+    }
+
+    /// How far the frame that comes next is behind the newest of its track, in media time; nothing when none waits. For now and then: it looks
+    /// through what is newest.
+    pub fn behind(&mut self) -> Duration {
+        if !matches!(self.seek(), Sought::Found) {
+            return Duration::ZERO;
+        }
+        let chunk = self.cursor.chunk();
+        let Some(next) = self.cursor.ahead().first().map(Entry::frame) else { return Duration::ZERO };
+        let newest_ns = self.log.newest_ns(next.track, chunk.number);
+        let behind_ns = newest_ns.map_or(0, |newest_ns| newest_ns.saturating_sub(dts_ns(next, &chunk.tracks)));
+        Duration::from_nanos(u64::try_from(behind_ns).unwrap_or(0))
     }
 
     /// Gives up what is waiting and goes on at the newest random access point, as a reader does that the log has overtaken. Nothing

@@ -119,6 +119,12 @@ impl Timeline {
     }
 }
 
+/// When a frame is decoded.
+pub(crate) fn dts_ns(frame: &Frame, tracks: &TrackSet) -> i64 {
+    let clock_rate_hz = tracks.find(frame.track).map_or(1, |track| track.clock_rate_hz.max(1));
+    to_ns(frame.dts, i64::from(clock_rate_hz))
+}
+
 fn to_ns(ticks: i64, clock_rate_hz: i64) -> i64 {
     clamp(i128::from(ticks) * 1_000_000_000 / i128::from(clock_rate_hz))
 }

@@ -485,6 +485,34 @@ fn what_is_peeked_is_not_read_until_the_reader_advances() {
 }
 
 #[test]
+fn how_far_a_reader_is_behind_is_told_by_the_track_that_comes_next() {
+    use std::time::Duration;
+    let mut publisher = stream(4096, 1 << 20);
+    let mut reader = publisher.log().subscribe();
+    assert_eq!(reader.behind(), Duration::ZERO);
+    publish(&mut publisher, 0..901, 50);
+    assert_eq!(reader.behind(), Duration::from_secs(1));
+    let read_until = |reader: &mut Subscription, n| {
+        while !matches!(reader.read(1), Read::Frames(batch) if number(&batch.frames[0]) == n) {}
+    };
+    read_until(&mut reader, 449);
+    assert_eq!(reader.behind(), Duration::from_millis(500), "nothing is read by that");
+    // Whatever the other tracks are at, however much comes of them.
+    for n in 0..960 {
+        publisher.publish(frame(AUDIO, n, false)).unwrap();
+    }
+    assert_eq!(reader.behind(), Duration::from_millis(500));
+    read_until(&mut reader, 900);
+    assert_eq!(reader.behind(), Duration::from_nanos(959 * 100 * 1_000_000_000 / 48_000), "now it is the sound");
+    // Behind a break back nobody is behind.
+    let first = Frame { flags: FrameFlags::KEY.with(FrameFlags::DISCONTINUITY), ..frame(VIDEO, 0, true) };
+    numbers(&mut reader);
+    publish(&mut publisher, 901..910, 50);
+    publisher.publish(first).unwrap();
+    assert_eq!(reader.behind(), Duration::ZERO);
+}
+
+#[test]
 fn a_request_for_a_key_frame_reaches_the_publisher_once() {
     let publisher = stream(128, 1 << 20);
     let count = Arc::new(Count(AtomicUsize::new(0)));

@@ -20,6 +20,7 @@ use super::{
     list::{Entry, Record},
     packet::Packet,
     packets::PacketLog,
+    pump::JUDGE_EVERY,
 };
 use crate::lock;
 
@@ -37,6 +38,9 @@ pub(crate) struct PacketBody {
     next: Option<Bytes>,
     wants: Wants,
     entry: Entry,
+    behind_max: Duration,
+    /// When it was last looked whether it is too far behind.
+    judged_at: Instant,
     /// Since when what was given out last is being sent; none while the stream is waited for.
     given_at: Arc<Mutex<Option<Instant>>>,
     _counted: arcly_bus::Viewer,
@@ -45,7 +49,13 @@ pub(crate) struct PacketBody {
 }
 
 impl PacketBody {
-    pub(crate) fn new(packets: &Arc<PacketLog>, entry: Entry, counted: arcly_bus::Viewer, lease: Arc<()>) -> Self {
+    pub(crate) fn new(
+        packets: &Arc<PacketLog>,
+        entry: Entry,
+        counted: arcly_bus::Viewer,
+        lease: Arc<()>,
+        behind_max: Duration,
+    ) -> Self {
         Self {
             packets: packets.clone(),
             cursor: packets.join(),
@@ -54,6 +64,8 @@ impl PacketBody {
             next: None,
             wants: Wants::default(),
             entry,
+            behind_max,
+            judged_at: Instant::now(),
             given_at: Arc::default(),
             _counted: counted,
             _lease: lease,
@@ -61,9 +73,9 @@ impl PacketBody {
     }
 
     /// For a viewer to whom somebody else has sent until now: it goes on where that ended.
-    pub(crate) fn resume(packets: &Arc<PacketLog>, seat: Seat, lease: Arc<()>) -> Self {
+    pub(crate) fn resume(packets: &Arc<PacketLog>, seat: Seat, lease: Arc<()>, behind_max: Duration) -> Self {
         let Seat { cursor, has_header, wants, entry, counted } = seat;
-        let mut body = Self::new(packets, entry, counted, lease);
+        let mut body = Self::new(packets, entry, counted, lease, behind_max);
         // Other packets are in use where the channel was made anew meanwhile.
         if Arc::ptr_eq(cursor.log(), packets.log()) {
             (body.cursor, body.has_header, body.wants) = (cursor, has_header, wants);
@@ -108,6 +120,17 @@ impl PacketBody {
         slot.arm();
     }
 
+    /// Moves a viewer that is too slow to the newest key picture. Only now and then: who has just come may have much to catch up on.
+    fn judge(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.judged_at) >= JUDGE_EVERY {
+            self.judged_at = now;
+            if self.cursor.behind() > self.behind_max {
+                self.cursor.skip_ahead();
+            }
+        }
+    }
+
     fn look(&mut self) -> Poll<Option<Bytes>> {
         if let Some(next) = self.next.take() {
             return Poll::Ready(Some(next));
@@ -118,6 +141,7 @@ impl PacketBody {
         if self.wants.paused {
             return if self.packets.log().is_closed() { Poll::Ready(None) } else { Poll::Pending };
         }
+        self.judge();
         let batch = match self.cursor.read(1) {
             Read::Frames(batch) => batch,
             Read::Empty => return Poll::Pending,
@@ -187,28 +211,78 @@ impl Watch {
 mod tests {
     use std::future::poll_fn;
 
-    use arcly_bus::{LogBounds, LogWriter, StreamKey};
-    use tokio::{runtime::Handle, time::timeout};
+    use arcly_bus::{Frame as MediaFrame, FrameFlags, LogBounds, LogWriter, StreamKey, Track, TrackId};
+    use arcly_codec::{Codec, CodecConfig};
+    use tokio::{
+        runtime::Handle,
+        time::{advance, timeout},
+    };
 
     use super::{
-        super::{Container, Egress, EgressOptions, Framing, Watcher},
+        super::{Container, Egress, EgressOptions, Framing, List, Watcher, packets::PacketWriter, tests::AVCC},
         *,
     };
     use crate::Inbox;
+
+    fn watcher() -> Watcher {
+        let key = StreamKey::new("live", "cam").unwrap();
+        Watcher { key, protocol: "http-flv", peer: ([127, 0, 0, 1], 1).into(), agent: String::new() }
+    }
 
     /// Found by reading: it was found out with the next packet, and of a stream that is still there came none.
     #[tokio::test]
     async fn who_is_ended_while_nothing_comes_goes_at_once() {
         let source = LogWriter::new(LogBounds::default(), Arc::new(()));
         let egress = Egress::new(Handle::current(), EgressOptions::default(), Inbox::new(Waker::noop().clone()));
-        let key = StreamKey::new("live", "cam").unwrap();
-        let watcher = Watcher { key, protocol: "http-flv", peer: ([127, 0, 0, 1], 1).into(), agent: String::new() };
-        let ticket = egress.admit(source.log(), watcher).ok().unwrap();
+        let ticket = egress.admit(source.log(), watcher()).ok().unwrap();
         let mut body = ticket.body(Container::Flv, Framing::Bare).ok().unwrap();
         let watching =
             tokio::spawn(async move { poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await.is_none() });
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(!watching.is_finished() && egress.kick(1));
         assert!(timeout(Duration::from_secs(1), watching).await.expect("it goes").unwrap());
+    }
+
+    /// Pictures at 30 a second, a key picture each second.
+    fn publish(source: &mut LogWriter, numbers: std::ops::Range<i64>) {
+        for n in numbers {
+            let (flags, dts) = (if n % 30 == 0 { FrameFlags::KEY } else { FrameFlags::NONE }, 3000 * n);
+            let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
+            source.publish(MediaFrame { track: TrackId(0), flags, pts: dts, dts, duration: 3000, payload }).unwrap();
+        }
+    }
+
+    /// What it gives next.
+    async fn next(body: &mut PacketBody) -> Bytes {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
+        frame.unwrap().unwrap().into_data().unwrap()
+    }
+
+    /// Found by reading: over TLS and HTTP/2 a viewer was as far behind as the log of packets reaches.
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_that_falls_behind_goes_on_at_the_newest_key_picture() {
+        let mut source = LogWriter::new(LogBounds { frames: 4096, ..LogBounds::default() }, Arc::new(()));
+        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+        source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
+        let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
+        publish(&mut source, 0..60);
+        writer.feed();
+        let entry = List::new(Inbox::new(Waker::noop().clone())).enter(watcher(), 1).unwrap();
+        let counted = source.log().viewer("http-flv");
+        let behind_max = Duration::from_secs(5);
+        let mut body = PacketBody::new(writer.packets(), entry, counted, Arc::default(), behind_max);
+        assert_eq!(&next(&mut body).await[..3], b"FLV");
+        let at_ms = |tag: &[u8]| u32::from_be_bytes([tag[7], tag[4], tag[5], tag[6]]);
+        assert_eq!(at_ms(&next(&mut body).await), 1000);
+        publish(&mut source, 60..180);
+        writer.feed();
+        advance(Duration::from_secs(4)).await;
+        assert_eq!(at_ms(&next(&mut body).await), 1033, "this is not too far");
+        publish(&mut source, 180..610);
+        writer.feed();
+        advance(Duration::from_secs(14)).await;
+        assert_eq!(next(&mut body).await[0], 18, "the headers again");
+        assert_eq!(at_ms(&next(&mut body).await), 20_000);
+        assert!(body.entry.0.dropped.load(Relaxed) > 500);
     }
 }

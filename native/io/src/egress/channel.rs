@@ -115,7 +115,7 @@ impl Ticket {
         let Self { egress, log, entry, counted } = self;
         let channel =
             egress.channel(&mut egress.lock(), &log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
-        Ok(PacketBody::new(&channel.packets, entry, counted, channel.lease))
+        Ok(PacketBody::new(&channel.packets, entry, counted, channel.lease, egress.options.behind_max))
     }
 }
 
@@ -198,7 +198,7 @@ impl Egress {
         framing: Framing,
     ) -> Result<PacketBody, PlayError> {
         let channel = self.channel(&mut self.lock(), log, container, framing).map_err(|_| PlayError::NoDescriptors)?;
-        Ok(PacketBody::resume(&channel.packets, seat, channel.lease))
+        Ok(PacketBody::resume(&channel.packets, seat, channel.lease, self.options.behind_max))
     }
 
     fn channel(

@@ -20,7 +20,7 @@ use super::{
     packets::PacketLog,
     poll::{Poller, Ready},
     socket::bound_unsent,
-    viewer::{Common, End, Newest, Served, Viewer},
+    viewer::{Common, End, Served, Viewer},
 };
 
 /// How long a pass may keep the worker before it lets others have it. To let them wakes the other worker, which often goes on with the pass,
@@ -31,7 +31,7 @@ const BUDGET: Duration = Duration::from_millis(4);
 const CLOCK_EVERY: usize = 8;
 
 /// How often viewers are judged by how slow they are.
-const JUDGE_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const JUDGE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long viewers may take for what is left of a stream that has ended.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -47,7 +47,6 @@ pub(crate) struct Pump {
     free: Vec<usize>,
     /// Sees packets as they come, for the flush rule.
     scout: Subscription<Packet>,
-    newest: Newest,
     /// Where the viewers are that keep up.
     cursor: Subscription<Packet>,
     flush: Flush,
@@ -73,7 +72,6 @@ impl Pump {
             places: Vec::new(),
             free: Vec::new(),
             scout,
-            newest: Newest::default(),
             cursor,
             flush: Flush::new(&options),
             joined: Vec::new(),
@@ -112,7 +110,6 @@ impl Pump {
                 Read::Frames(batch) => {
                     let video = batch.tracks.first(MediaKind::Video).map(|track| track.id);
                     for frame in batch.frames.iter().map(Entry::frame) {
-                        self.newest.note(frame.track, frame.dts);
                         self.flush.arrived(now, video == Some(frame.track));
                     }
                 }
@@ -248,7 +245,7 @@ impl Pump {
         for place in 0..self.places.len() {
             let Some(Some(viewer)) = self.places.get_mut(place) else { continue };
             let has_news = viewer.has_news();
-            match viewer.judge(&self.options, &self.newest, now) {
+            match viewer.judge(&self.options, now) {
                 Served::Over(end) => self.remove(place, end),
                 Served::Waits if has_news => self.serve(place, None, now),
                 Served::Waits => {}

@@ -7,10 +7,10 @@ use std::{
     io::{self, IoSlice},
     net::TcpStream,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use arcly_bus::{Entry as _, Read, Subscription, TrackId};
+use arcly_bus::{Read, Subscription};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
@@ -81,23 +81,6 @@ impl<'a> Common<'a> {
             parts.map(IoSlice::new).collect()
         };
         Self { packets, slices, bytes }
-    }
-}
-
-/// The decoding time of the newest packet of each track.
-#[derive(Default)]
-pub(crate) struct Newest(Vec<(TrackId, i64)>);
-
-impl Newest {
-    pub(crate) fn note(&mut self, track: TrackId, dts: i64) {
-        match self.0.iter_mut().find(|(id, _)| *id == track) {
-            Some(known) => known.1 = dts,
-            None => self.0.push((track, dts)),
-        }
-    }
-
-    fn dts(&self, track: TrackId) -> Option<i64> {
-        self.0.iter().find(|(id, _)| *id == track).map(|&(_, dts)| dts)
     }
 }
 
@@ -301,30 +284,20 @@ impl Viewer {
 
     /// Looks, now and then, whether it is too slow: it is moved to the newest key frame, behind the packet that it is in; who takes
     /// nothing for too long is let go.
-    pub(crate) fn judge(&mut self, options: &EgressOptions, newest: &Newest, now: Instant) -> Served {
+    pub(crate) fn judge(&mut self, options: &EgressOptions, now: Instant) -> Served {
         if self.entry.0.is_kicked() {
             return Served::Over(End::Kicked);
         }
         if self.blocked && now.duration_since(self.progress) >= options.stall_max {
             return Served::Over(End::Slow);
         }
-        if self.blocked && self.behind(newest) > options.behind_max {
+        if self.blocked && self.cursor.behind() > options.behind_max {
             self.skip();
         }
         let lag = self.cursor.log().published().saturating_sub(self.cursor.position());
         self.entry.0.lag_frames.store(lag, Relaxed);
         self.entry.0.dropped.store(self.cursor.missed(), Relaxed);
         Served::Waits
-    }
-
-    /// Media time between the packet in front and the newest of its track.
-    fn behind(&mut self, newest: &Newest) -> Duration {
-        let Read::Frames(batch) = self.cursor.peek(1) else { return Duration::ZERO };
-        let Some(first) = batch.frames.first() else { return Duration::ZERO };
-        let first = first.frame();
-        let clock_rate_hz = batch.tracks.find(first.track).map_or(1, |track| track.clock_rate_hz.max(1));
-        let ticks = newest.dts(first.track).map_or(0, |dts| dts.saturating_sub(first.dts));
-        Duration::from_secs_f64(u64::try_from(ticks).unwrap_or(0) as f64 / f64::from(clock_rate_hz))
     }
 
     /// Gives up what waits, but for the rest of the packet that has begun: a container survives a gap between packets, not one within.

@@ -2,9 +2,10 @@ use std::{
     io::{Read as _, Write},
     net::TcpListener,
     task::Waker,
+    time::Duration,
 };
 
-use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, StreamKey, Track};
+use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, StreamKey, Track, TrackId};
 use arcly_codec::{Codec, CodecConfig};
 
 use super::{
