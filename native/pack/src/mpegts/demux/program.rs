@@ -51,7 +51,7 @@ impl Program {
         map.streams.iter().any(|stream| Coding::of(stream, &map.descriptors).is_some())
     }
 
-    /// Goes on with another map. Streams of the same PID and coding go on whatever
+    /// Goes on with another map, of this program or of the one in its place. Streams of the same PID and coding go on whatever
     /// else is said of them now, those that have moved keep their tracks.
     pub(super) fn follow(&mut self, map: ProgramMap, sink: &mut Sink) {
         if map == self.map {
@@ -62,6 +62,7 @@ impl Program {
             lines.iter().any(|(mapped, coding)| stream.mapped.pid == mapped.pid && stream.coding == *coding)
         };
         let (mut kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.streams).into_iter().partition(goes_on);
+        let is_another = map.number != self.map.number && kept.is_empty();
         for (mapped, coding) in &lines {
             let stream = match kept.iter().position(|stream| stream.mapped.pid == mapped.pid) {
                 Some(at) => kept.swap_remove(at).with_line(mapped),
@@ -72,6 +73,7 @@ impl Program {
         for mut stream in gone {
             self.finish_stream(&mut stream, sink);
         }
+        self.has_new_time_base |= is_another;
         self.map = map;
         self.announce(sink);
     }

@@ -3,8 +3,8 @@
 use arcly_bus::{Frame, TrackId};
 
 use super::{
-    super::PACKET_BYTES,
-    tests::{Read, frames, moved, mux, pat, pmt, section_packet, tracks},
+    super::{PACKET_BYTES, TsOptions},
+    tests::{Read, frames, moved, mux, pat, pmt, section_packet, stream, tracks},
 };
 use crate::testing::{AUDIO, VIDEO};
 
@@ -80,4 +80,42 @@ fn streams_that_move_to_other_pids_stay_announced_and_keep_their_tracks() {
         read.of(VIDEO).iter().find(|frame| frame.is_discontinuity()).unwrap().is_key(),
         "pictures go on with a key"
     );
+}
+
+#[test]
+fn a_program_that_is_renumbered_goes_on() {
+    let (first, second) = halves();
+    let head = [association(0, 1), map(0, 1, LINES)].concat();
+    let whole = Read::all(&[&head[..], &first, &second].concat());
+    let renumbered = [association(1, 2), map(1, 2, LINES)].concat();
+    let read = Read::all(&[&head[..], &first, &renumbered, &second].concat());
+    assert!(read.facts() == whole.facts(), "no frame is missing, nor marked");
+    assert_eq!(announced(&read), [vec![1], vec![0, 1]], "nothing has changed for readers");
+    // The map may come later than the association.
+    let (between, rest) = second.split_at(5 * PACKET_BYTES);
+    let late = [&head[..], &first, &association(1, 2), between, &map(1, 2, LINES), rest].concat();
+    assert!(Read::all(&late).facts() == whole.facts());
+}
+
+#[test]
+fn another_program_in_the_place_of_the_one_that_was_read_begins_with_a_break() {
+    let (first, _) = halves();
+    let head = [association(0, 1), map(0, 1, LINES)].concat();
+    let other: Lines<'_> = &[(0x1B, 0x300, &[]), (0x0F, 0x301, &[])];
+    let second = moved(&stream(), 0x300, 0x301);
+    let read = Read::all(&[&head[..], &first, &association(1, 2), &map(1, 2, other), &second].concat());
+    assert_eq!(announced(&read), [vec![1], vec![0, 1]]);
+    assert_eq!(read.frames.iter().filter(|frame| frame.is_discontinuity()).count(), 2);
+    assert_eq!(payloads(&read, VIDEO).len(), 6 + payloads(&Read::all(&[head, first].concat()), VIDEO).len());
+}
+
+#[test]
+fn who_asked_for_a_program_gets_no_other_that_has_its_pids() {
+    let (first, second) = halves();
+    let head = [association(0, 1), map(0, 1, LINES), first].concat();
+    let renumbered = [association(1, 2), map(1, 2, LINES), second].concat();
+    let options = TsOptions { program: Some(1), ..TsOptions::default() };
+    let read = Read::pieces(&[&head[..], &renumbered].concat(), 1_316, options);
+    assert!(read.facts() == Read::all(&head).facts());
+    assert_eq!(announced(&read), [vec![1], vec![0, 1]]);
 }

@@ -85,12 +85,20 @@ impl Core {
             self.maps.entry(*pid).or_default();
         }
         if self.chosen.as_ref().is_some_and(|chosen| !programs.contains_key(&chosen.map.number)) {
-            if let Some(mut gone) = self.chosen.take() {
-                gone.finish(&mut self.sink);
-            }
-            self.choose();
+            self.leave();
         }
         self.route_all();
+    }
+
+    /// The chosen program is listed no more. Its streams go on until the map of another one says what they are now: mostly it has only
+    /// got another number. Who asked for the number gets no other program.
+    fn leave(&mut self) {
+        if self.options.program.is_some()
+            && let Some(mut gone) = self.chosen.take()
+        {
+            gone.finish(&mut self.sink);
+        }
+        self.choose();
     }
 
     fn map(&mut self, pid: u16, bytes: &[u8]) {
@@ -115,19 +123,22 @@ impl Core {
         listed.map = Some(map.clone());
         match &mut self.chosen {
             Some(chosen) if chosen.map.number == map.number => chosen.follow(map, &mut self.sink),
-            Some(_) => return,
-            None => self.choose(),
+            Some(chosen) if self.programs.contains_key(&chosen.map.number) => return,
+            _ => self.choose(),
         }
         self.route_all();
     }
 
-    /// Chooses a program among those whose maps have come.
+    /// Chooses a program among those whose maps have come, in the place of one that is listed no more.
     fn choose(&mut self) {
         let wanted = self.options.program;
         let is_wanted = |number: u16| wanted.is_none_or(|wanted| wanted == number);
         let maps = self.programs.iter().filter(|(number, _)| is_wanted(**number)).filter_map(|(_, at)| at.map.as_ref());
         if let Some(map) = maps.clone().find(|map| Program::can_read(map)).cloned() {
-            self.chosen = Some(Program::new(map, self.options.limits, &mut self.sink));
+            match &mut self.chosen {
+                Some(chosen) => chosen.follow(map, &mut self.sink),
+                none => *none = Some(Program::new(map, self.options.limits, &mut self.sink)),
+            }
         }
     }
 
