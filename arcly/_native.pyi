@@ -532,6 +532,11 @@ class Muxer:
             UnsupportedError, MisuseError: as `set_tracks`.
         """
 
+    def needs_new_file(self, frame: MediaFrame) -> bool:
+        """Whether a file cannot go on with the tracks of `frame`, and so ends in front of it: MP4 says at its beginning
+        what is in it. A live stream goes on all the same.
+        """
+
     @property
     def overrun_frames(self) -> int:
         """Frames left out because `bitrate_bps` had no room for them; of pictures always up to the next key frame."""

@@ -180,7 +180,7 @@ class FileTarget(Link):
             log.error("[file] %s was given up: %s", self._path, error)
             await self._enter(LinkState.FAILED)
             return
-        log.info("[file] wrote %d frames to %s", frames, self._path)
+        log.info("[file] wrote %d frames to %s", frames, ", ".join(map(str, self._sink.paths)))
         await self._enter(LinkState.STOPPED)
 
     async def _stream(self, context: IngestContext) -> contract.StreamHandle | None:

@@ -53,6 +53,10 @@ impl State {
     }
 }
 
+fn writes_tracks_of(muxer: &ContainerMuxer, frame: &MediaFrame) -> bool {
+    Arc::ptr_eq(muxer.tracks(), frame.track_set()) || muxer.tracks().tracks == frame.track_set().tracks
+}
+
 #[pymethods]
 impl Muxer {
     #[new]
@@ -75,11 +79,7 @@ impl Muxer {
 
     fn write<'py>(&self, py: Python<'py>, frame: &MediaFrame) -> PyResult<Bound<'py, PyBytes>> {
         let mut state = lock(&self.state);
-        let written = state.muxer.as_ref().map(ContainerMuxer::tracks);
-        let is_same = written.is_some_and(|written| {
-            Arc::ptr_eq(written, frame.track_set()) || written.tracks == frame.track_set().tracks
-        });
-        if !is_same {
+        if !state.muxer.as_ref().is_some_and(|muxer| writes_tracks_of(muxer, frame)) {
             state.configure(self.container, self.options, frame.track_set().clone())?;
         }
         let State { muxer, out } = &mut *state;
@@ -87,6 +87,14 @@ impl Muxer {
         let written = muxer.write(&frame.frame, out).map_err(from_pack);
         let bytes = state.take(py);
         written.map(|()| bytes)
+    }
+
+    fn needs_new_file(&self, frame: &MediaFrame) -> bool {
+        let state = lock(&self.state);
+        state
+            .muxer
+            .as_ref()
+            .is_some_and(|muxer| !writes_tracks_of(muxer, frame) && muxer.needs_new_file(frame.track_set()))
     }
 
     #[getter]

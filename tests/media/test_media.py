@@ -270,6 +270,49 @@ async def test_sound_is_in_the_file_while_pictures_are_silent(
     assert on_disk[-1].pts_s > sound[-1].pts_s - 6
 
 
+@pytest.mark.parametrize("ending", ["mp4", "ts", "flv"])
+async def test_both_sizes_of_a_stream_are_decoded_from_what_a_file_sink_wrote(
+    clip: Clip, ffmpeg: str, tmp_path: Path, ending: str
+) -> None:
+    """Found by reading: MP4 went on behind a second `moov` in the same file, which ffmpeg and arcly pass over."""
+    sizes = ("320x180", "640x360")
+    taken = tmp_path / "copy-2.mp4"
+    taken.write_text("of somebody else")
+    sink = arcly.FileSink(tmp_path / f"copy.{ending}")
+    for size in sizes:
+        frames = frames_of(clip(seconds=2, size=size))
+        for frame in frames:
+            await sink.send(frame)
+    await sink.close()
+    await sink.close()
+    assert taken.read_text() == "of somebody else"
+    if ending != "mp4":
+        assert sink.paths == [sink.path]
+        return
+    assert [path.name for path in sink.paths] == ["copy.mp4", "copy-3.mp4"]
+    for path, size in zip(sink.paths, sizes, strict=True):
+        decoded = await run(
+            ffmpeg, "-v", "error", "-i", path, "-map", "v", "-fps_mode", "passthrough", "-f", "framemd5", "-"
+        )
+        assert (decoded.returncode, decoded.stderr) == (0, "")
+        lines = decoded.stdout.decode().splitlines()
+        assert f"#dimensions 0: {size}" in lines
+        assert sum(not line.startswith("#") for line in lines) == 50
+        assert len(frames_of(path)) == len(frames_of(clip(seconds=2, size=size)))
+
+
+async def test_a_file_behind_a_change_of_sound_begins_with_a_key_frame(clip: Clip, tmp_path: Path) -> None:
+    """The pictures in front of it need some of the file before."""
+    first, second = (frames_of(clip(seconds=2, size="160x90", sample_rate_hz=rate_hz)) for rate_hz in (44_100, 48_000))
+    sink = arcly.FileSink(tmp_path / "copy.mp4")
+    for frame in first[:30] + second[30:]:
+        await sink.send(frame)
+    await sink.close()
+    copy = [frames_of(path) for path in sink.paths]
+    assert [str(frames[0].tracks[1]) for frames in copy] == ["AAC 44100 Hz", "AAC 48000 Hz"]
+    assert [next(frame for frame in frames if frame.kind == "video").is_key for frames in copy] == [True, True]
+
+
 def test_a_file_sink_needs_a_format() -> None:
     with pytest.raises(arcly.MisuseError, match=r"copy\.mkv"):
         arcly.FileSink("copy.mkv")

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arcly_bus::{Frame, TrackId, TrackSet};
+use arcly_bus::{Frame, Track, TrackId, TrackSet};
 use arcly_codec::MediaKind;
 
 use super::Container;
@@ -77,6 +77,8 @@ struct Fragments {
     fragment_us: i64,
     /// The init segment is not written yet.
     init_due: bool,
+    /// What the one that is written says of the tracks.
+    options: Vec<(TrackId, TrackOptions)>,
     frames: Vec<Frame>,
     bytes: usize,
 }
@@ -103,6 +105,7 @@ impl ContainerMuxer {
                 muxer: Fmp4Muxer::new(&tracks)?,
                 fragment_us: i64::try_from(options.fragment.as_micros()).unwrap_or(i64::MAX),
                 init_due: true,
+                options: Vec::new(),
                 frames: Vec::new(),
                 bytes: 0,
             })),
@@ -113,6 +116,17 @@ impl ContainerMuxer {
     /// The tracks that are written.
     pub fn tracks(&self) -> &Arc<TrackSet> {
         &self.tracks
+    }
+
+    /// Whether a file cannot go on with these tracks. MP4 says in front what is in it: FFmpeg and others read one `moov` in a file. A live
+    /// stream goes on all the same, by [`Self::reconfigure`], which begins with a new init segment.
+    pub fn needs_new_file(&self, tracks: &TrackSet) -> bool {
+        match &self.inner {
+            Inner::Mp4(fragments) => {
+                fragments.has_begun() && fragments.for_tracks(tracks).is_ok_and(|(_, is_new)| is_new)
+            }
+            Inner::MpegTs(_) | Inner::MpegTsAtRate(_) | Inner::Flv { .. } => false,
+        }
     }
 
     /// Goes on with other tracks; what waits of the old ones is written.
@@ -126,7 +140,9 @@ impl ContainerMuxer {
             Inner::Flv { muxer, .. } => reconfigure_flv(muxer, &tracks)?,
             Inner::Mp4(fragments) => {
                 fragments.flush(None, &self.tracks, out)?;
-                fragments.init_due |= fragments.muxer.reconfigure(&tracks)?;
+                let (muxer, is_new) = fragments.for_tracks(&tracks)?;
+                fragments.muxer = muxer;
+                fragments.init_due |= is_new;
             }
         }
         self.tracks = tracks;
@@ -201,6 +217,20 @@ fn reconfigure_flv(muxer: &mut FlvMuxer, tracks: &TrackSet) -> Result<(), PackEr
 }
 
 impl Fragments {
+    fn has_begun(&self) -> bool {
+        !self.init_due || !self.frames.is_empty()
+    }
+
+    /// The muxer, gone over to these tracks, and whether its init segment is another one.
+    fn for_tracks(&self, tracks: &TrackSet) -> Result<(Fmp4Muxer, bool), PackError> {
+        let written = |id: TrackId| self.options.iter().find(|(track, _)| *track == id);
+        let mut muxer = self.muxer.clone();
+        let is_new = muxer.reconfigure_with_options(tracks, |track| {
+            written(track.id).map(|(_, options)| *options).unwrap_or_default()
+        })?;
+        Ok((muxer, is_new))
+    }
+
     /// Whether what waits is a fragment, now that this frame comes.
     fn ends_before(&self, frame: &Frame, kind: MediaKind, dts_us: i64, tracks: &TrackSet) -> bool {
         let Some(first) = self.frames.first() else { return false };
@@ -226,7 +256,9 @@ impl Fragments {
             return Ok(());
         }
         if std::mem::take(&mut self.init_due) {
-            self.muxer.reconfigure_with_options(tracks, |track| room_in_front(track.id, &frames))?;
+            let options = |track: &Track| (track.id, room_in_front(track.id, &frames));
+            self.options = tracks.tracks.iter().map(options).collect();
+            (self.muxer, _) = self.for_tracks(tracks)?;
             out.extend_from_slice(self.muxer.init_segment());
         }
         // Behind a break the next time says nothing about how long the last frame lasts.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use arcly_bus::{Frame, TrackId, TrackSet};
+use arcly_bus::{Frame, Track, TrackId, TrackSet};
+use arcly_codec::{CodecConfig, data::DataConfig};
 
 use super::*;
 use crate::Item;
@@ -127,6 +128,35 @@ fn sound_is_written_while_pictures_are_silent() {
     assert!(on_disk + sounds_of_5_s >= written.len(), "{on_disk} of {}", written.len());
     muxer.finish(&mut file).unwrap();
     assert_eq!(read(Container::Mp4, &file, file.len()).1.len(), written.len());
+}
+
+/// Found by reading: behind a change of tracks there was a second `moov` in the file, which readers pass over.
+#[test]
+fn a_file_of_mp4_has_one_moov() {
+    let (tracks, frames) = stream();
+    let sound = TrackSet { revision: 2, tracks: vec![tracks.tracks[1].clone()] };
+    let cues = Track::new(TrackId(7), CodecConfig::Scte35(DataConfig::default()));
+    let with_cues = TrackSet { revision: 3, tracks: tracks.tracks.iter().cloned().chain([cues]).collect() };
+    for container in Container::ALL {
+        let mut muxer = ContainerMuxer::new(container, tracks.clone(), MuxOptions::default()).unwrap();
+        assert!(!muxer.needs_new_file(&sound), "nothing is in it yet: {container:?}");
+        let mut file = Vec::new();
+        // What is decoded before 0 has room in front, which only the init segment tells.
+        let early = frames.iter().map(|frame| Frame { dts: frame.dts - 9000, pts: frame.pts - 9000, ..frame.clone() });
+        early.clone().for_each(|frame| muxer.write(&frame, &mut file).unwrap());
+        assert_eq!(muxer.needs_new_file(&sound), container == Container::Mp4);
+        assert!(!muxer.needs_new_file(&with_cues), "the init segment does not tell of them: {container:?}");
+        if container == Container::Mp4 {
+            muxer.reconfigure(Arc::new(with_cues.clone()), &mut file).unwrap();
+            let last = frames.last().unwrap();
+            early.for_each(|frame| {
+                let later = Frame { dts: frame.dts + last.dts * 10, pts: frame.pts + last.pts * 10, ..frame };
+                muxer.write(&later, &mut file).unwrap();
+            });
+            muxer.finish(&mut file).unwrap();
+            assert_eq!(file.windows(4).filter(|bytes| bytes == b"moov").count(), 1);
+        }
+    }
 }
 
 fn stream() -> (Arc<TrackSet>, Vec<Frame>) {
