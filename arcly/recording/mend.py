@@ -48,7 +48,7 @@ async def mend(directory: Path, template: str, index: RecordingIndex) -> list[Le
         if mended is None:
             log.warning("[record] %s has nothing in it that can be played: forgotten", segment.path)
             await index.forget([segment.id])
-        else:
+        elif mended.is_whole:
             log.info("[record] %s was mended: %.1f s of it", segment.path, mended.duration_us / 1e6)
             await index.put(mended)
     for recording in await index.unfinished():
@@ -79,7 +79,7 @@ async def adopt(directory: Path, index: RecordingIndex, recording: RecordingInfo
     folders = {(directory / path).parent for path in [first, *(segment.path for segment in segments)]}
     number = max((segment.number for segment in segments), default=-1) + 1
     position_us = max((segment.position_us + segment.duration_us for segment in segments), default=0)
-    for path in await asyncio.to_thread(unknown_files, directory, folders, known, recording.began_unix_ms):
+    for path, changed_ms in await asyncio.to_thread(unknown_files, directory, folders, known, recording.began_unix_ms):
         orphan = RecordedSegment(
             id=0,
             recording=recording.id,
@@ -100,23 +100,25 @@ async def adopt(directory: Path, index: RecordingIndex, recording: RecordingInfo
         mended = await asyncio.to_thread(mend_segment, directory, orphan, recording.format == "mp4")
         if mended is not None:
             log.info("[record] %s was found: %.1f s", path, mended.duration_us / 1e6)
-            await index.put(mended)
+            # When it was written last it ended. Taken for as old as its recording it would be deleted with the oldest.
+            began_ms = max(recording.began_unix_ms, changed_ms - mended.duration_us // 1000)
+            await index.put(replace(mended, began_unix_ms=began_ms))
             number, position_us = number + 1, position_us + mended.duration_us
 
 
-def unknown_files(root: Path, folders: set[Path], known: set[str], since_ms: int) -> list[str]:
-    """Return media files in these folders that nobody knows, oldest first."""
+def unknown_files(root: Path, folders: set[Path], known: set[str], since_ms: int) -> list[tuple[str, int]]:
+    """Return media files in these folders that nobody knows, and when each was written last, oldest first."""
     found = []
     for folder in folders:
         for path in folder.iterdir() if folder.is_dir() else ():
             name = path.relative_to(root).as_posix()
             if path.suffix in ENDINGS and not path.name.startswith(".") and name not in known:
-                found.append((path.stat().st_mtime_ns, name))
-    return [name for changed_ns, name in sorted(found) if changed_ns // 1_000_000 >= since_ms]
+                found.append((path.stat().st_mtime_ns // 1_000_000, name))
+    return [(name, changed_ms) for changed_ms, name in sorted(found) if changed_ms >= since_ms]
 
 
 def mend_segment(directory: Path, segment: RecordedSegment, finalize: bool) -> RecordedSegment | None:
-    """Return what is left of a file; None when that is nothing."""
+    """Return what is left of a file: None when that is nothing, the segment as it is when that cannot be said now."""
     path = directory / segment.path
     for leftover in path.parent.glob(TEMPORARY) if path.parent.is_dir() else ():
         with contextlib.suppress(OSError):
@@ -126,11 +128,20 @@ def mend_segment(directory: Path, segment: RecordedSegment, finalize: bool) -> R
         if size == 0:
             return None
         frames, duration_us = measure_recording(path)
-        if finalize:
-            size = finalize_recording(path)
     except (FileNotFoundError, StreamError):
         return None
     except OSError as error:
-        log.warning("[record] %s cannot be mended: %s", segment.path, error)
-        return None
+        log.warning("[record] %s cannot be mended now: %s", segment.path, error)
+        return segment
+    if finalize:
+        size = finalized(path, size)
     return replace(segment, is_whole=True, bytes=size, frames=frames, duration_us=duration_us)
+
+
+def finalized(path: Path, size: int) -> int:
+    """Make an MP4 file of fragments one with tables; return its bytes. Without room for both it stays as it is."""
+    try:
+        return finalize_recording(path)
+    except (OSError, StreamError) as error:
+        log.warning("[record] %s stays fragmented: %s", path, error)
+        return size

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -333,11 +334,24 @@ class Recorder:
         """Delete what is too old or too much, as `keep_s` and `keep_bytes` say; return how many files that were."""
         async with self._sweeping:
             keep_s, keep_bytes = self.settings.keep_s, self.settings.keep_bytes
-            gone = expired(await self.index.segments(), self._clock.now_s(), keep_s, keep_bytes)
+            segments = await asyncio.to_thread(self._measured, await self.index.segments())
+            gone = expired(segments, self._clock.now_s(), keep_s, keep_bytes)
             await self._remove(gone)
         if gone:
             log.info("[record] %d old files were deleted", len(gone))
         return len(gone)
+
+    def _measured(self, segments: Iterable[RecordedSegment]) -> Sequence[RecordedSegment]:
+        """Return them with the bytes that growing files have by now: the index hears of those at their end."""
+        return [
+            segment if segment.is_whole else replace(segment, bytes=self._bytes_of(segment)) for segment in segments
+        ]
+
+    def _bytes_of(self, segment: RecordedSegment) -> int:
+        try:
+            return (self.directory / segment.path).stat().st_size
+        except OSError:
+            return segment.bytes
 
     async def _sweep_always(self) -> None:
         while True:

@@ -15,6 +15,9 @@ log = logging.getLogger("arcly")
 RETRY_S = (1.0, 300.0)
 """The first and the longest wait behind a file that could not be stored."""
 
+ERRORS_MAX = 3
+"""So many files that could not be stored are enough to believe that the storage is down."""
+
 
 class Uploader:
     """Puts every complete file into a storage backend, the oldest first, again and again until it is there. What was
@@ -56,14 +59,30 @@ class Uploader:
             await self._news.wait()
             self._news.clear()
             try:
-                for segment in await self._index.unstored():
-                    await self._store(segment)
+                await self._store_all()
                 wait_s = RETRY_S[0]
             except Exception as error:  # Whatever a storage of the host raises.
                 log.warning("[record] not stored, again in %g s: %s", wait_s, error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, longest_s)
                 self._news.set()
+
+    async def _store_all(self) -> None:
+        """Store what is not yet stored. A file that cannot be keeps no other; a storage that takes none is let be.
+
+        Raises:
+            Exception: the first of those with which it did not work.
+        """
+        errors: list[Exception] = []
+        for segment in await self._index.unstored():
+            try:
+                await self._store(segment)
+            except Exception as error:
+                errors.append(error)
+                if len(errors) >= ERRORS_MAX:
+                    break
+        if errors:
+            raise errors[0]
 
     async def _store(self, segment: RecordedSegment) -> None:
         path = self._directory / segment.path

@@ -18,8 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from starlette.convertors import Convertor, register_url_convertor
@@ -231,13 +234,14 @@ class Recordings:
         await self._admit(request)
         with read_errors():
             found = await self._recorder.playback.file(request.path_params["id"], request.path_params["number"])
-        if found is None:
-            raise HTTPException(404)
-        segment, (size, changed_ns) = found.segment, found.stamp
+            if found is None:
+                raise HTTPException(404)
+            read, (size, changed_ns) = await self._recorder.playback.run(opened, found)
+        segment = found.segment
         ending = (segment.path or segment.stored or "").rpartition(".")[2]
         name = f"recording-{segment.recording}-{segment.number}.{ending}"
         headers = {"content-type": TYPES[ending], "content-disposition": f'attachment; filename="{name}"'} | MEDIA
-        return respond(request, size, f'"{segment.id}-{size}-{changed_ns}"', reader_of(found), headers)
+        return respond(request, size, f'"{segment.id}-{size}-{changed_ns}"', read, headers)
 
     async def options(self, request: Request) -> Response:
         """Answer a page of another origin that asks whether it may ask (Fetch §3.3.5), and whoever wants to know."""
@@ -290,18 +294,35 @@ def read_errors() -> Iterator[None]:
         raise HTTPException(503, str(error), headers={"retry-after": "5"}) from None
 
 
-def reader_of(file: File) -> Callable[[int, int], bytes]:
-    """Return what reads parts of a file, in threads."""
-    source = file.source
-    if isinstance(source, StoredFile):
-        return source.read
+class OpenFile:
+    """A file on the disk, opened once: it is read to its end though it is deleted meanwhile, or another is put in
+    its place. Closed when nobody has it any more.
 
-    def read(offset: int, size: int) -> bytes:
-        with source.open("rb") as opened:
-            opened.seek(offset)
-            return opened.read(size)
+    Raises:
+        OSError: it cannot be opened.
+    """
 
-    return read
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
+        stat = os.fstat(self._descriptor)
+        self.stamp = (stat.st_size, stat.st_mtime_ns)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return bytes from `offset` on."""
+        return os.pread(self._descriptor, size, offset)
+
+
+def opened(file: File) -> tuple[Callable[[int, int], bytes], tuple[int, int]]:
+    """Return what reads parts of a file, in threads, and its bytes and when it was changed, in nanoseconds.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if isinstance(file.source, StoredFile):
+        return file.source.read, file.stamp
+    there = OpenFile(file.source)
+    return there.read, there.stamp
 
 
 def media(body: bytes | None) -> Response:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,25 @@ async def test_old_files_are_deleted_from_disk_and_index(tmp_path: Path) -> None
         assert await recorder.delete(recording.id)
         assert await recorder.list() == []
         assert [path.name for path in tmp_path.iterdir()] == [".arcly"]  # noqa: ASYNC240
+
+
+async def test_a_file_that_is_being_written_counts(tmp_path: Path) -> None:
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+        for frame in demo_frames():
+            session.send(frame)
+
+        async def two_are_whole() -> bool:
+            return [one.is_whole for one in await recorder.index.segments()] == [True, True, False]
+
+        await eventually(two_are_whole)
+        *whole, growing = await recorder.index.segments()
+        await eventually(lambda: (tmp_path / growing.path).stat().st_size > 10_000)
+        recorder.settings = replace(recorder.settings, keep_bytes=sum(one.bytes for one in whole) + 5_000)
+        assert await recorder.sweep() == 1
+        session.end()
 
 
 @pytest.mark.parametrize("error", [OSError, RuntimeError])

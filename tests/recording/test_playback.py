@@ -23,7 +23,7 @@ import arcly
 from arcly._native import Outline, Vod
 from arcly.contract import StreamAuthenticator
 from arcly.media import Demuxer
-from arcly.server.recordings import Recordings
+from arcly.server.recordings import OpenFile, Recordings
 from arcly.server.serve import answering
 from arcly.server.viewers import Viewers
 from arcly.server.web import create_app
@@ -362,3 +362,14 @@ async def test_what_was_read_for_a_first_play_is_kept_for_the_next(tmp_path: Pat
         assert await served.recorder.index.outlines([segment.id]) != {}
         assert await served.recorder.delete(1)
         assert await served.recorder.index.outlines([segment.id]) == {}
+
+
+def test_a_file_is_read_to_its_end_though_it_is_deleted_or_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"what was there")
+    file = OpenFile(path)
+    (tmp_path / "b.mp4").write_bytes(b"something else, and longer")
+    (tmp_path / "b.mp4").replace(path)
+    assert (file.stamp[0], file.read(0, 4)) == (14, b"what")
+    path.unlink()
+    assert file.read(5, 100) == b"was there"

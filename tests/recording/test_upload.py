@@ -78,6 +78,27 @@ async def test_a_storage_that_fails_is_tried_again_and_what_is_left_over_goes_ne
     assert storage.left == 0
 
 
+async def test_a_file_that_cannot_be_stored_keeps_no_other(tmp_path: Path) -> None:
+    class Picky(MemoryStorage):
+        refused = ""
+
+        async def put_file(self, key: str, path: Path) -> None:
+            self.refused = self.refused or key
+            if key == self.refused:
+                raise OSError("it cannot be read")
+            await super().put_file(key, path)
+
+    storage = Picky()
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, storage=storage)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await publish(engine, recorder)
+
+        async def others_are_stored() -> bool:
+            return [bool(segment.stored) for segment in await recorder.index.segments(1)] == [False, True, True]
+
+        await eventually(others_are_stored)
+
+
 async def test_files_go_to_s3(tmp_path: Path) -> None:
     from moto.server import ThreadedMotoServer
 

@@ -1,0 +1,75 @@
+"""What is found of recordings whose recorder died."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import eventually
+
+import arcly
+from arcly._native import recording_path
+from arcly.recording import mend
+from arcly.recording.index import RecordedSegment, RecordingIndex
+from recording.conftest import KEY, ROOMY, demo_frames
+
+
+async def recorded(directory: Path, format: str = "mp4") -> RecordedSegment:
+    """A file of the demo clip."""
+    recorder = arcly.Recorder(directory, record=["*"], resume_s=0, format=format)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+        for frame in demo_frames():
+            session.send(frame)
+        session.end()
+        await eventually(lambda: recorder.status(KEY) is None)
+        (segment,) = await recorder.index.segments()
+    return segment
+
+
+@pytest.mark.parametrize(("refuses", "is_whole"), [("finalize_recording", True), ("make_whole", False)])
+async def test_a_disk_that_refuses_makes_no_recording_vanish(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refuses: str,
+    is_whole: bool,
+) -> None:
+    """The tables need as much room as the file, and where there is none it is played as it is."""
+    segment = replace(await recorded(tmp_path, "fmp4"), is_whole=False)
+
+    def refuse(path: Path) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(mend, refuses, refuse)
+    mended = mend.mend_segment(tmp_path, segment, True)
+    assert mended is not None
+    assert (mended.is_whole, mended.frames) == (is_whole, segment.frames)
+    assert "No space left" in caplog.text
+    caplog.clear()
+
+
+async def test_a_file_that_is_found_is_as_old_as_itself_not_as_its_recording(tmp_path: Path) -> None:
+    """By its age the oldest is deleted first."""
+    week_ms = 7 * 86_400_000
+    made = await recorded(tmp_path / "one", "fmp4")
+    index = RecordingIndex(tmp_path / "two" / ".arcly" / "index.db")
+    (tmp_path / "two" / ".arcly").mkdir(parents=True)
+    await index.open()
+    now_ms = time.time_ns() // 1_000_000
+    recording = await index.begin(KEY, "fmp4", now_ms - week_ms)
+    (info,) = await index.unfinished()
+    template = arcly.Recorder(tmp_path).settings.template
+    path = tmp_path / "two" / f"{recording_path(template, KEY, info.began_unix_ms, 0)}.mp4"
+    path.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "one" / made.path, path)
+    os.utime(path, ns=(now_ms * 1_000_000,) * 2)
+    await mend.adopt(tmp_path / "two", index, info, template)
+    (found,) = await index.segments(recording)
+    assert abs(found.began_unix_ms + found.duration_us // 1000 - now_ms) < 2
+    await index.close()
