@@ -101,6 +101,23 @@ fn publish_goes_from_handshake_to_leave_in_any_pieces() {
     }
 }
 
+/// Found by reading: servers keep metadata for players that come later only where this stands in front.
+#[test]
+fn metadata_of_a_publish_is_addressed_to_the_server() {
+    let mut pair = Pair::new(ClientUse::Publish, usize::MAX);
+    pair.run();
+    pair.server.accept_publish(1);
+    pair.run();
+    pair.server_events.clear();
+    let script = b"\x02\0\x0aonMetaData\x05";
+    pair.client.send(MediaKind::Script, 7, b"", script);
+    let sent = pair.client.poll_output().unwrap();
+    assert!(sent.ends_with(&[b"\x02\0\x0d@setDataFrame", &script[..]].concat()), "{sent:?}");
+    pair.server.handle_input(T0, &sent).unwrap();
+    let Some(Event::Media(media)) = pair.server.poll_event() else { panic!("it does not come") };
+    assert_eq!((media.kind, &media.body[..]), (MediaKind::Script, &script[..]));
+}
+
 #[test]
 fn play_goes_from_handshake_to_the_end_of_the_stream_in_any_pieces() {
     for piece in PIECES {

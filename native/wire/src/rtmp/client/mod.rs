@@ -19,7 +19,7 @@ use super::{
     acknowledgement::Acknowledgement,
     amf::Value,
     chunk::{ChunkReader, ChunkWriter},
-    conn::media::behind_format_byte,
+    conn::media::{SET_DATA_FRAME, behind_format_byte},
     egress::{self, Chunking, put_message},
     handshake::ClientHandshake,
     message::{Control, type_id, user_control},
@@ -128,11 +128,14 @@ impl ClientConn {
         }
     }
 
-    /// Sends one message of a publish that has started; nothing otherwise. Its body is `header` and then `payload`, as of an `FlvTag`.
+    /// Sends one message of a publish that has started; nothing otherwise. Its body is `header` and then `payload`, as of an `FlvTag`; in front of
+    /// a script stands what has servers keep it for players that come later.
     /// The caller polls the output and does not send on when it stays.
     pub fn send(&mut self, kind: MediaKind, timestamp_ms: u32, header: &[u8], payload: &[u8]) {
         if self.state == State::Started && self.config.purpose == ClientUse::Publish {
             let chunking = Chunking { stream_id: self.stream_id, chunk_bytes: egress::CHUNK_BYTES };
+            let addressed = if kind == MediaKind::Script { [SET_DATA_FRAME, header].concat() } else { Vec::new() };
+            let header = if addressed.is_empty() { header } else { &addressed };
             self.output.reserve(egress::chunks_bytes_max(header, payload));
             put_message(&chunking, kind, timestamp_ms, header, payload, &mut self.output);
         }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// AMF0 string in front of metadata, addressed to the server and no part of the script tag.
-const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
+pub(in super::super) const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
 
 impl ServerConn {
     /// Passes on what belongs to an accepted publish and is not empty; drops the rest.
