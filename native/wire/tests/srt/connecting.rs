@@ -70,6 +70,33 @@ fn shutdown_is_honoured() {
     assert_eq!(pair.listener.poll_timeout(), None);
 }
 
+/// What waited for its time when the peer left was thrown away: the last latency of each stream.
+#[test]
+fn what_was_received_is_delivered_at_once_when_the_peer_leaves() {
+    let mut pair = connect(plain(), (None, None)).unwrap();
+    for number in 0..5 {
+        assert!(pair.caller.send(ms(1010), &Bytes::from(vec![number; 100])));
+        let mut datagram = Vec::new();
+        assert!(pair.caller.poll_output(ms(1100), &mut datagram));
+        if number != 2 {
+            pair.listener.handle_input(ms(1011), &datagram).unwrap();
+        }
+    }
+    assert!(pair.listener.deliver(ms(1011)).is_none());
+    pair.caller.close(ms(1012));
+    carry(ms(1012), &mut pair.caller, &mut pair.listener);
+    let delivered: Vec<_> = std::iter::from_fn(|| {
+        let delivery = pair.listener.deliver(ms(1012))?;
+        Some((delivery.payload.first().copied(), delivery.lost_before))
+    })
+    .collect();
+    assert_eq!(
+        delivered,
+        [(Some(0), 0), (Some(1), 0), (Some(3), 1), (Some(4), 0)],
+        "nothing can fill the hole any more"
+    );
+}
+
 /// Seed fault: the idle time-out was set anew by every tick and never fired.
 #[test]
 fn the_idle_time_out_fires() {

@@ -9,7 +9,7 @@ use arcly_wire::srt::{
 };
 use bytes::Bytes;
 
-use crate::pair::{addr, ms, request, secret};
+use crate::pair::{addr, carry, ms, request, secret};
 
 const GROUP: Membership = Membership { id: 0x4000_0077, kind: GroupKind::Broadcast, flags: 0, weight: 1 };
 /// Near the wrap.
@@ -159,4 +159,18 @@ fn a_link_says_nothing_of_what_came_by_another() {
         assert!(!idle.poll_output(now + ms(later), &mut datagram), "{datagram:?}");
         assert!(idle.deliver(now + ms(later)).is_none(), "the other one delivers");
     }
+}
+
+/// The last latency of a stream was thrown away when its publisher left.
+#[test]
+fn a_link_that_is_left_over_delivers_what_waits_when_its_peer_leaves() {
+    let (mut caller, mut listener) = connect(ms(1000), None);
+    listener.be_link(false);
+    assert!(caller.send(ms(1010), &Bytes::from_static(b"rest")));
+    carry(ms(1010), &mut caller, &mut listener);
+    caller.close(ms(1011));
+    carry(ms(1011), &mut caller, &mut listener);
+    assert!(listener.deliver(ms(1012)).is_none(), "another link may still fill the holes");
+    listener.be_last();
+    assert_eq!(listener.deliver(ms(1012)).unwrap().payload, b"rest");
 }

@@ -136,7 +136,7 @@ impl Port {
     }
 
     /// A link is over. Where it was the one that delivers, another takes its place; what is returned is left to be ended.
-    pub(super) fn unbond(&mut self, now: Duration, id: u32, connection: Connection) -> Option<Connection> {
+    pub(super) fn unbond(&mut self, now: Duration, id: u32, mut connection: Connection) -> Option<Connection> {
         let Some(name) = connection.bond.clone() else { return Some(connection) };
         let Some(bond) = self.bonds.get_mut(&name) else { return Some(connection) };
         bond.links.retain(|link| *link != id);
@@ -156,6 +156,8 @@ impl Port {
             return None;
         }
         self.end_bond(now, &name);
+        connection.machine.be_last();
+        let _ = connection.turn(now); // It is over, whatever comes of what still waits.
         Some(connection)
     }
 

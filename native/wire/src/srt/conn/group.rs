@@ -55,6 +55,11 @@ impl SrtConn {
         (self.link.is_member, self.link.follows) = (true, follows);
     }
 
+    /// All other links are over: what waits is delivered here.
+    pub fn be_last(&mut self) {
+        (self.link.is_member, self.link.follows) = (false, false);
+    }
+
     /// The data that the last datagram brought, once, where it is new.
     pub fn take_arrived(&mut self) -> Option<Shared> {
         let sequence = self.link.arrived.take()?;

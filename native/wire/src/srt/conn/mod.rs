@@ -219,16 +219,23 @@ impl SrtConn {
         self.options.limits.send_packets.saturating_sub(self.send.len())
     }
 
-    /// The next packet whose time has come.
+    /// The next packet whose time has come. When the peer is gone all that came of it is: nothing will fill the holes.
     pub fn deliver(&mut self, now: Duration) -> Option<Delivery<'_>> {
         if self.link.follows {
             return None;
         }
-        let (delivery, given_up) = self.receive.deliver(micros(now), self.options.too_late_drop)?;
+        let (now_us, may_drop) =
+            if self.is_left() { (u64::MAX, true) } else { (micros(now), self.options.too_late_drop) };
+        let (delivery, given_up) = self.receive.deliver(now_us, may_drop)?;
         self.counters.receive_dropped_packets += given_up;
         self.counters.delivered_packets += 1;
         self.counters.delivered_bytes += delivery.payload.len() as u64;
         Some(delivery)
+    }
+
+    /// Whether the peer is gone, and no other link brings what is missing.
+    fn is_left(&self) -> bool {
+        !self.link.is_member && self.closed.is_some_and(|closed| closed != Closed::ByUs)
     }
 
     /// Ends it; the peer is told.
