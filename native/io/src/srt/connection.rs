@@ -62,10 +62,13 @@ impl Player {
         if record.is_kicked() {
             return Err("it was disconnected by the host".into());
         }
-        let given = self.outlet.give(now, machine).map_err(|over| match over {
-            Over::Stream => "the stream has ended",
-            Over::Slow => "it was too slow",
-        })?;
+        let given = match self.outlet.give(now, machine) {
+            Ok(given) => given,
+            // The last of it is on its way until the peer has acknowledged it, or it is too late.
+            Err(Over::Stream) if !machine.is_drained() => return Ok(()),
+            Err(Over::Stream) => return Err("the stream has ended".into()),
+            Err(Over::Slow) => return Err("it was too slow".into()),
+        };
         record.bytes.fetch_add(given.bytes, Relaxed);
         record.frames.fetch_add(given.runs, Relaxed);
         record.lag_frames.store(self.outlet.lag(), Relaxed);
@@ -133,4 +136,118 @@ pub(super) fn reason(closed: Closed) -> String {
 /// Whether an end is worth a warning.
 pub(super) fn is_fault(closed: Option<Closed>) -> bool {
     matches!(closed, Some(Closed::Idle | Closed::PeerError(_) | Closed::NoKey))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, task::Waker};
+
+    use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Publisher, Read, SubscriptionOptions, Track, TrackId};
+    use arcly_codec::{Codec, CodecConfig};
+    use arcly_wire::srt::{CallEnd, Reply, SrtCaller, SrtListener, SrtOptions};
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        Inbox,
+        bell::Bell,
+        egress::{List, Watcher},
+        srt::from_bus::Feed,
+    };
+
+    const FRAMES: u64 = 60;
+    const START: Duration = Duration::from_secs(1);
+
+    fn sound(n: u64) -> Frame {
+        let (dts, payload) = (n as i64 * 1024, Bytes::from(vec![n as u8; 300]));
+        Frame { track: TrackId(0), flags: FrameFlags::KEY, pts: dts, dts, duration: 1024, payload }
+    }
+
+    fn publisher() -> Publisher {
+        let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+        let aac = CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x11, 0x90])).unwrap();
+        publisher.set_tracks(vec![Track::new(TrackId(0), aac)]).unwrap();
+        publisher
+    }
+
+    /// A viewer, and our end of its connection.
+    fn connect(peer: SocketAddr) -> (SrtConn, SrtConn, Answer) {
+        let (listener, options) = (SrtListener::new(None).unwrap(), SrtOptions::default());
+        let mut caller = SrtCaller::new(START, peer, "read:live/cam", None, options).unwrap();
+        let induction = caller.poll_output(START).unwrap();
+        let Reply::Send(cookie) = listener.handle_input(START, peer, &induction) else { panic!("no cookie") };
+        caller.handle_input(START, &cookie);
+        let conclusion = caller.poll_output(START).unwrap();
+        let Reply::Request(request) = listener.handle_input(START, peer, &conclusion) else { panic!("no request") };
+        let (ours, answer) = request.accept(START, &options, None, 7).unwrap();
+        caller.handle_input(START, &answer.packet(START));
+        let Some(CallEnd::Connected(theirs)) = caller.take_end() else { panic!("no connection") };
+        (*theirs, ours, answer)
+    }
+
+    fn carry(now: Duration, from: &mut SrtConn, to: &mut SrtConn) {
+        let mut datagram = Vec::new();
+        while from.poll_output(now, &mut datagram) {
+            to.handle_input(now, &datagram).unwrap();
+            datagram.clear();
+        }
+    }
+
+    /// The rest was queued and the connection closed in one turn: of that there went out the goodbye alone.
+    #[tokio::test]
+    async fn a_viewer_gets_the_stream_to_its_end() {
+        let peer: SocketAddr = "192.0.2.1:5050".parse().unwrap();
+        let inbox = Inbox::new(Waker::noop().clone());
+        let mut publisher = publisher();
+        let mut feed = Feed::new(publisher.log(), &Arc::<Bell>::default());
+        let key = StreamKey::new("live", "cam").unwrap();
+        let watcher = Watcher { key: key.clone(), protocol: "srt", peer, agent: String::new() };
+        let entry = List::new(inbox.clone()).enter(watcher, 1).unwrap();
+        let record = entry.0.clone();
+        let player = Player::new(0, Outlet::new(feed.join()), entry, publisher.log().viewer("srt"));
+        let (mut theirs, machine, answer) = connect(peer);
+        let mut connection = Connection {
+            machine,
+            caller: (peer, theirs.local_id()),
+            peer,
+            key,
+            bond: None,
+            answer,
+            use_: Use::Playing(player),
+            armed: None,
+            next_key: Duration::ZERO,
+            since_unix_ms: 0,
+        };
+
+        (0..FRAMES).for_each(|n| publisher.publish(sound(n)).unwrap());
+        publisher.end("it is over");
+        assert!(!feed.read(), "the stream has ended");
+
+        let here = self::publisher();
+        let options = SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() };
+        let mut got = here.log().subscribe_with(options);
+        let mut to_bus = ToBus::new(here, peer, inbox);
+        let mut now = START;
+        while theirs.closed().is_none() {
+            assert!(now < START * 3, "it ends");
+            now += Duration::from_millis(10);
+            connection.machine.handle_timeout(now);
+            if connection.turn(now).is_err() {
+                connection.machine.close(now);
+            }
+            carry(now, &mut connection.machine, &mut theirs);
+            theirs.handle_timeout(now);
+            carry(now, &mut theirs, &mut connection.machine);
+            while let Some(delivery) = theirs.deliver(now) {
+                to_bus.push(delivery.payload).unwrap();
+            }
+        }
+        to_bus.end("it is over".into());
+        let mut payloads = Vec::new();
+        while let Read::Frames(batch) = got.read(64) {
+            payloads.extend(batch.frames.iter().map(|frame| frame.payload.first().copied()));
+        }
+        assert_eq!(payloads, (0..FRAMES).map(|n| Some(n as u8)).collect::<Vec<_>>());
+        assert_eq!(record.frames.load(Relaxed), FRAMES, "those of the last turn are counted, too");
+    }
 }

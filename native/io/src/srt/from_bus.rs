@@ -195,6 +195,8 @@ impl Outlet {
             let batch = match self.cursor.peek(1) {
                 Read::Frames(batch) => batch,
                 Read::Empty => return Ok(given),
+                // What was given is counted first.
+                Read::Ended if given.runs > 0 => return Ok(given),
                 Read::Ended => return Err(Over::Stream),
                 Read::Evicted => return Err(Over::Slow),
             };
