@@ -104,6 +104,8 @@ pub struct ClientConn {
     now: Duration,
     /// When something was last said.
     said: Duration,
+    /// When something last came: an answer, a packet, a part of one.
+    heard: Duration,
     dead: bool,
 }
 
@@ -149,6 +151,7 @@ impl ClientConn {
             is_leaving: false,
             now,
             said: now,
+            heard: now,
             dead: false,
         };
         client.send(Request::new(Method::Options, uri), false);
@@ -163,7 +166,7 @@ impl ClientConn {
         if self.dead || input.is_empty() {
             return Ok(());
         }
-        self.now = now;
+        (self.now, self.heard) = (now, now);
         self.reader.push(input);
         let result = self.consume();
         self.dead = result.is_err();
@@ -205,13 +208,25 @@ impl ClientConn {
         if self.dead || self.poll_timeout().is_none_or(|at| now < at) {
             return Ok(());
         }
-        if self.open.is_some() {
-            self.dead = true;
-            return Err(RtspError::Timeout { what: "the server did not answer", after: ANSWER_TIME });
+        if let Some(open) = self.open.take() {
+            if !self.is_dispensable(&open) {
+                self.dead = true;
+                return Err(RtspError::Timeout { what: "the server did not answer", after: ANSWER_TIME });
+            }
+            self.knows_parameters = false;
         }
         let method = if self.knows_parameters { Method::GetParameter } else { Method::Options };
         self.send(Request::new(method, self.aggregate.clone()), true);
         Ok(())
+    }
+
+    /// Whether the answer to a request that is late can be done without: to a sign of life, of a server that shows in another way that it is
+    /// there. Cameras list GET_PARAMETER and never answer it.
+    fn is_dispensable(&self, open: &Open) -> bool {
+        // What comes beside the connection is not seen here: whoever plays it looks when it ends.
+        let is_beside = || self.setups.iter().all(|setup| setup.transport.interleaved.is_none());
+        let plays_beside = || self.is_running && self.purpose == ClientUse::Play && is_beside();
+        open.is_sign && (self.heard > open.sent || plays_beside())
     }
 
     /// Sets up the tracks of a description, by their places in it, each as it shall travel. Without any the connection is over.

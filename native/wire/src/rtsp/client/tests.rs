@@ -90,6 +90,46 @@ fn signs_of_life_are_given_in_time_and_in_a_way_that_the_server_knows() {
     assert!(matches!(late, Err(RtspError::Timeout { .. })));
 }
 
+/// Cameras that list GET_PARAMETER and never answer it were cut off every 40 s, with their media flowing.
+#[test]
+fn a_server_that_sends_media_and_answers_no_sign_of_life_is_not_cut_off() {
+    let mut talk = Talk::new("rtsp://h/cam", ClientUse::Play);
+    talk.play();
+    let due = talk.client.poll_timeout().unwrap();
+    talk.client.handle_timeout(due).unwrap();
+    assert!(talk.said().starts_with("GET_PARAMETER rtsp://h/cam"));
+    for round in 1..4 {
+        let sent = talk.client.poll_timeout().unwrap() - ANSWER_TIME;
+        let media = Bytes::from_static(b"$\x04\0\x01v");
+        talk.client.handle_input(sent + Duration::from_secs(1), media).unwrap();
+        let late = talk.client.poll_timeout().unwrap();
+        assert_eq!(late, sent + ANSWER_TIME);
+        talk.client.handle_timeout(late).unwrap();
+        assert!(talk.said().starts_with("OPTIONS rtsp://h/cam"), "another sign, in round {round}");
+    }
+    // An answer to the sign before is no answer to this one.
+    talk.client.handle_input(due, "RTSP/1.0 200 OK\r\nCSeq: 6\r\n\r\n".into()).unwrap();
+    let late = talk.client.poll_timeout().unwrap();
+    let silent = talk.client.handle_timeout(late);
+    assert!(matches!(silent, Err(RtspError::Timeout { .. })), "nothing has come since the last one");
+}
+
+/// Its media is not seen here.
+#[test]
+fn a_server_whose_media_comes_beside_the_connection_need_not_answer_a_sign_of_life() {
+    let mut talk = Talk::new("rtsp://h/cam", ClientUse::Play);
+    talk.describe();
+    let transport = Transport::udp((5000, 5001));
+    talk.client.setup(vec![MediaSetup { media: 0, transport }]);
+    talk.answer("SETUP", "200 OK\r\nSession: 77\r\n").unwrap();
+    talk.answer("PLAY", "200 OK\r\n").unwrap();
+    for sign in ["GET_PARAMETER", "OPTIONS", "OPTIONS"] {
+        let due = talk.client.poll_timeout().unwrap();
+        talk.client.handle_timeout(due).unwrap();
+        assert!(talk.said().starts_with(sign));
+    }
+}
+
 #[test]
 fn a_session_that_the_server_has_forgotten_is_over() {
     let mut talk = Talk::new("rtsp://h/cam", ClientUse::Play);
