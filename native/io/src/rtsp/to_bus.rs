@@ -250,6 +250,10 @@ impl ToBus {
             source.decoding.iter_mut().for_each(DecodingTimes::restart);
         }
         let time = source.format.ticks_to_bus(placed.ticks, config);
+        // The bus marks the break, where the other tracks have not made it yet.
+        if let Some(decoding) = source.decoding.as_mut().filter(|decoding| decoding.is_step_back(time)) {
+            decoding.restart();
+        }
         let (pts, dts) = source.decoding.as_mut().map_or((time, time), |decoding| decoding.stamp(time));
         let payload = std::mem::take(&mut unit.payload);
         let frame = Frame { track: source.track, flags, pts, dts, duration: source.duration, payload };
@@ -297,7 +301,7 @@ impl ToBus {
 mod tests {
     use std::sync::Arc;
 
-    use arcly_bus::{LogBounds, LogWriter};
+    use arcly_bus::{LogBounds, LogWriter, Read, Subscription, SubscriptionOptions};
     use arcly_wire::{
         rtp::Header,
         rtsp::{keys, sdp},
@@ -322,6 +326,70 @@ mod tests {
         for (payload, refused) in [(sealed.clone(), 0), (packet, 1), (sealed, 2)] {
             to_bus.packet(0, false, payload.into()).unwrap();
             assert_eq!(to_bus.refused(), refused);
+        }
+    }
+
+    const SPS: &[u8] = &[
+        0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x07,
+        0x83, 0xc5, 0x0a, 0xa8,
+    ];
+    const PPS: &[u8] = &[0x68, 0xce, 0x0f, 0xc8];
+
+    /// A publisher of pictures, and who reads them.
+    struct Camera {
+        to_bus: ToBus,
+        reader: Subscription,
+        sequence: u16,
+    }
+
+    impl Camera {
+        fn new() -> Self {
+            let format =
+                sdp::Format { payload_type: 96, encoding: "H264".into(), clock_rate_hz: 90_000, ..Default::default() };
+            let media = Media { kind: "video".into(), formats: vec![format], ..Media::default() };
+            let publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+            let options = SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() };
+            let reader = publisher.log().subscribe_with(options);
+            Self { to_bus: ToBus::new(&[media], |_| true, publisher), reader, sequence: 0 }
+        }
+
+        fn packet(&mut self, timestamp: u32, marker: bool, unit: &[u8]) {
+            self.sequence += 1;
+            let header = Header { marker, payload_type: 96, sequence: self.sequence, timestamp, ssrc: 7 };
+            let packet = [&header.to_bytes()[..], unit].concat();
+            self.to_bus.packet(0, false, packet.into()).unwrap();
+        }
+
+        /// A picture; what is published by it.
+        fn picture(&mut self, timestamp: u32, is_key: bool) -> Vec<Frame> {
+            if is_key {
+                self.packet(timestamp, false, SPS);
+                self.packet(timestamp, false, PPS);
+            }
+            self.packet(timestamp, true, &[if is_key { 0x65 } else { 0x41 }, 0x88, 0x84, 0x21]);
+            let mut frames = Vec::new();
+            while let Read::Frames(batch) = self.reader.read(64) {
+                frames.extend(batch.frames.iter().cloned());
+            }
+            frames
+        }
+    }
+
+    /// The pictures behind it were one tick apart, and came 16 pictures late from then on.
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_by_seconds_is_a_break_and_nothing_is_squeezed() {
+        let mut camera = Camera::new();
+        let begin = 900_000_u32;
+        let before: Vec<_> = (0..300).flat_map(|n| camera.picture(begin + n * 3_000, n % 30 == 0)).collect();
+        assert_eq!(before.len(), 300);
+        assert!(before.iter().all(|frame| frame.pts == frame.dts));
+        let again = begin + 300 * 3_000 - 3 * 90_000;
+        let behind: Vec<_> = (0..90).flat_map(|n| camera.picture(again + n * 3_000, n % 30 == 0)).collect();
+        assert_eq!(behind.len(), 90);
+        let breaks = |frames: &[Frame]| frames.iter().map(Frame::is_discontinuity).collect::<Vec<_>>();
+        assert!(breaks(&behind)[0] && !breaks(&behind)[1..].contains(&true), "{:?}", breaks(&behind));
+        for pair in behind.windows(2) {
+            assert_eq!((pair[1].dts - pair[0].dts, pair[1].pts), (3_000, pair[1].dts));
         }
     }
 }

@@ -8,6 +8,8 @@
 
 /// What the standards allow at most (H.264 Annex A: `MaxDpbFrames`).
 const MAX_DEPTH: usize = 16;
+/// Ticks of 90 kHz: a step back by more than a second, and by more than pictures are reordered, is that of a clock that was set.
+const STEP_BACK_TICKS: i64 = 90_000;
 
 /// Gives pictures in decoding order their decoding times. Once for each stream, on the way in.
 #[derive(Debug, Clone)]
@@ -33,6 +35,12 @@ impl DecodingTimes {
     pub fn restart(&mut self) {
         self.window.clear();
         self.last = None;
+    }
+
+    /// Whether a picture that is shown at `pts` lies so far before the one in front of it that no reordering explains it.
+    pub fn is_step_back(&self, pts: i64) -> bool {
+        let most = self.picture_ticks.saturating_mul(MAX_DEPTH as i64).max(STEP_BACK_TICKS);
+        self.last.is_some_and(|last| pts < last.saturating_sub(most))
     }
 
     /// The presentation time and the decoding time of the next picture, which is shown at `pts`. Decoding times strictly
@@ -109,6 +117,16 @@ mod tests {
             check(&stamped);
             let right = stamped.iter().zip(&order).skip(8).all(|((pts, _), number)| *pts == number * 3_000);
             assert!(right, "{stamped:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_back_is_longer_than_a_second_and_than_pictures_are_reordered() {
+        for (picture_ticks, most) in [(3_000, 90_000), (90_000, 16 * 90_000)] {
+            let mut times = DecodingTimes::new(Some(0), picture_ticks);
+            assert!(!times.is_step_back(i64::MIN), "there is none before the first");
+            times.stamp(9_000_000);
+            assert_eq!([most, most + 1].map(|ticks| times.is_step_back(9_000_000 - ticks)), [false, true]);
         }
     }
 
