@@ -60,6 +60,7 @@ class FileSink:
         self._before_key: set[int] = set()
         self._waiting = bytearray()
         self._file: BinaryIO | None = None
+        self._writing: asyncio.Future[None] | None = None
         self._written_s = 0.0
 
     async def send(self, frame: MediaFrame) -> None:
@@ -101,9 +102,22 @@ class FileSink:
         self._before_key = {track.id for track in frame.tracks if track.kind == "video"}
 
     async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._end_write()
         waiting, self._waiting = self._waiting, bytearray()
-        await asyncio.to_thread(self._write, waiting)
-        self._written_s = asyncio.get_running_loop().time()
+        self._writing = loop.run_in_executor(None, self._write, waiting)
+        await self._end_write()
+        self._written_s = loop.time()
+
+    async def _end_write(self) -> None:
+        """Wait for the write that goes on. It does not end with who is cancelled: the next one comes behind it."""
+        writing = self._writing
+        if writing is not None:
+            try:
+                await asyncio.shield(writing)
+            finally:
+                if writing.done():
+                    self._writing = None
 
     def _write(self, data: bytearray) -> None:
         if self._file is None:

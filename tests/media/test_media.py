@@ -313,6 +313,36 @@ async def test_a_file_behind_a_change_of_sound_begins_with_a_key_frame(clip: Cli
     assert [next(frame for frame in frames if frame.kind == "video").is_key for frames in copy] == [True, True]
 
 
+async def test_a_write_that_is_cut_off_is_not_overtaken_by_the_end(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk was slow to open the file, the end opened it once more, and truncated what was written."""
+    frames, path = frames_of(clip()), tmp_path / "copy.flv"
+    begun, goes_on = threading.Event(), threading.Event()
+    opened = Path.open
+
+    def slow(self: Path, mode: str) -> object:
+        is_first = not begun.is_set()
+        begun.set()
+        if is_first:
+            assert goes_on.wait(20)
+        return opened(self, mode)
+
+    monkeypatch.setattr(Path, "open", slow)
+    sink = arcly.FileSink(path)
+    first = asyncio.create_task(sink.send(frames[0]))
+    assert await asyncio.to_thread(begun.wait, 20)
+    first.cancel()
+    await asyncio.wait([first])
+    end = asyncio.create_task(sink.close())
+    done, _ = await asyncio.wait([end], timeout=0.1)
+    assert not done, "it waits for the write"
+    goes_on.set()
+    await end
+    monkeypatch.undo()
+    assert facts(frames_of(path)) == facts(frames[:1])
+
+
 def test_a_file_sink_needs_a_format() -> None:
     with pytest.raises(arcly.MisuseError, match=r"copy\.mkv"):
         arcly.FileSink("copy.mkv")
