@@ -340,7 +340,7 @@ async def test_a_write_that_is_cut_off_is_not_overtaken_by_the_end(
     goes_on.set()
     await end
     monkeypatch.undo()
-    assert facts(frames_of(path)) == facts(frames[:1])
+    assert [bytes(frame) for frame in frames_of(path)] == [bytes(frames[0])]
 
 
 def test_a_file_sink_needs_a_format() -> None:
