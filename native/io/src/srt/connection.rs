@@ -62,13 +62,10 @@ impl Player {
         if record.is_kicked() {
             return Err("it was disconnected by the host".into());
         }
-        let given = match self.outlet.give(now, machine) {
-            Ok(given) => given,
-            // The last of it is on its way until the peer has acknowledged it, or it is too late.
-            Err(Over::Stream) if !machine.is_drained() => return Ok(()),
-            Err(Over::Stream) => return Err("the stream has ended".into()),
-            Err(Over::Slow) => return Err("it was too slow".into()),
-        };
+        let given = self.outlet.give(now, machine).map_err(|over| match over {
+            Over::Stream => "the stream has ended",
+            Over::Slow => "it was too slow",
+        })?;
         record.bytes.fetch_add(given.bytes, Relaxed);
         record.frames.fetch_add(given.runs, Relaxed);
         record.lag_frames.store(self.outlet.lag(), Relaxed);
@@ -84,8 +81,11 @@ impl Connection {
     /// When it is to be looked at: what is delivered here to the microsecond, viewers in a beat of [`TOGETHER`].
     pub(super) fn due(&self) -> Option<Duration> {
         let due = self.machine.poll_timeout()?;
-        Some(match self.use_ {
-            Use::Playing(_) => round_up(due, TOGETHER),
+        Some(match &self.use_ {
+            Use::Playing(player) => {
+                let farewell = player.outlet.farewell().unwrap_or(Duration::MAX);
+                round_up(due.min(farewell), TOGETHER)
+            }
             Use::Publishing(_) | Use::Following => due,
         })
     }
@@ -238,7 +238,9 @@ mod tests {
             carry(now, &mut connection.machine, &mut theirs);
             theirs.handle_timeout(now);
             carry(now, &mut theirs, &mut connection.machine);
-            while let Some(delivery) = theirs.deliver(now) {
+            while theirs.closed().is_none()
+                && let Some(delivery) = theirs.deliver(now)
+            {
                 to_bus.push(delivery.payload).unwrap();
             }
         }

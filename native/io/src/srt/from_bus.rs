@@ -157,11 +157,16 @@ impl Feed {
 /// Bytes of a transport stream in a packet: seven of its own, as every peer sends them.
 const TS_PAYLOAD_BYTES: usize = 7 * PACKET_BYTES;
 
+/// What a player may need to take what is due.
+const DELIVERY_MARGIN: Duration = Duration::from_millis(100);
+
 /// A place in the runs of a feed, on its way into a connection.
 pub(super) struct Outlet {
     cursor: Subscription,
     /// In the run in front.
     offset: usize,
+    /// The stream has ended and all of it has arrived: when the peer has delivered it, too.
+    farewell: Option<Duration>,
 }
 
 /// What was given to a connection.
@@ -174,7 +179,7 @@ pub(super) struct Given {
 /// Nothing more will be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Over {
-    /// The stream has ended.
+    /// The stream has ended, and the peer has delivered all of it.
     Stream,
     /// It was overtaken too often.
     Slow,
@@ -182,7 +187,7 @@ pub(super) enum Over {
 
 impl Outlet {
     pub(super) fn new(cursor: Subscription) -> Self {
-        Self { cursor, offset: 0 }
+        Self { cursor, offset: 0, farewell: None }
     }
 
     /// Gives what there is to the machine, as far as it has room.
@@ -195,9 +200,7 @@ impl Outlet {
             let batch = match self.cursor.peek(1) {
                 Read::Frames(batch) => batch,
                 Read::Empty => return Ok(given),
-                // What was given is counted first.
-                Read::Ended if given.runs > 0 => return Ok(given),
-                Read::Ended => return Err(Over::Stream),
+                Read::Ended => return if self.is_delivered(now, machine) { Err(Over::Stream) } else { Ok(given) },
                 Read::Evicted => return Err(Over::Slow),
             };
             let Some(run) = batch.frames.first().map(|frame| &frame.payload) else { return Ok(given) };
@@ -214,6 +217,17 @@ impl Outlet {
             self.cursor.advance(1);
             self.offset = 0;
         }
+    }
+
+    /// Whether the peer has delivered the whole stream. Players that are told the end before throw away what they hold.
+    fn is_delivered(&mut self, now: Duration, machine: &SrtConn) -> bool {
+        let until = || now + machine.send_delay() + DELIVERY_MARGIN;
+        machine.is_drained() && now >= *self.farewell.get_or_insert_with(until)
+    }
+
+    /// When it is over, where nothing more is to be given.
+    pub(super) fn farewell(&self) -> Option<Duration> {
+        self.farewell
     }
 
     /// Runs that wait.

@@ -75,8 +75,7 @@ impl Pushing {
             }
             match outlet.give(call.now(), &mut call.machine) {
                 Ok(given) => link.count(given.runs, given.bytes, outlet.missed() - missed),
-                Err(Over::Stream) if call.machine.is_drained() => return Ok(End::Done),
-                Err(Over::Stream) => {}
+                Err(Over::Stream) => return Ok(End::Done),
                 Err(Over::Slow) => return Err("the remote is too slow".into()),
             }
             missed = outlet.missed();

@@ -166,6 +166,11 @@ impl SrtConn {
         self.agreed.receive_delay
     }
 
+    /// With which delay the peer delivers.
+    pub fn send_delay(&self) -> Duration {
+        self.agreed.send_delay
+    }
+
     /// Bytes of one payload at most.
     pub fn payload_max(&self) -> usize {
         let headers = LOWER_HEADERS_BYTES + HEADER_BYTES as u32;
