@@ -28,11 +28,14 @@ struct Last {
     clock_rate_hz: i64,
     /// Ticks until the next frame is due: what the last one says it lasts, or how long it took to come.
     step: i64,
+    /// Nobody waits for the next of it.
+    is_data: bool,
 }
 
 impl Last {
-    fn of(frame: &Frame, clock_rate_hz: i64) -> Self {
-        Self { track: frame.track, dts: frame.dts, clock_rate_hz, step: i64::from(frame.duration).max(1) }
+    fn of(frame: &Frame, (clock_rate_hz, kind): (i64, MediaKind)) -> Self {
+        let (step, is_data) = (i64::from(frame.duration).max(1), kind == MediaKind::Data);
+        Self { track: frame.track, dts: frame.dts, clock_rate_hz, step, is_data }
     }
 
     /// Rounds up, so that what follows is never before what was.
@@ -59,8 +62,9 @@ impl Timeline {
     /// the same step; whether there was an old one.
     #[cold]
     fn begin_again(&mut self, pause: Duration, dts: i64, clock_rate_hz: i64) -> bool {
-        let end_ns = self.last.iter().map(Last::end_ns).max();
-        let Some(end_ns) = end_ns else { return false };
+        // Where there are pictures or sound, data say nothing on when the stream ended.
+        let end_ns = |is_data| self.last.iter().filter(|last| last.is_data == is_data).map(Last::end_ns).max();
+        let Some(end_ns) = end_ns(false).or_else(|| end_ns(true)) else { return false };
         let pause_ns = i64::try_from(pause.as_nanos()).unwrap_or(i64::MAX);
         self.offset_ns = end_ns.saturating_add(pause_ns).saturating_sub(to_ns(dts, clock_rate_hz));
         self.last.clear();
@@ -95,7 +99,7 @@ impl Timeline {
             frame.pts = frame.pts.saturating_add(offset);
         }
         let Some(last) = self.last.iter_mut().find(|last| last.track == frame.track) else {
-            self.last.push(Last::of(frame, clock_rate_hz));
+            self.last.push(Last::of(frame, (clock_rate_hz, kind)));
             return lift_pts(frame);
         };
         let step = frame.dts.saturating_sub(last.dts);
@@ -106,7 +110,7 @@ impl Timeline {
         if frame.is_discontinuity() {
             // The other tracks follow to the new timeline, and that is not a second break.
             self.last.clear();
-            self.last.push(Last::of(frame, clock_rate_hz));
+            self.last.push(Last::of(frame, (clock_rate_hz, kind)));
             return lift_pts(frame);
         }
         let straightened = step <= 0;
@@ -221,6 +225,26 @@ mod tests {
         timeline.repair(&mut audio, (48_000, MediaKind::Audio));
         assert!((audio.dts - 273_600 / 90 * 48).abs() <= 48, "the other track moves with it: {}", audio.dts);
         assert!(!audio.is_discontinuity(), "and is no second break");
+    }
+
+    #[test]
+    fn a_new_sender_goes_on_behind_the_pictures_not_behind_the_next_cue() {
+        let mut timeline = Timeline::default();
+        let mut take = |track: u8, seconds: i64, kind| {
+            let mut frame = Frame { track: TrackId(track), ..frame(seconds * 90_000, seconds * 90_000) };
+            timeline.repair(&mut frame, (CLOCK_HZ, kind));
+            frame
+        };
+        for seconds in 0..=1_810 {
+            take(0, seconds, MediaKind::Video);
+            if seconds % 1_800 == 0 {
+                take(1, seconds, MediaKind::Data);
+            }
+        }
+        timeline.resume(Duration::from_secs(2));
+        let mut first = frame(0, 0);
+        timeline.repair(&mut first, PICTURES);
+        assert_eq!(first.dts, (1_811 + 2) * 90_000);
     }
 
     #[test]

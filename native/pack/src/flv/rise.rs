@@ -3,8 +3,12 @@
 
 use arcly_bus::TrackId;
 
-/// A step back of less is jitter where nothing says that it is a break, as the bus has it; tracks may be apart by as much.
+/// A step back of less is jitter where nothing says that it is a break, as the bus has it.
 const JITTER_MAX_MS: i64 = 1_000;
+
+/// Tracks of one timeline are no further apart. A track that goes back to where the others still are has not begun anew: its time was wrong
+/// before, or its sender has said better when its pictures were taken, and it is written as it is.
+const APART_MAX_MS: i64 = 10_000;
 
 /// Where the times of a stream come to lie. What is added to them is one for all tracks, so that these keep their distance.
 #[derive(Debug, Default)]
@@ -15,10 +19,10 @@ pub(super) struct Rise {
 }
 
 /// The last time of a track.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Last {
     track: TrackId,
-    /// As it was written.
+    /// As the stream has it.
     ms: i64,
     /// From the one before it.
     step_ms: i64,
@@ -27,34 +31,40 @@ struct Last {
 }
 
 impl Last {
-    /// Whether `ms` is one of the times to which `shift_ms` belongs, and not the next of the old ones.
-    fn turns(&self, ms: i64, shift_ms: i64) -> bool {
-        let distance = |shift_ms| ms.saturating_add(shift_ms).saturating_sub(self.ms).saturating_abs();
-        distance(shift_ms) <= JITTER_MAX_MS || distance(shift_ms) < distance(self.shift_ms)
+    /// As it was written.
+    fn written_ms(&self) -> i64 {
+        self.ms.saturating_add(self.shift_ms)
     }
 }
 
 impl Rise {
     /// When the frame of `track` is written that the stream has at `ms`; `is_break`: the stream says that it does not follow the one before.
     pub fn lift(&mut self, track: TrackId, ms: i64, is_break: bool) -> i64 {
-        let newest_ms = self.tracks.iter().map(|last| last.ms).max().unwrap_or(ms);
-        let Some(last) = self.tracks.iter_mut().find(|last| last.track == track) else {
-            let at_ms = ms.saturating_add(self.shift_ms);
-            self.tracks.push(Last { track, ms: at_ms, step_ms: 1, shift_ms: self.shift_ms });
-            return at_ms;
+        let Some(index) = self.tracks.iter().position(|last| last.track == track) else {
+            let last = Last { track, ms, step_ms: 1, shift_ms: self.shift_ms };
+            self.tracks.push(last);
+            return last.written_ms();
         };
-        let turns = last.shift_ms != self.shift_ms && (is_break || last.turns(ms, self.shift_ms));
-        if turns {
-            last.shift_ms = self.shift_ms;
+        let newest_ms = self.tracks.iter().map(Last::written_ms).max().unwrap_or(ms);
+        let is_among_others = |shift_ms| {
+            let others = self.tracks.iter().filter(|last| last.track != track && last.shift_ms == shift_ms);
+            others.map(|last| last.ms.saturating_sub(ms).saturating_abs()).any(|apart_ms| apart_ms < APART_MAX_MS)
+        };
+        let Some(&before) = self.tracks.get(index) else { return ms };
+        let turns = before.shift_ms != self.shift_ms && is_among_others(self.shift_ms);
+        let shift_ms = if turns { self.shift_ms } else { before.shift_ms };
+        let back_ms = before.written_ms().saturating_sub(ms.saturating_add(shift_ms));
+        let is_back = back_ms > JITTER_MAX_MS || back_ms > 0 && (is_break || turns);
+        let lifts = is_back && (turns || !is_among_others(shift_ms));
+        let shift_ms = if lifts { newest_ms.saturating_add(before.step_ms).saturating_sub(ms) } else { shift_ms };
+        if lifts {
+            self.shift_ms = shift_ms;
         }
-        let back_ms = last.ms.saturating_sub(ms.saturating_add(last.shift_ms));
-        if back_ms > JITTER_MAX_MS || back_ms > 0 && (is_break || turns) {
-            self.shift_ms = newest_ms.saturating_add(last.step_ms).saturating_sub(ms);
-            last.shift_ms = self.shift_ms;
+        let at_ms = ms.saturating_add(shift_ms);
+        let step_ms = at_ms.saturating_sub(before.written_ms()).clamp(1, JITTER_MAX_MS);
+        if let Some(last) = self.tracks.get_mut(index) {
+            *last = Last { track, ms, step_ms, shift_ms };
         }
-        let at_ms = ms.saturating_add(last.shift_ms);
-        last.step_ms = at_ms.saturating_sub(last.ms).clamp(1, JITTER_MAX_MS);
-        last.ms = at_ms;
         at_ms
     }
 }
@@ -81,9 +91,9 @@ mod tests {
 
     #[test]
     fn behind_a_break_back_all_tracks_follow_the_last_time_by_a_step_and_keep_their_distance() {
-        let old = [(VIDEO, 10_000, false), (AUDIO, 10_005, false), (VIDEO, 10_040, false), (AUDIO, 10_050, false)];
+        let old = [(VIDEO, 20_000, false), (AUDIO, 20_005, false), (VIDEO, 20_040, false), (AUDIO, 20_050, false)];
         let new = [(VIDEO, 0, true), (AUDIO, 13, false), (VIDEO, 40, false), (AUDIO, 36, false)];
-        assert_eq!(lift(&[old, new].concat())[4..], [10_090, 10_103, 10_130, 10_126]);
+        assert_eq!(lift(&[old, new].concat())[4..], [20_090, 20_103, 20_130, 20_126]);
     }
 
     #[test]
@@ -97,9 +107,33 @@ mod tests {
 
     #[test]
     fn a_track_that_begins_earlier_behind_a_break_rises_too() {
-        let old = [(VIDEO, 10_000, false), (AUDIO, 10_000, false)];
+        let old = [(VIDEO, 20_000, false), (AUDIO, 20_000, false)];
         let times = lift(&[&old[..], &[(VIDEO, 0, true), (AUDIO, -30, false), (VIDEO, 40, false)]].concat());
-        assert_eq!(times[2..], [10_001, 10_002, 10_072]);
+        assert_eq!(times[2..], [20_001, 20_002, 20_072]);
+    }
+
+    #[test]
+    fn one_wrong_time_of_a_track_moves_no_other() {
+        for wrong_ms in [11_600, 3_600_000] {
+            let frames =
+                [(VIDEO, 10_040, false), (AUDIO, 10_020, false), (AUDIO, wrong_ms, true), (AUDIO, 10_061, true)];
+            let times = lift(&[&frames[..], &[(VIDEO, 10_080, false), (AUDIO, 10_082, false)]].concat());
+            assert_eq!(times, [10_040, 10_020, wrong_ms, 10_061, 10_080, 10_082]);
+        }
+    }
+
+    #[test]
+    fn pictures_that_are_put_beside_their_sound_stay_there() {
+        let frames = [(VIDEO, 10_040, false), (AUDIO, 10_050, false), (VIDEO, 8_580, true), (AUDIO, 10_071, false)];
+        assert_eq!(lift(&frames), [10_040, 10_050, 8_580, 10_071]);
+    }
+
+    #[test]
+    fn sound_that_comes_late_behind_a_break_is_beside_its_pictures() {
+        let old = [(VIDEO, 20_000, false), (AUDIO, 20_000, false), (VIDEO, 0, true)];
+        let new: Vec<_> = (1..=50).map(|n| (VIDEO, n * 40, false)).chain([(AUDIO, 2_000, false)]).collect();
+        let times = lift(&[&old[..], &new].concat());
+        assert_eq!(times[times.len() - 2..], [22_001, 22_001]);
     }
 
     #[test]

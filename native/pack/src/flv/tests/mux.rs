@@ -223,7 +223,7 @@ fn behind_a_break_back_times_go_on_for_picture_and_sound_together() {
     let mut muxer = FlvMuxer::new(FlvMuxOptions { origin_ms: 60_000, ..FlvMuxOptions::default() });
     muxer.reconfigure(&set(&[avc(0), aac(1)]));
     let mut times = Vec::new();
-    for start_ms in [60_000, 5_000, 0, 30_000] {
+    for start_ms in [60_000, 25_000, 0, 30_000] {
         for n in 0..50_i64 {
             let ms = start_ms + n * 40;
             let flags = if n == 0 { FrameFlags::KEY.with(FrameFlags::DISCONTINUITY) } else { FrameFlags::NONE };
