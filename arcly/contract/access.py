@@ -14,6 +14,18 @@ CHALLENGE = 'Basic realm="arcly", Bearer'
 """What an answer of HTTP with 401 asks for (RFC 9110 §11.6.1). Players keep the password that they have until one asks
 for it by Basic, with its realm (RFC 7617 §2), and FFmpeg finds it in front only."""
 
+SCRIPT_CHALLENGE = "Bearer"
+"""The same for scripts of a page: a browser would ask whoever looks at it for a password, and let the script wait."""
+
+
+def challenge(fetch_mode: str | None) -> str:
+    """Return what an answer with 401 asks for.
+
+    Args:
+        fetch_mode: the header Sec-Fetch-Mode of the request (Fetch Metadata §2.2), by which browsers say what for.
+    """
+    return CHALLENGE if fetch_mode in (None, "", "navigate") else SCRIPT_CHALLENGE
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from arcly._native import StreamKey
 from arcly.contract import Credentials
-from arcly.contract.access import CHALLENGE
+from arcly.contract.access import challenge
 from arcly.errors import (
     AlreadyPublishingError,
     ClosedError,
@@ -246,7 +246,8 @@ class _Translated:
             # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
             if self._scope is not None and brought_credentials(self._scope):
                 raise _Refused(403, str(error)) from None
-            raise _Refused(401, str(error), ("www-authenticate", CHALLENGE)) from None
+            mode = None if self._scope is None else header(self._scope, "sec-fetch-mode")
+            raise _Refused(401, str(error), ("www-authenticate", challenge(mode))) from None
         if not isinstance(error, StreamError):
             log.exception("[webrtc] answering a request failed")
             raise _Refused(500, "an error of the server") from None

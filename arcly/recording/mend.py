@@ -98,7 +98,7 @@ async def adopt(directory: Path, index: RecordingIndex, recording: RecordingInfo
             stored=None,
         )
         mended = await asyncio.to_thread(mend_segment, directory, orphan, recording.format == "mp4")
-        if mended is not None:
+        if mended is not None and mended.is_whole:
             log.info("[record] %s was found: %.1f s", path, mended.duration_us / 1e6)
             # When it was written last it ended. Taken for as old as its recording it would be deleted with the oldest.
             began_ms = max(recording.began_unix_ms, changed_ms - mended.duration_us // 1000)

@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from arcly._native import StreamKey
 from arcly.contract import Credentials
-from arcly.contract.access import CHALLENGE
+from arcly.contract.access import challenge
 from arcly.engine import Engine
 from arcly.errors import MalformedError, UnauthorizedError
 
@@ -75,7 +75,7 @@ class Admission:
         try:
             await self._engine.authorize_play(key, credentials)
         except UnauthorizedError:
-            raise refusal(credentials, f"may not play {key}") from None
+            raise refusal(request, credentials, f"may not play {key}") from None
 
     async def change(self, request: Request, key: StreamKey, protocol: str) -> None:
         """Let in whoever may publish the stream: what is kept of it is theirs.
@@ -87,7 +87,7 @@ class Admission:
         try:
             await self._engine.authorize_publish(key, credentials)
         except UnauthorizedError:
-            raise refusal(credentials, f"may not change what is kept of {key}") from None
+            raise refusal(request, credentials, f"may not change what is kept of {key}") from None
 
     async def those(
         self, keys: Collection[StreamKey], let_in: Callable[[StreamKey], Awaitable[None]]
@@ -148,11 +148,12 @@ def credentials_of(request: Request, protocol: str) -> Credentials:
         raise HTTPException(400, str(error)) from None
 
 
-def refusal(credentials: Credentials, text: str) -> HTTPException:
+def refusal(request: Request, credentials: Credentials, text: str) -> HTTPException:
     """Return the answer to whom was not let in."""
     if set(credentials.params) - OUR_PARAMETERS:
         return HTTPException(403, text)
-    return HTTPException(401, text, headers={"www-authenticate": CHALLENGE})
+    mode = request.headers.get("sec-fetch-mode")
+    return HTTPException(401, text, headers={"www-authenticate": challenge(mode)})
 
 
 def carry_hls(playlist: str, query: str) -> str:

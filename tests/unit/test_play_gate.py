@@ -81,6 +81,16 @@ async def test_a_viewer_without_the_word_stays_outside(server: Server, doorman: 
     assert len(doorman.asked) == 4 + 9
 
 
+@pytest.mark.parametrize(
+    "path", ["/live/cam/index.m3u8", "/live/cam.flv", "/live/nothing.flv", "/live/nothing/v0.m3u8"]
+)
+async def test_a_script_of_a_page_is_not_asked_for_a_password(server: Server, path: str) -> None:
+    """The browser would ask whoever looks at the page."""
+    both = 'Basic realm="arcly", Bearer'
+    for mode, asked in ("cors", "Bearer"), ("same-origin", "Bearer"), ("no-cors", "Bearer"), ("navigate", both):
+        assert (await get(server, path, **{"Sec-Fetch-Mode": mode}))[::2] == (401, asked)
+
+
 @pytest.mark.parametrize("name", ["index.m3u8", "manifest.mpd", ".flv", ".ts", ".mp4"])
 async def test_who_may_not_play_does_not_learn_what_there_is(server: Server, name: str) -> None:
     for query in ("", "?token=wrong"):

@@ -40,7 +40,7 @@ pub(crate) struct PacketBody {
     entry: Entry,
     behind_max: Duration,
     /// When it was last looked whether it is too far behind.
-    judged_at: Instant,
+    judged_at: Option<Instant>,
     /// Since when what was given out last is being sent; none while the stream is waited for.
     given_at: Arc<Mutex<Option<Instant>>>,
     _counted: arcly_bus::Viewer,
@@ -65,7 +65,7 @@ impl PacketBody {
             wants: Wants::default(),
             entry,
             behind_max,
-            judged_at: Instant::now(),
+            judged_at: None,
             given_at: Arc::default(),
             _counted: counted,
             _lease: lease,
@@ -123,8 +123,8 @@ impl PacketBody {
     /// Moves a viewer that is too slow to the newest key picture. Only now and then: who has just come may have much to catch up on.
     fn judge(&mut self) {
         let now = Instant::now();
-        if now.duration_since(self.judged_at) >= JUDGE_EVERY {
-            self.judged_at = now;
+        if now.duration_since(*self.judged_at.get_or_insert(now)) >= JUDGE_EVERY {
+            self.judged_at = Some(now);
             if self.cursor.behind() > self.behind_max {
                 self.cursor.skip_ahead();
             }
@@ -144,7 +144,11 @@ impl PacketBody {
         self.judge();
         let batch = match self.cursor.read(1) {
             Read::Frames(batch) => batch,
-            Read::Empty => return Poll::Pending,
+            Read::Empty => {
+                // Who has read all there was is not behind, however much comes at once.
+                self.judged_at = None;
+                return Poll::Pending;
+            }
             Read::Ended | Read::Evicted => return Poll::Ready(None),
         };
         let (is_first, revision) = (!self.has_header, batch.tracks.revision);
@@ -284,5 +288,27 @@ mod tests {
         assert_eq!(next(&mut body).await[0], 18, "the headers again");
         assert_eq!(at_ms(&next(&mut body).await), 20_000);
         assert!(body.entry.0.dropped.load(Relaxed) > 500);
+    }
+
+    /// Found by reading: whoever had read all lost what a publisher sent behind a stall, all at once.
+    #[tokio::test(start_paused = true)]
+    async fn who_has_read_all_is_not_behind_however_much_comes_at_once() {
+        let mut source = LogWriter::new(LogBounds { frames: 4096, ..LogBounds::default() }, Arc::new(()));
+        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+        source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
+        let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
+        publish(&mut source, 0..60);
+        writer.feed();
+        let entry = List::new(Inbox::new(Waker::noop().clone())).enter(watcher(), 1).unwrap();
+        let counted = source.log().viewer("http-flv");
+        let behind_max = Duration::from_secs(5);
+        let mut body = PacketBody::new(writer.packets(), entry, counted, Arc::default(), behind_max);
+        while timeout(Duration::from_secs(2), next(&mut body)).await.is_ok() {}
+        advance(Duration::from_secs(7)).await;
+        publish(&mut source, 60..270);
+        writer.feed();
+        let first = next(&mut body).await;
+        assert_eq!(u32::from_be_bytes([first[7], first[4], first[5], first[6]]), 2000, "the next picture");
+        assert_eq!(body.entry.0.dropped.load(Relaxed), 0);
     }
 }

@@ -96,6 +96,16 @@ pub(crate) fn method_not_allowed() -> Response<Body> {
     response
 }
 
+/// Scripts of a page are not asked for a password: the browser would ask whoever looks at it, and let the script wait. Browsers say of a request
+/// what it is for (Fetch Metadata §2.2).
+pub(crate) fn spare_scripts(asked: &HeaderMap, mut response: Response<Body>) -> Response<Body> {
+    let is_script = asked.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate");
+    if is_script && response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
 /// A 401 names the schemes that will do (RFC 9110 §11.6.1). Players keep the password that they have until one asks for it by Basic, with its
 /// realm (RFC 7617 §2), and FFmpeg finds it in front only.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"arcly\", Bearer");

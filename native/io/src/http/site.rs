@@ -23,7 +23,7 @@ use crate::{
         lent::Owner,
         live::{Live, live_path},
         origin::media_path,
-        response::{Body, denied, error, method_not_allowed, options},
+        response::{Body, denied, error, method_not_allowed, options, spare_scripts},
     },
     play::ask,
 };
@@ -88,7 +88,7 @@ impl Site {
         if let Some(response) = self.media(&mut request, asker.peer, Some(owner)).await {
             return response;
         }
-        let absent = self.absent_live(&request, asker.peer);
+        let (absent, headers) = (self.absent_live(&request, asker.peer), request.headers().clone());
         let response = match &self.app {
             Some(app) => app.call(request, asker).await,
             None => {
@@ -96,13 +96,14 @@ impl Site {
                 sized(request.method(), nothing)
             }
         };
-        unless_denied(absent, response).await
+        spare_scripts(&headers, unless_denied(absent, response).await)
     }
 
     /// Answers a request whose path names no media, where there is no application behind.
     pub(crate) async fn absent<B>(&self, request: &Request<B>, peer: SocketAddr) -> Response<Body> {
         let nothing = error(StatusCode::NOT_FOUND, "no media");
-        sized(request.method(), unless_denied(self.absent_live(request, peer), nothing).await)
+        let response = unless_denied(self.absent_live(request, peer), nothing).await;
+        sized(request.method(), spare_scripts(request.headers(), response))
     }
 
     /// What to ask where a path names an endless stream that is not live, and nothing of the application: who may not play it is answered
@@ -122,7 +123,7 @@ impl Site {
         owner: Option<&Owner>,
     ) -> Option<Response<Body>> {
         let response = self.whole(request, peer, owner).await?;
-        Some(sized(request.method(), response))
+        Some(sized(request.method(), spare_scripts(request.headers(), response)))
     }
 
     async fn whole<B: Send + Sync>(
@@ -249,7 +250,7 @@ pub(crate) fn form<B>(request: &Request<B>, answer: Answer, counter: Option<Coun
         Some(counter) => body.counted(counter),
         None => body,
     });
-    sized(request.method(), response)
+    sized(request.method(), spare_scripts(request.headers(), response))
 }
 
 impl Drop for Site {

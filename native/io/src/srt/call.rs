@@ -67,10 +67,11 @@ impl Call {
         self.wire.started.elapsed()
     }
 
-    /// Waits until something has come, or it is time for something, or `bell` rings; and says what the machine has to say.
-    pub(super) async fn turn(&mut self, bell: &Bell) -> Result<(), String> {
+    /// Waits until something has come, or it is time for something, or until `at`, or `bell` rings; and says what the machine has to say.
+    pub(super) async fn turn(&mut self, bell: &Bell, at: Option<Duration>) -> Result<(), String> {
         self.speak();
-        let due = self.machine.poll_timeout().unwrap_or(Duration::MAX).min(self.now() + LOOK);
+        let latest = at.unwrap_or(Duration::MAX).min(self.now() + LOOK);
+        let due = self.machine.poll_timeout().unwrap_or(Duration::MAX).min(latest);
         let Wire { socket, inbound, outbound, started, alarm, .. } = &mut self.wire;
         alarm.set(due, GRAIN);
         let failed = |error| format!("the socket is of no use any more: {error}");

@@ -93,7 +93,7 @@ impl Pulling {
         loop {
             let idle = playing.last_media + self.options.idle_time;
             let turn = tokio::select! {
-                turn = playing.call.turn(&silent) => turn,
+                turn = playing.call.turn(&silent, None) => turn,
                 () = sleep_until(idle) => {
                     return Err(format!("the remote sent no media for {} s", self.options.idle_time.as_secs_f64()));
                 }

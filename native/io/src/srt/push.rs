@@ -80,7 +80,7 @@ impl Pushing {
             }
             missed = outlet.missed();
             tokio::select! {
-                turn = call.turn(&bell) => turn?,
+                turn = call.turn(&bell, outlet.farewell()) => turn?,
                 () = link.stopped() => return Ok(End::Done),
             }
         }

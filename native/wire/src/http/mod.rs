@@ -15,7 +15,8 @@
 const HEADERS_MAX: usize = 32;
 
 /// Headers that an answer may depend on, in the order of [`PlainGet::heard`].
-pub const HEARD: [&str; 6] = ["user-agent", "accept-encoding", "authorization", "if-none-match", "range", "if-range"];
+pub const HEARD: [&str; 7] =
+    ["user-agent", "accept-encoding", "authorization", "if-none-match", "range", "if-range", "sec-fetch-mode"];
 
 /// Headers of which nothing is known here.
 const FOREIGN: [&str; 7] = ["connection", "content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer"];

@@ -7,7 +7,7 @@ fn a_plain_request_is_read_whole_and_its_beginnings_are_waited_for() {
     let two = format!("{PLAIN}GET");
     let request = PlainGet::parse(two.as_bytes()).unwrap();
     assert_eq!((request.head_bytes, request.target), (PLAIN.len(), "/live/cam/v0.m3u8?a=b"));
-    assert_eq!(request.heard, [Some(&b"p"[..]), None, None, None, None, None]);
+    assert_eq!(request.heard, [Some(&b"p"[..]), None, None, None, None, None, None]);
     for end in 0..PLAIN.len() {
         assert_eq!(PlainGet::parse(&PLAIN.as_bytes()[..end]), Err(NotPlain::Part), "{end}");
     }

@@ -49,6 +49,7 @@ const NAMES: [HeaderName; HEARD.len()] = [
     header::IF_NONE_MATCH,
     header::RANGE,
     header::IF_RANGE,
+    HeaderName::from_static("sec-fetch-mode"),
 ];
 
 /// Answers what comes over a connection, as long as it is of that kind. Returns what was read of the first request that is not; none when
