@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import eventually
 from playwright.async_api import expect
-from recording.conftest import KEY, ROOMY, demo_frames
+from recording.conftest import ROOMY, record_demo
 
 import arcly
 from browser.watching import Open, Start
@@ -52,12 +52,7 @@ async def record(directory: Path, format: Any) -> None:
     """Leave a recording behind."""
     recorder = arcly.Recorder(directory, record=["*"], resume_s=0, format=format)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-        session = await engine.start_publish(KEY)
-        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
-        for frame in demo_frames():
-            session.send(frame)
-        session.end()
-        await eventually(lambda: recorder.status(KEY) is None)
+        await record_demo(engine, recorder)
 
 
 @pytest.mark.parametrize("format", ["mp4", "ts", "flv"])

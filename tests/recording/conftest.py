@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import missing
+from conftest import eventually, missing
 
 import arcly
 from arcly.media import MediaReader
@@ -29,6 +29,16 @@ def demo_frames() -> list[arcly.MediaFrame]:
     while read := reader.read():
         frames += read
     return frames
+
+
+async def record_demo(engine: arcly.Engine, recorder: arcly.Recorder) -> None:
+    """Publish the demo clip, and wait until it was recorded."""
+    session = await engine.start_publish(KEY)
+    await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+    for frame in demo_frames():
+        session.send(frame)
+    session.end()
+    await eventually(lambda: recorder.status(KEY) is None)
 
 
 def later(frames: Iterable[arcly.MediaFrame], seconds: float) -> list[arcly.MediaFrame]:

@@ -15,7 +15,7 @@ from arcly._native import Outline
 from arcly.contract import StorageBackend
 from arcly.media import MediaReader
 from arcly.storage import FileStorage, MemoryStorage
-from recording.conftest import KEY, demo_frames, later, payloads
+from recording.conftest import KEY, demo_frames, later, payloads, record_demo
 from recording.test_playback import BASE, Served, frames_of, publish, serving_recordings
 
 TOLERANCE_S = {"mp4": 0.02, "ts": 1.5 / 90_000, "flv": 0.0015}
@@ -147,12 +147,7 @@ def test_an_outline_that_is_gone_on_with_is_that_of_the_whole_file(tmp_path: Pat
     async def once() -> Path:
         recorder = arcly.Recorder(tmp_path / "recordings", record=["*"], format=format, resume_s=0)
         async with arcly.Engine(recorder, default_app=arcly.AppSpec(ring_frames=1 << 16)) as engine:
-            session = await engine.start_publish(KEY)
-            await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
-            for frame in demo_frames():
-                session.send(frame)
-            session.end()
-            await eventually(lambda: recorder.status(KEY) is None)
+            await record_demo(engine, recorder)
             (segment,) = await recorder.index.segments(1)
             return tmp_path / "recordings" / segment.path
 

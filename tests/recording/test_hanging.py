@@ -15,7 +15,7 @@ from conftest import eventually
 import arcly
 from arcly.recording import recorder as recorder_module
 from arcly.storage import MemoryStorage
-from recording.conftest import KEY, ROOMY, demo_frames, payloads, read
+from recording.conftest import KEY, ROOMY, demo_frames, payloads, read, record_demo
 
 HANGING = """
 import asyncio, pathlib, sys, time
@@ -122,12 +122,7 @@ async def test_a_storage_that_hangs_holds_up_neither_recordings_nor_the_end(tmp_
     storage = Hanging()
     recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, storage=storage, move=True)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-        session = await engine.start_publish(KEY)
-        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
-        for frame in demo_frames():
-            session.send(frame)
-        session.end()
-        await eventually(lambda: recorder.status(KEY) is None)
+        await record_demo(engine, recorder)
         await eventually(lambda: storage.asked == 1)
         segments = await recorder.index.segments(1)
         assert [bool(segment.path) for segment in segments] == [True] * 3

@@ -20,7 +20,7 @@ from arcly._native import recording_path
 from arcly.recording.directory import remove_file
 from arcly.recording.index import RecordedSegment, RecordingIndex
 from arcly.recording.retention import DISTRUST_S, WallClock, expired
-from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read
+from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read, record_demo
 
 
 def segment(
@@ -97,12 +97,7 @@ def test_a_clock_that_is_set_makes_nothing_old() -> None:
 async def test_old_files_are_deleted_from_disk_and_index(tmp_path: Path) -> None:
     recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, keep_bytes=700_000)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-        session = await engine.start_publish(KEY)
-        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
-        for frame in demo_frames():
-            session.send(frame)
-        session.end()
-        await eventually(lambda: recorder.status(KEY) is None)
+        await record_demo(engine, recorder)
         await recorder.sweep()
         (recording,) = await recorder.list()
         segments = await recorder.index.segments()

@@ -9,25 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import eventually
 
 import arcly
 from arcly._native import recording_path
 from arcly.recording import mend
 from arcly.recording.index import RecordedSegment, RecordingIndex
-from recording.conftest import KEY, ROOMY, demo_frames
+from recording.conftest import KEY, ROOMY, record_demo
 
 
 async def recorded(directory: Path, format: str = "mp4") -> RecordedSegment:
     """A file of the demo clip."""
     recorder = arcly.Recorder(directory, record=["*"], resume_s=0, format=format)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-        session = await engine.start_publish(KEY)
-        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
-        for frame in demo_frames():
-            session.send(frame)
-        session.end()
-        await eventually(lambda: recorder.status(KEY) is None)
+        await record_demo(engine, recorder)
         (segment,) = await recorder.index.segments()
     return segment
 

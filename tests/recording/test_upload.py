@@ -11,16 +11,7 @@ from conftest import eventually
 import arcly
 from arcly.recording import upload
 from arcly.storage import MemoryStorage, S3Storage
-from recording.conftest import KEY, ROOMY, demo_frames
-
-
-async def publish(engine: arcly.Engine, recorder: arcly.Recorder) -> None:
-    session = await engine.start_publish(KEY)
-    await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
-    for frame in demo_frames():
-        session.send(frame)
-    session.end()
-    await eventually(lambda: recorder.status(KEY) is None)
+from recording.conftest import ROOMY, record_demo
 
 
 @pytest.mark.parametrize("move", [False, True])
@@ -28,7 +19,7 @@ async def test_every_file_is_stored_whole_and_deleted_with_its_recording(tmp_pat
     storage = MemoryStorage()
     recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, storage=storage, move=move)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-        await publish(engine, recorder)
+        await record_demo(engine, recorder)
 
         async def stored() -> bool:
             segments = await recorder.index.segments(1)
@@ -66,7 +57,7 @@ async def test_a_storage_that_fails_is_tried_again_and_what_is_left_over_goes_ne
     storage.left = 10**9
     recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0, storage=storage)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-        await publish(engine, recorder)
+        await record_demo(engine, recorder)
     assert await storage.keys() == []
     storage.left = 3
     async with arcly.Engine(arcly.Recorder(tmp_path, storage=storage)):
@@ -91,7 +82,7 @@ async def test_a_file_that_cannot_be_stored_keeps_no_other(tmp_path: Path) -> No
     storage = Picky()
     recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, storage=storage)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-        await publish(engine, recorder)
+        await record_demo(engine, recorder)
 
         async def others_are_stored() -> bool:
             return [bool(segment.stored) for segment in await recorder.index.segments(1)] == [False, True, True]
@@ -111,7 +102,7 @@ async def test_files_go_to_s3(tmp_path: Path) -> None:
         storage = S3Storage("recordings", endpoint=url, access_key_id="a", secret_access_key="b")
         recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0, storage=storage)
         async with arcly.Engine(recorder, default_app=ROOMY) as engine:
-            await publish(engine, recorder)
+            await record_demo(engine, recorder)
 
             async def there() -> bool:
                 return len(await storage.keys()) == 1

@@ -215,15 +215,18 @@ impl Watch {
 mod tests {
     use std::future::poll_fn;
 
-    use arcly_bus::{Frame as MediaFrame, FrameFlags, LogBounds, LogWriter, StreamKey, Track, TrackId};
-    use arcly_codec::{Codec, CodecConfig};
+    use arcly_bus::{LogBounds, LogWriter, StreamKey};
     use tokio::{
         runtime::Handle,
         time::{advance, timeout},
     };
 
     use super::{
-        super::{Container, Egress, EgressOptions, Framing, List, Watcher, packets::PacketWriter, tests::AVCC},
+        super::{
+            Container, Egress, EgressOptions, Framing, List, Watcher,
+            packets::PacketWriter,
+            tests::{log_of_pictures, publish_pictures},
+        },
         *,
     };
     use crate::Inbox;
@@ -247,13 +250,20 @@ mod tests {
         assert!(timeout(Duration::from_secs(1), watching).await.expect("it goes").unwrap());
     }
 
-    /// Pictures at 30 a second, a key picture each second.
-    fn publish(source: &mut LogWriter, numbers: std::ops::Range<i64>) {
-        for n in numbers {
-            let (flags, dts) = (if n % 30 == 0 { FrameFlags::KEY } else { FrameFlags::NONE }, 3000 * n);
-            let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
-            source.publish(MediaFrame { track: TrackId(0), flags, pts: dts, dts, duration: 3000, payload }).unwrap();
-        }
+    /// What packets of FLV are made of, and a viewer of them who has joined at the second of two seconds.
+    fn stage() -> (LogWriter, PacketWriter, PacketBody) {
+        let mut source = log_of_pictures(LogBounds { frames: 4096, ..LogBounds::default() });
+        let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
+        publish_pictures(&mut source, 0..60);
+        writer.feed();
+        let entry = List::new(Inbox::new(Waker::noop().clone())).enter(watcher(), 1).unwrap();
+        let counted = source.log().viewer("http-flv");
+        let body = PacketBody::new(writer.packets(), entry, counted, Arc::default(), Duration::from_secs(5));
+        (source, writer, body)
+    }
+
+    fn at_ms(tag: &[u8]) -> u32 {
+        u32::from_be_bytes([tag[7], tag[4], tag[5], tag[6]])
     }
 
     /// What it gives next.
@@ -265,24 +275,14 @@ mod tests {
     /// Found by reading: over TLS and HTTP/2 a viewer was as far behind as the log of packets reaches.
     #[tokio::test(start_paused = true)]
     async fn a_viewer_that_falls_behind_goes_on_at_the_newest_key_picture() {
-        let mut source = LogWriter::new(LogBounds { frames: 4096, ..LogBounds::default() }, Arc::new(()));
-        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
-        source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
-        let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
-        publish(&mut source, 0..60);
-        writer.feed();
-        let entry = List::new(Inbox::new(Waker::noop().clone())).enter(watcher(), 1).unwrap();
-        let counted = source.log().viewer("http-flv");
-        let behind_max = Duration::from_secs(5);
-        let mut body = PacketBody::new(writer.packets(), entry, counted, Arc::default(), behind_max);
+        let (mut source, mut writer, mut body) = stage();
         assert_eq!(&next(&mut body).await[..3], b"FLV");
-        let at_ms = |tag: &[u8]| u32::from_be_bytes([tag[7], tag[4], tag[5], tag[6]]);
         assert_eq!(at_ms(&next(&mut body).await), 1000);
-        publish(&mut source, 60..180);
+        publish_pictures(&mut source, 60..180);
         writer.feed();
         advance(Duration::from_secs(4)).await;
         assert_eq!(at_ms(&next(&mut body).await), 1033, "this is not too far");
-        publish(&mut source, 180..610);
+        publish_pictures(&mut source, 180..610);
         writer.feed();
         advance(Duration::from_secs(14)).await;
         assert_eq!(next(&mut body).await[0], 18, "the headers again");
@@ -293,22 +293,12 @@ mod tests {
     /// Found by reading: whoever had read all lost what a publisher sent behind a stall, all at once.
     #[tokio::test(start_paused = true)]
     async fn who_has_read_all_is_not_behind_however_much_comes_at_once() {
-        let mut source = LogWriter::new(LogBounds { frames: 4096, ..LogBounds::default() }, Arc::new(()));
-        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
-        source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
-        let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
-        publish(&mut source, 0..60);
-        writer.feed();
-        let entry = List::new(Inbox::new(Waker::noop().clone())).enter(watcher(), 1).unwrap();
-        let counted = source.log().viewer("http-flv");
-        let behind_max = Duration::from_secs(5);
-        let mut body = PacketBody::new(writer.packets(), entry, counted, Arc::default(), behind_max);
+        let (mut source, mut writer, mut body) = stage();
         while timeout(Duration::from_secs(2), next(&mut body)).await.is_ok() {}
         advance(Duration::from_secs(7)).await;
-        publish(&mut source, 60..270);
+        publish_pictures(&mut source, 60..270);
         writer.feed();
-        let first = next(&mut body).await;
-        assert_eq!(u32::from_be_bytes([first[7], first[4], first[5], first[6]]), 2000, "the next picture");
+        assert_eq!(at_ms(&next(&mut body).await), 2000, "the next picture");
         assert_eq!(body.entry.0.dropped.load(Relaxed), 0);
     }
 }

@@ -31,7 +31,7 @@ mod poll;
 mod pump;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod viewer;
 mod worker;
 

@@ -283,12 +283,14 @@ impl Pump {
 
 #[cfg(test)]
 mod tests {
-    use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Track, TrackId};
-    use arcly_codec::{Codec, CodecConfig};
-    use bytes::Bytes;
+    use arcly_bus::LogBounds;
 
     use super::{
-        super::{Container, Framing, packets::PacketWriter, tests::AVCC},
+        super::{
+            Container, Framing,
+            packets::PacketWriter,
+            tests::{log_of_pictures, publish_pictures},
+        },
         *,
     };
 
@@ -296,15 +298,11 @@ mod tests {
     #[tokio::test]
     async fn a_burst_that_goes_round_the_log_does_not_end_the_pump() {
         let bounds = LogBounds { frames: 256, max_lag: Some(0), ..LogBounds::default() };
-        let mut source = LogWriter::new(bounds, Arc::new(()));
-        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
-        source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
+        let mut source = log_of_pictures(bounds);
         let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
         let mut pump = Pump::new(writer.packets().clone(), EgressOptions::default(), Arc::default()).unwrap();
         for n in 0..3000 {
-            let (flags, dts) = (if n % 30 == 0 { FrameFlags::KEY } else { FrameFlags::NONE }, 3000 * n);
-            let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
-            source.publish(Frame { track: TrackId(0), flags, pts: dts, dts, duration: 3000, payload }).unwrap();
+            publish_pictures(&mut source, n..n + 1);
             writer.feed();
         }
         assert!(pump.look() && pump.ended.is_none());

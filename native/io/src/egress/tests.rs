@@ -23,6 +23,23 @@ pub(super) const AVCC: [u8; 37] = [
     0x01, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0x00, 0x16, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0x00,
     0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x07, 0x83, 0xc5, 0x0a, 0xa8, 0x01, 0x00, 0x04, 0x68, 0xce, 0x0f, 0xc8,
 ];
+
+/// A log of pictures alone.
+pub(crate) fn log_of_pictures(bounds: LogBounds) -> LogWriter {
+    let mut source = LogWriter::new(bounds, Arc::new(()));
+    let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+    source.set_tracks(vec![Track::new(VIDEO, config)]).unwrap();
+    source
+}
+
+/// Publishes pictures of one slice, 30 a second, a key picture each second.
+pub(crate) fn publish_pictures(source: &mut LogWriter, numbers: std::ops::Range<i64>) {
+    for n in numbers {
+        let (flags, dts) = (if n % 30 == 0 { FrameFlags::KEY } else { FrameFlags::NONE }, 3000 * n);
+        let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
+        source.publish(Frame { track: VIDEO, flags, pts: dts, dts, duration: 3000, payload }).unwrap();
+    }
+}
 const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
 const GOP: u64 = 30;

@@ -96,10 +96,13 @@ pub(crate) fn method_not_allowed() -> Response<Body> {
     response
 }
 
-/// Scripts of a page are not asked for a password: the browser would ask whoever looks at it, and let the script wait. Browsers say of a request
-/// what it is for (Fetch Metadata §2.2).
-pub(crate) fn spare_scripts(asked: &HeaderMap, mut response: Response<Body>) -> Response<Body> {
-    let is_script = asked.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate");
+/// Whether a script of a page asks. Browsers say of a request what it is for (Fetch Metadata §2.2).
+pub(crate) fn is_script(asked: &HeaderMap) -> bool {
+    asked.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate")
+}
+
+/// Scripts are not asked for a password: the browser would ask whoever looks at the page, and let the script wait.
+pub(crate) fn spare_scripts(is_script: bool, mut response: Response<Body>) -> Response<Body> {
     if is_script && response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

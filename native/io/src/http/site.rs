@@ -23,7 +23,7 @@ use crate::{
         lent::Owner,
         live::{Live, live_path},
         origin::media_path,
-        response::{Body, denied, error, method_not_allowed, options, spare_scripts},
+        response::{Body, denied, error, is_script, method_not_allowed, options, spare_scripts},
     },
     play::ask,
 };
@@ -88,7 +88,7 @@ impl Site {
         if let Some(response) = self.media(&mut request, asker.peer, Some(owner)).await {
             return response;
         }
-        let (absent, headers) = (self.absent_live(&request, asker.peer), request.headers().clone());
+        let (absent, is_script) = (self.absent_live(&request, asker.peer), is_script(request.headers()));
         let response = match &self.app {
             Some(app) => app.call(request, asker).await,
             None => {
@@ -96,14 +96,14 @@ impl Site {
                 sized(request.method(), nothing)
             }
         };
-        spare_scripts(&headers, unless_denied(absent, response).await)
+        spare_scripts(is_script, unless_denied(absent, response).await)
     }
 
     /// Answers a request whose path names no media, where there is no application behind.
     pub(crate) async fn absent<B>(&self, request: &Request<B>, peer: SocketAddr) -> Response<Body> {
         let nothing = error(StatusCode::NOT_FOUND, "no media");
         let response = unless_denied(self.absent_live(request, peer), nothing).await;
-        sized(request.method(), spare_scripts(request.headers(), response))
+        sized(request.method(), spare_scripts(is_script(request.headers()), response))
     }
 
     /// What to ask where a path names an endless stream that is not live, and nothing of the application: who may not play it is answered
@@ -123,7 +123,7 @@ impl Site {
         owner: Option<&Owner>,
     ) -> Option<Response<Body>> {
         let response = self.whole(request, peer, owner).await?;
-        Some(sized(request.method(), spare_scripts(request.headers(), response)))
+        Some(sized(request.method(), spare_scripts(is_script(request.headers()), response)))
     }
 
     async fn whole<B: Send + Sync>(
@@ -250,7 +250,7 @@ pub(crate) fn form<B>(request: &Request<B>, answer: Answer, counter: Option<Coun
         Some(counter) => body.counted(counter),
         None => body,
     });
-    sized(request.method(), spare_scripts(request.headers(), response))
+    sized(request.method(), spare_scripts(is_script(request.headers()), response))
 }
 
 impl Drop for Site {

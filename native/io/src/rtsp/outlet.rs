@@ -332,28 +332,20 @@ impl Outlet {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, StreamKey, Track, TrackId};
-    use arcly_codec::{Codec, CodecConfig};
-    use bytes::Bytes;
+    use arcly_bus::{LogBounds, StreamKey};
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::egress::{Container, Egress, EgressOptions, Framing, Watcher};
-
-    /// An avcC record written by libx264: 320x240, baseline.
-    const AVCC: [u8; 37] = [
-        0x01, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0x00, 0x16, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40,
-        0x00, 0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x07, 0x83, 0xc5, 0x0a, 0xa8, 0x01, 0x00, 0x04, 0x68, 0xce, 0x0f,
-        0xc8,
-    ];
+    use crate::egress::{
+        Container, Egress, EgressOptions, Framing, Watcher,
+        tests::{log_of_pictures, publish_pictures},
+    };
 
     /// Found by reading: it was evicted by the bound of viewers, and nobody in the group was sent anything any more.
     #[tokio::test]
     async fn a_burst_that_goes_round_the_log_does_not_end_a_group() {
         let bounds = LogBounds { frames: 256, max_lag: Some(0), ..LogBounds::default() };
-        let mut source = LogWriter::new(bounds, Arc::new(()));
-        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
-        source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
+        let mut source = log_of_pictures(bounds);
         let (runtime, inbox) = (Handle::current(), Inbox::new(Waker::noop().clone()));
         let egress = Egress::new(runtime.clone(), EgressOptions::default(), inbox.clone());
         let key = StreamKey::new("live", "cam").unwrap();
@@ -367,9 +359,7 @@ mod tests {
         let mut outlet = Outlet::new(Outlets::new(runtime, ports, inbox), 0, mpsc::unbounded_channel().1, viewer);
         outlet.cast();
         for n in 0..3000 {
-            let (flags, dts) = (if n % 30 == 0 { FrameFlags::KEY } else { FrameFlags::NONE }, 3000 * n);
-            let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
-            source.publish(Frame { track: TrackId(0), flags, pts: dts, dts, duration: 3000, payload }).unwrap();
+            publish_pictures(&mut source, n..n + 1);
             while packets.log().published() < source.log().published() {
                 yield_now().await;
             }

@@ -5,11 +5,10 @@ use std::{
     time::Duration,
 };
 
-use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, StreamKey, Track, TrackId};
-use arcly_codec::{Codec, CodecConfig};
+use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, StreamKey, TrackId};
 
 use super::{
-    super::{Container, Head, List, Watcher, packets::PacketWriter, socket::bound_unsent, tests::AVCC},
+    super::{Container, Head, List, Watcher, packets::PacketWriter, socket::bound_unsent, tests::log_of_pictures},
     *,
 };
 use crate::Inbox;
@@ -58,7 +57,7 @@ fn who_pings_and_does_not_read_is_owed_one_answer() {
 const PICTURE_BYTES: usize = 300_000;
 
 /// Each is a key picture with its number in it.
-fn publish_pictures(source: &mut LogWriter, numbers: std::ops::Range<u8>) {
+fn publish_large(source: &mut LogWriter, numbers: std::ops::Range<u8>) {
     for number in numbers {
         let mut payload = vec![number; PICTURE_BYTES];
         payload[..4].copy_from_slice(&(PICTURE_BYTES as u32 - 4).to_be_bytes());
@@ -93,20 +92,18 @@ fn pictures(flv: &[u8]) -> Vec<u8> {
 #[test]
 fn behind_a_gap_the_headers_are_sent_once_and_in_front_of_the_packet() {
     let bounds = LogBounds { bytes: 256 << 20, ..LogBounds::default() };
-    let mut source = LogWriter::new(bounds, Arc::new(()));
-    let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
-    source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
+    let mut source = log_of_pictures(bounds);
     let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
-    publish_pictures(&mut source, 0..1);
+    publish_large(&mut source, 0..1);
     writer.feed();
     let (mut viewer, mut peer) = viewer(&source, &writer, Bytes::new());
     bound_unsent(&viewer.socket, 64 << 10).unwrap();
-    publish_pictures(&mut source, 1..60);
+    publish_large(&mut source, 1..60);
     writer.feed();
     viewer.serve(writer.packets(), None, Instant::now());
     assert!(viewer.is_blocked() && viewer.offset > 0, "it is within a picture");
     viewer.skip();
-    publish_pictures(&mut source, 60..63);
+    publish_large(&mut source, 60..63);
     writer.feed();
     let (mut seen, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
     peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
