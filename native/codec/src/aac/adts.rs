@@ -1,6 +1,10 @@
 //! The ADTS header (ISO/IEC 14496-3 §1.A.2.2): seven bytes in front of an access unit, nine with a checksum.
 
-use super::{AudioSpecificConfig, SAMPLE_RATES_HZ, sampling_frequency_index, specific::copy_program_config_element};
+use bytes::Bytes;
+
+use super::{
+    AudioSpecificConfig, ID_PCE, SAMPLE_RATES_HZ, sampling_frequency_index, specific::copy_program_config_element,
+};
 use crate::{CodecError, bit_packer::BitPacker, bits::BitReader};
 
 /// Bytes of the header that [`AdtsWriter`] makes: without a checksum.
@@ -9,11 +13,13 @@ pub const ADTS_HEADER_BYTES: usize = 7;
 /// Largest frame, header included: 13 bits of `aac_frame_length`.
 pub const MAX_ADTS_FRAME_BYTES: usize = 0x1fff;
 
-/// Makes the headers of one track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Makes what stands in front of the access units of one track.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdtsWriter {
     /// Everything but `aac_frame_length`.
     template: [u8; ADTS_HEADER_BYTES],
+    /// For access units that come without, where the header does not say the channels: who joins needs it in each.
+    program_config: Bytes,
 }
 
 impl AdtsWriter {
@@ -21,26 +27,35 @@ impl AdtsWriter {
     ///
     /// # Errors
     /// [`CodecError::Unsupported`] for what ADTS cannot say: object types other than 1 to 4, sampling rates out of the
-    /// table, frames of other than 1024 samples, 7 channels, and channels that a program_config_element describes.
+    /// table, frames of other than 1024 samples, and the channel configurations above 7.
     pub fn new(config: &AudioSpecificConfig) -> Result<Self, CodecError> {
         let unsupported = |what| CodecError::Unsupported { what };
         let profile = config.object_type.checked_sub(1).filter(|&profile| profile < 4);
         let profile = profile.ok_or(unsupported("audio object type in ADTS: not 1 to 4"))?;
         let index = sampling_frequency_index(config.sample_rate_hz);
         let index = index.ok_or(unsupported("sampling rate in ADTS: not one of the table"))?;
-        let channels = Some(config.channel_configuration).filter(|configuration| (1..=7).contains(configuration));
-        let channels = channels.ok_or(unsupported("channels in ADTS: not 1 to 6, nor 8"))?;
+        let channels = Some(config.channel_configuration).filter(|&configuration| configuration <= 7);
+        let channels = channels.ok_or(unsupported("channel configuration in ADTS: not 0 to 7"))?;
         if config.samples_per_frame != 1024 {
             return Err(unsupported("frame length in ADTS: not 1024 samples"));
         }
-        Ok(Self { template: template(profile, index, channels) })
+        Ok(Self { template: template(profile, index, channels), program_config: config.raw_program_config()? })
     }
 
-    /// The header of an access unit of `payload_bytes`.
+    /// Appends what stands in front of this access unit: the header, and a program_config_element where that is to say the
+    /// channels and the access unit does not begin with one.
     ///
     /// # Errors
-    /// [`CodecError::LimitExceeded`] when the frame would be larger than [`MAX_ADTS_FRAME_BYTES`].
-    pub fn header(&self, payload_bytes: usize) -> Result<[u8; ADTS_HEADER_BYTES], CodecError> {
+    /// [`CodecError::LimitExceeded`] when the frame would be larger than [`MAX_ADTS_FRAME_BYTES`]; nothing is appended.
+    pub fn put_in_front_of(&self, access_unit: &[u8], into: &mut Vec<u8>) -> Result<(), CodecError> {
+        let program_config = if begins_with_program_config(access_unit) { &[] } else { &self.program_config[..] };
+        let header = self.header(program_config.len().saturating_add(access_unit.len()))?;
+        into.extend_from_slice(&header);
+        into.extend_from_slice(program_config);
+        Ok(())
+    }
+
+    fn header(&self, payload_bytes: usize) -> Result<[u8; ADTS_HEADER_BYTES], CodecError> {
         let seen = payload_bytes.saturating_add(ADTS_HEADER_BYTES);
         let length = u16::try_from(seen).ok().filter(|_| seen <= MAX_ADTS_FRAME_BYTES);
         let max = MAX_ADTS_FRAME_BYTES;
@@ -53,6 +68,11 @@ impl AdtsWriter {
         let b5 = b5 | middle_low << 5;
         Ok([b0, b1, b2, b3, b4, b5, b6])
     }
+}
+
+/// Whether an access unit begins with `ID_PCE`, which encoders need not send with each.
+pub fn begins_with_program_config(access_unit: &[u8]) -> bool {
+    access_unit.first().is_some_and(|&first| u32::from(first >> 5) == ID_PCE)
 }
 
 /// MPEG-4, no checksum, one access unit, and a buffer fullness of all ones: variable bit rate.
@@ -91,8 +111,6 @@ impl AdtsHeader {
     /// # Errors
     /// [`CodecError::Unsupported`] when another element comes first; [`CodecError::Malformed`].
     pub fn config_of(&self, access_unit: &[u8]) -> Result<AudioSpecificConfig, CodecError> {
-        /// `ID_PCE`.
-        const ID_PCE: u32 = 5;
         if self.channels > 0 {
             return self.config();
         }

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{SAMPLE_RATES_HZ, channel_configuration, sampling_frequency_index, specific::Specific};
+use super::{
+    ID_PCE, SAMPLE_RATES_HZ, channel_configuration, sampling_frequency_index,
+    specific::{Specific, copy_program_config_element, general_audio_flags},
+};
 use crate::{CodecError, bit_packer::BitPacker, bits::BitReader};
 
 /// Largest AudioSpecificConfig. Real ones have 2 to 30 bytes; the longest program_config_element, with its comment of 255
@@ -112,6 +115,21 @@ impl AudioSpecificConfig {
         let channels = channel_configuration(channels);
         let channels = channels.ok_or(CodecError::Unsupported { what: "number of AAC channels to write" })?;
         Self::parse(build_record(object_type, sample_rate_hz, channels))
+    }
+
+    /// The program_config_element of the record as an access unit begins with it (`raw_data_block()`, §4.4.2.1): behind
+    /// `ID_PCE`, up to the end of a byte. Empty when the channel configuration says the loudspeakers.
+    pub(super) fn raw_program_config(&self) -> Result<Bytes, CodecError> {
+        if self.channel_configuration != 0 {
+            return Ok(Bytes::new());
+        }
+        let mut bits = BitReader::new(&self.record);
+        Head::read(&mut bits)?;
+        general_audio_flags(&mut bits)?;
+        let mut raw = BitPacker::new();
+        raw.u(3, ID_PCE);
+        copy_program_config_element(&mut bits, &mut raw)?;
+        Ok(raw.finish())
     }
 
     /// `mp4a.40.N` (RFC 6381 §3.3), N being the object type that a player must support: 2, 5 (SBR) or 29 (PS). AAC-ELD has

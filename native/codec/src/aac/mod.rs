@@ -3,7 +3,7 @@
 //! - `config`: AudioSpecificConfig, and both ways in which SBR and PS are signalled (§1.6.5, §1.6.6).
 //! - `specific`: what the core coders say of themselves: GASpecificConfig (§4.4.1) with program_config_element (§4.4.1.1),
 //!   and ELDSpecificConfig (§4.6.20).
-//! - `adts`: the header that MPEG-TS and `.aac` files put in front of each access unit.
+//! - `adts`: what MPEG-TS and `.aac` files put in front of each access unit.
 //! - `latm`: several access units and their configuration in one element, and the sync layer of MPEG-TS around it.
 
 mod adts;
@@ -13,8 +13,13 @@ mod specific;
 #[cfg(test)]
 mod tests;
 
-pub use adts::{ADTS_HEADER_BYTES, AdtsHeader, AdtsWriter, MAX_ADTS_FRAME_BYTES, parse_adts};
+pub use adts::{
+    ADTS_HEADER_BYTES, AdtsHeader, AdtsWriter, MAX_ADTS_FRAME_BYTES, begins_with_program_config, parse_adts,
+};
 pub use config::{AudioSpecificConfig, MAX_ASC_BYTES};
+
+/// `id_syn_ele` of a program_config_element (Table 4.85).
+const ID_PCE: u32 = 5;
 
 /// `samplingFrequencyIndex` (Table 1.18).
 const SAMPLE_RATES_HZ: [u32; 13] =

@@ -42,11 +42,7 @@ impl Specific {
 
     /// `GASpecificConfig()` (§4.4.1).
     fn general_audio(bits: &mut BitReader<'_>, object_type: u8, channel_configuration: u8) -> Result<Self, CodecError> {
-        let is_short = bits.flag("frameLengthFlag")?;
-        if bits.flag("dependsOnCoreCoder")? {
-            bits.skip(14, "coreCoderDelay")?;
-        }
-        let extension_flag = bits.flag("extensionFlag")?;
+        let (is_short, extension_flag) = general_audio_flags(bits)?;
         let channels = if channel_configuration == 0 { Some(program_config_element(bits)?) } else { None };
         if extension_flag {
             let resilience_flags = if object_type > 4 { 3 } else { 0 };
@@ -81,6 +77,15 @@ impl Specific {
         }
         Ok(Self { samples_per_frame, channels: None, sbr, is_dual_rate })
     }
+}
+
+/// `frameLengthFlag` and `extensionFlag`, behind which a program_config_element may be.
+pub(super) fn general_audio_flags(bits: &mut BitReader<'_>) -> Result<(bool, bool), CodecError> {
+    let is_short = bits.flag("frameLengthFlag")?;
+    if bits.flag("dependsOnCoreCoder")? {
+        bits.skip(14, "coreCoderDelay")?;
+    }
+    Ok((is_short, bits.flag("extensionFlag")?))
 }
 
 /// `program_config_element()` (§4.4.1.1). Within an AudioSpecificConfig its alignment counts from the beginning of the

@@ -134,6 +134,12 @@ fn new_configs_read_back_as_told_for_every_rate_and_channel_count() {
 /// The first header of `ffmpeg -f lavfi -i sine=440:sample_rate=44100 -t 0.2 -c:a aac -ac 2 -f adts`, ffmpeg 5.1.
 const FFMPEG_ADTS: &str = "fff150802b3ffcde02004c61766335392e33372e3130300042561fffff";
 
+/// What the writer puts in front.
+fn in_front_of(writer: &AdtsWriter, access_unit: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let mut put = Vec::new();
+    writer.put_in_front_of(access_unit, &mut put).map(|()| put)
+}
+
 #[test]
 fn adts_header_equals_that_of_ffmpeg() {
     let bytes = unhex(FFMPEG_ADTS);
@@ -142,27 +148,27 @@ fn adts_header_equals_that_of_ffmpeg() {
         AdtsHeader { object_type: 2, sample_rate_hz: 44_100, channels: 2, header_bytes: 7, frame_bytes: 345 };
     assert_eq!(header, expected);
     let writer = AdtsWriter::new(&header.config().unwrap()).unwrap();
-    assert_eq!(writer.header(345 - 7).unwrap(), bytes[..7]);
+    assert_eq!(in_front_of(&writer, &[0; 345 - 7]).unwrap(), bytes[..7]);
 }
 
 #[test]
 fn adts_round_trip_of_every_length() {
     let config = AudioSpecificConfig::new(2, 24_000, 8).unwrap();
     let writer = AdtsWriter::new(&config).unwrap();
+    let access_unit = [0; MAX_ADTS_FRAME_BYTES];
     for payload_bytes in 0..=MAX_ADTS_FRAME_BYTES - ADTS_HEADER_BYTES {
-        let header = parse_adts(&writer.header(payload_bytes).unwrap()).unwrap();
+        let header = parse_adts(&in_front_of(&writer, &access_unit[..payload_bytes]).unwrap()).unwrap();
         assert_eq!(header.frame_bytes, payload_bytes + ADTS_HEADER_BYTES);
         assert_eq!((header.sample_rate_hz, header.channels), (24_000, 8));
     }
-    for payload_bytes in [MAX_ADTS_FRAME_BYTES - ADTS_HEADER_BYTES + 1, usize::MAX] {
-        assert!(matches!(writer.header(payload_bytes), Err(CodecError::LimitExceeded { max: 8191, .. })));
-    }
+    let refused = in_front_of(&writer, &access_unit[..MAX_ADTS_FRAME_BYTES - ADTS_HEADER_BYTES + 1]);
+    assert!(matches!(refused, Err(CodecError::LimitExceeded { max: 8191, .. })));
 }
 
 #[test]
 fn adts_refuses_what_it_cannot_say() {
-    // 960 samples, a rate out of the table, a PCE, 7 channels, AAC-LD.
-    for hex in ["1214", "1780546510", PCE, "11d8", "ba1000"] {
+    // 960 samples, a rate out of the table, 7 channels, AAC-LD.
+    for hex in ["1214", "1780546510", "11d8", "ba1000"] {
         let writer = AdtsWriter::new(&parse(hex).unwrap());
         assert!(matches!(writer, Err(CodecError::Unsupported { .. })), "{hex}");
     }
@@ -211,7 +217,12 @@ fn mutated_records_and_headers_never_panic() {
             accepted += 1;
             assert!(config.sample_rate_hz > 0 && config.output_rate_hz > 0 && config.channels <= 93);
             assert!(!config.rfc6381().is_empty());
-            drop(AdtsWriter::new(&config));
+            if let Ok(writer) = AdtsWriter::new(&config) {
+                let front = in_front_of(&writer, &[0; 8]).unwrap();
+                let header = parse_adts(&front).unwrap();
+                let again = header.config_of(&front[ADTS_HEADER_BYTES..]).unwrap();
+                assert_eq!((again.object_type, again.channels), (config.object_type, config.channels));
+            }
         }
     });
     assert!(accepted > 20_000, "the sweep must get past the first fields: {accepted}");
@@ -246,7 +257,14 @@ fn channels_of_adts_may_be_in_the_access_unit() {
     assert_eq!((config.channels, config.sample_rate_hz), (8, 48_000));
     assert!(matches!(header.config_of(&unhex("211004608c")), Err(CodecError::Unsupported { .. })));
     assert!(matches!(header.config_of(&frame[7..20]), Err(CodecError::Malformed { .. })));
-    assert!(AdtsWriter::new(&config).is_err());
+    let writer = AdtsWriter::new(&config).unwrap();
+    let access_unit = &frame[header.header_bytes..];
+    assert_eq!(in_front_of(&writer, access_unit).unwrap(), frame[..7], "it comes with one");
+    let silence = unhex("211004608c");
+    let again = [in_front_of(&writer, &silence).unwrap(), silence].concat();
+    let header = parse_adts(&again).unwrap();
+    assert_eq!((header.channels, header.frame_bytes), (0, again.len()));
+    assert_eq!(header.config_of(&again[7..]), Ok(config), "who joins is told");
     let stereo = parse_adts(&unhex(FFMPEG_ADTS)).unwrap();
     assert_eq!(stereo.config_of(&[]), stereo.config());
 }

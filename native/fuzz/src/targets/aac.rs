@@ -80,21 +80,24 @@ fn core(config: &AudioSpecificConfig) -> (u8, u32, u8) {
     (config.object_type, config.sample_rate_hz, config.channels)
 }
 
-/// The header of an access unit of `length` bytes says what the configuration does.
+/// What is put in front of an access unit of `length` bytes says what the configuration does.
 fn check_writer(writer: &AdtsWriter, config: &AudioSpecificConfig, length: usize) {
-    let frame_bytes = length + ADTS_HEADER_BYTES;
-    match writer.header(length) {
-        Ok(header) => {
+    let access_unit = vec![0; length];
+    let mut front = Vec::new();
+    match writer.put_in_front_of(&access_unit, &mut front) {
+        Ok(()) => {
             let expected = AdtsHeader {
                 object_type: config.object_type,
                 sample_rate_hz: config.sample_rate_hz,
-                channels: config.channels,
+                channels: if config.channel_configuration == 0 { 0 } else { config.channels },
                 header_bytes: ADTS_HEADER_BYTES,
-                frame_bytes,
+                frame_bytes: front.len() + length,
             };
-            assert_eq!(parse_adts(&header), Ok(expected), "{config:?}");
+            assert_eq!(parse_adts(&front).as_ref(), Ok(&expected), "{config:?}");
+            let again = expected.config_of(front.get(ADTS_HEADER_BYTES..).unwrap_or_default());
+            assert_eq!(again.map(|again| core(&again)), Ok(core(config)), "the channels, by whichever says them");
         }
-        Err(CodecError::LimitExceeded { .. }) => assert!(frame_bytes > MAX_ADTS_FRAME_BYTES, "{length} refused"),
+        Err(CodecError::LimitExceeded { seen, .. }) => assert!(seen > MAX_ADTS_FRAME_BYTES, "{length} refused"),
         Err(error) => assert_eq!(error.to_string(), "", "no such error is documented"),
     }
 }

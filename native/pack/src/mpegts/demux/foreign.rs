@@ -187,6 +187,19 @@ fn aac_with_speakers_at_the_sides_is_read_as_ffprobe_reads_it() {
     let packets = ffprobe(&scratch, "in.ts");
     assert_video(&read, &packets[&0], 0);
     assert_audio(&read, Codec::Aac, &packets[&1], 0);
+
+    // Who joins behind the one that says it is told by each, and the decoder has nothing to complain of.
+    let joined: Vec<Frame> = by_time(&read).into_iter().filter(|frame| frame.pts > 2 * 1024).collect();
+    let out = mux(&track_set(read.tracks.last().unwrap()), &joined);
+    let again = Read::all(&out);
+    assert_eq!(again.tracks.last().unwrap()[1].config.audio().unwrap().channels, 6);
+    assert_eq!(again.of(AUDIO).len(), joined.iter().filter(|frame| frame.track == AUDIO).count());
+    scratch.write("out.ts", &out);
+    let args = ["-v", "error", "-select_streams", "a", "-show_entries", "stream=channels", "-of", "csv=p=0", "out.ts"];
+    assert!(run("ffprobe", &args, &scratch.path("")).starts_with(b"6"));
+    let args: Vec<&str> = "-v error -xerror -i out.ts -map a -f s16le -".split(' ').collect();
+    let samples = run("ffmpeg", &args, &scratch.path("")).len() / (2 * 6);
+    assert!(samples >= (again.of(AUDIO).len() - 1) * 1024, "{samples} of {} frames", again.of(AUDIO).len());
 }
 
 /// Compatible with HLG, and with nothing: then it is private data for everybody who does not know it.

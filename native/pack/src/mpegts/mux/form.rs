@@ -137,7 +137,7 @@ impl Form {
         match self {
             Self::AnnexB { .. } => Ok(None),
             Self::Aac(adts) => {
-                made.extend_from_slice(&adts.header(payload.len())?);
+                adts.put_in_front_of(payload, made)?;
                 Ok(Some(Content::BehindHeader))
             }
             Self::Opus => {

@@ -2,7 +2,7 @@
 
 use arcly_codec::{
     CodecConfig,
-    aac::parse_adts,
+    aac::{begins_with_program_config, parse_adts},
     ac3::{Ac3Config, Eac3Config, StreamType, SyncFrame},
     mpeg_audio::{FrameHeader, MpegAudioConfig},
 };
@@ -70,7 +70,8 @@ impl Framing for Adts {
                 samples: 1024,
                 rate_hz: header.sample_rate_hz,
                 signature: signature([header.sample_rate_hz.into(), header.object_type.into(), header.channels.into()]),
-                is_described: header.channels == 0 && begins_with_program_config(bytes.get(header.header_bytes..)),
+                is_described: header.channels == 0
+                    && bytes.get(header.header_bytes..).is_some_and(begins_with_program_config),
             }),
         }
     }
@@ -79,11 +80,6 @@ impl Framing for Adts {
         let header = parse_adts(frame).ok()?;
         header.config_of(frame.get(header.header_bytes..)?).ok().map(CodecConfig::Aac)
     }
-}
-
-/// Whether an access unit begins with `ID_PCE` (ISO/IEC 14496-3 Table 4.85), which encoders need not send with each.
-fn begins_with_program_config(access_unit: Option<&[u8]>) -> bool {
-    access_unit.and_then(<[u8]>::first).is_some_and(|first| first >> 5 == 5)
 }
 
 /// MPEG-1 and MPEG-2 audio (ISO/IEC 11172-3 §2.4.1).
