@@ -4,6 +4,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
+    Av1Config,
     frame::{is_frame, is_reduced, is_shown_key},
     obu::{
         MAX_OBUS, OBU_PADDING, OBU_SEQUENCE_HEADER, OBU_TEMPORAL_DELIMITER, OBU_TILE_LIST, Obu, annex_b_obus,
@@ -25,11 +26,14 @@ pub struct Canonical {
 }
 
 impl Canonical {
-    /// Puts a sequence header (the whole OBU, with its size) in front of a random access point that came without. RTP and
-    /// some encoders send it out of band only; transports without a configuration need it in-band.
+    /// Puts the sequence header of the configuration in front of a random access point that came without. RTP and some
+    /// encoders send it out of band only; transports without a configuration need it in-band.
     #[must_use]
-    pub fn with_sequence_header(mut self, sequence_header: &Bytes) -> Self {
-        if self.is_key && self.sequence_header.is_none() {
+    pub fn with_sequence_header_of(mut self, config: &Av1Config) -> Self {
+        if let Some(sequence_header) = &config.sequence_header
+            && self.is_key
+            && self.sequence_header.is_none()
+        {
             let mut payload = BytesMut::with_capacity(sequence_header.len() + self.payload.len());
             payload.put_slice(sequence_header);
             payload.put_slice(&self.payload);
@@ -122,7 +126,7 @@ fn rebuild<'a>(obus: impl Iterator<Item = Obu<'a>>, payload_bytes: usize) -> Byt
 }
 
 /// Writes an OBU with its size.
-fn put_obu(into: &mut BytesMut, obu: &Obu<'_>) {
+pub(super) fn put_obu(into: &mut BytesMut, obu: &Obu<'_>) {
     const HAS_SIZE: u8 = 0b10;
     let header = obu.bytes.get(..1 + usize::from(obu.has_extension)).unwrap_or_default();
     if let Some((first, extension)) = header.split_first() {

@@ -129,7 +129,7 @@ fn skip_buffer_removal_times(
 
 /// Whether decoding can begin with this temporal unit: its first frame is a key frame that is shown (§7.6.2). The sequence
 /// header that a random access point has besides may be in the configuration only; see
-/// [`Canonical::with_sequence_header`](super::Canonical::with_sequence_header).
+/// [`Canonical::with_sequence_header_of`](super::Canonical::with_sequence_header_of).
 ///
 /// A key frame that is shown later ("forward") is no such point: decoding can begin there, but what is shown until then is
 /// not there, and a reader that enters would wait for a picture.

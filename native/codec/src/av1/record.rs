@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
+    canonical::put_obu,
     metadata,
     obu::{OBU_SEQUENCE_HEADER, obus},
     sequence::{OperatingPoint, SequenceHeader},
@@ -140,7 +141,9 @@ fn find_sequence_header(config_obus: &[u8]) -> Result<Option<(Bytes, SequenceHea
         if obu.kind == OBU_SEQUENCE_HEADER {
             let begin = offset - obu.payload.len();
             let sequence = SequenceHeader::parse(obu.payload).map_err(|error| error.shifted(begin))?;
-            return Ok(Some((Bytes::copy_from_slice(obu.bytes), sequence)));
+            let mut sized = BytesMut::with_capacity(obu.bytes.len() + 2);
+            put_obu(&mut sized, &obu);
+            return Ok(Some((sized.freeze(), sequence)));
         }
     }
     Ok(None)

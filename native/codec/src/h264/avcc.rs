@@ -3,7 +3,9 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
+    Canonical,
     nal::{NAL_PPS, NAL_SPS, NAL_SPS_EXTENSION, nal_type},
+    renumbered::are_renumbered,
     sps::SpsInfo,
 };
 use crate::{
@@ -73,8 +75,34 @@ impl AvcConfig {
         Self::build(sps, pps, Vec::new())
     }
 
-    /// The configuration that holds behind in-band parameter sets: each replaces the one of its id, or is added.
-    /// `None` when they say nothing new.
+    /// The configuration that holds behind the parameter sets that an access unit brought; `None` when they say nothing
+    /// new. Those that are known under other ids go back into its payload: see [`Self::keep_renumbered_sets`].
+    ///
+    /// # Errors
+    /// As [`Self::from_parameter_sets`].
+    pub fn take_parameter_sets(&self, unit: &mut Canonical) -> Result<Option<Self>, CodecError> {
+        if self.keep_renumbered_sets(unit) {
+            return Ok(None);
+        }
+        self.with_parameter_sets(&unit.sps, &unit.pps)
+    }
+
+    /// Puts the parameter sets of an IDR picture back into its payload where all of them are known but for their ids.
+    /// Whether they are: then the configuration stays. Some encoders (OpenH264, which is Firefox's) count the ids up with
+    /// each IDR picture, which would be another configuration each time; the slices name the ids of the access unit.
+    pub fn keep_renumbered_sets(&self, unit: &mut Canonical) -> bool {
+        let is_new = unit.has_parameter_sets() && !(all_known(&self.sps, &unit.sps) && all_known(&self.pps, &unit.pps));
+        if !is_new || !are_renumbered(&self.sps, &self.pps, unit) {
+            return false;
+        }
+        let is_unknown = |set: &&Bytes| !self.sps.contains(set) && !self.pps.contains(set);
+        let sets: Vec<Bytes> = unit.sps.iter().chain(&unit.pps).filter(is_unknown).cloned().collect();
+        unit.put_in_front(&sets);
+        true
+    }
+
+    /// The configuration that holds behind in-band parameter sets: each replaces the one of its id, or is added in front,
+    /// for the newest is what the pictures have; the oldest go when there are too many. `None` when they say nothing new.
     ///
     /// # Errors
     /// As [`Self::from_parameter_sets`].
@@ -82,8 +110,10 @@ impl AvcConfig {
         if all_known(&self.sps, sps) && all_known(&self.pps, pps) {
             return Ok(None);
         }
-        let sps = merge(&self.sps, sps, sps_id)?;
-        let pps = merge(&self.pps, pps, pps_id)?;
+        let mut sps = merge(&self.sps, sps, sps_id)?;
+        sps.truncate(MAX_SPS);
+        let mut pps = merge(&self.pps, pps, pps_id)?;
+        pps.truncate(MAX_PPS);
         // Two sets of one id in an access unit, of which the last was known: nothing new in the end.
         if sps == self.sps && pps == self.pps {
             return Ok(None);

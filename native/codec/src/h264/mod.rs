@@ -3,6 +3,7 @@
 //! - `avcc`: `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3.3.1), read and made.
 //! - `sps`, `vui`: what a sequence parameter set says (§7.3.2.1.1, Annex E).
 //! - `picture_timing`: the clock time that a message carries.
+//! - `renumbered`: parameter sets that differ from known ones by their ids alone.
 //! - `nal`: what the NAL units are.
 //! - `canonical`: any form of an access unit to the one form of the bus.
 //!
@@ -12,6 +13,7 @@ mod avcc;
 mod canonical;
 mod nal;
 mod picture_timing;
+mod renumbered;
 mod sps;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ impl SpsInfo {
         let order = skip_numbering(&mut bits)?;
         info.read_picture_size(&mut bits)?;
         if bits.flag("vui_parameters_present_flag")? {
-            info.vui = Vui::read(&mut bits, &mut info.video)?;
+            info.vui = Vui::read(&mut bits, &mut info.video);
         }
         info.video.max_reorder_frames = info.vui.max_reorder_frames.or(order);
         Ok(info)

@@ -118,6 +118,21 @@ fn a_vui_that_breaks_behind_the_timing_loses_only_what_is_broken() {
     assert_eq!((broken.vui.picture_timing.has_pic_struct, broken.vui.max_reorder_frames), (true, None));
 }
 
+/// The set was refused, and with it all pictures.
+#[test]
+fn a_vui_that_ends_in_front_of_the_timing_loses_only_what_is_missing() {
+    let size = || sps(66).ues(&[0, 0, 0, 1]).u(1, 0).ues(&[19, 14]).u(3, 0b110).u(1, 1);
+    let read = |bits: BitWriter| {
+        let video = SpsInfo::parse(&bits.nal()).unwrap().video;
+        (video.width, video.height, video.sample_aspect_ratio, video.frame_rate)
+    };
+    // The bit that ends the set is read as that of the timing.
+    assert_eq!(read(size().u(4, 0)), (320, 240, None, None));
+    assert_eq!(read(size().u(1, 1).u(8, 14)), (320, 240, Some((4, 3)), None));
+    // No type of chroma samples is 6.
+    assert_eq!(read(size().u(1, 1).u(8, 14).u(3, 0b001).ues(&[6, 6])), (320, 240, Some((4, 3)), None));
+}
+
 #[test]
 fn parameter_set_extensions_stay_in_the_record() {
     let mut record = unhex(HIGH_1080);
@@ -201,11 +216,11 @@ fn records_that_lie_are_refused_with_their_place() {
 #[test]
 fn an_error_within_the_sps_has_its_place_in_the_record() {
     let mut record = unhex(MAIN);
-    record.truncate(8 + 10);
-    record[7] = 10;
+    record.truncate(8 + 6);
+    record[7] = 6;
     record.extend([0]);
     let error = AvcConfig::parse(record.into()).unwrap_err();
-    assert!(matches!(error, CodecError::Malformed { offset: 15..=18, .. }), "{error}");
+    assert!(matches!(error, CodecError::Malformed { offset: 12..=14, .. }), "{error}");
 }
 
 #[test]
@@ -223,12 +238,12 @@ fn every_truncation_of_a_record_is_refused_up_to_its_optional_tail() {
 #[test]
 fn every_truncation_of_an_sps_names_a_byte_of_it() {
     for (hex, ..) in ROWS {
-        truncations(&config(hex).sps[0], |truncated| {
-            if let Err(CodecError::Malformed { offset, .. }) = SpsInfo::parse(truncated) {
-                assert!(offset <= truncated.len());
-            } else {
-                // Only what stands behind the timing can be missed.
-                assert!(truncated.len() > 15);
+        let config = config(hex);
+        truncations(&config.sps[0], |truncated| match SpsInfo::parse(truncated) {
+            Err(error) => assert!(matches!(error, CodecError::Malformed { offset, .. } if offset <= truncated.len())),
+            // Only what stands in the VUI can be missed.
+            Ok(SpsInfo { video, .. }) => {
+                assert_eq!((video.width, video.height), (config.info.width, config.info.height));
             }
         });
     }
@@ -418,6 +433,63 @@ fn access_units_that_are_none_are_refused() {
     assert!(matches!(annex_b_to_canonical(flood.into()), Err(CodecError::LimitExceeded { .. })));
 }
 
+/// A set of so many macroblocks of width.
+fn numbered_sps(id: u32, width_mbs: u32) -> Bytes {
+    let bits = BitWriter::default().u(8, 0x67).u(8, 66).u(8, 0).u(8, 31).ue(id).ues(&[0, 2, 1]).u(1, 0);
+    bits.ues(&[width_mbs - 1, 14]).u(3, 0b110).u(1, 0).nal().into()
+}
+
+fn numbered_pps(id: u32, sps_id: u32) -> Bytes {
+    let bits = BitWriter::default().u(8, 0x68).ues(&[id, sps_id]).u(2, 0).ues(&[0, 0, 0]).u(3, 0).ues(&[0, 0, 0]);
+    bits.u(3, 0b100).nal().into()
+}
+
+/// OpenH264, which is Firefox's: each IDR picture has the sets of the last one, counted up, SPS to 31 and PPS to 56. That was
+/// a configuration each time, and the 32nd did not fit.
+#[test]
+fn parameter_sets_that_are_counted_up_make_one_configuration() {
+    let config = AvcConfig::from_parameter_sets(vec![numbered_sps(0, 20)], vec![numbered_pps(0, 0)]).unwrap();
+    let slices = |slice: &[u8], sets: &[Bytes]| {
+        let nals: Vec<&[u8]> = sets.iter().map(|set| &set[..]).chain([slice]).collect();
+        to_canonical(with_lengths(&nals, 4), 4).unwrap()
+    };
+    let idr = [0x65, 0x88];
+    for index in 1..200 {
+        let sets = [numbered_sps(index % 32, 20), numbered_pps(index % 57, index % 32)];
+        let mut unit = slices(&idr, &sets);
+        assert_eq!(config.take_parameter_sets(&mut unit), Ok(None), "{index}");
+        let known = |set: &Bytes| config.sps.contains(set) || config.pps.contains(set);
+        let expected = sets.iter().filter(|set| !known(set)).map(|set| &set[..]).chain([&idr[..]]);
+        assert!(nal_units(&unit.payload, 4).flatten().eq(expected), "a decoder finds what the slices name: {index}");
+    }
+    // Those of another picture, one kind alone, and others in more than the id are added.
+    let (sps, pps) = (numbered_sps(1, 20), numbered_pps(1, 1));
+    for (slice, sets) in [
+        (&[0x41, 0x88], vec![sps.clone(), pps.clone()]),
+        (&idr, vec![pps.clone()]),
+        (&idr, vec![numbered_sps(1, 40), pps]),
+    ] {
+        let mut unit = slices(slice, &sets);
+        assert!(config.take_parameter_sets(&mut unit).unwrap().is_some(), "{sets:?}");
+        assert_eq!(nal_units(&unit.payload, 4).count(), 1);
+    }
+}
+
+/// The size stayed that of the set that came first.
+#[test]
+fn the_newest_parameter_set_says_the_size_and_the_oldest_makes_room() {
+    let first = vec![numbered_sps(1, 80)];
+    let mut config = AvcConfig::from_parameter_sets(first, vec![numbered_pps(0, 1)]).unwrap();
+    for index in 2..100 {
+        let set = numbered_sps(index % 32, 80 + index);
+        config = config.with_parameter_sets(std::slice::from_ref(&set), &[]).unwrap().unwrap();
+        assert!(config.sps.len() <= 31 && config.sps.contains(&set));
+        if index <= 32 {
+            assert_eq!(config.info.width, 16 * (80 + index));
+        }
+    }
+}
+
 #[test]
 fn in_band_parameter_sets_replace_those_of_their_id() {
     let main = config(MAIN);
@@ -429,7 +501,7 @@ fn in_band_parameter_sets_replace_those_of_their_id() {
     // A PPS of id 1 (010) is added.
     let second = Bytes::from_static(&[0x68, 0b0100_1000]);
     let added = main.with_parameter_sets(&[], std::slice::from_ref(&second)).unwrap().unwrap();
-    assert_eq!((&added.sps, &added.pps), (&main.sps, &vec![main.pps[0].clone(), second]));
+    assert_eq!((&added.sps, &added.pps), (&main.sps, &vec![second, main.pps[0].clone()]));
     assert!(main.with_parameter_sets(&[Bytes::from_static(&[0x67])], &[]).is_err());
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     CodecError, VideoInfo,
     bits::BitReader,
-    nal::vui::{Display, reduced},
+    nal::vui::{read_display, reduced},
 };
 
 /// What the VUI says besides the facts of every codec.
@@ -31,28 +31,26 @@ pub struct PictureTiming {
 }
 
 impl Vui {
-    /// Reads the VUI into what is returned and into `video`.
-    ///
-    /// What stands behind the timing is optional for a server, and encoders are known to cut it off: it is read as far
-    /// as it goes.
-    pub(super) fn read(bits: &mut BitReader<'_>, video: &mut VideoInfo) -> Result<Self, CodecError> {
-        let Display { sample_aspect_ratio, colour } = Display::read(bits)?;
-        (video.sample_aspect_ratio, video.colour) = (sample_aspect_ratio, colour);
+    /// Reads the VUI into what is returned and into `video`, as far as it goes: all of it is optional for a server, and
+    /// encoders are known to cut it off, in front of the timing too.
+    pub(super) fn read(bits: &mut BitReader<'_>, video: &mut VideoInfo) -> Self {
         let mut vui = Self::default();
+        drop(vui.read_on(bits, video));
+        vui
+    }
+
+    fn read_on(&mut self, bits: &mut BitReader<'_>, video: &mut VideoInfo) -> Result<(), CodecError> {
+        read_display(bits, video)?;
         if bits.flag("timing_info_present_flag")? {
             let num_units_in_tick = bits.u(32, "num_units_in_tick")?;
             let time_scale = bits.u(32, "time_scale")?;
             // A tick is the time of one field (Annex E.2.1): a frame takes two.
             video.frame_rate = reduced(u64::from(time_scale), 2 * u64::from(num_units_in_tick));
-            vui.fixed_frame_rate = bits.flag("fixed_frame_rate_flag").unwrap_or(false);
+            self.fixed_frame_rate = bits.flag("fixed_frame_rate_flag")?;
         }
-        if let Ok(picture_timing) = PictureTiming::read(bits) {
-            vui.picture_timing = picture_timing;
-            if let Ok(restriction) = bitstream_restriction(bits) {
-                (vui.max_reorder_frames, vui.max_dec_frame_buffering) = restriction.unzip();
-            }
-        }
-        Ok(vui)
+        self.picture_timing = PictureTiming::read(bits)?;
+        (self.max_reorder_frames, self.max_dec_frame_buffering) = bitstream_restriction(bits)?.unzip();
+        Ok(())
     }
 }
 

@@ -60,7 +60,8 @@ impl SpsInfo {
         skip_long_term_pictures(&mut bits, poc_lsb_bits)?;
         bits.skip(2, "sps_temporal_mvp_enabled_flag and strong_intra_smoothing_enabled_flag")?;
         if bits.flag("vui_parameters_present_flag")? {
-            info.read_vui(&mut bits)?;
+            let vui = Vui::read(&mut bits, info.sub_layers - 1, &mut info.video);
+            (info.field_seq, info.min_spatial_segmentation_idc) = (vui.field_seq, vui.min_spatial_segmentation_idc);
         }
         Ok(info)
     }
@@ -107,13 +108,6 @@ impl SpsInfo {
             self.video.max_reorder_frames = Some(bits.ue8_max(15, "sps_max_num_reorder_pics")?);
             bits.ue("sps_max_latency_increase_plus1")?;
         }
-        Ok(())
-    }
-
-    fn read_vui(&mut self, bits: &mut BitReader<'_>) -> Result<(), CodecError> {
-        let vui = Vui::read(bits, self.sub_layers - 1, &mut self.video)?;
-        self.field_seq = vui.field_seq;
-        self.min_spatial_segmentation_idc = vui.min_spatial_segmentation_idc;
         Ok(())
     }
 }

@@ -226,7 +226,7 @@ fn in_band_parameter_sets_replace_those_of_their_id() {
     // A PPS of id 1 (010) is added.
     let second = Bytes::from_static(&[0x44, 0x01, 0b0100_1000]);
     let added = main.with_parameter_sets(&[], &[], std::slice::from_ref(&second)).unwrap().unwrap();
-    assert_eq!((&added.sps, &added.pps), (&main.sps, &vec![main.pps[0].clone(), second]));
+    assert_eq!((&added.sps, &added.pps), (&main.sps, &vec![second, main.pps[0].clone()]));
     assert!(main.with_parameter_sets(&[], &[Bytes::from_static(&[0x42, 0x01])], &[]).is_err());
     let hdr = config(MAIN_10).with_parameter_sets(&main.vps, &main.sps, &main.pps).unwrap().unwrap();
     assert!(!hdr.hdr().is_empty(), "what the record said besides stays");
@@ -355,6 +355,14 @@ fn scaling_lists_and_pcm_are_stepped_over() {
 fn with_vui(vui: impl Fn(BitWriter) -> BitWriter) -> VideoInfo {
     let bits = tools(picture(head(1), 640, 480, None)).ue(0).u(1, 0).u(2, 0).u(1, 1).u(4, 0).u(3, 0);
     SpsInfo::parse(&vui(bits).u(1, 0).nal()).unwrap().video
+}
+
+/// The set was refused, and with it all pictures.
+#[test]
+fn a_vui_that_ends_early_loses_only_what_is_missing() {
+    let bits = tools(picture(head(1), 640, 480, None)).ue(0).u(1, 0).u(2, 0).u(1, 1);
+    let video = SpsInfo::parse(&bits.u(1, 1).u(8, 14).nal()).unwrap().video;
+    assert_eq!((video.width, video.sample_aspect_ratio, video.frame_rate), (640, Some((4, 3)), None));
 }
 
 #[test]

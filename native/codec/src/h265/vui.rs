@@ -5,7 +5,7 @@ use crate::{
     bits::BitReader,
     nal::{
         picture::window,
-        vui::{Display, reduced},
+        vui::{read_display, reduced},
     },
 };
 
@@ -19,27 +19,30 @@ pub(super) struct Vui {
 }
 
 impl Vui {
-    /// Reads the VUI into what is returned and into `video`.
-    ///
-    /// What stands behind the timing is read as far as it goes: a server can do without.
-    pub(super) fn read(
+    /// Reads the VUI into what is returned and into `video`, as far as it goes: a server can do without.
+    pub(super) fn read(bits: &mut BitReader<'_>, max_sub_layers_minus1: u8, video: &mut VideoInfo) -> Self {
+        let mut vui = Self::default();
+        drop(vui.read_on(bits, max_sub_layers_minus1, video));
+        vui
+    }
+
+    fn read_on(
+        &mut self,
         bits: &mut BitReader<'_>,
         max_sub_layers_minus1: u8,
         video: &mut VideoInfo,
-    ) -> Result<Self, CodecError> {
-        let Display { sample_aspect_ratio, colour } = Display::read(bits)?;
-        (video.sample_aspect_ratio, video.colour) = (sample_aspect_ratio, colour);
+    ) -> Result<(), CodecError> {
+        read_display(bits, video)?;
         bits.skip(1, "neutral_chroma_indication_flag")?;
-        let mut vui = Self { field_seq: bits.flag("field_seq_flag")?, ..Self::default() };
+        self.field_seq = bits.flag("field_seq_flag")?;
         bits.skip(1, "frame_field_info_present_flag")?;
         skip_default_display_window(bits)?;
         let has_timing = bits.flag("vui_timing_info_present_flag")?;
         if has_timing {
             video.frame_rate = picture_rate(bits)?;
         }
-        vui.min_spatial_segmentation_idc =
-            min_spatial_segmentation(bits, has_timing, max_sub_layers_minus1).unwrap_or(0);
-        Ok(vui)
+        self.min_spatial_segmentation_idc = min_spatial_segmentation(bits, has_timing, max_sub_layers_minus1)?;
+        Ok(())
     }
 }
 

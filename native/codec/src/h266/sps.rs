@@ -123,7 +123,8 @@ impl SpsInfo {
         }
         self.field_seq = bits.flag("sps_field_seq_flag")?;
         if bits.flag("sps_vui_parameters_present_flag")? {
-            read_vui(bits, &mut self.video)?;
+            // As far as it goes: a server can do without.
+            drop(read_vui(bits, &mut self.video));
         }
         Ok(())
     }

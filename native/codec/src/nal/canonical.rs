@@ -25,6 +25,15 @@ impl Canonical {
         !(self.vps.is_empty() && self.sps.is_empty() && self.pps.is_empty())
     }
 
+    /// Puts NAL units back in front of the payload.
+    pub(crate) fn put_in_front(&mut self, nals: &[Bytes]) {
+        let bytes: usize = nals.iter().map(|nal| 4 + nal.len()).sum();
+        let mut payload = Vec::with_capacity(bytes + self.payload.len());
+        nals.iter().for_each(|nal| put_nal(&mut payload, nal));
+        payload.put_slice(&self.payload);
+        self.payload = payload.into();
+    }
+
     /// Puts a parameter set to those of its kind; there is none for what is no set.
     pub(super) fn put_set(&mut self, role: Role, set: Bytes) -> Result<(), CodecError> {
         match role {

@@ -94,20 +94,25 @@ pub(crate) fn put_sets(record: &mut BytesMut, sets: &[Bytes]) {
     }
 }
 
-/// The known sets, in their order, each replaced by the new one of the same id; then what is new.
+/// What is new, then the known sets in their order, each replaced by the new one of the same id. The first one is taken for
+/// that of the pictures, and what they bring is theirs.
 pub(crate) fn merge<Id: PartialEq>(
     known: &[Bytes],
     new: &[Bytes],
     id: fn(&[u8]) -> Result<Id, CodecError>,
 ) -> Result<Vec<Bytes>, CodecError> {
     let mut merged = known.to_vec();
+    let mut added = 0;
     for set in new {
         let set_id = id(set)?;
         // A copy: a slice would keep the access unit alive that it came with.
         let set = Bytes::copy_from_slice(set);
         match merged.iter_mut().find(|known| id(known).is_ok_and(|known_id| known_id == set_id)) {
             Some(known) => *known = set,
-            None => merged.push(set),
+            None => {
+                merged.insert(added, set);
+                added += 1;
+            }
         }
     }
     Ok(merged)

@@ -1,38 +1,30 @@
 //! What the VUI writes in the same way in H.264 (Annex E.1.1) and H.265 (Annex E.2.1), and the numbers that H.266 (H.274) shares.
 
-use crate::{CodecError, Colour, bits::BitReader};
+use crate::{CodecError, VideoInfo, bits::BitReader};
 
-/// The beginning of `vui_parameters()`, from `aspect_ratio_info_present_flag` to `chroma_sample_loc_type_bottom_field`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Display {
-    pub sample_aspect_ratio: Option<(u32, u32)>,
-    pub colour: Colour,
-}
-
-impl Display {
-    pub(crate) fn read(bits: &mut BitReader<'_>) -> Result<Self, CodecError> {
-        let mut display = Self::default();
-        if bits.flag("aspect_ratio_info_present_flag")? {
-            display.sample_aspect_ratio = sample_aspect_ratio(bits)?;
-        }
-        if bits.flag("overscan_info_present_flag")? {
-            bits.skip(1, "overscan_appropriate_flag")?;
-        }
-        if bits.flag("video_signal_type_present_flag")? {
-            bits.skip(3, "video_format")?;
-            display.colour.full_range = bits.flag("video_full_range_flag")?;
-            if bits.flag("colour_description_present_flag")? {
-                display.colour.primaries = bits.u8(8, "colour_primaries")?;
-                display.colour.transfer = bits.u8(8, "transfer_characteristics")?;
-                display.colour.matrix = bits.u8(8, "matrix_coefficients")?;
-            }
-        }
-        if bits.flag("chroma_loc_info_present_flag")? {
-            bits.ue_max(5, "chroma_sample_loc_type_top_field")?;
-            bits.ue_max(5, "chroma_sample_loc_type_bottom_field")?;
-        }
-        Ok(display)
+/// The beginning of `vui_parameters()`, from `aspect_ratio_info_present_flag` to `chroma_sample_loc_type_bottom_field`: into
+/// `video` field by field, for a server can do without what is behind an error.
+pub(crate) fn read_display(bits: &mut BitReader<'_>, video: &mut VideoInfo) -> Result<(), CodecError> {
+    if bits.flag("aspect_ratio_info_present_flag")? {
+        video.sample_aspect_ratio = sample_aspect_ratio(bits)?;
     }
+    if bits.flag("overscan_info_present_flag")? {
+        bits.skip(1, "overscan_appropriate_flag")?;
+    }
+    if bits.flag("video_signal_type_present_flag")? {
+        bits.skip(3, "video_format")?;
+        video.colour.full_range = bits.flag("video_full_range_flag")?;
+        if bits.flag("colour_description_present_flag")? {
+            video.colour.primaries = bits.u8(8, "colour_primaries")?;
+            video.colour.transfer = bits.u8(8, "transfer_characteristics")?;
+            video.colour.matrix = bits.u8(8, "matrix_coefficients")?;
+        }
+    }
+    if bits.flag("chroma_loc_info_present_flag")? {
+        bits.ue_max(5, "chroma_sample_loc_type_top_field")?;
+        bits.ue_max(5, "chroma_sample_loc_type_bottom_field")?;
+    }
+    Ok(())
 }
 
 /// `aspect_ratio_idc` and, for `EXTENDED_SAR`, `sar_width` and `sar_height`.

@@ -69,11 +69,11 @@ impl DemuxTrack {
         let size = self.nal_length_size;
         let (payload, config, is_key) = match &self.config {
             Some(CodecConfig::H264(config)) => {
-                let unit = h264::to_canonical(payload, size)?;
-                let config = config.with_parameter_sets(&unit.sps, &unit.pps)?;
+                let mut unit = h264::to_canonical(payload, size)?;
+                let config = config.take_parameter_sets(&mut unit)?;
                 let nals = || h264::nal_units(&unit.payload, 4).flatten();
                 let is_key = h264::has_idr(nals()) || claims_key && h264::is_random_access(nals());
-                (unit.payload.clone(), config.map(CodecConfig::H264), is_key)
+                (unit.payload, config.map(CodecConfig::H264), is_key)
             }
             Some(CodecConfig::H265(config)) => {
                 let unit = h265::to_canonical(payload, size)?;
@@ -94,14 +94,17 @@ impl DemuxTrack {
     }
 
     fn obus(&mut self, payload: Bytes) -> Result<Unit, CodecError> {
-        let unit = av1::to_canonical(payload)?;
+        let mut unit = av1::to_canonical(payload)?;
         let mut is_reconfigured = false;
-        if let Some(header) = unit.sequence_header {
+        if let Some(header) = &unit.sequence_header {
             let config = match &self.config {
-                Some(CodecConfig::Av1(config)) => config.with_sequence_header(&header)?,
-                _ => Some(av1::Av1Config::from_sequence_header(&header)?),
+                Some(CodecConfig::Av1(config)) => config.with_sequence_header(header)?,
+                _ => Some(av1::Av1Config::from_sequence_header(header)?),
             };
             is_reconfigured = config.is_some_and(|config| self.set_config(CodecConfig::Av1(config)));
+        }
+        if let Some(CodecConfig::Av1(config)) = &self.config {
+            unit = unit.with_sequence_header_of(config);
         }
         Ok(Unit { payload: unit.payload, is_key: unit.is_key, samples: 0, is_reconfigured })
     }

@@ -1,6 +1,11 @@
 //! H.264 (RFC 6184) and H.265 (RFC 7798).
 
-use arcly_codec::{CodecConfig, aac::AudioSpecificConfig, h264::AvcConfig, h265::HevcConfig};
+use arcly_codec::{
+    CodecConfig,
+    aac::AudioSpecificConfig,
+    h264::{AvcConfig, nal_units},
+    h265::HevcConfig,
+};
 use arcly_wire::rtp::{AccessUnit, Depacketizer, Format, Header, Limits, Packet};
 use bytes::Bytes;
 
@@ -254,6 +259,20 @@ fn parameter_sets_in_the_stream_make_the_configuration() {
     let (units, _) = read(&format, &[(1, true, idr), (2, false, &other), (2, true, idr)]);
     let Some(CodecConfig::H264(changed)) = units[1].config.as_deref() else { panic!("no change") };
     assert_eq!((changed.info.width, changed.info.height, changed.pps.len()), (1920, 1080, 1));
+}
+
+/// OpenH264 counts the ids up with each IDR picture: the sets stay in the picture, whose slices name them.
+#[test]
+fn parameter_sets_under_another_id_stay_in_the_picture() {
+    let config = avc();
+    let format = Format::of(96, &h264()).unwrap();
+    // The same but for the ids 1 (010) in the place of 0 (1).
+    let sps = unhex("674d401e5b281405ff2e022000007d20001d4c01e2c5b2c0");
+    let pps = unhex("684af8fc80");
+    let idr: &[u8] = &[0x65, 0x80];
+    let (units, _) = read(&format, &[(1, true, idr), (2, false, &sps), (2, false, &pps), (2, true, idr)]);
+    assert!(units[1].config.is_none(), "{:?}", units[1].config);
+    assert!(nal_units(&units[1].payload, 4).flatten().eq([&sps[..], &pps, idr]), "{config:?}");
 }
 
 /// `packetization-mode` 0: each NAL unit is a packet, whatever its size.

@@ -191,6 +191,18 @@ fn ts_configuration_of_av1_is_refused_by_name() {
     assert!(error.to_string().contains("MPEG2TSSequenceStart"), "{error}");
 }
 
+/// From libaom, 64x36. Encoders that tell the sequence header in the record only exist.
+#[test]
+fn a_key_frame_of_av1_without_its_sequence_header_gets_that_of_the_record() {
+    const HEADER: &[u8] = b"\x0a\x0b\0\0\0\x04\x3c\xfe\xcc\xda\xf9\0\x40";
+    const KEY: &[u8] = b"\x32\x10\x14\0\xa1\x60\x10\xd8\x6f\x45\xa0\x96\xc9\x97\xd9\xb4\x8b\xe4";
+    let mut demuxer = FlvDemuxer::new();
+    let record = arcly_codec::av1::Av1Config::from_sequence_header(HEADER).unwrap().record;
+    push(&mut demuxer, TagKind::Video, 0, body(b"\x90av01", &record));
+    let items = push(&mut demuxer, TagKind::Video, 40, body(b"\x91av01", KEY));
+    assert_eq!((frame(&items).is_key(), &frame(&items).payload[..]), (true, &[HEADER, KEY].concat()[..]));
+}
+
 #[test]
 fn colour_info_is_kept_with_its_track() {
     let mut demuxer = FlvDemuxer::new();

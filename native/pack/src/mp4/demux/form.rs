@@ -90,12 +90,12 @@ impl Description {
     }
 
     fn convert_nal(&mut self, sample: Bytes, length_size: u8, claims_sync: bool) -> Result<Converted, PackError> {
-        let canonical = match self.codec {
+        let mut canonical = match self.codec {
             Codec::H265 => h265::to_canonical(sample, length_size)?,
             Codec::H266 => h266::to_canonical(sample, length_size)?,
             _ => h264::to_canonical(sample, length_size)?,
         };
-        let config = with_parameter_sets(self.codec, self.config.as_ref(), &canonical)?;
+        let config = take_parameter_sets(self.codec, self.config.as_ref(), &mut canonical)?;
         let changed = self.replace(config);
         let nals = || nal_units(&canonical.payload, 4).flatten();
         let is_key = match self.codec {
@@ -107,13 +107,16 @@ impl Description {
     }
 
     fn convert_av1(&mut self, sample: Bytes) -> Result<Converted, PackError> {
-        let canonical = av1::to_canonical(sample)?;
+        let mut canonical = av1::to_canonical(sample)?;
         let config = match (&self.config, &canonical.sequence_header) {
             (Some(CodecConfig::Av1(config)), Some(header)) => config.with_sequence_header(&owned_one(header))?,
             (None, Some(header)) => Some(Av1Config::from_sequence_header(header)?),
             _ => None,
         };
         let changed = self.replace(config.map(CodecConfig::Av1));
+        if let Some(CodecConfig::Av1(config)) = &self.config {
+            canonical = canonical.with_sequence_header_of(config);
+        }
         Ok(Converted { payload: canonical.payload, is_key: canonical.is_key, changed })
     }
 
@@ -150,14 +153,17 @@ impl Description {
 }
 
 /// The configuration behind the parameter sets of an access unit, if it is another one.
-fn with_parameter_sets(
+fn take_parameter_sets(
     codec: Codec,
     known: Option<&CodecConfig>,
-    Canonical { vps, sps, pps, .. }: &Canonical,
+    canonical: &mut Canonical,
 ) -> Result<Option<CodecConfig>, PackError> {
+    if let Some(CodecConfig::H264(config)) = known {
+        return Ok(config.take_parameter_sets(canonical)?.map(CodecConfig::H264));
+    }
+    let Canonical { vps, sps, pps, .. } = &*canonical;
     Ok(match (codec, known) {
         (_, None) if sps.is_empty() => None,
-        (_, Some(CodecConfig::H264(config))) => config.with_parameter_sets(sps, pps)?.map(CodecConfig::H264),
         (_, Some(CodecConfig::H265(config))) => config.with_parameter_sets(vps, sps, pps)?.map(CodecConfig::H265),
         (_, Some(CodecConfig::H266(config))) => config.with_parameter_sets(vps, sps, pps)?.map(CodecConfig::H266),
         (Codec::H265, _) => {

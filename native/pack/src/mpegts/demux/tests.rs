@@ -620,10 +620,12 @@ fn av1_is_read_back_and_so_is_the_form_without_start_codes() {
     assert_eq!(read.tracks, std::slice::from_ref(&tracks.tracks));
     assert_eq!(read.of(VIDEO).len(), 4);
     assert!(read.of(VIDEO).iter().all(|frame| frame.payload == payload && frame.is_key()));
-    let raw =
-        pes_packets(0x100, 1 + stream_counter(&stream), 0xBD, &[&[0x12, 0], &payload[..]].concat(), Some(200_000));
-    let read = Read::all(&[stream, raw].concat());
-    assert_eq!(read.of(VIDEO).last().map(|frame| (frame.dts, &frame.payload)), Some((200_000, &payload)));
+    // With and without the header, which is then that of the last one.
+    for unit in [&payload[..], &payload[13..]] {
+        let raw = pes_packets(0x100, 1 + stream_counter(&stream), 0xBD, &[&[0x12, 0], unit].concat(), Some(200_000));
+        let read = Read::all(&[&stream[..], &raw].concat());
+        assert_eq!(read.of(VIDEO).last().map(|frame| (frame.dts, &frame.payload)), Some((200_000, &payload)));
+    }
 }
 
 /// `time_signal` of SCTE 35 §14 at 0x072BD0050.

@@ -280,8 +280,9 @@ impl Depacketizer {
             if let Ok(Some(config)) = config {
                 out.set_config(CodecConfig::Av1(config));
             }
-        } else if let Some(CodecConfig::Av1(Av1Config { sequence_header: Some(header), .. })) = out.config() {
-            unit = unit.with_sequence_header(header);
+        }
+        if let Some(CodecConfig::Av1(config)) = out.config() {
+            unit = unit.with_sequence_header_of(config);
         }
         if !unit.payload.is_empty() {
             out.emit(unit.payload, timestamp, 0, unit.is_key);

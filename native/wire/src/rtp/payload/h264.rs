@@ -88,6 +88,10 @@ impl NalFormat for H264 {
         h264::is_random_access(nal_units(access_unit, 4).flatten())
     }
 
+    fn keeps_sets(config: &CodecConfig, canonical: &mut Canonical) -> bool {
+        matches!(config, CodecConfig::H264(config) if config.keep_renumbered_sets(canonical))
+    }
+
     fn merge(config: Option<&CodecConfig>, sets: &Canonical) -> Result<Option<CodecConfig>, CodecError> {
         let merged = match config {
             Some(CodecConfig::H264(config)) => config.with_parameter_sets(&sets.sps, &sets.pps)?,

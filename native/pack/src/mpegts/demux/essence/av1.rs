@@ -21,14 +21,15 @@ impl Essence for Av1 {
     fn unit(&mut self, unit: Unit, outlet: &mut Outlet) {
         let is_behind_codes = unit.content.starts_with(&[0, 0]);
         let low_overhead = if is_behind_codes { without_start_codes(&unit.content).into() } else { unit.content };
-        let Ok(canonical) = to_canonical(low_overhead) else { return outlet.drop_frame() };
+        let Ok(mut canonical) = to_canonical(low_overhead) else { return outlet.drop_frame() };
         if let Some(header) = &canonical.sequence_header {
             self.follow(header, outlet);
         }
         if canonical.payload.is_empty() {
             return;
         }
-        let (Some(times), Some(_)) = (unit.times, &self.config) else { return outlet.drop_frame() };
+        let (Some(times), Some(config)) = (unit.times, &self.config) else { return outlet.drop_frame() };
+        canonical = canonical.with_sequence_header_of(config);
         let flags = if canonical.is_key { FrameFlags::KEY } else { FrameFlags::NONE };
         outlet.frame((times.pts_90k, times.dts_90k), 0, flags, canonical.payload);
     }

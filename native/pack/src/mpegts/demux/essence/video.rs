@@ -40,6 +40,11 @@ pub(super) trait NalCodec: std::fmt::Debug + Send + Sync {
     /// Cuts a byte stream into access units.
     fn access_units(max_bytes: usize) -> AccessUnits;
 
+    /// Puts back parameter sets that are known under other ids, and make no other configuration: whether they all are.
+    fn keeps_sets(_present: &Self::Config, _canonical: &mut Canonical) -> bool {
+        false
+    }
+
     /// Whether two pictures may be the fields of one frame.
     fn has_fields(_config: &Self::Config) -> bool {
         false
@@ -129,8 +134,8 @@ impl<C: NalCodec> Video<C> {
         if let Alignment::Missing(_) = self.alignment {
             return self.split([unit], outlet);
         }
-        let Ok(canonical) = C::canonical(unit.content) else { return outlet.drop_frame() };
-        self.configure(&canonical, outlet);
+        let Ok(mut canonical) = C::canonical(unit.content) else { return outlet.drop_frame() };
+        self.configure(&mut canonical, outlet);
         if self.is_one_picture(&canonical.payload) {
             self.emit(canonical.payload, unit.times, outlet);
         } else {
@@ -161,17 +166,18 @@ impl<C: NalCodec> Video<C> {
             && let Some(next) = splitter.poll()
         {
             let canonical = next.and_then(|(stream, times)| Ok((C::canonical(stream).map_err(drop)?, times)));
-            let Ok((canonical, times)) = canonical else {
+            let Ok((mut canonical, times)) = canonical else {
                 outlet.drop_frame();
                 continue;
             };
-            self.configure(&canonical, outlet);
+            self.configure(&mut canonical, outlet);
             self.emit(canonical.payload, times, outlet);
         }
     }
 
-    fn configure(&mut self, canonical: &Canonical, outlet: &mut Outlet) {
-        if !self.sets.replace(canonical) {
+    fn configure(&mut self, canonical: &mut Canonical, outlet: &mut Outlet) {
+        let is_kept = self.config.as_ref().is_some_and(|present| C::keeps_sets(present, canonical));
+        if is_kept || !self.sets.replace(canonical) {
             return;
         }
         if let Some(config) = C::configure(self.config.as_ref(), &self.sets) {
@@ -268,6 +274,10 @@ impl NalCodec for Avc {
             Some(present) => present.with_parameter_sets(&sets.sps, &sets.pps).ok().flatten(),
             None => AvcConfig::from_parameter_sets(sets.sps.clone(), sets.pps.clone()).ok(),
         }
+    }
+
+    fn keeps_sets(present: &AvcConfig, canonical: &mut Canonical) -> bool {
+        present.keep_renumbered_sets(canonical)
     }
 
     fn is_key(payload: &[u8]) -> bool {

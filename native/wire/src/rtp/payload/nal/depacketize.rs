@@ -108,9 +108,9 @@ impl<F: NalFormat> NalDepacketizer<F> {
 
     fn emit(&mut self, out: &mut Output) {
         let is_picture = self.buffer.has_slice();
-        let Ok(canonical) = F::to_canonical(self.buffer.take()) else { return out.lose() };
+        let Ok(mut canonical) = F::to_canonical(self.buffer.take()) else { return out.lose() };
         if canonical.has_parameter_sets() {
-            self.take_parameter_sets(&canonical, out);
+            self.take_parameter_sets(&mut canonical, out);
         }
         if is_picture && let Some(timestamp) = self.timestamp {
             let is_key = F::is_random_access(&canonical.payload);
@@ -119,9 +119,11 @@ impl<F: NalFormat> NalDepacketizer<F> {
     }
 
     /// In-band parameter sets. Malformed ones change nothing: a decoder would not take them either.
-    fn take_parameter_sets(&mut self, sets: &Canonical, out: &mut Output) {
-        if out.config().is_some() {
-            if let Ok(Some(config)) = F::merge(out.config(), sets) {
+    fn take_parameter_sets(&mut self, sets: &mut Canonical, out: &mut Output) {
+        if let Some(config) = out.config() {
+            if !F::keeps_sets(config, sets)
+                && let Ok(Some(config)) = F::merge(out.config(), sets)
+            {
                 out.set_config(config);
             }
             return;

@@ -51,6 +51,11 @@ pub(super) trait NalFormat: Debug + Send + 'static {
     /// Whether decoding can begin at an access unit in the form of the bus.
     fn is_random_access(access_unit: &[u8]) -> bool;
 
+    /// Puts back parameter sets that are known under other ids, for which the configuration stays: whether they all are.
+    fn keeps_sets(_config: &CodecConfig, _canonical: &mut Canonical) -> bool {
+        false
+    }
+
     /// The configuration behind these parameter sets; `None` when it stays.
     fn merge(config: Option<&CodecConfig>, sets: &Canonical) -> Result<Option<CodecConfig>, CodecError>;
 }
