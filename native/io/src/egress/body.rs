@@ -86,8 +86,8 @@ impl PacketBody {
     }
 
     /// Somebody has to look whether the viewer is stuck: who gives nobody room is never asked here.
-    pub(crate) fn watch(&self) -> Watch {
-        Watch { given_at: Arc::downgrade(&self.given_at), record: Arc::downgrade(&self.entry.0) }
+    pub(crate) fn watch(&self, stall_max: Duration) -> Watch {
+        Watch { given_at: Arc::downgrade(&self.given_at), record: Arc::downgrade(&self.entry.0), stall_max }
     }
 
     /// Goes on at the newest key picture, with what is wanted.
@@ -195,11 +195,14 @@ impl Body for PacketBody {
 pub(crate) struct Watch {
     given_at: Weak<Mutex<Option<Instant>>>,
     record: Weak<Record>,
+    /// How long the viewer may take nothing.
+    stall_max: Duration,
 }
 
 impl Watch {
-    /// Waits until the viewer has taken nothing for `stall_max`, or is to be ended while it does: true; or until it has gone.
-    pub(crate) async fn stuck(self, stall_max: Duration) -> bool {
+    /// Waits until the viewer has taken nothing for too long, or is to be ended while it does: true; or until it has gone.
+    pub(crate) async fn stuck(self) -> bool {
+        let stall_max = self.stall_max;
         loop {
             sleep(LOOK_EVERY.min(stall_max)).await;
             let (Some(given_at), Some(record)) = (self.given_at.upgrade(), self.record.upgrade()) else { return false };

@@ -38,7 +38,7 @@ mod worker;
 use std::time::Duration;
 
 pub(crate) use self::{
-    body::PacketBody,
+    body::{PacketBody, Watch},
     channel::{PlayError, Reader, Ticket},
     format::{Format, Headers},
     framing::Framing,

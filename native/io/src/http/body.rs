@@ -11,12 +11,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::{Frame, SizeHint};
 
-use crate::hls::sent::Counter;
+use crate::{egress::Watch, hls::sent::Counter};
 
 /// What hyper sends. Only what is made while it is sent has an allocation of its own.
 pub(crate) struct Body {
     content: Content,
     counter: Option<Counter>,
+    watch: Option<Watch>,
 }
 
 enum Content {
@@ -34,30 +35,40 @@ enum Content {
 
 impl Body {
     /// The body that a HEAD leaves out: its length is not said.
-    pub(crate) const UNSAID: Self = Self { content: Content::Unsaid, counter: None };
+    pub(crate) const UNSAID: Self = Self { content: Content::Unsaid, counter: None, watch: None };
 
     /// Bytes that lie in one piece.
     pub(crate) fn one(bytes: Bytes) -> Self {
         let is_empty = bytes.is_empty();
-        Self { content: Content::One(Some(bytes).filter(|_| !is_empty)), counter: None }
+        Self { content: Content::One(Some(bytes).filter(|_| !is_empty)), counter: None, watch: None }
     }
 
     /// Bytes that lie in several pieces.
     pub(crate) fn many(pieces: Vec<Bytes>) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { content: Content::Many { pieces: pieces.into_iter(), left }, counter: None }
+        Self { content: Content::Many { pieces: pieces.into_iter(), left }, counter: None, watch: None }
     }
 
     /// Bytes that come.
     pub(crate) fn stream(
         body: impl hyper::body::Body<Data = Bytes, Error = io::Error> + Send + Sync + 'static,
     ) -> Self {
-        Self { content: Content::Stream(body.boxed()), counter: None }
+        Self { content: Content::Stream(body.boxed()), counter: None, watch: None }
     }
 
     /// The same, and `counter` is told of what leaves.
     pub(crate) fn counted(self, counter: Counter) -> Self {
         Self { counter: Some(counter), ..self }
+    }
+
+    /// The same, of a viewer whom `watch` looks after where this is sent by a server that is not ours.
+    pub(crate) fn watched(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// By what to see that the viewer is to be let go; none where there is nothing to look for.
+    pub(crate) fn take_watch(&mut self) -> Option<Watch> {
+        self.watch.take()
     }
 
     /// How many bytes it has, where that is known.

@@ -101,17 +101,23 @@ fn by_hyper(ticket: Ticket, container: Container, owner: Option<&Owner>) -> Resp
         Ok(body) => body,
         Err(error) => return refused(&error),
     };
-    if let Some(owner) = owner {
-        owner.bound_unsent(unsent_max);
-        let (watch, breaker) = (body.watch(), owner.breaker());
-        // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
-        tokio::spawn(async move {
-            if watch.stuck(stall_max).await {
-                breaker.reset();
-            }
-        });
-    }
-    endless(Body::stream(body), container.content_type(), CACHE)
+    let watch = body.watch(stall_max);
+    let body = Body::stream(body);
+    let body = match owner {
+        Some(owner) => {
+            owner.bound_unsent(unsent_max);
+            let breaker = owner.breaker();
+            // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
+            tokio::spawn(async move {
+                if watch.stuck().await {
+                    breaker.reset();
+                }
+            });
+            body
+        }
+        None => body.watched(watch),
+    };
+    endless(body, container.content_type(), CACHE)
 }
 
 pub(crate) fn refused(refusal: &PlayError) -> Response<Body> {
