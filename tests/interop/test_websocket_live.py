@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,14 +145,20 @@ async def test_who_may_play_is_asked_as_for_http(ffmpeg: str, clip: Callable[...
         assert tokens.asked == ["ws-flv"] * 3
 
 
-async def test_encrypted_viewers_get_the_same(ffmpeg: str, clip: Callable[..., Path], tmp_path: Path) -> None:
+def identity(folder: Path) -> tuple[arcly.Tls, ssl.SSLContext]:
+    """A server at localhost, and who trusts it."""
     authority = trustme.CA()
     cert = authority.issue_cert("localhost", "127.0.0.1")
-    (tmp_path / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in cert.cert_chain_pems))
-    (tmp_path / "key.pem").write_bytes(cert.private_key_pem.bytes())
-    tls = arcly.Tls(tmp_path / "cert.pem", tmp_path / "key.pem")
+    (folder / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in cert.cert_chain_pems))
+    (folder / "key.pem").write_bytes(cert.private_key_pem.bytes())
+    tls = arcly.Tls(folder / "cert.pem", folder / "key.pem")
     context = ssl.create_default_context()
     authority.configure_trust(context)
+    return tls, context
+
+
+async def test_encrypted_viewers_get_the_same(ffmpeg: str, clip: Callable[..., Path], tmp_path: Path) -> None:
+    tls, context = identity(tmp_path)
     rtmp, http = arcly.RtmpHandler("127.0.0.1:0"), arcly.HttpOrigin("127.0.0.1:0", tls=tls)
     async with arcly.Engine(rtmp, http) as engine, live(Server(engine, rtmp, http), ffmpeg, clip()):
         assert http.address is not None
@@ -172,3 +180,37 @@ async def test_encrypted_viewers_get_the_same(ffmpeg: str, clip: Callable[..., P
             async with asyncio.timeout(60):
                 _ = [message async for message in viewer]
         assert viewer.close_code == 1000
+
+
+async def test_an_encrypted_viewer_that_reads_nothing_is_bounded_in_the_kernel_and_let_go_in_time(
+    tmp_path: Path,
+) -> None:
+    """Found by reading: the kernel kept megabytes for it, and it stayed for 20 s whatever `stall_max_s` says."""
+    tls, context = identity(tmp_path)
+    http = arcly.HttpOrigin("127.0.0.1:0", tls=tls, egress=arcly.EgressOptions(stall_max_s=1.5))
+    async with arcly.Engine(http) as engine:
+        session = await engine.start_publish(arcly.StreamKey("live", "cam"))
+        session.set_tracks([arcly.Track(1, "AAC", bytes([0x11, 0x90]))])
+        await eventually(lambda: http.live_path(session.key, "flv"))
+        assert http.address is not None
+        request = f"GET /live/cam.flv HTTP/1.1\nHost: x\n{UPGRADE}{KEY}{VERSION}\n".replace("\n", "\r\n")
+        address = http.address
+
+        def dial() -> ssl.SSLSocket:
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(address)
+            secured = context.wrap_socket(sock, server_hostname="localhost")
+            secured.sendall(request.encode())
+            assert secured.recv(12) == b"HTTP/1.1 101"
+            return secured
+
+        with await asyncio.to_thread(dial):
+            for number in range(400):
+                session.publish(bytes(20_000), track=1, pts=number * 1024)
+            [viewer] = await eventually(lambda: (seen := http.list_viewers())[0].bytes > 20_000 and seen)
+            while seen := http.list_viewers():
+                [viewer] = seen
+                assert viewer.bytes < 1 << 20, "what the kernel has taken for it"
+                assert time.time() * 1000 < viewer.since_unix_ms + 10_000, "it is let go"
+                await asyncio.sleep(0.02)

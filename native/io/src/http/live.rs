@@ -11,7 +11,7 @@ use hyper::{
 
 use crate::{
     Inbox,
-    egress::{Container, Egress, Framing, Head, PlayError, Ticket, Watcher},
+    egress::{Container, Egress, Framing, Head, PlayError, Ticket, Watch, Watcher},
     http::{
         entity::text_of,
         head,
@@ -105,19 +105,24 @@ fn by_hyper(ticket: Ticket, container: Container, owner: Option<&Owner>) -> Resp
     let body = Body::stream(body);
     let body = match owner {
         Some(owner) => {
-            owner.bound_unsent(unsent_max);
-            let breaker = owner.breaker();
-            // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
-            tokio::spawn(async move {
-                if watch.stuck().await {
-                    breaker.reset();
-                }
-            });
+            look_after(owner, watch, unsent_max);
             body
         }
         None => body.watched(watch),
     };
     endless(body, container.content_type(), CACHE)
+}
+
+/// Has the kernel keep little for a viewer to whom no pump writes, and ends the connection where it is to be let go.
+pub(crate) fn look_after(owner: &Owner, watch: Watch, unsent_max: u32) {
+    owner.bound_unsent(unsent_max);
+    let breaker = owner.breaker();
+    // Over HTTP/2 the whole connection ends: whatever else it carries is asked for again over the next one.
+    tokio::spawn(async move {
+        if watch.stuck().await {
+            breaker.reset();
+        }
+    });
 }
 
 pub(crate) fn refused(refusal: &PlayError) -> Response<Body> {

@@ -24,13 +24,10 @@ use crate::{
     egress::{Container, Framing, Head, PacketBody, Ticket},
     http::{
         lent::Owner,
-        live::refused,
+        live::{look_after, refused},
         response::{Body, error, full},
     },
 };
-
-/// How long an encrypted viewer may take nothing.
-const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Bytes read of an encrypted viewer at a time.
 const READ_BYTES: usize = 512;
@@ -70,9 +67,11 @@ pub(crate) async fn switch<B>(
         let _ = ticket.play(container, Framing::WebSocket, socket, Head::Bytes(head(proof)), None);
         return std::future::pending().await;
     }
+    let (stall_max, unsent_max) = (ticket.stall_max(), ticket.unsent_max());
     match ticket.body(container, Framing::WebSocket) {
         Ok(packets) => {
-            owner.leave(converse(hyper::upgrade::on(request), packets));
+            look_after(owner, packets.watch(stall_max), unsent_max);
+            owner.leave(converse(hyper::upgrade::on(request), packets, stall_max));
             switching(proof)
         }
         Err(error) => refused(&error),
@@ -100,7 +99,7 @@ fn switching(proof: &str) -> Response<Body> {
 }
 
 /// The whole of an encrypted viewer's WebSocket. Who asks and asks and does not read is ended by the deadline of a write.
-async fn converse(upgrade: OnUpgrade, mut packets: PacketBody) {
+async fn converse(upgrade: OnUpgrade, mut packets: PacketBody, stall_max: Duration) {
     let Ok(connection) = upgrade.await else { return };
     let (mut reader, mut writer) = split(TokioIo::new(connection));
     let (mut listener, mut buffer) = (Listener::default(), [0; READ_BYTES]);
@@ -123,7 +122,7 @@ async fn converse(upgrade: OnUpgrade, mut packets: PacketBody) {
                 answers.concat().into()
             }
         };
-        let Ok(Ok(())) = timeout(WRITE_DEADLINE, async {
+        let Ok(Ok(())) = timeout(stall_max, async {
             writer.write_all(&said).await?;
             writer.flush().await
         })
@@ -132,5 +131,5 @@ async fn converse(upgrade: OnUpgrade, mut packets: PacketBody) {
             return;
         };
     }
-    let _ = timeout(WRITE_DEADLINE, writer.shutdown()).await;
+    let _ = timeout(stall_max, writer.shutdown()).await;
 }
