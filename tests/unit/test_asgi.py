@@ -115,10 +115,42 @@ async def test_who_leaves_before_there_is_an_answer_leaves_nothing_behind(kind: 
         assert asking.sent == []
 
 
+UPGRADE = [
+    (b"upgrade", b"websocket"),
+    (b"connection", b"Upgrade"),
+    (b"sec-websocket-version", b"8"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ({}, 401),
+        ({"method": "HEAD"}, 401),
+        ({"headers": UPGRADE}, 401),
+        ({"method": "OPTIONS"}, 204),
+        ({"method": "POST"}, 405),
+    ],
+    ids=["GET", "HEAD", "a broken upgrade", "OPTIONS", "POST"],
+)
 @pytest.mark.parametrize("name", [".flv", ".ts", ".mp4", "/index.m3u8", "/manifest.mpd"])
-async def test_who_may_not_play_does_not_learn_what_there_is(name: str) -> None:
+async def test_who_may_not_play_does_not_learn_what_there_is(name: str, asked: dict[str, Any], answer: int) -> None:
     async with guarded(Doorman()) as app:
-        there, missing = Client("http", path=f"/live/cam{name}"), Client("http", path=f"/live/nothing{name}")
+        there, missing = (Client("http", path=f"/live/{stream}{name}", **asked) for stream in ("cam", "nothing"))
         await there.ask(app)
         await missing.ask(app)
-        assert (there.answer, there.sent) == (401, missing.sent)
+        assert (there.answer, there.sent) == (answer, missing.sent)
+
+
+async def test_a_page_may_ask_for_a_stream_that_begins_by_it() -> None:
+    """Found by reading: the preflight was answered as if there were nothing, and the browser asked for nothing more."""
+    origin = arcly.HttpOrigin(None)
+    async with arcly.Engine(origin) as engine:
+        pull = arcly.PullSource("rtmp://127.0.0.1:1/live/cam", KEY, on_demand=True)
+        await pull.start(engine)
+        for name in ".flv", "/index.m3u8":
+            asking = Client("http", path=f"/live/cam{name}", method="OPTIONS")
+            await asking.ask(origin.asgi())
+            assert asking.answer == 204
+        assert pull.state is arcly.LinkState.STOPPED
+        await pull.stop()

@@ -17,7 +17,7 @@ use crate::{
         head,
         lent::Owner,
         origin::decode,
-        response::{Body, denied, endless, error, method_not_allowed, options},
+        response::{Body, denied, endless, error, no_fetch},
         site::asked,
         websocket,
     },
@@ -33,6 +33,11 @@ pub(crate) fn live_path(path: &str) -> Option<(StreamKey, Container)> {
     let (stream, ending) = file.rsplit_once('.')?;
     let container = Container::from_ending(ending)?;
     Some((StreamKey::new(&decode(app)?, &decode(stream)?).ok()?, container))
+}
+
+/// How a request asks for a stream.
+pub(crate) fn framing<B>(request: &Request<B>) -> Framing {
+    if websocket::is_asked(request) { Framing::WebSocket } else { Framing::Chunked }
 }
 
 /// A stream that somebody asks for.
@@ -53,16 +58,10 @@ impl Live {
         peer: SocketAddr,
         owner: Option<&Owner>,
     ) -> Response<Body> {
-        match *request.method() {
-            Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return options(),
-            _ => return method_not_allowed(),
+        if let Some(response) = no_fetch(request.method()) {
+            return response;
         }
-        let proof = match websocket::asked(request) {
-            Ok(proof) => proof,
-            Err(refusal) => return *refusal,
-        };
-        let framing = if proof.is_some() { Framing::WebSocket } else { Framing::Chunked };
+        let framing = framing(request);
         let agent = text_of(request.headers(), header::USER_AGENT).to_owned();
         let (protocol, content_type) = (self.container.protocol(framing), self.container.content_type());
         if let Some(inbox) = gate
@@ -70,6 +69,10 @@ impl Live {
         {
             return denied(denial);
         }
+        let proof = match (framing == Framing::WebSocket).then(|| websocket::proof(request)).transpose() {
+            Ok(proof) => proof,
+            Err(refusal) => return *refusal,
+        };
         if *request.method() == Method::HEAD {
             return endless(Body::UNSAID, content_type, CACHE);
         }

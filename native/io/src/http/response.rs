@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
-    Response, StatusCode,
+    Method, Response, StatusCode,
     body::Incoming,
     header::{self, HeaderMap, HeaderValue},
 };
@@ -78,7 +78,7 @@ pub(crate) fn denied(denial: PlayDenial) -> Response<Body> {
 }
 
 /// The answer to a CORS preflight (Fetch §3.3.5) or to a plain OPTIONS.
-pub(crate) fn options() -> Response<Body> {
+fn options() -> Response<Body> {
     let mut response = full(StatusCode::NO_CONTENT, Bytes::new(), "text/plain; charset=utf-8", "no-store");
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
@@ -90,7 +90,16 @@ pub(crate) fn options() -> Response<Body> {
     response
 }
 
-pub(crate) fn method_not_allowed() -> Response<Body> {
+/// The answer to a request for media by which none is fetched; none to a GET or HEAD.
+pub(crate) fn no_fetch(method: &Method) -> Option<Response<Body>> {
+    match *method {
+        Method::GET | Method::HEAD => None,
+        Method::OPTIONS => Some(options()),
+        _ => Some(method_not_allowed()),
+    }
+}
+
+fn method_not_allowed() -> Response<Body> {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "media is fetched with GET");
     response.headers_mut().insert(header::ALLOW, METHODS);
     response

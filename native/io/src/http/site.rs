@@ -4,26 +4,26 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arcly_bus::{Log, StreamKey};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hyper::{Request, Response, StatusCode, body::Incoming, header};
 use tokio::runtime::Handle;
 
 use crate::{
     Inbox, PlayAsk, PlayDenial,
-    egress::{Egress, EgressOptions, Framing},
+    egress::{Container, Egress, EgressOptions},
     hls::{
         self, HlsOutput,
         file::File,
         sent::{Client, Counter},
-        server::{Asked, Gate, Member},
+        server::{Asked, Member},
     },
     http::{
         Origin,
         app::App,
         entity::{Answer, negotiate, sized, text_of},
         lent::Owner,
-        live::{Live, live_path},
+        live::{Live, framing, live_path},
         origin::media_path,
-        response::{Body, denied, error, is_script, method_not_allowed, options, spare_scripts},
+        response::{Body, denied, error, is_script, no_fetch, spare_scripts},
     },
     play::ask,
 };
@@ -55,6 +55,12 @@ pub struct Asker {
     pub peer: SocketAddr,
     /// `http` or `https`.
     pub scheme: &'static str,
+}
+
+/// What an endless stream that is not live has in common with one that is.
+enum Absent<'a> {
+    Say(Response<Body>),
+    Ask(&'a Inbox, PlayAsk),
 }
 
 /// The log of a stream that has begun, or nothing where nobody can begin it.
@@ -106,13 +112,15 @@ impl Site {
         sized(request.method(), spare_scripts(is_script(request.headers()), response))
     }
 
-    /// What to ask where a path names an endless stream that is not live, and nothing of the application: who may not play it is answered
-    /// as if it were, and does not learn what there is.
-    fn absent_live<B>(&self, request: &Request<B>, peer: SocketAddr) -> Gate<'_> {
+    /// What to say or to ask where a path names an endless stream that is not live, and nothing of the application: who may not play it is
+    /// answered as if it were, and does not learn what there is.
+    fn absent_live<B>(&self, request: &Request<B>, peer: SocketAddr) -> Option<Absent<'_>> {
         let gate = self.gate.as_deref()?;
         let (key, container) = live_path(request.uri().path())?;
-        matches!(*request.method(), Method::GET | Method::HEAD)
-            .then(|| (gate, asked(key, container.protocol(Framing::Chunked), false, request, peer)))
+        Some(match no_fetch(request.method()) {
+            Some(response) => Absent::Say(response),
+            None => Absent::Ask(gate, asked(key, container.protocol(framing(request)), false, request, peer)),
+        })
     }
 
     /// Answers a request for media; none where its path names no media.
@@ -132,28 +140,46 @@ impl Site {
         peer: SocketAddr,
         owner: Option<&Owner>,
     ) -> Option<Response<Body>> {
-        if let Some((key, container)) = live_path(request.uri().path()) {
-            let log = match self.origin.live(&key) {
-                None => match self.summon(&key, request, peer).await {
-                    Ok(summoned) => summoned,
-                    Err(denial) => return Some(denied(denial)),
-                },
-                live => live,
-            };
-            if let Some(log) = log {
-                let live = Live { key, log, container };
-                return Some(live.answer(&self.egress, self.gate.as_deref(), request, peer, owner).await);
-            }
+        if let Some((key, container)) = live_path(request.uri().path())
+            && let Some(response) = self.endless(key, container, request, peer, owner).await
+        {
+            return Some(response);
         }
         let (key, file) = media_path(request.uri().path())?;
-        Some(match *request.method() {
-            Method::GET | Method::HEAD => {
+        Some(match no_fetch(request.method()) {
+            Some(response) => response,
+            None => {
                 let (answer, counter) = self.named(key, file, request, peer).await;
                 form(request, answer, counter)
             }
-            Method::OPTIONS => options(),
-            _ => method_not_allowed(),
         })
+    }
+
+    /// Answers a request for a stream without an end; none where it is not live and nobody can begin it.
+    async fn endless<B: Send + Sync>(
+        &self,
+        key: StreamKey,
+        container: Container,
+        request: &mut Request<B>,
+        peer: SocketAddr,
+        owner: Option<&Owner>,
+    ) -> Option<Response<Body>> {
+        let log = match self.origin.live(&key) {
+            Some(log) => log,
+            None if !self.origin.is_offered(&key) => return None,
+            None => {
+                // A page of another origin asks for the options first, and then for the stream.
+                if let Some(response) = no_fetch(request.method()) {
+                    return Some(response);
+                }
+                match self.summon(&key, request, peer).await {
+                    Ok(log) => log?,
+                    Err(denial) => return Some(denied(denial)),
+                }
+            }
+        };
+        let live = Live { key, log, container };
+        Some(live.answer(&self.egress, self.gate.as_deref(), request, peer, owner).await)
     }
 
     /// What there is for a GET of a file that has an end, and what counts its bytes; none where its path names something else.
@@ -207,11 +233,8 @@ impl Site {
         (hls::server::serve(asked_for, gate).await, Counter::new(output, &client))
     }
 
-    /// Asks the host for a stream that is not live and that it can begin; none where it cannot.
+    /// Asks the host for a stream that is not live and that it can begin.
     async fn summon<B>(&self, key: &StreamKey, request: &Request<B>, peer: SocketAddr) -> Summoned {
-        if !self.origin.is_offered(key) || !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Ok(None);
-        }
         ask(&self.host, asked(key.clone(), "http", true, request, peer)).await
     }
 
@@ -233,13 +256,13 @@ impl Site {
     }
 }
 
-/// `response`; where it says that nothing is there, whoever may not play what is asked for is denied instead.
-async fn unless_denied(absent: Gate<'_>, response: Response<Body>) -> Response<Body> {
+/// `response`; where it says that nothing is there, what is said of a stream that is live, too, or the denial of whoever may not play it.
+async fn unless_denied(absent: Option<Absent<'_>>, response: Response<Body>) -> Response<Body> {
     match absent {
-        Some((inbox, asked)) if response.status() == StatusCode::NOT_FOUND => {
-            ask(inbox, asked).await.map_or_else(denied, |_| response)
-        }
-        _ => response,
+        _ if response.status() != StatusCode::NOT_FOUND => response,
+        Some(Absent::Say(instead)) => instead,
+        Some(Absent::Ask(inbox, asked)) => ask(inbox, asked).await.map_or_else(denied, |_| response),
+        None => response,
     }
 }
 

@@ -32,17 +32,19 @@ use crate::{
 /// Bytes read of an encrypted viewer at a time.
 const READ_BYTES: usize = 512;
 
-/// The proof for a request that asks for WebSocket, none for another one; the answer to one that asks wrongly (§4.2.1).
-pub(crate) fn asked<B>(request: &Request<B>) -> Result<Option<String>, Box<Response<Body>>> {
+/// Whether a request asks for WebSocket, rightly or wrongly.
+pub(crate) fn is_asked<B>(request: &Request<B>) -> bool {
     let has = |name: HeaderName, token: &str| {
         let values = request.headers().get_all(name);
         let mut tokens = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
         tokens.any(|found| found.trim().eq_ignore_ascii_case(token))
     };
-    let is_asked = has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade");
-    if !is_asked || request.version() != Version::HTTP_11 || request.method() != hyper::Method::GET {
-        return Ok(None);
-    }
+    let can_upgrade = request.version() == Version::HTTP_11 && request.method() == hyper::Method::GET;
+    can_upgrade && has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
+}
+
+/// The proof for a request that asks for WebSocket; the answer to one that asks wrongly (§4.2.1).
+pub(crate) fn proof<B>(request: &Request<B>) -> Result<String, Box<Response<Body>>> {
     let text = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if text(header::SEC_WEBSOCKET_VERSION).map(str::trim) != Some("13") {
         let mut refusal = error(StatusCode::UPGRADE_REQUIRED, "this is version 13 of WebSocket");
@@ -51,7 +53,7 @@ pub(crate) fn asked<B>(request: &Request<B>) -> Result<Option<String>, Box<Respo
         return Err(refusal.into());
     }
     let proof = text(header::SEC_WEBSOCKET_KEY).and_then(|key| accept_key(key.trim()));
-    proof.map(Some).ok_or_else(|| error(StatusCode::BAD_REQUEST, "a Sec-WebSocket-Key is 16 bytes in base64").into())
+    proof.ok_or_else(|| error(StatusCode::BAD_REQUEST, "a Sec-WebSocket-Key is 16 bytes in base64").into())
 }
 
 /// Makes the connection a viewer's. Never returns when the pump has taken it.
