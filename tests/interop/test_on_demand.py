@@ -105,3 +105,26 @@ async def test_who_may_not_play_begins_nothing(clip: Callable[..., Path]) -> Non
         assert answer.stdout == b"401"
         assert pull.state is arcly.LinkState.STOPPED
         await pull.stop()
+
+
+@pytest.mark.parametrize(("way", "protocol"), [(".flv", "http-flv"), ("/index.m3u8", "hls"), ("/v0.m3u8", "hls")])
+async def test_who_begins_it_is_asked_once(clip: Callable[..., Path], way: str, protocol: str) -> None:
+    """Found by reading: twice, first by the name of another protocol. A token that is good for once was refused."""
+
+    class Tokens:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+            return True
+
+        async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+            self.asked.append(credentials.protocol)
+            return len(self.asked) == 1
+
+    tokens = Tokens()
+    async with serving(authenticator=tokens) as server, offering(server, clip(), linger_s=10):
+        url = server.url(f"/live/cam{way}?token=once")
+        answer = await run("curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", url)
+        assert answer.stdout == b"200"
+        assert tokens.asked == [protocol]

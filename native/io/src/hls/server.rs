@@ -83,6 +83,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) query: &'a str,
     /// Who has sent it.
     pub(crate) client: &'a Client,
+    /// It was asked already whether who has sent it may play.
+    pub(crate) is_admitted: bool,
 }
 
 /// The raw text behind `?`, and who has sent it.
@@ -97,7 +99,7 @@ const NOT_YET: &str = "the stream has no complete segment yet";
 ///
 /// A session of `live/cam` opens `live/cam~720p` too, and is kept by it: who may play a stream may play it in all its sizes.
 pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Answer {
-    let Asked { group, parent, file, query, client } = asked;
+    let Asked { group, parent, file, query, client, is_admitted } = asked;
     let Some(output) = group.first().map(|member| member.output.clone()) else {
         return error(StatusCode::NOT_FOUND, "no such stream is live").into();
     };
@@ -108,7 +110,7 @@ pub(crate) async fn serve(asked: Asked<'_>, gate: Gate<'_>) -> Answer {
     if let Some(parent) = parent.filter(|parent| !gated || knows(parent)) {
         touch(&parent, asked_by);
     }
-    if let Err(refusal) = judge(&file, is_known, query, gate).await {
+    if !is_admitted && let Err(refusal) = judge(&file, is_known, query, gate).await {
         return refusal.into();
     }
     // Not who asks for segments, which nobody is asked whether he may have: players come for the others often enough.

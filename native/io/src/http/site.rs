@@ -63,8 +63,15 @@ enum Absent<'a> {
     Ask(&'a Inbox, PlayAsk),
 }
 
-/// The log of a stream that has begun, or nothing where nobody can begin it.
-type Summoned = Result<Option<Arc<Log>>, PlayDenial>;
+/// What is packaged of a stream.
+struct Found {
+    output: Option<Arc<HlsOutput>>,
+    /// It has begun for who asks, who may play it: nobody is asked again.
+    is_admitted: bool,
+}
+
+/// The protocol of whoever fetches files that have an end, as the host is told of it.
+const HLS: &str = "hls";
 
 impl Site {
     /// Serves `origin`. Requests and warnings go to `inbox`.
@@ -164,22 +171,22 @@ impl Site {
         peer: SocketAddr,
         owner: Option<&Owner>,
     ) -> Option<Response<Body>> {
-        let log = match self.origin.live(&key) {
-            Some(log) => log,
+        let (log, gate) = match self.origin.live(&key) {
+            Some(log) => (log, self.gate.as_deref()),
             None if !self.origin.is_offered(&key) => return None,
             None => {
                 // A page of another origin asks for the options first, and then for the stream.
                 if let Some(response) = no_fetch(request.method()) {
                     return Some(response);
                 }
-                match self.summon(&key, request, peer).await {
-                    Ok(log) => log?,
+                match self.summon(&key, container.protocol(framing(request)), request, peer).await {
+                    Ok(log) => (log?, None),
                     Err(denial) => return Some(denied(denial)),
                 }
             }
         };
         let live = Live { key, log, container };
-        Some(live.answer(&self.egress, self.gate.as_deref(), request, peer, owner).await)
+        Some(live.answer(&self.egress, gate, request, peer, owner).await)
     }
 
     /// What there is for a GET of a file that has an end, and what counts its bytes; none where its path names something else.
@@ -200,12 +207,13 @@ impl Site {
         peer: SocketAddr,
     ) -> (Answer, Option<Counter>) {
         let refusal = match self.output(&key, request, peer).await {
-            Ok(Some(output)) => {
-                let (answer, counter) = self.file_of(output, file, key, request, peer).await;
+            Ok(Found { output: Some(output), is_admitted }) => {
+                let (answer, counter) = self.file_of(output, is_admitted, (key, file), request, peer).await;
                 return (answer, Some(counter));
             }
-            Ok(None) => {
-                let gate = self.gate.as_deref().map(|inbox| (inbox, asked(key, "hls", false, request, peer)));
+            Ok(Found { output: None, is_admitted }) => {
+                let gate = self.gate.as_deref().filter(|_| !is_admitted);
+                let gate = gate.map(|inbox| (inbox, asked(key, HLS, false, request, peer)));
                 hls::server::absent(&file, request.uri().query().unwrap_or_default(), gate).await
             }
             Err(denial) => denied(denial),
@@ -216,8 +224,8 @@ impl Site {
     async fn file_of<B>(
         &self,
         output: Arc<HlsOutput>,
-        file: File,
-        key: StreamKey,
+        is_admitted: bool,
+        (key, file): (StreamKey, File),
         request: &Request<B>,
         peer: SocketAddr,
     ) -> (Answer, Counter) {
@@ -228,31 +236,30 @@ impl Site {
             _ => vec![Member { base: String::new(), output: output.clone() }],
         };
         let client = Client::new(peer, text_of(request.headers(), header::USER_AGENT));
-        let asked_for = Asked { group, parent: self.origin.parent(&key), file, query, client: &client };
-        let gate = self.gate.as_deref().map(|inbox| (inbox, asked(key, "hls", false, request, peer)));
+        let asked_for = Asked { group, parent: self.origin.parent(&key), file, query, client: &client, is_admitted };
+        let gate = self.gate.as_deref().map(|inbox| (inbox, asked(key, HLS, false, request, peer)));
         (hls::server::serve(asked_for, gate).await, Counter::new(output, &client))
     }
 
-    /// Asks the host for a stream that is not live and that it can begin.
-    async fn summon<B>(&self, key: &StreamKey, request: &Request<B>, peer: SocketAddr) -> Summoned {
-        ask(&self.host, asked(key.clone(), "http", true, request, peer)).await
+    /// Asks the host for a stream that is not live and that it can begin, and by that whether this viewer may play it.
+    async fn summon<B>(
+        &self,
+        key: &StreamKey,
+        protocol: &'static str,
+        request: &Request<B>,
+        peer: SocketAddr,
+    ) -> Result<Option<Arc<Log>>, PlayDenial> {
+        ask(&self.host, asked(key.clone(), protocol, true, request, peer)).await
     }
 
     /// What is packaged of a stream; one that has ended begins anew where it can.
-    async fn output<B>(
-        &self,
-        key: &StreamKey,
-        request: &Request<B>,
-        peer: SocketAddr,
-    ) -> Result<Option<Arc<HlsOutput>>, PlayDenial> {
+    async fn output<B>(&self, key: &StreamKey, request: &Request<B>, peer: SocketAddr) -> Result<Found, PlayDenial> {
         let known = self.origin.hls(key);
         if known.as_ref().is_some_and(|output| !output.is_stale(Duration::ZERO)) || !self.origin.is_offered(key) {
-            return Ok(known);
+            return Ok(Found { output: known, is_admitted: false });
         }
-        match self.summon(key, request, peer).await? {
-            Some(_) => Ok(self.origin.arrival(key).await),
-            None => Ok(known),
-        }
+        self.summon(key, HLS, request, peer).await?;
+        Ok(Found { output: self.origin.arrival(key).await, is_admitted: true })
     }
 }
 
