@@ -78,8 +78,19 @@ def jwt_authenticator(text: str, *, gate_play: bool) -> StreamAuthenticator:
     algorithms, equals, keys = text.partition("=")
     if not equals:
         raise MisuseError(f"{text!r} is not of the form ALGORITHMS=KEYS: RS256=https://HOST/jwks.json")
-    source = JwksUrl(keys) if keys.startswith(("http://", "https://")) else Path(keys).read_bytes()
+    source = JwksUrl(keys) if keys.startswith(("http://", "https://")) else key_in(Path(keys))
     try:
         return JwtAuthenticator(source, algorithms=algorithms.split(","), gate_play=gate_play)
     except ImportError as error:
         raise MisuseError(str(error)) from None
+
+
+def key_in(path: Path) -> bytes:
+    """Return the key in a file, without the line end that `echo` and editors put behind a secret that is text.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    key = path.read_bytes()
+    # Of random bytes the last may be a line end, too.
+    return key.removesuffix(b"\n").removesuffix(b"\r") if key.isascii() else key

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from urllib.request import urlopen
 
+import jwt
 import pytest
 from conftest import eventually
 from test_listeners import FREE, serving
@@ -68,6 +69,25 @@ def test_flags_that_make_no_sense_are_refused(
     Path("x.pem").write_text("key")
     with pytest.raises(arcly.MisuseError):
         of(*flags)
+
+
+@pytest.mark.parametrize(
+    ("written", "secret"),
+    [
+        (b"a" * 32 + b"\n", b"a" * 32),
+        (b"a" * 32 + b"\r\n", b"a" * 32),
+        (b"a" * 32, b"a" * 32),
+        (b"\xff" * 31 + b"\n", b"\xff" * 31 + b"\n"),
+    ],
+)
+async def test_the_line_end_behind_a_secret_is_no_part_of_it(tmp_path: Path, written: bytes, secret: bytes) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(written)
+    asked = of("--auth-jwt", f"HS256={file}")
+    assert asked is not None
+    claims = {"exp": 1 << 33, "mediamtx_permissions": [{"action": "read"}]}
+    token = jwt.encode(claims, secret, algorithm="HS256")
+    assert await asked.authorize_play(arcly.StreamKey("live", "cam"), arcly.Credentials(query=f"token={token}"))
 
 
 def test_without_flags_nobody_is_asked() -> None:
