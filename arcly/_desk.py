@@ -8,6 +8,7 @@ import logging
 from arcly._bridge import native_session
 from arcly._native import PlayRequest, PublishRequest, StreamKey
 from arcly.contract import Credentials, IngestContext
+from arcly.contract.access import may_bring_better
 from arcly.errors import AlreadyPublishingError, MalformedError, StreamError, UnauthorizedError
 
 log = logging.getLogger("arcly")
@@ -52,8 +53,7 @@ class PublishDesk:
         except (AlreadyPublishingError, MalformedError) as error:
             refuse(request, "bad_name", f"{error} (asked for {shorten(request.app)}/{shorten(request.stream)})")
         except UnauthorizedError as error:
-            # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
-            refuse(request, "unauthorized" if credentials.params else "unauthenticated", str(error))
+            refuse(request, "unauthenticated" if may_bring_better(credentials) else "unauthorized", str(error))
         except (StreamError, TimeoutError) as error:
             refuse(request, "failed", str(error) or "no decision was made in time")
         except Exception:

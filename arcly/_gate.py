@@ -10,6 +10,7 @@ from arcly._desk import credentials_of
 from arcly._native import PlayRequest, StreamKey
 from arcly._native import StreamHandle as NativeStream
 from arcly.contract import Credentials, IngestContext
+from arcly.contract.access import may_bring_better
 from arcly.errors import MalformedError, StreamError, UnauthorizedError
 from arcly.stream import StreamHandle
 
@@ -41,8 +42,7 @@ class PlayGate:
             await self._context.authorize_play(request.key, credentials)
             await self._accept(request)
         except UnauthorizedError:
-            # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
-            if request.refuse("forbidden" if credentials.params else "unauthenticated"):
+            if request.refuse("unauthenticated" if may_bring_better(credentials) else "forbidden"):
                 log.info("[%s] %s may not play %s", request.protocol, request.peer, request.key)
         except MalformedError:
             request.refuse("forbidden")

@@ -860,7 +860,7 @@ class PlayRequest:
         """Turn the peer away. False when it no longer waited.
 
         Args:
-            denial: `"unauthenticated"` (it brought no credentials), `"forbidden"` or `"failed"`.
+            denial: `"unauthenticated"` (credentials are asked for), `"forbidden"` or `"failed"`.
         """
 
 @final

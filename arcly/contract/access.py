@@ -17,6 +17,9 @@ for it by Basic, with its realm (RFC 7617 §2), and FFmpeg finds it in front onl
 SCRIPT_CHALLENGE = "Bearer"
 """The same for scripts of a page: a browser would ask whoever looks at it for a password, and let the script wait."""
 
+IN_QUERY = frozenset({"user", "token", "jwt"})
+"""Fields of a query that tell of credentials; others, and `pass` without a user, have meanings of their own."""
+
 
 def challenge(fetch_mode: str | None) -> str:
     """Return what an answer with 401 asks for.
@@ -65,6 +68,19 @@ class Credentials:
             raise MalformedError(f"query: {error}") from None
         params = {name: values[-1] for name, values in pairs.items()}
         object.__setattr__(self, "params", _from_header(self.authorization) | params)
+
+
+def may_bring_better(credentials: Credentials) -> bool:
+    """Return whether who was refused is asked for credentials, 401, and not turned away for good, 403.
+
+    A password that nobody asked for yet is not sent (RFC 7617 §2), whatever else stands in the query; and a browser
+    keeps a mistyped one until 401 says that it was wrong (RFC 9110 §15.5.2). Whoever wrote credentials into the URL, or
+    has a token, has no others.
+    """
+    from urllib.parse import parse_qs  # As above.
+
+    has_token = credentials.authorization.partition(" ")[0].lower() == "bearer"
+    return not has_token and IN_QUERY.isdisjoint(parse_qs(credentials.query, keep_blank_values=True))
 
 
 def _from_header(authorization: str) -> dict[str, str]:

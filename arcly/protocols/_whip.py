@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from arcly._native import StreamKey
 from arcly.contract import Credentials
-from arcly.contract.access import challenge
+from arcly.contract.access import challenge, may_bring_better
 from arcly.errors import (
     AlreadyPublishingError,
     ClosedError,
@@ -243,8 +243,7 @@ class _Translated:
         if error is None or isinstance(error, _Refused) or not isinstance(error, Exception):
             return
         if isinstance(error, UnauthorizedError):
-            # RFC 9110 §15.5: 401 asks for credentials, 403 says that better ones are no use.
-            if self._scope is not None and brought_credentials(self._scope):
+            if self._scope is not None and not may_bring_better(credentials_of(self._scope)):
                 raise _Refused(403, str(error)) from None
             mode = None if self._scope is None else header(self._scope, "sec-fetch-mode")
             raise _Refused(401, str(error), ("www-authenticate", challenge(mode))) from None
@@ -295,11 +294,6 @@ def credentials_of(scope: Scope) -> Credentials:
         protocol="webrtc",
         authorization=header(scope, "authorization"),
     )
-
-
-def brought_credentials(scope: Scope) -> bool:
-    """Tell whether the request brings anything that could be credentials."""
-    return bool(credentials_of(scope).params)
 
 
 def peer_of(scope: Scope) -> str | None:

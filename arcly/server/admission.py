@@ -19,15 +19,12 @@ from starlette.requests import Request
 
 from arcly._native import StreamKey
 from arcly.contract import Credentials
-from arcly.contract.access import challenge
+from arcly.contract.access import challenge, may_bring_better
 from arcly.engine import Engine
 from arcly.errors import MalformedError, UnauthorizedError
 
 PASS = "pass"
 """The parameter of the query in which a pass stands."""
-
-OUR_PARAMETERS = {PASS, "stream", "start", "duration"}
-"""Parameters of the query that are no credentials."""
 
 PASS_S = 6 * 3600
 """At least so long holds a pass: who pauses goes on afterwards."""
@@ -69,7 +66,7 @@ class Admission:
         """Let in whoever may play the stream.
 
         Raises:
-            HTTPException: 401 without credentials, 403 with ones that do not help (RFC 9110 §15.5).
+            HTTPException: 401 asks for better credentials, 403 says that there are none (`may_bring_better`).
         """
         credentials = credentials_of(request, protocol)
         try:
@@ -150,7 +147,7 @@ def credentials_of(request: Request, protocol: str) -> Credentials:
 
 def refusal(request: Request, credentials: Credentials, text: str) -> HTTPException:
     """Return the answer to whom was not let in."""
-    if set(credentials.params) - OUR_PARAMETERS:
+    if not may_bring_better(credentials):
         return HTTPException(403, text)
     mode = request.headers.get("sec-fetch-mode")
     return HTTPException(401, text, headers={"www-authenticate": challenge(mode)})

@@ -149,14 +149,22 @@ class Nobody:
         return False
 
 
-@pytest.mark.parametrize(("headers", "status"), [("", 401), ("Authorization: Basic bWU6d3Jvbmc=\r\n", 403)])
-async def test_who_may_not_play_does_not_learn_what_there_is(headers: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [
+        ("", "", 401),
+        ("?t=1", "", 401),
+        ("", "Authorization: Basic bWU6d3Jvbmc=\r\n", 401),
+        ("", "Authorization: Bearer wrong\r\n", 403),
+    ],
+)
+async def test_who_may_not_play_does_not_learn_what_there_is(query: str, headers: str, status: int) -> None:
     rtsp = arcly.RtspHandler("127.0.0.1:0", udp_port=0)
     async with arcly.Engine(rtsp, authenticator=Nobody()), talking(rtsp) as publisher:
         await publisher.publish("live/cam")
         for name in ("cam", "nothing"):
             async with talking(rtsp) as talk:
-                assert (await talk.ask(f"DESCRIBE rtsp://h/live/{name}", headers))[0] == status
+                assert (await talk.ask(f"DESCRIBE rtsp://h/live/{name}{query}", headers))[0] == status
 
 
 async def test_a_stream_that_is_ended_here_sends_its_publisher_away() -> None:

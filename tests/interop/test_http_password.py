@@ -14,7 +14,7 @@ from arcly.services.auth import Action, User, Users
 KEY = arcly.StreamKey("live", "cam")
 
 
-@pytest.mark.parametrize("name", [".flv", ".ts", ".mp4", "/index.m3u8", "/manifest.mpd"])
+@pytest.mark.parametrize("name", [".flv", ".ts", ".mp4", "/index.m3u8", "/manifest.mpd", ".flv?t=1"])
 async def test_ffmpeg_brings_its_password(ffmpeg: str, name: str) -> None:
     users = Users([User("studio", "s3cret", frozenset(Action))])
     async with serving(authenticator=users) as server:
