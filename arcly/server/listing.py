@@ -18,6 +18,9 @@ PROTOCOL = "page"
 KEPT_S = 15.0
 """How long an answer of the authenticator is good for: an open page asks once a second."""
 
+DOUBTED_S = 2.0
+"""How long a no is good for that follows a yes: it may come of an authoriser that failed once."""
+
 KEPT_MAX = 10_000
 """Answers that are kept; the oldest goes first."""
 
@@ -54,7 +57,8 @@ class Listing:
         return answer if self._clock() < until_s else None
 
     def _keep(self, question: Question, answer: bool) -> None:
-        self._kept[question] = self._clock() + KEPT_S, answer
+        _, before = self._kept.get(question, (0.0, False))
+        self._kept[question] = self._clock() + (DOUBTED_S if before and not answer else KEPT_S), answer
         self._kept.move_to_end(question)
         while len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)

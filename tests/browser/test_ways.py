@@ -16,7 +16,7 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Route, expect
 
 from browser.conftest import Serve, Visit
-from browser.watching import PHONE, Look, Open, Start, choose, in_both_schemes, look, play, publish, watch
+from browser.watching import PHONE, Look, Open, Start, Veil, choose, in_both_schemes, look, play, publish, watch
 
 WATCH_S = float(os.environ.get("ARCLY_WATCH_S", "7"))
 """How long HLS and DASH are watched without a stall; `ARCLY_WATCH_S=60` for a minute."""
@@ -187,6 +187,18 @@ async def test_a_codec_that_flv_does_not_bring_here_comes_by_hls(demo: Serve, vi
     await expect(page.part("way-hls").locator("input")).to_be_checked()
     await expect(page.part("way-flv").locator("input")).to_be_disabled()
     await expect(page.part("way-note")).to_have_text("No player for VP8 in FLV.")
+
+
+async def test_what_ended_while_the_list_left_its_stream_out_plays_again(demo: Serve, visit: Open) -> None:
+    veil = Veil()
+    page = await visit(demo.url("/live/demo/"), prepare=veil.hang)
+    await page.is_in_state("playing")
+    await veil.pull(down=True)
+    await page.part("video").dispatch_event("ended")
+    await page.is_in_state("ended")
+    await veil.pull(down=False)
+    await page.is_in_state("playing")
+    await watch(page, 1)
 
 
 async def test_a_codec_that_the_browser_cannot_decode_is_named(demo: Serve, visit: Open) -> None:

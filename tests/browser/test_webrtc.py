@@ -12,7 +12,7 @@ from playwright.async_api import Route, expect
 
 from browser import rtc
 from browser.conftest import Visit
-from browser.watching import TIMES, Open, Start, choose, look, play, publish, watch
+from browser.watching import NOTE_STATES, TIMES, Open, Start, Veil, choose, look, play, publish, watch
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -83,6 +83,18 @@ async def test_the_demo_is_watched_by_webrtc_with_sound(serve: Start, visit: Ope
     await plays_by_webrtc(page)
     await expect(page.part("stat-latency")).to_have_text(MILLISECONDS)
     await page.screenshot("page-webrtc")
+
+
+async def test_what_plays_by_webrtc_goes_on_where_the_list_leaves_its_stream_out(serve: Start, visit: Open) -> None:
+    """As where a token has run out, or nobody could say who may play: the page ended it, and never played it again."""
+    server = await serve("--demo")
+    veil = Veil()
+    page = await visit(server.url("/live/demo/"), prepare=veil.hang)
+    await plays_by_webrtc(page)
+    await page.part("player").evaluate(NOTE_STATES)
+    await veil.pull(down=True)
+    await veil.pull(down=False)
+    assert await page.part("player").evaluate("player => player.states") == ["playing"]
 
 
 async def test_a_stream_with_b_frames_plays_by_webrtc_what_comes_in_order(

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.async_api import expect
+from conftest import eventually
+from playwright.async_api import Page, Route, expect
 
 from browser.conftest import Serve, Visit
 
@@ -135,6 +136,30 @@ async def in_both_schemes(visit: Visit, name: str) -> None:
         brightness = sum(map(int, re.findall(r"\d+", background))) / 3
         assert (brightness > 192) if scheme == "light" else (brightness < 64), background
         await visit.screenshot(f"{name}-{scheme}")
+
+
+@dataclass
+class Veil:
+    """What the page is told of streams: all there are, or, while it is `down`, none."""
+
+    down: bool = False
+    answers: int = 0
+    """Given since it went down, or up."""
+
+    async def hang(self, page: Page) -> None:
+        await page.route("**/api/streams", self._answer)
+
+    async def pull(self, *, down: bool) -> None:
+        """Down or up, until the page has been told so three times."""
+        self.down, self.answers = down, 0
+        await eventually(lambda: self.answers >= 3, deadline_s=30)
+
+    async def _answer(self, route: Route) -> None:
+        down = self.down
+        response = await route.fetch()
+        status = await response.json()
+        await route.fulfill(response=response, json=status | {"streams": []} if down else status)
+        self.answers += down is self.down
 
 
 B_FRAMES = Path(__file__).parents[1] / "clips" / "b_frames.flv"

@@ -132,6 +132,7 @@ export class Player {
    * @param {StreamInfo | null} info null: not live @param {Listeners | null} listeners
    */
   update(info, listeners) {
+    const wasListed = this.#info !== null;
     this.#info = info;
     if (!this.#target) return;
     if (!info) return this.#notLive();
@@ -142,7 +143,9 @@ export class Player {
       "data-picture",
       String(info.tracks.some(({ kind }) => kind === "video")),
     );
-    if (info.since_ms === this.#session && !this.#hasOtherTracks(info)) return;
+    // What ended while the list left its stream out, as it does where nobody could say who may play, begins again.
+    const isInHand = info.since_ms === this.#session && (wasListed || this.#source !== null);
+    if (isInHand && !this.#hasOtherTracks(info)) return;
     if (info.tracks.length > 0 && info.hls) this.#play(info);
     else if (!this.#source) this.#showStarting();
   }
@@ -222,8 +225,10 @@ export class Player {
     if (!this.#source) return;
     this.#stats.render(this.#info);
     this.#rewind.render(this.#source.windowS(), this.#source.measure().latencyS ?? 0);
-    // Native players do not always say `ended`, and a playlist that has gone says nothing at all.
-    if (!this.#info && !this.#video.paused && bufferedAhead(this.#video) < TAIL_S) this.#end();
+    // Native players do not always say `ended`, and a playlist that has gone says nothing at all. WebRTC says
+    // goodbye, and has nothing ahead at any time.
+    const isSilent = this.#way !== "whep" && !this.#video.paused;
+    if (!this.#info && isSilent && bufferedAhead(this.#video) < TAIL_S) this.#end();
   }
 
   #onPlaying() {

@@ -1,0 +1,71 @@
+"""Which streams the page shows to whom, and for how long an answer holds."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.requests import Request
+
+import arcly
+from arcly.server.admission import Admission
+from arcly.server.listing import DOUBTED_S, KEPT_S, Listing
+
+KEY = arcly.StreamKey("live", "cam")
+
+
+class Moody:
+    """Says at each time what it is told to."""
+
+    def __init__(self) -> None:
+        self.answer = True
+        self.asked = 0
+
+    async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        return False
+
+    async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+        self.asked += 1
+        return self.answer
+
+
+class Watched:
+    """A listing, and its clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.moody = Moody()
+        self._listing = Listing(Admission(arcly.Engine(authenticator=self.moody)), clock=lambda: self.now_s)
+
+    async def shows_after(self, s: float) -> bool:
+        self.now_s += s
+        scope = {"type": "http", "query_string": b"", "headers": []}
+        return await self._listing.those(Request(scope), [KEY]) == {KEY}
+
+
+@pytest.mark.parametrize("answer", [True, False])
+async def test_an_answer_is_kept(answer: bool) -> None:
+    watched = Watched()
+    watched.moody.answer = answer
+    assert await watched.shows_after(0) is answer
+    watched.moody.answer = not answer
+    assert await watched.shows_after(KEPT_S * 0.9) is answer
+    assert await watched.shows_after(KEPT_S * 0.2) is not answer
+
+
+async def test_an_authoriser_that_failed_once_hides_a_stream_for_a_moment_only() -> None:
+    watched = Watched()
+    assert await watched.shows_after(0)
+    watched.moody.answer = False
+    assert not await watched.shows_after(KEPT_S + 1)
+    watched.moody.answer = True
+    assert await watched.shows_after(DOUBTED_S + 0.1)
+
+
+async def test_who_is_refused_again_is_not_asked_for_all_the_time() -> None:
+    watched = Watched()
+    assert await watched.shows_after(0)
+    watched.moody.answer = False
+    assert not await watched.shows_after(KEPT_S + 1)
+    assert not await watched.shows_after(DOUBTED_S + 0.1)
+    asked = watched.moody.asked
+    assert not await watched.shows_after(KEPT_S * 0.9)
+    assert watched.moody.asked == asked
