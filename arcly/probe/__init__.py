@@ -7,7 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from arcly.probe.report import Fault, GopReport, Report, TrackReport
-from arcly.probe.survey import Survey, survey_file, survey_http
+from arcly.probe.survey import Survey, survey_file
+from arcly.probe.web import survey_http
 
 __all__ = ["Fault", "GopReport", "Report", "Survey", "TrackReport", "probe"]
 
@@ -17,7 +18,8 @@ def probe(source: str | Path, *, seconds: float | None = None) -> Report:
     its length. It blocks: from a coroutine, call it by `asyncio.to_thread`.
 
     Args:
-        source: path of an MPEG-TS, FLV or MP4 file; an `http://` or `https://` URL of one, live or not; or an
+        source: path of an MPEG-TS, FLV or MP4 file; an `http[s]://` URL of one, live or not, with user and password if
+            need be: where it breaks off behind the first frames, a note of the report says so; or an
             `rtmp[s]://`, `rtsp[s]://`, `srt://`, `udp://` or `rtp://` URL of a live stream, as `PullSource` takes it.
         seconds: stop after so many seconds of wall clock; default None: at the end, but a live stream that is not HTTP
             after 10 s of media.

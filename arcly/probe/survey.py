@@ -5,18 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
-from arcly._native import Demuxer, MediaFrame, MediaReader, __version__, sniff
-from arcly.errors import UnsupportedError
+from arcly._native import MediaFrame, MediaReader
 from arcly.probe.report import Report, TrackReport
 from arcly.probe.tracks import TrackSurvey
-
-READ_BYTES = 256 << 10
-
-CONNECT_TIMEOUT_S = 10.0
 
 LONG_GOP_S = 10.0
 """A GOP that is longer makes players wait and segments long."""
@@ -41,6 +33,11 @@ class Survey:
         self._present: object = None
         self._newest_dts_s: float | None = None
         self._interleave_s = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was counted."""
+        return not self._tracks
 
     def add(self, frames: Iterable[MediaFrame]) -> None:
         """Count them."""
@@ -121,39 +118,3 @@ def survey_file(path: str | Path, end: float | None) -> Report:
         if end is not None and time.monotonic() > end:
             break
     return survey.report(bytes_read=Path(path).stat().st_size, broken=reader.broken, problem=reader.problem)
-
-
-def opened(request: Request) -> Any:
-    """Return the answer of a web server.
-
-    Raises:
-        ConnectionError: there is none, or it has no media.
-    """
-    try:
-        return urlopen(request, timeout=CONNECT_TIMEOUT_S)
-    except HTTPError as error:
-        error.close()
-        raise ConnectionError(f"{request.full_url}: {error.code} {error.reason}") from None
-    except URLError as error:
-        reason = getattr(error.reason, "strerror", None) or error.reason
-        raise ConnectionError(f"{request.full_url}: {reason}") from None
-
-
-def survey_http(url: str, end: float | None) -> Report:
-    """Read what a web server sends, until `end` of the monotonic clock at most."""
-    request = Request(url, headers={"User-Agent": f"arcly/{__version__}"})
-    with opened(request) as response:
-        beginning = response.read(4096)
-        format = sniff(beginning)
-        if format is None:
-            raise UnsupportedError(f"{url} is neither MPEG-TS, FLV nor MP4")
-        demuxer, survey, bytes_read, piece = Demuxer(format), Survey(url, format), 0, beginning
-        while piece:
-            bytes_read += len(piece)
-            survey.add(demuxer.feed(piece))
-            if end is not None and time.monotonic() > end:
-                break
-            piece = response.read1(READ_BYTES)
-        else:
-            survey.add(demuxer.finish())
-    return survey.report(bytes_read=bytes_read, broken=demuxer.broken, problem=demuxer.problem)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import http.server
 import json
+import socketserver
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -107,6 +110,87 @@ def test_a_url_is_probed(clip: Clip, site: str, tmp_path: Path, format: str) -> 
         ["H264", "AAC"],
     )
     assert report.tracks[0].frames == 50
+
+
+@contextlib.contextmanager
+def answering(*said: bytes, then_silence: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """A web server that says so to each request, and the requests."""
+    asked: list[str] = []
+    over = threading.Event()
+
+    class Sayer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append("".join(iter(lambda: self.rfile.readline().decode("latin-1"), "\r\n")))
+            self.wfile.write(b"".join(said))
+            if then_silence:
+                over.wait()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sayer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}", asked
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+
+
+def flv_of(path: Path) -> bytes:
+    muxer = Muxer("flv")
+    return b"".join(muxer.write(frame) for frame in frames_of(path))
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def test_what_was_surveyed_is_reported_where_the_server_closes_inside_a_chunk(clip: Clip) -> None:
+    """It ended in a traceback."""
+    data = flv_of(clip(seconds=2))
+    with answering(CHUNKED, chunk(data[:-5000]), b"ffff\r\n", data[-5000:]) as (at, _):
+        report = probe(f"http://{at}/live.flv")
+    assert report.tracks[0].frames > 10
+    assert report.notes[-1] == "it breaks off: the connection was closed in the middle of a chunk"
+    with (
+        answering(CHUNKED, b"ffff\r\n", data[:100]) as (at, _),
+        pytest.raises(ConnectionError, match="in the middle of a chunk"),
+    ):
+        probe(f"http://{at}/live.flv")
+
+
+def test_what_was_surveyed_is_reported_where_nothing_more_comes(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcly.probe.web.SILENCE_S", 0.3)
+    with answering(CHUNKED, chunk(flv_of(clip(seconds=2))), then_silence=True) as (at, _):
+        report = probe(f"http://{at}/live.flv", seconds=600)
+    assert report.tracks[0].frames > 10
+    assert report.notes[-1] == "it breaks off: nothing came for 0.3 s"
+
+
+def test_a_password_in_a_url_is_sent_and_not_said(clip: Clip) -> None:
+    """It was taken for a part of the host, and printed."""
+    with answering(CHUNKED, chunk(flv_of(clip(seconds=2))), b"0\r\n\r\n") as (at, asked):
+        report = probe(f"http://studio:s3cret%40@{at}/live.flv?token=abc#here")
+    assert "GET /live.flv?token=abc HTTP/1.1\r\n" in asked[0]
+    assert f"\r\nHost: {at}\r\n" in asked[0]
+    assert f"Authorization: Basic {base64.b64encode(b'studio:s3cret@').decode()}\r\n" in asked[0]
+    assert report.source == f"http://{at}/live.flv"
+    assert not [note for note in report.notes if "breaks off" in note]
+    for answer, said in (b"HTTP/1.1 404 Gone fishing\r\n\r\n", "404 Gone fishing"), (b"junk\r\n", "junk"):
+        with answering(answer) as (at, _), pytest.raises(ConnectionError) as caught:
+            probe(f"http://studio:s3cret@{at}/live.flv")
+        assert str(caught.value).strip() == f"http://{at}/live.flv: {said}"
+    with pytest.raises(ConnectionError, match=r"^http://127\.0\.0\.1:1/x\.flv: Connection refused$"):
+        probe("http://studio:s3cret@127.0.0.1:1/x.flv")
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///x.flv", "http://h:port/x", "http://h/a b", "http://user@/x"])
+def test_what_is_no_url_is_said_in_a_line(url: str) -> None:
+    with pytest.raises((arcly.MisuseError, ConnectionError)):
+        probe(url)
 
 
 @pytest.fixture
