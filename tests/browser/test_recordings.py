@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import eventually
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 from recording.conftest import ROOMY, record_demo
 
 import arcly
@@ -73,6 +74,48 @@ async def test_recordings_of_the_last_run_are_there_and_can_be_deleted(
     await page.part("recording-delete").click()
     await expect(page.part("recordings")).to_be_hidden()
     assert not [path for path in (tmp_path / "live").rglob("*") if path.is_file()]
+
+
+async def test_of_two_recordings_that_are_clicked_while_the_player_loads_the_second_plays(
+    serve: Start, visit: Open, tmp_path: Path
+) -> None:
+    await record(tmp_path, "fmp4")
+    await record(tmp_path, "mp4")
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+    clicked = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await clicked.wait()
+        await route.continue_()
+
+    page = await visit(server.url(), prepare=lambda page: page.route("**/hls.min.js", hold))
+    await expect(page.part("recording-row")).to_have_count(2)
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url))
+    for number in (0, 1, 1):
+        await page.part("recording-row").nth(number).get_by_test_id("recording-name").click()
+    name = await page.part("recording-row").nth(1).get_by_test_id("recording-name").get_attribute("href")
+    clicked.set()
+    video = page.part("recording-video")
+    assert await video.evaluate(PROGRESS) > 1
+    await expect(video).to_be_visible()
+    assert [url for url in asked if url.endswith("index.m3u8")] == [server.url(name or "")], "one player, of one"
+
+
+async def test_a_player_that_cannot_be_loaded_is_told_of_and_loaded_again(
+    serve: Start, visit: Open, tmp_path: Path
+) -> None:
+    await record(tmp_path, "fmp4")
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+    page = await visit(server.url(), prepare=lambda page: page.route("**/hls.min.js", lambda route: route.abort()))
+    await page.part("recording-name").click()
+    await expect(page.part("recording-title")).to_have_text("live/cam cannot be played: its player could not be loaded")
+    assert not [fault for fault in page.faults if "exception" in fault]
+    page.faults.clear()  # the browser's own lines about what it did not get
+    await page.page.unroute("**/hls.min.js")
+    await page.part("recording-name").click()
+    assert await page.part("recording-video").evaluate(PROGRESS) > 1
+    await expect(page.part("recording-title")).to_have_text("live/cam")
 
 
 async def test_who_may_not_delete_a_recording_is_not_offered_it(serve: Start, visit: Open, tmp_path: Path) -> None:

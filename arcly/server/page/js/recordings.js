@@ -18,6 +18,7 @@ export class RecordingList {
   #lookedMs = -Infinity;
   /** @type {number | null} */
   #playing = null;
+  #round = 0; // of playing: what has been waited for may come in another
   /** @type {(() => void) | null} ends what is played */
   #end = null;
 
@@ -92,17 +93,31 @@ export class RecordingList {
   /** @param {number} id @param {string} base @param {string} title */
   async #play(id, base, title) {
     this.#close();
+    const round = this.#round;
     this.#playing = id;
     const video = /** @type {HTMLVideoElement} */ (part("recording-video"));
     setText(part("recording-title"), title);
     setVisible(part("recording-player"), true);
-    this.#end = await open(video, `${base}index.m3u8${CREDENTIALS}`);
-    if (this.#playing !== id) this.#close();
+    try {
+      await loadPlayer();
+    } catch {
+      if (round === this.#round) this.#fail(`${title} cannot be played: its player could not be loaded`);
+      return;
+    }
+    if (round !== this.#round) return; // closed meanwhile, or another is played
+    this.#end = open(video, `${base}index.m3u8${CREDENTIALS}`);
     video.scrollIntoView({ block: "nearest" });
     video.play().catch(() => {}); // the browser wants a click: there are controls
   }
 
+  /** @param {string} text */
+  #fail(text) {
+    setText(part("recording-title"), text);
+    announce(text);
+  }
+
   #close() {
+    this.#round++;
     this.#end?.();
     this.#end = null;
     this.#playing = null;
@@ -118,10 +133,13 @@ export class RecordingList {
   }
 }
 
-/** @param {HTMLVideoElement} video @param {string} url @returns {Promise<() => void>} what ends it */
-async function open(video, url) {
+async function loadPlayer() {
   // @ts-expect-error ManagedMediaSource is Safari's
   if (globalThis.ManagedMediaSource ?? globalThis.MediaSource) await loadScript("hls.min.js");
+}
+
+/** @param {HTMLVideoElement} video @param {string} url @returns {() => void} what ends it */
+function open(video, url) {
   // @ts-expect-error a classic script has defined it
   const { Hls } = globalThis;
   if (Hls?.isSupported()) {
