@@ -51,6 +51,7 @@ class Made(ABC):
         self._track = track
         self._what = what
         self._tell = tell
+        self._revision: int | None = None
         self._ending = threading.Event()
         self.failed = False
         """Whether it has ended because it could not go on."""
@@ -96,6 +97,14 @@ class Made(ABC):
         finally:
             self._session.end(reason)
             self._tell(StreamEventKind.TRANSCODING_ENDED, self._stream.key, reason)
+
+    def _has_changed(self, frame: MediaFrame) -> bool:
+        """Tell whether the track is coded otherwise from this frame on: its frames do not say it."""
+        if frame.revision == self._revision:
+            return False
+        self._revision, before = frame.revision, self._track
+        self._track = now = next((track for track in frame.tracks if track.id == before.id), before)
+        return (now.codec, now.config, now.clock_rate_hz) != (before.codec, before.config, before.clock_rate_hz)
 
     def _live(self, subscription: Subscription) -> Iterator[MediaFrame]:
         """Yield the frames that come, until it is to end."""

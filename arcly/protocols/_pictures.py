@@ -44,12 +44,11 @@ class PicturesInOrder(Made):
         # What lies behind is needed to decode what comes: it is not shown.
         while not self._ending.is_set() and (waiting := subscription.drain(1)):
             decoded(decoder, waiting[0])
-        revision = None
         for frame in self._live(subscription):
-            if frame.revision != revision:
-                revision = frame.revision
-                if self._has_changed(frame.tracks):
-                    decoder = self._decoder()
+            if self._has_changed(frame):
+                if self._track.codec not in DECODERS:
+                    return
+                decoder = self._decoder()
             for picture in decoded(decoder, frame):
                 self._encode(picture)
 
@@ -59,12 +58,6 @@ class PicturesInOrder(Made):
         decoder: Any = av.CodecContext.create(DECODERS[self._track.codec], "r")
         decoder.extradata = self._track.config
         return decoder
-
-    def _has_changed(self, tracks: list[Track]) -> bool:
-        """Tell whether the stream goes on under other parameter sets, which are not in its pictures."""
-        before = self._track
-        self._track = next((it for it in tracks if it.id == before.id and it.codec in DECODERS), before)
-        return self._track.config != before.config
 
     def _encode(self, picture: Any) -> None:
         from av.video.frame import PictureType

@@ -51,16 +51,19 @@ class OpusSound(Made):
         """Yield packets and their times in samples."""
         import av
 
-        decoder: Any = av.CodecContext.create(DECODERS[self._track.codec], "r")
-        if self._track.codec == "AAC":
-            decoder.extradata = self._track.config
-        clock = Clock(self._track.clock_rate_hz)
+        decoder, clock = self._decoder(), Clock(self._track.clock_rate_hz)
+        shape: Any = None
         resampler: Any = None
         fifo: Any = None
         encoder: Any = None
         for frame in frames:
+            if self._has_changed(frame):
+                if self._track.codec not in DECODERS:
+                    return
+                decoder, clock, shape = self._decoder(), Clock(self._track.clock_rate_hz), None
             for sound in decoded(decoder, frame):
-                if resampler is None or clock.is_apart(frame.pts):
+                if shape_of(sound) != shape or clock.is_apart(frame.pts):
+                    shape = shape_of(sound)
                     resampler = av.AudioResampler(format="s16", layout="stereo", rate=OPUS_HZ)
                     fifo, encoder = av.AudioFifo(), opus_encoder()
                     clock.begin(frame.pts)
@@ -72,6 +75,14 @@ class OpusSound(Made):
                     piece.pts = None
                     for packet in encoder.encode(piece):
                         yield bytes(packet), clock.next()
+
+    def _decoder(self) -> Any:
+        import av
+
+        decoder: Any = av.CodecContext.create(DECODERS[self._track.codec], "r")
+        if self._track.codec == "AAC":
+            decoder.extradata = self._track.config
+        return decoder
 
 
 class Clock:
@@ -99,6 +110,11 @@ class Clock:
 
     def _scaled(self, pts: int) -> int:
         return pts * OPUS_HZ // self._rate_hz
+
+
+def shape_of(sound: Any) -> tuple[str, str, int]:
+    """Return what a resampler takes no other of."""
+    return sound.format.name, sound.layout.name, sound.sample_rate
 
 
 def opus_encoder() -> Any:

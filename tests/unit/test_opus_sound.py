@@ -1,10 +1,16 @@
-"""Sound that is made into Opus for WebRTC tells of itself, as a transcoder does."""
+"""Sound that is made into Opus for WebRTC tells of itself as a transcoder does, and follows what its source becomes."""
 
 import asyncio
+import itertools
+from typing import Any
+
+import pytest
+from conftest import eventually
 
 import arcly
 from arcly.events import StreamEvent, StreamEventKind
 from arcly.protocols import _sound
+from arcly.subscription import Subscription
 
 KEY = arcly.StreamKey("live", "cam")
 AAC = arcly.Track(2, "AAC", bytes([0x11, 0x90]))  # LC, 48 kHz, stereo.
@@ -35,3 +41,50 @@ async def test_a_transcoder_of_ours_tells_when_it_begins_and_why_it_ends() -> No
         assert (await asyncio.wait_for(ended(), 60)).reason == "the stream has ended"
         assert [event.reason for event in told[::2]] == ["Opus for WebRTC, from AAC"] * 2
         assert all(event.key == KEY and event.at_unix_ms > 0 for event in told)
+
+
+def aac(rate_hz: int, layout: str) -> tuple[arcly.Track, list[bytes]]:
+    """Return a second of silence at most."""
+    av: Any = pytest.importorskip("av")
+    encoder = av.CodecContext.create("aac", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = rate_hz, layout, "fltp"
+    encoder.flags |= av.codec.context.Flags.global_header
+    encoder.open()
+    packets = []
+    for number in range(rate_hz // 1024):
+        sound = av.AudioFrame(format="fltp", layout=layout, samples=1024)
+        for plane in sound.planes:
+            plane.update(bytes(4 * 1024))
+        sound.sample_rate, sound.pts = rate_hz, number * 1024
+        packets += encoder.encode(sound)
+    return arcly.Track(2, "AAC", encoder.extradata), [bytes(packet) for packet in packets]
+
+
+async def test_a_source_that_goes_on_at_another_rate_and_in_mono_is_followed() -> None:
+    parts = [aac(48_000, "stereo"), aac(44_100, "mono"), aac(48_000, "stereo")]
+    async with arcly.Engine(default_app=arcly.AppSpec()) as engine:
+        session = await engine.start_publish(KEY, protocol="test")
+        session.set_tracks([parts[0][0]])
+        stream = engine.get_stream(KEY)
+        assert stream
+        made = _sound.OpusSound(stream.native, parts[0][0], engine.emit)
+        times: list[int] = []
+        try:
+            with Subscription(made.handle, tracks=None, protocol="test") as sounds:
+
+                def is_at(seconds: float) -> bool:
+                    times.extend(frame.pts for frame in sounds.drain())
+                    return bool(times) and times[-1] > (seconds - 0.1) * _sound.OPUS_HZ
+
+                await eventually(lambda: stream.stats.viewers == 1, what="somebody who reads")
+                for part, (track, packets) in enumerate(parts):
+                    session.set_tracks([track])
+                    for number, packet in enumerate(packets):
+                        session.publish(packet, track=2, pts=part * track.clock_rate_hz + number * 1024)
+                    await eventually(lambda: is_at(part + 1), what=f"the sound of second {part}")  # noqa: B023
+        finally:
+            made.stop()
+    steps = [after - before for before, after in itertools.pairwise(times)]
+    assert all(0 < step <= 3 * _sound.OPUS_SAMPLES for step in steps), steps
+    assert sum(step != _sound.OPUS_SAMPLES for step in steps) <= 2, "but where it changes"
+    assert not made.failed
