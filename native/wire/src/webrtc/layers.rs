@@ -57,10 +57,7 @@ impl LayerChoice {
         }
         if rate > estimate {
             self.fits_since = None;
-            if let Some(lower) = best(estimate, 100, rates).filter(|lower| *lower != self.current) {
-                self.go_down(lower, now);
-            }
-            return self.current;
+            return self.leave(estimate, rates, now);
         }
         let higher = best(estimate, UP_PERCENT, rates).filter(|higher| rates.get(*higher).is_some_and(|r| *r > rate));
         let Some(higher) = higher else {
@@ -70,6 +67,14 @@ impl LayerChoice {
         let since = *self.fits_since.get_or_insert(now);
         if now.saturating_duration_since(since) >= self.up_after {
             (self.current, self.fits_since, self.up_at) = (higher, None, Some(now));
+        }
+        self.current
+    }
+
+    /// Chooses what fits best, at once: the rendition that is sent has stopped, or is too much.
+    pub fn leave(&mut self, estimate: u64, rates: &[u64], now: Instant) -> usize {
+        if let Some(other) = best(estimate, 100, rates).filter(|other| *other != self.current) {
+            self.go_down(other, now);
         }
         self.current
     }
@@ -161,6 +166,8 @@ mod tests {
         let (mut choice, start) = (LayerChoice::new(0), Instant::now());
         assert_eq!(choice.choose(5_000_000, &[0, 800_000, 0], start), 0, "what is sent and not measured yet is kept");
         assert_eq!(choice.choose(300_000, &[2_500_000, 0, 0], start), 0);
+        assert_eq!(choice.leave(5_000_000, &[0, 0, 0], start), 0, "all of them have stopped");
+        assert_eq!(choice.leave(5_000_000, &[0, 800_000, 200_000], start), 1);
         assert_eq!(choice.begin(300_000, &RATES), 2);
     }
 }

@@ -36,6 +36,9 @@ const SOUND_PACKETS_MAX: usize = 64;
 /// long time. Encoders send it at most a second behind.
 const STALE_SOUND_MICROS: i64 = 1_500_000;
 
+/// A rendition has stopped when none of its pictures came for so long while those of another one did all the time.
+const STOPPED_AFTER: Duration = Duration::from_secs(2);
+
 /// What is said of a stream with B-frames.
 const OUT_OF_ORDER: &str = "its pictures are not sent in the order in which they are shown (B-frames), which WebRTC cannot carry: its \
                             viewers there see only those that come in order. Encode without B-frames to show all";
@@ -63,6 +66,8 @@ pub(crate) struct Feed {
     /// The latest time of all that was cut.
     newest: i64,
     rate: Rate,
+    /// Since when pictures come without a stop, and when the latest came.
+    flow: Option<(Instant, Instant)>,
     packets: VecDeque<Packet>,
     bytes: usize,
     /// Packets that were there before the first of `packets`.
@@ -126,6 +131,7 @@ impl Feed {
             clock: FeedClock::default(),
             newest: i64::MIN,
             rate: Rate::default(),
+            flow: None,
             packets: VecDeque::new(),
             bytes: 0,
             gone: 0,
@@ -176,6 +182,12 @@ impl Feed {
     /// What its pictures take, in bits per second; 0 while that is not known.
     pub(crate) fn bits_per_s(&self) -> u64 {
         self.rate.bits_per_s()
+    }
+
+    /// Whether its pictures have stopped while those of another rendition come.
+    pub(crate) fn has_stopped_beside(&self, other: &Self) -> bool {
+        let (Some((_, latest)), Some((since, came))) = (self.flow, other.flow) else { return false };
+        came.saturating_duration_since(since.max(latest)) >= STOPPED_AFTER
     }
 
     /// The moment that sender reports say of a packet.
@@ -283,6 +295,10 @@ impl Feed {
                 self.notes.push(OUT_OF_ORDER.into());
             }
             return;
+        }
+        if lane == Lane::Video {
+            let goes_on = self.flow.filter(|(_, latest)| now.saturating_duration_since(*latest) < STOPPED_AFTER);
+            self.flow = Some((goes_on.map_or(now, |(since, _)| since), now));
         }
         let micros = self.clock.take(micros(frame.pts, cut.rate_hz), now);
         if lane == Lane::Audio && self.newest.saturating_sub(micros) > STALE_SOUND_MICROS {

@@ -79,15 +79,19 @@ impl Layers {
         }
     }
 
-    /// Chooses, and waits for the key frame of what was chosen; the position of it when it is there.
-    pub(super) fn turn(&mut self, feeds: &[&Feed], rates: &[u64], now: Instant) -> Option<u64> {
-        if self.change.is_none()
-            && let Some(estimate) = self.estimate
-        {
-            let to = self.choice.choose(estimate, rates, now);
+    /// Chooses, and waits for the key frame of what was chosen; the position of it when it is there. `is_gone`: the current one cannot be
+    /// sent any more.
+    pub(super) fn turn(&mut self, feeds: &[&Feed], rates: &[u64], is_gone: bool, now: Instant) -> Option<u64> {
+        if self.change.is_none() {
+            let to = match self.estimate {
+                _ if is_gone => self.choice.leave(self.estimate.unwrap_or(u64::MAX), rates, now),
+                Some(estimate) => self.choice.choose(estimate, rates, now),
+                None => self.current,
+            };
             if to != self.current {
                 let from = feeds.get(to)?.end();
                 let rate = rates.get(self.current).copied().unwrap_or_default();
+                let estimate = self.estimate.unwrap_or(u64::MAX);
                 let pauses = rate.saturating_mul(100) > estimate.saturating_mul(PAUSE_PERCENT);
                 self.change = Some(Change { to, from, since: now, pauses });
             }

@@ -168,7 +168,8 @@ impl Viewer {
             return self.layers.begin(&rates);
         }
         let was = self.layers.current();
-        if let Some(key) = self.layers.turn(feeds, &rates, now) {
+        let is_gone = feeds.get(was).is_none_or(|feed| !self.can_be_sent(feed, feeds));
+        if let Some(key) = self.layers.turn(feeds, &rates, is_gone, now) {
             if was == 0 {
                 self.sound = self.sound.or(self.cursor);
             }
@@ -177,10 +178,20 @@ impl Viewer {
         }
     }
 
-    /// Of the renditions that can be sent: in another codec than was answered none can.
+    /// Of the renditions that can be sent.
     fn rates(&self, feeds: &[&Feed]) -> Vec<u64> {
-        let suits = |feed: &Feed| self.codecs[0].is_some() && feed.codec(Lane::Video) == self.codecs[0];
-        feeds.iter().map(|feed| if suits(feed) { feed.bits_per_s() } else { 0 }).collect()
+        feeds.iter().map(|feed| if self.can_be_sent(feed, feeds) { feed.bits_per_s() } else { 0 }).collect()
+    }
+
+    /// In another codec than was answered none can be sent, and none that has stopped.
+    fn can_be_sent(&self, feed: &Feed, feeds: &[&Feed]) -> bool {
+        let has_stopped = || feeds.iter().any(|other| feed.has_stopped_beside(other));
+        self.codecs[0].is_some() && self.suits(feed) && !has_stopped()
+    }
+
+    /// Whether pictures are in the codec that was answered, if any was.
+    fn suits(&self, feed: &Feed) -> bool {
+        self.codecs[0].is_none() || feed.codec(Lane::Video) == self.codecs[0]
     }
 
     fn show_layer(&self) {
@@ -199,6 +210,7 @@ impl Viewer {
         send: &mut Send<'_>,
     ) -> Result<Option<u64>, WebRtcError> {
         let (mut sent, mut bytes, mut frames) = (0, 0, 0);
+        let pauses = self.layers.is_paused() || !self.suits(feed);
         while at < feed.end() && sent < CHUNK_PACKETS {
             let Some(packet) = feed.packet(at) else {
                 // It has been overtaken, by so many packets.
@@ -209,7 +221,7 @@ impl Viewer {
             };
             // Messages go with the sound, of which each is sent once too.
             let is_meant = only.is_none_or(|only| (only == Lane::Video) == (packet.lane == Lane::Video));
-            let is_paused = packet.lane == Lane::Video && self.layers.is_paused();
+            let is_paused = packet.lane == Lane::Video && pauses;
             if is_meant
                 && !is_paused
                 && let Some(outgoing) = self.outgoing(feed, packet, at, now)

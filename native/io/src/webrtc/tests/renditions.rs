@@ -26,6 +26,8 @@ struct Group {
     pumped: Pumped,
     /// Added to the times of the lesser rendition: an encoder with a clock of its own.
     apart: i64,
+    /// The better one has stopped.
+    has_stopped: bool,
 }
 
 impl Group {
@@ -49,6 +51,7 @@ impl Group {
             sounds: Vec::new(),
             pumped: Pumped::Level,
             apart,
+            has_stopped: false,
         }
     }
 
@@ -58,7 +61,9 @@ impl Group {
             let kind = if self.number % GOP == 0 { 0x65 } else { 0x41 };
             for (index, publisher) in self.publishers.iter_mut().enumerate() {
                 let shift = if index == 1 { self.apart } else { 0 };
-                publisher.publish(picture(self.number, self.number + shift, kind, BYTES[index])).unwrap();
+                if index == 1 || !self.has_stopped {
+                    publisher.publish(picture(self.number, self.number + shift, kind, BYTES[index])).unwrap();
+                }
                 for half in 0..2 {
                     publisher.publish(sound(2 * (self.number + shift) + half)).unwrap();
                 }
@@ -122,6 +127,55 @@ fn a_viewer_changes_at_key_frames_and_its_times_go_on() {
         assert!(group.pictures.len() as i64 >= group.number - 1, "{} pictures", group.pictures.len());
         group.assert_times_go_on();
     }
+}
+
+/// A bug it had: a publisher whose path became narrow stopped the better one, and its viewers saw a picture that stood for ever.
+#[test]
+fn a_rendition_that_stops_is_left_and_taken_again_when_it_goes_on() {
+    let mut group = Group::new(0);
+    group.viewer.estimate(5_000_000);
+    group.play(2 * GOP);
+    assert_eq!(group.layer(), "cam");
+    group.has_stopped = true;
+    let before = group.pictures.len();
+    group.play(125);
+    assert_eq!(group.layer(), "cam~low");
+    assert!(group.pictures.len() - before >= 25, "{} pictures", group.pictures.len() - before);
+    group.has_stopped = false;
+    group.play(4 * GOP);
+    assert_eq!(group.layer(), "cam");
+    assert!(group.sounds.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 960), "sound goes on without a gap");
+}
+
+#[test]
+fn who_comes_when_a_rendition_has_stopped_is_sent_another() {
+    let mut group = Group::new(0);
+    let viewer = std::mem::replace(&mut group.viewer, Group::new(0).viewer);
+    group.play(GOP + 10);
+    group.has_stopped = true;
+    group.play(2 * GOP);
+    group.viewer = viewer;
+    let before = group.pictures.len();
+    group.play(2 * GOP);
+    assert_eq!(group.layer(), "cam~low", "without an estimate too");
+    assert!(group.pictures.len() - before >= 50);
+}
+
+/// A bug it had: pictures in a codec that was not answered were sent as if they were in that one.
+#[test]
+fn a_rendition_that_comes_in_another_codec_is_left() {
+    let mut group = Group::new(0);
+    group.viewer.estimate(900_000);
+    group.play(2 * GOP);
+    assert_eq!(group.layer(), "cam~low");
+    let vp8 = CodecConfig::parse(Codec::Vp8, Bytes::from_static(&[0, 11, 0x82, 2, 2, 2, 0, 0])).unwrap();
+    let mut tracks = group.publishers[1].log().tracks().tracks.clone();
+    tracks[0] = Track::new(VIDEO, vp8);
+    group.publishers[1].set_tracks(tracks).unwrap();
+    let before = group.pictures.len();
+    group.play(2 * GOP);
+    assert_eq!(group.layer(), "cam");
+    assert!(group.pictures[before..].iter().all(|(_, is_better)| *is_better));
 }
 
 #[test]
