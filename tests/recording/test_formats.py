@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from arcly._native import Outline
 from arcly.contract import StorageBackend
 from arcly.media import MediaReader
 from arcly.storage import FileStorage, MemoryStorage
-from recording.conftest import KEY, demo_frames, later, payloads, record_demo
+from recording.conftest import CLIP, KEY, demo_frames, later, payloads, record_demo
 from recording.test_playback import BASE, Served, frames_of, publish, serving_recordings
 
 TOLERANCE_S = {"mp4": 0.02, "ts": 1.5 / 90_000, "flv": 0.0015}
@@ -83,6 +84,26 @@ async def test_sound_alone_is_played(tmp_path: Path, format: Any) -> None:
         (variant,) = m3u8.loads(index.decode()).playlists
         found = await frames_of(served, BASE, int(variant.uri.removesuffix(".m3u8")))
         assert payloads(found) == payloads(sound)
+
+
+@pytest.mark.parametrize("format", ["fmp4", "mp4"])
+async def test_sound_of_which_only_its_frames_say_what_it_is_is_played(
+    tmp_path: Path, ffmpeg: str, format: Any
+) -> None:
+    source = tmp_path / "mp3.flv"
+    command = [ffmpeg, "-v", "error", "-i", CLIP, "-c:v", "copy", "-c:a", "libmp3lame", source]
+    await asyncio.to_thread(subprocess.run, command, check=True, timeout=60)
+    frames = MediaReader(source).read(10_000)
+    # A recording begins with a key frame.
+    frames = frames[next(index for index, frame in enumerate(frames) if frame.is_key) :]
+    async with serving_recordings(tmp_path / "recordings", format=format, segment_s=5) as served:
+        await recorded(served, frames)
+        assert len(await served.recorder.index.segments(1)) == 2
+        found = payloads([*await frames_of(served, BASE, 0), *await frames_of(served, BASE, 1)])
+        _, _, clip = await served.get(f"{BASE}/clip.mp4")
+    assert found == payloads(frames)
+    (tmp_path / "clip.mp4").write_bytes(clip)
+    assert payloads(MediaReader(tmp_path / "clip.mp4").read(10_000)) == payloads(frames)
 
 
 @pytest.mark.parametrize("format", ["mp4", "ts", "flv"])

@@ -75,7 +75,7 @@ pub(super) fn begin_at(frames: &mut [Frame], begin_dts: i64) {
 /// Where the tables in front say.
 fn sampled(file_bytes: u64, piece: &Piece, segment: &Segment, file: &Bytes) -> Result<Vec<Frame>, PackError> {
     let changed = PackError::Misuse { what: "the file is not what it was" };
-    let mut places = Places::new(file_bytes, piece.init.clone());
+    let mut places = Places::new(file_bytes, piece.init.clone(), piece.outline.tracks.clone());
     let mut frames = Vec::new();
     while frames.len() < segment.frames
         && let Some(place) = places.next_place()?

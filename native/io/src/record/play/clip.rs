@@ -118,7 +118,7 @@ impl PartFile {
         builder: &mut MovieBuilder,
     ) -> io::Result<()> {
         let Range { offset, bytes } = self.part.range;
-        let mut places = Places::new(file_bytes, piece.init.clone());
+        let mut places = Places::new(file_bytes, piece.init.clone(), piece.outline.tracks.clone());
         while let Some(place) = places.next_place().map_err(invalid)? {
             let Some(within) = place.offset.checked_sub(offset).filter(|within| *within < bytes) else { continue };
             if let Some(place) = plan.place(&self.part, place, self.begin + within) {

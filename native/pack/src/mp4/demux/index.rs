@@ -69,6 +69,8 @@ pub struct Mp4Index {
     broken_frames: u64,
     /// Places instead of frames: no media is read.
     places: Option<VecDeque<Place>>,
+    /// Tracks that need not be found out.
+    known: Vec<Track>,
     /// Bytes that are asked for at once.
     read_ahead: u64,
 }
@@ -91,6 +93,7 @@ impl Mp4Index {
             dropped_frames: 0,
             broken_frames: 0,
             places: None,
+            known: Vec::new(),
             read_ahead: READ_AHEAD_BYTES,
         }
     }
@@ -98,6 +101,11 @@ impl Mp4Index {
     /// A reader that gives out where samples are instead of frames: [`Self::poll_place`] behind each [`Self::advance`].
     pub(in crate::mp4) fn places(file_bytes: u64) -> Self {
         Self { places: Some(VecDeque::new()), read_ahead: PLACES_AHEAD_BYTES, ..Self::new(file_bytes) }
+    }
+
+    /// [`Self::places`] of a file whose tracks are known: they are not looked for in its media.
+    pub(in crate::mp4) fn places_of(file_bytes: u64, known: Vec<Track>) -> Self {
+        Self { known, ..Self::places(file_bytes) }
     }
 
     pub(in crate::mp4) fn poll_place(&mut self) -> Option<Place> {
@@ -311,6 +319,7 @@ impl Mp4Index {
         let body = Body { bytes: Bytes::copy_from_slice(&body.bytes), offset: body.offset };
         let movie = Movie::parse(&body, self.file_bytes)?;
         self.tracks = Tracks::new(&movie);
+        self.tracks.know(&self.known);
         self.next_dts = vec![0; self.tracks.len()];
         if movie.is_fragmented {
             // Fragments need not be behind it.

@@ -1,11 +1,12 @@
-//! What is where in a fragmented file, as far as a player must know it before it begins: no media is read for that.
+//! What is where in a fragmented file, as far as a player must know it before it begins: of the media, only the first sample of a track
+//! is read whose configuration is nowhere else.
 
 use arcly_bus::{Track, TrackId};
 use arcly_codec::MediaKind;
 use bytes::Bytes;
 
 use super::{
-    MAX_MOOF_BYTES, MAX_MOOV_BYTES, Step,
+    MAX_MOOF_BYTES, MAX_MOOV_BYTES, Sample, Step,
     fragment::parse_moof,
     movie::Movie,
     track::{Tracks, is_readable},
@@ -71,9 +72,18 @@ pub struct OutlineReader {
     movie: Option<Movie>,
     tracks: Tracks,
     next_dts: Vec<i64>,
-    /// The `moof` whose media comes next: where it begins, and what is in it.
-    open: Option<(u64, bool, Vec<Span>)>,
+    open: Option<Open>,
     outline: Outline,
+}
+
+/// A fragment whose media comes next.
+#[derive(Debug)]
+struct Open {
+    /// Where its `moof` begins.
+    begin: u64,
+    /// Whether its first picture is a key frame; `None` as long as there is none.
+    first_picture: Option<bool>,
+    spans: Vec<Span>,
 }
 
 impl OutlineReader {
@@ -97,12 +107,15 @@ impl OutlineReader {
     /// [`PackError`] when this is no fragmented MP4.
     pub fn step(&mut self) -> Result<Option<Step>, PackError> {
         while self.outline.fragments.len() < MAX_FRAGMENTS {
+            if let Some(step) = self.note_samples()? {
+                return Ok(Some(step));
+            }
             let offset = self.next_box;
             let left = self.file_bytes.saturating_sub(offset);
             if left < 8 {
                 break;
             }
-            let Some(bytes) = self.bytes(left.min(LARGE_HEADER_BYTES as u64)) else {
+            let Some(bytes) = self.bytes(offset, left.min(LARGE_HEADER_BYTES as u64)) else {
                 return Ok(Some(Step::Read { offset, bytes: left.min(LARGE_HEADER_BYTES as u64) as usize }));
             };
             // What is no box, and one that goes beyond the end, is where the file is cut off.
@@ -114,7 +127,7 @@ impl OutlineReader {
                 _ => false,
             };
             if is_table {
-                let Some(bytes) = self.bytes(size) else {
+                let Some(bytes) = self.bytes(offset, size) else {
                     return Ok(Some(Step::Read { offset, bytes: usize::try_from(size).unwrap_or(usize::MAX) }));
                 };
                 let from = usize::try_from(header.header_bytes).unwrap_or(8).min(bytes.len());
@@ -146,10 +159,10 @@ impl OutlineReader {
         self.outline
     }
 
-    /// So many bytes of the next box, if they are there.
-    fn bytes(&self, bytes: u64) -> Option<Bytes> {
+    /// These bytes of the file, if they are there.
+    fn bytes(&self, offset: u64, bytes: u64) -> Option<Bytes> {
         let (begin, window) = &self.window;
-        let from = usize::try_from(self.next_box.checked_sub(*begin)?).ok()?;
+        let from = usize::try_from(offset.checked_sub(*begin)?).ok()?;
         let end = from.checked_add(usize::try_from(bytes).ok()?)?;
         (end <= window.len()).then(|| window.slice(from..end))
     }
@@ -173,19 +186,44 @@ impl OutlineReader {
         let Some(movie) = &self.movie else { return Ok(()) };
         let runs = parse_moof(body, offset, movie, &mut self.next_dts)?;
         runs.into_iter().for_each(|run| self.tracks.push_run(run));
-        let (mut spans, mut first_picture): (Vec<Span>, Option<bool>) = (Vec::new(), None);
+        self.open = Some(Open { begin: offset, first_picture: None, spans: Vec::new() });
+        Ok(())
+    }
+
+    /// Notes the samples of the fragment that is open; or the step that gets one that must be read.
+    fn note_samples(&mut self) -> Result<Option<Step>, PackError> {
         while let Some((index, sample)) = self.tracks.earliest() {
-            if let Some(place) = self.tracks.place(index, &sample)?.filter(|_| is_readable(&sample)) {
-                if self.kind(place.track) == Some(MediaKind::Video) {
-                    first_picture.get_or_insert(place.is_key);
+            if is_readable(&sample) && sample.end() <= self.file_bytes {
+                match self.tracks.place(index, &sample)? {
+                    Some(place) => self.note(&place),
+                    None => match self.bytes(sample.offset, u64::from(sample.bytes)) {
+                        Some(payload) if self.learn(index, &sample, &payload) => continue,
+                        Some(_) => {}
+                        None => return Ok(Some(Step::Read { offset: sample.offset, bytes: sample.bytes as usize })),
+                    },
                 }
-                note(&mut spans, &place);
             }
             self.tracks.step(index, self.file_bytes);
         }
-        let has_video = self.outline.tracks.iter().any(|track| track.kind() == MediaKind::Video);
-        self.open = Some((offset, first_picture.unwrap_or(!has_video), spans));
-        Ok(())
+        Ok(None)
+    }
+
+    /// Reads a sample for the configuration that is in it. Whether there was one.
+    fn learn(&mut self, index: usize, sample: &Sample, payload: &Bytes) -> bool {
+        // A slice would keep the window alive.
+        let payload = Bytes::copy_from_slice(payload);
+        let is_known = self.tracks.convert(index, sample, payload).is_ok_and(|output| output.frame.is_some());
+        self.outline.tracks = self.tracks.announced().collect();
+        is_known
+    }
+
+    fn note(&mut self, place: &Place) {
+        let is_picture = self.kind(place.track) == Some(MediaKind::Video);
+        let Some(open) = &mut self.open else { return };
+        if is_picture {
+            open.first_picture.get_or_insert(place.is_key);
+        }
+        note(&mut open.spans, place);
     }
 
     fn kind(&self, id: TrackId) -> Option<MediaKind> {
@@ -193,8 +231,10 @@ impl OutlineReader {
     }
 
     fn close(&mut self) {
-        let Some((offset, is_entry, spans)) = self.open.take() else { return };
-        let range = Range { offset, bytes: self.next_box - offset };
+        let Some(Open { begin, first_picture, spans }) = self.open.take() else { return };
+        let has_video = self.outline.tracks.iter().any(|track| track.kind() == MediaKind::Video);
+        let is_entry = first_picture.unwrap_or(!has_video);
+        let range = Range { offset: begin, bytes: self.next_box - begin };
         self.outline.fragments.push(Fragment { range, is_entry, spans: spans.into() });
     }
 }

@@ -212,6 +212,17 @@ impl Tracks {
         self.readers.iter().filter_map(TrackReader::announced)
     }
 
+    /// Takes what is known of tracks from elsewhere, where only their first samples would say it.
+    pub fn know(&mut self, tracks: &[Track]) {
+        for reader in &mut self.readers {
+            let Some(track) = tracks.iter().find(|track| track.id == reader.track.id) else { continue };
+            let description = reader.track.descriptions.get_mut(reader.description);
+            if let Some(description) = description.filter(|description| description.config.is_none()) {
+                description.config = Some(track.config.clone());
+            }
+        }
+    }
+
     /// Samples of a fragment come behind those that are there.
     pub fn push_run(&mut self, TrackRun { track, run }: TrackRun) {
         if let Some(reader) = self.readers.get_mut(track) {

@@ -39,6 +39,11 @@ impl PlaceReader {
         Self { index: Mp4Index::places(file_bytes) }
     }
 
+    /// For one whose tracks were found before: its tables are all that it needs.
+    pub fn of_tables(file_bytes: u64, tracks: Vec<Track>) -> Self {
+        Self { index: Mp4Index::places_of(file_bytes, tracks) }
+    }
+
     /// What comes next.
     ///
     /// # Errors

@@ -30,9 +30,9 @@ pub struct Places {
 }
 
 impl Places {
-    /// For a file of so many bytes, of which those in front of the media are `head`.
-    pub fn new(file_bytes: u64, head: Bytes) -> Self {
-        Self { places: PlaceReader::new(file_bytes), head, asked: None }
+    /// For a file of so many bytes, of which those in front of the media are `head`, with tracks that a [`SampleOutliner`] has found.
+    pub fn new(file_bytes: u64, head: Bytes, tracks: Vec<Track>) -> Self {
+        Self { places: PlaceReader::of_tables(file_bytes, tracks), head, asked: None }
     }
 
     /// The next one; `None` behind the last.
