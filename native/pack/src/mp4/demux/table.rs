@@ -26,7 +26,7 @@ pub(super) struct SampleTable {
     /// `stss`; without it, every sample is a sync sample.
     syncs: Option<Table>,
     samples: u32,
-    /// Of a waveform: bytes of a sample of all channels. Such samples are read in groups.
+    /// Of a waveform whose samples are samples of sound: bytes of one of all channels. Such samples are read in groups.
     waveform_bytes: Option<u32>,
 }
 
@@ -56,7 +56,8 @@ pub(super) struct TableCursor {
 }
 
 impl SampleTable {
-    /// Reads `stbl` of a file of `file_bytes`, as far as that is known. `waveform_bytes`: see the field.
+    /// Reads `stbl` of a file of `file_bytes`, as far as that is known. `waveform_bytes`: of a waveform, bytes of a sample of sound of all
+    /// channels.
     pub fn parse(stbl: &Body, waveform_bytes: Option<u32>, file_bytes: u64) -> Result<Self, PackError> {
         let table = |kind: &[u8; 4], entry_bytes, what| match stbl.find(kind)? {
             Some(body) => body.full(what)?.2.table(entry_bytes, what).map(Some),
@@ -66,7 +67,10 @@ impl SampleTable {
         let are_large = large.is_some();
         let chunk_offsets = if are_large { large } else { table(b"stco", 4, "stco")? };
         let (sizes, samples) = parse_sizes(stbl)?;
-        let waveform_bytes = waveform_bytes.filter(|&bytes| bytes > 0);
+        // QuickTime counts waveforms in bytes of 1, whatever they are made of. What is larger than a sample of sound, or has a size of its
+        // own, is a frame, as recorders write it.
+        let is_counted = |bytes: &u32| matches!(sizes, Sizes::Constant(size) if size <= *bytes);
+        let waveform_bytes = waveform_bytes.filter(|&bytes| bytes > 0).filter(is_counted);
         // Samples of one size cost a file nothing to claim: no more than it can hold are believed.
         let least_bytes = match (waveform_bytes, &sizes) {
             (Some(bytes), _) => u64::from(bytes),
@@ -150,7 +154,6 @@ impl SampleTable {
     }
 
     fn size_of(&self, sample: u32) -> u32 {
-        // QuickTime counts waveforms in bytes of 1, whatever they are made of.
         if let Some(bytes) = self.waveform_bytes {
             return bytes;
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use arcly_bus::{FrameFlags, TrackId};
-use arcly_codec::Codec;
+use arcly_bus::{Frame, FrameFlags, Track, TrackId};
+use arcly_codec::{Codec, CodecConfig, pcm::PcmConfig};
 
 use super::{
     Read,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     PackError,
     mp4::{Mp4Demuxer, Mp4Index, Step},
-    testing::{Rng, Scratch, run},
+    testing::{AUDIO, Rng, Scratch, run, sound, track_set},
 };
 
 /// From any time, in files of all layouts: the frames are those from the key frame in front of it.
@@ -92,6 +92,33 @@ fn waveforms_of_quicktime_are_read() {
         assert_eq!((info.sample_rate_hz, info.channels), (48_000, 2), "{codec}");
         let follows = read.frames.windows(2).all(|pair| pair[0].pts + i64::from(pair[0].duration) == pair[1].pts);
         assert!(follows && read.frames.len() > 10, "{codec}");
+    }
+}
+
+/// Found by reading: the table of sizes was passed over, and a finished recording of G.711 came back as a frame of one byte a chunk.
+#[test]
+fn a_waveform_in_frames_is_read_frame_by_frame() {
+    for (codec, rate_hz, channels, bits) in [(Codec::G711A, 8_000, 1, 8), (Codec::Pcm, 48_000, 2, 16)] {
+        let record = PcmConfig::new(rate_hz, channels, bits).unwrap().record;
+        let track = Track::new(AUDIO, CodecConfig::parse(codec, record).unwrap());
+        let (samples, bytes) = (rate_hz / 50, rate_hz / 50 * u32::from(channels) * u32::from(bits / 8));
+        let mut rng = Rng(26);
+        let frame = |index| {
+            let dts = index * i64::from(samples);
+            Frame { duration: samples, ..sound(&mut rng, dts, bytes as usize) }
+        };
+        let frames: Vec<Frame> = (0..100).map(frame).collect();
+        let wanted: Vec<_> = frames.iter().map(|frame| (frame.pts, frame.duration, &frame.payload)).collect();
+        let each = finalized(&fragmented(&track_set(&[track]), &frames, 50));
+        // One size for all says the same.
+        let at = each.windows(4).position(|window| window == b"stsz").unwrap() + 8;
+        let mut all = each.clone();
+        all[at..at + 4].copy_from_slice(&bytes.to_be_bytes());
+        for (file, sizes) in [(each, "sizes"), (all, "a size")] {
+            let read = index(&file);
+            let found: Vec<_> = read.frames.iter().map(|frame| (frame.pts, frame.duration, &frame.payload)).collect();
+            assert!(found == wanted, "{codec:?} with {sizes}: {} frames", found.len());
+        }
     }
 }
 
