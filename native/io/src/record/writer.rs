@@ -41,6 +41,8 @@ pub(super) struct Writer {
     written: Arc<TrackSet>,
     /// The last frame of each written track: its decoding time.
     last: Vec<(TrackId, i64)>,
+    /// There was a break in front of the next frame that is written: the stream says it once, maybe with a frame that is not.
+    breaks: bool,
     number: u64,
     /// Where the last file ended, if what comes next does not follow it.
     gap_from_us: Option<i64>,
@@ -73,6 +75,7 @@ impl Writer {
             tracks: Arc::default(),
             written: Arc::default(),
             last: Vec::new(),
+            breaks: false,
             number,
             gap_from_us: None,
             end_us: None,
@@ -90,7 +93,8 @@ impl Writer {
             self.change_tracks(&batch.tracks)?;
         }
         for (index, frame) in batch.frames.iter().enumerate() {
-            self.push(frame, frame.is_discontinuity() || batch.broken && index == 0)?;
+            self.breaks |= frame.is_discontinuity() || batch.broken && index == 0;
+            self.push(frame)?;
         }
         Ok(())
     }
@@ -116,11 +120,11 @@ impl Writer {
         Ok(())
     }
 
-    fn push(&mut self, frame: &Frame, breaks: bool) -> Result<(), RecordEnd> {
+    fn push(&mut self, frame: &Frame) -> Result<(), RecordEnd> {
         let written = self.written.clone();
         let Some(track) = written.find(frame.track) else { return Ok(()) };
         let dts_us = micros(frame.dts, track.clock_rate_hz);
-        if breaks {
+        if std::mem::take(&mut self.breaks) {
             self.look_for_gap(frame, dts_us)?;
         }
         let is_entry = self.is_entry(frame, track);
@@ -251,5 +255,53 @@ impl Writer {
             counts.duration_us += segment.info.duration_us;
         }
         counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use arcly_bus::FrameFlags;
+    use arcly_codec::{Codec, CodecConfig, h264::AvcConfig, pcm::PcmConfig};
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::record::RecordFormat;
+
+    const VIDEO: TrackId = TrackId(0);
+    const AUDIO: TrackId = TrackId(1);
+    /// An avcC record of libx264.
+    const RECORD: [u8; 37] = [
+        1, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0, 0x16, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0, 0, 3,
+        0, 0x40, 0, 0, 7, 0x83, 0xc5, 0x0a, 0xa8, 1, 0, 4, 0x68, 0xce, 0x0f, 0xc8,
+    ];
+
+    fn frame(track: TrackId, at_s: i64, flags: FrameFlags) -> Frame {
+        let dts = at_s * if track == VIDEO { 90_000 } else { 8_000 };
+        let payload = Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]);
+        Frame { track, flags, pts: dts, dts, duration: 0, payload }
+    }
+
+    /// Found by reading: the break was lost with the frame that said it, and nothing was recorded until the time had come up again.
+    #[test]
+    fn a_break_that_a_track_says_which_is_not_recorded_is_one() {
+        let root = std::env::temp_dir().join(format!("arcly-writer-{}", std::process::id()));
+        let options = RecordOptions { format: RecordFormat::MpegTs, ..RecordOptions::new(root.clone()) };
+        let mut writer = Writer::new(Arc::new(options), StreamKey::new("live", "cam").unwrap(), 0);
+        let picture = CodecConfig::H264(AvcConfig::parse(Bytes::from_static(&RECORD)).unwrap());
+        let sound = CodecConfig::parse(Codec::G711A, PcmConfig::new(8_000, 1, 8).unwrap().record).unwrap();
+        let tracks = vec![Track::new(VIDEO, picture), Track::new(AUDIO, sound)];
+        let frames = vec![
+            frame(VIDEO, 7_200, FrameFlags::KEY),
+            frame(AUDIO, 3_600, FrameFlags::DISCONTINUITY),
+            frame(VIDEO, 3_600, FrameFlags::KEY),
+        ];
+        let tracks = Arc::new(TrackSet { revision: 1, tracks });
+        let taken = writer.take(&Batch { tracks, frames, broken: false }).and_then(|()| writer.close());
+        let _ = fs::remove_dir_all(root);
+        assert!(taken.is_ok());
+        let files = writer.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Finished(_))).count();
+        assert_eq!((files, writer.counts.frames, writer.counts.refused), (2, 2, 0));
     }
 }
