@@ -1251,10 +1251,10 @@ class Recording:
         ]
         | None
     ):
-        """Return the oldest note that was not read: its kind (`began`, `finished`, `ended`); the file (number, path,
-        Unix ms at which it began, base in ticks, their Hz, whether it follows the one before, gap in microseconds,
-        bytes, frames, microseconds); why it ended, as a code and in words; and `Outline.packed` of a file that is
-        finished.
+        """Return the oldest note that was not read: its kind (`began`, `closed` before it is made whole, `finished`,
+        `ended`); the file (number, path, Unix ms at which it began, base in ticks, their Hz, whether it follows the one
+        before, gap in microseconds, bytes, frames, microseconds); why it ended, as a code and in words; and
+        `Outline.packed` of a file that is finished.
         """
 
     def outline(self, path: str) -> Outline | None:

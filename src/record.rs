@@ -52,6 +52,7 @@ impl Recording {
     fn poll<'py>(&self, py: Python<'py>) -> Option<NoteTuple<'py>> {
         Some(match self.recording.poll()? {
             RecordNote::Began(info) => ("began", Some(segment(info)), None, None, None),
+            RecordNote::Closed(info) => ("closed", Some(segment(info)), None, None, None),
             RecordNote::Finished(info, outline) => {
                 let outline = outline.map(|packed| PyBytes::new(py, &packed));
                 ("finished", Some(segment(info)), None, None, outline)

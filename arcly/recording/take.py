@@ -276,6 +276,8 @@ class Take:
                     return code, text or code
                 if info is not None and kind == "began":
                     await self._begin(SegmentNote(*info), run)
+                elif info is not None and kind == "closed":
+                    self._close(SegmentNote(*info))
                 elif info is not None:
                     await self._finish(SegmentNote(*info), outline)
             await news.wait()
@@ -359,6 +361,12 @@ class Take:
         self._number = note.number + 1
         self._end_position_us = max(self._end_position_us, position_us)
         self._writing[note.number] = replace(segment, id=await self._index.put(segment))
+
+    def _close(self, note: SegmentNote) -> None:
+        """Note how far the recording has come: the next file may begin before this one is finished."""
+        begun = self._writing.get(note.number)
+        if begun is not None:
+            self._end_position_us = max(self._end_position_us, begun.position_us + note.duration_us)
 
     async def _finish(self, note: SegmentNote, outline: bytes | None) -> None:
         begun = self._writing.pop(note.number, None)

@@ -139,10 +139,11 @@ async def test_a_publisher_within_the_grace_time_goes_on_too(tmp_path: Path) -> 
     assert payloads(read(files(tmp_path, segments))) == payloads([*frames, *frames])
 
 
-async def test_a_clock_of_the_publisher_that_jumps_begins_another_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["fmp4", "mp4"])
+async def test_a_clock_of_the_publisher_that_jumps_begins_another_file(tmp_path: Path, format: str) -> None:
     frames = demo_frames()
     jumped = [*frames, *later(frames, 500), *frames]
-    segments = await record(tmp_path, jumped)
+    segments = await record(tmp_path, jumped, format=format)
     assert len(segments) == 3
     assert payloads(read(files(tmp_path, segments))) == payloads(jumped)
     ends = [segment.position_us + segment.duration_us for segment in segments]

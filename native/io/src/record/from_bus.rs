@@ -328,6 +328,7 @@ impl Task {
             }
             Outcome::Finished(Finished { info, path, .. }) if self.options.format == RecordFormat::Mp4 => {
                 let shared = self.shared.clone();
+                shared.tell(RecordNote::Closed(info.clone()));
                 self.finalizing.spawn_blocking(move || shared.finalize(info, path));
             }
             Outcome::Finished(Finished { info, outline, .. }) => {

@@ -123,6 +123,8 @@ impl RecordOptions {
 pub enum RecordNote {
     /// A file was made, and its first fragment is in it.
     Began(SegmentInfo),
+    /// A file has come to its end, and is being made whole: meanwhile the next one may begin.
+    Closed(SegmentInfo),
     /// A file is complete, and on the disk; with its outline, where all of it would have to be read for that
     /// ([`FileOutline::packed`]).
     Finished(SegmentInfo, Option<Bytes>),
