@@ -135,9 +135,10 @@ async def test_hls_has_every_frame_of_a_recording_in_many_files_with_a_gap(tmp_p
         assert playlist.endswith(b"#EXT-X-ENDLIST\n")
 
 
-async def test_times_of_segments_go_on_over_the_ends_of_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["fmp4", "mp4"])
+async def test_times_of_segments_go_on_over_the_ends_of_files(tmp_path: Path, format: str) -> None:
     frames = demo_frames()
-    async with serving_recordings(tmp_path, segment_s=3) as served:
+    async with serving_recordings(tmp_path, format=format, segment_s=3) as served:
         await publish(served, frames)
         await served.recorder.finish(KEY)
         for track, kind in enumerate(("video", "audio")):
@@ -158,6 +159,28 @@ async def test_a_recording_that_goes_on_is_played_up_to_now(tmp_path: Path) -> N
         _, _, after = await served.get("/recordings/id:1/0.m3u8")
         assert after.startswith(before)
         assert len(after) > len(before)
+
+
+async def test_a_file_that_is_finished_changes_nothing_that_players_have_seen(tmp_path: Path) -> None:
+    frames = demo_frames()
+    async with serving_recordings(tmp_path, format="mp4") as served:
+        session = await served.engine.start_publish(KEY)
+        await eventually(lambda: (status := served.recorder.status(KEY)) and status.state == "recording")
+        for frame in frames:
+            session.send(frame)
+        await eventually(lambda: (status := served.recorder.status(KEY)) and status.frames > len(frames) - 100)
+        before = [await served.get(f"{BASE}/{track}.m3u8") for track in (0, 1)]
+        session.end()
+        await served.recorder.finish(KEY)
+        for track, (_, _, playlist) in enumerate(before):
+            assert playlist.count(b"#EXTINF") >= 2
+            _, _, after = await served.get(f"{BASE}/{track}.m3u8")
+            assert named(after)[: len(named(playlist))] == named(playlist)
+
+
+def named(playlist: bytes) -> list[bytes]:
+    """The segments of a playlist: how long they are, and their names."""
+    return [line for line in playlist.splitlines() if line.startswith(b"#EXTINF") or not line.startswith(b"#")]
 
 
 @pytest.mark.parametrize("name", ["index.m3u8", "manifest.mpd"])

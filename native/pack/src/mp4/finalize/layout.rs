@@ -41,7 +41,8 @@ impl Layout {
 /// Header of an `mdat` that has a `largesize`; it always does, so that its place does not depend on its size.
 const MDAT_HEADER_BYTES: u64 = 16;
 
-pub(super) fn lay_out(mut tables: Vec<Tables>) -> Result<Layout, PackError> {
+/// `zero`: the time of the frames that becomes 0 of the movie, in its clock.
+pub(super) fn lay_out(mut tables: Vec<Tables>, zero: i64) -> Result<Layout, PackError> {
     tables.retain(|tables| tables.first.is_some());
     if tables.is_empty() {
         return Err(PackError::Misuse { what: "MP4 without samples" });
@@ -50,11 +51,11 @@ pub(super) fn lay_out(mut tables: Vec<Tables>) -> Result<Layout, PackError> {
     let (order, media) = interleave(&tables);
     let media_bytes: u64 = media.iter().map(|range| range.bytes).sum();
     // The offsets do not change the size of their boxes, only their width does.
-    let begin = head(&tables, &durations, &order, 0, false)?.len() as u64 + MDAT_HEADER_BYTES;
+    let begin = head(&tables, &durations, zero, &order, (0, false))?.len() as u64 + MDAT_HEADER_BYTES;
     let slack = 4 * order.len() as u64;
     let are_large = begin.saturating_add(slack).saturating_add(media_bytes) > u64::from(u32::MAX);
     let begin = if are_large { begin + slack } else { begin };
-    let mut head = head(&tables, &durations, &order, begin, are_large)?;
+    let mut head = head(&tables, &durations, zero, &order, (begin, are_large))?;
     head.put_u32(1);
     head.put_slice(b"mdat");
     head.put_u64(MDAT_HEADER_BYTES + media_bytes);
@@ -86,9 +87,9 @@ fn interleave(tables: &[Tables]) -> (Order, Vec<Range>) {
 fn head(
     tables: &[Tables],
     durations: &[u64],
+    zero: i64,
     order: &Order,
-    begin: u64,
-    are_large: bool,
+    (begin, are_large): (u64, bool),
 ) -> Result<Vec<u8>, PackError> {
     let mut out = Vec::new();
     put_box(&mut out, b"ftyp", |out| {
@@ -97,11 +98,10 @@ fn head(
         out.put_slice(b"isomiso6mp41");
         put_brands(out, tables.iter().map(|tables| &tables.track));
     });
-    let zero_micros = zero(tables);
     let mut traks = Vec::new();
     let mut movie_duration = 0;
     for (index, (tables, &media_duration)) in tables.iter().zip(durations).enumerate() {
-        let edits = edits(tables, zero_micros);
+        let edits = edits(tables, zero);
         let track_duration = edits.iter().map(|edit| edit.movie_duration).sum();
         movie_duration = movie_duration.max(track_duration);
         let extras = Extras { hdr: tables.options.hdr, bit_rate: tables.options.bit_rate };
@@ -118,9 +118,8 @@ fn head(
     Ok(out)
 }
 
-/// The time of the frames that becomes 0 of the movie, in its clock: that of the first frame that is presented. What is before 0 already
-/// is priming, and stays before 0.
-fn zero(tables: &[Tables]) -> i64 {
+/// When the first frame is presented, in the clock of the movie. What is before 0 already is priming, and stays before 0.
+pub(super) fn first_presented(tables: &[Tables]) -> i64 {
     let first = tables.iter().map(|tables| rescale(tables.first_pts, tables.track.clock_rate_hz, MOVIE_CLOCK_HZ));
     first.min().unwrap_or(0).max(0)
 }

@@ -21,7 +21,10 @@ pub use clip::{PlaceReader, PlaceStep};
 pub use layout::{Layout, Range};
 pub use recover::WholeFragments;
 
-use self::{layout::lay_out, tables::Tables};
+use self::{
+    layout::{first_presented, lay_out},
+    tables::Tables,
+};
 use super::{
     demux::{Mp4Index, Step},
     entry,
@@ -111,12 +114,13 @@ impl MovieBuilder {
         tables.filter(|_| place.bytes > 0).map_or(Ok(()), |tables| tables.note(place))
     }
 
-    /// The file: what is written first, and the ranges of the old one that follow.
+    /// The file: what is written first, and the ranges of the old one that follow. It begins with the first frame that is presented.
     ///
     /// # Errors
     /// [`PackError::Misuse`] when there was no sample.
     pub fn finish(self) -> Result<Layout, PackError> {
-        lay_out(self.tables)
+        let zero = first_presented(&self.tables);
+        lay_out(self.tables, zero)
     }
 }
 
@@ -136,7 +140,7 @@ pub enum Finalizing {
 
 /// Turns a finished recording, fragmented or not, whole or cut off, into a file with `moov` in front.
 ///
-/// Only boxes are read, no media. One configuration holds for the whole file: a recorder begins a new one when it changes.
+/// Only boxes are read, no media. Times stay as they are: players may have seen them while the file grew. One configuration holds for the whole file: a recorder begins a new one when it changes.
 #[derive(Debug)]
 pub struct Finalizer {
     index: Mp4Index,
@@ -168,7 +172,7 @@ impl Finalizer {
                 Some(Step::Item(_)) | None => {}
                 Some(Step::End) => {
                     let builder = self.builder.take().ok_or(PackError::Misuse { what: "recording without tracks" })?;
-                    return builder.finish().map(Finalizing::Done);
+                    return lay_out(builder.tables, 0).map(Finalizing::Done);
                 }
             }
         }
