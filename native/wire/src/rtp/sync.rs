@@ -11,6 +11,8 @@ use arcly_codec::MediaKind;
 
 /// Further apart no sender's buffers are: a report that says so lies (clocks that were never set, each track its own).
 const MAX_CORRECTION_NS: i128 = 10_000_000_000;
+/// Tracks that are apart by less than this are as the sender wants them: what reports say shakes by so much.
+const MIN_CORRECTION_NS: i128 = 5_000_000;
 /// A correction up to this is made slowly; 200 ms, at the rate below over four seconds.
 const MAX_SLEW_NS: i128 = 200_000_000;
 /// One twentieth of the time that passes: a movement that nobody sees.
@@ -126,6 +128,11 @@ impl Sync {
         Self::default()
     }
 
+    /// The timeline begins now, and not with the first access unit.
+    pub fn begin(&mut self, now: Instant) {
+        self.origin.get_or_insert(now);
+    }
+
     /// Adds a track whose timestamps have this rate.
     pub fn add_track(&mut self, kind: MediaKind, clock_rate_hz: u32) -> SyncTrack {
         self.tracks.push(Track {
@@ -169,6 +176,14 @@ impl Sync {
     pub fn restart(&mut self, track: SyncTrack) {
         if let Some(track) = self.tracks.get_mut(track.0) {
             (track.offset, track.target, track.last, track.report, track.common) = (None, None, None, None, None);
+        }
+    }
+
+    /// As [`Self::restart`], where the timestamps have another rate from now on.
+    pub fn restart_at(&mut self, track: SyncTrack, clock_rate_hz: u32) {
+        self.restart(track);
+        if let Some(track) = self.tracks.get_mut(track.0) {
+            track.rate_hz = i64::from(clock_rate_hz.max(1));
         }
     }
 
@@ -227,8 +242,9 @@ impl Sync {
             let correction = target.zip(track.offset).map(|(target, offset)| track.ns(target.saturating_sub(offset)));
             let is_plausible = correction.is_none_or(|correction| correction.abs() <= MAX_CORRECTION_NS);
             self.refused_reports += u64::from(!is_plausible);
+            let is_needed = correction.is_some_and(|correction| correction.abs() > MIN_CORRECTION_NS);
             if let Some(track) = self.tracks.get_mut(index) {
-                track.target = target.filter(|_| is_plausible);
+                track.target = target.filter(|_| is_plausible && is_needed);
             }
         }
     }

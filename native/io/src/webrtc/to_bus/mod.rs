@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use arcly_bus::{BusError, Publisher, Track, TrackId};
 use arcly_codec::MediaKind;
-use arcly_wire::webrtc::{ArrivedPacket, TrackKey};
+use arcly_wire::{
+    rtp::Sync,
+    webrtc::{ArrivedPacket, TrackKey},
+};
 use bytes::Bytes;
 
 use self::{messages::Messages, start::Start, track::Incoming};
@@ -31,6 +34,7 @@ pub(super) use self::rungs::Rungs;
 struct ToBus {
     publisher: Publisher,
     tracks: Vec<Incoming>,
+    sync: Sync,
     /// Of those who may send some.
     messages: Option<Messages>,
     start: Start,
@@ -49,6 +53,7 @@ impl ToBus {
         Self {
             publisher,
             tracks: Vec::new(),
+            sync: Sync::new(),
             messages: has_messages.then(Messages::default),
             start: Start::default(),
             connected: None,
@@ -63,13 +68,14 @@ impl ToBus {
     /// Media may come from now on.
     fn connected(&mut self, now: Instant) {
         self.connected.get_or_insert(now);
+        self.sync.begin(now);
     }
 
     /// Takes a packet.
     fn packet(&mut self, packet: ArrivedPacket, now: Instant) {
         let Some(index) = self.track_of(&packet, now) else { return };
         let Some(track) = self.tracks.get_mut(index) else { return };
-        if let Err(error) = track.push(packet, now) {
+        if let Err(error) = track.push(packet, &mut self.sync, now) {
             self.problems.tell(format!("{error}: it is left out"));
         }
         self.publish(now);
@@ -91,10 +97,9 @@ impl ToBus {
     /// The track of a packet: by its encoding, and by its codec, which a publisher may change.
     fn track_of(&mut self, packet: &ArrivedPacket, now: Instant) -> Option<usize> {
         if let Some(index) = self.tracks.iter().position(|track| track.key == packet.track) {
-            let is_same = self.tracks.get(index)?.codec == packet.codec;
-            if !is_same {
-                let id = self.tracks.get(index)?.id;
-                *self.tracks.get_mut(index)? = Incoming::new(id, packet, self.begun(now), now).ok()?;
+            let track = self.tracks.get_mut(index)?;
+            if track.codec != packet.codec {
+                *track = Incoming::new(track.id, packet, Some(track.sync), &mut self.sync, now).ok()?;
             }
             return Some(index);
         }
@@ -103,7 +108,7 @@ impl ToBus {
         if self.tracks.len() >= TRACKS_MAX || self.tracks.iter().any(is_other_rendition) {
             return None;
         }
-        match Incoming::new(self.id(packet.codec.kind()), packet, self.begun(now), now) {
+        match Incoming::new(self.id(packet.codec.kind()), packet, None, &mut self.sync, now) {
             Ok(track) => self.tracks.push(track),
             Err(error) => {
                 self.problems.tell(format!("{} cannot be taken: {error}", packet.codec.name()));
@@ -126,11 +131,10 @@ impl ToBus {
 
     /// Publishes what is whole.
     fn publish(&mut self, now: Instant) {
-        self.align();
         let mut changed = false;
         let mut frames = Vec::new();
         for track in &mut self.tracks {
-            changed |= track.take_units(now, &mut frames);
+            changed |= track.take_units(now, &mut self.sync, &mut frames);
         }
         self.wants_key |= self.tracks.iter().any(|track| track.waits_for_key());
         if changed {
@@ -172,12 +176,6 @@ impl ToBus {
         tracks.extend(self.messages.as_ref().map(Messages::track));
         tracks.sort_unstable_by_key(|track| track.id);
         tracks
-    }
-
-    /// Puts all tracks onto the clock of the first one that has told its own (RFC 3550 §6.4.1).
-    fn align(&mut self) {
-        let Some(reference) = self.tracks.iter().find_map(Incoming::wall_at_zero) else { return };
-        self.tracks.iter_mut().for_each(|track| track.align(reference));
     }
 
     /// The encodings of which a key frame is needed, when it is time to ask.
@@ -225,27 +223,4 @@ impl ToBus {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arcly_bus::{LogBounds, LogWriter};
-
-    use super::*;
-
-    #[test]
-    fn a_publisher_is_not_asked_for_a_key_frame_with_every_packet() {
-        let publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
-        let (mut to_bus, start) = (ToBus::new(publisher, false), Instant::now());
-        let is_asked = |to_bus: &mut ToBus, ms| {
-            let now = start + Duration::from_millis(ms);
-            // A packet of a picture that nobody can decode.
-            to_bus.wants_key = true;
-            to_bus.take_key_frame_wishes(now);
-            to_bus.asked_at == Some(now)
-        };
-        assert!(!is_asked(&mut to_bus, 0), "before it is connected");
-        to_bus.connected(start);
-        let asked = [0, 1, 100, 499, 500, 501, 1000].map(|ms| is_asked(&mut to_bus, ms));
-        assert_eq!(asked, [true, false, false, false, true, false, true]);
-    }
-}
+mod tests;

@@ -5,26 +5,27 @@ use std::time::{Duration, Instant, SystemTime};
 use arcly_bus::{Frame, FrameFlags, TrackId};
 use arcly_codec::{Codec, CodecConfig, CodecError, MediaKind, opus};
 use arcly_wire::{
-    rtp::{AccessUnit, Depacketizer, Format, Header, Limits, Packet, Reorder, Timestamps},
+    rtp::{
+        AccessUnit, Depacketizer, Format, Header, Limits, Packet, Reorder, Sync, SyncTrack, Timestamps,
+        rtcp::ntp_of_unix,
+    },
     webrtc::{ArrivedPacket, SenderClock, TrackKey},
 };
 
 /// Pictures behind a loss are left out until the next key frame, but no longer than this: who sends none when asked is shown damaged.
 const DAMAGE_MAX: Duration = Duration::from_secs(2);
 
-/// Tracks that are apart by less than this are as the sender wants them.
-const APART_MAX_MICROS: i64 = 5_000;
-
 pub(super) struct Incoming {
     pub(super) id: TrackId,
     pub(super) key: TrackKey,
     pub(super) codec: Codec,
-    rate_hz: u32,
+    /// Its place on the timeline of the stream.
+    pub(super) sync: SyncTrack,
     reorder: Reorder,
     depacketizer: Depacketizer,
     config: Option<CodecConfig>,
-    /// What is added to times of packets, in ticks: the stream begins when the connection does.
-    shift: i64,
+    /// The time of the first packet, and when it came: a key frame takes long to be whole.
+    first: (i64, Instant),
     /// Times of packets, without their wraps.
     times: Timestamps,
     clock: Option<SenderClock>,
@@ -34,8 +35,14 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// The track that begins with `packet`, `begun` being time 0.
-    pub(super) fn new(id: TrackId, packet: &ArrivedPacket, begun: Instant, now: Instant) -> Result<Self, CodecError> {
+    /// The track that begins with `packet`, in the place of another one where that was `before`.
+    pub(super) fn new(
+        id: TrackId,
+        packet: &ArrivedPacket,
+        before: Option<SyncTrack>,
+        sync: &mut Sync,
+        now: Instant,
+    ) -> Result<Self, CodecError> {
         let rtpmap = match packet.channels {
             Some(channels) => format!("{}/{}/{channels}", encoding_name(packet.codec), packet.clock_rate_hz),
             None => format!("{}/{}", encoding_name(packet.codec), packet.clock_rate_hz),
@@ -47,18 +54,23 @@ impl Incoming {
         let depacketizer = Depacketizer::new(&format, limits)?;
         let mut times = Timestamps::default();
         let first = times.unroll(packet.timestamp as u32);
-        let elapsed = now.saturating_duration_since(begun).as_micros() as i64;
-        let rate_hz = packet.clock_rate_hz;
+        let sync = match before {
+            Some(before) => {
+                sync.restart_at(before, packet.clock_rate_hz);
+                before
+            }
+            None => sync.add_track(packet.codec.kind(), packet.clock_rate_hz),
+        };
         Ok(Self {
             id,
             key: packet.track,
             codec: packet.codec,
-            rate_hz,
+            sync,
             reorder: Reorder::new(&limits),
             times,
             config: depacketizer.config().cloned(),
             depacketizer,
-            shift: ticks(elapsed, rate_hz) - first,
+            first: (first, now),
             clock: None,
             damaged_since: None,
             has_begun: false,
@@ -74,9 +86,12 @@ impl Incoming {
     }
 
     /// Takes a packet.
-    pub(super) fn push(&mut self, packet: ArrivedPacket, now: Instant) -> Result<(), CodecError> {
-        self.clock = packet.clock.or(self.clock);
+    pub(super) fn push(&mut self, packet: ArrivedPacket, sync: &mut Sync, now: Instant) -> Result<(), CodecError> {
         self.times.unroll(packet.timestamp as u32);
+        if let Some(clock) = packet.clock.filter(|clock| self.clock != Some(*clock)) {
+            self.clock = Some(clock);
+            sync.sender_report(self.sync, ntp(clock.wall), self.times.peek(clock.timestamp as u32));
+        }
         let header = Header {
             marker: packet.marker,
             sequence: packet.sequence as u16,
@@ -110,7 +125,7 @@ impl Incoming {
     }
 
     /// Takes what is whole; true when the configuration is another one from there on.
-    pub(super) fn take_units(&mut self, now: Instant, frames: &mut Vec<Frame>) -> bool {
+    pub(super) fn take_units(&mut self, now: Instant, sync: &mut Sync, frames: &mut Vec<Frame>) -> bool {
         let mut changed = false;
         while let Some(unit) = self.depacketizer.poll() {
             if let Some(config) = &unit.config {
@@ -120,8 +135,12 @@ impl Incoming {
             if self.kind() == MediaKind::Video && self.is_damaged(&unit, now) {
                 continue;
             }
-            changed |= !std::mem::replace(&mut self.has_begun, true);
-            frames.push(self.frame(unit));
+            if !std::mem::replace(&mut self.has_begun, true) {
+                changed = true;
+                let (first, came) = self.first;
+                sync.place(self.sync, first, came);
+            }
+            frames.push(self.frame(unit, sync, now));
         }
         changed
     }
@@ -148,38 +167,19 @@ impl Incoming {
         self.kind() == MediaKind::Video && (self.damaged_since.is_some() || !self.has_begun)
     }
 
-    fn frame(&self, unit: AccessUnit) -> Frame {
-        let pts = unit.timestamp.wrapping_add(self.shift);
-        let flags = if unit.is_key && self.kind() == MediaKind::Video { FrameFlags::KEY } else { FrameFlags::NONE };
+    fn frame(&self, unit: AccessUnit, sync: &mut Sync, now: Instant) -> Frame {
+        let placed = sync.place(self.sync, unit.timestamp, now);
+        let mut flags = if unit.is_key && self.kind() == MediaKind::Video { FrameFlags::KEY } else { FrameFlags::NONE };
+        if placed.is_discontinuity {
+            flags = flags.with(FrameFlags::DISCONTINUITY);
+        }
+        let pts = placed.ticks;
         let duration = match self.codec {
             Codec::Opus => opus::packet_samples(&unit.payload).unwrap_or_default(),
             Codec::G711A | Codec::G711U => unit.payload.len() as u32,
             _ => 0,
         };
         Frame { track: self.id, flags, pts, dts: pts, duration, payload: unit.payload }
-    }
-
-    /// The sender's clock when the time of the stream was 0, once it has told it.
-    pub(super) fn wall_at_zero(&self) -> Option<SystemTime> {
-        let clock = self.clock?;
-        let here = micros(self.times.peek(clock.timestamp as u32).wrapping_add(self.shift), self.rate_hz);
-        if here >= 0 {
-            clock.wall.checked_sub(Duration::from_micros(here as u64))
-        } else {
-            clock.wall.checked_add(Duration::from_micros(here.unsigned_abs()))
-        }
-    }
-
-    /// Shifts this track so that the sender's clock was `reference` when the time of the stream was 0.
-    pub(super) fn align(&mut self, reference: SystemTime) {
-        let Some(own) = self.wall_at_zero() else { return };
-        let apart = match own.duration_since(reference) {
-            Ok(later) => later.as_micros() as i64,
-            Err(earlier) => -(earlier.duration().as_micros() as i64),
-        };
-        if apart.abs() > APART_MAX_MICROS {
-            self.shift += ticks(apart, self.rate_hz);
-        }
     }
 }
 
@@ -192,10 +192,8 @@ fn encoding_name(codec: Codec) -> &'static str {
     }
 }
 
-fn ticks(micros: i64, rate_hz: u32) -> i64 {
-    (i128::from(micros) * i128::from(rate_hz) / 1_000_000) as i64
-}
-
-fn micros(ticks: i64, rate_hz: u32) -> i64 {
-    (i128::from(ticks) * 1_000_000 / i128::from(rate_hz.max(1))) as i64
+/// A time of a sender report; 0 of a sender without a clock, of which str0m makes the beginning of 1970.
+fn ntp(wall: SystemTime) -> u64 {
+    let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if since_1970.is_zero() { 0 } else { ntp_of_unix(since_1970) }
 }

@@ -17,6 +17,11 @@ pub struct TrackKey {
 }
 
 impl TrackKey {
+    /// The encoding of that name in the section of that name.
+    pub fn new(mid: &str, rid: Option<&str>) -> Self {
+        Self { mid: mid.into(), rid: rid.map(Into::into) }
+    }
+
     /// The name of the simulcast encoding (RFC 8851), when there are several.
     pub fn rid(&self) -> Option<&str> {
         self.rid.as_deref()
