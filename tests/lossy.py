@@ -227,7 +227,13 @@ class RtspLink:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rewrite: _Rewrite) -> None:
         try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
+            while first := await reader.readexactly(1):
+                if first == b"$":
+                    # A packet between the messages (RFC 2326 §10.12).
+                    frame = await reader.readexactly(3)
+                    writer.write(first + frame + await reader.readexactly(int.from_bytes(frame[1:], "big")))
+                    continue
+                head = first + await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"(?i)content-length: *([0-9]+)", head)
                 body = await reader.readexactly(int(length[1])) if length else b""
                 writer.write(await rewrite(head) + body)

@@ -228,6 +228,50 @@ async def test_a_viewer_leaves_in_the_middle_and_comes_again_on_the_same_connect
                 await eventually(lambda: rtsp.list_viewers() == [])
 
 
+@pytest.mark.parametrize("by", ["tcp", "udp"])
+async def test_who_leaves_and_comes_again_at_once_is_played_what_comes(by: str) -> None:
+    """A play that had not ended yet was taken for a paused one: it went on, answered by 200, and was gone then."""
+    rtsp = arcly.RtspHandler("127.0.0.1:0", udp_port=0, egress=arcly.EgressOptions(viewers_max=1))
+    with datagram_socket() as ours:
+        async with arcly.Engine(rtsp) as engine, talking(rtsp) as publisher, talking(rtsp) as talk:
+            port = ours.getsockname()[1]
+            way = TCP if by == "tcp" else f"Transport: RTP/AVP;client_port={port}-{port + 1}\r\n"
+            await publisher.publish("live/cam")
+            publisher.send_pictures(30)
+            await eventually(lambda: (it := stream(engine)) and it.stats.video_frames >= 29)
+            # Nothing comes meanwhile: nobody has reason to look at those who leave.
+            for _ in range(3):
+                assert (await talk.ask("DESCRIBE rtsp://h/live/cam"))[0] == 200
+                assert (await talk.ask("SETUP rtsp://h/live/cam/trackID=0", way))[0] == 200
+                status, text = await talk.ask("PLAY rtsp://h/live/cam/")
+                assert (status, "RTP-Info: url=rtsp://h/live/cam/trackID=0;seq=" in text) == (200, True), text
+                assert (await talk.ask("TEARDOWN rtsp://h/live/cam"))[0] == 200
+                talk.session = ""
+            await eventually(lambda: rtsp.list_viewers() == [])
+
+
+async def test_a_viewer_by_udp_goes_on_by_tcp_as_ffmpeg_does_where_no_datagrams_come() -> None:
+    """It was refused: 455."""
+    with datagram_socket() as ours:
+        async with serving() as (engine, rtsp), talking(rtsp) as publisher, talking(rtsp) as talk:
+            port = ours.getsockname()[1]
+            await publisher.publish("live/cam")
+            publisher.send_pictures(30)
+            await eventually(lambda: (it := stream(engine)) and it.stats.video_frames >= 29)
+            await talk.ask("DESCRIBE rtsp://h/live/cam")
+            way = f"Transport: RTP/AVP;client_port={port}-{port + 1}\r\n"
+            assert (await talk.ask("SETUP rtsp://h/live/cam/trackID=0", way))[0] == 200
+            assert (await talk.ask("PLAY rtsp://h/live/cam/"))[0] == 200
+            assert (await talk.ask("PAUSE rtsp://h/live/cam/"))[0] == 200
+            before, talk.session = talk.session, ""
+            assert (await talk.ask("SETUP rtsp://h/live/cam/trackID=0", TCP))[0] == 200
+            assert talk.session != before
+            status, text = await talk.ask("PLAY rtsp://h/live/cam/")
+            assert (status, "RTP-Info: url=" in text) == (200, True), text
+            assert [(await talk.packet())[0] for _ in range(2)] == [1, 0], "a report, and the picture"
+            await eventually(lambda: [viewer.protocol for viewer in rtsp.list_viewers()] == ["rtsp"])
+
+
 async def test_pause_holds_the_packets_back_and_play_goes_on() -> None:
     async with serving() as (engine, rtsp), talking(rtsp) as publisher:
         await publisher.publish("live/cam")

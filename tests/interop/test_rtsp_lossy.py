@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import eventually, run
 from lossy import Network, rtsp_lossy
-from test_rtsp_clients import RtspServer, play, published, rtsp_server, times
+from test_rtsp_clients import RtspServer, play, player, published, rtsp_server, times
 
 import arcly
 
-__all__ = ["rtsp_server"]
+__all__ = ["player", "rtsp_server"]
 
 LOSING = {
     "1 %": Network(loss=0.01),
@@ -44,6 +44,24 @@ async def test_a_player_goes_on_over_what_is_lost(
         # A picture is several packets; FFmpeg shows what it has of one.
         assert len(times(read.stdout, 0, 90_000)) >= 20
         assert len(times(read.stdout, 1, 44_100)) >= 80
+
+
+async def test_ffmpeg_goes_on_by_tcp_where_no_datagrams_come(
+    rtsp_server: RtspServer, player: str, ffmpeg: str, clip: Callable[..., Path]
+) -> None:
+    """With its usual transports: when its time is up it pauses, and sets up another session. That was refused."""
+    async with (
+        published(rtsp_server, ffmpeg, clip(b_frames=0)),
+        rtsp_lossy(port(rtsp_server), Network(loss=1), Network(loss=1)) as link,
+    ):
+        url = f"rtsp://127.0.0.1:{link.port}/live/cam"
+        read = await run(
+            player, "-v", "warning", "-timeout", "1000000", "-i", url, "-t", "2", "-c", "copy", "-f", "framemd5", "-"
+        )
+        assert read.returncode == 0, read.stderr
+        assert "retrying with TCP" in read.stderr
+        assert link.back.lost > 0
+        assert len(times(read.stdout, 0, 90_000)) >= 20
 
 
 @pytest.mark.parametrize("network", LOSING)

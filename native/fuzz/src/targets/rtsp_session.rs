@@ -137,7 +137,7 @@ impl Run {
                 }
                 Event::Recording => assert!(!self.conn.setups().is_empty(), "nothing is recorded without a track"),
                 Event::Packet(packet) => assert!(packet.media < 2 && !packet.payload.is_empty()),
-                Event::Paused | Event::Ended => {}
+                Event::Paused | Event::Abandoned | Event::Ended => {}
             }
         }
         while let Some(bytes) = self.conn.poll_output() {

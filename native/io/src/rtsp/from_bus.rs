@@ -142,6 +142,8 @@ pub(super) async fn known_tracks(log: &Arc<Log>) -> Arc<TrackSet> {
 pub(crate) struct Play {
     state: State,
     wants: Wants,
+    /// The viewer wants no more, and the pump has not let it go yet.
+    is_leaving: bool,
 }
 
 enum State {
@@ -193,7 +195,7 @@ impl Play {
                 (State::Copied(Box::new(body)), first)
             }
         };
-        Ok((Self { state, wants }, first))
+        Ok((Self { state, wants, is_leaving: false }, first))
     }
 
     /// Begins to send what only this viewer can read, by datagrams where there are ports for them. Returns the answer to PLAY.
@@ -220,7 +222,7 @@ impl Play {
             Some((ports, peer)) => Way::by_datagrams(ports.clone(), own_targets(setups, peer)),
             None => Way::Connection(own_channels(setups)),
         };
-        Ok((Self { state: State::Sealed(Sealed::new(body, sealer, way).into()), wants }, first))
+        Ok((Self { state: State::Sealed(Sealed::new(body, sealer, way).into()), wants, is_leaving: false }, first))
     }
 
     /// Begins to send datagrams, to the address of the connection and nowhere else. Returns the answer to PLAY.
@@ -249,7 +251,7 @@ impl Play {
         let line = Arc::new(Line::default());
         let viewer = Viewer::new(reader, cursor, targets, ours, (line.clone(), wants));
         outlets.join(if is_cast { viewer.of_group() } else { viewer });
-        Ok((Self { state: State::Datagrams(line), wants }, first))
+        Ok((Self { state: State::Datagrams(line), wants, is_leaving: false }, first))
     }
 
     /// Who writes to the connection in our place.
@@ -271,12 +273,18 @@ impl Play {
     }
 
     /// The viewer wants no more; whether the play is over at once. Else it is when the pump says so.
-    pub(crate) fn leave(&self) -> bool {
+    pub(crate) fn leave(&mut self) -> bool {
         match &self.state {
             State::Pumped(line) | State::Datagrams(line) => line.leave(),
             State::Copied(_) | State::Sealed(_) => return true,
         }
+        self.is_leaving = true;
         false
+    }
+
+    /// Whether the viewer wants no more of it.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
     }
 
     async fn next(&mut self) -> PlayEvent {

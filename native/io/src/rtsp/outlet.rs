@@ -289,7 +289,11 @@ impl Outlet {
         while let Some(viewer) = viewers.get_mut(at) {
             match viewer.serve(queues) {
                 Ok(more) => (has_more, at) = (has_more | more, at + 1),
-                Err(end) => viewers.swap_remove(at).line.hang_up(end),
+                Err(end) => {
+                    // Its place is free when it is told so.
+                    let line = viewers.swap_remove(at).line;
+                    line.hang_up(end);
+                }
             }
             if queues.rtp.waiting_bytes() > OUTBOUND_BYTES / 2 {
                 queues.flush(ports).await;

@@ -16,6 +16,8 @@ pub enum Event {
     Playing(Box<PlayAnswer>),
     /// The viewer wants nothing for a while. It was answered.
     Paused,
+    /// The viewer has given up its paused session for another one: nothing more of that play is wanted.
+    Abandoned,
     /// The publish begins: packets follow. It was answered.
     Recording,
     /// A packet of a track that was set up, of an accepted session.

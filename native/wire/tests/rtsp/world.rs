@@ -251,7 +251,7 @@ impl World {
                 self.carry();
                 self.server_end = Some(Ok(()));
             }
-            Event::Paused | Event::Recording => {}
+            Event::Paused | Event::Abandoned | Event::Recording => {}
         }
     }
 

@@ -92,7 +92,7 @@ impl Connection {
         let is_sign = heard.take(media, is_rtcp, packet);
         if heard.has_left() {
             self.heard = None;
-            self.play.take_if(|play| Play::leave(play));
+            self.play.take_if(Play::leave);
             self.machine.stop_play();
         }
         is_sign

@@ -10,7 +10,7 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use arcly_bus::Publisher;
 use arcly_wire::{
-    rtsp::{Event, ServerConfig, ServerConn, sdp},
+    rtsp::{Event, PlayAnswer, ServerConfig, ServerConn, sdp},
     srtp::Sealer,
 };
 use bytes::{Bytes, BytesMut};
@@ -55,6 +55,8 @@ pub(super) struct Connection {
     egress: Arc<Egress>,
     granted: Option<Box<Granted>>,
     play: Option<Play>,
+    /// The answer to PLAY while the play before is still leaving.
+    next_play: Option<PlayAnswer>,
     /// It plays, or has played.
     is_player: bool,
     /// What it says of what it plays.
@@ -107,6 +109,7 @@ impl Connection {
             egress,
             granted: None,
             play: None,
+            next_play: None,
             is_player: false,
             heard: None,
             udp,
@@ -221,6 +224,7 @@ impl Connection {
                 Event::PublishRequested(ask, description) => self.ask_to_publish(ask, description.medias),
                 Event::Playing(answer) => self.begin_play(*answer, pipe).await?,
                 Event::Paused => self.play.iter_mut().for_each(|play| play.pause(true)),
+                Event::Abandoned => self.leave_play(),
                 Event::Recording => self.begin_publish()?,
                 Event::Packet(packet) => self.on_packet(packet)?,
                 Event::Ended => self.on_left(),
@@ -231,11 +235,16 @@ impl Connection {
 
     /// The peer has ended its session.
     fn on_left(&mut self) {
-        self.play.take_if(|play| play.leave());
-        (self.granted, self.datagrams, self.heard) = (None, None, None);
-        self.end_talk("the player has left");
-        self.talk_place = None;
+        self.leave_play();
+        (self.granted, self.talk_place) = (None, None);
         self.unpublish("the publisher ended the stream");
+    }
+
+    /// The viewer wants no more of what it plays.
+    fn leave_play(&mut self) {
+        self.play.take_if(Play::leave);
+        (self.datagrams, self.heard) = (None, None);
+        self.end_talk("the player has left");
     }
 
     /// Whether the pump writes to our socket.

@@ -30,6 +30,10 @@ impl Connection {
     pub(super) async fn begin_play(&mut self, answer: PlayAnswer, pipe: &mut Pipe) -> Result<(), End> {
         self.flush(pipe).await?;
         if let Some(play) = &mut self.play {
+            if play.is_leaving() {
+                self.next_play = Some(answer);
+                return Ok(());
+            }
             play.pause(false);
             self.say(&answer.write(&[]), pipe).await?;
             self.machine.begin_play();
@@ -79,6 +83,8 @@ impl Connection {
             PlayEvent::Failed(text) => return Err(End::Failed(text)),
         };
         let Some(play) = self.play.take() else { return Ok(()) };
+        // Who has left is told nothing of the stream: what it may play now can be another one.
+        let end = if play.is_leaving() && end == ViewerEnd::Stream { ViewerEnd::Left } else { end };
         match end {
             ViewerEnd::Gone | ViewerEnd::Kicked => return Err(End::Closed),
             ViewerEnd::Slow => return Err(End::Failed("the viewer was too slow".into())),
@@ -87,13 +93,18 @@ impl Connection {
         // What the pump was to say and did not, because it had ended.
         if let Some(line) = play.line() {
             pipe.write(&line.take_news().said).await?;
+            // The next play may be in need of its place.
+            drop(line.take_seat());
         }
         let has_changed = self.granted.as_ref().is_some_and(|granted| granted.has_changed());
         match end {
             // Others are described to who comes again.
             ViewerEnd::Stream if has_changed => Err(End::Failed("the tracks of the stream have changed".into())),
             ViewerEnd::Stream => Err(End::Dismissed),
-            _ => Ok(()),
+            _ => match self.next_play.take() {
+                Some(answer) => self.begin_play(answer, pipe).await,
+                None => Ok(()),
+            },
         }
     }
 }

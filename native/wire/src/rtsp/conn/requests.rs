@@ -78,6 +78,13 @@ impl ServerConn {
         if self.session.as_ref().is_some_and(is_other) {
             return self.answer(&request, Response::new(454));
         }
+        let is_without = request.headers.get("Session").is_none();
+        let is_paused = |session: &mut Session| session.role == Role::Play && session.phase == Phase::Paused;
+        // It asks for another session (RFC 2326 §10.4), as FFmpeg does to have by TCP what does not come by UDP.
+        if is_without && self.session.take_if(is_paused).is_some() {
+            self.used = self.now;
+            self.events.push_back(Event::Abandoned);
+        }
         let is_running = self.session.as_ref().is_some_and(|session| session.phase != Phase::Ready);
         if is_running {
             return self.refuse_state(&request);

@@ -228,6 +228,24 @@ fn states_and_sessions_are_told_apart() {
     assert_eq!(status(&talk.heard()), 451);
 }
 
+/// What FFmpeg does where no datagrams come was refused.
+#[test]
+fn a_setup_without_a_session_begins_another_one_in_the_place_of_a_paused_one() {
+    let mut talk = Talk::new();
+    let first = talk.play(UDP);
+    assert_eq!(talk.status("SETUP rtsp://h/live/cam/trackID=0", TCP), 455, "it plays");
+    assert_eq!(talk.status("PAUSE rtsp://h/live/cam/", &format!("Session: {first}\r\n")), 200);
+    assert!(matches!(talk.conn.poll_event(), Some(Event::Paused)));
+    let second = talk.session("SETUP rtsp://h/live/cam/trackID=0", TCP);
+    assert_ne!(first, second);
+    assert!(matches!(talk.conn.poll_event(), Some(Event::Abandoned)));
+    assert_eq!(talk.conn.setups().len(), 1);
+    assert_eq!(talk.conn.setups()[0].transport.lower, Lower::Tcp);
+    assert_eq!(talk.status("PLAY rtsp://h/live/cam/", &format!("Session: {first}\r\n")), 454);
+    talk.send("PLAY rtsp://h/live/cam/", &format!("Session: {second}\r\n"), "");
+    assert!(matches!(talk.conn.poll_event(), Some(Event::Playing(answer)) if !answer.is_resumed));
+}
+
 #[test]
 fn a_track_of_another_stream_is_another_question() {
     let mut talk = Talk::new();
