@@ -9,6 +9,9 @@ from pathlib import Path
 from arcly._native import TlsIdentity
 from arcly.errors import MisuseError
 
+FileState = tuple[int, int, int, int]
+"""Inode, when its bytes and when anything of it was changed, and size."""
+
 
 class Tls:
     """A certificate and its key for `RtmpHandler(tls=…)` and `HttpOrigin(tls=…)`. TLS 1.2 and 1.3, by rustls.
@@ -27,7 +30,7 @@ class Tls:
     def __init__(self, cert_file: str | Path, key_file: str | Path) -> None:
         self._cert_file = Path(cert_file)
         self._key_file = Path(key_file)
-        self._changed_ns = self._newest_change_ns()
+        self._read = self._states()
         with self._named():
             self.native = TlsIdentity(self._cert_file.read_bytes(), self._key_file.read_bytes())
 
@@ -44,13 +47,18 @@ class Tls:
         """Do so if one of the files was written since it was last read; return whether.
 
         Raises:
-            OSError, MisuseError: as `reload`; not again before the files have changed again.
+            OSError: as `reload`; again, until both files can be read.
+            MisuseError: as `reload`; not again before the files have changed again.
         """
-        changed_ns = self._newest_change_ns()
-        if changed_ns == self._changed_ns:
+        states = self._states()
+        if states == self._read:
             return False
-        self._changed_ns = changed_ns
-        self.reload()
+        read, self._read = self._read, states
+        try:
+            self.reload()
+        except OSError:
+            self._read = read
+            raise
         return True
 
     @contextlib.contextmanager
@@ -61,5 +69,10 @@ class Tls:
         except MisuseError as error:
             raise MisuseError(f"{self._cert_file} and {self._key_file}: {error}") from None
 
-    def _newest_change_ns(self) -> int:
-        return max(path.stat().st_mtime_ns for path in (self._cert_file, self._key_file))
+    def _states(self) -> list[FileState]:
+        """Return what differs when one of the files is another, was written, or may be read by others than before.
+
+        The newest time would not do: who copies files may keep their times, of which that of the key is the older one.
+        """
+        stats = [path.stat() for path in (self._cert_file, self._key_file)]
+        return [(stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size) for stat in stats]

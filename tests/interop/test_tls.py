@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,40 @@ async def test_a_renewed_certificate_is_for_new_connections(authority: trustme.C
         issue(authority, tmp_path, "renewed.example")
         assert tls.reload_if_changed()
         assert await subject_names(port, authority) == {"renewed.example"}
+
+
+def test_a_renewed_key_that_is_older_than_its_certificate_is_seen(authority: trustme.CA, tmp_path: Path) -> None:
+    """Found by reading: `cp -p` keeps times. A look between the two copies was the last until the next renewal."""
+    tls = issue(authority, tmp_path)
+    renewed = authority.issue_cert("renewed.example")
+    (tmp_path / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in renewed.cert_chain_pems))
+    with pytest.raises(arcly.MisuseError):
+        tls.reload_if_changed()
+    assert not tls.reload_if_changed(), "it was told"
+    (tmp_path / "key.pem").write_bytes(renewed.private_key_pem.bytes())
+    os.utime(tmp_path / "key.pem", (0, 0))
+    assert tls.reload_if_changed()
+    assert not tls.reload_if_changed()
+
+
+def test_a_renewed_key_that_cannot_be_read_yet_is_tried_again(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: copied as root, and then given to us. Its time says nothing of that."""
+    tls = issue(authority, tmp_path)
+    issue(authority, tmp_path, "renewed.example")
+    with monkeypatch.context() as patch:
+        # Root may read everything.
+        patch.setattr(Path, "read_bytes", unreadable)
+        for _ in range(2):
+            with pytest.raises(PermissionError):
+                tls.reload_if_changed()
+    assert tls.reload_if_changed()
+
+
+def unreadable(path: Path) -> bytes:
+    """What reading another's key is."""
+    raise PermissionError(path)
 
 
 async def test_https_agrees_on_http_2(authority: trustme.CA, tmp_path: Path) -> None:
