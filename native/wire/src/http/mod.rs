@@ -9,7 +9,8 @@
 //! | §2.2 lines, §3 request line, §5 fields | by httparse |
 //! | §3.2 one `Host` | here |
 //! | §3.2.1 origin form | here; the other forms are left |
-//! | §6 a body, §9.6 and §9.8 the end of the connection, RFC 9110 §7.8 upgrades, §10.1.1 `Expect` | left |
+//! | §6 a body, §9.6 and §9.8 the end of the connection and its other options, RFC 9110 §7.8 upgrades, §10.1.1 `Expect` | left |
+//! | §9.3 `Connection: keep-alive`, which is so anyway | passed over |
 
 /// Headers of a request; one with more is left.
 const HEADERS_MAX: usize = 32;
@@ -19,7 +20,7 @@ pub const HEARD: [&str; 7] =
     ["user-agent", "accept-encoding", "authorization", "if-none-match", "range", "if-range", "sec-fetch-mode"];
 
 /// Headers of which nothing is known here.
-const FOREIGN: [&str; 7] = ["connection", "content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer"];
+const FOREIGN: [&str; 6] = ["content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer"];
 
 /// A request for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,9 @@ fn heard<'a>(headers: &[httparse::Header<'a>]) -> Result<[Option<&'a [u8]>; HEAR
     let mut hosts = 0;
     for header in headers {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-        if FOREIGN.iter().any(|name| is(name)) {
+        // §9.3: what holds anyway, and what all browsers say.
+        let is_wish = is("connection") && !header.value.eq_ignore_ascii_case(b"keep-alive");
+        if is_wish || FOREIGN.iter().any(|name| is(name)) {
             return Err(NotPlain::Other);
         }
         hosts += usize::from(is("host"));

@@ -23,6 +23,15 @@ fn every_header_that_matters_is_heard() {
     }
 }
 
+/// Found by reading: whatever a browser fetched over HTTP/1.1 went the slow way.
+#[test]
+fn what_a_browser_says_of_the_connection_is_plain() {
+    for said in ["Connection: keep-alive", "connection:Keep-Alive\t"] {
+        let text = PLAIN.replace("Host: x", &format!("Host: x\r\n{said}"));
+        assert_eq!(PlainGet::parse(text.as_bytes()).map(|request| request.head_bytes), Ok(text.len()), "{said}");
+    }
+}
+
 #[test]
 fn everything_else_is_left() {
     let with = |header: &str| PLAIN.replace("\r\n\r\n", &format!("\r\n{header}\r\n\r\n"));
@@ -41,6 +50,9 @@ fn everything_else_is_left() {
         with("Content-Length: 0"),
         with("transfer-encoding: chunked"),
         with("Connection: close"),
+        with("Connection: keep-alive, Upgrade"),
+        with("Connection: keep-alive\r\nConnection: close"),
+        with("Connection:"),
         with("Connection: upgrade\r\nupgrade: websocket"),
         with("Expect: 100-continue"),
         with("TE: trailers"),
