@@ -183,7 +183,7 @@ def add_serve(commands: Commands) -> None:
     listeners.add_argument(
         "--rtsp-udp",
         metavar="PORT",
-        default="8000",
+        default=Default("8000"),
         help="RTSP's media by UDP: RTP on this port, RTCP on the next, or off (default: %(default)s)",
     )
     listeners.add_argument(

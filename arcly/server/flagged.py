@@ -15,7 +15,7 @@ class Flagged:
 
     Args:
         listener: what listens.
-        flag: what gives it another address: `--srt`.
+        flag: what gives it another address: `--srt HOST:PORT`.
         is_asked: False leaves it out where its address is taken: it is the usual one, which another program may have.
     """
 
@@ -35,9 +35,9 @@ class Flagged:
             await self._listener.start(context)
         except ListenError as error:
             if self._is_asked:
-                raise ListenError(f"{error} ({self._flag} HOST:PORT listens elsewhere)") from None
+                raise ListenError(f"{error} ({self._flag} listens elsewhere)") from None
             await self._listener.stop()
-            log.warning("[%s] left out: %s (%s HOST:PORT listens elsewhere)", self.name, error, self._flag)
+            log.warning("[%s] left out: %s (%s listens elsewhere)", self.name, error, self._flag)
 
     async def stop(self) -> None:
         """Stop."""

@@ -17,6 +17,7 @@ from arcly.protocols.srt import SrtHandler
 from arcly.protocols.webrtc import WebRtcHandler
 from arcly.server.default import Default
 from arcly.server.flagged import Flagged
+from arcly.server.sparing import SparingRtspHandler
 from arcly.storage import open_storage
 from arcly.tls import Tls
 from arcly.viewer import EgressOptions
@@ -89,15 +90,26 @@ class Listeners:
 def unasked(options: argparse.Namespace) -> frozenset[str]:
     """Return which listeners are at their usual addresses only because no flag says otherwise."""
     names = {name for name in ("rtmp", "rtsp", "srt", "webrtc", "http") if isinstance(getattr(options, name), Default)}
-    # One origin serves both: HTTPS was asked for.
-    return frozenset(names - ({"http"} if options.https != OFF else set()))
+    # One origin serves both: HTTPS was asked for. And who names the ports of datagrams asks for RTSP.
+    names -= {"http"} if options.https != OFF else set()
+    names -= {"rtsp"} if is_named(options.rtsp_udp) else set()
+    return frozenset(names)
+
+
+def is_named(port: str) -> bool:
+    """Return whether somebody has asked for the port."""
+    return port != OFF and not isinstance(port, Default)
 
 
 def flags(name: str, options: argparse.Namespace) -> str:
-    """Return what gives a listener another address."""
+    """Return what gives a listener other addresses."""
     # One origin serves both.
     names = ("http", "https") if name == "http" else (name,)
-    return " or ".join(f"--{it}" for it in names if getattr(options, it) != OFF)
+    found = [f"--{it} HOST:PORT" for it in names if getattr(options, it) != OFF]
+    datagrams = {"rtsp": "rtsp-udp", "rtsps": "rtsps-srtp"}.get(name)
+    if datagrams and is_named(getattr(options, datagrams.replace("-", "_"))):
+        found.append(f"--{datagrams} PORT")
+    return " or ".join(found)
 
 
 def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHandler | None:
@@ -105,7 +117,8 @@ def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHand
     if options.rtsp == OFF:
         return None
     multicast, port = groups(options.rtsp_multicast)
-    return RtspHandler(
+    handler = RtspHandler if is_named(options.rtsp_udp) else SparingRtspHandler
+    return handler(
         options.rtsp, udp_port=udp_port(options.rtsp_udp), multicast=multicast, multicast_port=port, egress=egress
     )
 

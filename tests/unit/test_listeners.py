@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 import sys
@@ -101,6 +102,32 @@ async def test_an_address_that_was_asked_for_and_is_taken_ends_the_server(flag: 
     assert len(said) == 1, lines
     assert str(port) in said[0]
     assert f"(--{flag} HOST:PORT listens elsewhere)" in said[0]
+
+
+async def test_a_taken_port_of_datagrams_that_nobody_asked_for_leaves_rtsp_to_tcp() -> None:
+    """It was blamed on --rtsp, as another port than the one that is taken, and ended the server."""
+    options = [*FREE[4:], "--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0"]
+    with taken(socket.SOCK_DGRAM, 8001):
+        async with serving(*options) as (process, lines):
+            await eventually(lambda: any("in a browser" in line for line in lines) or process.returncode, deadline_s=60)
+            said = [line for line in lines if "over TCP alone" in line]
+            assert len(said) == 1, lines
+            assert re.search(r":800[01]: Address already in use .*\(--rtsp-udp PORT listens elsewhere\)", said[0])
+            assert any("[rtsp] listening" in line for line in lines), lines
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert not [line for line in lines if "Traceback" in line or " ERR " in line], lines
+
+
+async def test_a_taken_port_of_datagrams_that_was_asked_for_ends_the_server_under_its_number() -> None:
+    with taken(socket.SOCK_DGRAM, 0) as port:
+        options = [*FREE[4:], "--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0", "--rtsp-udp", str(port - 1)]
+        async with serving(*options) as (process, lines):
+            assert await asyncio.wait_for(process.wait(), 60) == 1
+    said = [line for line in lines if " ERR " in line]
+    assert len(said) == 1, lines
+    assert f"127.0.0.1:{port}: Address already in use" in said[0]
+    assert "(--rtsp HOST:PORT or --rtsp-udp PORT listens elsewhere)" in said[0]
 
 
 async def test_a_server_without_a_single_address_ends() -> None:

@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Inbox, lock,
+    Inbox, ListenError, lock,
     udp::{Interface, MulticastOut, Outbound, UdpOptions, UdpSocket},
 };
 
@@ -99,23 +99,34 @@ pub(crate) struct Registration {
 
 impl Ports {
     /// Opens `port` for RTP and the next one for RTCP; 0 stands for any free pair.
-    pub(crate) fn open(runtime: &Handle, host: IpAddr, port: u16) -> io::Result<Arc<Self>> {
-        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-        for _ in 0..if port == 0 { PAIR_TRIES } else { 1 } {
-            match Self::pair(runtime, host, port) {
-                Ok(ports) => return Ok(Arc::new(ports)),
-                Err(error) => last = error,
+    ///
+    /// # Errors
+    /// [`ListenError`] when one of them cannot be had.
+    pub(crate) fn open(runtime: &Handle, host: IpAddr, port: u16) -> Result<Arc<Self>, ListenError> {
+        let tries = if port == 0 { PAIR_TRIES } else { 1 };
+        for _ in 1..tries {
+            if let Ok(ports) = Self::pair(runtime, host, port) {
+                return Ok(Arc::new(ports));
             }
         }
-        Err(last)
+        Self::pair(runtime, host, port).map(Arc::new)
     }
 
-    fn pair(runtime: &Handle, host: IpAddr, port: u16) -> io::Result<Self> {
+    fn pair(runtime: &Handle, host: IpAddr, port: u16) -> Result<Self, ListenError> {
         let options = UdpOptions { multicast_out: multicast_out(host), ..UdpOptions::default() };
         let rtp_options = UdpOptions { coalesced: true, ..options.clone() };
-        let rtp = UdpSocket::bind(runtime, SocketAddr::new(host, port), &rtp_options)?;
-        let next = rtp.addr().port().checked_add(1).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let rtcp = UdpSocket::bind(runtime, SocketAddr::new(host, next), &options)?;
+        let bind = |port, options| {
+            let addr = SocketAddr::new(host, port);
+            UdpSocket::bind(runtime, addr, options).map_err(|source| ListenError { addr, source })
+        };
+        let rtp = bind(port, &rtp_options)?;
+        // Behind the last port there is none: 0 would be any.
+        let next = rtp
+            .addr()
+            .port()
+            .checked_add(1)
+            .ok_or_else(|| ListenError { addr: rtp.addr(), source: io::ErrorKind::AddrNotAvailable.into() })?;
+        let rtcp = bind(next, &options)?;
         Ok(Self { rtp, rtcp, routes: Mutex::default() })
     }
 

@@ -52,7 +52,7 @@ impl Ears {
     pub(super) fn open(&mut self, media: usize) -> io::Result<(u16, u16)> {
         let any: IpAddr =
             if self.server.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-        let ports = Ports::open(&Handle::current(), any, 0)?;
+        let ports = Ports::open(&Handle::current(), any, 0).map_err(|error| error.source)?;
         let numbers = ports.numbers();
         self.tracks.push(Track { media, ports, target: None, queues: Queues::new() });
         Ok(numbers)

@@ -107,11 +107,7 @@ impl RtspListener {
         let egress = Egress::new(runtime.clone(), options.egress, shared_inbox.clone());
         let stop = CancellationToken::new();
         let port = options.udp_port.filter(|_| options.tls.is_none() || options.srtp.is_some());
-        let open = |port| Ports::open(runtime, local.ip(), port);
-        let udp = port
-            .map(open)
-            .transpose()
-            .map_err(|source| ListenError { addr: SocketAddr::new(local.ip(), port.unwrap_or_default()), source })?;
+        let udp = port.map(|port| Ports::open(runtime, local.ip(), port)).transpose()?;
         if let Some(ports) = &udp {
             ports.serve(runtime, &stop, &inbox);
         }
