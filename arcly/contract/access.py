@@ -17,8 +17,8 @@ for it by Basic, with its realm (RFC 7617 §2), and FFmpeg finds it in front onl
 SCRIPT_CHALLENGE = "Bearer"
 """The same for scripts of a page: a browser would ask whoever looks at it for a password, and let the script wait."""
 
-IN_QUERY = frozenset({"user", "token", "jwt"})
-"""Fields of a query that tell of credentials; others, and `pass` without a user, have meanings of their own."""
+IN_QUERY = frozenset({"user", "pass", "token", "jwt"})
+"""Fields of a query that tell of credentials; others have meanings of their own."""
 
 
 def challenge(fetch_mode: str | None) -> str:

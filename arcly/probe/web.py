@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPException, IncompleteRead, InvalidURL
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -66,7 +66,11 @@ def asked(url: str) -> tuple[Request, str]:
         MisuseError: `url` is none.
     """
     parts = urlsplit(url)
-    if not parts.hostname:
+    try:
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # The port is no number.
+        is_whole = False
+    if not is_whole:
         raise MisuseError("a URL of HTTP is of the form http://HOST:PORT/PATH")
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="")
     request = Request(urlunsplit(bare), headers={"User-Agent": f"arcly/{__version__}"})
@@ -94,6 +98,8 @@ def pieces(beginning: bytes, response: Any) -> Iterator[bytes]:
     while piece:
         yield piece
         piece = response.read1(READ_BYTES)
+    if response.length:  # Of an answer that says how long it is, an end before that is not told otherwise.
+        raise IncompleteRead(b"", response.length)
 
 
 def reason_of(error: Exception) -> str:
@@ -104,5 +110,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(cause, TimeoutError):
         return f"nothing came for {SILENCE_S:g} s"
     if isinstance(cause, IncompleteRead):
-        return "the connection was closed in the middle of a chunk"
+        return "the connection was closed before the end"
+    if isinstance(cause, InvalidURL):
+        return "characters in the URL that have to be percent-encoded"
     return getattr(cause, "strerror", None) or str(cause)

@@ -13,6 +13,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -147,6 +148,9 @@ def credentials_of(request: Request, protocol: str) -> Credentials:
 
 def refusal(request: Request, credentials: Credentials, text: str) -> HTTPException:
     """Return the answer to whom was not let in."""
+    if SHAPE.fullmatch(request.query_params.get(PASS, "")):
+        # It is ours, and over: nobody wrote it into the URL.
+        credentials = replace(credentials, query="")
     if not may_bring_better(credentials):
         return HTTPException(403, text)
     mode = request.headers.get("sec-fetch-mode")

@@ -57,7 +57,9 @@ class Listing:
         return answer if self._clock() < until_s else None
 
     def _keep(self, question: Question, answer: bool) -> None:
-        _, before = self._kept.get(question, (0.0, False))
+        until_s, before = self._kept.get(question, (0.0, False))
+        if not (answer or before) and self._clock() < until_s:
+            return  # Of several that asked at once one has said so, and has doubted it.
         self._kept[question] = self._clock() + (DOUBTED_S if before and not answer else KEPT_S), answer
         self._kept.move_to_end(question)
         while len(self._kept) > KEPT_MAX:

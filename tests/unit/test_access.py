@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import jwt
 import pytest
@@ -125,11 +125,11 @@ async def test_a_password_of_the_authoriser_does_not_wait_as_a_wrong_one_of_the_
     assert await both.authorize_publish(key, arcly.Credentials(query="user=other&pass=right"))
 
 
-def ask(url: str) -> tuple[int, str]:
+def ask(url: str, method: str = "GET") -> tuple[int, str]:
     from urllib.error import HTTPError
 
     try:
-        with urlopen(url, timeout=30) as answer:
+        with urlopen(Request(url, method=method), timeout=30) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         return error.code, ""
@@ -156,6 +156,10 @@ async def test_the_page_shows_and_plays_to_whom_may_and_nothing_to_others(users:
         for path in ("/live/demo/index.m3u8", "/live/demo/manifest.mpd", "/live/demo/ts.m3u8", "/live/demo.flv"):
             assert (await get(path))[0] == 401, path
             assert (await get(path + "?user=guest&pass=wrong"))[0] == 403, path
+        # By no method does the page behind the media tell what there is.
+        for method, status in ("OPTIONS", 204), ("POST", 405):
+            for path in "/live/demo.flv", "/live/nothing.flv":
+                assert (await asyncio.to_thread(ask, page[1] + path, method))[0] == status, (method, path)
         for path in ("/api/viewers?stream=live/demo", "/api/viewers?stream=nothing"):
             assert (await get(path))[0] == 404, path
         assert (await get("/api/viewers?user=guest&pass=hello&stream=live/demo"))[0] == 200

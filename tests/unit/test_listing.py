@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from starlette.requests import Request
 
@@ -24,7 +26,9 @@ class Moody:
 
     async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
         self.asked += 1
-        return self.answer
+        answer = self.answer
+        await asyncio.sleep(0)
+        return answer
 
 
 class Watched:
@@ -56,6 +60,17 @@ async def test_an_authoriser_that_failed_once_hides_a_stream_for_a_moment_only()
     assert await watched.shows_after(0)
     watched.moody.answer = False
     assert not await watched.shows_after(KEPT_S + 1)
+    watched.moody.answer = True
+    assert await watched.shows_after(DOUBTED_S + 0.1)
+
+
+async def test_several_questions_that_fail_at_once_hide_it_for_a_moment_only() -> None:
+    """The second refusal followed the first, not the yes."""
+    watched = Watched()
+    assert await watched.shows_after(0)
+    watched.moody.answer = False
+    both = await asyncio.gather(watched.shows_after(KEPT_S + 1), watched.shows_after(0))
+    assert (both, watched.moody.asked) == ([False, False], 3)
     watched.moody.answer = True
     assert await watched.shows_after(DOUBTED_S + 0.1)
 

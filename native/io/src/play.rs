@@ -32,7 +32,7 @@ pub struct PlayAsk {
 /// Why somebody may not play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlayDenial {
-    /// No credentials were brought: HTTP says 401.
+    /// Better credentials may be brought: HTTP says 401.
     Unauthenticated,
     /// They do not suffice: HTTP says 403.
     Forbidden,

@@ -31,7 +31,7 @@ pub struct PublishAsk {
 pub enum Refusal {
     /// The name is not allowed, or taken.
     BadName,
-    /// No credentials were brought: HTTP and RTSP say 401 and ask for them.
+    /// Better credentials may be brought: HTTP and RTSP say 401 and ask for them.
     Unauthenticated,
     /// The credentials do not suffice.
     Unauthorized,

@@ -263,13 +263,15 @@ impl Site {
     }
 }
 
-/// `response`; where it says that nothing is there, what is said of a stream that is live, too, or the denial of whoever may not play it.
+/// `response`; where it says that nothing is there, or not by this method, what is said of a stream that is live, too, or the denial of whoever may not play it.
 async fn unless_denied(absent: Option<Absent<'_>>, response: Response<Body>) -> Response<Body> {
-    match absent {
-        _ if response.status() != StatusCode::NOT_FOUND => response,
-        Some(Absent::Say(instead)) => instead,
-        Some(Absent::Ask(inbox, asked)) => ask(inbox, asked).await.map_or_else(denied, |_| response),
-        None => response,
+    match (absent, response.status()) {
+        // An application has pages at paths of all kinds, which no other method may ask for.
+        (Some(Absent::Say(instead)), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => instead,
+        (Some(Absent::Ask(inbox, asked)), StatusCode::NOT_FOUND) => {
+            ask(inbox, asked).await.map_or_else(denied, |_| response)
+        }
+        _ => response,
     }
 }
 
