@@ -1,7 +1,7 @@
 //! The muxer against the probe, and against ffmpeg.
 
 use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
-use arcly_codec::{CodecConfig, aac::AudioSpecificConfig};
+use arcly_codec::{CodecConfig, aac::AudioSpecificConfig, data::DataConfig};
 
 use super::{
     MAX_TRACKS, PacketBuffer, TsMuxer,
@@ -286,6 +286,49 @@ fn late_track_never_turns_the_clock_back() {
     probe.finish();
     assert_eq!(probe.units.len(), frames.len());
     assert!(probe.pcrs.iter().all(|(_, discontinuity)| !discontinuity), "neither the gap nor the lateness breaks time");
+}
+
+/// Ten seconds of pictures, and a measurement each second whose time is so far ahead.
+fn with_klv(ahead_90k: i64) -> (std::sync::Arc<TrackSet>, Vec<Frame>) {
+    let klv = Track::new(TrackId(2), CodecConfig::Klv(DataConfig::default()));
+    let recipe = Recipe { sample_rate_hz: 0, seconds: 10, ..PLAIN };
+    let measured = |picture: &Frame| {
+        let dts = picture.dts + ahead_90k;
+        Frame { track: TrackId(2), flags: FrameFlags::NONE, pts: dts, dts, ..sound(&mut Rng(0), 0, 30) }
+    };
+    let mut frames = Vec::new();
+    for (index, picture) in recipe.frames(&mut Rng(1)).into_iter().enumerate() {
+        let klv = (index % 25 == 0).then(|| measured(&picture));
+        frames.push(picture);
+        frames.extend(klv);
+    }
+    (track_set(&[video_track(), klv]), frames)
+}
+
+/// Each of them began two time bases, or its time became that of the pictures.
+#[test]
+fn measurements_of_another_time_base_leave_the_clock_to_the_pictures() {
+    for ahead_90k in [3_600 * 90_000, 5 * 90_000, -3_600 * 90_000, 0] {
+        let (tracks, frames) = with_klv(ahead_90k);
+        let ts = mux(&tracks, &frames);
+        let mut probe = Probe::for_hostile_times();
+        probe.feed(&ts);
+        probe.finish();
+        assert!(probe.pcrs.iter().all(|(_, discontinuity)| !discontinuity), "one time base at {ahead_90k}");
+        let mut pcr_90k = None;
+        let mut pictures = probe.of(0x100);
+        for packet in ts.chunks(188) {
+            if let Some(&at) = with_pcr(packet).first() {
+                assert_eq!(at, 0);
+                pcr_90k = Some(packet[6..10].iter().fold(0, |base, byte| base << 8 | i64::from(*byte)) * 2);
+            }
+            if !pes_starts(packet, 0x100).is_empty() {
+                let dts_90k = pictures.next().unwrap().dts;
+                assert!(pcr_90k.is_some_and(|pcr_90k| (0..90_000).contains(&(dts_90k - pcr_90k))), "{ahead_90k}");
+            }
+        }
+        assert!(pictures.next().is_none());
+    }
 }
 
 #[test]

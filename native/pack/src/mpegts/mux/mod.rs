@@ -60,7 +60,7 @@ pub const MAX_TRACKS: usize = 16;
 ///
 /// Track `n` has the PID 0x100 + `n`. Clock references travel with the first video track, else with the first one, at
 /// most 40 ms apart; PAT and PMT come at most 100 ms apart (both in stream time). Where frames are further apart,
-/// packets are put in between. A frame that is more than 10 s off the others, or not behind its predecessor in the same
+/// packets are put in between. A picture or sound that is more than 10 s off the others, or not behind its predecessor in the same
 /// track, begins a new time base with `discontinuity_indicator` set.
 #[derive(Debug)]
 pub struct TsMuxer {
@@ -89,6 +89,9 @@ struct Elementary {
     stream_id: u8,
     /// Its access units carry the clock of the program.
     carries_clock: bool,
+    /// The clock of the program follows its decoding times. Data are told on time bases of their own, hours from the pictures: they
+    /// move it only where there is nothing else.
+    moves_clock: bool,
     /// Decoding of the program can begin at any of its access units, and not only at key frames.
     is_entry: bool,
     /// Decoding time of the newest access unit of the present time base.
@@ -152,7 +155,9 @@ impl TsMuxer {
     pub fn reconfigure(&mut self, tracks: &TrackSet) -> Result<(), PackError> {
         let mut streams = elementary_streams(tracks)?;
         self.retired.extend(self.streams.iter().map(|stream| (stream.pid.number(), stream.pid.counter())));
+        let is_data_alone = streams.iter().all(|stream| stream.form.kind() == MediaKind::Data);
         for stream in &mut streams {
+            stream.moves_clock = is_data_alone || stream.form.kind() != MediaKind::Data;
             let counter = self.retired.get(&stream.pid.number()).copied().unwrap_or(COUNTER_START);
             stream.pid = Pid::new(stream.pid.number(), counter);
             let previous = self.streams.iter().find(|previous| previous.track == stream.track);
@@ -286,10 +291,12 @@ impl TsMuxer {
     fn keep_time_out_of_step(&mut self, index: usize, dts_90k: i64, out: &mut PacketBuffer) -> Option<Pcr> {
         let stream = self.streams.get_mut(index)?;
         let carried = stream.carries_clock;
-        if self.clock.breaks_at(dts_90k, stream.newest_dts_90k.replace(dts_90k)) {
-            self.restart_time(index, dts_90k);
+        if stream.moves_clock {
+            if self.clock.breaks_at(dts_90k, stream.newest_dts_90k.replace(dts_90k)) {
+                self.restart_time(index, dts_90k);
+            }
+            self.clock.advance(dts_90k);
         }
-        self.clock.advance(dts_90k);
         if self.tables_state == TablesState::Due {
             self.write_tables(out);
         }
@@ -370,6 +377,7 @@ fn elementary_stream(track: &Track, stream_ids: &mut StreamIds) -> Result<Elemen
         pid: Pid::new(FIRST_PID + u16::from(track.id.0), COUNTER_START),
         stream_id: stream_ids.next(&track.config),
         carries_clock: false,
+        moves_clock: true,
         is_entry: false,
         newest_dts_90k: None,
     })

@@ -113,8 +113,10 @@ impl ConstantRateMuxer {
         self.packets.clear();
         self.muxer.write_in(frame, &mut self.packets)?;
         let packets = self.packets.packets();
-        let Some(now_90k) = self.muxer.clock_90k() else { return Ok(()) };
-        self.slots.advance(now_90k, packets.iter().any(slots::begins_time_base), out);
+        // Without a time, which data in front of all pictures and sounds leave open, there are no slots yet.
+        if let Some(now_90k) = self.muxer.clock_90k() {
+            self.slots.advance(now_90k, packets.iter().any(slots::begins_time_base), out);
+        }
         self.slots.take_tables(packets, self.muxer.pcr_pid());
         if !self.admits(frame) {
             self.overrun_frames += 1;

@@ -86,8 +86,10 @@ impl Slots {
     /// Appends the slots in front of `now_90k`. `is_other_base`: that is of a new time base, before which the queue is emptied.
     pub(super) fn advance(&mut self, now_90k: i64, is_other_base: bool, out: &mut Vec<u8>) {
         let now = i128::from(now_90k) * TICKS_PER_90K;
-        let is_gap = self.origin.is_some() && now - self.now() > GAP;
-        if is_other_base || is_gap || self.origin.is_none() {
+        if self.origin.is_none() {
+            return self.begin(now);
+        }
+        if is_other_base || now - self.now() > GAP {
             self.drain(out);
             return self.begin(now);
         }

@@ -236,6 +236,30 @@ fn timed_data_find_their_slots() {
     assert_eq!(Probe::for_constant_rate(4_000_000).judge(&stream).len(), 0);
 }
 
+/// Each of them emptied the buffer and began two time bases; the first found no slots, and its tables were lost with it.
+#[test]
+fn measurements_of_another_time_base_keep_the_rate() {
+    let klv = Track::new(TrackId(2), CodecConfig::Klv(DataConfig::default()));
+    let tracks = track_set(&[video_track(), audio_track(48_000), klv]);
+    for ahead_90k in [3_600 * 90_000, 5 * 90_000, -3_600 * 90_000] {
+        let mut frames = Vec::new();
+        for (index, frame) in PLAIN.frames(&mut Rng(12)).into_iter().enumerate() {
+            let dts = frame.dts + ahead_90k;
+            let measured = Frame { track: TrackId(2), pts: dts, dts, ..sound(&mut Rng(0), 0, 30) };
+            frames.extend((index % 50 == 0).then_some(measured));
+            frames.push(frame);
+        }
+        let (stream, stats) = mux(&tracks, &frames, 4_000_000);
+        assert_eq!(stats.overrun_frames, 0);
+        let mut probe = Probe::for_hostile_times().at_constant_rate(4_000_000);
+        probe.feed(&stream);
+        probe.finish();
+        assert!(probe.pcrs.iter().all(|(_, discontinuity)| !discontinuity), "one time base at {ahead_90k}");
+        assert_eq!((probe.units.len(), probe.programs.len()), (frames.len(), 1));
+        assert!(stats.null_packets * 4 < stats.packets * 3);
+    }
+}
+
 #[test]
 fn ffmpeg_reads_a_constant_rate_and_sees_it() {
     let scratch = Scratch::new("mpegts-rate");
