@@ -95,7 +95,7 @@ impl Connection {
         match &mut self.use_ {
             Use::Publishing(to_bus) => {
                 while let Some(delivery) = self.machine.deliver(now) {
-                    to_bus.push(delivery.payload)?;
+                    to_bus.push(&delivery)?;
                 }
                 if to_bus.is_closed() {
                     return Err(crate::faults::ENDED_HERE.into());
@@ -241,7 +241,7 @@ mod tests {
             while theirs.closed().is_none()
                 && let Some(delivery) = theirs.deliver(now)
             {
-                to_bus.push(delivery.payload).unwrap();
+                to_bus.push(&delivery).unwrap();
             }
         }
         to_bus.end("it is over".into());

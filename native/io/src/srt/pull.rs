@@ -124,7 +124,7 @@ impl Pulling {
             };
             playing.last_media = Instant::now();
             let before = to_bus.frames();
-            let outcome = to_bus.push(delivery.payload);
+            let outcome = to_bus.push(&delivery);
             link.count(to_bus.frames() - before, delivery.payload.len() as u64, 0);
             outcome?;
         }

@@ -6,7 +6,9 @@ use arcly_bus::{BusError, Publisher};
 use arcly_pack::{
     Item,
     container::{Container, ContainerDemuxer},
+    mpegts::GROUP_BYTES,
 };
+use arcly_wire::srt::Delivery;
 
 use crate::{
     Inbox,
@@ -28,9 +30,11 @@ impl ToBus {
         Self { demuxer, publisher, frames: 0, peer, inbox, problems: Problems::default() }
     }
 
-    /// Takes the payload of a packet. An error ends the publish and is its reason.
-    pub(super) fn push(&mut self, payload: &[u8]) -> Result<(), String> {
-        self.demuxer.push(payload).map_err(|error| error.to_string())?;
+    /// Takes a packet. An error ends the publish and is its reason.
+    pub(super) fn push(&mut self, delivery: &Delivery<'_>) -> Result<(), String> {
+        // A packet has no more than a group of them (SRT §3.1).
+        self.demuxer.lose(usize::try_from(delivery.lost_before).unwrap_or(usize::MAX).saturating_mul(GROUP_BYTES));
+        self.demuxer.push(delivery.payload).map_err(|error| error.to_string())?;
         self.publish()
     }
 
@@ -80,5 +84,54 @@ impl ToBus {
     pub(super) fn end(mut self, reason: String) {
         self.finish();
         self.publisher.end(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Read, Track, TrackId, TrackSet};
+    use arcly_codec::{Codec, CodecConfig};
+    use arcly_pack::mpegts::TsMuxer;
+    use arcly_wire::srt::Position;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::egress::tests::AVCC;
+
+    fn picture(n: u8) -> Frame {
+        let unit = [&[if n == 0 { 0x65 } else { 0x41 }][..], &[n + 1; 60_000]].concat();
+        let payload = [&(unit.len() as u32).to_be_bytes()[..], &unit].concat().into();
+        let (flags, dts) = (if n == 0 { FrameFlags::KEY } else { FrameFlags::NONE }, i64::from(n) * 3_600);
+        Frame { track: TrackId(0), flags, pts: dts, dts, duration: 3_600, payload }
+    }
+
+    /// They are 112 packets of the stream, 7 times 16: by its counters, none. The picture came out without its middle.
+    #[test]
+    fn a_picture_that_misses_sixteen_packets_is_left_out() {
+        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+        let tracks = TrackSet { revision: 1, tracks: vec![Track::new(TrackId(0), config)] };
+        let (mut muxer, mut packets) = (TsMuxer::new(&tracks).unwrap(), Vec::new());
+        (0..4).for_each(|n| muxer.write(&picture(n), &mut packets).unwrap());
+        let here = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+        let mut got = here.log().tap();
+        let mut to_bus = ToBus::new(here, "192.0.2.1:5050".parse().unwrap(), Inbox::new(Waker::noop().clone()));
+        // The first picture has 47 of them.
+        for (n, payload) in packets.chunks(GROUP_BYTES).enumerate().filter(|(n, _)| !(60..76).contains(n)) {
+            let lost_before = if n == 76 { 16 } else { 0 };
+            to_bus.push(&Delivery { payload, position: Position::Solo, lost_before }).unwrap();
+        }
+        to_bus.end("it is over".into());
+        let mut seen = Vec::new();
+        while let Read::Frames(batch) = got.read(64) {
+            seen.extend(
+                batch
+                    .frames
+                    .iter()
+                    .map(|frame| (frame.payload.len(), frame.payload.last().copied(), frame.is_discontinuity())),
+            );
+        }
+        assert_eq!(seen, [(60_005, Some(1), false), (60_005, Some(3), true), (60_005, Some(4), false)]);
     }
 }

@@ -140,7 +140,7 @@ impl Pulling {
                     }
                 }
                 _ = clock.tick() => {
-                    self.unwrapper.give_up(std::time::Instant::now(), |packets| self.programs.push(packets));
+                    self.unwrapper.give_up(std::time::Instant::now(), |lost, packets| self.programs.push(lost, packets));
                     if !self.programs.look() {
                         link.lost();
                     }
@@ -157,7 +157,7 @@ impl Pulling {
         for datagram in inbound.datagrams() {
             if self.hears(datagram.peer, now) {
                 bytes += datagram.bytes.len() as u64;
-                self.unwrapper.push(now.into_std(), datagram.bytes, |packets| self.programs.push(packets));
+                self.unwrapper.push(now.into_std(), datagram.bytes, |lost, packets| self.programs.push(lost, packets));
             }
         }
         let Some((peer, _)) = self.speaker else { return };

@@ -33,13 +33,14 @@ impl Default for Unwrapper {
 }
 
 impl Unwrapper {
-    /// Gives the transport packets of a datagram to `take`, and those that it was missing.
-    pub(super) fn push(&mut self, now: Instant, datagram: &[u8], mut take: impl FnMut(&[u8])) {
+    /// Gives the transport packets of a datagram to `take`, and those that it was missing; each with the number of datagrams in front
+    /// of it that will not come.
+    pub(super) fn push(&mut self, now: Instant, datagram: &[u8], mut take: impl FnMut(u32, &[u8])) {
         let Some(packet) = packet(datagram) else {
             // RTP of another kind and RTCP are no transport packets; of the rest the demuxer finds out.
             let is_rtp = datagram.first().is_some_and(|first| first >> 6 == 2);
             if !is_rtp || datagram.len().is_multiple_of(PACKET_BYTES) {
-                take(datagram);
+                take(0, datagram);
             }
             return;
         };
@@ -53,14 +54,14 @@ impl Unwrapper {
     }
 
     /// Goes on without what has been missing for too long.
-    pub(super) fn give_up(&mut self, now: Instant, mut take: impl FnMut(&[u8])) {
+    pub(super) fn give_up(&mut self, now: Instant, mut take: impl FnMut(u32, &[u8])) {
         self.reorder.handle_timeout(now);
         self.release(&mut take);
     }
 
-    fn release(&mut self, take: &mut impl FnMut(&[u8])) {
+    fn release(&mut self, take: &mut impl FnMut(u32, &[u8])) {
         while let Some(ordered) = self.reorder.poll() {
-            take(&ordered.packet.payload);
+            take(ordered.lost, &ordered.packet.payload);
         }
     }
 }
@@ -112,7 +113,7 @@ mod tests {
     /// What comes out, as sequence numbers.
     fn unwrapped(sequences: impl IntoIterator<Item = u16>) -> Vec<u16> {
         let (mut unwrapper, mut out, now) = (Unwrapper::default(), Vec::new(), Instant::now());
-        let mut take = |payload: &[u8]| out.push(u16::from_be_bytes([payload[1], payload[2]]));
+        let mut take = |_, payload: &[u8]| out.push(u16::from_be_bytes([payload[1], payload[2]]));
         for sequence in sequences {
             unwrapper.push(now, &datagram(sequence, 7), &mut take);
         }
@@ -133,7 +134,7 @@ mod tests {
         let lossy = unwrapped((1..400).filter(|sequence| *sequence != 2));
         assert_eq!(lossy, (1..400).filter(|sequence| *sequence != 2).collect::<Vec<_>>());
         let (mut unwrapper, now) = (Unwrapper::default(), Instant::now());
-        (0..10_000).step_by(2).for_each(|sequence| unwrapper.push(now, &datagram(sequence, 7), |_| {}));
+        (0..10_000).step_by(2).for_each(|sequence| unwrapper.push(now, &datagram(sequence, 7), |_, _| {}));
         assert!(unwrapper.reorder.waiting() <= LIMITS.reorder_packets);
     }
 
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(unwrapped([1, 2, 40_000, 40_001, 9, 10]), [1, 2, 40_000, 40_001, 9, 10]);
         let (mut unwrapper, mut out, now) = (Unwrapper::default(), Vec::new(), Instant::now());
         for (sequence, ssrc) in [(10, 1), (12, 1), (5, 2), (6, 2)] {
-            unwrapper.push(now, &datagram(sequence, ssrc), |payload| out.push(payload[2]));
+            unwrapper.push(now, &datagram(sequence, ssrc), |_, payload| out.push(payload[2]));
         }
         assert_eq!(out, [10, 12, 5, 6]);
     }
@@ -151,7 +152,7 @@ mod tests {
     fn bare_packets_pass_and_rtp_of_other_kinds_does_not() {
         let (mut unwrapper, mut out, now) = (Unwrapper::default(), Vec::new(), Instant::now());
         for bytes in [&[SYNC_BYTE; 188][..], b"hello", &[0x80; 12], &[0x80; 192]] {
-            unwrapper.push(now, bytes, |packets| out.push(packets.len()));
+            unwrapper.push(now, bytes, |_, packets| out.push(packets.len()));
         }
         assert_eq!(out, [188, 5]);
     }

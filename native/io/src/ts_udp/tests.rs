@@ -319,6 +319,27 @@ fn garbage_between_packets_costs_nothing_but_itself() {
     assert_eq!(heard.frames(29).len(), 29);
 }
 
+/// 16 datagrams are 112 packets, 7 times 16: by the counters of the stream, none. The picture came out without its middle.
+#[test]
+fn a_picture_that_misses_sixteen_datagrams_is_left_out() {
+    let (stage, port) = (Stage::new(), free_port());
+    let _pulling = stage.pull(&format!("rtp://127.0.0.1:{port}"), "cam", PullOptions::default());
+    let (mut sender, mut wrapper) = (Sender::new(port), super::rtp::Wrapper::new(7));
+    let mut packets = Vec::new();
+    (0..6).for_each(|n| sender.muxer.write(&picture(n, 60_000), &mut packets).unwrap());
+    for (n, datagram) in packets.chunks(1316).enumerate() {
+        let header = wrapper.header(Duration::ZERO);
+        if !(60..76).contains(&n) {
+            sender.send_raw(&[&header[..], datagram].concat());
+        }
+    }
+    let mut heard = stage.accept("cam");
+    let seen: Vec<_> =
+        heard.frames(4)[..4].iter().map(|frame| (frame.payload.slice(5..13), frame.is_discontinuity())).collect();
+    let number = |n| picture(n, 60_000).payload.slice(5..13);
+    assert_eq!(seen, [(number(0), false), (number(2), true), (number(3), false), (number(4), false)]);
+}
+
 #[test]
 fn a_stream_that_the_server_ends_is_asked_for_anew() {
     let (stage, port) = (Stage::new(), free_port());

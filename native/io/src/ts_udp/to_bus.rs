@@ -6,7 +6,7 @@ use arcly_bus::{BusError, Frame, Publisher, StreamKey, Track};
 use arcly_pack::{
     Item,
     container::{Container, ContainerDemuxer},
-    mpegts::{TsDemuxer, TsOptions},
+    mpegts::{GROUP_BYTES, TsDemuxer, TsOptions},
 };
 use tokio::time::Instant;
 
@@ -64,10 +64,11 @@ impl Programs {
         Self { rules, survey: Some(survey), channels: Vec::new() }
     }
 
-    /// Takes bytes of the transport stream.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    /// Takes a datagram of the transport stream, in front of which so many are lost.
+    pub(super) fn push(&mut self, lost: u32, bytes: &[u8]) {
+        let lost_bytes = (lost as usize).saturating_mul(bytes.len().max(GROUP_BYTES));
         self.survey.iter_mut().for_each(|survey| survey.push(bytes));
-        self.channels.iter_mut().for_each(|channel| channel.push(bytes));
+        self.channels.iter_mut().for_each(|channel| channel.push(lost_bytes, bytes));
     }
 
     /// Publishes what is complete. Asks the host where a stream begins, and waits for its answer.
@@ -151,7 +152,8 @@ impl Channel {
         self.program.unwrap_or_default()
     }
 
-    fn push(&mut self, bytes: &[u8]) {
+    fn push(&mut self, lost_bytes: usize, bytes: &[u8]) {
+        self.demuxer.lose(lost_bytes);
         // A transport stream is never refused: what is broken is passed over.
         let _ = self.demuxer.push(bytes);
     }

@@ -65,6 +65,13 @@ impl ContainerDemuxer {
         }
     }
 
+    /// So many bytes are missing in front of what comes next ([`TsDemuxer::lose`]); a file misses none.
+    pub fn lose(&mut self, bytes: usize) {
+        if let Inner::MpegTs(ts) = &mut self.inner {
+            ts.0.lose(bytes);
+        }
+    }
+
     /// Nothing more comes: gives out what is complete now. Poll once more.
     ///
     /// # Errors

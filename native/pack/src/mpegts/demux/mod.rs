@@ -134,6 +134,9 @@ pub struct StreamInfo {
     pub track: Option<TrackId>,
 }
 
+/// A loss that a continuity counter need not show: 15 missing packets look like a repetition, 16 like none.
+const COUNTED_BYTES: usize = 15 * PACKET_BYTES;
+
 /// Reads one program of a transport stream.
 ///
 /// After each [`push`](Self::push), [`poll`](Self::poll) until it is empty. Nothing is an error: what is damaged is dropped and
@@ -195,6 +198,16 @@ impl TsDemuxer {
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.sync.push(bytes, &mut |packet| self.core.packet(packet));
+    }
+
+    /// So many bytes are missing in front of what comes next: the protocol below knows. Of a few the continuity counters tell, and
+    /// whose they were. They come round every 16 packets: of more than that, what was begun is dropped in all streams.
+    pub fn lose(&mut self, bytes: usize) {
+        if bytes >= COUNTED_BYTES
+            && let Some(program) = &mut self.core.chosen
+        {
+            program.lose_all(&mut self.core.sink.stats);
+        }
     }
 
     /// The next item.

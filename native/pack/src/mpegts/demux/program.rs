@@ -148,6 +148,11 @@ impl Program {
         }
     }
 
+    /// Packets are missing, of whichever stream.
+    pub(super) fn lose_all(&mut self, stats: &mut TsStats) {
+        self.streams.iter_mut().for_each(|stream| stream.lose(stats));
+    }
+
     /// Nothing more comes.
     pub(super) fn finish(&mut self, sink: &mut Sink) {
         for index in 0..self.streams.len() {

@@ -266,6 +266,37 @@ fn fifteen_lost_packets_are_no_repetition() {
     assert_eq!((read.frames.len(), read.stats.continuity_errors), (3, 1));
 }
 
+/// Counters come round every 16 packets: a picture without its middle was given out as a whole one.
+#[test]
+fn sixteen_lost_packets_that_are_told_of_cost_their_picture() {
+    let mut rng = Rng(1);
+    let frames: Vec<Frame> =
+        (0..4).map(|index| picture(&mut rng, index * 3_600, index * 3_600, index == 0, 184 * 40)).collect();
+    let stream = mux(&tracks(), &frames);
+    let video = positions(&stream, 0x100);
+    let (mut demuxer, mut read) = (TsDemuxer::default(), Read::default());
+    demuxer.push(&stream[..video[60]]);
+    demuxer.lose(16 * PACKET_BYTES);
+    demuxer.push(&stream[video[76]..]);
+    demuxer.finish().unwrap();
+    read.poll(&mut demuxer);
+    let seen: Vec<_> = read
+        .frames
+        .iter()
+        .map(|frame| (frame.dts / 3_600 - 25, frame.payload.len(), frame.is_discontinuity()))
+        .collect();
+    let bytes = frames[0].payload.len();
+    assert_eq!(seen, [(0, bytes, false), (2, bytes, true), (3, bytes, false)]);
+    // Of fewer the counters tell.
+    let (mut demuxer, mut read) = (TsDemuxer::default(), Read::default());
+    demuxer.push(&stream[..video[60]]);
+    demuxer.lose(14 * PACKET_BYTES);
+    demuxer.push(&stream[video[60]..]);
+    demuxer.finish().unwrap();
+    read.poll(&mut demuxer);
+    assert_eq!(read.frames.len(), 4);
+}
+
 #[test]
 fn a_packet_with_an_error_bit_is_as_if_lost() {
     let stream = stream();
