@@ -45,8 +45,12 @@ enum Cue {
 impl Cues {
     /// Takes a section whose time is `at_us`, since 1970.
     pub(crate) fn push(&mut self, section: &[u8], at_us: i64) {
+        let mut end_us = at_us;
         let text = match Cue::parse(section) {
-            Some(Cue::Out { event, duration }) => self.begin(event, at_us, duration),
+            Some(Cue::Out { event, duration }) => {
+                end_us = at_us.saturating_add(duration.map_or(0, planned_us));
+                self.begin(event, at_us, duration)
+            }
             Some(Cue::In { event }) => self.end(event, at_us),
             Some(Cue::Command) | None => {
                 self.commands += 1;
@@ -62,7 +66,7 @@ impl Cues {
         for byte in section {
             let _ = write!(text, "{byte:02X}");
         }
-        self.ranges.push_back(Arc::new(DateRange { start_us: at_us, text }));
+        self.ranges.push_back(Arc::new(DateRange { start_us: at_us, end_us, text }));
         if self.ranges.len() > CUES_MAX {
             self.ranges.pop_front();
         }
@@ -80,13 +84,12 @@ impl Cues {
         let of_another = before.map_or_else(String::new, |_| format!("-{}", at_us / 1_000));
         let id = format!("splice-{event}{of_another}");
         let attributes = format!("#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"{}\"", iso_8601(at_us));
-        let planned_ms = duration.map(|ticks| ticks / 90).filter(|ms| *ms > 0);
+        let planned_us = duration.map(planned_us).filter(|us| *us > 0);
         let mut text = attributes.clone();
-        if let Some(ms) = planned_ms {
+        if let Some(ms) = planned_us.map(|us| us / 1_000) {
             let _ = write!(text, ",PLANNED-DURATION={}.{:03}", ms / 1000, ms % 1000);
         }
         text.push_str(",SCTE35-OUT=");
-        let planned_us = planned_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000));
         let end_us = planned_us.map(|us| at_us.saturating_add(us));
         self.begun.push_back(Break { event, attributes, start_us: at_us, end_us, has_ended: false });
         if self.begun.len() > CUES_MAX {
@@ -99,6 +102,10 @@ impl Cues {
     fn end(&mut self, event: u32, at_us: i64) -> Option<String> {
         let known = self.begun.iter_mut().find(|it| it.event == event && !it.has_ended)?;
         (known.has_ended, known.end_us) = (true, Some(at_us));
+        let begun = self.ranges.iter_mut().find(|range| range.text.starts_with(&known.attributes));
+        if let Some(begun) = begun {
+            *begun = Arc::new(DateRange { end_us: at_us, start_us: begun.start_us, text: begun.text.clone() });
+        }
         let ms = (at_us - known.start_us).max(0) / 1000;
         let (seconds, ms) = (ms / 1000, ms % 1000);
         Some(format!("{},DURATION={seconds}.{ms:03},SCTE35-IN=", known.attributes))
@@ -108,15 +115,18 @@ impl Cues {
         self.ranges.iter().cloned().collect()
     }
 
-    /// Lets go of what was before that time. A break that is not known to have ended, and of which nobody is told any more, may begin anew.
+    /// Lets go of what was over by that time: a player that comes within a break is told of it. A break that is not known to have ended, and of which nobody is told any more, may begin anew.
     pub(crate) fn forget_before(&mut self, us: i64) {
         for known in self.begun.iter_mut().filter(|known| known.start_us < us) {
             known.end_us.get_or_insert(us);
         }
-        while self.ranges.front().is_some_and(|range| range.start_us < us) {
-            self.ranges.pop_front();
-        }
+        self.ranges.retain(|range| range.end_us >= us);
     }
+}
+
+/// A duration of 90 kHz, whole milliseconds as the tag has it.
+fn planned_us(ticks: u64) -> i64 {
+    i64::try_from(ticks / 90).unwrap_or(i64::MAX).saturating_mul(1_000)
 }
 
 const SPLICE_INSERT: u32 = 5;
@@ -241,8 +251,21 @@ mod tests {
         let id = "#EXT-X-DATERANGE:ID=\"splice-1207959695\",START-DATE=\"1970-01-01T00:00:01.000Z\"";
         assert!(texts[0].starts_with(&format!("{id},PLANNED-DURATION=60.293,SCTE35-OUT=0xFC302F")), "{texts:?}");
         assert!(texts[1].starts_with(&format!("{id},DURATION=60.000,SCTE35-IN=0xFC302F")), "{texts:?}");
-        cues.forget_before(2_000_000);
+        cues.forget_before(61_000_000);
+        assert_eq!(cues.date_ranges().len(), 2);
+        cues.forget_before(61_000_001);
+        assert_eq!(cues.date_ranges().len(), 0);
+    }
+
+    /// It was forgotten when its beginning left the window: who came then heard of no break.
+    #[test]
+    fn a_break_is_told_of_until_it_is_over() {
+        let mut cues = Cues::default();
+        cues.push(&unhex(SPLICE_INSERT_SAMPLE), 1_000_000);
+        cues.forget_before(61_293_000);
         assert_eq!(cues.date_ranges().len(), 1);
+        cues.forget_before(61_293_001);
+        assert_eq!(cues.date_ranges().len(), 0);
     }
 
     #[test]

@@ -248,8 +248,8 @@ impl Player {
             |entries: &[Entry]| entries.iter().map(|entry| Entry { map: None, ..entry.clone() }).collect::<Vec<_>>();
         assert_eq!(strip(&delta.segments), strip(&playlist.segments[skipped..]));
         assert_eq!(
-            (delta.media_sequence, &delta.hint, delta.ended),
-            (playlist.media_sequence, &playlist.hint, playlist.ended)
+            (delta.media_sequence, &delta.hint, delta.ended, &delta.date_ranges),
+            (playlist.media_sequence, &playlist.hint, playlist.ended, &playlist.date_ranges)
         );
     }
 }
@@ -668,16 +668,17 @@ fn ffmpeg_plays_the_segments_without_a_word_and_finds_every_frame() {
     }
 }
 
-#[test]
-fn tags_and_cues_are_events_in_the_segments_and_cues_are_date_ranges() {
-    // The sample of ANSI/SCTE 35 §14.2.
-    const CUE: &str =
-        "FC302F000000000000FFFFF014054800008F7FEFFE7369C02EFE0052CCF500000000000A0008435545490000013562DBA30A";
+/// The sample of ANSI/SCTE 35 §14.2: a break of a minute.
+const CUE: &str =
+    "FC302F000000000000FFFFF014054800008F7FEFFE7369C02EFE0052CCF500000000000A0008435545490000013562DBA30A";
+
+/// 20 s with a tag at 5 s and a cue at 7 s.
+fn play_with_events(window: Duration) -> Scene {
     let cue: Vec<u8> = (0..CUE.len() / 2).map(|at| u8::from_str_radix(&CUE[2 * at..][..2], 16).unwrap()).collect();
     let data = |id, codec| Track::new(TrackId(id), CodecConfig::parse(codec, Bytes::new()).unwrap());
     let (id3, scte35) = (data(7, Codec::Id3), data(8, Codec::Scte35));
     let tracks = track_set(&[video_track(), audio_track(48_000), id3, scte35]);
-    let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+    let mut scene = Scene::new(CmafConfig { window, ..CmafConfig::default() });
     for frame in PLAIN.frames(&mut Rng(1)) {
         let event = |id, payload: &[u8]| Frame {
             track: TrackId(id),
@@ -690,6 +691,23 @@ fn tags_and_cues_are_events_in_the_segments_and_cues_are_date_ranges() {
         let frames: Vec<Frame> = [frame.clone()].into_iter().chain(tag).chain(cue).collect();
         scene.play(&tracks, &frames);
     }
+    scene
+}
+
+/// The full playlist lost it with its segment.
+#[test]
+fn who_comes_within_a_break_is_told_of_it() {
+    let mut scene = play_with_events(Duration::from_secs(6));
+    for track in &scene.finish().tracks {
+        let playlist = parse(track.playlist());
+        assert!(playlist.segments[0].program.as_deref() > Some("2026-01-01T00:00:10"), "the beginning is out of it");
+        assert_eq!(playlist.date_ranges.len(), 1);
+    }
+}
+
+#[test]
+fn tags_and_cues_are_events_in_the_segments_and_cues_are_date_ranges() {
+    let mut scene = play_with_events(Duration::from_secs(60));
     let view = scene.finish();
     assert!(view.has_id3 && view.has_scte35);
     let count = |track: &str, scheme: &[u8]| {

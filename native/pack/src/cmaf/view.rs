@@ -108,8 +108,10 @@ pub(crate) struct Told {
 /// One `EXT-X-DATERANGE` (RFC 8216bis §4.4.5.1).
 #[derive(Debug)]
 pub(crate) struct DateRange {
-    /// Microseconds from 1970.
+    /// Where its tag stands, in microseconds from 1970.
     pub(crate) start_us: i64,
+    /// What it tells of is over: as it was planned, or is known. What has no length is over at once.
+    pub(crate) end_us: i64,
     /// The tag.
     pub(crate) text: String,
 }

@@ -60,6 +60,8 @@ struct Writer<'a> {
     view: &'a TrackView,
     text: String,
     parts_us: i64,
+    /// Cues in front of this are told of.
+    cues_told_us: i64,
     /// Of the segment before.
     epoch: u64,
     init: Option<Arc<Init>>,
@@ -71,7 +73,7 @@ impl<'a> Writer<'a> {
         let parts_us =
             i64::try_from(view.target_duration_s()).unwrap_or(i64::MAX).saturating_mul(1_000_000 * PARTS_TARGETS);
         let text = String::with_capacity(512 + 160 * view.listed().len() + 100 * 64);
-        Self { view, text, parts_us, epoch: first_epoch(view), init: None, lock: None }
+        Self { view, text, parts_us, cues_told_us: i64::MIN, epoch: first_epoch(view), init: None, lock: None }
     }
 
     fn head(&mut self) {
@@ -150,10 +152,13 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The cues whose date is within a segment.
+    /// The cues up to the end of a segment. In front of the first one stand those of what is left out: of the segments that were skipped,
+    /// since the server does not skip cues (`CAN-SKIP-DATERANGES`, §4.4.5.2), and of breaks that began before the window.
     fn date_ranges(&mut self, epoch: u64, start_us: i64, duration_us: i64) {
-        let begins_us = self.view.program_us(epoch, start_us);
-        let is_within = |at_us: i64| at_us >= begins_us && at_us < begins_us.saturating_add(duration_us);
+        let ends_us = self.view.program_us(epoch, start_us).saturating_add(duration_us);
+        let told_us = self.cues_told_us;
+        self.cues_told_us = told_us.max(ends_us);
+        let is_within = |at_us: i64| at_us >= told_us && at_us < ends_us;
         for range in self.view.told.date_ranges.iter().filter(|range| is_within(range.start_us)) {
             self.text.push_str(&range.text);
             self.text.push('\n');
