@@ -11,7 +11,9 @@ use super::{
 use crate::{
     CodecError, VideoInfo,
     bits::{BitReader, rbsp},
-    nal::record::{Fields, all_known, check_record_bytes, check_sets, merge, nal_length_size, put_sets},
+    nal::record::{
+        Fields, all_known, check_record_bytes, check_sets, is_current, merge, merge_sps, nal_length_size, put_sets,
+    },
 };
 
 /// Five bits of `numOfSequenceParameterSets`.
@@ -91,7 +93,8 @@ impl AvcConfig {
     /// Whether they are: then the configuration stays. Some encoders (OpenH264, which is Firefox's) count the ids up with
     /// each IDR picture, which would be another configuration each time; the slices name the ids of the access unit.
     pub fn keep_renumbered_sets(&self, unit: &mut Canonical) -> bool {
-        let is_new = unit.has_parameter_sets() && !(all_known(&self.sps, &unit.sps) && all_known(&self.pps, &unit.pps));
+        let is_new =
+            unit.has_parameter_sets() && !(is_current(&self.sps, &unit.sps) && all_known(&self.pps, &unit.pps));
         if !is_new || !are_renumbered(&self.sps, &self.pps, unit) {
             return false;
         }
@@ -101,16 +104,16 @@ impl AvcConfig {
         true
     }
 
-    /// The configuration that holds behind in-band parameter sets: each replaces the one of its id, or is added in front,
-    /// for the newest is what the pictures have; the oldest go when there are too many. `None` when they say nothing new.
+    /// The configuration that holds behind in-band parameter sets: each replaces the one of its id, or is added,
+    /// and the pictures have the newest SPS; the oldest sets go when there are too many. `None` when they say nothing new.
     ///
     /// # Errors
     /// As [`Self::from_parameter_sets`].
     pub fn with_parameter_sets(&self, sps: &[Bytes], pps: &[Bytes]) -> Result<Option<Self>, CodecError> {
-        if all_known(&self.sps, sps) && all_known(&self.pps, pps) {
+        if is_current(&self.sps, sps) && all_known(&self.pps, pps) {
             return Ok(None);
         }
-        let mut sps = merge(&self.sps, sps, sps_id)?;
+        let mut sps = merge_sps(&self.sps, sps, sps_id)?;
         sps.truncate(MAX_SPS);
         let mut pps = merge(&self.pps, pps, pps_id)?;
         pps.truncate(MAX_PPS);

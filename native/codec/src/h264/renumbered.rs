@@ -13,13 +13,14 @@ use crate::{
 /// Largest set that is compared: real ones have less than 100 bytes, with scaling lists some 500.
 const MAX_COMPARED_BYTES: usize = 1_024;
 
-/// Whether an IDR picture brings sets of both kinds, and all of them are among the known ones but for their ids. An encoder
-/// that does so brings them with each IDR picture, for a decoder that begins there.
+/// Whether an IDR picture brings sets of both kinds, and all of them are the present ones but for their ids: of an SPS the
+/// first, which is that of the pictures. An encoder that does so brings them with each IDR picture, for a decoder that
+/// begins there.
 pub(super) fn are_renumbered(known_sps: &[Bytes], known_pps: &[Bytes], unit: &Canonical) -> bool {
     let is_whole = !unit.sps.is_empty() && !unit.pps.is_empty();
     is_whole
         && has_idr(nal_units(&unit.payload, 4).flatten())
-        && are_known(known_sps, &unit.sps, sps_without_id)
+        && are_known(known_sps.get(..1).unwrap_or_default(), &unit.sps, sps_without_id)
         && are_known(known_pps, &unit.pps, pps_without_ids)
 }
 

@@ -484,9 +484,15 @@ fn the_newest_parameter_set_says_the_size_and_the_oldest_makes_room() {
         let set = numbered_sps(index % 32, 80 + index);
         config = config.with_parameter_sets(std::slice::from_ref(&set), &[]).unwrap().unwrap();
         assert!(config.sps.len() <= 31 && config.sps.contains(&set));
-        if index <= 32 {
-            assert_eq!(config.info.width, 16 * (80 + index));
-        }
+        assert_eq!(config.info.width, 16 * (80 + index));
+    }
+    // Back to a size that was there before, under its own id and under another.
+    let (wide, narrow, again) = (numbered_sps(99 % 32, 80 + 99), numbered_sps(2, 20), numbered_sps(7, 20));
+    for (set, width_mbs) in [(&narrow, 20), (&wide, 179), (&narrow, 20), (&wide, 179), (&again, 20)] {
+        let mut unit = to_canonical(with_lengths(&[set, &numbered_pps(0, 1), &[0x65, 0x88]], 4), 4).unwrap();
+        config = config.take_parameter_sets(&mut unit).unwrap().unwrap();
+        assert_eq!(config.info.width, 16 * width_mbs);
+        assert_eq!(config.take_parameter_sets(&mut unit), Ok(None));
     }
 }
 

@@ -12,7 +12,9 @@ use super::{
 use crate::{
     CodecError, Hdr, VideoInfo,
     bits::{BitReader, rbsp},
-    nal::record::{Fields, all_known, check_record_bytes, check_sets, merge, nal_length_size, put_sets},
+    nal::record::{
+        Fields, all_known, check_record_bytes, check_sets, is_current, merge, merge_sps, nal_length_size, put_sets,
+    },
 };
 
 /// Sets of each kind that a record may hold: the ids of picture parameter sets (§7.4.3.3.1), of several layers. More are a
@@ -96,18 +98,18 @@ impl HevcConfig {
         Self { vps, sps, pps, ..Self::default() }.build()
     }
 
-    /// The configuration that holds behind in-band parameter sets: each replaces the one of its id, or is added.
-    /// `None` when they say nothing new.
+    /// The configuration that holds behind in-band parameter sets: each replaces the one of its id, or is added,
+    /// and the pictures have the newest SPS. `None` when they say nothing new.
     ///
     /// # Errors
     /// As [`Self::from_parameter_sets`].
     pub fn with_parameter_sets(&self, vps: &[Bytes], sps: &[Bytes], pps: &[Bytes]) -> Result<Option<Self>, CodecError> {
-        if all_known(&self.vps, vps) && all_known(&self.sps, sps) && all_known(&self.pps, pps) {
+        if all_known(&self.vps, vps) && is_current(&self.sps, sps) && all_known(&self.pps, pps) {
             return Ok(None);
         }
         let merged = Self {
             vps: merge(&self.vps, vps, set_id)?,
-            sps: merge(&self.sps, sps, set_id)?,
+            sps: merge_sps(&self.sps, sps, set_id)?,
             pps: merge(&self.pps, pps, set_id)?,
             sei: self.sei.clone(),
             ..Self::default()

@@ -94,8 +94,7 @@ pub(crate) fn put_sets(record: &mut BytesMut, sets: &[Bytes]) {
     }
 }
 
-/// What is new, then the known sets in their order, each replaced by the new one of the same id. The first one is taken for
-/// that of the pictures, and what they bring is theirs.
+/// What is new, then the known sets in their order, each replaced by the new one of the same id.
 pub(crate) fn merge<Id: PartialEq>(
     known: &[Bytes],
     new: &[Bytes],
@@ -116,6 +115,25 @@ pub(crate) fn merge<Id: PartialEq>(
         }
     }
     Ok(merged)
+}
+
+/// [`merge`] of sequence parameter sets: the first one is taken for that of the pictures, and what they bring is theirs.
+pub(crate) fn merge_sps<Id: PartialEq>(
+    known: &[Bytes],
+    new: &[Bytes],
+    id: fn(&[u8]) -> Result<Id, CodecError>,
+) -> Result<Vec<Bytes>, CodecError> {
+    let mut merged = merge(known, new, id)?;
+    let at = new.first().and_then(|first| merged.iter().position(|set| set == first));
+    if let Some(front) = at.and_then(|at| merged.get_mut(..=at)) {
+        front.rotate_right(1);
+    }
+    Ok(merged)
+}
+
+/// Whether `new` sequence parameter sets are known, and the first of them is that of the pictures already.
+pub(crate) fn is_current(known: &[Bytes], new: &[Bytes]) -> bool {
+    new.first().is_none_or(|first| known.first() == Some(first)) && all_known(known, new)
 }
 
 /// Whether each of `new` is in `known`.
