@@ -26,9 +26,9 @@ pub const TARGET: Target = Target {
     name: "rtmp_conn",
     vectors,
     edit: None,
-    // Unfinished messages, events of about 100 bytes in a ring that doubles, their bodies (which
-    // are no longer than the input), output, chunk stream states.
-    buffered_bytes_max: LIMITS_UNFINISHED_BYTES + LIMITS_PENDING_EVENTS * 256 + (64 << 10) + (80 << 10),
+    // Unfinished messages, as much media that waits and one message more, events of about 100 bytes in a ring that doubles, their bodies
+    // (which are no longer than the input), output, chunk stream states.
+    buffered_bytes_max: 3 * LIMITS_UNFINISHED_BYTES + LIMITS_PENDING_EVENTS * 256 + (64 << 10) + (80 << 10),
     run,
 };
 

@@ -9,7 +9,7 @@ mod pull;
 mod push;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod to_bus;
 mod url;
 

@@ -48,12 +48,12 @@ fn publisher(bounds: LogBounds) -> Publisher {
     Publisher::new(LogWriter::new(bounds, Arc::new(())), Box::new(()))
 }
 
-fn track() -> Track {
+pub(crate) fn track() -> Track {
     Track::new(VIDEO, CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap())
 }
 
 /// Picture `n` of a stream, with its number in it.
-fn picture(n: u64, bytes: usize) -> Frame {
+pub(crate) fn picture(n: u64, bytes: usize) -> Frame {
     let is_key = n.is_multiple_of(GOP);
     let mut unit = vec![if is_key { 0x65 } else { 0x41 }; bytes];
     unit[1..9].copy_from_slice(&n.to_be_bytes());

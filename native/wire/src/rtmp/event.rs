@@ -27,7 +27,7 @@ pub enum Event {
         /// The message stream, as in the request.
         stream_id: u32,
     },
-    /// Media of an accepted publish. What comes before the acceptance is dropped: encoders wait for it.
+    /// Media of an accepted publish. What comes before the acceptance follows it.
     Media(Media),
     /// The peer ended a publish, accepted or still undecided. Not reported when the connection itself ends.
     PublishEnded {

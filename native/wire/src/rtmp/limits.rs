@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Bounds on what one peer can make us keep or wait for. The defaults fit every encoder known to us.
 ///
-/// A connection holds at most [`unfinished_bytes`](Self::unfinished_bytes), plus what came out of
-/// the last input and was not polled yet, plus about [`pending_output_bytes`](Self::pending_output_bytes).
+/// A connection holds at most [`unfinished_bytes`](Self::unfinished_bytes), twice while a publish waits for the decision, plus what came
+/// out of the last input and was not polled yet, plus about [`pending_output_bytes`](Self::pending_output_bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Length of one message; 16 MiB - 1, all that the 24-bit field can say. Stops one access unit
@@ -14,10 +14,14 @@ pub struct Limits {
     /// Memory of all unfinished messages together; 32 MiB. Stops a peer that begins a message on
     /// every chunk stream and ends none.
     pub unfinished_bytes: usize,
-    /// As `message_bytes`, until a publish has been accepted; 64 KiB, more than any command has. Stops strangers.
+    /// As `message_bytes`, until a publish is asked for; 64 KiB, more than any command has. Stops strangers.
     pub stranger_message_bytes: usize,
-    /// As `unfinished_bytes`, until a publish has been accepted; 256 KiB. Stops strangers in great number.
+    /// As `unfinished_bytes`, until a publish is asked for; 256 KiB. Stops strangers in great number.
     pub stranger_unfinished_bytes: usize,
+    /// Media that came while the host decides on its publish, unfinished messages included, from which on
+    /// [`ServerConn::wants_input`](super::ServerConn::wants_input) asks to read no more; 256 KiB. Twice as much is an error, until a publish has
+    /// been accepted. Stops strangers who do not wait for the answer.
+    pub waiting_bytes: usize,
     /// Chunk streams in use; 64 (encoders use 3 to 6). Each keeps its last header: stops a peer that
     /// names all 65 597 of them.
     pub chunk_streams: usize,
@@ -61,6 +65,7 @@ impl Default for Limits {
             unfinished_bytes: 32 << 20,
             stranger_message_bytes: 64 << 10,
             stranger_unfinished_bytes: 256 << 10,
+            waiting_bytes: 256 << 10,
             chunk_streams: 64,
             chunk_bytes: 0xff_ffff,
             amf_depth: 32,
@@ -83,7 +88,12 @@ impl Limits {
         arcly_codec::amf::Limits { depth: self.amf_depth, values: self.amf_values, string_bytes: self.amf_string_bytes }
     }
 
-    /// What holds for a peer that nobody has let publish yet.
+    /// What holds for a peer that has asked to publish and that nobody has let.
+    pub(super) fn of_undecided(self) -> Self {
+        Self { unfinished_bytes: self.unfinished_bytes.min(self.waiting_bytes.saturating_mul(2)), ..self }
+    }
+
+    /// What holds for a peer that has not asked to publish yet.
     pub(super) fn of_strangers(self) -> Self {
         Self {
             message_bytes: self.message_bytes.min(self.stranger_message_bytes),

@@ -92,6 +92,52 @@ fn create_stream_in_a_loop_stops() {
 }
 
 #[test]
+fn a_stranger_that_does_not_wait_for_the_answer_is_read_no_more_and_then_stopped() {
+    let mut server = Server::connected("live");
+    server.feed(&Client::new().set_chunk_size(0xff_ffff).publish(1, "cam").out).unwrap();
+    let mut client = Client::new();
+    client.chunk_bytes = 0xff_ffff;
+    let picture = client.full(6, 9, 1, 0, &[1; 8 << 20]).take();
+    let (mut taken, mut pieces) = (0_usize, picture.chunks(4096));
+    while server.conn.wants_input() {
+        let piece = pieces.next().unwrap();
+        server.feed(piece).unwrap();
+        taken += piece.len();
+    }
+    assert!((128 << 10..=260 << 10).contains(&taken), "{taken}");
+    assert!(server.conn.buffered_bytes() < 520 << 10, "{}", server.conn.buffered_bytes());
+    let on = pieces.map(|piece| server.feed(piece)).find(Result::is_err).unwrap();
+    assert_eq!(limit_of(on), "unfinished_bytes");
+    assert!(server.conn.buffered_bytes() < 600 << 10, "{}", server.conn.buffered_bytes());
+}
+
+#[test]
+fn small_media_that_does_not_wait_for_the_answer_stops() {
+    let mut server = Server::connected("live");
+    server.feed(&Client::new().publish(1, "cam").out).unwrap();
+    let mut input = Client::new().full(6, 9, 1, 0, b"x").take();
+    input.extend(b"\xc6x".repeat(20_000));
+    assert_eq!(limit_of(server.feed(&input)), "waiting_bytes");
+    assert!(server.conn.buffered_bytes() < 1 << 20, "{}", server.conn.buffered_bytes());
+}
+
+/// It may be in the middle of a picture of what it publishes.
+#[test]
+fn who_publishes_already_is_read_on_while_it_asks_again() {
+    let mut server = Server::publishing();
+    server.feed(&Client::new().create_stream().publish(2, "other").out).unwrap();
+    let picture = Client::new().full(6, 9, 1, 0, &[1; 1 << 20]).take();
+    let (begun, rest) = picture.split_at(600 << 10);
+    server.feed(begun).unwrap();
+    assert!(server.conn.wants_input());
+    server.feed(rest).unwrap();
+    server.feed(&Client::new().full(7, 9, 2, 0, &[2; 300 << 10]).out).unwrap();
+    assert!(!server.conn.wants_input(), "enough of the other");
+    server.conn.accept_publish(2);
+    assert!(server.conn.wants_input());
+}
+
+#[test]
 fn ping_flood_of_a_peer_that_never_reads_stops() {
     let mut conn = connected_unread(Limits::default());
     let pings = Client::new().full(2, 4, 0, 0, &[0, 6, 0, 0, 0, 0]).take().repeat(1000);

@@ -106,6 +106,8 @@ impl Connection {
                 alarm.as_mut().reset(deadline);
             }
             let bytes = if self.publishing.is_empty() { COMMAND_BYTES } else { READ_BYTES_MAX };
+            // The kernel keeps the rest until the host has decided.
+            let wants_input = self.machine.wants_input();
             let turn = tokio::select! {
                 // Media first, and the others only where there is none: to look at each of them costs as much as a small message. A
                 // flood keeps nobody out, for the runtime has every task make way now and then (`tokio::task::coop`).
@@ -113,7 +115,7 @@ impl Connection {
                 read = read(stream, bytes, |input| {
                     self.last_read = Instant::now();
                     on_input(&mut self.machine, self.last_read - self.started, input)
-                }) => read.unwrap_or_else(|error| Err(error.into())),
+                }), if wants_input => read.unwrap_or_else(|error| Err(error.into())),
                 (id, answer) = next_answer(&mut self.answers) => { self.on_answer(id, answer); Ok(()) }
                 // Boxed: it is rare, and large.
                 event = from_bus::next(&mut self.plays) => Box::pin(self.on_play_event(event, stream)).await,

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, task::Waker};
 
-use arcly_bus::{LogBounds, LogWriter, Publisher};
-use arcly_wire::rtmp::{ClientConfig, ClientConn, ClientEvent, ClientUse};
+use arcly_bus::{LogBounds, LogWriter, Publisher, Read, TrackSet};
+use arcly_pack::flv::FlvMuxer;
+use arcly_wire::rtmp::{ClientConfig, ClientConn, ClientEvent, ClientUse, MediaKind, egress::chunked};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,7 +15,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::Notice;
+use crate::{
+    Notice,
+    rtmp::tests::{picture, track},
+};
 
 /// The task of a connection. It has this as long as it lives: 1 000 viewers are 1 000 times as much.
 const TASK_BYTES_MAX: usize = 2560;
@@ -79,4 +83,62 @@ async fn a_player_that_leaves_by_a_reset_is_no_warning_and_a_publisher_is() {
     assert_eq!(warnings_of_a_reset(ClientUse::Play).await, Vec::<String>::new());
     let [warning] = &warnings_of_a_reset(ClientUse::Publish).await[..] else { panic!("one warning") };
     assert!(warning.contains("the connection broke"), "{warning}");
+}
+
+/// Found by reading: nginx-rtmp and SRS send on behind `publish`; where the host took its time, their headers were dropped, and a picture over
+/// 64 KiB ended the connection.
+#[tokio::test]
+async fn a_sender_that_does_not_wait_for_a_slow_host_loses_nothing() {
+    const BYTES: usize = 2 << 20;
+    let shared = shared();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (accepted, peer) = listener.accept().await.unwrap();
+    // What the kernel takes is no more than a part of the picture.
+    SockRef::from(&socket).set_send_buffer_size(64 << 10).unwrap();
+    SockRef::from(&accepted).set_recv_buffer_size(64 << 10).unwrap();
+    tokio::spawn(serve(Stream::Plain(accepted), peer, CancellationToken::new(), shared.clone()));
+    let config = ClientConfig {
+        app: "live".into(),
+        tc_url: "rtmp://127.0.0.1/live".into(),
+        stream: "cam".into(),
+        purpose: ClientUse::Publish,
+    };
+    let mut machine = ClientConn::new(config, Limits::default(), 7, Duration::ZERO);
+    let mut buffer = [0; 4096];
+    let request = loop {
+        while let Some(bytes) = machine.poll_output() {
+            socket.write_all(&bytes).await.unwrap();
+        }
+        if let Ok(read) = timeout(Duration::from_millis(1), socket.read(&mut buffer)).await {
+            machine.handle_input(Duration::ZERO, &buffer[..read.unwrap()]).unwrap();
+        }
+        if let Some(Notice::Publish(request)) = shared.inbox.pop() {
+            break request;
+        }
+    };
+    let (mut muxer, mut tags) = (FlvMuxer::default(), Vec::new());
+    muxer.reconfigure(&TrackSet { revision: 1, tracks: vec![track()] });
+    muxer.write(&picture(0, BYTES), &mut tags).unwrap();
+    let tags = tags.iter().skip(1).map(|tag| chunked(MediaKind::Video, 0, tag.header(), &tag.payload));
+    let bytes = tags.collect::<Vec<_>>().concat();
+    let mut sent = 0;
+    while timeout(Duration::from_millis(20), socket.writable()).await.is_ok() {
+        match socket.try_write(&bytes[sent..]) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            written => sent += written.unwrap(),
+        }
+    }
+    assert!((100 << 10..600 << 10).contains(&sent), "the kernel keeps the rest: {sent}");
+    let source = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+    let mut reader = source.log().subscribe();
+    assert!(request.accept(source));
+    socket.write_all(&bytes[sent..]).await.unwrap();
+    let length = loop {
+        match reader.read(1) {
+            Read::Frames(batch) => break batch.frames[0].payload.len(),
+            _ => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(length, picture(0, BYTES).payload.len());
 }

@@ -147,6 +147,10 @@ impl ChunkReader {
         self.limits = limits;
     }
 
+    pub(crate) fn unfinished_bytes_max(&self) -> usize {
+        self.limits.unfinished_bytes
+    }
+
     /// Whether a header or a message is begun and not whole.
     pub(crate) fn is_mid_message(&self) -> bool {
         self.held.length > 0 || self.current.is_some() || self.streams.iter().any(|stream| stream.in_message)

@@ -87,6 +87,9 @@ impl ServerConn {
         let nameless = || (self.connection.as_ref().map(|it| it.app.clone()).unwrap_or_default(), "".into(), "".into());
         let (app, stream, query) = self.key_of(&name).unwrap_or_else(nameless);
         self.streams.occupy(stream_id, Use::PublishRequested, &name);
+        if !self.is_trusted {
+            self.reader.set_limits(self.limits.of_undecided());
+        }
         let publish_type = publish_type.unwrap_or_else(|| "live".to_owned());
         self.events.push_back(Event::PublishRequested(PublishRequest { stream_id, app, stream, query, publish_type }));
         Ok(())

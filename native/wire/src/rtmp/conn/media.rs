@@ -13,15 +13,15 @@ use super::{
 pub(in super::super) const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
 
 impl ServerConn {
-    /// Passes on what belongs to an accepted publish and is not empty; drops the rest.
+    /// Passes on what belongs to an accepted publish and is not empty, keeps what belongs to one that is asked for, and drops the rest.
     pub(super) fn on_media(&mut self, message: Message) {
         let Message { type_id, stream_id, timestamp_ms, body } = message;
-        if !self.streams.is(stream_id, Use::Publishing) {
-            return;
-        }
-        let Some((kind, body)) = media_of(type_id, body) else { return };
-        if !body.is_empty() {
-            self.events.push_back(Event::Media(Media { stream_id, kind, timestamp_ms, body }));
+        let Some((kind, body)) = media_of(type_id, body).filter(|(_, body)| !body.is_empty()) else { return };
+        let media = Media { stream_id, kind, timestamp_ms, body };
+        if self.streams.is(stream_id, Use::Publishing) {
+            self.events.push_back(Event::Media(media));
+        } else {
+            self.streams.hold(media);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod command;
 pub(super) mod connect;
+mod early;
 pub(super) mod media;
 mod play;
 mod streams;
@@ -60,6 +61,8 @@ pub struct ServerConn {
     peer_received: Option<u32>,
     /// What we last said our window is (RTMP §5.4.4).
     window_told: u32,
+    /// A publish has been accepted, now or before.
+    is_trusted: bool,
     dead: bool,
 }
 
@@ -80,6 +83,7 @@ impl ServerConn {
             rtt: None,
             peer_received: None,
             window_told: WINDOW_BYTES,
+            is_trusted: false,
             limits,
             dead: false,
         }
@@ -155,11 +159,13 @@ impl ServerConn {
         self.peer_received
     }
 
-    /// Lets a requested publish begin: the encoder sends media when it hears this. Nothing happens
-    /// when the request is no longer there (the peer may have left).
+    /// Lets a requested publish begin: most encoders send media when they hear this, and what others have sent before comes now. Nothing
+    /// happens when the request is no longer there (the peer may have left).
     pub fn accept_publish(&mut self, stream_id: u32) {
         if self.streams.change(stream_id, Use::PublishRequested, Use::Publishing) {
+            self.is_trusted = true;
             self.reader.set_limits(self.limits);
+            self.events.extend(self.streams.take_early(stream_id).into_iter().map(Event::Media));
             self.send_user_control(user_control::STREAM_BEGIN, stream_id);
             self.send_status(stream_id, Status::publish_start());
         }
@@ -170,6 +176,7 @@ impl ServerConn {
     /// [`PublishRejection::Unauthorized`] and waits until the connection is closed.
     pub fn reject_publish(&mut self, stream_id: u32, reason: PublishRejection, description: &str) {
         if self.streams.change(stream_id, Use::PublishRequested, Use::Idle) {
+            self.streams.take_early(stream_id);
             self.send_status(stream_id, Status::publish_rejected(reason, description));
             self.note_use();
         }
@@ -184,11 +191,23 @@ impl ServerConn {
         }
     }
 
-    /// Memory held for the peer: unfinished messages, events and output not polled yet, chunk stream states.
+    /// Whether to read on. Not while a publish waits for the decision and the peer has sent as much of it as may wait: what comes then is
+    /// still taken for as long again, and after that it is an error.
+    pub fn wants_input(&self) -> bool {
+        if !self.streams.is_asking() {
+            return true;
+        }
+        // Whoever has been let publish may be in the middle of a picture of that.
+        let unfinished = if self.is_trusted { 0 } else { self.reader.buffered_bytes() };
+        self.streams.early_bytes().saturating_add(unfinished) < self.limits.waiting_bytes
+    }
+
+    /// Memory held for the peer: unfinished messages, media that waits, events and output not polled yet, chunk stream states.
     pub fn buffered_bytes(&self) -> usize {
         let media = |event: &Event| if let Event::Media(media) = event { media.body.len() } else { 0 };
         self.reader.buffered_bytes()
             + self.handshake.as_ref().map_or(0, Handshake::buffered_bytes)
+            + self.streams.early_bytes()
             + self.events.iter().map(media).sum::<usize>()
             + self.events.capacity() * size_of::<Event>()
             + self.output.len()
@@ -265,6 +284,10 @@ impl ServerConn {
     /// Run after each message: what one message adds is small.
     fn check_pending(&self) -> Result<(), RtmpError> {
         let Limits { pending_events, pending_output_bytes, .. } = self.limits;
+        let (early, early_max) = (self.streams.early_bytes(), self.reader.unfinished_bytes_max());
+        if early > early_max {
+            return Err(RtmpError::limit("waiting_bytes", early_max, early));
+        }
         if self.events.len() > pending_events {
             return Err(RtmpError::limit("pending_events", pending_events, self.events.len()));
         }

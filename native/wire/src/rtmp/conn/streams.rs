@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    super::{PlayRequest, RtmpError},
+    super::{Media, PlayRequest, RtmpError},
+    early::Early,
     timers::Activity,
 };
 
@@ -38,6 +39,8 @@ struct NetStream {
     resets: bool,
     /// What is to be played behind the present play (RTMP §7.2.2.1).
     playlist: VecDeque<PlayRequest>,
+    /// Of a publish that is asked for.
+    early: Early,
 }
 
 /// All message streams, few enough to be searched one by one.
@@ -66,6 +69,7 @@ impl NetStreams {
             name: String::new(),
             resets: true,
             playlist: VecDeque::new(),
+            early: Early::default(),
         });
         Ok(id)
     }
@@ -81,6 +85,7 @@ impl NetStreams {
     pub(super) fn release(&mut self, id: u32) -> Ended {
         let Some(stream) = self.find_mut(id) else { return Ended::Nothing };
         stream.playlist = VecDeque::new();
+        stream.early = Early::default();
         match std::mem::replace(&mut stream.state, Use::Idle) {
             Use::Idle => Ended::Nothing,
             Use::PublishRequested | Use::Publishing => Ended::Publish,
@@ -125,6 +130,28 @@ impl NetStreams {
     /// The next of the playlist.
     pub(super) fn dequeue(&mut self, id: u32) -> Option<PlayRequest> {
         self.find_mut(id)?.playlist.pop_front()
+    }
+
+    /// Keeps media of a publish that is asked for until that is decided; drops any other.
+    pub(super) fn hold(&mut self, media: Media) {
+        let stream = self.find_mut(media.stream_id).filter(|stream| stream.state == Use::PublishRequested);
+        if let Some(stream) = stream {
+            stream.early.push(media);
+        }
+    }
+
+    /// What was kept of a publish that is decided now.
+    pub(super) fn take_early(&mut self, id: u32) -> Vec<Media> {
+        self.find_mut(id).map(|stream| std::mem::take(&mut stream.early).into_media()).unwrap_or_default()
+    }
+
+    pub(super) fn early_bytes(&self) -> usize {
+        self.streams.iter().map(|stream| stream.early.bytes()).sum()
+    }
+
+    /// Whether a publish waits for the decision.
+    pub(super) fn is_asking(&self) -> bool {
+        self.streams.iter().any(|stream| stream.state == Use::PublishRequested)
     }
 
     /// From one state to another; false, and nothing changed, when the stream is not in `from`.
