@@ -149,8 +149,9 @@ impl Pushing {
     async fn publish(&mut self, client: &mut Client, sent: &[Outgoing], link: &Link) -> Result<End, Failure> {
         let mut outlet: Option<Outlet> = None;
         loop {
-            if let Some(outlet) = outlet.as_mut().filter(|_| client.is_idle()) {
-                let has_ended = self.fill(outlet, client, link)?;
+            if let Some(outlet) = &mut outlet {
+                outlet.stream.look();
+                let has_ended = client.is_idle() && self.fill(outlet, client, link)?;
                 if has_ended {
                     return Ok(End::Done);
                 }
