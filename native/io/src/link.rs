@@ -77,7 +77,7 @@ pub struct Backoff {
     pub max: Duration,
     /// A connection that has run for so long makes the next retry a first one again. Default 10 s.
     pub healthy: Duration,
-    /// Retries in a row after which the link has failed. Default none: it tries for ever.
+    /// Retries in a row after which the link has failed, those not counted that the remote asked for. Default none: it tries for ever.
     pub retries_max: Option<u64>,
 }
 
@@ -89,10 +89,10 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait after so many failures in a row, the last one included; `random` is any number.
-    fn delay(&self, failures: u64, random: u64) -> Duration {
+    /// How long to wait after so many connections in a row, the last one included; `random` is any number.
+    fn delay(&self, connections: u64, random: u64) -> Duration {
         // 2^20 × 0 s is still 0 s, and everything else has reached `max` by then.
-        let doublings = failures.saturating_sub(1).min(20) as u32;
+        let doublings = connections.saturating_sub(1).min(20) as u32;
         let whole = self.first.saturating_mul(1 << doublings).min(self.max);
         let share = (random % 1_000) as u32;
         whole - whole * share / 2_000
@@ -250,25 +250,27 @@ impl Link {
 
     async fn keep_up(&self, session: &mut impl Session, backoff: &Backoff, name: &str, inbox: &Inbox) {
         let random = RandomState::new();
-        let mut failures = 0_u64;
+        // In a row: all, which are waited for longer and longer, and those that failed.
+        let (mut connections, mut failures) = (0_u64, 0_u64);
         loop {
             self.enter(LinkState::Connecting, None);
             let end = session.run(self).await;
             let ran = lock(&self.running_since).take().map(|since| since.elapsed());
-            let error = match end {
+            let (error, has_failed) = match end {
                 Ok(End::Done) => return self.enter(LinkState::Stopped, None),
-                Ok(End::Moved) => "the remote asked to connect again".to_owned(),
-                Err(error) => error,
+                Ok(End::Moved) => ("the remote asked to connect again".to_owned(), false),
+                Err(error) => (error, true),
             };
             if ran.is_some_and(|ran| ran >= backoff.healthy) {
-                failures = 0;
+                (connections, failures) = (0, 0);
             }
-            if backoff.retries_max.is_some_and(|max| failures >= max) {
+            if has_failed && backoff.retries_max.is_some_and(|max| failures >= max) {
                 inbox.warn(format!("{name}: {error}; given up after {failures} retries"));
                 return self.enter(LinkState::Failed, Some(error));
             }
-            failures += 1;
-            let delay = backoff.delay(failures, random.hash_one(failures));
+            connections += 1;
+            failures += u64::from(has_failed);
+            let delay = backoff.delay(connections, random.hash_one(connections));
             inbox.warn(format!("{name}: {error}; again in {:.1} s", delay.as_secs_f64()));
             self.enter(LinkState::Waiting, Some(error));
             tokio::select! {
@@ -314,6 +316,33 @@ mod tests {
         let pairs = script.began.iter().zip(script.began.iter().skip(1)).zip(&script.runs);
         let gaps = pairs.map(|((a, b), run)| *b - *a - run.unwrap_or_default());
         (gaps.collect(), link.status())
+    }
+
+    /// Asks so many times to connect again, then refuses.
+    struct Restless(u64);
+
+    impl Session for &mut Restless {
+        async fn run(&mut self, _: &Link) -> Result<End, String> {
+            self.0 = self.0.checked_sub(1).ok_or("refused: the key is wrong")?;
+            Ok(End::Moved)
+        }
+
+        async fn linger(&mut self) {
+            std::future::pending().await
+        }
+    }
+
+    /// Found by reading: a link that may not be tried again gave up when its remote asked it to come again.
+    #[tokio::test(start_paused = true)]
+    async fn to_connect_again_when_asked_to_is_no_failure() {
+        let (link, backoff) =
+            (Link::new(Waker::noop().clone()), Backoff { retries_max: Some(0), ..Backoff::default() });
+        let (mut restless, began) = (Restless(3), Instant::now());
+        link.keep_up(&mut &mut restless, &backoff, "remote", &Inbox::new(Waker::noop().clone())).await;
+        let status = link.status();
+        assert_eq!((status.state, status.retries), (LinkState::Failed, 3));
+        assert_eq!(status.last_error.as_deref(), Some("refused: the key is wrong"));
+        assert!(began.elapsed() >= Duration::from_millis(250 + 500 + 1_000), "less and less often");
     }
 
     #[tokio::test(start_paused = true)]

@@ -60,7 +60,8 @@ impl RemoteUrl {
         format!("{}{mark}{}", self.stream, self.query)
     }
 
-    /// The same stream at the place that a server has named, `rtmp://other/app`, or a path on this one; a query in it is passed over.
+    /// The same stream at the place that a server has named, `rtmp://other/app`, `//other/app`, or a path on this one; a query in it is
+    /// passed over.
     ///
     /// # Errors
     /// A sentence, when that is no URL, or one without TLS in the place of one with it.
@@ -69,6 +70,8 @@ impl RemoteUrl {
         let place = tc_url.split_once('?').map_or(tc_url, |(place, _)| place);
         let base = match place {
             "" => return Ok(self.clone()),
+            // RFC 3986 §4.2: the scheme is ours.
+            other if other.starts_with("//") => format!("{}:{other}", self.scheme()),
             path if path.starts_with('/') => format!("{}://{}{path}", self.scheme(), self.address()),
             url => url.to_owned(),
         };
@@ -182,6 +185,7 @@ mod tests {
         let here = RemoteUrl::parse("rtmps://h/live/cam?t=1").unwrap();
         assert_eq!(here.moved("").unwrap(), here);
         assert_eq!(here.moved("/other").unwrap().tc_url(), "rtmps://h:443/other");
+        assert_eq!(here.moved("//b:1/other").unwrap().tc_url(), "rtmps://b:1/other");
         assert_eq!(here.moved("rtmps://b:1/live/").unwrap().name(), "cam?t=1");
         assert!(here.moved("rtmp://b/live").is_err());
         assert!(here.moved("nonsense").is_err());
