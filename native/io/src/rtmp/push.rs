@@ -21,7 +21,7 @@ use crate::{
 
 /// Bytes of messages after which no more are cut before these are written.
 const FILL_BYTES: usize = 64 << 10;
-/// A publish begins near 0, as encoders do it; sound that belongs to the first picture may be earlier by so much.
+/// A publish begins near 0, as encoders do it; sound that belongs to the first picture may be earlier by so much, and is left out before that.
 const LEAD_MS: i64 = 1_000;
 
 /// How a stream is pushed.
@@ -258,7 +258,7 @@ impl Outlet {
         let muxer = self.muxer.get_or_insert_with(|| {
             let rate_hz = tracks.find(frame.track).map_or(1_000, |track| track.clock_rate_hz);
             let first_ms = i128::from(frame.dts) * 1_000 / i128::from(rate_hz.max(1));
-            let origin_ms = i64::try_from(first_ms).unwrap_or_default().saturating_sub(LEAD_MS);
+            let origin_ms = Some(i64::try_from(first_ms).unwrap_or_default().saturating_sub(LEAD_MS));
             FlvMuxer::new(FlvMuxOptions { dialect, origin_ms, ..FlvMuxOptions::default() })
         });
         muxer.reconfigure(&carried.tracks);

@@ -33,8 +33,8 @@ pub enum Dialect {
 pub struct FlvMuxOptions {
     /// Which forms of tags.
     pub dialect: Dialect,
-    /// This time of the bus is timestamp 0.
-    pub origin_ms: i64,
+    /// This time of the bus is timestamp 0, and a frame before it gives nothing. Default none: 0 is 0, and what is before it wraps.
+    pub origin_ms: Option<i64>,
     /// Says in `TimestampOffsetNano` what milliseconds leave out, where a tag has a FourCC. Exact for readers of Enhanced
     /// RTMP v2; others pass it over or give up on the tag.
     pub nanosecond_offsets: bool,
@@ -143,14 +143,14 @@ impl FlvMuxer {
         out
     }
 
-    /// Appends the tag of `frame`, with the headers that are due in front of it. A frame of a track that is left out gives
-    /// nothing.
+    /// Appends the tag of `frame`, with the headers that are due in front of it. A frame of a track that is left out, or before the
+    /// origin, gives nothing.
     ///
     /// # Errors
     /// [`PackError::LimitExceeded`] for a frame that no tag can hold; nothing is appended.
     pub fn write(&mut self, frame: &Frame, out: &mut Vec<FlvTag>) -> Result<(), PackError> {
         let Some(track) = self.tracks.iter().find(|known| known.track.id == frame.track) else { return Ok(()) };
-        let tag = track.frame(frame, &self.options, &mut self.rise)?;
+        let Some(tag) = track.frame(frame, &self.options, &mut self.rise)? else { return Ok(()) };
         if self.metadata_due {
             self.put_metadata(tag.timestamp_ms, out);
             self.metadata_due = false;
@@ -213,12 +213,16 @@ impl MuxTrack {
         }
     }
 
-    fn frame(&self, frame: &Frame, options: &FlvMuxOptions, rise: &mut Rise) -> Result<FlvTag, PackError> {
+    /// `None` before the origin.
+    fn frame(&self, frame: &Frame, options: &FlvMuxOptions, rise: &mut Rise) -> Result<Option<FlvTag>, PackError> {
         let exact = options.nanosecond_offsets && matches!(self.form, Form::FourCc(_));
         let times = Times::of(frame, &self.track, exact);
         let at_ms = rise.lift(frame.track, times.decoded_ms, frame.is_discontinuity());
+        if options.origin_ms.is_some_and(|origin_ms| at_ms < origin_ms) {
+            return Ok(None);
+        }
         // Modulo 2^32, as the field says.
-        let timestamp_ms = at_ms.wrapping_sub(options.origin_ms) as u32;
+        let timestamp_ms = at_ms.wrapping_sub(options.origin_ms.unwrap_or_default()) as u32;
         let is_key = self.is_video() && frame.is_key();
         let role = if is_key { TagRole::KeyFrame } else { TagRole::Frame };
         let [_, composition @ ..] = times.composition_ms.to_be_bytes();
@@ -236,7 +240,7 @@ impl MuxTrack {
             CodecConfig::Pcm(config) => pcm::from_bus(&frame.payload, config.info.bits_per_sample),
             _ => frame.payload.clone(),
         };
-        FlvTag::new(self.kind(), role, timestamp_ms, header, payload)
+        FlvTag::new(self.kind(), role, timestamp_ms, header, payload).map(Some)
     }
 
     /// ExVideoTagHeader and ExAudioTagHeader of a frame.

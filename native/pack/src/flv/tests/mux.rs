@@ -208,19 +208,39 @@ fn timestamps_wrap_and_may_begin_anywhere() {
     assert_eq!([ms((1 << 32) - 1), ms(1 << 32), ms((1 << 32) + 40)], [u32::MAX, 0, 40]);
     let mut early = self::muxer(&[avc(0)], Dialect::Classic);
     assert_eq!(write(&mut early, &at(-1)).pop().unwrap().timestamp_ms, u32::MAX);
-    let mut from_zero = FlvMuxer::new(FlvMuxOptions { origin_ms: 5_000, ..FlvMuxOptions::default() });
+    let mut from_zero = FlvMuxer::new(FlvMuxOptions { origin_ms: Some(5_000), ..FlvMuxOptions::default() });
     from_zero.reconfigure(&set(&[avc(0)]));
     assert_eq!(write(&mut from_zero, &at(5_040)).pop().unwrap().timestamp_ms, 40);
     // Times at the ends of what 64 bits can say.
     for time in [i64::MIN, i64::MAX] {
-        write(&mut from_zero, &picture(0, time, -(time / 2), true));
+        write(&mut early, &picture(0, time, -(time / 2), true));
     }
+}
+
+/// Found by reading: sound that was further behind the first picture of a push than that is from 0 had times of 49 days.
+#[test]
+fn what_is_before_the_origin_is_left_out_and_its_headers_come_with_the_next_frame() {
+    let mut muxer = FlvMuxer::new(FlvMuxOptions { origin_ms: Some(59_000), ..FlvMuxOptions::default() });
+    muxer.reconfigure(&set(&[avc(0), aac(1)]));
+    let heard = |ms: i64| sound(1, ms * 441 / 10);
+    assert_eq!(write(&mut muxer, &heard(58_800)), []);
+    let tags = write(&mut muxer, &picture(0, 60_000 * 90, 60_000 * 90, true));
+    assert_eq!(
+        tags.iter().map(|tag| tag.timestamp_ms).collect::<Vec<_>>(),
+        [1_000; 4],
+        "metadata, two headers, the picture"
+    );
+    assert_eq!(write(&mut muxer, &heard(58_980)), []);
+    assert_eq!(write(&mut muxer, &heard(59_010))[0].timestamp_ms, 10);
+    // A stream that begins anew goes on behind.
+    let again = Frame { flags: FrameFlags::KEY.with(FrameFlags::DISCONTINUITY), ..picture(0, 0, 0, true) };
+    assert!(write(&mut muxer, &again)[0].timestamp_ms > 1_000);
 }
 
 /// Found by reading: the times went back with those of the stream, and on a push, which counts from its first frame, below zero: to 49 days.
 #[test]
 fn behind_a_break_back_times_go_on_for_picture_and_sound_together() {
-    let mut muxer = FlvMuxer::new(FlvMuxOptions { origin_ms: 60_000, ..FlvMuxOptions::default() });
+    let mut muxer = FlvMuxer::new(FlvMuxOptions { origin_ms: Some(60_000), ..FlvMuxOptions::default() });
     muxer.reconfigure(&set(&[avc(0), aac(1)]));
     let mut times = Vec::new();
     for start_ms in [60_000, 25_000, 0, 30_000] {
@@ -243,7 +263,7 @@ fn behind_a_break_back_times_go_on_for_picture_and_sound_together() {
 /// where both are the same.
 #[test]
 fn nanosecond_offsets_make_times_exact() {
-    let options = FlvMuxOptions { dialect: Dialect::Enhanced, nanosecond_offsets: true, origin_ms: 0 };
+    let options = FlvMuxOptions { dialect: Dialect::Enhanced, nanosecond_offsets: true, origin_ms: None };
     let mut muxer = FlvMuxer::new(options);
     muxer.reconfigure(&set(&[avc(0), opus(1)]));
     let mut demuxer = FlvDemuxer::new();

@@ -152,7 +152,7 @@ fn what_is_muxed_is_demuxed_to_the_same() {
         let tracks = TrackSet { revision: 1, tracks: sets[0].clone() };
         for dialect in [Dialect::Classic, Dialect::Enhanced] {
             for nanosecond_offsets in [false, true] {
-                let options = FlvMuxOptions { dialect, origin_ms: 0, nanosecond_offsets };
+                let options = FlvMuxOptions { dialect, origin_ms: None, nanosecond_offsets };
                 let (again, frames_again) = demux_all(&mux(&tracks, &frames, options));
                 assert_eq!(again, [sets[0].clone()], "{name}, {options:?}");
                 assert_eq!(frames_again.len(), frames.len(), "{name}, {options:?}");
