@@ -280,15 +280,12 @@ impl Feed {
         if lanes.contains(&Lane::Data) && self.messages == Some(frame.track) {
             return self.keep_message(frame);
         }
+        // The other source has ids of its own.
         let lane = match &self.lanes {
-            [Some(cut), _] if cut.track == frame.track => Lane::Video,
-            [_, Some(cut)] if cut.track == frame.track => Lane::Audio,
+            [Some(cut), _] if cut.track == frame.track && lanes.contains(&Lane::Video) => Lane::Video,
+            [_, Some(cut)] if cut.track == frame.track && lanes.contains(&Lane::Audio) => Lane::Audio,
             _ => return,
         };
-        // The other source has ids of its own.
-        if !lanes.contains(&lane) {
-            return;
-        }
         let Some(Some(cut)) = self.lanes.get_mut(index(lane)) else { return };
         if lane == Lane::Video && !cut.order.takes(frame) {
             if !std::mem::replace(&mut cut.was_noted, true) {

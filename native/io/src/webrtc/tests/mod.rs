@@ -202,6 +202,23 @@ fn messages_of_a_stream_go_with_what_was_made_of_its_pictures() {
     assert!(!feed.is_over(), "what was made has an end of its own");
 }
 
+/// A bug it had: where the pictures of a stream have the number that made sound has, the sound was taken for pictures and left out.
+#[test]
+fn sound_that_was_made_has_numbers_of_its_own() {
+    let writer = || Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+    let (mut stream, mut made, now) = (writer(), writer(), Instant::now());
+    let tracks = publisher().log().tracks().tracks.clone();
+    stream.set_tracks(vec![Track::new(AUDIO, tracks[0].config.clone())]).unwrap();
+    made.set_tracks(vec![tracks[1].clone()]).unwrap();
+    let apart = Apart { sound: Some(made.log().clone()), messages: None };
+    let mut feed = Feed::new(stream.log(), &apart, Waker::noop(), Duration::from_millis(500), BFrames::Drop);
+    stream.publish(Frame { track: AUDIO, ..picture(0, 0, 0x65, 50) }).unwrap();
+    made.publish(sound(0)).unwrap();
+    feed.read(now);
+    let lanes: Vec<_> = (0..feed.end()).filter_map(|at| feed.packet(at)).map(|packet| packet.lane).collect();
+    assert!(lanes.contains(&Lane::Video) && lanes.contains(&Lane::Audio), "{lanes:?}");
+}
+
 #[test]
 fn messages_go_between_the_pictures() {
     let (mut publisher, now) = (publisher_with_messages(), Instant::now());
