@@ -10,7 +10,8 @@ const ANSWER_WITHIN_MS = 15_000;
  *   viewer of several renditions, where it says which one is sent
  */
 export async function negotiate(connection, url) {
-  await connection.setLocalDescription(await connection.createOffer());
+  const { sdp } = await connection.createOffer();
+  await connection.setLocalDescription({ type: "offer", sdp: inStereo(sdp ?? "") });
   const response = await fetch(url, {
     method: "POST",
     headers: { "content-type": "application/sdp" },
@@ -27,6 +28,16 @@ export async function negotiate(connection, url) {
   await connection.setRemoteDescription({ type: "answer", sdp: text });
   const layer = response.headers.get("x-arcly-layer");
   return { session, layer: layer && new URL(layer, response.url).href };
+}
+
+/**
+ * An offer that says that Opus may be of two channels: without it Chromium plays both as one (RFC 7587 §6.1).
+ * @param {string} sdp
+ */
+export function inStereo(sdp) {
+  const opus = /^a=rtpmap:(\d+) opus\//im.exec(sdp)?.[1];
+  const parameters = new RegExp(`^(a=fmtp:${opus} )(?!(?:.*;)? *stereo=)`, "gm");
+  return opus ? sdp.replace(parameters, "$1stereo=1;") : sdp;
 }
 
 /**

@@ -4,8 +4,8 @@ use arcly_codec::{Codec, CodecConfig, MediaKind};
 use str0m::{
     RtcConfig,
     bwe::Bitrate,
-    format::{Codec as RtcCodec, PayloadParams},
-    media::Pt,
+    format::{Codec as RtcCodec, FormatParams, PayloadParams},
+    media::{Frequency, Pt},
     rtp::{Extension, ExtensionMap},
 };
 
@@ -16,6 +16,8 @@ const H264_PROFILES_MAX: usize = 12;
 
 /// Payload types for H.264 until the offer's are known; str0m then takes those. 35 to 63 is where RFC 5761 §4 still has room.
 const H264_FIRST_PT: u8 = 33;
+
+const OPUS_PT: u8 = 111;
 
 /// What a path is taken to carry until its feedback says: what most do. Probes for more go out at once.
 const ESTIMATE_AT_FIRST: Bitrate = Bitrate::bps(2_000_000);
@@ -114,7 +116,7 @@ pub(crate) fn enable_all(config: RtcConfig, offer: &Offer) -> RtcConfig {
         "vp8" => config.enable_vp8(true),
         "vp9" => config.enable_vp9(true),
         "av1" => config.enable_av1(true),
-        "opus" => config.enable_opus(true, false),
+        "opus" => enable_opus(config),
         "pcmu" => config.enable_pcmu(true, false),
         "pcma" => config.enable_pcma(true, false),
         _ => config,
@@ -137,7 +139,7 @@ pub(crate) fn enable_played(
         Codec::Vp8 => config.enable_vp8(true),
         Codec::Vp9 => config.enable_vp9(true),
         Codec::Av1 => config.enable_av1(true),
-        Codec::Opus => config.enable_opus(true, false),
+        Codec::Opus => enable_opus(config),
         Codec::G711A => config.enable_pcma(true, false),
         Codec::G711U => config.enable_pcmu(true, false),
         _ => config,
@@ -156,6 +158,20 @@ fn viewer_extensions(options: PlayOptions) -> ExtensionMap {
     }
     extensions.set(4, Extension::RtpMid);
     extensions
+}
+
+/// Opus in stereo: a browser sends it in mono to who does not say that they want two channels (RFC 7587 §6.1).
+fn enable_opus(mut config: RtcConfig) -> RtcConfig {
+    let format = FormatParams {
+        min_p_time: Some(10),
+        use_inband_fec: Some(true),
+        stereo: Some(true),
+        sprop_stereo: Some(true),
+        ..FormatParams::default()
+    };
+    let hz = Frequency::FORTY_EIGHT_KHZ;
+    config.codec_config().add_config(OPUS_PT.into(), None, RtcCodec::Opus, hz, Some(2), format);
+    config
 }
 
 /// H.264 in each profile that the offer names: RFC 6184 §8.2.2 wants the same one in the answer, and there are dozens of spellings.

@@ -153,6 +153,21 @@ fn candidates_are_bounded_over_all_fragments() {
     assert_eq!(second, Err(WebRtcError::LimitExceeded { limit: "candidates", max: 32 }));
 }
 
+/// A bug it had: browsers published in mono, for nobody had told them otherwise.
+#[test]
+fn opus_is_answered_in_stereo() {
+    let now = Instant::now();
+    let opus = [PlayedCodec { codec: Codec::Opus, profile: 0 }];
+    let offer = |way| Offer::parse(&Client::new(way, now).1, &Limits::default()).unwrap();
+    let published = Session::publish(&settings(), offer(Direction::SendOnly), now).unwrap().1;
+    let played = Session::play(&settings(), offer(Direction::RecvOnly), &opus, PlayOptions::default(), now).unwrap().1;
+    for sdp in [published.sdp, played.sdp] {
+        let opus = sdp.lines().find_map(|line| line.strip_suffix(" opus/48000/2")?.strip_prefix("a=rtpmap:")).unwrap();
+        let told = sdp.lines().find_map(|line| line.strip_prefix(&format!("a=fmtp:{opus} "))).unwrap();
+        assert!(["stereo=1", "sprop-stereo=1"].iter().all(|wish| told.split(';').any(|it| it == *wish)), "{told}");
+    }
+}
+
 /// GStreamer's whepsrc offers sound in front of the pictures, and leaves the channels of Opus out.
 #[test]
 fn opus_without_its_channels_is_opus() {
