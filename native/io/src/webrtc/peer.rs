@@ -8,13 +8,12 @@ use std::{
 };
 
 use arcly_bus::{Log, StreamKey};
-use arcly_codec::Codec;
 use arcly_wire::webrtc::{Event, Limits, Output, Session, Sink, Transmit, Transport, WebRtcError};
 use tokio::sync::mpsc;
 
 use super::{
     door::Place,
-    from_bus::{Feed, Pumped, Viewer, burst_chunks},
+    from_bus::{Answered, Feed, Pumped, Viewer, burst_chunks},
     port::FeedKey,
     to_bus::Rungs,
     transport::Caller,
@@ -95,7 +94,7 @@ pub(super) struct Playing {
     /// Their names, as the list of viewers shows them.
     pub(super) names: Vec<String>,
     pub(super) log: Arc<Log>,
-    pub(super) codecs: [Option<Codec>; 2],
+    pub(super) answered: Answered,
     /// Once it is connected.
     pub(super) viewer: Option<Viewer>,
 }

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     WebRtcOptions,
     door::{Door, Full, Place},
-    from_bus::{Apart, BFrames, playable},
+    from_bus::{Answered, Apart, BFrames, playable},
     port::{Command, Opening, Port, Role},
     tcp,
 };
@@ -249,6 +249,8 @@ impl WebRtcTransport {
             return Err(OpenError::NothingToPlay);
         }
         let offer = Offer::parse(offer, &self.settings.limits)?;
+        let lacks = |kind| !played.iter().any(|played| played.codec.kind() == kind) && offer.asks_for(kind);
+        let lacked = [lacks(MediaKind::Video), lacks(MediaKind::Audio)];
         let options = PlayOptions { estimates: renditions.len() > 1, playout_delay: self.playout_delay };
         let (session, mut answer) = Session::play(&self.settings, offer, &played, options, Instant::now())?;
         answer.notes.extend(notes);
@@ -258,7 +260,7 @@ impl WebRtcTransport {
         };
         let codecs = [codec(Lane::Video, MediaKind::Video), codec(Lane::Audio, MediaKind::Audio)];
         let prepared = self.prepared(session, answer.clone(), place, caller);
-        let id = prepared.begin(Role::Play { renditions, apart, codecs, b_frames })?;
+        let id = prepared.begin(Role::Play { renditions, apart, answered: Answered { codecs, lacked }, b_frames })?;
         Ok((id, answer))
     }
 

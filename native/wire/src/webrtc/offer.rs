@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
+use arcly_codec::MediaKind;
+
 use super::{Limits, WebRtcError, fragment::under};
 
 /// An offer (RFC 3264) that is within the limits and has what an answer needs.
@@ -115,6 +117,13 @@ impl Offer {
             }
         }
         names
+    }
+
+    /// Whether there is a section of that kind.
+    pub fn asks_for(&self, kind: MediaKind) -> bool {
+        let is_offered =
+            |mut words: std::str::Split<'_, char>| words.next() == Some(kind.name()) && words.next() != Some("0");
+        self.values("m=").any(|section| is_offered(section.split(' ')))
     }
 
     /// Whether H.264 is offered in single NAL units alone: in each of its payload types.

@@ -11,5 +11,5 @@ mod viewer;
 pub use self::{apart::Apart, b_frames::BFrames};
 pub(crate) use self::{
     feed::{Feed, playable},
-    viewer::{PACE, Pumped, Viewer, burst_chunks},
+    viewer::{Answered, PACE, Pumped, Viewer, burst_chunks},
 };

@@ -39,6 +39,14 @@ const WANT_PERCENT: u64 = 150;
 /// Takes a packet for a viewer.
 pub(crate) type Send<'a> = dyn FnMut(Lane, OutgoingPacket) -> Result<(), WebRtcError> + 'a;
 
+/// What was said to the offer of a viewer, for pictures and sound.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Answered {
+    pub(crate) codecs: [Option<Codec>; 2],
+    /// They were asked for, and the stream had none.
+    pub(crate) lacked: [bool; 2],
+}
+
 /// One viewer.
 pub(crate) struct Viewer {
     entry: Entry,
@@ -49,8 +57,7 @@ pub(crate) struct Viewer {
     sound: Option<u64>,
     /// Behind the packets that were there when it came, and the time of the newest of them.
     joined: (u64, i64),
-    /// What was answered for pictures and sound.
-    codecs: [Option<Codec>; 2],
+    answered: Answered,
     layers: Layers,
     /// The names of the renditions, as the list of viewers shows them.
     names: Vec<String>,
@@ -67,17 +74,14 @@ pub(crate) enum Pumped {
     WaitsForKey(usize),
     /// The stream has another codec than was answered.
     OtherCodec,
+    /// The stream has what was asked for and was not there: an answer is for good, and only another offer brings it.
+    Gained(Lane),
 }
 
 impl Viewer {
-    pub(crate) fn new(
-        entry: Entry,
-        counted: arcly_bus::Viewer,
-        codecs: [Option<Codec>; 2],
-        names: Vec<String>,
-    ) -> Self {
+    pub(crate) fn new(entry: Entry, counted: arcly_bus::Viewer, answered: Answered, names: Vec<String>) -> Self {
         let layers = Layers::new();
-        Self { entry, _counted: counted, cursor: None, sound: None, joined: (0, 0), codecs, layers, names }
+        Self { entry, _counted: counted, cursor: None, sound: None, joined: (0, 0), answered, layers, names }
     }
 
     /// Whether somebody wants it to be ended.
@@ -131,9 +135,12 @@ impl Viewer {
     /// Sends what it has not been sent, one chunk of it. `feeds` are the renditions, the first one that which was asked for.
     pub(crate) fn pump(&mut self, feeds: &[&Feed], now: Instant, send: &mut Send<'_>) -> Result<Pumped, WebRtcError> {
         let Some(base) = feeds.first().copied() else { return Ok(Pumped::Level) };
-        for (lane, answered) in [Lane::Video, Lane::Audio].into_iter().zip(self.codecs) {
-            if answered.is_some() && base.codec(lane).is_some_and(|codec| Some(codec) != answered) {
-                return Ok(Pumped::OtherCodec);
+        let Answered { codecs, lacked } = self.answered;
+        for (lane, (answered, lacked)) in [Lane::Video, Lane::Audio].into_iter().zip(codecs.into_iter().zip(lacked)) {
+            match (base.codec(lane), answered) {
+                (Some(codec), Some(answered)) if codec != answered => return Ok(Pumped::OtherCodec),
+                (Some(_), None) if lacked => return Ok(Pumped::Gained(lane)),
+                _ => {}
             }
         }
         if feeds.len() > 1 {
@@ -186,12 +193,12 @@ impl Viewer {
     /// In another codec than was answered none can be sent, and none that has stopped.
     fn can_be_sent(&self, feed: &Feed, feeds: &[&Feed]) -> bool {
         let has_stopped = || feeds.iter().any(|other| feed.has_stopped_beside(other));
-        self.codecs[0].is_some() && self.suits(feed) && !has_stopped()
+        self.answered.codecs[0].is_some() && self.suits(feed) && !has_stopped()
     }
 
     /// Whether pictures are in the codec that was answered, if any was.
     fn suits(&self, feed: &Feed) -> bool {
-        self.codecs[0].is_none() || feed.codec(Lane::Video) == self.codecs[0]
+        self.answered.codecs[0].is_none() || feed.codec(Lane::Video) == self.answered.codecs[0]
     }
 
     fn show_layer(&self) {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use arcly_bus::{Log, Publisher};
-use arcly_codec::Codec;
 use arcly_wire::webrtc::{Answer, Fragment, Session};
 use tokio::sync::oneshot;
 
 use crate::webrtc::{
     OpenError,
     door::Place,
-    from_bus::{Apart, BFrames},
+    from_bus::{Answered, Apart, BFrames},
     transport::Caller,
 };
 
@@ -56,7 +55,7 @@ pub(in crate::webrtc) enum Role {
         /// What was asked for, and other renditions of it, each with its name.
         renditions: Vec<(String, Arc<Log>)>,
         apart: Apart,
-        codecs: [Option<Codec>; 2],
+        answered: Answered,
         b_frames: BFrames,
     },
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use arcly_bus::{Log, StreamKey};
+use arcly_wire::webrtc::Lane;
 
 use super::{PeerNumber, Port, calls::Call};
 use crate::webrtc::{
@@ -118,6 +119,8 @@ impl Port {
             }
             Ok(Some(Pumped::WaitsForKey(layer))) => self.request_key_frame_of(keys.get(layer), now),
             Ok(Some(Pumped::OtherCodec)) => turn.end = Some(End::Stream("the stream goes on in another codec")),
+            Ok(Some(Pumped::Gained(Lane::Video))) => turn.end = Some(End::Stream("the stream has pictures now")),
+            Ok(Some(Pumped::Gained(_))) => turn.end = Some(End::Stream("the stream has sound now")),
             // It is no viewer, or has been sent all.
             Ok(None) => return,
             Ok(Some(Pumped::Level)) if !turn.was_polled => return,

@@ -244,7 +244,7 @@ impl Port {
                 all.for_each(|publisher| publisher.wake_on_request(self.waker(Call::Publisher(number))));
                 Purpose::Publish(Box::new(Rungs::new(*publisher, others, session.has_channels())))
             }
-            Role::Play { renditions, mut apart, codecs, b_frames } => {
+            Role::Play { renditions, mut apart, answered, b_frames } => {
                 let Some((_, log)) = renditions.first().cloned() else { return };
                 let mut feeds = Vec::with_capacity(renditions.len());
                 for (_, rendition) in &renditions {
@@ -253,7 +253,7 @@ impl Port {
                     apart = Apart::default();
                 }
                 let names = renditions.into_iter().map(|(name, _)| name).collect();
-                Purpose::Play(Box::new(Playing { feeds: feeds.into(), names, log, codecs, viewer: None }))
+                Purpose::Play(Box::new(Playing { feeds: feeds.into(), names, log, answered, viewer: None }))
             }
         };
         self.by_id.insert(id.clone(), number);
@@ -361,7 +361,7 @@ impl Port {
                 playing.viewer = Some(Viewer::new(
                     entry,
                     playing.log.viewer("webrtc"),
-                    playing.codecs,
+                    playing.answered,
                     std::mem::take(&mut playing.names),
                 ));
                 self.pump(number, now);

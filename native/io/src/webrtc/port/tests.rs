@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::{
     udp::UdpOptions,
-    webrtc::{BFrames, Caller, door::Door},
+    webrtc::{BFrames, Caller, door::Door, from_bus::Answered},
 };
 
 /// Of somebody who sends sound.
@@ -120,7 +120,7 @@ fn viewer(port: &Port, log: &Arc<arcly_bus::Log>) -> Opening {
         role: Role::Play {
             renditions: vec![("3".into(), log.clone())],
             apart: Apart::default(),
-            codecs: [None, Some(Codec::Opus)],
+            answered: Answered { codecs: [None, Some(Codec::Opus)], ..Answered::default() },
             b_frames: BFrames::Drop,
         },
     }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Publisher, Track, TrackId};
+use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Publisher, StreamKey, Track, TrackId};
 use arcly_codec::{Codec, CodecConfig};
 use arcly_wire::webrtc::Lane;
 use bytes::Bytes;
@@ -17,7 +17,11 @@ use bytes::Bytes;
 use super::{
     WebRtcOptions,
     door::{Door, Full},
-    from_bus::{Apart, BFrames, Feed},
+    from_bus::{Answered, Apart, BFrames, Feed, Pumped, Viewer},
+};
+use crate::{
+    Inbox,
+    egress::{List, Watcher},
 };
 
 /// An avcC record written by libx264: 320x240, baseline.
@@ -59,6 +63,12 @@ fn feed_with(publisher: &Publisher, b_frames: BFrames) -> Feed {
 
 fn feed(publisher: &Publisher) -> Feed {
     feed_with(publisher, BFrames::Drop)
+}
+
+fn viewer(list: &Arc<List>, publisher: &Publisher, answered: Answered, names: Vec<String>) -> Viewer {
+    let (key, peer) = (StreamKey::new("live", "cam").unwrap(), "192.0.2.1:5".parse().unwrap());
+    let entry = list.enter(Watcher { key, protocol: "webrtc", peer, agent: String::new() }, 1).unwrap();
+    Viewer::new(entry, publisher.log().viewer("webrtc"), answered, names)
 }
 
 /// Times of the pictures that are kept, in steps from the first one.
@@ -200,6 +210,29 @@ fn messages_of_a_stream_go_with_what_was_made_of_its_pictures() {
     stream.end("enough");
     feed.read(now);
     assert!(!feed.is_over(), "what was made has an end of its own");
+}
+
+/// A bug it had: who came before the pictures did was sent sound alone, for as long as it watched.
+#[test]
+fn who_asked_for_pictures_that_were_not_there_is_told_when_they_come() {
+    let now = Instant::now();
+    for lacked in [false, true] {
+        let tracks = publisher().log().tracks().tracks.clone();
+        let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+        publisher.set_tracks(vec![tracks[1].clone()]).unwrap();
+        let mut feed = feed(&publisher);
+        let answered = Answered { codecs: [None, Some(Codec::Opus)], lacked: [lacked, false] };
+        let list = List::new(Inbox::new(Waker::noop().clone()));
+        let mut viewer = viewer(&list, &publisher, answered, vec!["cam".into()]);
+        let mut pumped = |publisher: &mut Publisher, number| {
+            publisher.publish(sound(number)).unwrap();
+            feed.read(now);
+            viewer.pump(&[&feed], now, &mut |_, _| Ok(())).unwrap()
+        };
+        assert_eq!(pumped(&mut publisher, 0), Pumped::Level);
+        publisher.set_tracks(tracks).unwrap();
+        assert_eq!(pumped(&mut publisher, 1) == Pumped::Gained(Lane::Video), lacked);
+    }
 }
 
 /// A bug it had: where the pictures of a stream have the number that made sound has, the sound was taken for pictures and left out.

@@ -1,13 +1,6 @@
 //! A viewer of a stream that comes in renditions.
 
-use arcly_bus::StreamKey;
-
 use super::*;
-use crate::{
-    Inbox,
-    egress::{List, Watcher},
-    webrtc::from_bus::{Pumped, Viewer},
-};
 
 /// Bytes of a picture of each rendition: 1 Mbit/s and 100 kbit/s at 25 pictures a second.
 const BYTES: [usize; 2] = [5000, 500];
@@ -35,11 +28,9 @@ impl Group {
         let publishers = [publisher(), publisher()];
         let feeds = [feed(&publishers[0]), feed(&publishers[1])];
         let list = List::new(Inbox::new(Waker::noop().clone()));
-        let (key, peer) = (StreamKey::new("live", "cam").unwrap(), "192.0.2.1:5".parse().unwrap());
-        let entry = list.enter(Watcher { key, protocol: "webrtc", peer, agent: String::new() }, 1).unwrap();
-        let codecs = [Some(Codec::H264), Some(Codec::Opus)];
+        let answered = Answered { codecs: [Some(Codec::H264), Some(Codec::Opus)], ..Answered::default() };
         let names = vec!["cam".into(), "cam~low".into()];
-        let viewer = Viewer::new(entry, publishers[0].log().viewer("webrtc"), codecs, names);
+        let viewer = viewer(&list, &publishers[0], answered, names);
         Self {
             publishers,
             feeds,
