@@ -146,6 +146,56 @@ async def test_every_codec_of_a_browser_goes_in_and_comes_out(serve: Start, visi
     assert server.logged(rf"2 tracks \({codec} 640x360, Opus 48000 Hz\)"), server.log
 
 
+async def test_two_channels_of_sound_stay_two(serve: Start, visit: Open) -> None:
+    """A bug it had: no answer and no offer of the page spoke of two channels, and browsers made one of them."""
+    server = await serve()
+    page = await visit(server.url("/healthz"))
+    await page.page.evaluate(LEFT, [server.url("/live/cam/whip"), server.url("/live/cam/whep")])
+
+    async def heard() -> bool:
+        left, right = await page.page.evaluate(LOUDNESS)
+        assert left < 0.01 or right < left / 4, (left, right)
+        return bool(left > 0.1)
+
+    await eventually(heard, what="the left channel")
+
+
+LEFT = """async ([whip, whep]) => {
+  const { negotiate } = await import("/static/js/rtc.js");
+  const audio = new AudioContext();
+  const [tone, merger] = [audio.createOscillator(), audio.createChannelMerger(2)];
+  const output = new MediaStreamAudioDestinationNode(audio, { channelCount: 2 });
+  tone.connect(merger, 0, 0).connect(output);
+  tone.start();
+  const publishing = new RTCPeerConnection();
+  publishing.addTransceiver(output.stream.getAudioTracks()[0], { direction: "sendonly" });
+  await negotiate(publishing, whip);
+  const watching = new RTCPeerConnection();
+  watching.addTransceiver("audio", { direction: "recvonly" });
+  const splitter = audio.createChannelSplitter(2);
+  globalThis.channels = [0, 1].map((channel) => {
+    const analyser = audio.createAnalyser();
+    splitter.connect(analyser, channel);
+    return analyser;
+  });
+  watching.addEventListener("track", ({ track }) => {
+    const stream = new MediaStream([track]);
+    // What no element plays Chromium does not decode.
+    globalThis.player = Object.assign(new Audio(), { srcObject: stream, muted: true });
+    globalThis.player.play();
+    audio.createMediaStreamSource(stream).connect(splitter);
+  });
+  globalThis.connections = [publishing, watching];
+  await negotiate(watching, whep);
+}"""
+
+LOUDNESS = """() => channels.map((analyser) => {
+  const samples = new Float32Array(analyser.fftSize);
+  analyser.getFloatTimeDomainData(samples);
+  return Math.max(...samples.map(Math.abs));
+})"""
+
+
 async def test_ice_is_restarted_by_a_fragment_with_new_credentials(serve: Start, visit: Open) -> None:
     server = await serve()
     page = await visit(server.url("/healthz"))
