@@ -35,7 +35,7 @@ impl Fragment {
             } else if let Some(value) = value.strip_prefix("ice-pwd:") {
                 pass.get_or_insert(value);
             } else if value.starts_with("candidate:") {
-                fragment.add(value, limits)?;
+                fragment.add(value, limits);
             }
         }
         fragment.credentials = match (ufrag, pass) {
@@ -55,13 +55,12 @@ impl Fragment {
         self.credentials.as_ref().map(|credentials| credentials.ufrag.as_str())
     }
 
-    fn add(&mut self, value: &str, limits: &Limits) -> Result<(), WebRtcError> {
-        let Ok(candidate) = Candidate::from_sdp_string(value) else { return Ok(()) };
-        if self.candidates.len() >= limits.candidates {
-            return Err(WebRtcError::LimitExceeded { limit: "candidates", max: limits.candidates });
+    fn add(&mut self, value: &str, limits: &Limits) {
+        if self.candidates.len() < limits.candidates
+            && let Ok(candidate) = Candidate::from_sdp_string(value)
+        {
+            self.candidates.push(candidate);
         }
-        self.candidates.push(candidate);
-        Ok(())
     }
 }
 

@@ -13,7 +13,8 @@ pub struct Limits {
     pub media_sections: usize,
     /// Payload types of an offer in all; 256: there are 128 numbers. Each is compared with each of ours.
     pub payload_types: usize,
-    /// Candidates of a peer, in its offer and in all its fragments; 32. Stops fragments without end.
+    /// Candidates of a peer, in its offer and in all its fragments; 32. The rest is passed over: who sends no checks needs none (RFC 8445
+    /// §2.5), and a machine with many networks has more. Stops fragments without end.
     pub candidates: usize,
     /// Simulcast encodings of a publisher; 4.
     pub encodings: usize,

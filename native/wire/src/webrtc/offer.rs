@@ -32,7 +32,12 @@ impl Offer {
         if text.len() > limits.offer_bytes {
             return Err(WebRtcError::LimitExceeded { limit: "offer_bytes", max: limits.offer_bytes });
         }
-        let offer = Self::of(text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(Cow::Borrowed));
+        let mut candidates = 0;
+        let is_kept = |line: &&str| {
+            candidates += usize::from(line.starts_with("a=candidate:"));
+            !line.is_empty() && (!line.starts_with("a=candidate:") || candidates <= limits.candidates)
+        };
+        let offer = Self::of(text.lines().map(str::trim_end).filter(is_kept).map(Cow::Borrowed));
         if offer.lines().count() > limits.offer_lines {
             return Err(WebRtcError::LimitExceeded { limit: "offer_lines", max: limits.offer_lines });
         }
@@ -75,9 +80,6 @@ impl Offer {
         let payload_types: usize = self.values("m=").map(|section| section.split(' ').skip(3).count()).sum();
         if payload_types > limits.payload_types {
             return Err(WebRtcError::LimitExceeded { limit: "payload_types", max: limits.payload_types });
-        }
-        if self.values("a=candidate:").count() > limits.candidates {
-            return Err(WebRtcError::LimitExceeded { limit: "candidates", max: limits.candidates });
         }
         if self.values("a=rid:").count() > limits.encodings * limits.media_sections {
             return Err(WebRtcError::LimitExceeded { limit: "encodings", max: limits.encodings });

@@ -9,7 +9,7 @@ impl Session {
     /// Takes candidates; or, when the fragment has other credentials than before, restarts ICE and returns the fragment that answers it.
     ///
     /// # Errors
-    /// [`WebRtcError::LimitExceeded`]; others as [`Self::handle_datagram`].
+    /// As [`Self::handle_datagram`].
     pub fn trickle(&mut self, fragment: &Fragment) -> Result<Option<Answer>, WebRtcError> {
         if let Some(names) = self.direct.as_mut().and_then(|direct| direct.names()) {
             // The peer's candidates are of no use to who sends no checks (RFC 8445 §2.5).
@@ -51,13 +51,11 @@ impl Session {
     }
 
     fn add_candidates(&mut self, fragment: &Fragment) -> Result<(), WebRtcError> {
-        let max = self.settings.limits.candidates;
-        self.candidates += fragment.candidates.len();
-        if self.candidates > max {
-            return Err(WebRtcError::LimitExceeded { limit: "candidates", max });
-        }
+        let room = self.settings.limits.candidates.saturating_sub(self.candidates);
+        let taken: Vec<_> = fragment.candidates.iter().take(room).cloned().collect();
+        self.candidates += taken.len();
         self.guarded("taking candidates", |rtc| {
-            fragment.candidates.iter().for_each(|candidate| rtc.add_remote_candidate(candidate.clone()));
+            taken.into_iter().for_each(|candidate| rtc.add_remote_candidate(candidate));
             Ok(())
         })
     }

@@ -141,16 +141,23 @@ fn frames_of_tcp_come_whole_however_they_are_split() {
     assert!(matches!(frames.poll(), Err(WebRtcError::LimitExceeded { max: 2000, .. })));
 }
 
+/// A bug it had: who named more was refused.
 #[test]
-fn candidates_are_bounded_over_all_fragments() {
+fn candidates_are_bounded_over_all_fragments_and_the_rest_is_passed_over() {
     let mut pair = Pair::publishing(1);
-    let lines: String =
-        (0..20).map(|port| format!("a=candidate:1 1 udp 1 198.51.100.7 {} typ host\r\n", 1000 + port)).collect();
-    let fragment = Fragment::parse(&lines, &Limits::default()).unwrap();
-    assert_eq!(fragment.candidate_count(), 20);
-    pair.session.trickle(&fragment).unwrap();
-    let second = pair.session.trickle(&fragment);
-    assert_eq!(second, Err(WebRtcError::LimitExceeded { limit: "candidates", max: 32 }));
+    let lines = |count| -> String {
+        (0..count).map(|port| format!("a=candidate:1 1 udp 1 198.51.100.7 {} typ host\r\n", 1000 + port)).collect()
+    };
+    let fragment = Fragment::parse(&lines(40), &Limits::default()).unwrap();
+    assert_eq!(fragment.candidate_count(), 32);
+    for _ in 0..2 {
+        assert_eq!(pair.session.trickle(&fragment), Ok(None));
+    }
+    let now = Instant::now();
+    let offer = Client::new(Direction::SendOnly, now).1 + &lines(40);
+    let offer = Offer::parse(&offer, &Limits::default()).unwrap();
+    assert_eq!(offer.values("a=candidate:").count(), 32);
+    assert!(Session::publish(&settings(), offer, now).is_ok());
 }
 
 /// A bug it had: browsers published in mono, for nobody had told them otherwise.
