@@ -44,9 +44,9 @@ async def shows(gst: list[str], source: str, ffmpeg: str, out: Path) -> None:
         await eventually(is_shown, what="forty pictures")
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(("protocol", "query"), [("tcp", ""), ("udp", ""), ("tcp", "?token=a")])
 async def test_rtspsrc_plays(
-    rtsp_server: RtspServer, gst: str, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, protocol: str
+    rtsp_server: RtspServer, gst: str, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, protocol: str, query: str
 ) -> None:
     out = tmp_path / "out.mkv"
     async with AsyncExitStack() as playing:
@@ -54,7 +54,7 @@ async def test_rtspsrc_plays(
         await publishing.enter_async_context(published(rtsp_server, ffmpeg, clip(b_frames=0)))
         source = [
             "rtspsrc",
-            f"location={rtsp_server.rtsp_url('live/cam')}",
+            f"location={rtsp_server.rtsp_url('live/cam')}{query}",
             f"protocols={protocol}",
             "name=s",
             "latency=200",

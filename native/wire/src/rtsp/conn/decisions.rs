@@ -34,6 +34,19 @@ pub(super) struct Granted {
     pub(super) medias: Vec<Media>,
 }
 
+impl Granted {
+    /// Whether a URI of SETUP means a track of it.
+    pub(super) fn holds(&self, uri: &str) -> bool {
+        let (path, query) = path_and_query(uri);
+        let is_joined = || {
+            // GStreamer joins the address of a track to one with a query as RFC 3986 §5.2 has it: in the place of its last segment.
+            let (folder, _) = self.path.rsplit_once('/').unwrap_or_default();
+            self.base.contains('?') && query.is_empty() && path.contains("/trackID=") && stream_path(path) == folder
+        };
+        stream_path(path) == self.path || is_joined()
+    }
+}
+
 impl ServerConn {
     /// Lets the peer play what it asked for; these are the tracks. Their `control` is set here.
     pub fn accept_play(&mut self, mut medias: Vec<Media>) {

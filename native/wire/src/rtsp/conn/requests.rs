@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use super::{Asked, Granted, Phase, PlayAnswer, Question, Role, ServerConn, Session, stream_path};
+use super::{Asked, Granted, Phase, PlayAnswer, Question, Role, ServerConn, Session};
 use crate::rtsp::{
     BACK_CHANNEL, Event, Method, Request, Response, Transport,
     keys::{self, is_secure},
     message::Headers,
     sdp::{Description, Media},
-    url::{control_uri, path_and_query},
+    url::control_uri,
 };
 
 /// What we can do (RFC 2326 §10.1).
@@ -89,9 +89,8 @@ impl ServerConn {
         if is_running {
             return self.refuse_state(&request);
         }
-        let path = stream_path(path_and_query(&request.uri).0);
         match &self.granted {
-            Some(granted) if granted.role == Role::Record || granted.path == path => self.setup(&request),
+            Some(granted) if granted.role == Role::Record || granted.holds(&request.uri) => self.setup(&request),
             // Without DESCRIBE (RFC 2326 §10.4 allows it), or of another stream than was described.
             _ if self.session.is_none() => self.ask(request, Question::Play, None),
             _ => self.answer(&request, Response::new(459)),

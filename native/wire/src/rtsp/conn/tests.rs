@@ -263,6 +263,24 @@ fn a_track_of_another_stream_is_another_question() {
     assert_eq!(talk.status("SETUP rtsp://h/live/cam/trackID=0", TCP), 459);
 }
 
+/// It was taken for a track of another stream, for which there was no token.
+#[test]
+fn a_track_that_is_joined_to_a_url_with_a_query_is_of_the_stream_that_was_granted() {
+    let mut talk = Talk::new();
+    talk.send("DESCRIBE rtsp://h/live/cam?token=x", "", "");
+    assert!(matches!(talk.conn.poll_event(), Some(Event::PlayRequested(ask)) if ask.query == "token=x"));
+    talk.conn.accept_play(medias());
+    assert!(talk.heard().contains("Content-Base: rtsp://h/live/cam?token=x/\r\n"));
+    talk.session("SETUP rtsp://h/live/trackID=0", TCP);
+    talk.session("SETUP rtsp://h/live/cam?token=x/trackID=1", "Transport: RTP/AVP/TCP;interleaved=2-3\r\n");
+    assert!(talk.conn.poll_event().is_none());
+    assert_eq!(talk.conn.setups().iter().map(|setup| setup.media).collect::<Vec<_>>(), [0, 1]);
+    let mut talk = Talk::new();
+    talk.describe();
+    talk.send("SETUP rtsp://h/live/trackID=0", TCP, "");
+    assert!(matches!(talk.conn.poll_event(), Some(Event::PlayRequested(ask)) if ask.path == "/live"), "no query");
+}
+
 #[test]
 fn descriptions_that_are_none_are_refused() {
     let mut talk = Talk::new();
