@@ -37,6 +37,7 @@ async def test_what_is_said_here_is_heard_at_the_camera(ffmpeg: str, clip: Calla
             # The picture goes on all the while.
             seen = engine.get_stream(KEY)
             assert seen is not None
+            assert [track.codec for track in seen.tracks] == ["H264", "AAC"], "what is said is no track of it"
             before = seen.stats.video_frames
             await eventually(lambda: seen.stats.video_frames > before + 10)
         await eventually(lambda: camera.stream("live/cam-talk") is None, what="it ends with the session")

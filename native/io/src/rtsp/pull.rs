@@ -241,7 +241,10 @@ impl Pulling {
                 };
                 link.running();
                 let client = &playing.client;
-                let mut to_bus = ToBus::new(&playing.medias, |media| client.is_set_up(media), publisher);
+                // What we say is no track of theirs.
+                let spoken = playing.talking.as_ref().or(playing.back.as_ref()).map(Talking::media);
+                let is_heard = |media| client.is_set_up(media) && spoken != Some(media);
+                let mut to_bus = ToBus::new(&playing.medias, is_heard, publisher);
                 to_bus.begin_at(&playing.infos);
                 for (media, report) in std::mem::take(&mut playing.early) {
                     to_bus.packet(media, true, report)?;

@@ -71,6 +71,11 @@ impl Talking {
         Self { talk, media, offered, voice: None, packets: Packets::new() }
     }
 
+    /// Its place in the description.
+    pub(super) fn media(&self) -> usize {
+        self.media
+    }
+
     /// Rung when there may be something to say.
     pub(super) fn bell(&self) -> Arc<Bell> {
         self.talk.bell.clone()
