@@ -196,6 +196,23 @@ async def test_a_publisher_that_stops_sending_is_reaped() -> None:
             await successor.publish("live/cam")
 
 
+async def test_packets_of_a_type_that_was_not_described_are_no_media(caplog: pytest.LogCaptureFixture) -> None:
+    """They kept a stream alive of which nothing came, without a word."""
+    async with serving(media_timeout_s=0.5) as (_, rtsp), talking(rtsp) as talk:
+        await talk.publish("live/cam")
+
+        async def go_on() -> None:
+            for number in itertools.count():
+                packet = picture(number % 65_536)
+                talk.writer.write(interleaved(0, packet[:1] + b"\xe1" + packet[2:]))
+                await asyncio.sleep(0.05)
+
+        sending = asyncio.create_task(go_on())
+        assert await talk.is_closed()
+        sending.cancel()
+        assert "packets of a type that was not described are left out" in caplog.text
+
+
 async def test_who_announces_and_does_nothing_more_keeps_no_name() -> None:
     async with serving() as (engine, rtsp):
         async with talking(rtsp) as talk:

@@ -75,16 +75,16 @@ def python() -> str:
     return str(found)
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(("protocol", "law"), [("tcp", "mu"), ("udp", "mu"), ("tcp", "a")])
 async def test_gstreamer_speaks_to_us_as_to_a_camera(
-    ffmpeg: str, python: str, clip: Callable[..., Path], protocol: str
+    ffmpeg: str, python: str, clip: Callable[..., Path], protocol: str, law: str
 ) -> None:
     handler = arcly.RtspHandler("127.0.0.1:0", udp_port=0, back_channel=True)
     async with rtsp_serving(handler) as camera, published(camera, ffmpeg, clip(b_frames=0)):
         talk = Path(__file__).parent / "gstreamer" / "talk.py"
-        async with running(python, talk, camera.rtsp_url("live/cam"), protocol):
+        async with running(python, talk, camera.rtsp_url("live/cam"), protocol, law):
             heard = await eventually(lambda: (it := camera.stream("live/cam-talk")) and it.tracks and it, what="it")
-            assert [track.codec for track in heard.tracks] == ["G711U"]
+            assert [track.codec for track in heard.tracks] == ["G711U" if law == "mu" else "G711A"]
             await eventually(lambda: heard.stats.other_frames > 10, what="a second of it")
             assert camera.rtsp.list_viewers()[0].protocol == ("rtsp-udp" if protocol == "udp" else "rtsp")
         await eventually(lambda: camera.stream("live/cam-talk") is None, what="it ends with the session")

@@ -1,4 +1,4 @@
-"""Plays a stream with GStreamer's rtspsrc and speaks to it over the back channel of ONVIF: `talk.py URL PROTOCOL`.
+"""Plays a stream with GStreamer's rtspsrc and speaks to it over the back channel of ONVIF: `talk.py URL PROTOCOL LAW`.
 
 Run by the system's Python, whose bindings know GStreamer (on Debian: python3-gi, gir1.2-gstreamer-1.0).
 """
@@ -15,7 +15,7 @@ LIBRARY = ctypes.CDLL("libgstreamer-1.0.so.0")
 LIBRARY.gst_mini_object_ref.argtypes = [ctypes.c_void_p]
 
 
-def main(url: str, protocol: str) -> None:
+def main(url: str, protocol: str, law: str) -> None:
     """Play and speak until somebody ends us."""
     Gst.init(None)
     player = Gst.parse_launch(
@@ -23,8 +23,8 @@ def main(url: str, protocol: str) -> None:
         " s. ! rtph264depay ! fakesink sync=false s. ! rtpmp4gdepay ! fakesink sync=false"
     )
     voice = Gst.parse_launch(
-        "audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! mulawenc"
-        " ! rtppcmupay ! appsink name=out emit-signals=true sync=false"
+        "audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! "
+        f"{law}lawenc ! rtppcm{law[0].replace('m', 'u')}pay ! appsink name=out emit-signals=true sync=false"
     )
     source, place = player.get_by_name("s"), []
 

@@ -271,7 +271,7 @@ impl Playing {
         // Cameras with a back channel mark it; others mark everything, in either sense.
         let has_both = medias.iter().any(|media| media.direction == Direction::RecvOnly);
         let is_wanted =
-            |media: &Media| readable(media).is_some() && !(has_both && media.direction == Direction::SendOnly);
+            |media: &Media| readable(media).next().is_some() && !(has_both && media.direction == Direction::SendOnly);
         let places = medias.iter().enumerate().filter(|(_, media)| is_wanted(media)).map(|(place, _)| place);
         let mut chosen: Vec<usize> = places.take(MEDIAS_MAX).collect();
         if chosen.is_empty() {

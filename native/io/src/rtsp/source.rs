@@ -22,6 +22,10 @@ const PICTURE_TICKS: u32 = 3_000;
 pub(super) struct Source {
     pub(super) track: TrackId,
     pub(super) format: Format,
+    /// All that can be read, where there are several: the first packet chooses.
+    formats: Vec<Format>,
+    /// It was chosen, and nobody knows yet.
+    is_chosen: bool,
     pub(super) receiver: Receiver,
     /// Where it is encrypted.
     opener: Option<Opener>,
@@ -66,7 +70,8 @@ impl Numbers {
 impl Source {
     /// The track of a description; else why it is left out.
     pub(super) fn of_media(media: &Media, numbers: &mut Numbers, sync: &mut Sync) -> Result<Self, String> {
-        let source = readable(media).and_then(|format| Self::new(format, numbers, sync));
+        let formats: Vec<_> = readable(media).collect();
+        let source = formats.first().and_then(|format| Self::new(format.clone(), numbers, sync));
         let mut source = source.ok_or_else(|| {
             let encoding = media.format().map_or("nothing that is explained", |format| &format.encoding);
             let encoding: String = encoding.chars().filter(|c| !c.is_control()).take(32).collect();
@@ -77,21 +82,22 @@ impl Source {
             let unknown = || format!("a track of {} is left out: its key is not known here", media.kind);
             source.opener = Some(opener.ok_or_else(unknown)?);
         }
+        if formats.len() > 1 {
+            (source.formats, source.config) = (formats, None);
+        }
         Ok(source)
     }
 
     fn new(format: Format, numbers: &mut Numbers, sync: &mut Sync) -> Option<Self> {
         let receiver = Receiver::new(format.clone(), rtp::Limits::default()).ok()?;
-        let kind = match format.encoding.media() {
-            "video" => MediaKind::Video,
-            "audio" => MediaKind::Audio,
-            _ => MediaKind::Data,
-        };
+        let kind = kind(&format);
         let config = receiver.config().cloned();
         let mut source = Self {
             track: numbers.next(kind),
             sync: sync.add_track(kind, format.clock_rate_hz),
             format,
+            formats: Vec::new(),
+            is_chosen: false,
             receiver,
             opener: None,
             config: None,
@@ -118,10 +124,31 @@ impl Source {
         (self.duration, self.config) = (samples, Some(config));
     }
 
+    /// Whether a packet is of a type that was described; the first such one chooses among several.
+    pub(super) fn is_described(&mut self, packet: &[u8], sync: &mut Sync) -> bool {
+        // What is too short is told as broken.
+        let Some(payload_type) = packet.get(1).map(|byte| byte & 0x7f) else { return true };
+        let chosen = self.formats.iter().find(|format| format.payload_type == payload_type);
+        match chosen.cloned() {
+            Some(format) => self.choose(format, sync),
+            None => self.formats.is_empty() && self.format.payload_type == payload_type,
+        }
+    }
+
+    /// Reads the track in this format from now on; false when that cannot be.
+    fn choose(&mut self, format: Format, sync: &mut Sync) -> bool {
+        let Ok(receiver) = Receiver::new(format.clone(), rtp::Limits::default()) else { return false };
+        receiver.config().cloned().into_iter().for_each(|config| self.configure(config));
+        // Of another rate, maybe. The one before has placed nothing, and counts for nothing.
+        self.sync = sync.add_track(kind(&format), format.clock_rate_hz);
+        (self.format, self.receiver, self.formats, self.is_chosen) = (format, receiver, Vec::new(), true);
+        true
+    }
+
     /// Takes what a unit says of its configuration; whether that is another one than before.
     pub(super) fn note(&mut self, unit: &AccessUnit) -> bool {
         let config = unit.config.as_deref().filter(|config| self.config.as_ref() != Some(config)).cloned();
-        let is_other = config.is_some();
+        let is_other = config.is_some() | std::mem::take(&mut self.is_chosen);
         config.into_iter().for_each(|config| self.configure(config));
         is_other
     }
@@ -180,5 +207,13 @@ impl Source {
             self.is_told = true;
             sync.sender_report(self.sync, info.ntp, timestamp);
         }
+    }
+}
+
+fn kind(format: &Format) -> MediaKind {
+    match format.encoding.media() {
+        "video" => MediaKind::Video,
+        "audio" => MediaKind::Audio,
+        _ => MediaKind::Data,
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use arcly_bus::{BusError, Frame, FrameFlags, Publisher, Track};
 use arcly_wire::{
     rtp::{
-        AccessUnit, DecodingTimes, Sync,
+        AccessUnit, DecodingTimes, HEADER_BYTES, Sync,
         rtcp::{Chunk, RtcpPacket},
     },
     rtsp::{RtpInfo, sdp::Media},
@@ -82,7 +82,8 @@ impl ToBus {
         self.frames
     }
 
-    /// Packets so far of encrypted tracks that were not the publisher's, or came twice: they are no sign of its life.
+    /// Packets so far that are no sign of the publisher's life: of encrypted tracks and not its own, or twice, or of a type that it has not
+    /// described.
     pub(crate) fn refused(&self) -> u64 {
         self.refused
     }
@@ -117,6 +118,14 @@ impl ToBus {
         if is_rtcp {
             source.on_reports(&payload, now, &mut self.sync);
             self.look_for_goodbyes(now);
+            return Ok(());
+        }
+        if !source.is_described(&payload, &mut self.sync) {
+            self.refused += 1;
+            // Without a payload it opens a firewall or NAT (RFC 6263 §4.6).
+            if payload.len() > HEADER_BYTES {
+                self.faults.problems.tell("packets of a type that was not described are left out".into());
+            }
             return Ok(());
         }
         self.began.get_or_insert(now);
@@ -346,7 +355,10 @@ mod tests {
         fn new() -> Self {
             let format =
                 sdp::Format { payload_type: 96, encoding: "H264".into(), clock_rate_hz: 90_000, ..Default::default() };
-            let media = Media { kind: "video".into(), formats: vec![format], ..Media::default() };
+            Self::of(Media { kind: "video".into(), formats: vec![format], ..Media::default() })
+        }
+
+        fn of(media: Media) -> Self {
             let publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
             let options = SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() };
             let reader = publisher.log().subscribe_with(options);
@@ -354,8 +366,12 @@ mod tests {
         }
 
         fn packet(&mut self, timestamp: u32, marker: bool, unit: &[u8]) {
+            self.packet_of(96, timestamp, marker, unit);
+        }
+
+        fn packet_of(&mut self, payload_type: u8, timestamp: u32, marker: bool, unit: &[u8]) {
             self.sequence += 1;
-            let header = Header { marker, payload_type: 96, sequence: self.sequence, timestamp, ssrc: 7 };
+            let header = Header { marker, payload_type, sequence: self.sequence, timestamp, ssrc: 7 };
             let packet = [&header.to_bytes()[..], unit].concat();
             self.to_bus.packet(0, false, packet.into()).unwrap();
         }
@@ -367,11 +383,54 @@ mod tests {
                 self.packet(timestamp, false, PPS);
             }
             self.packet(timestamp, true, &[if is_key { 0x65 } else { 0x41 }, 0x88, 0x84, 0x21]);
+            self.frames()
+        }
+
+        fn frames(&mut self) -> Vec<Frame> {
             let mut frames = Vec::new();
             while let Read::Frames(batch) = self.reader.read(64) {
                 frames.extend(batch.frames.iter().cloned());
             }
             frames
+        }
+    }
+
+    /// They were passed over without a word, and taken for a sign of life.
+    #[tokio::test]
+    async fn packets_of_a_type_that_was_not_described_are_told_of_and_no_media() {
+        let mut camera = Camera::new();
+        for n in 0..3 {
+            camera.packet_of(97, n * 3_000, true, &[0x65, 0x88]);
+        }
+        assert_eq!((camera.to_bus.refused(), camera.to_bus.problems().len()), (3, 1));
+        camera.packet_of(20, 0, false, &[]);
+        assert_eq!((camera.to_bus.refused(), camera.to_bus.problems().len()), (4, 0), "it only opens a way");
+        assert_eq!(camera.picture(0, true).len(), 1);
+        assert_eq!(camera.to_bus.refused(), 4);
+    }
+
+    /// All but the first were left out.
+    #[tokio::test]
+    async fn of_several_formats_of_a_track_the_first_packet_chooses() {
+        for (payload_type, codec) in [(0, "G711U"), (8, "G711A")] {
+            let format = |payload_type, encoding: &str| sdp::Format {
+                payload_type,
+                encoding: encoding.into(),
+                clock_rate_hz: 8_000,
+                channels: 1,
+                ..Default::default()
+            };
+            let formats = vec![format(0, "PCMU"), format(8, "PCMA")];
+            let media = Media { kind: "audio".into(), formats, ..Media::default() };
+            let mut camera = Camera::of(media);
+            for n in 0..3 {
+                camera.packet_of(payload_type, n * 160, false, &[0xd5; 160]);
+            }
+            assert_eq!(camera.frames().len(), 3);
+            let tracks = camera.to_bus.publisher.log().tracks();
+            assert_eq!(tracks.tracks.iter().map(|track| track.config.codec().name()).collect::<Vec<_>>(), [codec]);
+            camera.packet_of(8 - payload_type, 480, false, &[0xd5; 160]);
+            assert_eq!(camera.to_bus.refused(), 1, "the other one");
         }
     }
 

@@ -89,12 +89,12 @@ impl Outgoing {
     }
 }
 
-/// The first format of a track that we can read.
-pub(crate) fn readable(media: &sdp::Media) -> Option<Format> {
+/// The formats of a track that we can read.
+pub(crate) fn readable(media: &sdp::Media) -> impl Iterator<Item = Format> {
     let read = |format: &sdp::Format| {
         let fmtp = Some(format.parameters.as_str()).filter(|parameters| !parameters.is_empty());
         let format = Format::parse(format.payload_type, Some(&format.rtpmap()), fmtp).ok()?;
         (format.encoding != Encoding::Mp2t).then_some(format)
     };
-    media.formats.iter().find_map(read)
+    media.formats.iter().filter_map(read)
 }

@@ -309,7 +309,10 @@ impl World {
     fn send_packet(&mut self) {
         let (now, media) = (self.now(), self.random.below(self.plan.chosen as u64) as usize);
         let length = 12 + self.random.below(200) as usize;
-        let packet = Bytes::from(self.random.bytes(length));
+        let mut packet = self.random.bytes(length);
+        // As it was described.
+        packet[1] = 96;
+        let packet = Bytes::from(packet);
         match (self.plan.lower, self.plan.is_publish) {
             (Lower::Tcp, true) => self.client.put_packet(media, false, &packet),
             (Lower::Tcp, false) => {

@@ -63,7 +63,7 @@ impl Connection {
         let Some(key) = key(&path) else {
             return self.machine.refuse(Denial::BadName, "no stream can have this name");
         };
-        if !medias.iter().any(|media| readable(media).is_some()) {
+        if !medias.iter().any(|media| readable(media).next().is_some()) {
             return self.machine.refuse(Denial::Unsupported, "no track of this is known here");
         }
         if let Some(media) = medias.iter().find(|media| keys::is_secure(media))

@@ -24,6 +24,7 @@ use super::{
     auth::{Guard, Users, Verdict},
     keys::ToldKey,
     reader::{MessageReader, frame_header},
+    sdp::Media,
 };
 
 /// How a server is, as far as its connections know.
@@ -292,7 +293,10 @@ impl ServerConn {
     fn on_packet(&mut self, channel: u8, payload: Bytes) {
         let Some(session) = self.session.as_mut().filter(|session| session.phase == Phase::Running) else { return };
         let Some((media, is_rtcp)) = session.of_channel(channel) else { return };
-        if !is_rtcp {
+        let described = self.granted.as_ref().and_then(|granted| granted.medias.get(media));
+        let payload_type = payload.get(1).map(|byte| byte & 0x7f);
+        let is_described = |media: &Media| media.formats.iter().any(|it| Some(it.payload_type) == payload_type);
+        if !is_rtcp && described.is_some_and(is_described) {
             session.media = self.now;
         }
         self.events.push_back(Event::Packet(MediaPacket { media, is_rtcp, payload }));

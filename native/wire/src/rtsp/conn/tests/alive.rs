@@ -45,6 +45,8 @@ fn a_request_a_report_and_media_each_keep_a_session_alive() {
     let mut talk = Talk::new();
     talk.publish(TCP);
     let silent = talk.conn.poll_timeout().unwrap();
-    talk.conn.handle_input(later, Bytes::from_static(b"$\0\0\x01x")).unwrap();
+    talk.conn.handle_input(later, Bytes::from_static(b"$\0\0\x02\x80\x61")).unwrap();
+    assert_eq!(talk.conn.poll_timeout(), Some(silent), "a type that was not described");
+    talk.conn.handle_input(later, Bytes::from_static(b"$\0\0\x02\x80\x60")).unwrap();
     assert_eq!(talk.conn.poll_timeout(), Some(silent + later), "media");
 }
