@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use arcly_wire::srt::{CallEnd, SrtCaller, SrtConn, SrtRendezvous};
+use arcly_wire::srt::{CallEnd, Packet, SrtCaller, SrtConn, SrtRendezvous};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep_until},
@@ -78,8 +78,10 @@ impl Call {
         tokio::select! {
             received = socket.receive(inbound) => {
                 received.map_err(failed)?;
-                let now = started.elapsed();
-                for datagram in inbound.datagrams().filter(|datagram| datagram.peer.ip() == self.peer.ip()) {
+                let (now, peer, local_id) = (started.elapsed(), self.peer.ip(), Some(self.machine.local_id()));
+                // Whoever shares its address, or forges it, does not know the number.
+                let is_ours = |bytes| Packet::destination(bytes) == local_id;
+                for datagram in inbound.datagrams().filter(|it| it.peer.ip() == peer && is_ours(it.bytes)) {
                     // A broken datagram is dropped.
                     let _ = self.machine.handle_input(now, datagram.bytes);
                 }
@@ -191,6 +193,8 @@ impl Wire {
                 && let Some(farewell) = rendezvous.poll_output(self.started.elapsed())
             {
                 self.outbound.push(peer, None, &[&farewell]);
+                // With a refusal the socket goes.
+                let _ = self.socket.try_flush(&mut self.outbound);
             }
             match end {
                 None => {}
@@ -198,6 +202,99 @@ impl Wire {
                 Some(CallEnd::Rejected(reason)) => return Err(format!("refused: {reason}")),
                 Some(CallEnd::Failed(error)) => return Err(error.to_string()),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcly_wire::srt::{Closed, Control, Passphrase, Reply, SrtListener, SrtOptions};
+    use tokio::{net::UdpSocket as Plain, time::sleep};
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    /// A call to a listener that takes it, and that listener: its socket, and where the call comes from.
+    async fn connected() -> (Plain, SocketAddr, Call) {
+        let socket = Plain::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = SrtUrl::parse(&format!("srt://{}", socket.local_addr().unwrap())).unwrap();
+        let answer = async {
+            let (listener, options, mut bytes) = (SrtListener::new(None).unwrap(), SrtOptions::default(), [0; 1_500]);
+            loop {
+                let (length, peer) = socket.recv_from(&mut bytes).await.unwrap();
+                match listener.handle_input(NOW, peer, &bytes[..length]) {
+                    Reply::Nothing => {}
+                    Reply::Send(cookie) => drop(socket.send_to(&cookie, peer).await.unwrap()),
+                    Reply::Request(request) => {
+                        let (_, answer) = request.accept(NOW, &options, None, 7).unwrap();
+                        socket.send_to(&answer.packet(NOW), peer).await.unwrap();
+                        return peer;
+                    }
+                }
+            }
+        };
+        let runtime = Handle::current();
+        let (peer, call) = tokio::join!(answer, Call::connect(&runtime, &url));
+        (socket, peer, call.unwrap())
+    }
+
+    /// Anybody at its address could end it, and two calls to one host each other.
+    #[tokio::test]
+    async fn a_goodbye_to_another_socket_ends_no_call() {
+        let (socket, peer, mut call) = connected().await;
+        let (id, bell) = (call.machine.local_id(), Bell::default());
+        let to = |id: u32, control: Control<'_>| {
+            let mut packet = Vec::new();
+            control.write(0, id, &mut packet);
+            packet
+        };
+        socket.send_to(&to(id ^ 1, Control::Shutdown), peer).await.unwrap();
+        // Who sees this has seen the other.
+        let mut broken = to(id, Control::KeepAlive);
+        broken[1] = 2;
+        broken.truncate(16);
+        socket.send_to(&broken, peer).await.unwrap();
+        while call.machine.stats(call.now()).counters.malformed_packets == 0 {
+            call.turn(&bell, None).await.unwrap();
+        }
+        assert!(call.machine.closed().is_none());
+        socket.send_to(&to(id, Control::Shutdown), peer).await.unwrap();
+        while call.turn(&bell, None).await.is_ok() {}
+        assert_eq!(call.machine.closed(), Some(Closed::ByPeer));
+    }
+
+    /// Who of the two refuses is up to the dice. The refusal went with the socket, unsent: the other waited until its time was up.
+    #[tokio::test]
+    async fn who_refuses_to_meet_says_so() {
+        for _ in 0..8 {
+            let socket = Plain::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let (port, started) = (socket.local_addr().unwrap().port(), Instant::now());
+            let url = format!("srt://127.0.0.1:{port}?mode=rendezvous&adapter=127.0.0.2&passphrase=one%20of%20ours");
+            let there = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port));
+            let (secret, options) = (Passphrase::new("one of theirs"), SrtOptions::default());
+            let mut theirs = SrtRendezvous::new(started.elapsed(), there, secret, options).unwrap();
+            let meet = async {
+                let mut bytes = [0; 1_500];
+                loop {
+                    while let Some(packet) = theirs.poll_output(started.elapsed()) {
+                        let _ = socket.send_to(&packet, there).await;
+                    }
+                    if let Some(end) = theirs.take_end() {
+                        return end;
+                    }
+                    tokio::select! {
+                        received = socket.recv_from(&mut bytes) => if let Ok((length, _)) = received {
+                            theirs.handle_input(started.elapsed(), &bytes[..length]);
+                        },
+                        () = sleep(Duration::from_millis(5)) => theirs.handle_timeout(started.elapsed()),
+                    }
+                }
+            };
+            let (url, runtime) = (SrtUrl::parse(&url).unwrap(), Handle::current());
+            let (end, call) = tokio::join!(meet, Call::connect(&runtime, &url));
+            assert!(matches!(end, CallEnd::Rejected(_)), "{end:?}");
+            assert!(call.is_err_and(|error| error.starts_with("refused")));
         }
     }
 }
