@@ -56,7 +56,7 @@ class LinkStatus:
     """Bytes of media that came, or of all that went."""
 
     skipped: int = 0
-    """Frames that were not sent because the remote was too slow."""
+    """Frames that were not sent because the remote was too slow; by UDP, datagrams that were not sent too."""
 
 
 IDLE = LinkStatus(LinkState.STOPPED)

@@ -63,7 +63,7 @@ pub struct LinkStatus {
     pub frames: u64,
     /// Bytes of media that came, or of all that went.
     pub bytes: u64,
-    /// Frames that were not sent because the remote was too slow.
+    /// Frames that were not sent because the remote was too slow; by UDP, datagrams that were not sent too.
     pub skipped: u64,
 }
 

@@ -1,12 +1,13 @@
 //! A stream to transport packets.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arcly_bus::{Frame, Read, Subscription, TrackSet};
 use arcly_codec::MediaKind;
 use arcly_pack::{
     container::{Container, ContainerMuxer, MuxOptions},
     mpegts::TsMuxer,
+    rescale,
 };
 
 /// The stream on its way out.
@@ -25,8 +26,8 @@ pub(super) struct FromBus {
 
 /// What one look at the stream has brought.
 pub(super) enum Next<'a> {
-    /// The packets of a frame, perhaps none; and whether it was a picture.
-    Packets(&'a [u8], bool),
+    /// The packets of a frame, perhaps none; and the time of a picture in the stream.
+    Packets(&'a [u8], Option<Duration>),
     Nothing,
     Ended,
 }
@@ -62,8 +63,12 @@ impl FromBus {
         };
         self.packets.clear();
         self.write(&frame, &tracks)?;
-        let kind = tracks.find(frame.track).map(arcly_bus::Track::kind);
-        Ok(Next::Packets(&self.packets, kind == Some(MediaKind::Video)))
+        let video = tracks.find(frame.track).filter(|track| track.kind() == MediaKind::Video);
+        let time = video.map(|track| {
+            let us = rescale(frame.dts, track.clock_rate_hz, 1_000_000);
+            Duration::from_micros(u64::try_from(us).unwrap_or(0))
+        });
+        Ok(Next::Packets(&self.packets, time))
     }
 
     /// What is left when the stream has ended.

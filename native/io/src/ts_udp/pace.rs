@@ -9,13 +9,16 @@ use bytes::{Bytes, BytesMut};
 
 /// A picture is spread over this part of the time since the one before, so that it is out when the next comes.
 const SPREAD_PERCENT: u32 = 75;
+/// Pictures that are there at once, as those since the newest key picture are at the beginning, leave so many times as quick as they are
+/// shown.
+const CATCH_UP: u32 = 4;
 const SPREAD_MAX: Duration = Duration::from_millis(40);
 /// At a constant rate: what waits in front of the wire, so that it does not run dry between two pictures.
 const CUSHION: Duration = Duration::from_millis(150);
 /// By how much the rate is bent when the clock of the source and ours differ: more than any two clocks do, less than anybody minds.
 const BEND_PPM: i64 = 500;
-/// Datagrams that wait at most: over it, the oldest leave at once.
-const WAITING_TIME_MAX: Duration = Duration::from_secs(1);
+/// Where more than this waits, no more is taken.
+const ROOM: Duration = CUSHION.saturating_mul(3);
 
 /// Cuts packets into datagrams and says when each leaves.
 #[derive(Debug)]
@@ -26,7 +29,8 @@ pub(super) struct Pacer {
     waiting: VecDeque<(Instant, Bytes)>,
     /// When the datagram behind the last one would leave.
     next: Option<Instant>,
-    last_picture: Option<Instant>,
+    /// When the last picture came, and its time in the stream.
+    last_picture: Option<(Instant, Duration)>,
 }
 
 impl Pacer {
@@ -35,12 +39,18 @@ impl Pacer {
         Self { group_bytes, rate_bps, rest: BytesMut::new(), waiting: VecDeque::new(), next: None, last_picture: None }
     }
 
-    /// Takes the packets of a frame.
-    pub(super) fn push(&mut self, now: Instant, packets: &[u8], is_picture: bool) {
+    /// Whether what comes next would leave soon. If not, it stays where it is until the next [`deadline`](Self::deadline).
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        let room = if self.rate_bps.is_some() { ROOM } else { SPREAD_MAX };
+        self.waiting.back().is_none_or(|(at, _)| at.saturating_duration_since(now) <= room)
+    }
+
+    /// Takes the packets of a frame, and the time of a picture in its stream.
+    pub(super) fn push(&mut self, now: Instant, packets: &[u8], picture: Option<Duration>) {
         self.rest.extend_from_slice(packets);
         match self.rate_bps {
             Some(rate_bps) => self.schedule_at_rate(now, rate_bps),
-            None => self.schedule_spread(now, is_picture),
+            None => self.schedule_spread(now, picture),
         }
     }
 
@@ -59,36 +69,38 @@ impl Pacer {
 
     /// The next datagram whose time has come, and that time.
     pub(super) fn due(&mut self, now: Instant) -> Option<(Instant, Bytes)> {
-        let is_due = |at: &Instant| *at <= now || at.saturating_duration_since(now) > WAITING_TIME_MAX;
-        self.waiting.front().is_some_and(|(at, _)| is_due(at)).then(|| self.waiting.pop_front()).flatten()
+        self.waiting.front().is_some_and(|(at, _)| *at <= now).then(|| self.waiting.pop_front()).flatten()
     }
 
-    fn schedule_spread(&mut self, now: Instant, is_picture: bool) {
+    fn schedule_spread(&mut self, now: Instant, picture: Option<Duration>) {
         // Sound waits for the packets of the next frame unless it fills a datagram: a picture is never far.
         let has_pictures = self.last_picture.is_some();
         let mut groups = Vec::with_capacity(self.rest.len() / self.group_bytes + 1);
         while self.rest.len() >= self.group_bytes {
             groups.push(self.rest.split_to(self.group_bytes).freeze());
         }
-        if !self.rest.is_empty() && (is_picture || !has_pictures) {
+        if !self.rest.is_empty() && (picture.is_some() || !has_pictures) {
             groups.push(self.rest.split().freeze());
         }
-        let since = self.last_picture.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
-        if is_picture {
-            self.last_picture = Some(now);
-        }
-        let spread = if is_picture { since.min(SPREAD_MAX) * SPREAD_PERCENT / 100 } else { Duration::ZERO };
+        let spread = picture.map_or(Duration::ZERO, |time| self.spread(now, time));
         let start = self.waiting.back().map_or(now, |(at, _)| now.max(*at));
         let step = spread / u32::try_from(groups.len().max(1)).unwrap_or(u32::MAX);
         let times = (0..).map(|index| start + step * index);
         self.waiting.extend(times.zip(groups));
     }
 
+    /// How long a picture takes that is at `time` in the stream.
+    fn spread(&mut self, now: Instant, time: Duration) -> Duration {
+        let Some((came, before)) = self.last_picture.replace((now, time)) else { return Duration::ZERO };
+        let since = now.saturating_duration_since(came).max(time.saturating_sub(before) / CATCH_UP);
+        since.min(SPREAD_MAX) * SPREAD_PERCENT / 100
+    }
+
     fn schedule_at_rate(&mut self, now: Instant, rate_bps: u32) {
         let cushion = |next: Instant| next.saturating_duration_since(now);
         let mut next = match self.next {
-            Some(next) if next > now && cushion(next) < WAITING_TIME_MAX => next,
-            // The first, or the source had stopped, or it is far ahead of its own clock.
+            Some(next) if next > now => next,
+            // The first, or the source had stopped.
             _ => now + CUSHION,
         };
         let step = self.step(rate_bps, cushion(next));
@@ -128,8 +140,8 @@ mod tests {
     #[test]
     fn a_large_picture_is_spread_and_is_out_before_the_next() {
         let (mut pacer, start) = (Pacer::new(1316, None), Instant::now());
-        pacer.push(start, &[0; 1316], true);
-        pacer.push(start + 40 * MS, &[0; 188 * 701], true);
+        pacer.push(start, &[0; 1316], Some(Duration::ZERO));
+        pacer.push(start + 40 * MS, &[0; 188 * 701], Some(40 * MS));
         let out = all(&mut pacer);
         assert_eq!(out.len(), 102);
         assert_eq!(out.iter().map(|(_, packets)| packets).sum::<usize>(), 708);
@@ -142,12 +154,12 @@ mod tests {
     #[test]
     fn sound_waits_for_a_picture_where_there_are_some_and_leaves_at_once_where_not() {
         let (mut pacer, start) = (Pacer::new(1316, None), Instant::now());
-        pacer.push(start, &[0; 376], false);
+        pacer.push(start, &[0; 376], None);
         assert_eq!(all(&mut pacer), [(start, 2)]);
-        pacer.push(start, &[0; 188], true);
-        pacer.push(start + MS, &[0; 376], false);
+        pacer.push(start, &[0; 188], Some(Duration::ZERO));
+        pacer.push(start + MS, &[0; 376], None);
         assert_eq!(all(&mut pacer), [(start, 1)]);
-        pacer.push(start + 2 * MS, &[0; 188], true);
+        pacer.push(start + 2 * MS, &[0; 188], Some(Duration::ZERO));
         assert_eq!(all(&mut pacer), [(start + 2 * MS, 3)]);
     }
 
@@ -156,12 +168,12 @@ mod tests {
         // 1316 bytes in 1 ms.
         let (mut pacer, start) = (Pacer::new(1316, Some(10_528_000)), Instant::now());
         for picture in 0..10 {
-            pacer.push(start + 40 * MS * picture, &[0; 40 * 1316], true);
+            pacer.push(start + 40 * MS * picture, &[0; 40 * 1316], Some(Duration::ZERO));
         }
         let out = all(&mut pacer);
         assert_eq!((out[0].0, out.len()), (start + CUSHION, 400));
         assert!(out.windows(2).all(|pair| pair[1].0 - pair[0].0 == MS));
-        pacer.push(start + 400 * MS, &[0; 188], true);
+        pacer.push(start + 400 * MS, &[0; 188], Some(Duration::ZERO));
         assert!(all(&mut pacer).is_empty());
         pacer.finish(start + 400 * MS);
         assert_eq!(all(&mut pacer).len(), 1);
@@ -173,7 +185,7 @@ mod tests {
             let (mut pacer, start) = (Pacer::new(1316, Some(10_528_000)), Instant::now());
             let mut now = start;
             for _ in 0..100_000 {
-                pacer.push(now, &[0; 40 * 1316], true);
+                pacer.push(now, &[0; 40 * 1316], Some(Duration::ZERO));
                 while pacer.due(now).is_some() {}
                 now += Duration::from_micros(interval_us);
                 let waits = pacer.waiting.len();
@@ -182,12 +194,52 @@ mod tests {
         }
     }
 
+    /// Takes as much as there is room for, as a push does, until all pictures of 25 a second are out.
+    fn all_at_once(pacer: &mut Pacer, start: Instant, pictures: u32, bytes: usize) -> Vec<(Instant, usize)> {
+        let (mut now, mut taken, mut out) = (start, 0, Vec::new());
+        while taken < pictures || pacer.deadline().is_some() {
+            while taken < pictures && pacer.has_room(now) {
+                pacer.push(now, &vec![0; bytes], Some(40 * MS * taken));
+                taken += 1;
+            }
+            out.extend(std::iter::from_fn(|| pacer.due(now)).map(|(at, bytes)| (at, bytes.len() / 188)));
+            now = pacer.deadline().unwrap_or(now);
+        }
+        out
+    }
+
+    /// All of it left at once, and what was more than 4 MiB was lost.
+    #[test]
+    fn what_is_there_at_the_beginning_is_no_burst() {
+        let (mut pacer, start) = (Pacer::new(1316, None), Instant::now());
+        let out = all_at_once(&mut pacer, start, 250, 128 * 188);
+        assert_eq!(out.iter().map(|(_, packets)| packets).sum::<usize>(), 250 * 128);
+        let took = out.last().unwrap().0 - start;
+        assert!((1_500 * MS..2_500 * MS).contains(&took), "10 s of pictures in {took:?}");
+        assert!(out.is_sorted_by_key(|(at, _)| *at));
+        let most = out
+            .iter()
+            .map(|(at, _)| out.iter().filter(|(other, _)| (*at..*at + 10 * MS).contains(other)).count())
+            .max();
+        assert!(most.unwrap() < 60, "{most:?} datagrams in 10 ms");
+    }
+
+    /// The first second waited, and what was behind it was put in front.
+    #[test]
+    fn what_is_there_at_the_beginning_of_a_constant_rate_leaves_at_that_rate() {
+        let (mut pacer, start) = (Pacer::new(1316, Some(10_528_000)), Instant::now());
+        let out = all_at_once(&mut pacer, start, 100, 40 * 1316);
+        assert_eq!(out.len(), 4_000);
+        let gaps = out.windows(2).map(|pair| pair[1].0.checked_duration_since(pair[0].0).expect("in order"));
+        assert!(gaps.into_iter().all(|gap| (999 * MS / 1_000..=1_001 * MS / 1_000).contains(&gap)));
+    }
+
     #[test]
     fn a_source_that_stopped_begins_anew() {
         let (mut pacer, start) = (Pacer::new(1316, Some(10_528_000)), Instant::now());
-        pacer.push(start, &[0; 1316], true);
+        pacer.push(start, &[0; 1316], Some(Duration::ZERO));
         all(&mut pacer);
-        pacer.push(start + 5_000 * MS, &[0; 1316], true);
+        pacer.push(start + 5_000 * MS, &[0; 1316], Some(Duration::ZERO));
         assert_eq!(all(&mut pacer), [(start + 5_000 * MS + CUSHION, 7)]);
     }
 }

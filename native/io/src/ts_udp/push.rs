@@ -73,6 +73,8 @@ struct Sending {
     began: Option<std::time::Instant>,
     frames: u64,
     bytes: u64,
+    /// As `outbound` counts, up to the last look.
+    dropped: u64,
     has_ended: bool,
 }
 
@@ -88,18 +90,7 @@ impl Session for Pushing {
         let any = if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let socket = UdpSocket::bind(&self.runtime, any, &self.url.options_out());
         let socket = socket.map_err(|error| format!("cannot send: {error}"))?;
-        let seed = RandomState::new().hash_one(to);
-        let mut sending = Sending {
-            from_bus: FromBus::new(self.log.tap(), self.url.bit_rate),
-            pacer: Pacer::new(self.url.group_bytes, self.url.bit_rate),
-            wrapper: self.url.rtp.then(|| Wrapper::new(seed)),
-            outbound: Outbound::new(UNSENT_MAX),
-            to,
-            began: None,
-            frames: 0,
-            bytes: 0,
-            has_ended: false,
-        };
+        let mut sending = Sending::new(&self.log, &self.url, to);
         self.send(&socket, &mut sending, link).await
     }
 
@@ -112,11 +103,11 @@ impl Pushing {
     async fn send(&self, socket: &UdpSocket, sending: &mut Sending, link: &Link) -> Result<End, String> {
         loop {
             self.slot.arm();
-            sending.read()?;
+            sending.read(std::time::Instant::now())?;
             for codec in sending.from_bus.left_out() {
                 self.inbox.warn(format!("{}: a transport stream cannot carry {codec}: left out", self.url));
             }
-            sending.release();
+            sending.release(std::time::Instant::now());
             let is_clear = socket.try_flush(&mut sending.outbound).map_err(|error| format!("cannot send: {error}"))?;
             sending.count(link);
             if sending.has_ended && sending.pacer.deadline().is_none() && is_clear {
@@ -126,8 +117,9 @@ impl Pushing {
                 return Err(format!("cannot send to {}: {error}", sending.to));
             }
             let next = sending.pacer.deadline().map(Instant::from_std);
+            let takes_more = !sending.has_ended && sending.pacer.has_room(std::time::Instant::now());
             tokio::select! {
-                () = self.bell.heard(), if !sending.has_ended => {}
+                () = self.bell.heard(), if takes_more => {}
                 () = sleep_until(next.unwrap_or_else(far)), if next.is_some() => {}
                 flushed = socket.flush(&mut sending.outbound), if !is_clear => {
                     flushed.map_err(|error| format!("cannot send: {error}"))?;
@@ -143,20 +135,35 @@ fn far() -> Instant {
 }
 
 impl Sending {
-    /// Takes what the stream has now.
-    fn read(&mut self) -> Result<(), String> {
-        let now = std::time::Instant::now();
-        while !self.has_ended {
+    fn new(log: &Arc<Log>, url: &UdpUrl, to: SocketAddr) -> Self {
+        let seed = RandomState::new().hash_one(to);
+        Self {
+            from_bus: FromBus::new(log.tap(), url.bit_rate),
+            pacer: Pacer::new(url.group_bytes, url.bit_rate),
+            wrapper: url.rtp.then(|| Wrapper::new(seed)),
+            outbound: Outbound::new(UNSENT_MAX),
+            to,
+            began: None,
+            frames: 0,
+            bytes: 0,
+            dropped: 0,
+            has_ended: false,
+        }
+    }
+
+    /// Takes what the stream has now, as far as it leaves soon.
+    fn read(&mut self, now: std::time::Instant) -> Result<(), String> {
+        while !self.has_ended && self.pacer.has_room(now) {
             match self.from_bus.next()? {
-                Next::Packets(packets, is_picture) => {
+                Next::Packets(packets, picture) => {
                     self.frames += 1;
-                    self.pacer.push(now, packets, is_picture);
+                    self.pacer.push(now, packets, picture);
                 }
                 Next::Nothing => break,
                 Next::Ended => {
                     self.has_ended = true;
                     let rest = self.from_bus.finish();
-                    self.pacer.push(now, rest, true);
+                    self.pacer.push(now, rest, None);
                     self.pacer.finish(now);
                 }
             }
@@ -165,8 +172,7 @@ impl Sending {
     }
 
     /// Hands over the datagrams whose time has come.
-    fn release(&mut self) {
-        let now = std::time::Instant::now();
+    fn release(&mut self, now: std::time::Instant) {
         while let Some((at, bytes)) = self.pacer.due(now) {
             let elapsed = at.saturating_duration_since(*self.began.get_or_insert(at));
             let header = self.wrapper.as_mut().map(|wrapper| wrapper.header(elapsed));
@@ -179,9 +185,52 @@ impl Sending {
 
     fn count(&mut self, link: &Link) {
         let (frames, bytes) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.bytes));
-        link.count(frames, bytes, self.from_bus.missed());
+        let dropped = std::mem::replace(&mut self.dropped, self.outbound.dropped());
+        link.count(frames, bytes, self.from_bus.missed() + self.outbound.dropped() - dropped);
         if bytes > 0 {
             link.running();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Track, TrackId};
+    use arcly_codec::{Codec, CodecConfig};
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::egress::tests::AVCC;
+
+    /// It left at once: 4 MiB of it found room, and nobody was told of the rest.
+    #[test]
+    fn six_megabytes_of_pictures_since_the_key_picture_all_leave() {
+        let mut source = LogWriter::new(LogBounds::default(), Arc::new(()));
+        let config = CodecConfig::parse(Codec::H264, Bytes::from_static(&AVCC)).unwrap();
+        source.set_tracks(vec![Track::new(TrackId(0), config)]).unwrap();
+        for n in 0..60_i64 {
+            let unit = [&[if n == 0 { 0x65 } else { 0x41 }][..], &[1; 100_000]].concat();
+            let payload = [&(unit.len() as u32).to_be_bytes()[..], &unit].concat().into();
+            let flags = if n == 0 { FrameFlags::KEY } else { FrameFlags::NONE };
+            let (dts, duration) = (n * 3_600, 3_600);
+            source.publish(Frame { track: TrackId(0), flags, pts: dts, dts, duration, payload }).unwrap();
+        }
+        let mut sending = Sending::new(
+            source.log(),
+            &UdpUrl::parse("udp://192.0.2.1:5000").unwrap(),
+            "192.0.2.1:5000".parse().unwrap(),
+        );
+        let mut now = std::time::Instant::now();
+        let mut most = 0;
+        loop {
+            sending.read(now).unwrap();
+            sending.release(now);
+            most = most.max(sending.outbound.waiting_bytes());
+            sending.outbound.clear();
+            let Some(next) = sending.pacer.deadline() else { break };
+            now = next;
+        }
+        assert_eq!((sending.frames, sending.outbound.dropped()), (60, 0));
+        assert!(sending.bytes > 6_000_000 && most < 200_000, "{most} bytes at once of {}", sending.bytes);
     }
 }

@@ -137,7 +137,6 @@ impl Outbound {
     }
 
     /// Datagrams that were never sent: no room here, or refused by the system.
-    #[cfg(test)]
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
