@@ -123,7 +123,7 @@ async fn a_sender_that_does_not_wait_for_a_slow_host_loses_nothing() {
     let tags = tags.iter().skip(1).map(|tag| chunked(MediaKind::Video, 0, tag.header(), &tag.payload));
     let bytes = tags.collect::<Vec<_>>().concat();
     let mut sent = 0;
-    while timeout(Duration::from_millis(20), socket.writable()).await.is_ok() {
+    while sent < bytes.len() && timeout(Duration::from_millis(20), socket.writable()).await.is_ok() {
         match socket.try_write(&bytes[sent..]) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             written => sent += written.unwrap(),
