@@ -66,7 +66,7 @@ struct Track {
 struct Report {
     wall_ns: i128,
     timestamp: i64,
-    /// The report in front of it does not say something else.
+    /// The report in front of it does not say something else, nor does another track since.
     is_trusted: bool,
 }
 
@@ -158,9 +158,17 @@ impl Sync {
             (wall - own).abs() <= MAX_REPORT_ERROR_NS + own.abs() / 10
         };
         let is_trusted = track.report.is_none_or(agrees);
-        self.refused_reports += u64::from(!is_trusted);
         track.report = Some(Report { wall_ns, timestamp, is_trusted });
+        if !is_trusted {
+            self.refused_reports += 1;
+            self.doubt_reports();
+        }
         self.set_targets();
+    }
+
+    /// A wall clock was set, as it seems: what the tracks have told is of the old one, and nothing is made of it until they tell anew.
+    fn doubt_reports(&mut self) {
+        self.tracks.iter_mut().filter_map(|track| track.report.as_mut()).for_each(|report| report.is_trusted = false);
     }
 
     /// Says which unrolled timestamp of a track is the moment that all tracks have in common: `RTP-Info` (RFC 7826 §18.45). It
@@ -377,6 +385,26 @@ mod tests {
             assert_eq!(session.video(at_ms as i64 + 40, 0), (at_ms as i64 + 40, false));
         }
         assert!(session.sync.refused_reports() >= 2);
+    }
+
+    /// A bug it had: pictures jumped by a small step of the sender's clock, and back when the reports of sound told of it too.
+    #[test]
+    fn a_step_of_the_wall_clock_that_one_track_tells_first_moves_nothing() {
+        for (step_ms, audio_first_ms) in [(2_000, 2_000), (-2_000, 2_000), (2_000, 4_500), (1_000, 0)] {
+            let mut session = Session::new();
+            let wall =
+                |at_ms: i64| ntp(Duration::from_millis((at_ms + if at_ms < 6_200 { 0 } else { step_ms }) as u64));
+            for at_ms in (0..30_000).step_by(20) {
+                if at_ms % 1_000 == 0 {
+                    session.sync.sender_report(session.video, wall(at_ms), VIDEO_START + at_ms * 90);
+                }
+                if at_ms % 5_000 == audio_first_ms {
+                    session.sync.sender_report(session.audio, wall(at_ms), AUDIO_START + at_ms * 48);
+                }
+                assert_eq!(session.video(at_ms, 0), (at_ms, false), "{step_ms} {audio_first_ms}");
+                assert_eq!(session.audio(at_ms, 0), (at_ms, false), "{step_ms} {audio_first_ms}");
+            }
+        }
     }
 
     /// A camera that sets its RTP clock anew, and one that is another camera.
