@@ -159,6 +159,11 @@ impl Feed {
         self.lanes[0].is_some()
     }
 
+    /// Whether there is something in it: a log whose key frame is forgotten gives nothing until the next one, sound neither.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.lanes.iter().any(Option::is_some)
+    }
+
     /// The coding of a lane now.
     pub(crate) fn codec(&self, lane: Lane) -> Option<Codec> {
         self.lanes.get(index(lane))?.as_ref().map(|cut| cut.codec)

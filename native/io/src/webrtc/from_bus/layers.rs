@@ -72,26 +72,37 @@ impl Layers {
         self.latest = Some((micros, now));
     }
 
-    /// Chooses a rendition to begin with.
-    pub(super) fn begin(&mut self, rates: &[u64]) {
-        if let Some(estimate) = self.estimate {
+    /// Chooses a rendition to begin with. `is_gone`: the current one cannot be sent.
+    pub(super) fn begin(&mut self, rates: &[u64], is_gone: bool) {
+        if let Some(estimate) = self.estimate.or(is_gone.then_some(u64::MAX)) {
             self.current = self.choice.begin(estimate, rates);
         }
     }
 
-    /// Chooses, and waits for the key frame of what was chosen; the position of it when it is there. `is_gone`: the current one cannot be
+    /// Chooses, and waits for the key frame of what was chosen; the position of it when it is there. `is_gone` tells which cannot be
     /// sent any more.
-    pub(super) fn turn(&mut self, feeds: &[&Feed], rates: &[u64], is_gone: bool, now: Instant) -> Option<u64> {
-        if self.change.is_none() {
+    pub(super) fn turn(
+        &mut self,
+        feeds: &[&Feed],
+        rates: &[u64],
+        is_gone: impl Fn(usize) -> bool,
+        now: Instant,
+    ) -> Option<u64> {
+        let estimate = self.estimate.unwrap_or(u64::MAX);
+        if let Some(change) = self.change.filter(|change| is_gone(change.to)) {
+            let to = self.choice.leave(estimate, rates, now);
+            if to != change.to {
+                self.change = Some(Change { to, from: feeds.get(to)?.end(), since: now, ..change });
+            }
+        } else if self.change.is_none() {
             let to = match self.estimate {
-                _ if is_gone => self.choice.leave(self.estimate.unwrap_or(u64::MAX), rates, now),
+                _ if is_gone(self.current) => self.choice.leave(estimate, rates, now),
                 Some(estimate) => self.choice.choose(estimate, rates, now),
                 None => self.current,
             };
             if to != self.current {
                 let from = feeds.get(to)?.end();
                 let rate = rates.get(self.current).copied().unwrap_or_default();
-                let estimate = self.estimate.unwrap_or(u64::MAX);
                 let pauses = rate.saturating_mul(100) > estimate.saturating_mul(PAUSE_PERCENT);
                 self.change = Some(Change { to, from, since: now, pauses });
             }

@@ -53,7 +53,7 @@ pub(crate) struct Viewer {
     _counted: arcly_bus::Viewer,
     /// The next packet of the pictures, and of the sound unless that has a cursor of its own; none until there is a key frame to begin with.
     cursor: Option<u64>,
-    /// The next packet of the sound, in the first rendition, once another one was sent.
+    /// The next packet of the sound, in the first rendition, once another one was sent; none while there is nothing in that.
     sound: Option<u64>,
     /// Behind the packets that were there when it came, and the time of the newest of them.
     joined: (u64, i64),
@@ -150,7 +150,11 @@ impl Viewer {
         let Some(at) = self.cursor.or_else(|| self.join(feed, base)) else {
             return Ok(Pumped::WaitsForKey(self.layers.current()));
         };
-        let only = self.sound.map(|_| Lane::Video);
+        if self.layers.current() > 0 && base.has_begun() {
+            self.sound = self.sound.or(Some(base.end()));
+        }
+        let has_sound = self.layers.current() == 0 || feed.codec(Lane::Audio) == self.answered.codecs[1];
+        let only = (self.sound.is_some() || !has_sound).then_some(Lane::Video);
         let Some(at) = self.walk(feed, at, only, now, send)? else {
             self.cursor = None;
             return Ok(Pumped::WaitsForKey(self.layers.current()));
@@ -171,13 +175,14 @@ impl Viewer {
     /// Changes to another rendition where its key frame has come.
     fn choose(&mut self, feeds: &[&Feed], now: Instant) {
         let rates = self.rates(feeds);
-        if self.cursor.is_none() {
-            return self.layers.begin(&rates);
-        }
+        let gone: Vec<_> = feeds.iter().map(|feed| !self.can_be_sent(feed, feeds)).collect();
+        let is_gone = |index: usize| gone.get(index).copied().unwrap_or(true);
         let was = self.layers.current();
-        let is_gone = feeds.get(was).is_none_or(|feed| !self.can_be_sent(feed, feeds));
+        if self.cursor.is_none() {
+            return self.layers.begin(&rates, is_gone(was));
+        }
         if let Some(key) = self.layers.turn(feeds, &rates, is_gone, now) {
-            if was == 0 {
+            if was == 0 && feeds.first().is_some_and(|base| base.has_begun()) {
                 self.sound = self.sound.or(self.cursor);
             }
             (self.cursor, self.joined) = (Some(key), (0, 0));
@@ -250,7 +255,7 @@ impl Viewer {
         let newest = feed.end().checked_sub(1).and_then(|at| feed.packet(at));
         self.joined = (feed.end(), newest.map_or(0, |packet| packet.micros));
         if self.layers.current() > 0 {
-            self.sound = Some(base.end());
+            self.sound = base.has_begun().then(|| base.end());
         }
         self.show_layer();
         Some(entry)

@@ -193,3 +193,51 @@ fn a_rendition_that_ends_is_left_for_the_one_that_was_asked_for() {
     group.viewer.lose_layer(1, &[&group.feeds[0]], Instant::now());
     assert_eq!(group.layer(), "cam");
 }
+
+/// A bug it had: a log without a key frame gives a feed that begins there nothing, and a viewer by whom it began had no sound.
+#[test]
+fn who_comes_long_after_the_first_rendition_has_stopped_has_sound() {
+    let mut group = Group::new(0);
+    group.has_stopped = true;
+    group.play(12 * GOP);
+    group.feeds = [feed(&group.publishers[0]), feed(&group.publishers[1])];
+    group.viewer = Group::new(0).viewer;
+    let (pictures, sounds) = (group.pictures.len(), group.sounds.len());
+    group.play(2 * GOP);
+    assert!(group.pictures.len() - pictures >= 50, "{} pictures", group.pictures.len() - pictures);
+    assert!(group.sounds.len() - sounds >= 100, "{} sounds", group.sounds.len() - sounds);
+    group.sounds.clear();
+    group.has_stopped = false;
+    group.play(2 * GOP);
+    group.assert_times_go_on();
+}
+
+/// A bug it had: behind a first rendition that had stopped for so long that its key frame was forgotten, nothing came.
+#[test]
+fn who_comes_when_the_key_frame_of_what_has_stopped_is_forgotten_is_sent_another() {
+    let mut group = Group::new(0);
+    let viewer = std::mem::replace(&mut group.viewer, Group::new(0).viewer);
+    group.play(GOP);
+    group.has_stopped = true;
+    group.play(330 * GOP);
+    assert_eq!(group.feeds[0].entry(), None);
+    group.viewer = viewer;
+    group.pictures.clear();
+    group.play(2 * GOP);
+    assert!(group.pictures.len() >= 50, "{} pictures", group.pictures.len());
+}
+
+/// A bug it had: who had lost the rendition that it was sent waited for the first one, though that had stopped.
+#[test]
+fn a_change_to_what_has_stopped_is_given_up_for_what_comes() {
+    let mut group = Group::new(0);
+    group.viewer.estimate(5_000_000);
+    group.play(2 * GOP);
+    let now = group.start + Duration::from_millis(40 * group.number as u64);
+    group.viewer.lose_layer(2, &[&group.feeds[0], &group.feeds[1]], now);
+    group.viewer.lose_layer(0, &[&group.feeds[0], &group.feeds[1]], now);
+    group.has_stopped = true;
+    group.pictures.clear();
+    group.play(4 * GOP);
+    assert!(group.pictures.len() >= 50, "{} pictures", group.pictures.len());
+}
