@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from arcly.probe.report import Fault, GopReport, Report, TrackReport
 from arcly.probe.survey import Survey, survey_file
@@ -30,7 +29,8 @@ def probe(source: str | Path, *, seconds: float | None = None) -> Report:
         MalformedError: it is broken beyond use.
         MisuseError: a URL is not complete.
     """
-    scheme = urlsplit(str(source)).scheme.lower() if "://" in str(source) else ""
+    scheme, is_url, _ = str(source).partition("://")
+    scheme = scheme.lower() if is_url else ""
     if scheme not in ("", "http", "https"):
         # A file needs no engine.
         import asyncio

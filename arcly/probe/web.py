@@ -65,10 +65,10 @@ def asked(url: str) -> tuple[Request, str]:
     Raises:
         MisuseError: `url` is none.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         is_whole = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # The port is no number.
+    except ValueError:  # The port is no number, a bracket is not closed.
         is_whole = False
     if not is_whole:
         raise MisuseError("a URL of HTTP is of the form http://HOST:PORT/PATH")

@@ -32,8 +32,9 @@ class PushTarget(Link):
             by UDP, `rtspu://[USER:PASSWORD@]HOST[:PORT]/PATH[?QUERY]`; or `udp://` or
             `rtp://HOST:PORT[?QUERY]`, a host or a multicast group, with `iface=` (the network interface for a group, by
             name or IPv4 address), `ttl=` (default 1: the local network), `bitrate=` (bits a second of a constant rate,
-            filled up with null packets), `pkt_size=` (bytes in a datagram, default 1316) and `loop=0` (not to receivers
-            on this machine); or `srt://HOST[:PORT]?streamid=…`, as `PullSource`.
+            filled up with null packets; it begins at the newest key picture and stays as far behind), `pkt_size=`
+            (bytes in a datagram, default 1316) and `loop=0` (not to receivers on this machine); or
+            `srt://HOST[:PORT]?streamid=…`, as `PullSource`.
         stream: its key, or the stream itself, which is followed to its end and not waited for.
         behind_max_s: seconds that the remote may be behind before it skips, default 5.
         enhanced: send codecs and tracks that need Enhanced RTMP; default None: those that the remote says it takes.

@@ -50,7 +50,8 @@ class PullSource(Link):
         idle_timeout_s: seconds without media after which the connection counts as lost, default 10.
         backoff_s: seconds before the first retry and before any at most, default 0.5 and 30; each wait is twice the
             one before, less up to half of it by chance. A connection that was well for 10 s begins anew.
-        retries_max: retries in a row after which it has failed, default none.
+        retries_max: retries in a row after which it has failed, default none. Those that the remote asks for (a
+            redirection, a reconnect request) do not count, but for more than ten in a row.
         back_channel: with `rtsp://`, ask a camera for its back channel (ONVIF): what `say` is given is heard there.
             Default False.
         on_demand: connect when the first viewer asks for `key`, and disconnect after the last; default False. The

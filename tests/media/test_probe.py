@@ -193,7 +193,9 @@ def test_a_password_in_a_url_is_sent_and_not_said(clip: Clip) -> None:
         probe("http://studio:s3cret@127.0.0.1:1/x.flv")
 
 
-@pytest.mark.parametrize("url", ["http://", "http:///x.flv", "http://h:port/x", "http://h/a b", "http://user@/x"])
+@pytest.mark.parametrize(
+    "url", ["http://", "http:///x.flv", "http://h:port/x", "http://h/a b", "http://user@/x", "http://[::1/x"]
+)
 def test_what_is_no_url_is_said_in_a_line(url: str) -> None:
     with pytest.raises((arcly.MisuseError, ConnectionError)) as caught:
         probe(f"{url}?token=abc")

@@ -67,6 +67,9 @@ pub struct LinkStatus {
     pub skipped: u64,
 }
 
+/// So often in a row a remote may ask to connect again before each further time is a failure.
+const MOVES_MAX: u64 = 10;
+
 /// When a lost connection is tried again: after `first`, then twice as long each time up to `max`, less up to half of it by chance, so that
 /// a server that comes back is not met by all at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +80,8 @@ pub struct Backoff {
     pub max: Duration,
     /// A connection that has run for so long makes the next retry a first one again. Default 10 s.
     pub healthy: Duration,
-    /// Retries in a row after which the link has failed, those not counted that the remote asked for. Default none: it tries for ever.
+    /// Retries in a row after which the link has failed, those not counted that the remote asked for, ten in a row at most. Default
+    /// none: it tries for ever.
     pub retries_max: Option<u64>,
 }
 
@@ -251,18 +255,22 @@ impl Link {
     async fn keep_up(&self, session: &mut impl Session, backoff: &Backoff, name: &str, inbox: &Inbox) {
         let random = RandomState::new();
         // In a row: all, which are waited for longer and longer, and those that failed.
-        let (mut connections, mut failures) = (0_u64, 0_u64);
+        let (mut connections, mut failures, mut moves) = (0_u64, 0_u64, 0_u64);
         loop {
             self.enter(LinkState::Connecting, None);
             let end = session.run(self).await;
             let ran = lock(&self.running_since).take().map(|since| since.elapsed());
             let (error, has_failed) = match end {
                 Ok(End::Done) => return self.enter(LinkState::Stopped, None),
-                Ok(End::Moved) => ("the remote asked to connect again".to_owned(), false),
+                // Two that send to one another would do so for ever.
+                Ok(End::Moved) => {
+                    moves += 1;
+                    ("the remote asked to connect again".to_owned(), moves > MOVES_MAX)
+                }
                 Err(error) => (error, true),
             };
             if ran.is_some_and(|ran| ran >= backoff.healthy) {
-                (connections, failures) = (0, 0);
+                (connections, failures, moves) = (0, 0, 0);
             }
             if has_failed && backoff.retries_max.is_some_and(|max| failures >= max) {
                 inbox.warn(format!("{name}: {error}; given up after {failures} retries"));
@@ -343,6 +351,17 @@ mod tests {
         assert_eq!((status.state, status.retries), (LinkState::Failed, 3));
         assert_eq!(status.last_error.as_deref(), Some("refused: the key is wrong"));
         assert!(began.elapsed() >= Duration::from_millis(250 + 500 + 1_000), "less and less often");
+    }
+
+    /// Two remotes that send to one another.
+    #[tokio::test(start_paused = true)]
+    async fn to_be_asked_without_end_is_a_failure() {
+        let (link, backoff) =
+            (Link::new(Waker::noop().clone()), Backoff { retries_max: Some(2), ..Backoff::default() });
+        link.keep_up(&mut &mut Restless(100), &backoff, "remote", &Inbox::new(Waker::noop().clone())).await;
+        let status = link.status();
+        assert_eq!((status.state, status.retries), (LinkState::Failed, MOVES_MAX + 2));
+        assert_eq!(status.last_error.as_deref(), Some("the remote asked to connect again"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,6 +24,8 @@ pub(super) struct Source {
     pub(super) format: Format,
     /// All that can be read, where there are several: the first packet chooses.
     formats: Vec<Format>,
+    /// What it was described as.
+    media: Media,
     /// It was chosen, and nobody knows yet.
     is_chosen: bool,
     pub(super) receiver: Receiver,
@@ -44,6 +46,16 @@ pub(super) struct Source {
     pub(super) begun: Option<Instant>,
     malformed: u64,
     pub(super) duration: u32,
+}
+
+/// What a packet is to its track.
+pub(super) enum Kind {
+    /// Of the format that is read.
+    Read,
+    /// Of a type that was described and is not read: comfort noise, repairs, the format that was not chosen.
+    LeftOut,
+    /// Of a type that was not described.
+    Foreign,
 }
 
 /// Numbers of tracks: the first video is 0, the first audio 1, further ones follow.
@@ -82,6 +94,7 @@ impl Source {
             let unknown = || format!("a track of {} is left out: its key is not known here", media.kind);
             source.opener = Some(opener.ok_or_else(unknown)?);
         }
+        source.media = media.clone();
         if formats.len() > 1 {
             (source.formats, source.config) = (formats, None);
         }
@@ -97,6 +110,7 @@ impl Source {
             sync: sync.add_track(kind, format.clock_rate_hz),
             format,
             formats: Vec::new(),
+            media: Media::default(),
             is_chosen: false,
             receiver,
             opener: None,
@@ -124,15 +138,20 @@ impl Source {
         (self.duration, self.config) = (samples, Some(config));
     }
 
-    /// Whether a packet is of a type that was described; the first such one chooses among several.
-    pub(super) fn is_described(&mut self, packet: &[u8], sync: &mut Sync) -> bool {
+    /// What is to become of a packet; the first one that is whole and of a known type chooses among several.
+    pub(super) fn judge(&mut self, packet: &Bytes, sync: &mut Sync) -> Kind {
         // What is too short is told as broken.
-        let Some(payload_type) = packet.get(1).map(|byte| byte & 0x7f) else { return true };
-        let chosen = self.formats.iter().find(|format| format.payload_type == payload_type);
-        match chosen.cloned() {
-            Some(format) => self.choose(format, sync),
-            None => self.formats.is_empty() && self.format.payload_type == payload_type,
+        let Some(payload_type) = packet.get(1).map(|byte| byte & 0x7f) else { return Kind::Read };
+        if self.formats.is_empty() && self.format.payload_type == payload_type {
+            return Kind::Read;
         }
+        let chosen = self.formats.iter().find(|format| format.payload_type == payload_type).cloned();
+        if let Some(format) = chosen {
+            // What only opens a firewall or NAT chooses nothing (RFC 6263 §4).
+            let is_whole = Packet::parse(packet.clone()).is_ok_and(|packet| !packet.payload.is_empty());
+            return if is_whole && self.choose(format, sync) { Kind::Read } else { Kind::LeftOut };
+        }
+        if self.media.has_type(payload_type) { Kind::LeftOut } else { Kind::Foreign }
     }
 
     /// Reads the track in this format from now on; false when that cannot be.

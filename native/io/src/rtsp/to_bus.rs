@@ -13,7 +13,7 @@ use arcly_wire::{
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::source::{Numbers, Source};
+use super::source::{Kind, Numbers, Source};
 use crate::faults::{ENDED_HERE, Faults};
 
 /// How long the stream waits for tracks whose configuration is in-band, and for reports of their times.
@@ -120,13 +120,17 @@ impl ToBus {
             self.look_for_goodbyes(now);
             return Ok(());
         }
-        if !source.is_described(&payload, &mut self.sync) {
-            self.refused += 1;
-            // Without a payload it opens a firewall or NAT (RFC 6263 §4.6).
-            if payload.len() > HEADER_BYTES {
-                self.faults.problems.tell("packets of a type that was not described are left out".into());
+        match source.judge(&payload, &mut self.sync) {
+            Kind::Read => {}
+            Kind::LeftOut => return Ok(()),
+            Kind::Foreign => {
+                self.refused += 1;
+                // Without a payload it opens a firewall or NAT (RFC 6263 §4.6).
+                if payload.len() > HEADER_BYTES {
+                    self.faults.problems.tell("packets of a type that was not described are left out".into());
+                }
+                return Ok(());
             }
-            return Ok(());
         }
         self.began.get_or_insert(now);
         match source.push(payload, now, &mut self.sync) {
@@ -421,8 +425,10 @@ mod tests {
                 ..Default::default()
             };
             let formats = vec![format(0, "PCMU"), format(8, "PCMA")];
-            let media = Media { kind: "audio".into(), formats, ..Media::default() };
+            let media = Media { kind: "audio".into(), formats, unexplained: vec![13], ..Media::default() };
             let mut camera = Camera::of(media);
+            camera.packet_of(8 - payload_type, 0, false, &[]);
+            camera.to_bus.packet(0, false, Bytes::from(vec![0; 20])).unwrap();
             for n in 0..3 {
                 camera.packet_of(payload_type, n * 160, false, &[0xd5; 160]);
             }
@@ -430,7 +436,8 @@ mod tests {
             let tracks = camera.to_bus.publisher.log().tracks();
             assert_eq!(tracks.tracks.iter().map(|track| track.config.codec().name()).collect::<Vec<_>>(), [codec]);
             camera.packet_of(8 - payload_type, 480, false, &[0xd5; 160]);
-            assert_eq!(camera.to_bus.refused(), 1, "the other one");
+            camera.packet_of(13, 640, false, &[0x40]);
+            assert_eq!(camera.to_bus.refused(), 0, "the other one, and comfort noise, are left out without a word");
         }
     }
 

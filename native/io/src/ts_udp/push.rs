@@ -103,11 +103,13 @@ impl Pushing {
     async fn send(&self, socket: &UdpSocket, sending: &mut Sending, link: &Link) -> Result<End, String> {
         loop {
             self.slot.arm();
-            sending.read(std::time::Instant::now())?;
+            // One moment for both: what is not read for want of room then always waits behind a datagram that is not due.
+            let now = std::time::Instant::now();
+            sending.read(now)?;
             for codec in sending.from_bus.left_out() {
                 self.inbox.warn(format!("{}: a transport stream cannot carry {codec}: left out", self.url));
             }
-            sending.release(std::time::Instant::now());
+            sending.release(now);
             let is_clear = socket.try_flush(&mut sending.outbound).map_err(|error| format!("cannot send: {error}"))?;
             sending.count(link);
             if sending.has_ended && sending.pacer.deadline().is_none() && is_clear {

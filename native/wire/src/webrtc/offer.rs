@@ -121,11 +121,18 @@ impl Offer {
         names
     }
 
-    /// Whether there is a section of that kind.
+    /// Whether there is a section of that kind. One of port 0 is refused, but where it has no port of its own (RFC 9143 §6).
     pub fn asks_for(&self, kind: MediaKind) -> bool {
-        let is_offered =
-            |mut words: std::str::Split<'_, char>| words.next() == Some(kind.name()) && words.next() != Some("0");
-        self.values("m=").any(|section| is_offered(section.split(' ')))
+        let mut is_without_port = false;
+        self.lines().any(|line| match line.strip_prefix("m=") {
+            None => is_without_port && line == "a=bundle-only",
+            Some(section) => {
+                let mut words = section.split(' ');
+                let is_of_kind = words.next() == Some(kind.name());
+                is_without_port = is_of_kind && words.next() == Some("0");
+                is_of_kind && !is_without_port
+            }
+        })
     }
 
     /// Whether H.264 is offered in single NAL units alone: in each of its payload types.

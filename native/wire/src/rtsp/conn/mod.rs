@@ -294,8 +294,7 @@ impl ServerConn {
         let Some(session) = self.session.as_mut().filter(|session| session.phase == Phase::Running) else { return };
         let Some((media, is_rtcp)) = session.of_channel(channel) else { return };
         let described = self.granted.as_ref().and_then(|granted| granted.medias.get(media));
-        let payload_type = payload.get(1).map(|byte| byte & 0x7f);
-        let is_described = |media: &Media| media.formats.iter().any(|it| Some(it.payload_type) == payload_type);
+        let is_described = |media: &Media| payload.get(1).is_some_and(|byte| media.has_type(byte & 0x7f));
         if !is_rtcp && described.is_some_and(is_described) {
             session.media = self.now;
         }

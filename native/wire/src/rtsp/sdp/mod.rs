@@ -31,6 +31,8 @@ pub struct Media {
     pub protocol: String,
     /// What it may be in, best first.
     pub formats: Vec<Format>,
+    /// Payload types of `m=` that nothing explains: comfort noise (13) and others of old.
+    pub unexplained: Vec<u8>,
     /// `a=control`: its address, absolute or relative; empty where there is none.
     pub control: String,
     /// The address of a group, without the suffixes of `c=`; empty where there is none, or it is `0.0.0.0`.
@@ -80,6 +82,12 @@ impl Media {
     /// The best of its formats.
     pub fn format(&self) -> Option<&Format> {
         self.formats.first()
+    }
+
+    /// Whether its packets may be of this payload type, which need not be one that can be read.
+    pub fn has_type(&self, payload_type: u8) -> bool {
+        let mut types = self.formats.iter().map(|format| format.payload_type).chain(self.unexplained.iter().copied());
+        types.any(|described| described == payload_type)
     }
 }
 

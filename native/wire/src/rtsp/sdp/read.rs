@@ -81,8 +81,10 @@ impl Reading {
             if media.key_management.is_empty() {
                 media.key_management.clone_from(&key_management);
             }
-            // A dynamic type that nothing explains is nothing.
-            media.formats.retain(|format| !format.encoding.is_empty() && format.clock_rate_hz > 0);
+            // A dynamic type that nothing explains is no format.
+            let is_explained = |format: &mut Format| !format.encoding.is_empty() && format.clock_rate_hz > 0;
+            let unexplained = media.formats.extract_if(.., |format| !is_explained(format));
+            media.unexplained = unexplained.map(|format| format.payload_type).collect();
         }
         description
     }

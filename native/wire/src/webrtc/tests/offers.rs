@@ -17,6 +17,25 @@ fn what_cannot_be_played_is_said_in_words() {
     assert!(error.to_string().starts_with("the stream has H264, and the offer receives only"), "{error}");
 }
 
+/// As webrtcbin bundles: all sections but the first are without a port of their own (RFC 9143 §6).
+#[test]
+fn a_section_without_a_port_of_its_own_is_asked_for() {
+    let (_, offer) = Client::new(Direction::RecvOnly, Instant::now());
+    let asks_for = |offer: &str| {
+        let offer = Offer::parse(offer, &Limits::default()).unwrap();
+        [arcly_codec::MediaKind::Video, arcly_codec::MediaKind::Audio].map(|kind| offer.asks_for(kind))
+    };
+    assert_eq!(asks_for(&offer), [true, true]);
+    for (kind, without) in [("video", [false, true]), ("audio", [true, false])] {
+        let refused = offer.replace(&format!("m={kind} 9 "), &format!("m={kind} 0 "));
+        assert_eq!(asks_for(&refused), without);
+        let at = refused.find(&format!("m={kind} 0 ")).unwrap();
+        let (front, section) = refused.split_at(at);
+        let bundled = format!("{front}{}", section.replacen("\r\n", "\r\na=bundle-only\r\n", 1));
+        assert_eq!(asks_for(&bundled), [true, true]);
+    }
+}
+
 /// RFC 6184 §5.6: single NAL units alone. A bug it had: such a viewer was sent fragments all the same.
 #[test]
 fn who_takes_h264_in_single_units_alone_is_told_that_it_cannot_be() {
