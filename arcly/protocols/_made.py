@@ -52,6 +52,7 @@ class Made(ABC):
         self._what = what
         self._tell = tell
         self._revision: int | None = None
+        self._reason = "the stream has ended"
         self._ending = threading.Event()
         self.failed = False
         """Whether it has ended because it could not go on."""
@@ -83,10 +84,11 @@ class Made(ABC):
         """Read, and publish what comes of it, until the stream ends or `_ending` is set."""
 
     def _run(self) -> None:
-        reason = "the stream has ended"
+        reason = self._reason
         try:
             with Subscription(self._stream, tracks=[self._track.id], protocol="webrtc") as subscription:
                 self._make(subscription)
+            reason = self._reason
             if self._ending.is_set():
                 reason = "nobody takes it any more"
         except StreamError:

@@ -47,6 +47,7 @@ class PicturesInOrder(Made):
         for frame in self._live(subscription):
             if self._has_changed(frame):
                 if self._track.codec not in DECODERS:
+                    self._reason = f"the stream goes on in {self._track.codec}"
                     return
                 decoder = self._decoder()
             for picture in decoded(decoder, frame):

@@ -59,6 +59,7 @@ class OpusSound(Made):
         for frame in frames:
             if self._has_changed(frame):
                 if self._track.codec not in DECODERS:
+                    self._reason = f"the stream goes on in {self._track.codec}"
                     return
                 decoder, clock, shape = self._decoder(), Clock(self._track.clock_rate_hz), None
             for sound in decoded(decoder, frame):

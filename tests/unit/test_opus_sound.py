@@ -101,3 +101,24 @@ async def test_a_source_that_goes_on_at_another_rate_and_in_mono_is_followed() -
     assert all(0 < step <= 4 * _sound.OPUS_SAMPLES for step in steps), steps
     assert sum(step != _sound.OPUS_SAMPLES for step in steps) <= 2, "but where it changes"
     assert not made.failed
+
+
+async def test_a_maker_whose_source_goes_on_in_opus_says_so() -> None:
+    track, packets = aac(48_000, "stereo")
+    async with arcly.Engine(default_app=arcly.AppSpec()) as engine:
+        session = await engine.start_publish(KEY, protocol="test")
+        session.set_tracks([track])
+        stream = engine.get_stream(KEY)
+        assert stream
+        told: list[str] = []
+        made = _sound.OpusSound(stream.native, track, lambda _kind, _key, reason: told.append(reason))
+        session.publish(packets[0], track=2, pts=0)
+        session.set_tracks([arcly.Track(2, "Opus", _sound.opus_head())])
+        numbers = itertools.count(1)
+
+        def has_ended() -> bool:
+            session.publish(b"\xfc\xff\xfe", track=2, pts=next(numbers) * _sound.OPUS_SAMPLES)
+            return not made.runs
+
+        await eventually(has_ended, what="its end")
+        assert told[1:] == ["the stream goes on in Opus"]

@@ -78,6 +78,7 @@ pub(crate) struct Feed {
     key_frame_interval: Duration,
     asked_at: Option<Instant>,
     is_over: bool,
+    has_other_sound: bool,
     notes: Vec<String>,
 }
 
@@ -140,6 +141,7 @@ impl Feed {
             key_frame_interval,
             asked_at: None,
             is_over: false,
+            has_other_sound: false,
             notes: Vec::new(),
         }
     }
@@ -147,6 +149,11 @@ impl Feed {
     /// Whether the stream has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over
+    }
+
+    /// Whether sound is made for it, and its own comes in a codec now that needs no making.
+    pub(crate) fn has_other_sound(&self) -> bool {
+        self.has_other_sound
     }
 
     /// What a person may want to know of it, once each.
@@ -270,6 +277,9 @@ impl Feed {
             self.messages = track.map(|track| track.id);
         }
         let playable = playable(tracks);
+        if lanes.contains(&Lane::Video) && !lanes.contains(&Lane::Audio) {
+            self.has_other_sound = playable.iter().any(|track| track.kind() == MediaKind::Audio);
+        }
         for lane in lanes {
             let track = playable.iter().find(|track| lane_of(track.kind()) == Some(*lane));
             let Some(cut) = self.lanes.get_mut(index(*lane)) else { continue };

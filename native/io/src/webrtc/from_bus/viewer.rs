@@ -91,7 +91,8 @@ impl Viewer {
 
     /// Whether it has been sent all there is, and there is nothing to choose.
     pub(crate) fn is_level(&self, feeds: &[&Feed]) -> bool {
-        matches!(feeds, [feed] if self.cursor == Some(feed.end()) && self.sound.is_none())
+        let has_all = |feed: &Feed| self.cursor == Some(feed.end()) && !feed.has_other_sound();
+        matches!(feeds, [feed] if has_all(feed) && self.sound.is_none())
     }
 
     /// What its path carries, in bits per second.
@@ -142,6 +143,9 @@ impl Viewer {
                 (Some(_), None) if lacked => return Ok(Pumped::Gained(lane)),
                 _ => {}
             }
+        }
+        if codecs[1].is_some() && base.has_other_sound() {
+            return Ok(Pumped::OtherCodec);
         }
         if feeds.len() > 1 {
             self.choose(feeds, now);

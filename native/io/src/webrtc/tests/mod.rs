@@ -236,6 +236,32 @@ fn who_asked_for_pictures_that_were_not_there_is_told_when_they_come() {
 }
 
 /// A bug it had: where the pictures of a stream have the number that made sound has, the sound was taken for pictures and left out.
+/// A bug it had: viewers of sound that was made sat in silence when the stream went on in a codec that needs no making.
+#[test]
+fn viewers_of_sound_that_was_made_are_ended_when_the_stream_needs_none_any_more() {
+    let (mut stream, mut made, now) = (publisher(), publisher(), Instant::now());
+    let tracks = stream.log().tracks().tracks.clone();
+    stream.set_tracks(vec![tracks[0].clone()]).unwrap();
+    made.set_tracks(vec![tracks[1].clone()]).unwrap();
+    let apart = Apart { sound: Some(made.log().clone()), messages: None };
+    let mut feed = Feed::new(stream.log(), &apart, Waker::noop(), Duration::from_millis(500), BFrames::Drop);
+    let answered = Answered { codecs: [Some(Codec::H264), Some(Codec::Opus)], ..Answered::default() };
+    let list = List::new(Inbox::new(Waker::noop().clone()));
+    let mut viewer = viewer(&list, &stream, answered, Vec::new());
+    stream.publish(picture(0, 0, 0x65, 50)).unwrap();
+    made.publish(sound(0)).unwrap();
+    feed.read(now);
+    assert_eq!(viewer.pump(&[&feed], now, &mut |_, _| Ok(())).unwrap(), Pumped::Level);
+    made.end("failed");
+    feed.read(now);
+    assert!(viewer.is_level(&[&feed]), "it goes on in silence");
+    stream.set_tracks(tracks).unwrap();
+    stream.publish(sound(1)).unwrap();
+    feed.read(now);
+    assert!(!viewer.is_level(&[&feed]));
+    assert_eq!(viewer.pump(&[&feed], now, &mut |_, _| Ok(())).unwrap(), Pumped::OtherCodec);
+}
+
 #[test]
 fn sound_that_was_made_has_numbers_of_its_own() {
     let writer = || Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
