@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 from conftest import Server, eventually, run, running, serving
+from tokens import Tokens
 
 import arcly
 
@@ -169,22 +170,6 @@ async def test_the_end_of_the_stream_is_the_end_of_the_answer(
         await eventually(lambda: (stream := server.stream("live/cam")) and stream.tracks)
         _, body = await ask(server, "GET /live/cam.flv HTTP/1.1\nHost: x\n\n", last=True)
     assert body.endswith(b"\r\n0\r\n\r\n"), "the last chunk says that this was all"
-
-
-class Tokens:
-    """Lets those play who bring the right token, and notes who asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
-        """Everybody may publish."""
-        return True
-
-    async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
-        """Only with the token."""
-        self.asked.append(credentials.protocol)
-        return credentials.params.get("token") == "good"
 
 
 async def test_who_may_play_is_asked_once_for_each_viewer(ffmpeg: str, clip: Callable[..., Path]) -> None:

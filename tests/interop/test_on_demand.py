@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Server, eventually, run, serving
+from tokens import Tokens
 from webrtc_offer import offer
 
 import arcly
@@ -110,17 +111,6 @@ async def test_who_may_not_play_begins_nothing(clip: Callable[..., Path]) -> Non
 @pytest.mark.parametrize(("way", "protocol"), [(".flv", "http-flv"), ("/index.m3u8", "hls"), ("/v0.m3u8", "hls")])
 async def test_who_begins_it_is_asked_once(clip: Callable[..., Path], way: str, protocol: str) -> None:
     """Found by reading: twice, first by the name of another protocol. A token that is good for once was refused."""
-
-    class Tokens:
-        def __init__(self) -> None:
-            self.asked: list[str] = []
-
-        async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
-            return True
-
-        async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
-            self.asked.append(credentials.protocol)
-            return len(self.asked) == 1
 
     tokens = Tokens()
     async with serving(authenticator=tokens) as server, offering(server, clip(), linger_s=10):
