@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
+from arcly._deadline import within
 from arcly._native import Outline, StreamKey
 from arcly.contract import IngestContext, StorageBackend, StreamHandle
 from arcly.errors import MisuseError, NotFoundError
@@ -35,6 +37,9 @@ STOP_S = 5.0
 
 SWEEP_S = 60.0
 """So often is looked for what is too old."""
+
+DELETE_S = 30.0
+"""How long a storage may take to delete a file; longer, and it is asked for no other before the next sweep."""
 
 
 class Recorder:
@@ -85,6 +90,8 @@ class Recorder:
         self._entering: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._sweeping = asyncio.Lock()
+        self._too_much = asyncio.Event()
+        """Set when a file has become whole, and all together may be more than `keep_bytes`."""
         self._clock = WallClock()
         self._lock: int | None = None
 
@@ -295,11 +302,12 @@ class Recorder:
         if stream is not None and stream.session != ended.session:
             self._consider(stream)
 
-    async def _on_segment(self, segment: RecordedSegment) -> None:
+    def _on_segment(self) -> None:
         if self._uploader is not None:
             self._uploader.wake()
         if self.settings.keep_bytes is not None:
-            await self._try_sweep()
+            # Not swept here: a storage that does not answer would hold up the recording.
+            self._too_much.set()
 
     def list_running(self) -> list[RecordingStatus]:
         """Return the recordings that go on, by key."""
@@ -355,9 +363,12 @@ class Recorder:
 
     async def _sweep_always(self) -> None:
         while True:
+            self._too_much.clear()
             if self.settings.keep_s is not None or self.settings.keep_bytes is not None:
                 await self._try_sweep()
-            await asyncio.sleep(SWEEP_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_S):
+                    await self._too_much.wait()
 
     async def _try_sweep(self) -> None:
         """Delete what is too old or too much, but for what cannot be deleted now."""
@@ -370,21 +381,33 @@ class Recorder:
         """Delete files first and then what the index says of them: what it does not know is never found again. One that
         cannot be deleted keeps no other; why, is raised at the end.
         """
+        failures: list[Exception] = []
+        # Those here first: a storage that does not answer fills no disk.
+        gone = [one for one in segments if await _tried(self._remove_here(one), failures)]
         deleted: list[int] = []
-        failure: Exception | None = None
-        for segment in segments:
-            try:
-                await self._remove_one(segment)
-            except Exception as error:
-                failure = failure or error
-            else:
+        for segment in gone:
+            if await _tried(self._remove_stored(segment), failures):
                 deleted.append(segment.id)
+            elif isinstance(failures[-1], TimeoutError):
+                break
         await self.index.forget(deleted)
-        if failure is not None:
-            raise failure
+        if failures:
+            raise failures[0]
 
-    async def _remove_one(self, segment: RecordedSegment) -> None:
+    async def _remove_here(self, segment: RecordedSegment) -> None:
         if segment.path:
             await asyncio.to_thread(remove_file, self.directory, segment.path)
+
+    async def _remove_stored(self, segment: RecordedSegment) -> None:
         if segment.stored is not None and self._storage is not None:
-            await self._storage.delete(segment.stored)
+            await within(DELETE_S, self._storage.delete(segment.stored))
+
+
+async def _tried(work: Coroutine[Any, Any, object], failures: list[Exception]) -> bool:
+    """Do it; False when it failed, and why is the last of `failures` then."""
+    try:
+        await work
+    except Exception as error:
+        failures.append(error)
+        return False
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -158,7 +158,7 @@ class Take:
         settings: RecordSettings,
         index: RecordingIndex,
         key: StreamKey,
-        on_segment: Callable[[RecordedSegment], Awaitable[object]],
+        on_segment: Callable[[], object],
         left: Left | None = None,
     ) -> None:
         self.id = 0
@@ -379,7 +379,7 @@ class Take:
         self._end_position_us = max(self._end_position_us, segment.position_us + segment.duration_us)
         size_mb, lasts_s = segment.bytes / 1e6, segment.duration_us / 1e6
         log.info("[record] %s: %s, %.1f s, %.1f MB", self.key, segment.path, lasts_s, size_mb)
-        await self._on_segment(segment)
+        self._on_segment()
 
     def _emit(self, kind: StreamEventKind, reason: str) -> None:
         emit = getattr(self._context, "emit", None)

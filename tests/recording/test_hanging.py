@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from conftest import eventually
 import arcly
 from arcly.recording import recorder as recorder_module
 from arcly.storage import MemoryStorage
-from recording.conftest import KEY, ROOMY, demo_frames, payloads, read, record_demo
+from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read, record_demo
 
 HANGING = """
 import asyncio, pathlib, sys, time
@@ -128,6 +129,66 @@ async def test_a_storage_that_hangs_holds_up_neither_recordings_nor_the_end(tmp_
         assert [bool(segment.path) for segment in segments] == [True] * 3
         assert payloads(read(tmp_path / segment.path for segment in segments)) == payloads(demo_frames())
     assert storage.asked == 1
+
+
+class Undeletable(MemoryStorage):
+    """Is asked to delete something, and does not answer."""
+
+    asked = 0
+
+    async def delete(self, key: str) -> bool:
+        self.asked += 1
+        await asyncio.Event().wait()
+        return False
+
+
+async def test_a_storage_that_hangs_when_files_are_deleted_holds_up_no_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "DELETE_S", 3600)
+    storage = Undeletable()
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=2, resume_s=0, storage=storage, keep_bytes=300_000)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        session = await engine.start_publish(KEY)
+        await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+        for frame in demo_frames():
+            session.send(frame)
+
+        async def is_stored() -> bool:
+            return any(segment.stored for segment in await recorder.index.segments())
+
+        await eventually(is_stored)
+        for frame in later(demo_frames(), 10):
+            session.send(frame)
+        await eventually(lambda: storage.asked)
+        for frame in later(demo_frames(), 20):
+            session.send(frame)
+        session.end()
+        await eventually(lambda: recorder.status(KEY) is None)
+        await record_demo(engine, recorder)
+        again = await recorder.index.segments(2)
+        assert len(again) == 6
+        assert all(segment.is_whole for segment in again)
+
+
+async def test_a_storage_that_deletes_nothing_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "DELETE_S", 0.05)
+    storage = Undeletable()
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=2, resume_s=0, storage=storage)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await record_demo(engine, recorder)
+
+        async def all_are_stored() -> bool:
+            return all(segment.stored for segment in await recorder.index.segments())
+
+        await eventually(all_are_stored)
+        recorder.settings = replace(recorder.settings, keep_bytes=0)
+        with pytest.raises(TimeoutError):
+            await recorder.sweep()
+        assert list(tmp_path.rglob("*.mp4")) == []  # noqa: ASYNC240
+        assert storage.asked == 1
+        # What the storage still has is known, and deleted when it answers.
+        assert len(await recorder.index.segments()) == 6
 
 
 async def test_a_recording_that_does_not_end_is_left_behind_in_time(
