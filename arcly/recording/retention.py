@@ -46,13 +46,16 @@ def expired(
 ) -> list[RecordedSegment]:
     """Return the files that are deleted now, oldest first. What is being written stays, and counts.
 
+    The oldest is what was entered first, not what began first by the clock: behind one that was set back each new file
+    would be.
+
     Args:
         segments: all there are.
         now_s: the time of day, None when nobody knows it.
         keep_s: how long after its end a file is kept.
         keep_bytes: what all files may have together.
     """
-    oldest_first = sorted(segments, key=lambda segment: (segment.began_unix_ms, segment.id))
+    oldest_first = sorted(segments, key=lambda segment: segment.id)
     total = sum(segment.bytes for segment in segments)
     gone = []
     for segment in oldest_first:

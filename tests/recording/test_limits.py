@@ -65,6 +65,11 @@ def test_the_oldest_go_until_the_rest_fits() -> None:
     assert ids(expired(segments, None, None, 0)) == [1, 2, 3]
 
 
+def test_a_clock_that_is_set_back_makes_no_new_file_the_oldest() -> None:
+    before, after = segment(1, began_s=2e9), segment(2, began_s=10)
+    assert ids(expired([before, after], None, None, 100)) == [1]
+
+
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 500), st.booleans())), st.integers(0, 3000))
 def test_what_is_kept_is_newer_than_what_goes_and_fits(files: list[tuple[int, int, bool]], limit: int) -> None:
     segments = [segment(i, began_s=b, size=size, is_whole=w) for i, (b, size, w) in enumerate(files)]
@@ -74,9 +79,8 @@ def test_what_is_kept_is_newer_than_what_goes_and_fits(files: list[tuple[int, in
     assert all(one.is_whole for one in gone)
     assert sum(one.bytes for one in kept) <= limit or not whole
     if gone:
-        last = max((one.began_unix_ms, one.id) for one in gone)
-        assert all((one.began_unix_ms, one.id) > last for one in whole)
-        newest = max(gone, key=lambda one: (one.began_unix_ms, one.id))
+        newest = max(gone, key=lambda one: one.id)
+        assert all(one.id > newest.id for one in whole)
         assert sum(one.bytes for one in [*kept, newest]) > limit
 
 
