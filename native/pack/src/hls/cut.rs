@@ -19,13 +19,22 @@ pub(super) struct Candidate<'a> {
 /// What the cuts must keep to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// A segment is cut at the first entry from here on.
+    /// A segment is cut at the first entry from here on, or at a key picture a little before.
     pub(super) target_us: i64,
     /// No segment lasts that long.
     pub(super) duration_us: i64,
     pub(super) bytes: usize,
     /// The tracks are others than those of the open segment.
     pub(super) reconfigured: bool,
+}
+
+impl Limits {
+    /// From when on a segment ends at an entry. The next key picture may come too late: one a little before the target is as good, since
+    /// times are rounded to milliseconds on some ways. Sound can begin a segment at each frame.
+    fn due_us(&self, kind: MediaKind) -> i64 {
+        let early_us = if kind == MediaKind::Video { self.target_us / 20 } else { 0 };
+        self.target_us - early_us
+    }
 }
 
 /// A cut in front of a frame.
@@ -87,7 +96,7 @@ impl Timeline {
 
     /// Whether the segment has reached its target, or would get past a limit with the frame *behind* `next`.
     fn is_full(&self, open: &OpenSegment, next: &Candidate<'_>, limits: &Limits, elapsed_us: i64) -> bool {
-        let is_due = next.is_entry && elapsed_us >= limits.target_us;
+        let is_due = next.is_entry && elapsed_us >= limits.due_us(next.kind);
         let is_last_chance = elapsed_us + self.frame_us(next) >= limits.duration_us;
         is_due || is_last_chance || is_too_big(open, next, limits)
     }

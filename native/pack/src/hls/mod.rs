@@ -60,7 +60,7 @@ use crate::{
 /// `max_window_bytes` and two segments of `max_segment_bytes`. At 5 Mbit/s and the defaults: 20 MB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HlsConfig {
-    /// A segment ends at the first key picture from here on. Players stay about three segments behind the live edge, so
+    /// A segment ends at the first key picture from here on, or a little before. Players stay about three segments behind the live edge, so
     /// this is a third of the latency; shorter ones cost requests. Default: 2 s.
     pub segment_target: Duration,
     /// Segments in the playlist. More of them let a player go further back, and cost memory twice: a segment stays
@@ -103,9 +103,10 @@ impl Default for HlsConfig {
 
 /// Makes a live HLS stream of the frames of one publish.
 ///
-/// A segment ends at the first key picture at or behind [`HlsConfig::segment_target`], in decoding time (without
-/// pictures: at the first sound). It ends earlier, at any frame, when it would otherwise outlast the target duration or
-/// outgrow [`HlsConfig::max_segment_bytes`]; and where tracks change or time breaks, with a discontinuity behind it.
+/// A segment ends at the first key picture at or behind [`HlsConfig::segment_target`], or up to a twentieth before it, in
+/// decoding time (without pictures: at the first sound at or behind it). It ends earlier, at any frame, when it would
+/// otherwise outlast the target duration or outgrow [`HlsConfig::max_segment_bytes`]; and where tracks change or time
+/// breaks, with a discontinuity behind it.
 #[derive(Debug)]
 pub struct HlsPackager {
     config: HlsConfig,

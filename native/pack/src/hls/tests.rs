@@ -282,6 +282,19 @@ fn stream_of_sound_alone_is_cut_at_the_target() {
     }
 }
 
+/// Found by a reader: a GOP that was 1 ms short of the target was cut in its middle half a second later.
+#[test]
+fn a_key_picture_a_little_before_the_target_ends_its_segment() {
+    let mut frames = PLAIN.frames(&mut Rng(40));
+    // Keys at 0, 2.001, 4.000, as they come where times are rounded to milliseconds.
+    let late = frames.iter_mut().filter(|frame| frame.is_key() && frame.dts % 360_000 == 180_000);
+    late.for_each(|frame| (frame.dts, frame.pts) = (frame.dts + 90, frame.pts + 90));
+    let (_, player) = package(config(), &with(&PLAIN.tracks(), frames));
+    let whole: Vec<i64> = [2_001_000, 1_999_000].into_iter().cycle().take(10).collect();
+    assert_eq!(durations(&player)[..9], whole[..9]);
+    assert!(player.newest.unwrap().independent);
+}
+
 #[test]
 fn first_segment_sets_a_target_duration_that_holds_for_ever() {
     // GOPs of 3 s, then of 5 s.
