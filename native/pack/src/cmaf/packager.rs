@@ -4,7 +4,7 @@ mod show;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use arcly_bus::{Frame, Track, TrackSet};
+use arcly_bus::{Frame, Track, TrackId, TrackSet};
 use arcly_codec::{Codec, MediaKind};
 
 use super::{
@@ -161,7 +161,9 @@ impl CmafPackager {
         if Arc::ptr_eq(&self.tracks, tracks) {
             return Ok(());
         }
-        let carried: Vec<&Track> = tracks.tracks.iter().filter(|track| is_carried(track)).take(MAX_TRACKS).collect();
+        let mut carried: Vec<&Track> =
+            tracks.tracks.iter().filter(|track| is_carried(track)).take(MAX_TRACKS).collect();
+        carried.sort_by_key(|track| order_of(track));
         if carried.is_empty() {
             return Err(PackError::Unsupported { what: "codecs of all tracks in CMAF" });
         }
@@ -183,7 +185,7 @@ impl CmafPackager {
         // Also of those that stay: should one be refused, it comes again.
         self.past.extend(known.iter().map(|lane| (lane.name.clone(), lane.past())));
         for (index, track) in carried.iter().enumerate() {
-            // One of the tracks carries the events.
+            // One of the tracks carries the events: the first one.
             let events = if index == 0 { self.events.as_slice() } else { &[] };
             let name = Lane::name_of(track);
             let mut lane = match known.iter().position(|lane| lane.name == name) {
@@ -196,7 +198,6 @@ impl CmafPackager {
             lane.reconfigure(track, events)?;
             self.lanes.push(lane);
         }
-        self.lanes.sort_by_key(|lane| (lane.track.kind() != MediaKind::Video, lane.track.id));
         match carried.iter().find(|track| track.kind() == MediaKind::Video) {
             None => self.gate.expect_no_video(),
             video if video.copied() != had_video.as_ref() => self.gate.await_key(),
@@ -376,6 +377,11 @@ const FOLLOWER_US: i64 = 100_000;
 fn is_carried(track: &Track) -> bool {
     let is_known = !matches!(track.config.codec(), Codec::Vp8 | Codec::Mp2) && !track.config.rfc6381().is_empty();
     track.kind() != MediaKind::Data && is_known && Fmp4Muxer::supports(track).is_ok()
+}
+
+/// Where a track stands among the others: video first.
+fn order_of(track: &Track) -> (bool, TrackId) {
+    (track.kind() != MediaKind::Video, track.id)
 }
 
 /// Whether it goes along as `emsg`.

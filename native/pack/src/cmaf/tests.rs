@@ -725,6 +725,34 @@ fn tags_and_cues_are_events_in_the_segments_and_cues_are_date_ranges() {
     }
 }
 
+/// Found by a reader: where the sound has the lower id, it was to carry the events and the pictures were given them; and any new set of
+/// tracks was a break.
+#[test]
+fn events_go_with_the_pictures_also_where_their_id_is_above_that_of_the_sound() {
+    let (sound, pictures, tags) = (TrackId(0), TrackId(1), TrackId(2));
+    let renamed = |track: Track, id| Track { id, ..track };
+    let id3 = Track::new(tags, CodecConfig::parse(Codec::Id3, Bytes::new()).unwrap());
+    let tracks = [renamed(audio_track(48_000), sound), renamed(video_track(), pictures), id3];
+    let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+    for frame in PLAIN.frames(&mut Rng(1)) {
+        let tag = (frame.track == VIDEO && frame.dts == 5 * 90_000).then(|| Frame {
+            track: tags,
+            payload: Bytes::from_static(b"ID3\x04\0\0\0\0\0\x0aTXXX\0\0\0\0\0\0"),
+            ..frame.clone()
+        });
+        let track = if frame.track == VIDEO { pictures } else { sound };
+        let frames: Vec<Frame> = [Frame { track, ..frame }].into_iter().chain(tag).collect();
+        // Each time another set with the same tracks in it.
+        scene.play(&track_set(&tracks), &frames);
+    }
+    scene.finish();
+    let has_tag = |data: &[u8]| data.windows(4).any(|four| four == b"emsg");
+    let of = |name: &str| &scene.players[name].fetched;
+    assert_eq!(of("v1").iter().filter(|(_, data)| has_tag(data)).count(), 1);
+    assert!(!of("a0").iter().any(|(_, data)| has_tag(data)), "once for the stream");
+    assert!(of("v1").iter().all(|(entry, _)| entry.breaks == 0));
+}
+
 /// The dates of all segments, of renditions whose frames come so much late.
 fn dates_of(arrivals_late_ms: &[u64], breaks: bool) -> Vec<Vec<Option<String>>> {
     let group = Arc::<GroupClock>::default();
