@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 
+from arcly import _offers
 from arcly._bridge import native_session
 from arcly._inbox import InboxReader
 from arcly._loop import Signal, woken
 from arcly._native import PublishRequest, Pull, StreamKey
-from arcly.contract import IngestContext
+from arcly.contract import EventStream, IngestContext
 from arcly.errors import MisuseError, StreamError
 from arcly.link import IDLE, Link, LinkState, LinkStatus, remote, status_of
 from arcly.stream import StreamHandle
@@ -56,7 +58,8 @@ class PullSource(Link):
             Default False.
         on_demand: connect when the first viewer asks for `key`, and disconnect after the last; default False. The
             first viewer waits meanwhile, up to 8 s.
-        linger_s: seconds without a viewer after which it disconnects, default 10; only with `on_demand`.
+        linger_s: seconds without a viewer after which it disconnects, default 10; only with `on_demand`. A viewer for
+            whom it connects is waited for 8 s longer.
         ca_file: PEM file with authorities that are trusted besides those of the system, for RTMPS and
             RTSPS.
         verify: False takes any certificate, so that anybody on the way can listen and lie.
@@ -92,6 +95,7 @@ class PullSource(Link):
         self._said: StreamHandle | None = None
         self._on_demand = on_demand
         self._linger_s = linger_s
+        self._expected_until_s = 0.0
         self._context: IngestContext | None = None
         self._pull: Pull | None = None
         self._following: asyncio.Task[None] | None = None
@@ -151,7 +155,11 @@ class PullSource(Link):
 
     async def _begin(self) -> None:
         """Connect for a viewer, and let go of the remote when nobody watches any more."""
-        if self._context is not None and self._pull is None:
+        if self._context is None:
+            return
+        # The viewer waits so long for the stream, and watches from then on.
+        self._expected_until_s = time.monotonic() + _offers.BEGIN_DEADLINE_S + self._linger_s
+        if self._pull is None:
             self._connect(self._context)
             self._spawn(self._leave_unwatched(self._context))
 
@@ -184,20 +192,25 @@ class PullSource(Link):
         await self._tell()
 
     async def _leave_unwatched(self, context: IngestContext) -> None:
-        """Wait until nobody has watched for `linger_s`, then disconnect. The first viewer is on its way."""
-        events = context.events()
-        async with contextlib.aclosing(events):
-            while True:
-                try:
-                    async with asyncio.timeout(self._linger_s):
+        """Disconnect when nobody watches any more, and no viewer is expected."""
+        while (wait_s := self._expected_until_s - time.monotonic()) > 0:
+            async with contextlib.aclosing(context.events()) as events:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
                         while not self._is_watched(context):
                             await anext(events)
-                    while self._is_watched(context):
-                        await anext(events)
-                except TimeoutError:
-                    break
+                if self._is_watched(context):
+                    await self._watched(context, events)
         await self._disconnect()
         log.info("[pull] %s is no longer watched", self._key)
+
+    async def _watched(self, context: IngestContext, events: EventStream) -> None:
+        """Wait until the last viewer has left; another one is expected for `linger_s`."""
+        self._expected_until_s = 0.0
+        while self._is_watched(context):
+            await anext(events)
+        # Somebody may have begun it anew behind an end that made them leave.
+        self._expected_until_s = max(self._expected_until_s, time.monotonic() + self._linger_s)
 
     def _is_watched(self, context: IngestContext) -> bool:
         stream = context.get_stream(self._key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -80,6 +81,37 @@ async def test_a_remote_that_does_not_answer_costs_a_viewer_its_patience_and_nob
     finally:
         await pull.stop()
         silent.close()
+
+
+async def test_a_pull_stays_for_a_viewer_who_waits_for_the_remote(server: Server, clip: Callable[..., Path]) -> None:
+    """Found by reading: the pull hung up after `linger_s`, and a camera that takes longer to begin was never seen."""
+    rtmp = arcly.RtmpHandler("127.0.0.1:0")
+    async with arcly.Engine(rtmp) as camera:
+        assert rtmp.address is not None
+        pull = arcly.PullSource(f"rtmp://127.0.0.1:{rtmp.address[1]}/live/cam", CAM, on_demand=True, linger_s=0.1)
+        await pull.start(server.engine)
+        try:
+            url = server.url("/live/cam.flv")
+            viewer = asyncio.create_task(run("curl", "-s", "-m", "9", "-o", "/dev/null", "-w", "%{http_code}", url))
+            await eventually(lambda: pull.status.retries > 0)
+            source = arcly.FileSource(clip(), CAM)
+            await source.start(camera)
+            assert (await viewer).stdout == b"200"
+            await source.stop()
+        finally:
+            await pull.stop()
+
+
+async def test_a_pull_stays_for_a_viewer_who_waits_for_the_first_segment(
+    server: Server, clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: who waits for a segment was no viewer, so by HLS a camera of long GOPs was never seen."""
+    monkeypatch.setattr("arcly._offers.BEGIN_DEADLINE_S", 1.0)
+    async with offering(server, clip(gop=200), linger_s=2.0):
+        await run("curl", "-s", server.url("/live/cam/index.m3u8"))
+        playlist = (await run("curl", "-s", server.url("/live/cam/v0.m3u8"))).stdout
+        assert b"#EXTINF" in playlist
+        assert b"#EXT-X-ENDLIST" not in playlist
 
 
 async def test_two_sources_cannot_offer_one_key(server: Server) -> None:

@@ -170,12 +170,24 @@ impl HlsOutput {
 
     /// Waits for the first view; none when the stream ends without one or the deadline passes.
     pub(crate) async fn first_ts_view(&self, deadline: Duration) -> Option<Arc<HlsView>> {
-        first(&self.ts, deadline).await
+        self.first(&self.ts, deadline).await
     }
 
     /// The same of CMAF.
     pub(crate) async fn first_cmaf_view(&self, deadline: Duration) -> Option<Arc<CmafView>> {
-        first(&self.cmaf, deadline).await
+        self.first(&self.cmaf, deadline).await
+    }
+
+    async fn first<View>(&self, sender: &watch::Sender<Shown<View>>, deadline: Duration) -> Option<Arc<View>> {
+        // Mostly it is there: then nobody need subscribe, or read a clock.
+        if let Some(view) = &sender.borrow().view {
+            return Some(view.clone());
+        }
+        // Who waits watches already, though it has no session yet: a stream that was begun on demand is to stay for it.
+        let _viewer = self.sessions(|sessions| sessions.viewer());
+        let mut shown = sender.subscribe();
+        let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
+        tokio::time::timeout(deadline, settled).await.ok()?.ok()?.view.clone()
     }
 
     /// The track of that name, and what comes of it.
@@ -201,14 +213,4 @@ impl HlsOutput {
     fn lock_tracks(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Arc<TrackView>>>> {
         self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn first<View>(sender: &watch::Sender<Shown<View>>, deadline: Duration) -> Option<Arc<View>> {
-    // Mostly it is there: then nobody need subscribe, or read a clock.
-    if let Some(view) = &sender.borrow().view {
-        return Some(view.clone());
-    }
-    let mut shown = sender.subscribe();
-    let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
-    tokio::time::timeout(deadline, settled).await.ok()?.ok()?.view.clone()
 }

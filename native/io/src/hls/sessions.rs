@@ -87,6 +87,11 @@ impl Sessions {
         self.seen.values_mut().for_each(|session| session.viewer = None);
     }
 
+    /// A viewer who has no name yet; none when the stream has ended.
+    pub(crate) fn viewer(&self) -> Option<Viewer> {
+        self.log.upgrade().map(|log| log.viewer("hls"))
+    }
+
     /// A name for a new viewer. Nothing is kept until it is used.
     pub(crate) fn open(&mut self) -> String {
         self.opened += 1;

@@ -156,6 +156,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_first_segment_watches() {
+        let (writer, diary, output) = output();
+        let waiter = tokio::spawn({
+            let output = output.clone();
+            async move { output.first_cmaf_view(Duration::from_secs(15)).await }
+        });
+        tokio::time::sleep(Duration::from_secs(14)).await;
+        assert_eq!(writer.log().counters().viewers, 1, "a pull on demand would hang up");
+        assert!(waiter.await.unwrap().is_none());
+        assert_eq!(diary.take(), ["hls joined", "hls left"]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn viewers_leave_with_the_stream_and_keep_nothing_of_it() {
         let (writer, diary, output) = output();
         let log = Arc::downgrade(writer.log());
