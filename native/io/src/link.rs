@@ -136,6 +136,8 @@ pub(crate) enum End {
     Done,
     /// The remote asked to come again.
     Moved,
+    /// The remote wants to be told something else: at once, since it takes another connection. A session says this a few times at most.
+    Again,
 }
 
 /// What a link does each time that it is connected.
@@ -262,6 +264,7 @@ impl Link {
             let ran = lock(&self.running_since).take().map(|since| since.elapsed());
             let (error, has_failed) = match end {
                 Ok(End::Done) => return self.enter(LinkState::Stopped, None),
+                Ok(End::Again) => continue,
                 // Two that send to one another would do so for ever.
                 Ok(End::Moved) => {
                     moves += 1;

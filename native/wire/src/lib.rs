@@ -6,6 +6,7 @@
 
 pub mod base64;
 pub mod http;
+mod md5;
 pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;

@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     TlsTrust,
     dial::dial,
+    link::End,
     rtmp::RemoteUrl,
     sending::{Sending, broke},
     tls::Connection,
@@ -41,7 +42,7 @@ impl Client {
     ) -> Result<Self, String> {
         let (connection, peer) = dial(&url.host, url.port, url.tls.then_some(trust)).await?;
         let (input, output) = split(connection);
-        let config = ClientConfig { app: url.app.clone(), tc_url: url.tc_url(), stream: url.name(), purpose };
+        let config = ClientConfig { app: url.connect_app(), tc_url: url.tc_url(), stream: url.name(), purpose };
         // The handshake's random bytes protect nothing in RTMP; they should only differ between connections.
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), peer);
         let started = Instant::now();
@@ -129,8 +130,19 @@ impl Client {
     }
 }
 
+/// What is to be done when the remote has refused or ended the stream: to come again with what it asks for of our login, or to tell it in a sentence.
+pub(super) fn over(url: &mut RemoteUrl, code: &str, description: &str, is_error: bool) -> Result<End, String> {
+    match url.logged_in(description).filter(|_| is_error) {
+        Some(logged_in) => {
+            *url = logged_in;
+            Ok(End::Again)
+        }
+        None => Err(sentence(code, description, is_error)),
+    }
+}
+
 /// What a refusal or an end is to a person.
-pub(super) fn sentence(code: &str, description: &str, is_error: bool) -> String {
+fn sentence(code: &str, description: &str, is_error: bool) -> String {
     let verb = if is_error { "refused" } else { "ended the stream" };
     match (description, code) {
         ("", "") => format!("the remote {verb}"),

@@ -15,7 +15,7 @@ use crate::{
     link::{End, Session},
     rtmp::{
         RemoteUrl,
-        client::{Client, sentence},
+        client::{Client, over},
         to_bus::ToBus,
     },
 };
@@ -106,7 +106,7 @@ impl Pulling {
                         }
                     }
                     ClientEvent::Ended { code, description, is_error } => {
-                        return Err(sentence(&code, &description, is_error));
+                        return over(&mut self.url, &code, &description, is_error);
                     }
                     ClientEvent::ReconnectRequest { tc_url, .. } => {
                         self.url = self.url.moved(&tc_url)?;

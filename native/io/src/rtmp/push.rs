@@ -15,7 +15,7 @@ use crate::{
     rtmp::{
         RemoteUrl,
         carry::Takes,
-        client::{Client, sentence},
+        client::{Client, over},
     },
 };
 
@@ -133,7 +133,7 @@ impl Pushing {
                     ClientEvent::Started => outlet = Some(Outlet::new(self.log.tap(), takes.clone())),
                     ClientEvent::Media(_) => {}
                     ClientEvent::Ended { code, description, is_error } => {
-                        return Err(sentence(&code, &description, is_error));
+                        return over(&mut self.url, &code, &description, is_error);
                     }
                     ClientEvent::ReconnectRequest { tc_url, .. } => {
                         self.url = self.url.moved(&tc_url)?;

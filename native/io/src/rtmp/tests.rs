@@ -11,7 +11,11 @@ use std::{
 use arcly_bus::{Frame, FrameFlags, Log, LogBounds, LogWriter, Publisher, Read, StreamKey, Track, TrackId};
 use arcly_codec::{Codec, CodecConfig};
 use arcly_pack::flv::{FlvMuxer, TagKind};
-use arcly_wire::rtmp::{Event, MediaKind, PublishRejection, ServerConn, egress::chunked};
+use arcly_wire::rtmp::{
+    Event, MediaKind, PublishRejection, ServerConn,
+    amf::{self, Value},
+    egress::chunked,
+};
 use bytes::Bytes;
 
 use super::*;
@@ -223,6 +227,58 @@ fn a_refusal_is_told_in_the_words_of_the_remote() {
     remote.machine.reject_publish(stream_id, PublishRejection::Unauthorized, "the key has run out");
     remote.flush();
     error_of(push.link(), "the key has run out");
+}
+
+/// A server that lets in only who logs in: what its client says in `connect`; it is refused with this description.
+fn refuse_connect(stage: &Stage, description: &str) -> String {
+    let (mut socket, _) = stage.listener.accept().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    // S0, S1 and S2 may be anything.
+    socket.write_all(&[3; 3073]).unwrap();
+    let mut said = Vec::new();
+    let mut buffer = [0; 4096];
+    while !(said.len() > 3073 && said.ends_with(&[0, 0, 9])) {
+        let read = socket.read(&mut buffer).unwrap();
+        assert!(read > 0, "it says connect");
+        said.extend_from_slice(&buffer[..read]);
+    }
+    let text = |text: &str| Value::from(text);
+    let fields = [("level", "error"), ("code", "NetConnection.Connect.Rejected"), ("description", description)];
+    let information = Value::Object(fields.map(|(name, value)| (name.to_owned(), text(value))).to_vec());
+    let mut body = Vec::new();
+    [text("_error"), Value::from(1.0), Value::Null, information].iter().for_each(|value| amf::encode(value, &mut body));
+    let length = (body.len() as u32).to_be_bytes();
+    socket.write_all(&[&[3, 0, 0, 0][..], &length[1..], &[20, 0, 0, 0, 0]].concat()).unwrap();
+    let chunks: Vec<&[u8]> = body.chunks(128).collect();
+    socket.write_all(&chunks.join(&[0xC3][..])).unwrap();
+    String::from_utf8_lossy(&said[3073..]).into_owned()
+}
+
+#[test]
+fn a_remote_that_asks_for_a_login_gets_a_response_and_no_password() {
+    let stage = Stage::new();
+    let source = publisher(LogBounds::default());
+    let url = stage.url().to_string().replace("rtmp://", "rtmp://me:w%6Frd@");
+    let options = PushOptions { backoff: QUICK, ..PushOptions::default() };
+    let (inbox, url) = (stage.inbox.clone(), RemoteUrl::parse(&url).unwrap());
+    let push = push(stage.runtime.handle(), url, source.log().clone(), options, inbox, Waker::noop().clone());
+    refuse_connect(&stage, "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ");
+    let asks =
+        "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=me&salt=ab==&challenge=cd==&opaque=ef==";
+    let named = refuse_connect(&stage, asks);
+    assert!(named.contains("live?authmod=adobe&user=me") && !named.contains("w%6Frd"), "{named}");
+    let mut remote = stage.accept();
+    remote.let_publish();
+    eventually("the push", || (push.link().status().retries == 0).then_some(()));
+    assert_eq!(push.link().status().last_error, None, "it is no failure");
+    // It is lost, comes again, and its password is wrong by now.
+    drop(remote);
+    refuse_connect(&stage, "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ");
+    refuse_connect(&stage, asks);
+    let answered =
+        refuse_connect(&stage, "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=authfailed&opaque=ef==");
+    assert!(answered.contains("&response=") && answered.contains("&opaque=ef=="), "{answered}");
+    error_of(push.link(), "authfailed");
 }
 
 #[test]

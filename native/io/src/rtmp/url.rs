@@ -1,6 +1,9 @@
 //! Where a remote stream is: `rtmps://user:password@host:port/app/stream?token=x`.
 
-use std::fmt;
+use std::{fmt, hash::BuildHasher};
+
+use arcly_wire::rtmp::Login;
+use percent_encoding::percent_decode_str;
 
 /// A stream of another server.
 #[derive(Clone, PartialEq, Eq)]
@@ -9,6 +12,8 @@ pub struct RemoteUrl {
     pub tls: bool,
     /// `user:password`, as written; may be empty.
     userinfo: String,
+    /// The same for servers that ask for it.
+    login: Login,
     /// Name or address, IPv6 without brackets.
     pub host: String,
     /// Default 1935, and 443 behind TLS.
@@ -45,13 +50,29 @@ impl RemoteUrl {
         let (app, stream) = path.trim_matches('/').rsplit_once('/').ok_or("the URL needs /APP/STREAM: /live/cam")?;
         let own = str::to_owned;
         let (app, stream, query) = (own(app), own(stream), own(query));
-        Ok(Self { tls, userinfo: own(userinfo), host, port, app, stream, query })
+        Ok(Self { tls, userinfo: own(userinfo), login: login(userinfo), host, port, app, stream, query })
     }
 
-    /// The URL up to the application, as `connect` says it: `rtmp://host:port/live`.
+    /// The URL up to the application, as `connect` says it: `rtmp://host:port/live`. The password is in it only until a server has asked
+    /// for what is computed from it.
     pub fn tc_url(&self) -> String {
-        let at = if self.userinfo.is_empty() { "" } else { "@" };
-        format!("{}://{}{at}{}/{}", self.scheme(), self.userinfo, self.address(), self.app)
+        let userinfo = if self.login.query().is_empty() { self.userinfo.as_str() } else { "" };
+        let at = if userinfo.is_empty() { "" } else { "@" };
+        format!("{}://{userinfo}{at}{}/{}", self.scheme(), self.address(), self.connect_app())
+    }
+
+    /// The application as `connect` says it: behind it stands what a server has asked for of our login.
+    pub fn connect_app(&self) -> String {
+        let mark = if self.login.query().is_empty() { "" } else { "?" };
+        format!("{}{mark}{}", self.app, self.login.query())
+    }
+
+    /// The same with what a server asks for that has refused us with this description; `None` when it asks for nothing that we have.
+    pub fn logged_in(&self, description: &str) -> Option<Self> {
+        // The same chance for two connections would do no harm, but to whoever listens.
+        let chance = std::hash::RandomState::new().hash_one(description) as u32;
+        let mut next = self.clone();
+        next.login.take_refusal(description, chance).then_some(next)
     }
 
     /// The name of the stream with its query.
@@ -79,7 +100,7 @@ impl RemoteUrl {
         if self.tls && !moved.tls {
             return Err("the server asked to go on without TLS".into());
         }
-        Ok(Self { userinfo: self.userinfo.clone(), ..moved })
+        Ok(Self { userinfo: self.userinfo.clone(), login: login(&self.userinfo), ..moved })
     }
 
     fn scheme(&self) -> &'static str {
@@ -109,6 +130,12 @@ impl fmt::Debug for RemoteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+fn login(userinfo: &str) -> Login {
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    Login::new(&decoded(user), &decoded(password))
 }
 
 fn host_and_port(address: &str, default: u16) -> Result<(String, u16), String> {

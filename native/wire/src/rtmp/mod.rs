@@ -28,6 +28,7 @@
 //! | RTMP §7.1.7 user control | StreamBegin, StreamEOF and PingRequest sent, PingRequest answered, PingResponse timed, the rest ignored |
 //! | RTMP §7.2.1.2 call | unknown commands are skipped in silence: ffmpeg gives up on an `_error` it did not expect |
 //! | RTMP §7.2.2 play, play2, pause, receiveAudio, receiveVideo, seek | done; a seek in live fails; the media is cut by [`egress`] and written by the caller |
+//! | `authmod=adobe` (Adobe's access manager, Wowza, Akamai) | the client's side: [`Login`] |
 //! | Enhanced RTMP v2 connect | `fourCcList`, info maps and `capsEx` read and answered; reconnect request |
 //! | AMF0 §2.2-2.18, AMF3 §3 | [`arcly_codec::amf`]: read; references to objects are not resolved; only AMF0 is written |
 
@@ -46,7 +47,7 @@ mod name;
 mod reply;
 
 pub use arcly_codec::amf;
-pub use client::{ClientConfig, ClientConn, ClientEvent, ClientUse};
+pub use client::{ClientConfig, ClientConn, ClientEvent, ClientUse, Login};
 pub use conn::ServerConn;
 pub use error::RtmpError;
 pub use event::{

@@ -37,7 +37,6 @@ mod error;
 mod event;
 pub mod keys;
 mod limits;
-mod md5;
 mod message;
 mod reader;
 pub mod sdp;

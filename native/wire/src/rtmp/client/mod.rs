@@ -7,13 +7,17 @@
 
 mod command;
 mod event;
+mod login;
 mod media;
 
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
-pub use self::event::{ClientConfig, ClientEvent, ClientUse};
+pub use self::{
+    event::{ClientConfig, ClientEvent, ClientUse},
+    login::Login,
+};
 use super::{
     Limits, MediaKind, Message, RtmpError,
     acknowledgement::Acknowledgement,

@@ -5,7 +5,7 @@ use aws_lc_rs::{
     rand,
 };
 
-use crate::rtsp::md5::md5;
+use crate::md5::md5;
 
 /// Bytes of chance in a nonce.
 const NONCE_BYTES: usize = 16;

@@ -1,4 +1,4 @@
-//! MD5 (RFC 1321): broken as a hash, and all that most cameras know of Digest authentication. For nothing else.
+//! MD5 (RFC 1321): broken as a hash, and all that most cameras know of Digest authentication, and RTMP servers of logins. For nothing else.
 
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 64;
@@ -7,7 +7,7 @@ const BLOCK_BYTES: usize = 64;
 const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
 /// The digest of `message`.
-pub(super) fn md5(message: &[u8]) -> [u8; 16] {
+pub(crate) fn md5(message: &[u8]) -> [u8; 16] {
     let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
     let mut padded = message.to_vec();
     padded.push(0x80);
