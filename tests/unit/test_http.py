@@ -96,9 +96,11 @@ async def test_the_first_viewer_is_held_until_there_is_a_segment(server: Server)
 
 async def test_an_hls_player_joins_with_its_first_media_playlist_and_leaves_with_the_stream(server: Server) -> None:
     kinds = arcly.StreamEventKind
-    events = server.engine.events()
     source = await demo(server)
     await eventually(lambda: server.http.hls_path(KEY))
+    # Who waits for the first segment watches meanwhile; here it is there.
+    await request(server, "/live/demo/index.m3u8")
+    events = server.engine.events()
     _, _, index = await request(server, "/live/demo/index.m3u8")
     stream = server.stream("live/demo")
     assert stream is not None
