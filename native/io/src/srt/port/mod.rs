@@ -294,14 +294,12 @@ impl Port {
         for address in rung.collect::<Vec<_>>() {
             let Some(feed) = self.feeds.get_mut(&address) else { continue };
             feed.read();
-            let viewers = std::mem::take(&mut feed.viewers);
-            viewers.iter().for_each(|id| self.turn(*id));
-            if let Some(feed) = self.feeds.get_mut(&address) {
-                // Some may have left in their turn.
-                feed.viewers = viewers;
-                feed.viewers.retain(|id| self.connections.contains_key(id));
+            let mut at = 0;
+            while let Some(&id) = self.feeds.get(&address).and_then(|feed| feed.viewers.get(at)) {
+                self.turn(id);
+                // In the place of one who has left in its turn is the next.
+                at += usize::from(self.connections.contains_key(&id));
             }
-            self.drop_feed_if_unused(address);
         }
     }
 
