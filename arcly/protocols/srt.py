@@ -122,12 +122,14 @@ class SrtHandler(Listener[SrtListener]):
         if not callable(self._passphrase):
             return
         try:
-            if isinstance(request, PublishRequest):
-                request.secure(self._passphrase(StreamKey(request.app, request.stream), "publisher"))
-            else:
-                request.secure(self._passphrase(request.key, "viewer"))
+            key = StreamKey(request.app, request.stream) if isinstance(request, PublishRequest) else request.key
         except StreamError:
-            pass  # No stream can have this name: it is refused for that.
+            return  # No stream can have this name: it is refused for that.
+        try:
+            request.secure(self._passphrase(key, "publisher" if isinstance(request, PublishRequest) else "viewer"))
+        except StreamError as error:
+            log.info("[srt] no passphrase for %s, which is refused: %s", key, error)
+            request.secure("")
         except Exception:
             log.exception("[srt] asking for a passphrase failed")
             # Nobody knows it, so nobody is let in.

@@ -95,6 +95,23 @@ async def test_a_passphrase_for_each_stream_and_role(ffmpeg: str, clip: Callable
         assert read.returncode == 0, read.stderr
 
 
+async def test_a_passphrase_that_is_refused_lets_nobody_in(ffmpeg: str, clip: Callable[..., Path]) -> None:
+    """Found by reading: an error of arcly's own was taken for a name that no stream can have, and let everybody in."""
+
+    def passphrase(key: arcly.StreamKey, role: Literal["publisher", "viewer"]) -> str | None:
+        if str(key) == "live/cam" and role == "publisher":
+            return SECRET
+        raise arcly.UnauthorizedError("unknown tenant")
+
+    async with serving(arcly.SrtHandler("127.0.0.1:0", passphrase=passphrase)) as srt:
+        publish = ["-re", "-i", clip(), "-c", "copy", "-f", "mpegts", srt.url("publish:live/other")]
+        assert (await run(ffmpeg, "-v", "error", *publish)).returncode != 0
+        async with live(srt, ffmpeg, clip(), passphrase=SECRET):
+            read = await play(ffmpeg, srt.url("read:live/cam"))
+            assert read.returncode != 0
+            assert not read.stdout
+
+
 STREAM_IDS = [
     ("publish:live/cam", "read:live/cam"),
     ("#!::m=publish,r=live/cam", "#!::m=request,r=live/cam"),
@@ -174,6 +191,23 @@ async def test_a_viewer_is_listed_and_can_be_kicked(srt: Srt, ffmpeg: str, clip:
         assert srt.handler.kick(viewer.id)
         await eventually(lambda: srt.handler.list_viewers() == [], what="it is gone")
         await eventually(lambda: player.returncode is not None, what="and has noticed")
+
+
+async def test_to_kick_one_viewer_leaves_the_others(srt: Srt, ffmpeg: str, clip: Callable[..., Path]) -> None:
+    command = [ffmpeg, "-v", "quiet", "-i", srt.url("read:live/cam"), "-f", "null", "-"]
+    async with live(srt, ffmpeg, clip()), running(*command), running(*command):
+        await eventually(lambda: len(srt.handler.list_viewers()) == 2)
+        first, second = srt.handler.list_viewers()
+        assert srt.handler.kick(first.id)
+        await eventually(lambda: len(srt.handler.list_viewers()) == 1, what="one is gone")
+        [left] = srt.handler.list_viewers()
+        assert left.id == second.id
+
+        def plays_on() -> bool:
+            now = srt.handler.list_viewers()
+            return bool(now) and now[0].bytes > left.bytes + 100_000
+
+        await eventually(plays_on, what="the other one is fed")
 
 
 async def test_the_end_of_the_stream_ends_its_viewers(srt: Srt, ffmpeg: str, clip: Callable[..., Path]) -> None:
