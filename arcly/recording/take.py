@@ -174,7 +174,7 @@ class Take:
         self._index = index
         self._on_segment = on_segment
         self._native: Recording | None = None
-        self._last: Recording | None = None
+        self._newest = Run(0)
         self._refusals = 0
         self._totals = Totals()
         self._number = 0
@@ -199,7 +199,7 @@ class Take:
     @property
     def status(self) -> RecordingStatus:
         """How it is now."""
-        totals = self._totals if self._native is None else self._totals.plus(self._native.status())
+        totals = self._counted()
         return RecordingStatus(
             id=self.id,
             key=self.key,
@@ -222,7 +222,7 @@ class Take:
         Takes as long as one part of it: not for the loop.
         """
         native = self._native
-        return None if native is None else native.outline(path)
+        return native.outline(path) if native is not None and self.state == "recording" else None
 
     def stop(self) -> None:
         """Ask it to end. What the stream has at this moment is still written."""
@@ -251,9 +251,10 @@ class Take:
         """Record one stream until it ends, or the disk refuses; return why as a code and in words."""
         run, news = Run(self._open_gap()), Signal()
         self.session = stream.session
-        native = self._native = Recording(
+        native = Recording(
             self._context.native, native_stream(stream), news.token, self._settings.native(), self._number
         )
+        self._totals, self._native, self._newest = self._counted(), native, run
         self.state = "recording"
         self._emit(StreamEventKind.RECORDING_STARTED, f"recording {self.id}")
         stopping = asyncio.create_task(self._pass_on_stop(native))
@@ -261,7 +262,6 @@ class Take:
             code, text = await self._follow(native, news, run)
         finally:
             await end(stopping)
-            self._totals, self._native, self._last = self._totals.plus(native.status()), None, native
             self._ended_s = time.monotonic()
             news.close()
         self._emit(StreamEventKind.RECORDING_ENDED, f"recording {self.id}: {text}")
@@ -269,18 +269,23 @@ class Take:
 
     async def _follow(self, native: Recording, news: Signal, run: Run) -> tuple[str, str]:
         """Enter its files into the index until it ends; return why it did."""
-        while True:
-            while (note := native.poll()) is not None:
-                kind, info, code, text, outline = note
-                if code is not None:
-                    return code, text or code
-                if info is not None and kind == "began":
-                    await self._begin(SegmentNote(*info), run)
-                elif info is not None and kind == "closed":
-                    self._close(SegmentNote(*info))
-                elif info is not None:
-                    await self._finish(SegmentNote(*info), outline)
+        while (why := await self._enter(native, run)) is None:
             await news.wait()
+        return why
+
+    async def _enter(self, native: Recording, run: Run) -> tuple[str, str] | None:
+        """Enter what it has told of its files into the index; return why it has ended, once it says so."""
+        while (note := native.poll()) is not None:
+            kind, info, code, text, outline = note
+            if code is not None:
+                return code, text or code
+            if info is not None and kind == "began":
+                await self._begin(SegmentNote(*info), run)
+            elif info is not None and kind == "closed":
+                self._close(SegmentNote(*info))
+            elif info is not None:
+                await self._finish(SegmentNote(*info), outline)
+        return None
 
     async def _pass_on_stop(self, native: Recording) -> None:
         await self._stopping.wait()
@@ -292,8 +297,11 @@ class Take:
         log.warning("[record] %s is not recorded for %g s: %s", self.key, self._settings.retry_s, why)
         await self._wait(self._stopping, self._settings.retry_s)
         # A write that hangs holds a thread: another one would hang behind it.
-        while self._last is not None and self._last.is_hanging and not self._stopping.is_set():
+        while self._native is not None and self._native.is_hanging and not self._stopping.is_set():
             await self._wait(self._stopping, self._settings.retry_s)
+        if self._native is not None:
+            # What a write has come to that hung, and its file: the next one begins behind that.
+            await self._enter(self._native, self._newest)
         if self._stopping.is_set():
             return None
         return self._stream() or await self._wait_for_publisher()
@@ -322,6 +330,10 @@ class Take:
         finally:
             for task in waiting:
                 task.cancel()
+
+    def _counted(self) -> Totals:
+        """Return the totals with those of the newest run."""
+        return self._totals if self._native is None else self._totals.plus(self._native.status())
 
     def _open_gap(self) -> int:
         """Count what was missed since the last run, by a clock that nobody sets."""

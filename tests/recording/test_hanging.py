@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from conftest import eventually
 
 import arcly
 from arcly.recording import recorder as recorder_module
+from arcly.recording.index import RecordingIndex
 from arcly.storage import MemoryStorage
 from recording.conftest import KEY, ROOMY, demo_frames, later, payloads, read, record_demo
 
@@ -102,6 +104,23 @@ def test_a_disk_that_hangs_pauses_the_recording_and_nothing_else(tmp_path: Path,
             assert found[kind]
             at = published[kind].index(found[kind][0])
             assert found[kind] == published[kind][at : at + len(found[kind])]
+
+
+async def test_a_file_whose_write_hung_is_whole_when_the_disk_answers_and_the_next_lies_behind_it(
+    tmp_path: Path, shim: Path
+) -> None:
+    await asyncio.to_thread(run_hanging, shim, tmp_path, 0.5)
+    # No recorder has started since, that would have mended it.
+    index = RecordingIndex(tmp_path / "recordings/.arcly/index.db")
+    await index.open()
+    segments = await index.segments()
+    await index.close()
+    assert len(segments) >= 2
+    assert all(segment.is_whole for segment in segments)
+    for before, behind in itertools.pairwise(segments):
+        assert behind.position_us >= before.position_us + before.duration_us
+    for segment in segments:
+        assert segment.frames == len(read([tmp_path / "recordings" / segment.path]))
 
 
 def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, shim: Path) -> None:

@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     future::Future,
     io,
-    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,10 +14,15 @@ use std::{
 
 use arcly_bus::{Frame, Log, Read, StreamKey, Subscription, TrackSet, WakeSlot};
 use arcly_pack::vod::StreamOutliner;
-use tokio::{runtime::Handle, sync::Notify, task::JoinSet, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 
 use super::{
-    FileOutline, RecordEnd, RecordFormat, RecordNote, RecordOptions, SegmentInfo,
+    FileOutline, RecordEnd, RecordFormat, RecordNote, RecordOptions,
     segment::Finished,
     whole::finalize,
     writer::{Batch, Counts, Outcome, Writer},
@@ -199,6 +203,9 @@ struct Task {
     has_waiting: bool,
 }
 
+/// A writer that has worked, and how that went.
+type Written = (Writer, Result<(), RecordEnd>);
+
 /// What a look at the log gave.
 enum Next {
     Batch(Batch),
@@ -294,55 +301,73 @@ impl Task {
             (writer, outcome)
         });
         let Ok(done) = timeout(self.options.stall, &mut job).await else {
-            // A write that hangs is left behind with its file.
             self.shared.hanging.store(true, Ordering::Release);
-            let shared = self.shared.clone();
-            tokio::spawn(async move {
-                let _ = job.await;
-                shared.hanging.store(false, Ordering::Release);
-            });
+            tokio::spawn(leave_behind(self.shared.clone(), job, self.cursor.missed()));
             return Err(RecordEnd::DiskStalled);
         };
         let (mut writer, outcome) = done.map_err(|error| RecordEnd::Failed(format!("bug: {error}")))?;
-        self.count(writer.totals());
+        self.shared.count(writer.totals(), self.cursor.missed());
         let outcomes = std::mem::take(&mut writer.outcomes);
         self.writer = Some(writer);
         outcomes.into_iter().for_each(|outcome| self.tell(outcome));
         outcome
     }
 
-    fn count(&self, counts: Counts) {
-        let missed = self.cursor.missed();
-        let Counts { frames, bytes, duration_us, gaps, gap_us, refused, last_error } = counts;
-        let mut state = self.shared.lock();
-        // What went wrong while a file was made whole is not known to the writer.
-        let last_error = last_error.or(state.status.last_error.take());
-        state.status = RecordingStatus { frames, bytes, duration_us, gaps, gap_us, missed, refused, last_error };
-    }
-
     fn tell(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Began(info, outliner) => {
-                self.shared.lock().growing = outliner.map(|outliner| (info.path.clone(), outliner));
-                self.shared.tell(RecordNote::Began(info));
-            }
-            Outcome::Finished(Finished { info, path, .. }) if self.options.format == RecordFormat::Mp4 => {
-                let shared = self.shared.clone();
-                shared.tell(RecordNote::Closed(info.clone()));
-                self.finalizing.spawn_blocking(move || shared.finalize(info, path));
-            }
-            Outcome::Finished(Finished { info, outline, .. }) => {
-                self.shared.lock().growing.take_if(|(path, _)| *path == info.path);
-                self.shared.tell(RecordNote::Finished(info, outline));
-            }
+        if let Some(finished) = self.shared.tell_of(outcome) {
+            let shared = self.shared.clone();
+            self.finalizing.spawn_blocking(move || shared.finalize(finished));
         }
         while self.finalizing.try_join_next().is_some() {}
     }
 }
 
+/// A write that hangs is left behind with its file. Should it return, what has come of it is told, and the file is ended.
+async fn leave_behind(shared: Arc<Shared>, job: JoinHandle<Written>, missed: u64) {
+    let hanging = shared.clone();
+    if let Ok((mut writer, _)) = job.await {
+        let ending = tokio::task::spawn_blocking(move || {
+            // What the disk says now, nobody waits for.
+            let _ = writer.close();
+            shared.count(writer.totals(), missed);
+            let finished = writer.outcomes.into_iter().filter_map(|outcome| shared.tell_of(outcome));
+            finished.for_each(|finished| shared.finalize(finished));
+        });
+        let _ = ending.await;
+    }
+    hanging.hanging.store(false, Ordering::Release);
+}
+
 impl Shared {
+    fn count(&self, counts: Counts, missed: u64) {
+        let Counts { frames, bytes, duration_us, gaps, gap_us, refused, last_error } = counts;
+        let mut state = self.lock();
+        // What went wrong while a file was made whole is not known to the writer.
+        let last_error = last_error.or(state.status.last_error.take());
+        state.status = RecordingStatus { frames, bytes, duration_us, gaps, gap_us, missed, refused, last_error };
+    }
+
+    /// Tells what came of a write. Returns the file that has to be made whole before its end is told.
+    fn tell_of(&self, outcome: Outcome) -> Option<Finished> {
+        match outcome {
+            Outcome::Began(info, outliner) => {
+                self.lock().growing = outliner.map(|outliner| (info.path.clone(), outliner));
+                self.tell(RecordNote::Began(info));
+            }
+            Outcome::Finished(finished) if self.format == RecordFormat::Mp4 => {
+                self.tell(RecordNote::Closed(finished.info.clone()));
+                return Some(finished);
+            }
+            Outcome::Finished(Finished { info, outline, .. }) => {
+                self.lock().growing.take_if(|(path, _)| *path == info.path);
+                self.tell(RecordNote::Finished(info, outline));
+            }
+        }
+        None
+    }
+
     /// A file that cannot be made whole stays as it is: it can be played.
-    fn finalize(&self, mut info: SegmentInfo, path: PathBuf) {
+    fn finalize(&self, Finished { mut info, path, .. }: Finished) {
         match finalize(&path) {
             Ok(bytes) => info.bytes = bytes,
             Err(error) => {
