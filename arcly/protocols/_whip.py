@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -34,6 +35,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 BODY_BYTES_MAX = 64 << 10
 """Bytes of an offer or a fragment; a browser's offer of everything has ten thousand."""
+
+BODY_DEADLINE_S = 10.0
+"""How long it may take to come: who is not asked yet who they are hold a place for as long."""
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -270,6 +274,18 @@ def expect(scope: Scope, media_type: str) -> None:
 
 async def read(receive: Receive) -> str:
     """Return the body of the request."""
+    try:
+        async with asyncio.timeout(BODY_DEADLINE_S):
+            body = await _whole(receive)
+    except TimeoutError:
+        raise _Refused(408, f"the body did not come within {BODY_DEADLINE_S:g} s") from None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise _Refused(400, "the body is not UTF-8") from None
+
+
+async def _whole(receive: Receive) -> bytes:
     body, more = b"", True
     while more:
         message = await receive()
@@ -279,10 +295,7 @@ async def read(receive: Receive) -> str:
         more = message.get("more_body", False)
         if len(body) > BODY_BYTES_MAX:
             raise _Refused(413, f"the body has more than {BODY_BYTES_MAX} bytes")
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise _Refused(400, "the body is not UTF-8") from None
+    return body
 
 
 def credentials_of(scope: Scope) -> Credentials:

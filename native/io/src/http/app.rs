@@ -4,19 +4,17 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper::{
     Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::UnixStream, sync::Semaphore, time::timeout};
+use tokio::{net::UnixStream, time::timeout};
 
 use crate::http::{
+    places::Places,
     response::{Body, error, streamed},
     site::Asker,
 };
-
-/// Requests that the application works on at a time; it is a control plane, not the way of media.
-const REQUESTS_MAX: usize = 256;
 
 /// How long the application may take to begin its answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -34,17 +32,19 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 /// The host's application, listening on a Unix socket.
 pub(crate) struct App {
     socket: PathBuf,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl App {
     pub(crate) fn new(socket: PathBuf) -> Self {
-        Self { socket, places: Arc::new(Semaphore::new(REQUESTS_MAX)) }
+        Self { socket, places: Arc::default() }
     }
 
     /// Passes `request` on and its answer back.
     pub(crate) async fn call(&self, request: Request<Incoming>, asker: Asker) -> Response<Body> {
-        let Ok(_place) = self.places.try_acquire() else {
+        let place =
+            if request.body().is_end_stream() { self.places.whole() } else { self.places.coming(asker.peer.ip()) };
+        let Some(_place) = place else {
             return error(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once");
         };
         match timeout(ANSWER_DEADLINE, self.forward(request, asker)).await {
@@ -73,6 +73,8 @@ impl App {
 fn rewrite(request: Request<Incoming>, asker: Asker) -> Request<Incoming> {
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
+    // So an answer ends it, also where the request has not come to its end.
+    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     if let Some(authority) = parts.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {

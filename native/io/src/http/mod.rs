@@ -8,6 +8,7 @@ mod head;
 mod lent;
 mod live;
 pub(crate) mod origin;
+mod places;
 pub(crate) mod quick;
 pub(crate) mod response;
 mod server;
