@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import arcly
-from arcly._native import recording_path
+from arcly._native import make_whole, recording_path
 from arcly.recording import mend
 from arcly.recording.index import RecordedSegment, RecordingIndex
-from recording.conftest import KEY, ROOMY, record_demo
+from recording.conftest import KEY, ROOMY, read, record_demo
 
 
 async def recorded(directory: Path, format: str = "mp4") -> RecordedSegment:
@@ -67,3 +67,25 @@ async def test_a_file_that_is_found_is_as_old_as_itself_not_as_its_recording(tmp
     (found,) = await index.segments(recording)
     assert abs(found.began_unix_ms + found.duration_us // 1000 - now_ms) < 2
     await index.close()
+
+
+@pytest.mark.parametrize("format", ["fmp4", "flv"])
+async def test_the_zeros_that_a_power_cut_leaves_behind_a_file_are_cut_off(tmp_path: Path, format: str) -> None:
+    segment = await recorded(tmp_path, format)
+    path = tmp_path / segment.path
+    whole = path.read_bytes()
+    for zeros in (15, 150, 10_000):
+        path.write_bytes(whole + bytes(zeros))
+        assert make_whole(path) == (len(whole), zeros)
+        assert path.read_bytes() == whole
+
+
+async def test_a_tag_of_flv_whose_end_a_power_cut_has_made_zeros_is_cut_off(tmp_path: Path) -> None:
+    segment = await recorded(tmp_path, "flv")
+    path = tmp_path / segment.path
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20] + bytes(20))
+    bytes_whole, cut = make_whole(path)
+    assert 20 < cut < 100_000
+    assert bytes_whole + cut == len(whole)
+    assert len(read([path])) == segment.frames - 1

@@ -23,8 +23,10 @@ const TS_PACKET_BYTES: u64 = PACKET_BYTES as u64;
 const TS_PIECE_BYTES: u64 = 4096 * TS_PACKET_BYTES;
 /// Bytes of the header of an FLV file with its first `PreviousTagSize` (FLV §E.2, §E.3).
 const FLV_HEADER_BYTES: u64 = 13;
-/// Bytes of a tag in front of its data, and behind it (FLV §E.4.1).
-const FLV_TAG_BYTES: u64 = 11 + 4;
+/// Bytes of a tag in front of its data (FLV §E.4.1).
+const FLV_TAG_HEADER_BYTES: u32 = 11;
+/// Bytes of the smallest tag, with the size behind it.
+const FLV_TAG_BYTES: u64 = FLV_TAG_HEADER_BYTES as u64 + 4;
 /// What the name of a file begins with that is being made.
 const TEMPORARY: &str = ".arcly-";
 
@@ -93,21 +95,27 @@ fn whole_mpegts(file: &mut File, file_bytes: u64) -> io::Result<u64> {
     Ok(0)
 }
 
+/// Up to the last tag behind which its own size stands (FLV §E.3). Where that was not written yet when the power went, the file system
+/// may have left zeros, which would be tags of nothing.
 fn whole_flv(file: &mut File, file_bytes: u64) -> io::Result<u64> {
     let mut reader = BufReader::new(file);
     reader.seek(SeekFrom::Start(FLV_HEADER_BYTES))?;
     let mut whole = if file_bytes >= FLV_HEADER_BYTES { FLV_HEADER_BYTES } else { 0 };
-    let mut header = [0; 4];
+    let mut field = [0; 4];
     while whole + FLV_TAG_BYTES <= file_bytes {
-        reader.read_exact(&mut header)?;
-        let [_, size @ ..] = header;
-        let [a, b, c] = size.map(u64::from);
-        let tag_bytes = FLV_TAG_BYTES + (a << 16 | b << 8 | c);
-        if whole + tag_bytes > file_bytes {
+        reader.read_exact(&mut field)?;
+        let [_, a, b, c] = field;
+        let tag_bytes = FLV_TAG_HEADER_BYTES + u32::from_be_bytes([0, a, b, c]);
+        let end = whole + u64::from(tag_bytes) + 4;
+        if end > file_bytes {
             break;
         }
-        whole += tag_bytes;
-        reader.seek_relative(i64::try_from(tag_bytes).unwrap_or(i64::MAX) - 4)?;
+        reader.seek_relative(i64::from(tag_bytes) - 4)?;
+        reader.read_exact(&mut field)?;
+        if u32::from_be_bytes(field) != tag_bytes {
+            break;
+        }
+        whole = end;
     }
     // A header alone is no recording.
     Ok(if whole > FLV_HEADER_BYTES { whole } else { 0 })
