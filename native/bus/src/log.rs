@@ -39,18 +39,28 @@ impl LogBounds {
         Size { frames: self.gop_frames.unwrap_or(self.frames), bytes: self.gop_bytes.unwrap_or(self.bytes) }
     }
 
+    /// Bytes with which a chunk is closed: memory is freed by the chunk.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        self.bytes / CHUNKS_OF_BYTES
+    }
+
     /// Slots in the table of a log: chunks can be closed early (a change of tracks, many bytes), so there is room for more of them than
-    /// full ones need. A power of two.
+    /// full ones need, and for as many as a GOP may have that is larger than the rest. A power of two.
     fn chunks(&self) -> usize {
         let frames = self.frames.max(self.gop().frames).min(FRAMES_MAX);
-        (frames.div_ceil(CHUNK_FRAMES) * 2 + SPARE_CHUNKS).next_power_of_two()
+        let of_gop = self.gop().bytes.div_ceil(self.chunk_bytes().max(1)).min(frames);
+        let more = of_gop.saturating_sub(CHUNKS_OF_BYTES);
+        (frames.div_ceil(CHUNK_FRAMES) * 2 + more + SPARE_CHUNKS).next_power_of_two()
     }
 }
 
 /// More than anybody means to keep of one stream: bounds the table of its log to some megabytes.
 const FRAMES_MAX: usize = 1 << 24;
 
-/// Chunks that are closed by bytes hold an eighth of the bound each; some more for changes of tracks.
+/// Chunks that are closed by bytes hold such a part of the bound each.
+const CHUNKS_OF_BYTES: usize = 8;
+
+/// Room for these, and for changes of tracks.
 #[cfg(not(loom))]
 const SPARE_CHUNKS: usize = 16;
 /// Few, so that a model checker sees the table go round.

@@ -26,6 +26,8 @@ pub struct Subscription<T: Entry = Frame> {
     awaits_key: bool,
     /// The next frame handed out does not follow the one before.
     discontinuity: bool,
+    /// The timeline broke at a frame of a track that is not read: the next one handed out is behind that.
+    broken: bool,
     missed: u64,
     /// Of them those that were skipped since the last jump, waiting for a key frame, and of which nobody was told yet.
     untold: u64,
@@ -94,7 +96,8 @@ pub struct Batch<'a, T = Frame> {
     pub frames: &'a [T],
     /// The tracks of these frames.
     pub tracks: &'a Arc<TrackSet>,
-    /// The first of these frames does not follow the last one read: frames were skipped, see [`Subscription::missed`].
+    /// The first of these frames does not follow the last one read: frames were skipped, see [`Subscription::missed`], or the timeline broke
+    /// at a frame of a track that is not read.
     pub discontinuity: bool,
 }
 
@@ -111,6 +114,7 @@ impl<T: Entry> Subscription<T> {
             filters: options.tracks != TrackFilter::ALL,
             awaits_key: false,
             discontinuity: false,
+            broken: false,
             missed: 0,
             untold: 0,
             evicted: false,
@@ -144,7 +148,7 @@ impl<T: Entry> Subscription<T> {
             Sought::Ended => Read::Ended,
             Sought::Evicted => Read::Evicted,
             Sought::Found => {
-                let discontinuity = std::mem::take(&mut self.discontinuity);
+                let discontinuity = std::mem::take(&mut self.discontinuity) | std::mem::take(&mut self.broken);
                 let run = self.wanted_run();
                 Read::Frames(Batch { discontinuity, ..self.take(max.min(run)) })
             }
@@ -169,7 +173,8 @@ impl<T: Entry> Subscription<T> {
                 let run = self.wanted_run().min(max.max(1));
                 let ahead = self.cursor.ahead();
                 let frames = ahead.get(..run).unwrap_or(ahead);
-                Read::Frames(Batch { frames, tracks: &self.cursor.chunk().tracks, discontinuity: self.discontinuity })
+                let discontinuity = self.discontinuity | self.broken;
+                Read::Frames(Batch { frames, tracks: &self.cursor.chunk().tracks, discontinuity })
             }
         }
     }
@@ -178,6 +183,7 @@ impl<T: Entry> Subscription<T> {
     pub fn advance(&mut self, frames: usize) {
         let (taken, _) = self.cursor.take(frames);
         self.discontinuity &= taken.is_empty();
+        self.broken &= taken.is_empty();
     }
 
     /// Frames that the log has published before the one that comes next.
@@ -292,7 +298,9 @@ impl<T: Entry> Subscription<T> {
             return true;
         }
         let found = self.cursor.ahead().iter().position(|entry| self.options.tracks.contains(entry.frame().track));
-        self.cursor.take(found.unwrap_or(usize::MAX));
+        let (skipped, _) = self.cursor.take(found.unwrap_or(usize::MAX));
+        // A break is marked once for all tracks, at whichever of them shows it first.
+        self.broken |= skipped.iter().any(|entry| entry.frame().is_discontinuity());
         found.is_some()
     }
 

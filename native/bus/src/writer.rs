@@ -19,9 +19,6 @@ use crate::{
     wake::News,
 };
 
-/// A chunk is closed early once it holds this part of [`LogBounds::bytes`], so that memory is given back in small steps.
-const CHUNK_BYTES_PART: usize = 8;
-
 /// Without pictures every frame will do to begin with, but players want some to start from: joiners get up to so many that have passed,
 /// 0.7 s of AAC at 48 kHz.
 const SOUND_RUN_FRAMES: usize = 32;
@@ -123,7 +120,7 @@ impl<T: Entry> LogWriter<T> {
         let is_video = self.check(&mut entry)?;
         let (bytes, frame) = (entry.bytes(), entry.frame());
         let is_key = frame.is_key() && self.first_video == Some(frame.track);
-        if self.chunk.is_full() || self.kept.newest().bytes > self.log.bounds.bytes / CHUNK_BYTES_PART {
+        if self.chunk.is_full() || self.kept.newest().bytes > self.log.bounds.chunk_bytes() {
             self.next_chunk();
         }
         let position = Position { chunk: self.chunk.chunk().number, index: self.chunk.len() };

@@ -295,6 +295,46 @@ fn the_present_gop_is_kept_whole_up_to_its_own_bounds() {
     }
 }
 
+/// Found by reading: the table of chunks had places for the ring only, and each GOP of 40 MB was truncated beside a ring of 8.
+#[test]
+fn a_gop_of_many_times_the_bytes_of_the_ring_is_kept_whole() {
+    let bounds = LogBounds { bytes: 8000, gop_bytes: Some(128_000), ..LogBounds::default() };
+    let mut publisher = empty_stream(bounds);
+    publisher.set_tracks(vec![video_track(1280)]).unwrap();
+    for n in 0..800_u64 {
+        let payload = Bytes::from([&n.to_be_bytes()[..], &[0; 72]].concat());
+        publisher.publish(Frame { payload, ..frame(VIDEO, n, n == 0) }).unwrap();
+    }
+    assert_eq!(numbers(&mut publisher.log().subscribe()), (0..800).collect::<Vec<_>>());
+}
+
+/// Found by reading: the mark of a break is on one frame, of whichever track came first.
+#[test]
+fn a_reader_of_some_tracks_learns_of_a_break_that_another_one_showed() {
+    let mut publisher = stream(4096, 1 << 20);
+    let only = |track| SubscriptionOptions { tracks: TrackFilter::only([track]), ..SubscriptionOptions::default() };
+    let mut pictures = publisher.log().subscribe_with(only(VIDEO));
+    let mut peeking = publisher.log().subscribe_with(only(VIDEO));
+    publish(&mut publisher, 0..3, 5);
+    publisher.publish(frame(AUDIO, 3, false)).unwrap();
+    assert_eq!((numbers(&mut pictures).len(), numbers(&mut peeking).len()), (3, 3));
+    publisher.resume(std::time::Duration::from_secs(1));
+    publisher.publish(frame(AUDIO, 0, false)).unwrap();
+    publish(&mut publisher, 5..7, 5);
+    for reader in [&mut pictures, &mut peeking] {
+        let Read::Frames(batch) = reader.peek(1) else { panic!("there are two") };
+        assert!(batch.discontinuity && !batch.frames[0].is_discontinuity());
+        assert_eq!(reader.missed(), 0, "it has missed nothing");
+    }
+    peeking.advance(1);
+    let Read::Frames(batch) = pictures.read(1) else { panic!("there are two") };
+    assert!(batch.discontinuity);
+    for reader in [&mut pictures, &mut peeking] {
+        let Read::Frames(batch) = reader.read(1) else { panic!("there is one more") };
+        assert!(!batch.discontinuity, "it is told once");
+    }
+}
+
 #[test]
 fn a_gop_bound_below_the_ring_truncates_earlier_and_is_told_once() {
     let truncated = Arc::new(AtomicUsize::new(0));
