@@ -8,9 +8,12 @@
 //!
 //! Nothing is taken out of the log for a task that may be cancelled before it runs: it looks for itself, when it runs.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use pyo3::{
@@ -42,7 +45,16 @@ pub struct Wait {
     batch_frames: Option<usize>,
     /// Set when it is yielded, cleared by the task that has understood.
     blocking: AtomicBool,
+    made: Instant,
+    /// When the task last went on, behind a wait or a turn of the loop, in nanoseconds since `made`; [`UNKNOWN`] until it has.
+    went_on_ns: AtomicU64,
 }
+
+/// How long a task finds frames before the others of its loop have their turn: who takes longer for each than they take to come would never wait, and
+/// so keep the loop for itself.
+const TURN: Duration = Duration::from_millis(5);
+
+const UNKNOWN: u64 = u64::MAX;
 
 /// Who waits.
 pub struct Waiter {
@@ -67,7 +79,8 @@ impl AsyncFrames {
         batch_frames: Option<usize>,
     ) -> PyResult<Self> {
         let (py, cursor, token) = (cursor.py(), cursor.clone().unbind(), token.token().clone());
-        let wait = Wait { cursor, token, event_loop, batch_frames, blocking: AtomicBool::new(false) };
+        let (blocking, made, went_on_ns) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(UNKNOWN));
+        let wait = Wait { cursor, token, event_loop, batch_frames, blocking, made, went_on_ns };
         Ok(Self { wait: Py::new(py, wait)? })
     }
 }
@@ -90,6 +103,22 @@ impl Wait {
             }
             found => Ok(found),
         }
+    }
+
+    /// Whether the others of the loop are to have their turn, before anything is looked for: nothing is lost when the task is cancelled then.
+    fn is_turn_over(&self) -> bool {
+        let now_ns = u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(UNKNOWN - 1);
+        let went_on_ns = self.went_on_ns.load(Ordering::Relaxed);
+        if went_on_ns == UNKNOWN {
+            self.went_on_ns.store(now_ns, Ordering::Relaxed);
+            return false;
+        }
+        Duration::from_nanos(now_ns.saturating_sub(went_on_ns)) > TURN
+    }
+
+    /// The task goes on later.
+    fn leave(&self) {
+        self.went_on_ns.store(UNKNOWN, Ordering::Relaxed);
     }
 }
 
@@ -137,17 +166,23 @@ impl Wait {
         slf
     }
 
-    fn __next__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+    fn __next__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let wait = slf.get();
         if wait.token.has_waiter() {
             return Err(PyRuntimeError::new_err("another task waits for frames of this subscription"));
+        }
+        if wait.is_turn_over() {
+            wait.leave();
+            // To a task of asyncio: go on when the others have had their turn.
+            return Ok(slf.py().None().into_bound(slf.py()));
         }
         match wait.look_or_arm(slf.py())? {
             Found::Frames(found) => Err(PyStopIteration::new_err(found.unbind())),
             Found::End => Err(PyStopAsyncIteration::new_err(())),
             Found::Nothing => {
+                wait.leave();
                 wait.blocking.store(true, Ordering::Relaxed);
-                Ok(slf)
+                Ok(slf.into_any())
             }
         }
     }

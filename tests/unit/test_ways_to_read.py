@@ -58,6 +58,29 @@ def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], 
     return run
 
 
+def test_a_reader_slower_than_the_stream_leaves_the_loop_to_others(run: Callable[..., Any]) -> None:
+    """Found by reading: a frame was always there, so the task never waited, and nobody could even cancel it."""
+
+    async def read() -> int:
+        seen = 0
+        async with arcly.Engine() as engine:
+            session = await engine.start_publish(KEY)
+            session.set_tracks([AUDIO])
+            stream = engine.get_stream(KEY)
+            assert stream is not None
+            send(session, 0, 1)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1), stream.subscribe() as subscription:
+                    async for frame in subscription:
+                        assert number(frame) == seen, "nothing is lost by it"
+                        seen += 1
+                        assert seen < 3_000_000, "the timeout is never heard"
+                        send(session, seen, seen + 1)
+        return seen
+
+    assert run(read()) > 100
+
+
 def test_all_ways_give_every_frame_in_order(run: Callable[..., Any]) -> None:
     async def main() -> None:
         async with arcly.Engine() as engine:
