@@ -18,6 +18,7 @@ from arcly._native import StreamHandle as NativeStream
 from arcly.app import AppSpec
 from arcly.errors import ClosedError, StreamError
 from arcly.stream import StreamHandle
+from arcly.subscription import Subscription
 
 log = logging.getLogger("arcly")
 
@@ -29,7 +30,9 @@ def native_session(session: contract.PublishSession) -> PublishSession:
     if isinstance(session, PublishSession):
         return session
     private = private_session(session.key)
-    _carry(_publish_to(session, StreamHandle(private.handle)))
+    stream = StreamHandle(private.handle)
+    # Its cursor is there before the publisher sends anything: what waited for the decision comes at once.
+    _carry(_publish_to(session, stream, stream.subscribe(protocol="bridge")))
     return private
 
 
@@ -55,11 +58,11 @@ def _carry(frames: Coroutine[None, None, None]) -> None:
     task.add_done_callback(_carrying.discard)
 
 
-async def _publish_to(session: contract.PublishSession, stream: StreamHandle) -> None:
+async def _publish_to(session: contract.PublishSession, stream: StreamHandle, subscription: Subscription) -> None:
     """Carry the frames of a native publisher to the host's session."""
     reason = "the publisher is gone"
     try:
-        async with stream.subscribe(protocol="bridge") as subscription:
+        async with subscription:
             async for frame in subscription:
                 session.send(frame)
     except ClosedError:

@@ -91,8 +91,9 @@ impl MediaFrame {
         key: bool,
         discontinuity: bool,
     ) -> PyResult<Self> {
-        let tracks: Vec<_> = tracks.iter().map(|track| track.0.clone()).collect();
+        let mut tracks: Vec<_> = tracks.iter().map(|track| track.0.clone()).collect();
         check_ids(&tracks)?;
+        tracks.sort_by_key(|track| track.id);
         let tracks = TrackSet { revision: 0, tracks };
         if tracks.find(TrackId(track)).is_none() {
             return Err(misuse(format!("none of the tracks has the id {track}")));

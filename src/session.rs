@@ -118,7 +118,10 @@ impl PublishSession {
     fn send_foreign(&self, frame: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = frame.py();
         let tracks = frame.getattr(intern!(py, "tracks"))?.try_iter()?;
-        let tracks = tracks.map(|track| Ok(track?.cast::<Track>()?.get().0.clone())).collect::<PyResult<Vec<_>>>()?;
+        let mut tracks =
+            tracks.map(|track| Ok(track?.cast::<Track>()?.get().0.clone())).collect::<PyResult<Vec<_>>>()?;
+        // As those of the publisher are, with which they are compared.
+        tracks.sort_by_key(|track| track.id);
         let is_set = |name| frame.getattr(name)?.is_truthy();
         let header = Header {
             track: frame.getattr(intern!(py, "track"))?.extract()?,

@@ -10,6 +10,7 @@ import pytest
 from conftest import eventually, run
 
 import arcly
+from arcly._bridge import native_session
 from arcly.contract import Registry, Rendition
 from arcly.drive import MuxSink, SinkDriver, drive_to, pump_source
 from arcly.ladder import drive_ladder, rung_key
@@ -331,3 +332,49 @@ async def test_a_ladder_tells_of_itself() -> None:
             "transcoding_ended": (KEY, "the stream has ended"),
         }
         await events.aclose()
+
+
+OTHER = arcly.Track(0, "AAC", bytes([0x11, 0x90]))
+
+
+class Foreign(bytes):
+    """A frame of somebody else's class."""
+
+    track, tracks, duration, is_key, is_discontinuity = 1, (AUDIO, OTHER), 1024, False, False
+
+    @property
+    def pts(self) -> int:
+        """Its time, by its number."""
+        return int.from_bytes(self, "big") * 1024
+
+    dts = pts
+
+
+async def test_tracks_in_any_order_are_set_once() -> None:
+    """Found by reading: beside the sorted ones of the publisher they were others with each frame, each a new chunk."""
+    async with arcly.Engine() as engine:
+        session = await engine.start_publish(KEY)
+        stream = engine.get_stream(KEY)
+        assert stream is not None
+        async with stream.subscribe() as reader:
+            for n in range(0, 50, 2):
+                session.send(arcly.MediaFrame(n.to_bytes(4, "big"), [AUDIO, OTHER], track=1, pts=n * 1024))
+                session.send(Foreign((n + 1).to_bytes(4, "big")))
+            frames = reader.drain()
+            assert [number(frame) for frame in frames] == list(range(50))
+            assert {frame.revision for frame in frames} == {1}
+
+
+async def test_a_registry_of_the_host_gets_what_a_publisher_sends_at_once() -> None:
+    """Found by reading: the cursor was made by a task, and began at the newest entry of what had waited."""
+    registry = MemoryRegistry()
+    session = await registry.start_publish(KEY)
+    stream = registry.get_stream(KEY)
+    assert stream is not None
+    reader = stream.subscribe()
+    native = native_session(session)
+    native.set_tracks([AUDIO])
+    for n in range(200):
+        native.publish(n.to_bytes(4, "big"), track=1, pts=n * 1024)
+    native.end()
+    assert [number(frame) async for frame in reader] == list(range(200))
