@@ -18,9 +18,6 @@ from arcly._native import StreamKey
 
 T = TypeVar("T")
 
-VERSION = 2
-"""Of the tables. One that is newer is not touched."""
-
 TABLES = """
 CREATE TABLE recording (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,6 +44,17 @@ CREATE TABLE outline (
 );
 """
 """Since version 2: what is where in files that do not say it themselves."""
+
+SENDING = """
+CREATE TABLE sending (
+    segment INTEGER PRIMARY KEY REFERENCES segment (id) ON DELETE CASCADE,
+    key TEXT NOT NULL
+);
+"""
+"""Since version 3: keys under which a storage backend may have files, though it has not said so yet."""
+
+VERSIONS = (TABLES, OUTLINES, SENDING)
+"""What each version has added. A database of a newer one is not touched."""
 
 SEGMENT = (
     "id, recording, number, path, is_whole, began_ms, position_us, duration_us, base_ticks, base_hz, follows, gap_us, "
@@ -194,11 +202,11 @@ class RecordingIndex:
             for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 5000"):
                 database.execute(f"PRAGMA {pragma}")
             version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
+            if version > len(VERSIONS):
                 raise OSError(f"{self._path} was written by a newer arcly")
-            if version < VERSION:
-                tables = OUTLINES if version else TABLES + OUTLINES
-                database.executescript(f"BEGIN; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
+            if version < len(VERSIONS):
+                tables = "".join(VERSIONS[version:])
+                database.executescript(f"BEGIN; {tables} PRAGMA user_version = {len(VERSIONS)}; COMMIT;")
         except BaseException:
             database.close()
             raise
@@ -314,6 +322,24 @@ class RecordingIndex:
 
         return await self._do(select)
 
+    async def send(self, segment: int, key: str) -> None:
+        """Note under which key a file is going to be stored. One that was deleted meanwhile is not."""
+
+        def write() -> None:
+            sql = "INSERT OR REPLACE INTO sending SELECT id, ? FROM segment WHERE id = ?"
+            self._db.execute(sql, (key, segment))
+
+        await self._do(write)
+
+    async def sending(self, segment: int) -> str | None:
+        """Return the key under which a file may be stored already: it was sent, and nobody heard what came of it."""
+
+        def select() -> str | None:
+            row = self._db.execute("SELECT key FROM sending WHERE segment = ?", (segment,)).fetchone()
+            return None if row is None else str(row[0])
+
+        return await self._do(select)
+
     async def store(self, segment: RecordedSegment, key: str, *, moved: bool) -> bool:
         """Note that a storage backend has a file, and whether the directory has it no longer; False when it was deleted
         meanwhile.
@@ -321,7 +347,9 @@ class RecordingIndex:
 
         def update() -> bool:
             sql = "UPDATE segment SET stored = ?, path = ? WHERE id = ?"
-            return self._db.execute(sql, (key, "" if moved else segment.path, segment.id)).rowcount > 0
+            is_there = self._db.execute(sql, (key, "" if moved else segment.path, segment.id)).rowcount > 0
+            self._db.execute("DELETE FROM sending WHERE segment = ?", (segment.id,))
+            return is_there
 
         return await self._do(update)
 

@@ -399,8 +399,11 @@ class Recorder:
             await asyncio.to_thread(remove_file, self.directory, segment.path)
 
     async def _remove_stored(self, segment: RecordedSegment) -> None:
-        if segment.stored is not None and self._storage is not None:
-            await within(DELETE_S, self._storage.delete(segment.stored))
+        if self._storage is None:
+            return
+        key = segment.stored or await self.index.sending(segment.id)
+        if key is not None:
+            await within(DELETE_S, self._storage.delete(key))
 
 
 async def _tried(work: Coroutine[Any, Any, object], failures: list[Exception]) -> bool:

@@ -88,7 +88,11 @@ class Uploader:
         path = self._directory / segment.path
         if not await asyncio.to_thread(path.is_file):
             return  # Somebody has deleted it, and the index will hear of it.
-        key = await self._free_key(segment.path)
+        key = await self._index.sending(segment.id)
+        if key is None:
+            key = await self._free_key(segment.path)
+            # Noted first: when the answer is lost, or the process ends, it would be an object of nobody.
+            await self._index.send(segment.id, key)
         await self._storage.put_file(key, path)
         if not await self._index.store(segment, key, moved=self._move):
             await self._storage.delete(key)  # It was deleted while it was sent.

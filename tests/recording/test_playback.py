@@ -375,7 +375,7 @@ async def test_what_was_read_for_a_first_play_is_kept_for_the_next(tmp_path: Pat
         await served.recorder.finish(KEY)
     # As an arcly before this one has left it.
     database = sqlite3.connect(tmp_path / ".arcly" / "index.db")
-    database.executescript("DROP TABLE outline; PRAGMA user_version = 1;")
+    database.executescript("DROP TABLE outline; DROP TABLE sending; PRAGMA user_version = 1;")
     database.close()
     async with serving_recordings(tmp_path, format="ts") as served:
         (segment,) = await served.recorder.index.segments(1)

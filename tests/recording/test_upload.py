@@ -90,6 +90,50 @@ async def test_a_file_that_cannot_be_stored_keeps_no_other(tmp_path: Path) -> No
         await eventually(others_are_stored)
 
 
+class Mute(MemoryStorage):
+    """Stores a file, and the answer is lost."""
+
+    answers = False
+
+    async def put_file(self, key: str, path: Path) -> None:
+        await super().put_file(key, path)
+        if not self.answers:
+            self.answers = True
+            raise OSError("the connection was lost")
+
+
+async def test_a_file_whose_storing_nobody_heard_of_is_stored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "RETRY_S", (0.01, 0.02))
+    storage = Mute()
+    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0, storage=storage)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await record_demo(engine, recorder)
+
+        async def stored() -> str | None:
+            (segment,) = await recorder.index.segments()
+            return segment.stored
+
+        key = await eventually(stored)
+        (segment,) = await recorder.index.segments()
+        assert key == segment.path
+        assert await storage.keys() == [key]
+
+
+async def test_a_file_whose_storing_nobody_heard_of_is_deleted_with_its_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "RETRY_S", (3600, 3600))
+    storage = Mute()
+    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0, storage=storage)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await record_demo(engine, recorder)
+        await eventually(lambda: storage.answers)
+        assert await recorder.delete(1)
+        assert await storage.keys() == []
+
+
 async def test_files_go_to_s3(tmp_path: Path) -> None:
     from moto.server import ThreadedMotoServer
 
