@@ -315,7 +315,9 @@ def peer_of(scope: Scope) -> str | None:
     if client and client[0]:
         return str(client[0])
     # Behind a Unix socket, which is how arcly's own origin passes requests on: it says who asks, and nobody else can.
-    return header(scope, "x-forwarded-for").partition(",")[0].strip() or None
+    # Proxies that keep what the client has written put theirs behind it.
+    forwarded = b",".join(value for key, value in scope["headers"] if key == b"x-forwarded-for")
+    return forwarded.rpartition(b",")[2].decode("latin-1").strip() or None
 
 
 async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], body: str) -> None:

@@ -23,6 +23,7 @@ from arcly.contract import Credentials
 from arcly.contract.access import challenge, may_bring_better
 from arcly.engine import Engine
 from arcly.errors import MalformedError, UnauthorizedError
+from arcly.protocols._whip import peer_of
 
 PASS = "pass"
 """The parameter of the query in which a pass stands."""
@@ -131,12 +132,9 @@ def credentials_of(request: Request, protocol: str) -> Credentials:
     Raises:
         HTTPException: 400, they cannot be read.
     """
-    client = request.client
-    # Behind the Unix socket of our own origin nobody else can say who asks.
-    forwarded = request.headers.get("x-forwarded-for", "").partition(",")[0].strip()
     try:
         return Credentials(
-            peer=client.host if client and client.host else forwarded or None,
+            peer=peer_of(request.scope),
             agent=request.headers.get("user-agent", ""),
             query=request.scope["query_string"].decode("latin-1"),
             protocol=protocol,

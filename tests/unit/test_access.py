@@ -11,11 +11,14 @@ from urllib.request import Request, urlopen
 import jwt
 import pytest
 from conftest import eventually
+from starlette.requests import Request as HttpRequest
 from test_listeners import FREE, serving
 
 import arcly
 from arcly.__main__ import parser
 from arcly.contract import StreamAuthenticator
+from arcly.protocols import _whip
+from arcly.server import admission
 from arcly.server.access import authenticator_of, read_users
 from arcly.services.auth import Action, AnyOf, HttpAuthenticator, User, Users
 
@@ -184,3 +187,12 @@ async def test_where_everybody_may_play_the_page_hides_nothing(users: Path, flag
         status, text = await asyncio.to_thread(ask, page[1] + "/api/streams")
         body = json.loads(text)
         assert (status, [it["stream"] for it in body["streams"]], "hides" in body) == (200, ["demo"], False)
+
+
+@pytest.mark.parametrize("given", [["192.0.2.1, 192.0.2.2"], ["192.0.2.1", "192.0.2.2"], ["192.0.2.2"]])
+def test_behind_a_socket_the_proxy_says_who_asks_and_not_the_client(given: list[str]) -> None:
+    """Found by reading: the address was what the client had written itself, where a proxy puts its own behind that."""
+    headers = [(b"x-forwarded-for", address.encode()) for address in given]
+    scope = {"type": "http", "client": None, "query_string": b"", "headers": headers}
+    assert _whip.credentials_of(scope).peer == "192.0.2.2"
+    assert admission.credentials_of(HttpRequest(scope), "page").peer == "192.0.2.2"
