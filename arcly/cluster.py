@@ -8,8 +8,8 @@ from collections.abc import AsyncIterable
 
 from arcly._native import StreamKey
 from arcly.contract import ClusterRelay, MediaFrame, MediaSource, PublishSession, Registry, StreamHandle
-from arcly.drive import pump_into
-from arcly.errors import NotFoundError, StreamError
+from arcly.drive import Stoppable, pump_into
+from arcly.errors import AlreadyPublishingError, NotFoundError, StreamError
 from arcly.events import StreamEventKind
 
 log = logging.getLogger("arcly")
@@ -20,7 +20,8 @@ class InProcessCluster:
 
     def __init__(self) -> None:
         self.registries: dict[str, Registry] = {}
-        self.homes: dict[StreamKey, str] = {}
+        self.homes: dict[StreamKey, list[str]] = {}
+        """Where each stream is published, the newest last: an encoder changes nodes before its old one knows."""
 
     def relay(self, node: str, registry: Registry) -> InProcessRelay:
         """Return the `ClusterRelay` of a node that is called `node` and has its streams in `registry`."""
@@ -37,16 +38,19 @@ class InProcessRelay:
 
     async def announce(self, key: StreamKey) -> None:
         """Tell the others that `key` is published here."""
-        self._cluster.homes.setdefault(key, self._node)
+        await self.withdraw(key)
+        self._cluster.homes.setdefault(key, []).append(self._node)
 
     async def withdraw(self, key: StreamKey) -> None:
         """Tell the others that it no longer is. What another node has announced stays."""
-        if self._cluster.homes.get(key) == self._node:
-            del self._cluster.homes[key]
+        others = [node for node in self._cluster.homes.pop(key, []) if node != self._node]
+        if others:
+            self._cluster.homes[key] = others
 
     async def locate(self, key: StreamKey) -> str | None:
-        """Return the name of the node where `key` is published."""
-        return self._cluster.homes.get(key)
+        """Return the name of the node where `key` was published last."""
+        homes = self._cluster.homes.get(key)
+        return homes[-1] if homes else None
 
     async def pull(self, key: StreamKey, node: str) -> StreamSource:
         """Return the frames of `key` from `node`."""
@@ -104,8 +108,14 @@ class Mirrors:
             source = await self._relay.pull(key, node)
         except NotFoundError:
             return None
-        # Whoever is refused here has lost a race: somebody publishes that name on this node now.
-        session = await self._registry.start_publish(key, protocol="cluster")
+        try:
+            session = await self._registry.start_publish(key, protocol="cluster")
+        except BaseException as error:
+            await let_go(source)
+            if not isinstance(error, AlreadyPublishingError):
+                raise
+            # Somebody publishes it on this node now.
+            return self._registry.get_stream(key)
         pump = self._pumping[key] = asyncio.create_task(self._pump(session, node, source))
         pump.add_done_callback(lambda _: self._pumping.pop(key, None))
         return self._registry.get_stream(key)
@@ -123,6 +133,12 @@ class Mirrors:
         for task in [*self._opening.values(), *self._pumping.values()]:
             task.cancel()
         await asyncio.gather(*self._opening.values(), *self._pumping.values(), return_exceptions=True)
+
+
+async def let_go(source: MediaSource) -> None:
+    """Close a source that nobody will read."""
+    async with Stoppable(source.frames(), None):
+        pass
 
 
 async def announce_streams(relay: ClusterRelay, registry: Registry) -> None:

@@ -108,6 +108,47 @@ async def test_a_mirror_is_no_home(pair: tuple[Node, Node]) -> None:
     await eventually(lambda: _is_none(edge.relay.locate(KEY)))
 
 
+async def test_a_stream_whose_encoder_went_to_another_node_is_found_there() -> None:
+    """Found by reading: the second home was passed over, and the goodbye of the first one left none."""
+    cluster = InProcessCluster()
+    first, second = (cluster.relay(name, MemoryRegistry()) for name in ("first", "second"))
+    await first.announce(KEY)
+    await second.announce(KEY)
+    assert await first.locate(KEY) == "second"
+    await first.withdraw(KEY)
+    assert await first.locate(KEY) == "second"
+    await second.withdraw(KEY)
+    assert await first.locate(KEY) is None
+
+
+async def test_a_stream_that_begins_here_while_it_is_fetched_is_what_viewers_get(pair: tuple[Node, Node]) -> None:
+    """Found by reading: they were told that somebody publishes it already, and the source was read for nobody."""
+    home, edge = pair
+    away = await publish(home)
+    await eventually(lambda: edge.relay.locate(KEY))
+    here = []
+
+    class Slow:
+        """Brings a stream after it was published here."""
+
+        locate = edge.relay.locate
+
+        async def pull(self, key: arcly.StreamKey, node: str) -> arcly.contract.MediaSource:
+            source = await edge.relay.pull(key, node)
+            here.append(await publish(edge))
+            return source
+
+    mirrors = Mirrors(Slow(), edge.registry)  # type: ignore[arg-type]
+    stream = await mirrors.get_stream(KEY)
+    assert stream
+    assert stream.protocol == "test"
+    origin = home.registry.get_stream(KEY)
+    assert origin
+    assert origin.stats.viewers == 0
+    for session in (*here, away):
+        session.end()
+
+
 async def test_a_node_that_has_lost_the_stream_is_no_error(pair: tuple[Node, Node]) -> None:
     home, edge = pair
     await home.relay.announce(KEY)
