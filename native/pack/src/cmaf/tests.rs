@@ -725,6 +725,32 @@ fn tags_and_cues_are_events_in_the_segments_and_cues_are_date_ranges() {
     }
 }
 
+/// Found by a reader: it was in no playlist that ended with a whole segment, and where there are no parts in none before its segment.
+#[test]
+fn a_cue_that_is_announced_ahead_is_in_every_playlist_from_then_on() {
+    let cue: Vec<u8> = (0..CUE.len() / 2).map(|at| u8::from_str_radix(&CUE[2 * at..][..2], 16).unwrap()).collect();
+    let scte35 = Track::new(TrackId(8), CodecConfig::parse(Codec::Scte35, Bytes::new()).unwrap());
+    let tracks = track_set(&[video_track(), audio_track(48_000), scte35]);
+    for part_target in [CmafConfig::default().part_target, Duration::ZERO] {
+        let mut packager = CmafPackager::new(CmafConfig { part_target, ..CmafConfig::default() }, "s");
+        let (mut is_announced, mut views) = (false, 0);
+        for frame in PLAIN.frames(&mut Rng(1)) {
+            if packager.push(&tracks, &frame, BEGIN).unwrap() && is_announced {
+                views += 1;
+                let view = packager.view().unwrap();
+                let told = parse(view.track("v0").unwrap().playlist()).date_ranges.len();
+                assert_eq!(told, 1, "view {views}, parts of {part_target:?}");
+            }
+            if frame.track == VIDEO && frame.dts == 360_000 {
+                let (pts, payload) = (frame.pts + 6 * 90_000, Bytes::from(cue.clone()));
+                packager.push(&tracks, &Frame { track: TrackId(8), pts, payload, ..frame }, BEGIN).unwrap();
+                is_announced = true;
+            }
+        }
+        assert!(views > 15);
+    }
+}
+
 /// Found by a reader: where the sound has the lower id, it was to carry the events and the pictures were given them; and any new set of
 /// tracks was a break.
 #[test]

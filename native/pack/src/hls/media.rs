@@ -108,7 +108,8 @@ impl<'a> Writer<'a> {
     }
 
     fn segment(&mut self, segment: &Segment, left_us: i64) {
-        self.date_ranges(segment.epoch, segment.start_us, segment.duration_us);
+        let ends_us = self.view.program_us(segment.epoch, segment.start_us).saturating_add(segment.duration_us);
+        self.date_ranges(ends_us);
         self.place(segment.epoch, &segment.init, segment.start_us);
         self.key(segment.lock.as_ref());
         if left_us <= self.parts_us {
@@ -152,10 +153,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The cues up to the end of a segment. In front of the first one stand those of what is left out: of the segments that were skipped,
-    /// since the server does not skip cues (`CAN-SKIP-DATERANGES`, §4.4.5.2), and of breaks that began before the window.
-    fn date_ranges(&mut self, epoch: u64, start_us: i64, duration_us: i64) {
-        let ends_us = self.view.program_us(epoch, start_us).saturating_add(duration_us);
+    /// The cues that begin before `ends_us`, the end of a segment. In front of the first one stand those of what is left out: of the
+    /// segments that were skipped, since the server does not skip cues (`CAN-SKIP-DATERANGES`, §4.4.5.2), and of breaks that began before
+    /// the window.
+    fn date_ranges(&mut self, ends_us: i64) {
         let told_us = self.cues_told_us;
         self.cues_told_us = told_us.max(ends_us);
         let is_within = |at_us: i64| at_us >= told_us && at_us < ends_us;
@@ -168,8 +169,9 @@ impl<'a> Writer<'a> {
     /// The segment in the making, and what comes behind it.
     fn tail(&mut self) {
         let view = self.view;
+        // Those announced ahead too: players take one that is not there any more as gone.
+        self.date_ranges(i64::MAX);
         if let Some(open) = view.open.as_ref().filter(|_| view.part_target_us().is_some()) {
-            self.date_ranges(open.epoch, open.start_us, i64::MAX);
             self.place(open.epoch, &open.init, open.start_us);
             self.key(open.lock.as_ref());
             self.parts(&open.parts);
