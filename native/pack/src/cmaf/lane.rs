@@ -157,7 +157,12 @@ impl Lane {
         Past { inits: self.inits, next_sequence: self.next_sequence, next_part: self.next_part, pace: self.pace }
     }
 
-    /// Goes on with another configuration. The segment in the making must have been completed.
+    /// What comes next must be a key picture, if it is one.
+    pub(super) fn await_key(&mut self) {
+        self.awaits_key = self.track.kind() == MediaKind::Video;
+    }
+
+    /// Goes on with other tracks of events, or with another configuration: then the segment in the making must have been completed.
     pub(super) fn reconfigure(&mut self, track: &Track, events: &[Track]) -> Result<(), PackError> {
         if self.muxer.reconfigure(&muxed(track, events))? {
             let name = format!("{}-i{}.mp4", self.prefix, self.inits);
@@ -165,7 +170,6 @@ impl Lane {
             self.inits += 1;
             self.meter.forget_pictures();
         }
-        self.awaits_key = track.kind() == MediaKind::Video;
         self.track = track.clone();
         Ok(())
     }
@@ -214,13 +218,17 @@ impl Lane {
 
     /// Whether a segment should end here. A little before the target is as good: times are rounded to milliseconds on some ways.
     fn is_due(&self, frame: &Frame, dts_us: i64, elapsed_us: i64, is_lead: bool, limits: &Limits) -> bool {
-        let is_entry = self.track.kind() != MediaKind::Video || frame.is_key();
         let is_time = if is_lead {
             elapsed_us >= limits.target_us - limits.target_us / 20
         } else {
             self.cut_at_us.is_some_and(|at_us| dts_us >= at_us)
         };
-        is_entry && is_time
+        self.is_entry(frame) && is_time
+    }
+
+    /// Whether decoding can begin with `frame`.
+    pub(super) fn is_entry(&self, frame: &Frame) -> bool {
+        self.track.kind() != MediaKind::Video || frame.is_key()
     }
 
     /// How long `frame` will last: as it says, or else `step`.
@@ -366,7 +374,8 @@ impl Lane {
     /// Lets go of all segments. The one in the making must have been completed.
     pub(super) fn rest(&mut self) {
         self.window.clear();
-        (self.awaits_key, self.is_new) = (self.track.kind() == MediaKind::Video, false);
+        self.await_key();
+        self.is_new = false;
     }
 
     /// Time of the media behind the newest segment, and the timeline to which that belongs.

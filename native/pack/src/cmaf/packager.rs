@@ -26,7 +26,8 @@ use crate::{
 /// Of the leading track (the first video, else the first audio) a segment ends at the first key picture at or behind
 /// [`CmafConfig::segment_target`]; the other tracks follow at their next frame. A segment ends earlier, at any frame, when it would
 /// otherwise outlast the target duration or outgrow [`CmafConfig::max_segment_bytes`]; and where tracks change or time breaks, in all
-/// tracks, with a discontinuity behind it.
+/// tracks, with a discontinuity behind it. Where tracks only come beside the others, that waits for the next key picture; and data
+/// tracks come and go as they like.
 #[derive(Debug)]
 pub struct CmafPackager {
     config: CmafConfig,
@@ -36,6 +37,8 @@ pub struct CmafPackager {
     /// Data tracks that go along as events.
     events: Vec<Track>,
     lanes: Vec<Lane>,
+    /// A track has come since the timeline began, and a view had been there before it.
+    has_joined: bool,
     /// Of tracks that were there before, by name: no more than there are ids.
     past: HashMap<String, Past>,
     gate: Gate,
@@ -71,6 +74,7 @@ impl CmafPackager {
             tracks: Arc::default(),
             events: Vec::new(),
             lanes: Vec::new(),
+            has_joined: false,
             past: HashMap::new(),
             gate: Gate::default(),
             timelines: Timelines::default(),
@@ -178,7 +182,14 @@ impl CmafPackager {
     }
 
     fn reconfigure(&mut self, carried: &[&Track]) -> Result<(), PackError> {
-        self.break_timeline()?;
+        let is_more = self.goes_on_with(carried);
+        if is_more {
+            // Players of DASH look for other tracks where a Period begins: one does at the next key picture.
+            self.has_joined |= self.view.is_some() && carried.len() > self.lanes.len();
+        } else {
+            self.break_timeline()?;
+            self.lanes.iter_mut().for_each(Lane::await_key);
+        }
         let had_video =
             self.lanes.iter().find(|lane| lane.track.kind() == MediaKind::Video).map(|lane| lane.track.clone());
         let mut known = std::mem::take(&mut self.lanes);
@@ -205,6 +216,12 @@ impl CmafPackager {
         }
         self.views.retain(|view| self.lanes.iter().any(|lane| lane.name == view.name));
         Ok(())
+    }
+
+    /// Whether all tracks stay as they are, also the one with the events: others begin beside them.
+    fn goes_on_with(&self, carried: &[&Track]) -> bool {
+        let mut known = self.lanes.iter().map(|lane| &lane.track);
+        known.clone().next() == carried.first().copied() && known.all(|track| carried.contains(&track))
     }
 
     /// The lane of a frame that is one to write.
@@ -260,6 +277,7 @@ impl CmafPackager {
         match lane.cut(frame, index == lead, &limits) {
             Cut::Nothing => Ok(()),
             Cut::Part => lane.close_part(Some(frame.dts)),
+            Cut::Segment if index == lead && self.has_joined && lane.is_entry(frame) => self.break_timeline(),
             Cut::Segment => {
                 let at_us = lane.us(frame.dts);
                 let written = lane.close_segment(Some(frame.dts), settled);
@@ -297,7 +315,7 @@ impl CmafPackager {
         for lane in &mut self.lanes {
             result = lane.close_epoch(&limits, settled).and(result);
         }
-        self.has_segment = true;
+        (self.has_segment, self.has_joined) = (true, false);
         self.timelines.end();
         result
     }

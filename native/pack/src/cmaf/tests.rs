@@ -751,6 +751,50 @@ fn a_cue_that_is_announced_ahead_is_in_every_playlist_from_then_on() {
     }
 }
 
+/// 20 s in GOPs of 4 s, of which `other` comes beside the pictures from `at_90k` on. Asserts that no picture is lost.
+fn play_joined_by(other: &Track, at_90k: i64) -> Scene {
+    let alone = track_set(&[video_track()]);
+    let together = track_set(&[video_track(), other.clone()]);
+    let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+    for frame in (Recipe { gop: 100, ..PLAIN }).frames(&mut Rng(1)) {
+        let at_90k_of_it = if frame.track == VIDEO { frame.dts } else { frame.dts * 90 / 48 };
+        if frame.track == VIDEO || (frame.track == other.id && at_90k_of_it >= at_90k) {
+            let tracks = if at_90k_of_it < at_90k { &alone } else { &together };
+            scene.play(tracks, std::slice::from_ref(&frame));
+        }
+    }
+    let pictures = scene.finish().track("v0").unwrap().listed().iter().map(|segment| segment.frames).sum::<u64>();
+    assert_eq!(pictures, 500, "{other:?} from {at_90k} on");
+    scene
+}
+
+impl Scene {
+    /// Segments of a track in front of which there is a break.
+    fn broken(&self, track: &str) -> Vec<&Entry> {
+        self.players[track].fetched.iter().map(|(entry, _)| entry).filter(|entry| entry.breaks > 0).collect()
+    }
+}
+
+/// Found by a reader: a tag a second behind a key picture took the pictures away until the next one.
+#[test]
+fn a_data_track_that_comes_in_the_middle_of_a_gop_costs_no_picture() {
+    let id3 = Track::new(TrackId(7), CodecConfig::parse(Codec::Id3, Bytes::new()).unwrap());
+    for at_90k in [3_600, 9 * 90_000] {
+        assert!(play_joined_by(&id3, at_90k).broken("v0").is_empty());
+    }
+}
+
+#[test]
+fn sound_that_comes_in_the_middle_of_a_gop_costs_no_picture_and_is_a_break_at_the_next_key() {
+    // Announced one picture late, as some encoders do: nobody has seen the pictures alone.
+    let scene = play_joined_by(&audio_track(48_000), 3_600);
+    assert!(scene.broken("v0").is_empty() && scene.broken("a1").is_empty());
+    let scene = play_joined_by(&audio_track(48_000), 9 * 90_000);
+    let [broken] = scene.broken("v0")[..] else { panic!("one break") };
+    assert!(broken.program.as_ref().unwrap().starts_with("2026-01-01T00:00:12.0"), "{broken:?}");
+    assert_eq!(scene.broken("a1").len(), 1, "heard before it");
+}
+
 /// Found by a reader: where the sound has the lower id, it was to carry the events and the pictures were given them; and any new set of
 /// tracks was a break.
 #[test]
