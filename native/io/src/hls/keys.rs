@@ -66,8 +66,10 @@ impl FetchedKeys {
         let mut state = self.lock();
         state.asked.remove(&number);
         state.known.extend(found.map(|bytes| (number, bytes)));
-        while state.known.len() > KEPT_MAX {
-            state.known.pop_first();
+        // Never the one that was asked for: of a track that came late it is the oldest.
+        let oldest = state.known.keys().copied().find(|known| *known != number);
+        if let Some(oldest) = oldest.filter(|_| state.known.len() > KEPT_MAX) {
+            state.known.remove(&oldest);
         }
     }
 
@@ -123,6 +125,21 @@ mod tests {
         assert_eq!(keys.key(1), Some([1; KEY_BYTES]));
         eventually(|| keys.key(2).is_some()).await;
         assert!(asked.load(Ordering::Relaxed) >= 3);
+    }
+
+    /// Found by a reader: the key was let go of as soon as it was there, and asked for again and again.
+    #[tokio::test]
+    async fn a_track_that_comes_late_is_given_the_keys_that_others_have_left_behind() {
+        let fetch = |number: u64| Some([u8::try_from(number).unwrap(); KEY_BYTES]);
+        let keys = FetchedKeys::new(&Handle::current(), [0; KEY_BYTES], Box::new(fetch));
+        for number in 0..12 {
+            eventually(|| keys.key(number).is_some()).await;
+        }
+        for number in 0..3 {
+            eventually(|| keys.key(number) == fetch(number)).await;
+            assert!(keys.lock().known.len() <= KEPT_MAX);
+        }
+        assert_eq!(keys.key(11), fetch(11), "those that are needed now stay");
     }
 
     #[tokio::test]
