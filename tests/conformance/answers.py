@@ -14,6 +14,8 @@ from conformance.rules import skips, version
 def faults_of_answer(asked: tuple[int, int | None], playlist: Playlist) -> list[str]:
     """§6.2.5.2: a blocking reload is answered by a playlist that has what was asked for, or says that nothing comes."""
     sequence, part = asked
+    if part is not None and playlist.next_sequence == sequence + 1 and 0 < len(playlist.segments[-1].parts) <= part:
+        sequence, part = sequence + 1, 0  # behind the last part of a segment is the first of the next
     parts = len(playlist.rest.parts) if playlist.next_sequence == sequence else 0
     if playlist.next_sequence > sequence or playlist.ended or (part is not None and parts > part):
         return []

@@ -192,6 +192,8 @@ def test_an_answer_without_what_was_asked_for_is_found() -> None:
     for asked in (10, None), (10, 2), (11, 0):
         assert len(faults_of_answer(asked, there)) == 1
         assert faults_of_answer(asked, parse(GOOD + "#EXT-X-ENDLIST\n")) == []
+    whole = parse(playlist(rest=0))
+    assert (faults_of_answer((9, 4), whole), len(faults_of_answer((9, 5), whole))) == ([], 1)
 
 
 LONG = GOOD.replace("CAN-SKIP-UNTIL=6.0", "CAN-SKIP-UNTIL=2.0")

@@ -386,6 +386,31 @@ fn a_playlist_waits_for_the_part_that_is_asked_for() {
     );
 }
 
+/// Found by a reader: it was answered at once, with the end of the segment (RFC 8216bis §6.2.5.2).
+#[test]
+fn behind_the_last_part_of_a_segment_is_the_first_of_the_next() {
+    let mut packager = CmafPackager::new(CmafConfig::default(), "s");
+    let mut ends = 0;
+    for frame in PLAIN.frames(&mut Rng(1)) {
+        if !packager.push(&PLAIN.tracks(), &frame, BEGIN).unwrap() {
+            continue;
+        }
+        let view = packager.view().unwrap();
+        let track = view.track("v0").unwrap();
+        let newest = track.listed().last().unwrap();
+        let has = |part| track.has(Awaited { sequence: newest.sequence, part: Some(part) });
+        let parts = newest.parts().len() as u64;
+        assert!(has(parts - 1) && track.has(Awaited { sequence: newest.sequence, part: None }));
+        assert_eq!((has(parts), has(parts + 9)), (track.open.is_some(), track.open.is_some()));
+        ends += usize::from(track.open.is_none());
+    }
+    assert!(ends >= 18, "{ends}");
+    packager.finish();
+    let view = packager.view().unwrap();
+    let track = view.track("v0").unwrap();
+    assert!(track.has(Awaited { sequence: track.next_sequence() - 1, part: Some(99) }), "nobody waits at the end");
+}
+
 #[test]
 fn a_break_of_one_track_is_one_discontinuity_of_all() {
     for (jump_90k, is_marked) in [(-900_000, false), (2_700_000, false), (90_000, true)] {

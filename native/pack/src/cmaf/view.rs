@@ -270,9 +270,19 @@ impl TrackView {
 
     /// Whether the playlist has what a player waits for.
     pub fn has(&self, awaited: Awaited) -> bool {
+        let awaited = self.meant_by(awaited);
         let parts = self.open.as_ref().map_or(0, |open| open.parts.len() as u64);
         let is_open = awaited.sequence == self.next_sequence && awaited.part.is_some_and(|part| part < parts);
         awaited.sequence < self.next_sequence || is_open || self.ended()
+    }
+
+    /// Behind the last part of the newest segment is the first one of the next (RFC 8216bis §6.2.5.2): nobody knows how many there will be
+    /// before it is complete.
+    fn meant_by(&self, awaited: Awaited) -> Awaited {
+        let newest = self.segments.last().filter(|newest| newest.sequence == awaited.sequence);
+        let parts = newest.filter(|_| self.part_target_us.is_some()).map_or(0, |newest| newest.parts().len() as u64);
+        let is_behind = parts > 0 && awaited.part.is_some_and(|part| part >= parts);
+        if is_behind { Awaited { sequence: self.next_sequence, part: Some(0) } } else { awaited }
     }
 
     /// Whether it is so far ahead that nobody who has read the playlist can mean it: "greater than the last Media Sequence Number
