@@ -26,6 +26,11 @@ const READ_AHEAD_BYTES: u64 = 256 << 10;
 const PLACES_AHEAD_BYTES: u64 = 4 << 10;
 /// Pieces of the file that are held: tracks that lie apart are read in turns.
 const MAX_WINDOWS: usize = 4;
+/// Fragments that are looked at in front of their media when a track has nothing left: where each has one track, those of a time lie
+/// behind each other. More of them, and the track is silent.
+const MAX_AHEAD_MOOFS: u32 = 32;
+/// The bytes of those `moof`s.
+const MAX_AHEAD_BYTES: u64 = 1 << 20;
 /// Fragments whose place is remembered for a seek: four months of two seconds each.
 const MAX_MARKS: usize = 1 << 22;
 
@@ -59,6 +64,8 @@ pub struct Mp4Index {
     next_dts: Vec<i64>,
     items: VecDeque<Item>,
     announced: Vec<Track>,
+    /// `moof`s that were read in front of their media, and their bytes.
+    ahead: (u32, u64),
     /// Fragments at which decoding can begin: time in microseconds, offset; by offset.
     marks: Vec<(i64, u64)>,
     /// Where the fragments behind the last mark are looked at next.
@@ -87,6 +94,7 @@ impl Mp4Index {
             next_dts: Vec::new(),
             items: VecDeque::new(),
             announced: Vec::new(),
+            ahead: (0, 0),
             marks: Vec::new(),
             unmarked: 0,
             seeking: None,
@@ -128,6 +136,9 @@ impl Mp4Index {
     pub(in crate::mp4) fn advance(&mut self) -> Result<Option<Step>, PackError> {
         if let Some(item) = self.items.pop_front() {
             return Ok(Some(Step::Item(item)));
+        }
+        if self.seeking.is_none() && self.awaits_a_track() {
+            return self.look_ahead();
         }
         match self.tracks.earliest() {
             Some((index, sample)) if self.seeking.is_none() => self.read_sample(index, &sample),
@@ -203,6 +214,29 @@ impl Mp4Index {
     fn is_over(&self) -> bool {
         self.movie.as_ref().is_some_and(|movie| !movie.is_fragmented)
             || self.next_box >= self.file_bytes && self.movie.is_some()
+    }
+
+    /// Whether a track has nothing left, and may have something in the fragments that follow, which must come in its turn. Of places,
+    /// the order within a fragment will do.
+    fn awaits_a_track(&mut self) -> bool {
+        let is_awaited = self.places.is_none() && !self.is_over() && self.tracks.lacks_one();
+        if !is_awaited {
+            self.ahead = (0, 0);
+        }
+        is_awaited
+    }
+
+    fn look_ahead(&mut self) -> Result<Option<Step>, PackError> {
+        let ((moofs, bytes), at) = (self.ahead, self.next_box);
+        if moofs < MAX_AHEAD_MOOFS && bytes < MAX_AHEAD_BYTES {
+            if let Ok(step) = self.read_box() {
+                return Ok(step);
+            }
+            // What is broken there is said when all has come that is in front of it.
+            self.next_box = at;
+        }
+        self.tracks.await_no_longer();
+        Ok(None)
     }
 
     /// These bytes of the file, or the step that gets them. Never more than the file has.
@@ -332,6 +366,8 @@ impl Mp4Index {
 
     fn read_moof(&mut self, body: &Body, offset: u64) -> Result<(), PackError> {
         let Some(movie) = &self.movie else { return Ok(()) };
+        // Its runs wait for their turn; slices would keep the window alive.
+        let body = &Body { bytes: Bytes::copy_from_slice(&body.bytes), offset: body.offset };
         let runs = parse_moof(body, offset, movie, &mut self.next_dts)?;
         let start = runs.iter().filter_map(|run| self.tracks.start(run)).find(|(_, is_key)| *is_key);
         if offset >= self.unmarked {
@@ -346,7 +382,10 @@ impl Mp4Index {
                 self.go_to_mark(sought);
             }
             (Some(_), _) => {}
-            (None, _) => runs.into_iter().for_each(|run| self.tracks.push_run(run)),
+            (None, _) => {
+                self.ahead = (self.ahead.0 + 1, self.ahead.1 + body.bytes.len() as u64);
+                runs.into_iter().for_each(|run| self.tracks.push_run(run));
+            }
         }
         Ok(())
     }
@@ -355,6 +394,7 @@ impl Mp4Index {
     fn go_to_mark(&mut self, micros: i64) {
         let found = self.marks.iter().rev().find(|(at, _)| *at <= micros).or(self.marks.first());
         self.next_box = found.map_or(self.file_bytes, |(_, offset)| *offset);
+        self.ahead = (0, 0);
         self.tracks.forget_fragments();
     }
 }

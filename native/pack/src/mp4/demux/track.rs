@@ -29,6 +29,8 @@ struct TrackReader {
     cursor: TableCursor,
     runs: VecDeque<Run>,
     next: Option<Sample>,
+    /// Fragments that follow may have something of it: when it has nothing left, they are looked at.
+    is_awaited: bool,
     /// Index of the sample entry that holds.
     description: usize,
     /// Ticks of the media by which decoding is earlier than the container says: it may present a sample before that (signed composition
@@ -62,6 +64,7 @@ impl TrackReader {
             cursor: TableCursor::default(),
             runs: VecDeque::new(),
             next: None,
+            is_awaited: true,
             description: 0,
             advance,
             breaks: false,
@@ -72,6 +75,7 @@ impl TrackReader {
     fn push_run(&mut self, run: Run) {
         self.advance = self.advance.max(-i64::from(run.least_composition_offset()));
         self.runs.push_back(run);
+        self.is_awaited = true;
     }
 
     /// The sample that comes next.
@@ -120,6 +124,7 @@ impl TrackReader {
     fn forget_fragments(&mut self) {
         self.next = None;
         self.runs.clear();
+        self.is_awaited = true;
         self.breaks = true;
     }
 
@@ -227,6 +232,18 @@ impl Tracks {
     pub fn push_run(&mut self, TrackRun { track, run }: TrackRun) {
         if let Some(reader) = self.readers.get_mut(track) {
             reader.push_run(run);
+        }
+    }
+
+    /// Whether a track has nothing left of which more is awaited.
+    pub fn lacks_one(&mut self) -> bool {
+        self.readers.iter_mut().any(|reader| reader.is_awaited && reader.peek().is_none())
+    }
+
+    /// Those that have nothing left are silent for a while, or for good: they are not awaited before something comes of them.
+    pub fn await_no_longer(&mut self) {
+        for reader in &mut self.readers {
+            reader.is_awaited = reader.peek().is_some();
         }
     }
 

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     mp4::{
-        Finalizer, Finalizing, Fmp4Muxer, Head, Layout, Mp4Demuxer, SegmentType, Step, TrackOptions, WholeFragments,
+        Finalizer, Finalizing, Fmp4Muxer, Head, Layout, Mp4Demuxer, Mp4Index, SegmentType, Step, TrackOptions,
+        WholeFragments,
     },
     testing::{Clip, Rng, Scratch, run},
 };
@@ -49,6 +50,87 @@ pub(super) fn fragmented(tracks: &Arc<TrackSet>, frames: &[Frame], per_fragment:
         rest = behind;
     }
     out
+}
+
+/// The same with a fragment for each track, behind each other.
+fn apart(tracks: &Arc<TrackSet>, frames: &[Frame], per_fragment: usize) -> Vec<u8> {
+    let mut muxer = Fmp4Muxer::with_options(tracks, room(frames)).unwrap();
+    let mut out = muxer.init_segment().to_vec();
+    for (index, fragment) in frames.chunks(per_fragment).enumerate() {
+        let behind = &frames[frames.len().min((index + 1) * per_fragment)..];
+        for track in &tracks.tracks {
+            let of = |frame: &&Frame| frame.track == track.id;
+            let one: Vec<Frame> = fragment.iter().filter(of).cloned().collect();
+            let next: Vec<_> = behind.iter().find(of).map(|frame| (frame.track, frame.dts)).into_iter().collect();
+            if !one.is_empty() {
+                muxer.write_fragment(&one, &Head { next: &next, ..Head::default() }, &mut out).unwrap();
+            }
+        }
+    }
+    out
+}
+
+/// When each frame is decoded, in microseconds.
+fn decoded_us(read: &Read) -> Vec<i64> {
+    let clock = |id| i64::from(read.tracks.iter().find(|track| track.id == id).unwrap().clock_rate_hz);
+    read.frames.iter().map(|frame| frame.dts * 1_000_000 / clock(frame.track)).collect()
+}
+
+/// Found by reading: ffmpeg (`separate_moof`) and GStreamer write so. Sound came behind all the pictures of its fragment.
+#[test]
+fn tracks_whose_fragments_lie_behind_each_other_come_by_decoding_times() {
+    let (tracks, frames) = stream(&mut Rng(27), 6, 0);
+    let together = index(&fragmented(&tracks, &frames, 150));
+    for per_fragment in [40, 150, 10_000] {
+        let read = index(&apart(&tracks, &frames, per_fragment));
+        for track in &tracks.tracks {
+            assert_eq!(read.of(track.id), together.of(track.id), "{per_fragment}");
+        }
+        assert!(decoded_us(&read).windows(2).all(|pair| pair[1] >= pair[0] - 40_000), "{per_fragment}");
+    }
+}
+
+/// One that has ended, or begins late, is waited for within a bound, and keeps nothing else.
+#[test]
+fn a_track_that_is_silent_keeps_no_other() {
+    let (tracks, frames) = stream(&mut Rng(28), 20, 0);
+    let sound = tracks.tracks.iter().find(|track| track.kind() == MediaKind::Audio).unwrap().id;
+    let limit = |seconds: i64| seconds * 44_100;
+    let (early, late) = (|dts| dts < limit(1), |dts| dts > limit(19));
+    for has_sound in [&early as &dyn Fn(i64) -> bool, &late, &|dts| early(dts) || late(dts), &|_| false] {
+        let kept: Vec<Frame> = frames.iter().filter(|at| at.track != sound || has_sound(at.dts)).cloned().collect();
+        let file = apart(&tracks, &kept, 10);
+        let (read, pushed) = (index(&file), push(&file, 4_096));
+        assert_eq!(read.frames.len(), kept.len());
+        for track in &tracks.tracks {
+            assert_eq!(read.of(track.id), pushed.of(track.id));
+        }
+    }
+}
+
+/// What is broken is said when all has come that is in front of it, though it was looked at before that.
+#[test]
+fn a_fragment_that_is_broken_keeps_nothing_in_front_of_it() {
+    let (tracks, frames) = stream(&mut Rng(29), 2, 0);
+    let file = apart(&tracks, &frames, 10_000);
+    let moofs: Vec<usize> = (0..file.len() - 4).filter(|&at| &file[at..at + 4] == b"moof").collect();
+    let mut broken = file.clone();
+    // The length of its first child.
+    broken[moofs[1] + 4..moofs[1] + 8].copy_from_slice(&u32::MAX.to_be_bytes());
+    let (mut reader, mut read) = (Mp4Index::new(broken.len() as u64), Read::default());
+    let failed = loop {
+        match reader.step() {
+            Ok(Step::Read { offset, bytes }) => {
+                let begin = usize::try_from(offset).unwrap();
+                reader.supply(offset, bytes::Bytes::copy_from_slice(&broken[begin..begin + bytes]));
+            }
+            Ok(Step::Item(item)) => read.take(item),
+            Ok(Step::End) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(failed);
+    assert_eq!(read.frames.len(), frames.iter().filter(|frame| frame.track == tracks.tracks[0].id).count());
 }
 
 /// The same with `moov` in front.
