@@ -40,7 +40,7 @@ pub(crate) fn publish_pictures(source: &mut LogWriter, numbers: std::ops::Range<
         source.publish(Frame { track: VIDEO, flags, pts: dts, dts, duration: 3000, payload }).unwrap();
     }
 }
-const VIDEO: TrackId = TrackId(0);
+pub(crate) const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
 const GOP: u64 = 30;
 /// Long enough on a busy machine; nobody waits for it when all is well.

@@ -83,8 +83,8 @@ impl Connection {
         let due = self.machine.poll_timeout()?;
         Some(match &self.use_ {
             Use::Playing(player) => {
-                let farewell = player.outlet.farewell().unwrap_or(Duration::MAX);
-                round_up(due.min(farewell), TOGETHER)
+                let more = player.outlet.due().unwrap_or(Duration::MAX);
+                round_up(due.min(more), TOGETHER)
             }
             Use::Publishing(_) | Use::Following => due,
         })
@@ -140,10 +140,11 @@ pub(super) fn is_fault(closed: Option<Closed>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, task::Waker};
+    use std::{sync::Arc, task::Waker, time::Instant};
 
     use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Publisher, Read, SubscriptionOptions, Track, TrackId};
     use arcly_codec::{Codec, CodecConfig};
+    use arcly_sim::{Link, LinkConfig};
     use arcly_wire::srt::{CallEnd, Reply, SrtCaller, SrtListener, SrtOptions};
     use bytes::Bytes;
 
@@ -151,7 +152,10 @@ mod tests {
     use crate::{
         Inbox,
         bell::Bell,
-        egress::{List, Watcher},
+        egress::{
+            List, Watcher,
+            tests::{VIDEO, log_of_pictures},
+        },
         srt::from_bus::Feed,
     };
 
@@ -193,20 +197,15 @@ mod tests {
         }
     }
 
-    /// The rest was queued and the connection closed in one turn: of that there went out the goodbye alone.
-    #[tokio::test]
-    async fn a_viewer_gets_the_stream_to_its_end() {
+    /// A viewer of `feed`, our end of its connection, and what is said of it.
+    fn watch(publisher: &Publisher, feed: &Feed, inbox: &Arc<Inbox>) -> (SrtConn, Connection) {
         let peer: SocketAddr = "192.0.2.1:5050".parse().unwrap();
-        let inbox = Inbox::new(Waker::noop().clone());
-        let mut publisher = publisher();
-        let mut feed = Feed::new(publisher.log(), &Arc::<Bell>::default());
         let key = StreamKey::new("live", "cam").unwrap();
         let watcher = Watcher { key: key.clone(), protocol: "srt", peer, agent: String::new() };
         let entry = List::new(inbox.clone()).enter(watcher, 1).unwrap();
-        let record = entry.0.clone();
         let player = Player::new(0, Outlet::new(feed.join()), entry, publisher.log().viewer("srt"));
-        let (mut theirs, machine, answer) = connect(peer);
-        let mut connection = Connection {
+        let (theirs, machine, answer) = connect(peer);
+        let connection = Connection {
             machine,
             caller: (peer, theirs.local_id()),
             peer,
@@ -218,7 +217,18 @@ mod tests {
             next_key: Duration::ZERO,
             since_unix_ms: 0,
         };
+        (theirs, connection)
+    }
 
+    /// The rest was queued and the connection closed in one turn: of that there went out the goodbye alone.
+    #[tokio::test]
+    async fn a_viewer_gets_the_stream_to_its_end() {
+        let inbox = Inbox::new(Waker::noop().clone());
+        let mut publisher = publisher();
+        let mut feed = Feed::new(publisher.log(), &Arc::<Bell>::default());
+        let (mut theirs, mut connection) = watch(&publisher, &feed, &inbox);
+        let Use::Playing(player) = &connection.use_ else { panic!("no viewer") };
+        let record = player.entry.0.clone();
         (0..FRAMES).for_each(|n| publisher.publish(sound(n)).unwrap());
         publisher.end("it is over");
         assert!(!feed.read(), "the stream has ended");
@@ -226,7 +236,7 @@ mod tests {
         let here = self::publisher();
         let options = SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() };
         let mut got = here.log().subscribe_with(options);
-        let mut to_bus = ToBus::new(here, peer, inbox);
+        let mut to_bus = ToBus::new(here, connection.peer, inbox);
         let mut now = START;
         while theirs.closed().is_none() {
             assert!(now < START * 3, "it ends");
@@ -251,5 +261,61 @@ mod tests {
         }
         assert_eq!(payloads, (0..FRAMES).map(|n| Some(n as u8)).collect::<Vec<_>>());
         assert_eq!(record.frames.load(Relaxed), FRAMES, "those of the last turn are counted, too");
+    }
+
+    /// Picture `n` of 25 a second, of 6 Mbit/s; the first is the key picture.
+    fn picture(n: i64) -> Frame {
+        let (flags, kind) = if n == 0 { (FrameFlags::KEY, 0x65) } else { (FrameFlags::NONE, 0x41) };
+        let payload = [&30_000_u32.to_be_bytes()[..], &[kind; 30_000]].concat().into();
+        Frame { track: VIDEO, flags, pts: n * 3600, dts: n * 3600, duration: 3600, payload }
+    }
+
+    /// All of the GOP was sent at 1 Gbit/s as if it were shown at once. Such a link drops most of that, and of what is sent again: the key
+    /// picture never came.
+    #[tokio::test]
+    async fn who_joins_late_in_a_gop_gets_all_of_it_through_a_narrow_link() {
+        let inbox = Inbox::new(Waker::noop().clone());
+        let mut publisher = Publisher::new(log_of_pictures(LogBounds::default()), Box::new(()));
+        (0..100).for_each(|n| publisher.publish(picture(n)).unwrap());
+        let mut feed = Feed::new(publisher.log(), &Arc::<Bell>::default());
+        let (mut theirs, mut connection) = watch(&publisher, &feed, &inbox);
+        let open = LinkConfig { delay: Duration::from_millis(20), ..LinkConfig::default() };
+        let narrow = LinkConfig { rate_bps: Some(20_000_000), queue_bytes: 64 << 10, ..open };
+        let (mut down, mut up, began) = (Link::new(narrow, 1), Link::new(open, 2), Instant::now());
+        let (mut now, mut next, mut got, mut datagram) = (START, 100, 0, Vec::new());
+        while next < 250 {
+            // As the port does: woken by its timers, by what comes from the peer, and by the stream.
+            connection.machine.handle_timeout(now);
+            if now >= START + Duration::from_millis(40) * (next - 100) {
+                publisher.publish(picture(i64::from(next))).unwrap();
+                feed.read();
+                next += 1;
+            }
+            connection.turn(now).unwrap();
+            while connection.machine.poll_output(now, &mut datagram) {
+                down.send(began + now, std::mem::take(&mut datagram).into());
+            }
+            theirs.handle_timeout(now);
+            while let Some(datagram) = down.poll(began + now) {
+                theirs.handle_input(now, &datagram).unwrap();
+            }
+            while let Some(delivery) = theirs.deliver(now) {
+                got += delivery.payload.len();
+            }
+            while theirs.poll_output(now, &mut datagram) {
+                up.send(began + now, std::mem::take(&mut datagram).into());
+            }
+            while let Some(datagram) = up.poll(began + now) {
+                connection.machine.handle_input(now, &datagram).unwrap();
+            }
+            let arrivals = [down.poll_timeout(), up.poll_timeout()].into_iter().flatten().map(|at| at - began);
+            let timers = connection.due().into_iter().chain(theirs.poll_timeout());
+            let stream = START + Duration::from_millis(40) * (next - 100);
+            now = arrivals.chain(timers).fold(stream, Duration::min).max(now + Duration::from_micros(50));
+        }
+        assert_eq!(theirs.stats(now).counters.receive_dropped_packets, 0, "given up");
+        assert!(got > 150 * 30_000, "{got} bytes");
+        let Use::Playing(player) = &connection.use_ else { panic!("no viewer") };
+        assert!(player.outlet.lag() < 90, "it catches up: {}", player.outlet.lag());
     }
 }

@@ -17,13 +17,14 @@ use std::{
 };
 
 use arcly_bus::{
-    Frame, FrameFlags, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackId, WakeSlot,
+    Frame, FrameFlags, Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackId, TrackSet, WakeSlot,
 };
 use arcly_codec::MediaKind;
 use arcly_pack::mpegts::PACKET_BYTES;
 use arcly_wire::srt::SrtConn;
 use bytes::Bytes;
 
+use super::joining::Joining;
 use crate::{
     bell::Bell,
     egress::{Container, Draft, Format},
@@ -165,6 +166,10 @@ pub(super) struct Outlet {
     cursor: Subscription,
     /// In the run in front.
     offset: usize,
+    /// Before all has been given that there was when it joined.
+    joining: Option<Box<Joining>>,
+    /// When the run in front may be given, where it waits for that.
+    release: Option<Duration>,
     /// The stream has ended and all of it has arrived: when the peer has delivered it, too.
     farewell: Option<Duration>,
 }
@@ -187,7 +192,7 @@ pub(super) enum Over {
 
 impl Outlet {
     pub(super) fn new(cursor: Subscription) -> Self {
-        Self { cursor, offset: 0, farewell: None }
+        Self { cursor, offset: 0, joining: Some(Box::default()), release: None, farewell: None }
     }
 
     /// Gives what there is to the machine, as far as it has room.
@@ -196,14 +201,27 @@ impl Outlet {
         let whole = payload_max.min(TS_PAYLOAD_BYTES) / PACKET_BYTES * PACKET_BYTES;
         let packet_bytes = if whole == 0 { payload_max } else { whole };
         let mut given = Given::default();
+        self.release = None;
         loop {
             let batch = match self.cursor.peek(1) {
                 Read::Frames(batch) => batch,
-                Read::Empty => return Ok(given),
+                Read::Empty => {
+                    self.joining = None;
+                    return Ok(given);
+                }
                 Read::Ended => return if self.is_delivered(now, machine) { Err(Over::Stream) } else { Ok(given) },
                 Read::Evicted => return Err(Over::Slow),
             };
-            let Some(run) = batch.frames.first().map(|frame| &frame.payload) else { return Ok(given) };
+            let Some(frame) = batch.frames.first() else { return Ok(given) };
+            if self.offset == 0
+                && let Some(joining) = &mut self.joining
+            {
+                self.release = joining.wait(now, shown_us(batch.tracks, frame), machine.unacknowledged());
+                if self.release.is_some() {
+                    return Ok(given);
+                }
+            }
+            let run = &frame.payload;
             while self.offset < run.len() && machine.room() > 0 {
                 let end = run.len().min(self.offset + packet_bytes);
                 machine.send(now, &run.slice(self.offset..end));
@@ -225,9 +243,9 @@ impl Outlet {
         machine.is_drained() && now >= *self.farewell.get_or_insert_with(until)
     }
 
-    /// When it is over, where nothing more is to be given.
-    pub(super) fn farewell(&self) -> Option<Duration> {
-        self.farewell
+    /// When to give more, or to say that it is over, where nothing else tells.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.release.or(self.farewell)
     }
 
     /// Runs that wait.
@@ -239,6 +257,13 @@ impl Outlet {
     pub(super) fn missed(&self) -> u64 {
         self.cursor.missed()
     }
+}
+
+/// When a frame is decoded, and so shown or soon.
+fn shown_us(tracks: &TrackSet, frame: &Frame) -> i64 {
+    let clock_rate_hz = tracks.find(frame.track).map_or(1, |track| track.clock_rate_hz.max(1));
+    let us = i128::from(frame.dts) * 1_000_000 / i128::from(clock_rate_hz);
+    i64::try_from(us).unwrap_or(0)
 }
 
 /// Publishes the run that is complete.

@@ -9,6 +9,7 @@ mod alarm;
 mod call;
 mod connection;
 mod from_bus;
+mod joining;
 mod options;
 mod port;
 mod pull;

@@ -80,7 +80,7 @@ impl Pushing {
             }
             missed = outlet.missed();
             tokio::select! {
-                turn = call.turn(&bell, outlet.farewell()) => turn?,
+                turn = call.turn(&bell, outlet.due()) => turn?,
                 () = link.stopped() => return Ok(End::Done),
             }
         }

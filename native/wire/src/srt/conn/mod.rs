@@ -224,6 +224,11 @@ impl SrtConn {
         self.options.limits.send_packets.saturating_sub(self.send.len())
     }
 
+    /// Packets that [`send`](Self::send) has taken and the peer has not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.send.len()
+    }
+
     /// The next packet whose time has come. When the peer is gone all that came of it is: nothing will fill the holes.
     pub fn deliver(&mut self, now: Duration) -> Option<Delivery<'_>> {
         if self.link.follows {
