@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import arcly
-from arcly._native import make_whole, recording_path
+from arcly._native import make_whole, measure_recording, recording_path
 from arcly.recording import mend
 from arcly.recording.index import RecordedSegment, RecordingIndex
 from recording.conftest import KEY, ROOMY, read, record_demo
@@ -67,6 +67,21 @@ async def test_a_file_that_is_found_is_as_old_as_itself_not_as_its_recording(tmp
     (found,) = await index.segments(recording)
     assert abs(found.began_unix_ms + found.duration_us // 1000 - now_ms) < 2
     await index.close()
+
+
+def bytes_read() -> int:
+    """By this thread so far."""
+    return int(Path("/proc/thread-self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("format", ["fmp4", "mp4"])
+async def test_the_media_of_a_file_that_was_left_is_not_read_to_measure_it(tmp_path: Path, format: str) -> None:
+    """Twenty cameras of which a killed server had ten minutes each were 9 GB, in front of which it did not listen."""
+    segment = await recorded(tmp_path, format)
+    before = bytes_read()
+    frames, duration_us = measure_recording(tmp_path / segment.path)
+    assert bytes_read() - before < segment.bytes / 4
+    assert (frames, duration_us) == (segment.frames, pytest.approx(segment.duration_us, abs=1))
 
 
 @pytest.mark.parametrize("format", ["fmp4", "flv"])
