@@ -88,6 +88,14 @@ pub(crate) trait Format: Send {
     /// [`PackError`] when it can carry none of them.
     fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError>;
 
+    /// Whether it writes the frames of this track, which is one of those that it was told of last.
+    fn carries(&self, track: TrackId) -> bool;
+
+    /// Those of `tracks`, which it was told of last, that it writes. Readers of what it writes wait for the pictures of no others.
+    fn carried(&self, tracks: &TrackSet) -> Vec<Track> {
+        tracks.tracks.iter().filter(|track| self.carries(track.id)).cloned().collect()
+    }
+
     /// Appends the packet of one frame; nothing for a frame of a track that it does not carry. A viewer can begin with the packet of a key
     /// frame.
     ///
@@ -132,13 +140,18 @@ struct Ts {
 impl Format for Ts {
     fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
         let tracks = only(tracks, |track| TsMuxer::supports(track).is_ok());
-        self.carried = tracks.tracks.iter().map(|track| track.id).collect();
-        self.video = tracks.first(MediaKind::Video).map(|track| track.id);
+        self.carried.clear();
         match &mut self.muxer {
             Some(muxer) => muxer.reconfigure(&tracks)?,
             none => *none = Some(TsMuxer::new(&tracks)?),
         }
+        self.carried.extend(tracks.tracks.iter().map(|track| track.id));
+        self.video = tracks.first(MediaKind::Video).map(|track| track.id);
         Ok(Headers::default())
+    }
+
+    fn carries(&self, track: TrackId) -> bool {
+        self.carried.contains(&track)
     }
 
     fn write(&mut self, frame: &Frame, Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
@@ -232,6 +245,10 @@ impl Format for Flv {
         Ok(Headers { first, again })
     }
 
+    fn carries(&self, track: TrackId) -> bool {
+        !self.muxer.left_out().contains(&track)
+    }
+
     fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError> {
         self.tags.clear();
         self.muxer.write(frame, &mut self.tags)?;
@@ -257,6 +274,7 @@ impl Format for Flv {
 #[derive(Default)]
 struct Mp4 {
     muxer: Option<Fmp4Muxer>,
+    carried: Vec<TrackId>,
     /// The init segment is another one than that of the fragments before, and goes in front of the next one.
     is_changed: bool,
 }
@@ -264,12 +282,18 @@ struct Mp4 {
 impl Format for Mp4 {
     fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
         let tracks = only(tracks, |track| Fmp4Muxer::supports(track).is_ok());
+        self.carried.clear();
         match &mut self.muxer {
             Some(muxer) => self.is_changed |= muxer.reconfigure(&tracks)?,
             none => *none = Some(Fmp4Muxer::new(&tracks)?),
         }
+        self.carried.extend(tracks.tracks.iter().map(|track| track.id));
         let init = self.muxer.as_ref().map(|muxer| muxer.init_segment().to_vec()).unwrap_or_default();
         Ok(Headers { first: init.clone(), again: init })
+    }
+
+    fn carries(&self, track: TrackId) -> bool {
+        self.carried.contains(&track)
     }
 
     fn write(&mut self, frame: &Frame, Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {

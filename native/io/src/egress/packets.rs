@@ -140,7 +140,7 @@ impl PacketWriter {
                         self.configured = Some(batch.tracks.revision);
                         // Without a track that can be carried nothing is written, until others come.
                         let headers = self.format.configure(batch.tracks).unwrap_or_default();
-                        if self.writer.set_tracks(batch.tracks.tracks.clone()).is_err() {
+                        if self.writer.set_tracks(self.format.carried(batch.tracks)).is_err() {
                             return Fed::Ended;
                         }
                         self.packets.put_header(self.writer.tracks().revision, &headers);
@@ -173,13 +173,16 @@ impl PacketWriter {
 
 #[cfg(test)]
 mod tests {
-    use arcly_bus::{Frame, FrameFlags, Track, TrackId};
+    use arcly_bus::{Entry, Frame, FrameFlags, Track, TrackId};
     use arcly_codec::{Codec, CodecConfig};
     use arcly_pack::flv::{FlvMuxer, TagRole};
     use arcly_wire::rtmp;
     use bytes::BufMut;
 
-    use super::{super::tests::AVCC, *};
+    use super::{
+        super::tests::{AVCC, log_of_unknown_pictures, publish_unknown_pictures},
+        *,
+    };
 
     /// Below what is shared, at it, and one chunk of RTMP and more, with the header of five bytes.
     const PAYLOAD_BYTES: [usize; 7] = [1, 1023, 1024, 9000, 65_531, 65_532, 300_000];
@@ -235,5 +238,17 @@ mod tests {
                 assert_eq!(is_there, frame.payload.len() >= 1024 && fits, "{container:?} {}", frame.payload.len());
             }
         }
+    }
+
+    /// Found by reading: viewers waited for ever for a key picture of a track that was left out, and no sound reached them.
+    #[test]
+    fn who_gets_sound_alone_because_the_pictures_have_no_place_waits_for_no_picture() {
+        let mut source = log_of_unknown_pictures();
+        let mut writer = PacketWriter::new(source.log(), Container::Ts, Framing::Bare);
+        publish_unknown_pictures(&mut source, 0..3);
+        assert_eq!(writer.feed(), Fed::Everything);
+        let mut viewer = writer.packets().join();
+        let Read::Frames(batch) = viewer.read(1) else { panic!("sound") };
+        assert_eq!(batch.frames[0].frame().track, TrackId(1));
     }
 }

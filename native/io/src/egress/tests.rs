@@ -40,6 +40,33 @@ pub(crate) fn publish_pictures(source: &mut LogWriter, numbers: std::ops::Range<
         source.publish(Frame { track: VIDEO, flags, pts: dts, dts, duration: 3000, payload }).unwrap();
     }
 }
+
+/// A log of VP9, for which MPEG-TS has no place, with Opus.
+pub(crate) fn log_of_unknown_pictures() -> LogWriter {
+    let mut source = LogWriter::new(LogBounds::default(), Arc::new(()));
+    let pictures = CodecConfig::parse(Codec::Vp9, vec![0, 10, 0x82, 2, 2, 2, 0, 0].into()).unwrap();
+    let head = Bytes::from_static(b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0");
+    let sound = CodecConfig::parse(Codec::Opus, head).unwrap();
+    source.set_tracks(vec![Track::new(VIDEO, pictures), Track::new(AUDIO, sound)]).unwrap();
+    source
+}
+
+/// Publishes key pictures to it, each with its sound.
+pub(crate) fn publish_unknown_pictures(source: &mut LogWriter, numbers: std::ops::Range<i64>) {
+    for n in numbers {
+        let frame = |track, flags, dts, payload: &'static [u8]| Frame {
+            track,
+            flags,
+            pts: dts,
+            dts,
+            duration: 0,
+            payload: Bytes::from_static(payload),
+        };
+        source.publish(frame(VIDEO, FrameFlags::KEY, 1800 * n, &[0x82; 100])).unwrap();
+        source.publish(frame(AUDIO, FrameFlags::NONE, 960 * n, &[0xfc, 0xff, 0xfe])).unwrap();
+    }
+}
+
 pub(crate) const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
 const GOP: u64 = 30;

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use arcly_bus::{Frame, FrameFlags, TrackId, TrackSet};
-use arcly_codec::MediaKind;
 use arcly_pack::PackError;
 use arcly_wire::{
     rtp::{
@@ -98,11 +97,16 @@ impl Format for Packets {
             let known = before.iter().position(is_same).map(|at| before.swap_remove(at));
             self.senders.extend(Sender::of(outgoing, place, known));
         }
-        self.video = tracks.first(MediaKind::Video).map(|track| track.id);
+        let is_video = |sender: &&Sender| sender.outgoing.config.video().is_some();
+        self.video = self.senders.iter().find(is_video).map(|sender| sender.outgoing.track);
         if self.senders.is_empty() {
             return Err(PackError::Unsupported { what: "tracks for RTP" });
         }
         Ok(Headers::default())
+    }
+
+    fn carries(&self, track: TrackId) -> bool {
+        self.senders.iter().any(|sender| sender.outgoing.track == track)
     }
 
     fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError> {

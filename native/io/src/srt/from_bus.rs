@@ -123,12 +123,12 @@ impl Feed {
                     if *configured != Some(batch.tracks.revision) {
                         flush(writer, next, &mut draft.own);
                         *configured = Some(batch.tracks.revision);
-                        *video = batch.tracks.first(MediaKind::Video).map(|track| track.id);
                         // Without a track that can be carried nothing is written, until others come.
                         let _ = format.configure(batch.tracks);
-                        if writer.set_tracks(batch.tracks.tracks.clone()).is_err() {
+                        if writer.set_tracks(format.carried(batch.tracks)).is_err() {
                             break false;
                         }
+                        *video = writer.tracks().first(MediaKind::Video).map(|track| track.id);
                     }
                     for frame in batch.frames {
                         let is_picture = video.is_none_or(|video| video == frame.track);
@@ -274,4 +274,19 @@ fn flush(writer: &mut LogWriter, next: &mut Option<Frame>, bytes: &mut Vec<u8>) 
         let _ = writer.publish(Frame { payload, flags, ..frame });
     }
     bytes.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::tests::{log_of_unknown_pictures, publish_unknown_pictures};
+
+    /// Found by reading: viewers waited for ever for a key picture of a track that was left out, and no sound reached them.
+    #[test]
+    fn who_gets_sound_alone_because_the_pictures_have_no_place_waits_for_no_picture() {
+        let mut source = log_of_unknown_pictures();
+        publish_unknown_pictures(&mut source, 0..3);
+        let feed = Feed::new(source.log(), &Arc::<Bell>::default());
+        assert!(matches!(feed.join().read(1), Read::Frames(_)));
+    }
 }
