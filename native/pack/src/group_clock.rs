@@ -1,8 +1,12 @@
-//! Where renditions of one content are on the wall clock: all at the same place (RFC 8216bis §6.2.4).
+//! Where renditions of one content are on the wall clock, and how many breaks are in front of that: all at the same place (RFC 8216bis
+//! §6.2.4).
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Nearer together on the wall clock, two streams have one clock of media: that of an encoder which sends all sizes. Each of them came at a
@@ -18,6 +22,8 @@ const KNOWN_MAX: usize = 8;
 pub struct GroupClock {
     /// Microseconds from the time of the media to the time since 1970, newest first.
     known_us: Mutex<VecDeque<i64>>,
+    /// Breaks of the one that had most.
+    breaks: AtomicU64,
 }
 
 impl GroupClock {
@@ -31,6 +37,16 @@ impl GroupClock {
         known.truncate(KNOWN_MAX - 1);
         known.push_front(offset_us);
         offset_us
+    }
+
+    /// Breaks of the rendition that had most.
+    pub(crate) fn breaks(&self) -> u64 {
+        self.breaks.load(Ordering::Relaxed)
+    }
+
+    /// A rendition has so many.
+    pub(crate) fn note_breaks(&self, breaks: u64) {
+        self.breaks.fetch_max(breaks, Ordering::Relaxed);
     }
 }
 

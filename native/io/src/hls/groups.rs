@@ -1,4 +1,4 @@
-//! What the renditions of a stream have in common: one wall clock, and who watches.
+//! What the renditions of a stream have in common: one wall clock, the number of breaks, and who watches.
 
 use std::{
     collections::HashMap,

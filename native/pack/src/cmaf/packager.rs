@@ -26,8 +26,8 @@ use crate::{
 /// Of the leading track (the first video, else the first audio) a segment ends at the first key picture at or behind
 /// [`CmafConfig::segment_target`]; the other tracks follow at their next frame. A segment ends earlier, at any frame, when it would
 /// otherwise outlast the target duration or outgrow [`CmafConfig::max_segment_bytes`]; and where tracks change or time breaks, in all
-/// tracks, with a discontinuity behind it. Where tracks only come beside the others, that waits for the next key picture; and data
-/// tracks come and go as they like.
+/// tracks, with a discontinuity behind it. Where tracks only come beside the others, or another rendition of the group has broken, that
+/// waits for the next key picture; and data tracks come and go as they like.
 #[derive(Debug)]
 pub struct CmafPackager {
     config: CmafConfig,
@@ -91,7 +91,8 @@ impl CmafPackager {
         }
     }
 
-    /// One of the renditions of a group: they have one wall clock where theirs are near each other. It is to be said in front of all frames.
+    /// One of the renditions of a group: they have one wall clock where theirs are near each other, and as many breaks. It is to be said in
+    /// front of all frames.
     pub fn with_clock(mut self, group: Arc<GroupClock>) -> Self {
         self.timelines = Timelines::of(group);
         self
@@ -273,11 +274,16 @@ impl CmafPackager {
     /// Cuts what must be cut in front of `frame`.
     fn cut_before(&mut self, index: usize, frame: &Frame) -> Result<(), PackError> {
         let (lead, limits, settled) = (self.lead(), self.limits(), self.target_duration_s);
+        let breaks = self.has_joined || (settled.is_some() && self.timelines.is_behind());
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
         match lane.cut(frame, index == lead, &limits) {
             Cut::Nothing => Ok(()),
             Cut::Part => lane.close_part(Some(frame.dts)),
-            Cut::Segment if index == lead && self.has_joined && lane.is_entry(frame) => self.break_timeline(),
+            Cut::Segment if index == lead && lane.is_entry(frame) && breaks => {
+                let written = self.close_epoch();
+                self.timelines.end_in_time();
+                written
+            }
             Cut::Segment => {
                 let at_us = lane.us(frame.dts);
                 let written = lane.close_segment(Some(frame.dts), settled);
@@ -301,6 +307,7 @@ impl CmafPackager {
             return Ok(());
         }
         let written = self.close_epoch();
+        self.timelines.end();
         self.lead_segments += 1;
         // A segment that ended only because the timeline broke says nothing on how long segments of this stream are.
         if self.target_duration_s.is_none() && self.lead_segments > PATIENCE_SEGMENTS {
@@ -309,6 +316,7 @@ impl CmafPackager {
         written
     }
 
+    /// Completes the segments of all tracks.
     fn close_epoch(&mut self) -> Result<(), PackError> {
         let (limits, settled) = (self.limits(), self.target_duration_s);
         let mut result = Ok(());
@@ -316,7 +324,6 @@ impl CmafPackager {
             result = lane.close_epoch(&limits, settled).and(result);
         }
         (self.has_segment, self.has_joined) = (true, false);
-        self.timelines.end();
         result
     }
 

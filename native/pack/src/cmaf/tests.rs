@@ -750,6 +750,99 @@ fn tags_and_cues_are_events_in_the_segments_and_cues_are_date_ranges() {
     }
 }
 
+/// Renditions of one group, as one encoder sends them.
+struct Renditions {
+    group: Arc<GroupClock>,
+    scenes: Vec<Scene>,
+}
+
+impl Renditions {
+    fn new() -> Self {
+        Self { group: Arc::default(), scenes: Vec::new() }
+    }
+
+    fn begin(&mut self) -> usize {
+        let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+        scene.packager = scene.packager.with_clock(self.group.clone());
+        self.scenes.push(scene);
+        self.scenes.len() - 1
+    }
+
+    /// A second of all that have begun; those `marked` are broken at its beginning.
+    fn go_on(&mut self, second: i64, marked: &[usize]) {
+        for (index, scene) in self.scenes.iter_mut().enumerate() {
+            let recipe = Recipe { seconds: 1, start_90k: second * 90_000, b_frames: false, ..PLAIN };
+            let mut frames = recipe.frames(&mut Rng(second as u64));
+            if marked.contains(&index) {
+                frames[0].flags = frames[0].flags.with(FrameFlags::DISCONTINUITY);
+            }
+            scene.play(&recipe.tracks(), &frames);
+        }
+    }
+
+    /// Of a track: the number of its discontinuities at the beginning of each second.
+    fn numbers(&self, index: usize, track: &str) -> Vec<(i64, u64)> {
+        let view = self.scenes[index].packager.view().unwrap();
+        let listed = view.track(track).unwrap().listed();
+        let second = |us: i64| (us + 500_000) / 1_000_000;
+        listed.iter().map(|segment| (second(segment.start_us), segment.epoch)).collect()
+    }
+}
+
+/// Found by a reader: each counted its own. Behind a break of the pictures that a player watched it found no sound of their number in the
+/// playlist of another rendition, and played none for ever (RFC 8216bis §6.2.4).
+#[test]
+fn renditions_of_a_group_have_the_same_breaks_from_the_next_key_picture_on() {
+    let mut renditions = Renditions::new();
+    let (first, second) = (renditions.begin(), renditions.begin());
+    let mut third = None;
+    for at in 0..20 {
+        match at {
+            5 => renditions.go_on(at, &[second]),
+            10 => renditions.go_on(at, &[first, second]),
+            _ => renditions.go_on(at, &[]),
+        }
+        if at == 14 {
+            third = Some(renditions.begin());
+        }
+    }
+    let number = |at: i64| u64::from(at >= 5) + u64::from(at >= 10);
+    for index in [first, second, third.unwrap()] {
+        for track in ["v0", "a1"] {
+            let numbers = renditions.numbers(index, track);
+            assert!(numbers.len() >= 4);
+            for (at, found) in numbers.into_iter().filter(|(at, _)| ![5, 10].contains(at)) {
+                assert_eq!(found, number(at), "{track} of {index} at {at}");
+            }
+        }
+        let breaks = renditions.scenes[index].broken("v0").len();
+        assert_eq!(breaks, if Some(index) == third { 0 } else { 2 }, "{index}");
+    }
+    let dates = |index: usize| {
+        let view = renditions.scenes[index].packager.view().unwrap();
+        view.epochs.iter().map(|epoch| epoch.wall_offset_us).collect::<Vec<_>>()
+    };
+    assert!(dates(first)[..2].windows(2).all(|pair| pair[0] == pair[1]), "time goes on: {:?}", dates(first));
+}
+
+#[test]
+fn a_rendition_that_breaks_at_every_frame_does_not_fill_the_playlists_of_others() {
+    let mut renditions = Renditions::new();
+    let first = renditions.begin();
+    let mut broken = CmafPackager::new(CmafConfig::default(), "s").with_clock(renditions.group.clone());
+    let mut rng = Rng(1);
+    for at in 0..20 {
+        renditions.go_on(at, &[]);
+        for index in 0..100 {
+            let mut frame = picture(&mut rng, (at * 100 + index) * 900, 0, true, 10);
+            frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            broken.push(&PLAIN.tracks(), &frame, BEGIN).unwrap();
+        }
+    }
+    let breaks: u64 = renditions.scenes[first].broken("v0").iter().map(|entry| entry.breaks).sum();
+    assert!(breaks <= 16, "{breaks}");
+}
+
 /// Found by a reader: it was in no playlist that ended with a whole segment, and where there are no parts in none before its segment.
 #[test]
 fn a_cue_that_is_announced_ahead_is_in_every_playlist_from_then_on() {

@@ -20,11 +20,17 @@ pub(super) struct Timelines {
     number: u64,
     /// Those of which there are segments, oldest first.
     epochs: VecDeque<Epoch>,
+    /// The next one goes on where the one before it ended.
+    goes_on: bool,
     group: Arc<GroupClock>,
 }
 
+/// Breaks of other renditions that are taken over at a time. Stops one that breaks at every frame from filling the playlists of all: each
+/// is a line of theirs.
+const FOLLOWED_MAX: u64 = 16;
+
 impl Timelines {
-    /// With the wall clock of a group.
+    /// With the wall clock of a group, and its breaks.
     pub(super) fn of(group: Arc<GroupClock>) -> Self {
         Self { group, ..Self::default() }
     }
@@ -36,7 +42,26 @@ impl Timelines {
 
     /// What comes next does not continue what was before.
     pub(super) fn end(&mut self) {
-        self.number += 1;
+        self.number = self.common().max(self.number + 1);
+        self.group.note_breaks(self.number);
+    }
+
+    /// As [`Self::end`], but time goes on as it did.
+    pub(super) fn end_in_time(&mut self) {
+        self.end();
+        self.goes_on = true;
+    }
+
+    /// Whether other renditions had breaks that this one has not: players look for their sound under the number of their pictures.
+    pub(super) fn is_behind(&self) -> bool {
+        self.common() > self.number
+    }
+
+    /// The number that all renditions should have.
+    fn common(&self) -> u64 {
+        let breaks = self.group.breaks();
+        let is_followed = self.epochs.is_empty() || breaks.saturating_sub(self.number) <= FOLLOWED_MAX;
+        if is_followed { breaks.max(self.number) } else { self.number }
     }
 
     /// Those that something is of, oldest first.
@@ -79,13 +104,20 @@ impl Timelines {
             }
             Some(_) => {}
             None => {
+                self.number = self.common();
                 // Behind the end of the one before, whatever the clock says.
                 let newest = self.epochs.back().map_or((0, 0), |epoch| (epoch.number, epoch.wall_offset_us));
                 let ends = ends.filter(|(epoch, _)| *epoch == newest.0);
                 let end_us = ends.map(|(_, us)| us.saturating_add(newest.1)).max().unwrap_or(0);
                 let least_us = end_us.saturating_sub(us);
                 let own_us = offset_us.max(least_us);
-                let wall_offset_us = if is_open { own_us } else { self.group.agree(own_us).max(least_us) };
+                let wall_offset_us = if std::mem::take(&mut self.goes_on) {
+                    newest.1
+                } else if is_open {
+                    own_us
+                } else {
+                    self.group.agree(own_us).max(least_us)
+                };
                 self.epochs.push_back(Epoch { number: self.number, start_us: us, wall_offset_us });
             }
         }
