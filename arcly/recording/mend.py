@@ -37,23 +37,45 @@ class Left:
     """When its last file ends."""
 
 
-async def mend(directory: Path, template: str, index: RecordingIndex) -> list[Left]:
-    """Make every file whole that has no end; return the recordings that have none.
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What there is to do yet when everything that was left behind can be played."""
+
+    left: list[Left]
+    """Recordings without an end."""
+
+    fragmented: list[RecordedSegment]
+    """Files that get tables: `finish`. Until then they are not whole."""
+
+
+async def mend(directory: Path, template: str, index: RecordingIndex) -> Mended:
+    """Cut the torn end off every file that has none of its own, and enter what is left of it.
 
     Can be done again at any time while nothing is recorded: what is whole stays as it is.
     """
     formats = {recording.id: recording.format for recording in await index.recordings(limit=-1)}
+    fragmented: list[RecordedSegment] = []
     for segment in await index.segments(torn=True):
-        mended = await asyncio.to_thread(mend_segment, directory, segment, formats.get(segment.recording) == "mp4")
+        mended = await asyncio.to_thread(mend_segment, directory, segment)
         if mended is None:
             log.warning("[record] %s has nothing in it that can be played: forgotten", segment.path)
             await index.forget([segment.id])
         elif mended.is_whole:
             log.info("[record] %s was mended: %.1f s of it", segment.path, mended.duration_us / 1e6)
-            await index.put(mended)
+            await enter(index, mended, formats.get(segment.recording), fragmented)
     for recording in await index.unfinished():
-        await adopt(directory, index, recording, template)
-    return [await left_of(index, recording) for recording in await index.unfinished()]
+        await adopt(directory, index, recording, template, fragmented)
+    return Mended([await left_of(index, recording) for recording in await index.unfinished()], fragmented)
+
+
+async def enter(
+    index: RecordingIndex, mended: RecordedSegment, format: str | None, fragmented: list[RecordedSegment]
+) -> None:
+    """Enter a mended file; one that gets tables is not whole yet."""
+    mended = replace(mended, is_whole=format != "mp4")
+    number = await index.put(mended)
+    if not mended.is_whole:
+        fragmented.append(replace(mended, id=number))
 
 
 async def left_of(index: RecordingIndex, recording: RecordingInfo) -> Left:
@@ -69,7 +91,13 @@ async def left_of(index: RecordingIndex, recording: RecordingInfo) -> Left:
     )
 
 
-async def adopt(directory: Path, index: RecordingIndex, recording: RecordingInfo, template: str) -> None:
+async def adopt(
+    directory: Path,
+    index: RecordingIndex,
+    recording: RecordingInfo,
+    template: str,
+    fragmented: list[RecordedSegment],
+) -> None:
     """Enter the files of a recording of which the index had not been told yet when the recorder died: those that are
     where its files are, and newer than it.
     """
@@ -97,12 +125,12 @@ async def adopt(directory: Path, index: RecordingIndex, recording: RecordingInfo
             frames=0,
             stored=None,
         )
-        mended = await asyncio.to_thread(mend_segment, directory, orphan, recording.format == "mp4")
+        mended = await asyncio.to_thread(mend_segment, directory, orphan)
         if mended is not None and mended.is_whole:
             log.info("[record] %s was found: %.1f s", path, mended.duration_us / 1e6)
             # When it was written last it ended. Taken for as old as its recording it would be deleted with the oldest.
             began_ms = max(recording.began_unix_ms, changed_ms - mended.duration_us // 1000)
-            await index.put(replace(mended, began_unix_ms=began_ms))
+            await enter(index, replace(mended, began_unix_ms=began_ms), recording.format, fragmented)
             number, position_us = number + 1, position_us + mended.duration_us
 
 
@@ -117,7 +145,7 @@ def unknown_files(root: Path, folders: set[Path], known: set[str], since_ms: int
     return [(name, changed_ms) for changed_ms, name in sorted(found) if changed_ms >= since_ms]
 
 
-def mend_segment(directory: Path, segment: RecordedSegment, finalize: bool) -> RecordedSegment | None:
+def mend_segment(directory: Path, segment: RecordedSegment) -> RecordedSegment | None:
     """Return what is left of a file: None when that is nothing, the segment as it is when that cannot be said now."""
     path = directory / segment.path
     for leftover in path.parent.glob(TEMPORARY) if path.parent.is_dir() else ():
@@ -133,15 +161,14 @@ def mend_segment(directory: Path, segment: RecordedSegment, finalize: bool) -> R
     except OSError as error:
         log.warning("[record] %s cannot be mended now: %s", segment.path, error)
         return segment
-    if finalize:
-        size = finalized(path, size)
     return replace(segment, is_whole=True, bytes=size, frames=frames, duration_us=duration_us)
 
 
-def finalized(path: Path, size: int) -> int:
-    """Make an MP4 file of fragments one with tables; return its bytes. Without room for both it stays as it is."""
+def finish(directory: Path, segment: RecordedSegment) -> RecordedSegment:
+    """Make an MP4 file of fragments one with tables. All of it is copied; without room for both it stays as it is."""
+    path, size = directory / segment.path, segment.bytes
     try:
-        return finalize_recording(path)
+        size = finalize_recording(path)
     except (OSError, StreamError) as error:
         log.warning("[record] %s stays fragmented: %s", path, error)
-        return size
+    return replace(segment, is_whole=True, bytes=size)

@@ -19,7 +19,7 @@ from arcly.errors import MisuseError, NotFoundError
 from arcly.events import StreamEvent, StreamEventKind, after_losses
 from arcly.recording.directory import lock_directory, remove_file
 from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
-from arcly.recording.mend import Left, mend
+from arcly.recording.mend import Left, finish, mend
 from arcly.recording.playback import Playback
 from arcly.recording.retention import WallClock, expired
 from arcly.recording.settings import RecordOptions, RecordSettings
@@ -92,6 +92,7 @@ class Recorder:
         self._sweeping = asyncio.Lock()
         self._too_much = asyncio.Event()
         """Set when a file has become whole, and all together may be more than `keep_bytes`."""
+        self._finishing = asyncio.Lock()
         self._clock = WallClock()
         self._lock: int | None = None
 
@@ -116,7 +117,8 @@ class Recorder:
         """
         self._lock = await asyncio.to_thread(lock_directory, self.directory / OWN)
         await self.index.open()
-        for left in await mend(self.directory, self.settings.template, self.index):
+        mended = await mend(self.directory, self.settings.template, self.index)
+        for left in mended.left:
             await self._take_over(left)
         self._context = context
         self.playback.start()
@@ -126,8 +128,24 @@ class Recorder:
         for stream in context.list_streams():
             self._consider(stream)
         self._follower = EventFollower(events, self._on_event)
-        always = (after_losses(events, self._catch_up), self._sweep_always(), self._end_left())
+        finishing = self._finish_fragmented(mended.fragmented)
+        always = (after_losses(events, self._catch_up), self._sweep_always(), self._end_left(), finishing)
         self._tasks = [asyncio.create_task(one) for one in always]
+
+    async def _finish_fragmented(self, segments: Iterable[RecordedSegment]) -> None:
+        """Make MP4 files one with tables that were left in fragments, one after the other: nothing waits for that."""
+        for segment in segments:
+            try:
+                await self._finish_one(segment)
+            except Exception as error:  # Of the index. The next start tries again.
+                log.warning("[record] %s is not finished: %s", segment.path, error)
+
+    async def _finish_one(self, segment: RecordedSegment) -> None:
+        # Nobody deletes it meanwhile: it would come back under its name.
+        async with self._finishing:
+            if any(one.id == segment.id for one in await self.index.segments(segment.recording)):
+                await self.index.put(await asyncio.to_thread(finish, self.directory, segment))
+        self._on_segment()
 
     async def _take_over(self, left: Left) -> None:
         """Keep a recording that is cut for its publisher, if that may still come back; end it otherwise."""
@@ -334,8 +352,9 @@ class Recorder:
         for left in [left for left in self._left.values() if left.recording.id == recording]:
             del self._left[left.recording.key]
             await self._give_up(left)
-        segments = await self.index.segments(recording)
-        await self._remove(segments)
+        async with self._finishing:
+            segments = await self.index.segments(recording)
+            await self._remove(segments)
         return bool(segments)
 
     async def sweep(self) -> int:

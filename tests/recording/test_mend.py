@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import arcly
-from arcly._native import make_whole, measure_recording, recording_path
+from arcly._native import finalize_recording, make_whole, measure_recording, recording_path
 from arcly.recording import mend
 from arcly.recording.index import RecordedSegment, RecordingIndex
 from recording.conftest import KEY, ROOMY, read, record_demo
@@ -41,8 +43,10 @@ async def test_a_disk_that_refuses_makes_no_recording_vanish(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(mend, refuses, refuse)
-    mended = mend.mend_segment(tmp_path, segment, True)
+    mended = mend.mend_segment(tmp_path, segment)
     assert mended is not None
+    if mended.is_whole:
+        mended = mend.finish(tmp_path, mended)
     assert (mended.is_whole, mended.frames) == (is_whole, segment.frames)
     assert "No space left" in caplog.text
     caplog.clear()
@@ -63,10 +67,39 @@ async def test_a_file_that_is_found_is_as_old_as_itself_not_as_its_recording(tmp
     path.parent.mkdir(parents=True)
     shutil.copy(tmp_path / "one" / made.path, path)
     os.utime(path, ns=(now_ms * 1_000_000,) * 2)
-    await mend.adopt(tmp_path / "two", index, info, template)
+    await mend.adopt(tmp_path / "two", index, info, template, [])
     (found,) = await index.segments(recording)
     assert abs(found.began_unix_ms + found.duration_us // 1000 - now_ms) < 2
     await index.close()
+
+
+async def test_nobody_waits_until_files_that_were_left_in_fragments_have_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of each is copied: with many cameras the server was deaf for minutes."""
+    left = await recorded(tmp_path, "fmp4")
+    index = RecordingIndex(tmp_path / ".arcly" / "index.db")
+    await index.open()
+    recording = await index.begin(KEY, "mp4", left.began_unix_ms)
+    await index.put(replace(left, recording=recording, is_whole=False, bytes=0, frames=0, duration_us=0))
+    await index.close()
+    goes_on = threading.Event()
+
+    def finalize(path: Path) -> int:
+        assert goes_on.wait(60)
+        return finalize_recording(path)
+
+    monkeypatch.setattr(mend, "finalize_recording", finalize)
+    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await record_demo(engine, recorder)
+        (before,) = await recorder.index.segments(recording)
+        assert (before.is_whole, before.frames) == (False, left.frames)
+        deleting = asyncio.create_task(recorder.delete(recording))
+        goes_on.set()
+        assert await deleting
+        # What was being copied has not come back under its name.
+        assert not (tmp_path / left.path).exists()
 
 
 def bytes_read() -> int:

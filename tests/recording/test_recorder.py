@@ -38,14 +38,25 @@ async def begun(recorder: arcly.Recorder) -> None:
 
 
 async def the_recording(recorder: arcly.Recorder) -> tuple[RecordingInfo, list[RecordedSegment]]:
-    """The only one there is, when it has ended."""
+    """The only one there is, when it has ended and its files are whole."""
 
-    async def ended() -> RecordingInfo | None:
+    async def ended() -> bool:
         (recording,) = await recorder.list()
-        return recording if recording.ended_unix_ms else None
+        return recording.ended_unix_ms is not None
 
-    recording = await eventually(ended)
+    await eventually(ended)
+    await all_are_whole(recorder)
+    (recording,) = await recorder.list()
     return recording, await recorder.index.segments(recording.id)
+
+
+async def all_are_whole(recorder: arcly.Recorder) -> None:
+    """Wait until no file is without its end, or without its tables."""
+
+    async def is_so() -> bool:
+        return not await recorder.index.segments(torn=True)
+
+    await eventually(is_so)
 
 
 async def record(directory: Path, frames: list[arcly.MediaFrame], **options: Any) -> list[RecordedSegment]:
@@ -221,6 +232,7 @@ async def test_a_publisher_that_comes_back_after_a_kill_goes_on_in_the_same_reco
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
         (cut,) = await recorder.list()
         assert cut.ended_unix_ms is None
+        await all_are_whole(recorder)
         before = await recorder.index.segments(cut.id)
         session = await engine.start_publish(KEY)
         await begun(recorder)
