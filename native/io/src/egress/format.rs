@@ -1,7 +1,7 @@
 //! Frames to the bytes of a container.
 
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
-use arcly_codec::MediaKind;
+use arcly_codec::{Codec, MediaKind};
 use arcly_pack::{
     PackError,
     flv::{self, FlvMuxer, FlvTag, TagKind, TagRole},
@@ -108,9 +108,9 @@ pub(crate) trait Format: Send {
         payload_bytes + payload_bytes / 32 + ADDED_BYTES
     }
 
-    /// Whether viewers of what was written so far can read what comes under these tracks; else the packets end for them, and begin anew
-    /// for whoever comes then.
-    fn can_go_on(&self, _tracks: &TrackSet) -> bool {
+    /// Whether viewers of what was written so far, in this framing, can read what comes under these tracks; else the packets end for them,
+    /// and begin anew for whoever comes then.
+    fn can_go_on(&self, _tracks: &TrackSet, _framing: Framing) -> bool {
         true
     }
 
@@ -274,26 +274,35 @@ impl Format for Flv {
 #[derive(Default)]
 struct Mp4 {
     muxer: Option<Fmp4Muxer>,
-    carried: Vec<TrackId>,
+    carried: Vec<(TrackId, Codec)>,
     /// The init segment is another one than that of the fragments before, and goes in front of the next one.
     is_changed: bool,
 }
 
 impl Format for Mp4 {
     fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
-        let tracks = only(tracks, |track| Fmp4Muxer::supports(track).is_ok());
+        let tracks = Self::only(tracks);
         self.carried.clear();
         match &mut self.muxer {
             Some(muxer) => self.is_changed |= muxer.reconfigure(&tracks)?,
             none => *none = Some(Fmp4Muxer::new(&tracks)?),
         }
-        self.carried.extend(tracks.tracks.iter().map(|track| track.id));
+        self.carried.extend(codecs(&tracks));
         let init = self.muxer.as_ref().map(|muxer| muxer.init_segment().to_vec()).unwrap_or_default();
         Ok(Headers { first: init.clone(), again: init })
     }
 
     fn carries(&self, track: TrackId) -> bool {
-        self.carried.contains(&track)
+        self.carried.iter().any(|(id, _)| *id == track)
+    }
+
+    /// FFmpeg, and browsers by a `<video>` of their own, read one `moov` and pass over every other. Scripts hand all to Media Source
+    /// Extensions, which take another one of the same tracks in the same codecs (MSE §3.5.7).
+    fn can_go_on(&self, tracks: &TrackSet, framing: Framing) -> bool {
+        let tracks = Self::only(tracks);
+        let Some(muxer) = &self.muxer else { return true };
+        let is_same = Fmp4Muxer::new(&tracks).is_ok_and(|next| next.init_segment() == muxer.init_segment());
+        is_same || framing == Framing::WebSocket && codecs(&tracks).eq(self.carried.iter().copied())
     }
 
     fn write(&mut self, frame: &Frame, Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
@@ -305,6 +314,16 @@ impl Format for Mp4 {
         }
         Ok(())
     }
+}
+
+impl Mp4 {
+    fn only(tracks: &TrackSet) -> TrackSet {
+        only(tracks, |track| Fmp4Muxer::supports(track).is_ok())
+    }
+}
+
+fn codecs(tracks: &TrackSet) -> impl Iterator<Item = (TrackId, Codec)> {
+    tracks.tracks.iter().map(|track| (track.id, track.config.codec()))
 }
 
 /// The tracks that a container can carry.

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arcly_bus::{Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackFilter};
+use arcly_bus::{Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackFilter, TrackSet};
 use arcly_codec::MediaKind;
 use bytes::Bytes;
 
@@ -84,11 +84,14 @@ struct Header {
 /// Fills a log of packets from a log of frames. Dropping it ends the packets for their viewers.
 pub(crate) struct PacketWriter {
     source: Subscription,
+    container: Container,
     format: Box<dyn Format>,
     writer: LogWriter<Packet>,
     packets: Arc<PacketLog>,
     /// Revision of the tracks of the source that the format was told of.
     configured: Option<u32>,
+    /// Something was written: there may be viewers who hold to it.
+    has_begun: bool,
     has_ended: bool,
 }
 
@@ -114,7 +117,7 @@ impl PacketWriter {
         let writer = LogWriter::of_entries(bounds, source.observer());
         let packets = Arc::new(PacketLog { log: writer.log().clone(), headers: Mutex::default(), framing });
         let (source, format) = (source.tap(), container.format());
-        Self { source, format, writer, packets, configured: None, has_ended: false }
+        Self { source, container, format, writer, packets, configured: None, has_begun: false, has_ended: false }
     }
 
     pub(crate) fn packets(&self) -> &Arc<PacketLog> {
@@ -128,13 +131,18 @@ impl PacketWriter {
 
     /// Writes the packets of all frames that wait.
     pub(crate) fn feed(&mut self) -> Fed {
+        let framing = self.packets.framing;
         while !self.has_ended {
+            let newest = (!self.has_begun).then(|| self.source.log().tracks());
             match self.source.read(BATCH_FRAMES) {
                 Read::Frames(batch) => {
                     let is_other = self.configured.is_some_and(|revision| revision != batch.tracks.revision);
-                    if is_other && !self.format.can_go_on(batch.tracks) {
-                        self.say_goodbye();
-                        break;
+                    if is_other && !self.format.can_go_on(batch.tracks, framing) {
+                        if self.has_begun {
+                            self.say_goodbye();
+                            break;
+                        }
+                        self.format = self.container.format();
                     }
                     if self.configured != Some(batch.tracks.revision) {
                         self.configured = Some(batch.tracks.revision);
@@ -145,8 +153,15 @@ impl PacketWriter {
                         }
                         self.packets.put_header(self.writer.tracks().revision, &headers);
                     }
+                    // Whoever begins in front of a change that is an end would be ended by it, and come again, up to the next key picture.
+                    let is_past = |newest: Arc<TrackSet>| {
+                        newest.revision != batch.tracks.revision && !self.format.can_go_on(&newest, framing)
+                    };
+                    if newest.is_some_and(is_past) {
+                        continue;
+                    }
+                    self.has_begun = true;
                     for frame in batch.frames {
-                        let framing = self.packets.framing;
                         let mut draft = Draft::new(framing.head_bytes(), self.format.own_bytes(frame.payload.len()));
                         // A frame that this container cannot hold is left out: the stream goes on.
                         let written = self.format.write(frame, &mut draft).map(|()| framing.close(draft));
@@ -180,7 +195,7 @@ mod tests {
     use bytes::BufMut;
 
     use super::{
-        super::tests::{AVCC, log_of_unknown_pictures, publish_unknown_pictures},
+        super::tests::{AVCC, log_of_pictures, log_of_unknown_pictures, publish_pictures, publish_unknown_pictures},
         *,
     };
 
@@ -250,5 +265,53 @@ mod tests {
         let mut viewer = writer.packets().join();
         let Read::Frames(batch) = viewer.read(1) else { panic!("sound") };
         assert_eq!(batch.frames[0].frame().track, TrackId(1));
+    }
+
+    /// Found by reading: they went on behind a second `moov`, which FFmpeg and browsers pass over, and Media Source Extensions refuse where
+    /// it has other tracks.
+    #[test]
+    fn mp4_goes_on_for_whom_the_next_init_segment_is_one() {
+        let mut level = AVCC;
+        (level[3], level[11]) = (0x0d, 0x0d);
+        let picture_of = |avcc: &[u8]| CodecConfig::parse(Codec::H264, Bytes::copy_from_slice(avcc)).unwrap();
+        let video = |avcc: &[u8]| Track::new(TrackId(0), picture_of(avcc));
+        let sound = CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x11, 0x90])).unwrap();
+        let feed_all = |framing, changes: [Vec<Track>; 2]| {
+            let mut source = log_of_pictures(LogBounds::default());
+            let mut writer = PacketWriter::new(source.log(), Container::Mp4, framing);
+            publish_pictures(&mut source, 0..30);
+            for (second, tracks) in changes.into_iter().enumerate() {
+                assert_eq!(writer.feed(), Fed::Everything);
+                source.set_tracks(tracks).unwrap();
+                let from = 30 + 30 * second as i64;
+                publish_pictures(&mut source, from..from + 30);
+            }
+            writer.feed()
+        };
+        let (same, other) = (vec![video(&AVCC)], vec![video(&level)]);
+        let more = vec![video(&AVCC), Track::new(TrackId(1), sound)];
+        assert_eq!(feed_all(Framing::Chunked, [same.clone(), same.clone()]), Fed::Everything);
+        assert_eq!(feed_all(Framing::Chunked, [same.clone(), other.clone()]), Fed::Ended);
+        assert_eq!(feed_all(Framing::WebSocket, [same.clone(), other.clone()]), Fed::Everything);
+        assert_eq!(feed_all(Framing::WebSocket, [other, more]), Fed::Ended);
+    }
+
+    /// Found by reading: whoever came again behind such a change, and in front of the next key picture, got the end of what was before it.
+    #[test]
+    fn who_comes_behind_a_change_that_is_an_end_waits_for_the_next_key_picture() {
+        let mut source = log_of_pictures(LogBounds::default());
+        publish_pictures(&mut source, 0..10);
+        let sound = CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x11, 0x90])).unwrap();
+        let pictures = source.tracks().tracks[0].clone();
+        source.set_tracks(vec![pictures, Track::new(TrackId(1), sound)]).unwrap();
+        publish_pictures(&mut source, 10..20);
+        let mut writer = PacketWriter::new(source.log(), Container::Mp4, Framing::Chunked);
+        assert_eq!(writer.feed(), Fed::Everything);
+        let mut viewer = writer.packets().join();
+        assert!(matches!(viewer.read(1), Read::Empty));
+        publish_pictures(&mut source, 20..40);
+        assert_eq!(writer.feed(), Fed::Everything);
+        let Read::Frames(batch) = viewer.read(1) else { panic!("a key picture") };
+        assert_eq!((batch.frames[0].frame().dts, batch.tracks.tracks.len()), (90_000, 2));
     }
 }

@@ -416,8 +416,9 @@ fn fragments(socket: &mut TcpStream, count: usize) -> Vec<[u8; 4]> {
     kinds
 }
 
+/// Found by reading: a second `moov` stood in its place, which FFmpeg passes over, so that sound which came late was never heard.
 #[test]
-fn fragmented_mp4_begins_with_its_init_segment_and_says_a_change_of_it_in_place() {
+fn fragmented_mp4_begins_with_its_init_segment_and_ends_where_that_changes() {
     let mut stage = Stage::new(EgressOptions::default());
     stage.publish(2);
     let (mut peer, _) = stage.join_as(Container::Mp4);
@@ -430,9 +431,9 @@ fn fragmented_mp4_begins_with_its_init_segment_and_says_a_change_of_it_in_place(
     let dts = 2 * 3000;
     let frame = Frame { track: VIDEO, flags: FrameFlags::KEY, pts: dts, dts, duration: 3000, payload: picture.into() };
     stage.publisher.publish(frame).unwrap();
-    let kinds = fragments(&mut peer, 5);
+    let kinds = fragments(&mut peer, 4);
     let mut expected: Vec<&[u8; 4]> = vec![b"ftyp", b"moov"];
     expected.extend([b"moof", b"mdat"].repeat(4));
-    expected.extend([b"ftyp", b"moov", b"moof", b"mdat"]);
     assert_eq!(kinds.iter().collect::<Vec<_>>(), expected);
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0, "the end");
 }

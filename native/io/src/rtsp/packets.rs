@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock::unix_time,
-    egress::{Draft, Format, Headers},
+    egress::{Draft, Format, Framing, Headers},
 };
 
 /// How often a track tells its times when no key picture does.
@@ -113,7 +113,7 @@ impl Format for Packets {
         self.put(frame, &mut out.own)
     }
 
-    fn can_go_on(&self, tracks: &TrackSet) -> bool {
+    fn can_go_on(&self, tracks: &TrackSet, _framing: Framing) -> bool {
         can_follow(self.senders.iter().map(|sender| &sender.outgoing), &outgoing(tracks))
     }
 
