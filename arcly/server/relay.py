@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from itertools import combinations
+from os.path import realpath, samefile
 
 from arcly import contract
 from arcly._native import StreamKey
@@ -14,7 +16,7 @@ from arcly._signals import STOP_SIGNALS, cancelling
 from arcly.contract import IngestContext
 from arcly.drive import drive_to
 from arcly.engine import Engine
-from arcly.errors import StreamError
+from arcly.errors import MisuseError, StreamError
 from arcly.link import Link, LinkState, LinkStatus
 from arcly.server.said import log_to_stderr, reason_of
 from arcly.sinks.file import FileSink
@@ -47,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def relay(options: argparse.Namespace) -> int:
     """Relay; returns the exit status."""
+    check_files([options.source, *options.targets])
     source = source_of(options)
     targets = [target_of(text, options) for text in options.targets]
     engine = Engine(*targets, source)
@@ -58,6 +61,25 @@ async def relay(options: argparse.Namespace) -> int:
             stack.callback(watching.cancel)
             await engine.until_signal(over)
     return 1 if any([has_failed(thing) for thing in (source, *targets)]) else 0
+
+
+def check_files(names: Sequence[str]) -> None:
+    """Look that a file is named once: a target would empty the source, or two write into one file.
+
+    Raises:
+        MisuseError: one is named twice.
+    """
+    for name, other in combinations([name for name in names if not is_url(name)], 2):
+        if is_same_file(name, other):
+            raise MisuseError(f"{name} and {other} are the same file: each needs one of its own")
+
+
+def is_same_file(name: str, other: str) -> bool:
+    """Return whether both name one file, which need not be there yet."""
+    try:
+        return samefile(name, other)
+    except OSError:
+        return realpath(name) == realpath(other)
 
 
 def is_url(text: str) -> bool:

@@ -12,6 +12,7 @@ from conftest import run
 
 import arcly
 from arcly.__main__ import main, parser
+from arcly.server.serve import DEMO_CLIP
 
 ALONE = ("--rtmp", "off", "--rtsp", "off", "--srt", "off", "--webrtc", "off", "--http", "127.0.0.1:0")
 """Options of a server that takes no port which another one may have."""
@@ -43,6 +44,24 @@ async def test_what_cannot_be_done_is_said_in_one_line_without_numbers_of_errors
     assert (status, len(lines)) == (1, 1), text
     assert said in lines[0]
     assert "Errno" not in text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("clip.flv", "clip.flv"), ("clip.flv", "copy.ts", "link.flv"), ("clip.flv", "copy.ts", "below/../copy.ts")],
+)
+async def test_a_relay_neither_empties_its_source_nor_writes_a_file_twice(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    (tmp_path / "below").mkdir()
+    clip = tmp_path / "clip.flv"
+    clip.write_bytes(DEMO_CLIP.read_bytes())
+    (tmp_path / "link.flv").symlink_to(clip)
+    status, text = await arcly_says("relay", *(f"{tmp_path}/{name}" for name in names))
+    assert (status, len(text.splitlines())) == (1, 1), text
+    assert "are the same file" in text
+    assert clip.read_bytes() == DEMO_CLIP.read_bytes()
+    assert not (tmp_path / "copy.ts").exists()
 
 
 async def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
