@@ -12,7 +12,10 @@ const SETS: [u8; 34] = [
     0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00, 0x40, 0x00, 0x00,
     0x07, 0x83, 0xc5, 0x0a, 0xa8, 0, 0, 0, 1, 0x68, 0xce, 0x0f, 0xc8,
 ];
-/// What its SPS says: 15 pictures a second.
+/// Main profile with fields: 320x256, `frame_mbs_only_flag` 0, no rate.
+const FIELD_SETS: [u8; 20] =
+    [0, 0, 0, 1, 0x67, 0x4d, 0x00, 0x1e, 0xf4, 0x0a, 0x08, 0x24, 0, 0, 0, 1, 0x68, 0xce, 0x0f, 0xc8];
+/// What the SPS of [`SETS`] says: 15 pictures a second.
 const STEP_90K: i64 = 6_000;
 
 /// A slice behind a start code, without a start code in it.
@@ -126,6 +129,22 @@ fn aligned_pictures_without_a_time_follow_the_frame_rate() {
     let read = Read::all(&stream(timed.map(|(at, unit)| ((at % 5 == 0).then_some(at as i64 * STEP_90K), &unit[..]))));
     assert_units(&read, &sizes);
     assert_eq!(times(&read), (0..12).map(|index| index * STEP_90K).collect::<Vec<_>>());
+}
+
+/// Two fields are two pictures in one PES packet: nothing but the parameter sets says that they belong together.
+#[test]
+fn who_joins_behind_the_parameter_sets_of_fields_gets_them_together() {
+    let packet = |index: usize| {
+        let is_key = index == 3;
+        let sets = if is_key { &FIELD_SETS[..] } else { &[] };
+        [sets, &slice(is_key, true, 200), &slice(is_key, true, 150)].concat()
+    };
+    let packets: Vec<_> = (0..9).map(packet).collect();
+    let timed = packets.iter().zip(0..).map(|(packet, index)| (Some(index * 3_600), &packet[..]));
+    let read = Read::all(&stream(timed));
+    assert_eq!(times(&read), (3..9).map(|index| index * 3_600).collect::<Vec<_>>(), "one frame a PES packet");
+    assert!(read.of(VIDEO).iter().all(|frame| frame.payload.len() > 350));
+    assert_eq!(read.stats.dropped_frames, 3, "those in front of the parameter sets");
 }
 
 /// Once it is known that they are aligned, a picture is given out when its PES packet is complete.

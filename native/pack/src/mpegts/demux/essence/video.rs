@@ -145,6 +145,10 @@ impl<C: NalCodec> Video<C> {
     }
 
     fn is_one_picture(&self, payload: &[u8]) -> bool {
+        // Two pictures may be fields: without parameter sets nothing tells, and nothing comes of them.
+        if self.config.is_none() {
+            return true;
+        }
         let first_slices = nal_units(payload, 4).flatten().filter(|nal| C::is_first_slice(nal) == Some(true));
         first_slices.count() <= if self.has_fields { 2 } else { 1 }
     }
