@@ -58,7 +58,9 @@ MEDIA = {"access-control-allow-origin": "*"}
 OPTIONS = MEDIA | {
     "allow": "GET, HEAD, OPTIONS",
     "access-control-allow-methods": "GET, HEAD, OPTIONS",
-    "access-control-allow-headers": "Range, If-None-Match, Authorization",
+    "access-control-allow-headers": (
+        "Range, If-None-Match, Authorization, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status"
+    ),
     "access-control-max-age": "86400",
 }
 """As the live origin answers."""

@@ -127,6 +127,7 @@ async def test_a_clip_has_what_was_published(tmp_path: Path, format: Any, ffprob
         assert (await served.get("/recordings/id:1/clip.mp4", range=f"bytes={len(whole)}-"))[0] == 416
         status, headers, _ = await served.get("/recordings/id:1/index.m3u8", "OPTIONS")
         assert (status, headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+        assert "CMCD-Session" in headers["access-control-allow-headers"], "players may say how they fare"
     path = tmp_path / "clip.mp4"
     path.write_bytes(part)
     clip, video = MediaReader(path).read(10_000), payloads(frames)["video"]

@@ -135,6 +135,13 @@ async def test_other_methods_and_unknown_paths(server: Server) -> None:
         assert status == 404, path
 
 
+async def test_players_of_another_origin_may_say_how_they_fare_by_headers(server: Server) -> None:
+    """Found by reading: CTA-5004 has four, and a browser asks for nothing where one of them is not allowed."""
+    _, headers, _ = await request(server, "/live/demo/index.m3u8", "OPTIONS", Origin="http://x")
+    for name in ("cmcd-object", "cmcd-request", "cmcd-session", "cmcd-status"):
+        assert name in headers["access-control-allow-headers"].lower().split(", ")
+
+
 @pytest.mark.parametrize("media", ["media.m3u8", "v0.m3u8", "a1.m3u8"])
 async def test_an_ended_stream_says_endlist_and_a_new_one_takes_its_place(server: Server, media: str) -> None:
     source = await demo(server)

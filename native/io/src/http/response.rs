@@ -19,6 +19,12 @@ const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 /// What a page may read besides (Fetch §3.3.6): players estimate the latency by `Date`.
 const EXPOSED: HeaderValue = HeaderValue::from_static("Content-Range, Date, ETag");
 
+/// What a page may ask with (Fetch §3.3.5): players tell by headers how they fare (CTA-5004 §3), and a browser asks for nothing where these are
+/// not allowed.
+const ASKED_WITH: HeaderValue = HeaderValue::from_static(
+    "Range, If-None-Match, Authorization, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status",
+);
+
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Headers of an answer: room for all of them at once.
@@ -84,8 +90,7 @@ fn options() -> Response<Body> {
     headers.remove(header::CONTENT_TYPE);
     headers.insert(header::ALLOW, METHODS);
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    headers
-        .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Range, If-None-Match, Authorization"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ASKED_WITH);
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
 }
