@@ -70,9 +70,10 @@ impl App {
 }
 
 /// The request as the application should see it: origin-form target, `Host` whatever the HTTP version, and who really asks.
-fn rewrite(request: Request<Incoming>, asker: Asker) -> Request<Incoming> {
+fn rewrite<B>(request: Request<B>, asker: Asker) -> Request<B> {
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
+    join_cookies(&mut parts.headers);
     // So an answer ends it, also where the request has not come to its end.
     parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     if let Some(authority) = parts.uri.authority()
@@ -92,7 +93,32 @@ fn rewrite(request: Request<Incoming>, asker: Asker) -> Request<Incoming> {
     Request::from_parts(parts, body)
 }
 
+/// HTTP/2 may cut them into several fields, of which applications read the first (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, whole);
+    }
+}
+
 fn strip(headers: &mut HeaderMap) {
     HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(name)));
     headers.remove("keep-alive");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by reading: each piece was a field of its own, and an application that reads one saw nobody's session.
+    #[test]
+    fn cookies_that_http2_has_cut_into_pieces_reach_the_application_as_one() {
+        let request = Request::get("https://host/page").header("cookie", "a=1").header("cookie", "b=2; c=3");
+        let asker = Asker { peer: ([127, 0, 0, 1], 1).into(), scheme: "https" };
+        let rewritten = rewrite(request.body(()).unwrap(), asker);
+        let cookies: Vec<_> = rewritten.headers().get_all("cookie").iter().collect();
+        assert_eq!(cookies, ["a=1; b=2; c=3"]);
+    }
 }
