@@ -23,7 +23,7 @@ pub use avcc::AvcConfig;
 pub use canonical::{annex_b_to_canonical, to_canonical};
 pub use nal::{
     NAL_AUD, NAL_HEADER_BYTES, NAL_IDR, NAL_PPS, NAL_SEI, NAL_SLICE, NAL_SPS, NAL_SPS_EXTENSION, access_units, has_idr,
-    hdr, is_first_slice, is_random_access, is_reference, nal_type,
+    hdr, is_entry, is_entry_of_container, is_first_slice, is_intra, is_random_access, is_reference, nal_type,
 };
 pub use picture_timing::timecode;
 pub use sps::SpsInfo;

@@ -1,8 +1,10 @@
 //! What the NAL units are (§7.4.1).
 
+use super::Canonical;
 use crate::{
-    Hdr,
-    nal::{AccessUnits, Place, Role},
+    CodecError, Hdr,
+    bits::BitReader,
+    nal::{AccessUnits, Place, Role, nal_units},
     sei,
 };
 
@@ -42,6 +44,41 @@ pub fn is_random_access<'a>(nals: impl IntoIterator<Item = &'a [u8]>) -> bool {
         NAL_SEI => sei::has_message(nal, NAL_HEADER_BYTES, sei::RECOVERY_POINT),
         _ => false,
     })
+}
+
+/// Whether the picture with these NAL units is predicted from no other; of two fields, the first. Decoding may begin there if
+/// something else says so: what follows may be predicted from pictures in front.
+pub fn is_intra<'a>(nals: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    let mut slices = nals.into_iter().filter(|nal| is_slice(nal_type(nal)));
+    slices.next().is_some_and(is_intra_slice)
+        && slices.take_while(|nal| is_first_slice(nal) != Some(true)).all(is_intra_slice)
+}
+
+fn is_intra_slice(nal: &[u8]) -> bool {
+    // I, and I for all slices of the picture (Table 7-6).
+    matches!(nal_type(nal), NAL_SLICE | NAL_IDR) && matches!(slice_type(nal), Ok(2 | 7))
+}
+
+/// `slice_type` (§7.3.3). In front of it are never the 22 zero bits that emulation prevention takes.
+fn slice_type(nal: &[u8]) -> Result<u32, CodecError> {
+    let mut bits = BitReader::new(nal);
+    bits.skip(8, "nal_unit_header")?;
+    bits.ue("first_mb_in_slice")?;
+    bits.ue("slice_type")
+}
+
+/// Whether decoding can begin at an access unit of which no container says so. An encoder that sends neither IDR pictures nor recovery
+/// points puts a sequence parameter set in front of the I pictures at which it can.
+pub fn is_entry(unit: &Canonical) -> bool {
+    let nals = || nal_units(&unit.payload, 4).flatten();
+    is_random_access(nals()) || !unit.sps.is_empty() && is_intra(nals())
+}
+
+/// Whether decoding can begin at an access unit in the form of the bus, of which its container `claims` it: an IDR picture needs no
+/// claim, and a claim is not enough for a picture that is predicted from others.
+pub fn is_entry_of_container(payload: &[u8], claims: bool) -> bool {
+    let nals = || nal_units(payload, 4).flatten();
+    has_idr(nals()) || claims && (is_random_access(nals()) || is_intra(nals()))
 }
 
 /// Whether another picture may be predicted from the one with these NAL units (`nal_ref_idc`, §7.4.1): what is not

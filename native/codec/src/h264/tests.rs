@@ -380,6 +380,27 @@ fn empty_nal_units_in_a_row_are_iterated() {
 }
 
 #[test]
+fn an_i_picture_is_an_entry_where_parameter_sets_or_the_container_say_so() {
+    // `first_mb_in_slice` 0, and `slice_type` 7, 2, 5 (P), 9 (SI); and the last macroblock of a large picture with 7.
+    let [i_all, i, p, si] = [[0x61, 0x88, 0x80], [0x61, 0xb0, 0x80], [0x61, 0x98, 0x80], [0x61, 0x8a, 0x80]];
+    let last: &[u8] = &[0x61, 0x00, 0x01, 0x20, 0x00, 0x20];
+    assert!(is_intra([&i_all[..]]) && is_intra([AUD, &i, last]));
+    assert!(
+        !is_intra([&p[..]]) && !is_intra([&si[..]]) && !is_intra([]) && !is_intra([AUD]) && !is_intra([&[0x61][..]])
+    );
+    assert!(!is_intra([&i[..], &[0x61, 0x46, 0x00]]), "one slice of it is predicted");
+    assert!(is_intra([&i[..], &p]), "the second field may be");
+    let unit = |sps: &[&[u8]], slice: &[u8]| Canonical {
+        payload: [&[0, 0, 0, slice.len() as u8], slice].concat().into(),
+        sps: sps.iter().map(|sps| Bytes::copy_from_slice(sps)).collect(),
+        ..Canonical::default()
+    };
+    assert!(is_entry(&unit(&[&[0x67]], &i)) && !is_entry(&unit(&[&[0x67]], &p)) && !is_entry(&unit(&[], &i)));
+    let of_container = |slice: &[u8], claims| is_entry_of_container(&unit(&[], slice).payload, claims);
+    assert!(of_container(&i, true) && !of_container(&i, false) && !of_container(&p, true) && of_container(IDR, false));
+}
+
+#[test]
 fn random_access_is_an_idr_or_a_recovery_point() {
     assert!(is_random_access([AUD, IDR]) && has_idr([AUD, IDR]));
     assert!(is_random_access([RECOVERY_POINT, SLICE]) && !has_idr([RECOVERY_POINT, SLICE]));

@@ -37,8 +37,8 @@ pub fn check_payload(config: &CodecConfig, frame: &Frame) {
         CodecConfig::H264(_) => {
             let again = h264::to_canonical(frame.payload.clone(), 4);
             assert!(again.is_ok_and(|again| again.payload == frame.payload && again.sps.is_empty()), "not canonical");
-            let nals = h264::nal_units(&frame.payload, 4).flatten();
-            assert!(!frame.is_key() || h264::is_random_access(nals), "decoding cannot begin at this key frame");
+            let can_begin = h264::is_entry_of_container(&frame.payload, true);
+            assert!(!frame.is_key() || can_begin, "decoding cannot begin at this key frame");
         }
         CodecConfig::H265(_) => {
             let again = h265::to_canonical(frame.payload.clone(), 4);

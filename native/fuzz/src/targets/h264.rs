@@ -124,7 +124,7 @@ fn check_canonical(canonical: &Canonical, nals: &[&[u8]]) {
     assert_eq!(again, Ok(expected), "the form of the bus is the form of the bus");
     // Nothing to compare with; they must end.
     let nals = || nal_units(&canonical.payload, 4).flatten();
-    let _ = (h264::is_random_access(nals()), h264::is_reference(nals()), h264::hdr(nals()));
+    let _ = (h264::is_random_access(nals()), h264::is_intra(nals()), h264::is_reference(nals()), h264::hdr(nals()));
 }
 
 fn is_taken_out(nal: &[u8]) -> bool {

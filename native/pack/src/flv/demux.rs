@@ -37,7 +37,7 @@ const VIDEO_CLOCK_HZ: u32 = 90_000;
 /// - A repeated sequence header says nothing; a different one is a new configuration.
 /// - Parameter sets that an access unit brings along are taken out of it; where they differ, they are a new configuration.
 /// - A frame is a key frame when what is in it says so, whatever the tag says; or, for encoders which never send another
-///   IDR picture (open GOPs, intra refresh), when the tag claims it and the access unit has a recovery point.
+///   IDR picture (open GOPs, intra refresh), when the tag claims it and the access unit has a recovery point or is an I picture.
 /// - Video times are the wire's; audio times are put back onto the grid of the samples.
 /// - Tracks come out in front of the next frame, however many sequence headers there were.
 /// - Where script data announces pictures and sound, nothing comes out until both are there, or for about a second: so

@@ -135,6 +135,8 @@ fn key_frames_are_known_by_their_nal_units() {
     assert!(!is_key(1, &[SLICE]), "a claim alone is not enough");
     assert!(is_key(1, &[RECOVERY_POINT, SLICE]), "open GOP, intra refresh");
     assert!(!is_key(2, &[RECOVERY_POINT, SLICE]));
+    let intra: &[u8] = &[0x61, 0x88, 0x80];
+    assert!(is_key(1, &[intra]) && !is_key(2, &[intra]), "an encoder without IDR pictures and recovery points");
 }
 
 #[test]

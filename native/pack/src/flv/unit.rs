@@ -71,8 +71,7 @@ impl DemuxTrack {
             Some(CodecConfig::H264(config)) => {
                 let mut unit = h264::to_canonical(payload, size)?;
                 let config = config.take_parameter_sets(&mut unit)?;
-                let nals = || h264::nal_units(&unit.payload, 4).flatten();
-                let is_key = h264::has_idr(nals()) || claims_key && h264::is_random_access(nals());
+                let is_key = h264::is_entry_of_container(&unit.payload, claims_key);
                 (unit.payload, config.map(CodecConfig::H264), is_key)
             }
             Some(CodecConfig::H265(config)) => {

@@ -157,6 +157,21 @@ fn interleaved_mode_is_read_in_the_order_of_its_packets() {
     assert_eq!(payloads(&units), [&two[..], &SLICE, &SLICE, &[0, 0, 0, 4, 0x41, 0x80, 9, 5]]);
 }
 
+/// A camera that sends neither IDR pictures nor recovery points. Behind the sets an I slice, and a P slice.
+#[test]
+fn an_i_picture_behind_parameter_sets_is_a_key_picture() {
+    let CodecConfig::H264(config) = h264() else { panic!() };
+    let format = Format::of(96, &h264()).unwrap();
+    let packets = |slice: &[u8]| {
+        let nals = [&config.sps[0][..], &config.pps[0][..], slice];
+        let units = nals.iter().flat_map(|nal| [&(nal.len() as u16).to_be_bytes()[..], nal].concat());
+        std::iter::once(24).chain(units).collect::<Vec<u8>>()
+    };
+    let (intra, predicted) = (packets(&[0x61, 0x88, 0x80]), packets(&[0x61, 0x9a, 0x02]));
+    let (units, refused) = read(&format, &[(1, true, &intra), (2, true, &predicted), (3, true, &[0x61, 0x88, 0x80])]);
+    assert_eq!((units.iter().map(|unit| unit.is_key).collect::<Vec<_>>(), refused), (vec![true, false, false], 0));
+}
+
 #[test]
 fn order_numbers_of_h265_are_passed_over() {
     let mut format = Format::of(96, &h265()).unwrap();

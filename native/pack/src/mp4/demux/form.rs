@@ -70,7 +70,7 @@ impl Description {
     /// Brings a sample into the form of the bus and keeps the configuration that it brings along.
     ///
     /// A picture at which decoding can begin is known by its bytes; what the container says decides only where those are not enough
-    /// (recovery points).
+    /// (recovery points, I pictures).
     pub fn convert(&mut self, sample: Bytes, claims_sync: bool) -> Result<Converted, PackError> {
         match self.form {
             Form::Nal { length_size } => self.convert_nal(sample, length_size, claims_sync),
@@ -101,7 +101,7 @@ impl Description {
         let is_key = match self.codec {
             Codec::H265 => h265::is_random_access(nals()),
             Codec::H266 => h266::is_random_access(nals()),
-            _ => h264::has_idr(nals()) || claims_sync && h264::is_random_access(nals()),
+            _ => h264::is_entry_of_container(&canonical.payload, claims_sync),
         };
         Ok(Converted { payload: canonical.payload, is_key, changed })
     }

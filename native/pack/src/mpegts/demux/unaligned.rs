@@ -131,6 +131,21 @@ fn aligned_pictures_without_a_time_follow_the_frame_rate() {
     assert_eq!(times(&read), (0..12).map(|index| index * STEP_90K).collect::<Vec<_>>());
 }
 
+#[test]
+fn i_pictures_behind_parameter_sets_are_entries_where_there_are_neither_idr_pictures_nor_recovery_points() {
+    let packet = |index: usize| {
+        let aud = [0, 0, 0, 1, 0x09, 0xf0];
+        let picture: &[u8] = if index.is_multiple_of(5) { &[0x88, 0x80, 1] } else { &[0x9a, 0x02, 1] };
+        let sets = if index.is_multiple_of(5) { &SETS[..] } else { &[] };
+        [&aud, sets, &[0, 0, 0, 1, 0x61], picture].concat()
+    };
+    let packets: Vec<_> = (0..12).map(packet).collect();
+    let timed = packets.iter().zip(0..).map(|(packet, index)| (Some(index * STEP_90K), &packet[..]));
+    let read = Read::all(&stream(timed));
+    let keys: Vec<_> = read.of(VIDEO).iter().map(|frame| frame.is_key()).collect();
+    assert_eq!(keys, (0..12).map(|index| index % 5 == 0).collect::<Vec<_>>());
+}
+
 /// Two fields are two pictures in one PES packet: nothing but the parameter sets says that they belong together.
 #[test]
 fn who_joins_behind_the_parameter_sets_of_fields_gets_them_together() {

@@ -4,7 +4,7 @@ use arcly_codec::{
     CodecConfig, CodecError,
     cursor::Cursor,
     h264::{self, AvcConfig},
-    nal::{Canonical, nal_units},
+    nal::Canonical,
 };
 use bytes::Bytes;
 
@@ -84,8 +84,8 @@ impl NalFormat for H264 {
         h264::to_canonical(access_unit, 4)
     }
 
-    fn is_random_access(access_unit: &[u8]) -> bool {
-        h264::is_random_access(nal_units(access_unit, 4).flatten())
+    fn is_key(unit: &Canonical) -> bool {
+        h264::is_entry(unit)
     }
 
     fn keeps_sets(config: &CodecConfig, canonical: &mut Canonical) -> bool {

@@ -84,8 +84,8 @@ impl NalFormat for H265 {
         h265::to_canonical(access_unit, 4)
     }
 
-    fn is_random_access(access_unit: &[u8]) -> bool {
-        h265::is_random_access(nal_units(access_unit, 4).flatten())
+    fn is_key(unit: &Canonical) -> bool {
+        h265::is_random_access(nal_units(&unit.payload, 4).flatten())
     }
 
     fn merge(config: Option<&CodecConfig>, sets: &Canonical) -> Result<Option<CodecConfig>, CodecError> {

@@ -30,7 +30,8 @@ pub(super) trait NalCodec: std::fmt::Debug + Send + Sync {
     /// The configuration that `sets` make of the present one; `None` when that is the same, or when they do not suffice.
     fn configure(present: Option<&Self::Config>, sets: &Sets) -> Option<Self::Config>;
 
-    fn is_key(payload: &[u8]) -> bool;
+    /// Whether decoding can begin at an access unit.
+    fn is_key(unit: &Canonical) -> bool;
 
     fn wrap(config: &Self::Config) -> CodecConfig;
 
@@ -137,7 +138,7 @@ impl<C: NalCodec> Video<C> {
         let Ok(mut canonical) = C::canonical(unit.content) else { return outlet.drop_frame() };
         self.configure(&mut canonical, outlet);
         if self.is_one_picture(&canonical.payload) {
-            self.emit(canonical.payload, unit.times, outlet);
+            self.emit(canonical, unit.times, outlet);
         } else {
             // Once in a stream: its bytes may have been taken for the access unit.
             self.split([Unit { content: byte_stream(&canonical), ..unit }], outlet);
@@ -175,7 +176,7 @@ impl<C: NalCodec> Video<C> {
                 continue;
             };
             self.configure(&mut canonical, outlet);
-            self.emit(canonical.payload, times, outlet);
+            self.emit(canonical, times, outlet);
         }
     }
 
@@ -193,13 +194,13 @@ impl<C: NalCodec> Video<C> {
         }
     }
 
-    fn emit(&mut self, payload: Bytes, times: Option<Times>, outlet: &mut Outlet) {
-        if payload.is_empty() {
+    fn emit(&mut self, unit: Canonical, times: Option<Times>, outlet: &mut Outlet) {
+        if unit.payload.is_empty() {
             return;
         }
         let (Some(times), Some(_)) = (self.cadence.place(times), &self.config) else { return outlet.drop_frame() };
-        let flags = if C::is_key(&payload) { FrameFlags::KEY } else { FrameFlags::NONE };
-        outlet.frame((times.pts_90k, times.dts_90k), 0, flags, payload);
+        let flags = if C::is_key(&unit) { FrameFlags::KEY } else { FrameFlags::NONE };
+        outlet.frame((times.pts_90k, times.dts_90k), 0, flags, unit.payload);
     }
 }
 
@@ -284,8 +285,8 @@ impl NalCodec for Avc {
         present.keep_renumbered_sets(canonical)
     }
 
-    fn is_key(payload: &[u8]) -> bool {
-        h264::is_random_access(h264::nal_units(payload, 4).flatten())
+    fn is_key(unit: &Canonical) -> bool {
+        h264::is_entry(unit)
     }
 
     fn wrap(config: &AvcConfig) -> CodecConfig {
@@ -323,8 +324,8 @@ impl NalCodec for Hevc {
         }
     }
 
-    fn is_key(payload: &[u8]) -> bool {
-        h265::is_random_access(h265::nal_units(payload, 4).flatten())
+    fn is_key(unit: &Canonical) -> bool {
+        h265::is_random_access(h265::nal_units(&unit.payload, 4).flatten())
     }
 
     fn wrap(config: &HevcConfig) -> CodecConfig {
@@ -358,8 +359,8 @@ impl NalCodec for Vvc {
         }
     }
 
-    fn is_key(payload: &[u8]) -> bool {
-        h266::is_random_access(h266::nal_units(payload, 4).flatten())
+    fn is_key(unit: &Canonical) -> bool {
+        h266::is_random_access(h266::nal_units(&unit.payload, 4).flatten())
     }
 
     fn wrap(config: &VvcConfig) -> CodecConfig {

@@ -113,7 +113,7 @@ impl<F: NalFormat> NalDepacketizer<F> {
             self.take_parameter_sets(&mut canonical, out);
         }
         if is_picture && let Some(timestamp) = self.timestamp {
-            let is_key = F::is_random_access(&canonical.payload);
+            let is_key = F::is_key(&canonical);
             out.emit(canonical.payload, timestamp, 0, is_key);
         }
     }

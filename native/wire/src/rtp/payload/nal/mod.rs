@@ -48,8 +48,8 @@ pub(super) trait NalFormat: Debug + Send + 'static {
     /// NAL units behind 4-byte lengths to the form of the bus.
     fn to_canonical(access_unit: Bytes) -> Result<Canonical, CodecError>;
 
-    /// Whether decoding can begin at an access unit in the form of the bus.
-    fn is_random_access(access_unit: &[u8]) -> bool;
+    /// Whether decoding can begin at an access unit.
+    fn is_key(unit: &Canonical) -> bool;
 
     /// Puts back parameter sets that are known under other ids, for which the configuration stays: whether they all are.
     fn keeps_sets(_config: &CodecConfig, _canonical: &mut Canonical) -> bool {
