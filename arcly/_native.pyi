@@ -1442,6 +1442,10 @@ class FilePlayer:
     def stop(self) -> None:
         """Stop, and end the stream."""
 
+    @property
+    def error(self) -> str | None:
+        """What was wrong with the file, where the stream ended for that."""
+
 @final
 class RemoteTarget:
     """A stream of another server, and how to reach it. `str()` of it shows no secret."""

@@ -1,6 +1,9 @@
 //! `FilePlayer`.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use arcly_io::file::{FileError, FileErrorKind, PlayOptions, play};
 use pyo3::{exceptions::PyOSError, prelude::*};
@@ -36,21 +39,31 @@ impl FilePlayer {
     fn stop(&self) {
         self.0.stop();
     }
+
+    #[getter]
+    fn error(&self) -> Option<String> {
+        self.0.failure().map(ToString::to_string)
+    }
 }
 
 pub fn from_file(error: FileError) -> PyErr {
     let text = error.to_string();
     match error.kind {
-        // The errno first: Python makes FileNotFoundError and its like of it.
-        FileErrorKind::Io(io) => match io.raw_os_error() {
-            Some(number) => {
-                let reason = io.to_string();
-                let reason = reason.split(" (os error").next().unwrap_or(&reason).to_owned();
-                PyOSError::new_err((number, reason, error.path.display().to_string()))
-            }
-            None => PyOSError::new_err(text),
-        },
+        FileErrorKind::Io(io) => from_io(&io, &error.path),
         FileErrorKind::Unknown => UnsupportedError::new_err(text),
         FileErrorKind::Media(_) => MalformedError::new_err(text),
+    }
+}
+
+/// What the system says of a path.
+pub fn from_io(error: &io::Error, path: &Path) -> PyErr {
+    let (reason, path) = (error.to_string(), path.display());
+    match error.raw_os_error() {
+        // The errno first: Python makes FileNotFoundError and its like of it.
+        Some(number) => {
+            let reason = reason.split(" (os error").next().unwrap_or(&reason).to_owned();
+            PyOSError::new_err((number, reason, path.to_string()))
+        }
+        None => PyOSError::new_err(format!("{path}: {reason}")),
     }
 }

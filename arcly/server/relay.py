@@ -109,7 +109,9 @@ def target_of(text: str, options: argparse.Namespace) -> PushTarget | FileTarget
 def has_failed(thing: PullSource | FileSource | PushTarget | FileTarget) -> bool:
     """Return whether a source or target was given up, or nothing could be sent to it; says what was sent."""
     if isinstance(thing, FileSource):
-        return False
+        if thing.error is not None:
+            log.error("[file] the source was given up: %s", thing.error)
+        return thing.error is not None
     status = thing.status
     if isinstance(thing, PushTarget):
         sent = (
@@ -200,6 +202,10 @@ class FileTarget(Link):
             frames = await drive_to(stream, self._sink, self._shutdown)  # type: ignore[arg-type]
         except (StreamError, OSError) as error:
             log.error("[file] %s was given up: %s", self._path, error)
+            await self._enter(LinkState.FAILED)
+            return
+        if not self._sink.paths:
+            log.error("[file] nothing was written to %s: the stream had no frame for it", self._path)
             await self._enter(LinkState.FAILED)
             return
         log.info("[file] wrote %d frames to %s", frames, ", ".join(map(str, self._sink.paths)))

@@ -39,7 +39,7 @@ class FileSink:
     none that exists is replaced: its number is passed over. `paths` are the files written.
 
     Args:
-        path: the file; one that exists is replaced.
+        path: the file; one that exists is replaced, by the first bytes that there are.
         format: `"ts"`, `"flv"` or `"mp4"`; default by the ending of the name.
         fragment_s: see `arcly.media.Muxer`.
 
@@ -120,9 +120,9 @@ class FileSink:
                     self._writing = None
 
     def _write(self, data: bytearray) -> None:
+        if not data:
+            return
         if self._file is None:
-            if self.paths and not data:
-                return
             self._file = self._open()
         self._file.write(data)
         self._file.flush()

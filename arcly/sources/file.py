@@ -34,6 +34,11 @@ class FileSource:
         self._real_time = real_time
         self._player: FilePlayer | None = None
 
+    @property
+    def error(self) -> str | None:
+        """What was wrong with the file, where its stream ended for that: it is malformed, or cannot be read on."""
+        return None if self._player is None else self._player.error
+
     async def start(self, context: IngestContext) -> None:
         """Open the file and start publishing. What goes wrong later ends the stream, with the reason.
 
@@ -58,4 +63,3 @@ class FileSource:
         """Stop publishing."""
         if self._player is not None:
             self._player.stop()
-            self._player = None

@@ -343,6 +343,15 @@ async def test_a_write_that_is_cut_off_is_not_overtaken_by_the_end(
     assert [bytes(frame) for frame in frames_of(path)] == [bytes(frames[0])]
 
 
+@pytest.mark.parametrize("ending", ["mp4", "ts", "flv"])
+async def test_a_file_sink_that_gets_no_frame_leaves_the_file_that_is_there(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"copy.{ending}"
+    path.write_text("the last copy")
+    sink = arcly.FileSink(path)
+    await sink.close()
+    assert (path.read_text(), sink.paths) == ("the last copy", [])
+
+
 def test_a_file_sink_needs_a_format() -> None:
     with pytest.raises(arcly.MisuseError, match=r"copy\.mkv"):
         arcly.FileSink("copy.mkv")

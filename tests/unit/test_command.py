@@ -64,6 +64,21 @@ async def test_a_relay_neither_empties_its_source_nor_writes_a_file_twice(
     assert not (tmp_path / "copy.ts").exists()
 
 
+async def test_a_relay_fails_where_its_source_is_broken(tmp_path: Path) -> None:
+    """It was success, and the last copy was emptied."""
+    copy, broken, headless = (tmp_path / name for name in ("copy.ts", "broken.flv", "headless.mp4"))
+    copy.write_text("the last copy")
+    headless.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x10mdat01234567")
+    status, text = await arcly_says("relay", headless, copy)
+    assert (status, copy.read_text()) == (1, "the last copy")
+    assert f"ERR [file] the source was given up: {headless}: malformed MP4 without moov" in text
+    broken.write_bytes(DEMO_CLIP.read_bytes()[:200_000] + b"\xff" * 100_000)
+    status, text = await arcly_says("relay", broken, copy)
+    assert status == 1
+    assert f"ERR [file] the source was given up: {broken}: malformed" in text
+    assert copy.stat().st_size > 100_000, "what came before it is there"
+
+
 async def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("no certificate")
     (tmp_path / "key.pem").write_text("no key")

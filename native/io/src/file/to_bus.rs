@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -37,6 +37,7 @@ impl Default for PlayOptions {
 /// A file that is being published. Dropping it stops it.
 pub struct Player {
     stop: Arc<Stop>,
+    failure: Arc<OnceLock<FileError>>,
 }
 
 /// Ends a sleep early.
@@ -66,6 +67,11 @@ impl Player {
     pub fn stop(&self) {
         self.stop.stop();
     }
+
+    /// What was wrong with the file, where the stream ended for that.
+    pub fn failure(&self) -> Option<&FileError> {
+        self.failure.get()
+    }
 }
 
 impl Drop for Player {
@@ -80,11 +86,12 @@ impl Drop for Player {
 /// [`FileError`] when it cannot be opened or is no media file.
 pub fn play(runtime: &Handle, path: &Path, publisher: Publisher, options: PlayOptions) -> Result<Player, FileError> {
     let reader = MediaReader::open(path)?;
-    let stop = Arc::new(Stop::default());
-    let performance =
-        Performance { reader, publisher, options, stop: stop.clone(), start: Instant::now(), passed: Duration::ZERO };
+    let player = Player { stop: Arc::default(), failure: Arc::default() };
+    let (stop, failure) = (player.stop.clone(), player.failure.clone());
+    let (start, passed) = (Instant::now(), Duration::ZERO);
+    let performance = Performance { reader, publisher, options, stop, failure, start, passed };
     runtime.spawn_blocking(move || performance.run());
-    Ok(Player { stop })
+    Ok(player)
 }
 
 /// Why a performance ended before its end.
@@ -99,6 +106,7 @@ struct Performance {
     publisher: Publisher,
     options: PlayOptions,
     stop: Arc<Stop>,
+    failure: Arc<OnceLock<FileError>>,
     /// When the first frame was due.
     start: Instant,
     /// What the repetitions before this one have lasted.
@@ -111,7 +119,8 @@ impl Performance {
             Ok(()) => "the end of the file".to_owned(),
             Err(Cut::Stopped) => "stopped".to_owned(),
             Err(Cut::Closed(error)) => error.to_string(),
-            Err(Cut::Failed(error)) => error.to_string(),
+            // Kept first: who sees the end of the stream may ask.
+            Err(Cut::Failed(error)) => self.failure.get_or_init(|| error).to_string(),
         };
         self.publisher.end(reason);
     }
