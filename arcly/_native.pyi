@@ -559,7 +559,8 @@ class MediaReader:
 
     def __new__(cls, path: str | os.PathLike[str]) -> MediaReader: ...
     def read(self, max_frames: int = 256) -> list[MediaFrame]:
-        """Return the next frames, in the order of the file: fewer than asked for only at the end, none behind it.
+        """Return the next frames, in the order of the file: fewer than asked for only at the end, none behind it, and
+        in front of what cannot be read: that is raised by the next call.
 
         Raises:
             OSError: it cannot be read on.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from arcly._native import MediaFrame, MediaReader
+from arcly.errors import MalformedError
 from arcly.probe.report import Report, TrackReport
 from arcly.probe.tracks import TrackSurvey
 
@@ -63,8 +64,8 @@ class Survey:
             else:
                 survey.track = track
 
-    def report(self, *, bytes_read: int, broken: int, problem: str | None) -> Report:
-        """Return what was counted."""
+    def report(self, *, bytes_read: int, broken: int, problem: str | None, cut: str | None = None) -> Report:
+        """Return what was counted; `cut` is why that is not all."""
         tracks = tuple(self._tracks[id].report() for id in sorted(self._tracks))
         starts = {
             kind: min(
@@ -85,7 +86,10 @@ class Survey:
             configurations=max(1, self._configurations),
             audio_ahead_s=audio_ahead_s,
             interleave_s=self._interleave_s,
-            notes=tuple(_notes(tracks, self._configurations, self._interleave_s, audio_ahead_s)),
+            notes=(
+                *_notes(tracks, self._configurations, self._interleave_s, audio_ahead_s),
+                *([] if cut is None else [f"it breaks off: {cut}"]),
+            ),
         )
 
 
@@ -110,11 +114,22 @@ def _notes(
 
 
 def survey_file(path: str | Path, end: float | None) -> Report:
-    """Read a file, until `end` of the monotonic clock at most."""
+    """Read a file, until `end` of the monotonic clock at most.
+
+    Raises:
+        OSError: it cannot be read.
+        UnsupportedError, MalformedError: it is nothing that can be read.
+    """
     reader = MediaReader(path)
-    survey = Survey(str(path), reader.format)
-    while frames := reader.read(1024):
-        survey.add(frames)
-        if end is not None and time.monotonic() > end:
-            break
-    return survey.report(bytes_read=Path(path).stat().st_size, broken=reader.broken, problem=reader.problem)
+    survey, cut = Survey(str(path), reader.format), None
+    try:
+        while frames := reader.read(1024):
+            survey.add(frames)
+            if end is not None and time.monotonic() > end:
+                break
+    except MalformedError as error:
+        if survey.is_empty:
+            raise
+        cut = str(error).removeprefix(f"{path}: ")
+    bytes_read = Path(path).stat().st_size
+    return survey.report(bytes_read=bytes_read, broken=reader.broken, problem=reader.problem, cut=cut)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator
 from http.client import HTTPException, IncompleteRead, InvalidURL
@@ -14,7 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from arcly._native import Demuxer, __version__, sniff
-from arcly.errors import MisuseError, UnsupportedError
+from arcly.errors import MalformedError, MisuseError, UnsupportedError
 from arcly.probe.report import Report
 from arcly.probe.survey import Survey
 
@@ -36,12 +35,12 @@ def survey_http(url: str, end: float | None) -> Report:
         UnsupportedError, MalformedError: what it sends is nothing that can be read.
     """
     request, name = asked(url)
-    note: str | None = None
+    cut: str | None = None
     with named(name), urlopen(request, timeout=SILENCE_S) as response:
         beginning = response.read(SNIFFED_BYTES)
         format = sniff(beginning)
         if format is None:
-            raise UnsupportedError(f"{name} is neither MPEG-TS, FLV nor MP4")
+            raise UnsupportedError("neither MPEG-TS, FLV nor MP4")
         demuxer, survey, bytes_read = Demuxer(format), Survey(name, format), 0
         try:
             for piece in pieces(beginning, response):
@@ -54,9 +53,14 @@ def survey_http(url: str, end: float | None) -> Report:
         except (OSError, HTTPException) as error:
             if survey.is_empty:
                 raise
-            note = f"it breaks off: {reason_of(error)}"
-    report = survey.report(bytes_read=bytes_read, broken=demuxer.broken, problem=demuxer.problem)
-    return report if note is None else dataclasses.replace(report, notes=(*report.notes, note))
+            cut = reason_of(error)
+        except MalformedError as error:
+            with contextlib.suppress(MalformedError):
+                survey.add(demuxer.finish())  # The frames in front of it wait there.
+            if survey.is_empty:
+                raise
+            cut = str(error)
+    return survey.report(bytes_read=bytes_read, broken=demuxer.broken, problem=demuxer.problem, cut=cut)
 
 
 def asked(url: str) -> tuple[Request, str]:
@@ -86,6 +90,8 @@ def named(name: str) -> Iterator[None]:
     """Say of what a server of the web does wrong where it was."""
     try:
         yield
+    except (MalformedError, UnsupportedError) as error:
+        raise type(error)(f"{name}: {error}") from None
     except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
             error.close()

@@ -52,7 +52,8 @@ def show(report: Report, console: Console) -> None:
     else:
         console.print("timestamps: no faults")
     if report.broken:
-        console.print(f"left out: {report.broken} ({report.problem})", style="yellow", markup=False)
+        why = "" if report.problem is None else f" ({report.problem})"
+        console.print(f"left out: {report.broken}{why}", style="yellow", markup=False)
     for note in report.notes:
         console.print(f"note: {note}", style="yellow", markup=False)
 

@@ -28,24 +28,39 @@ pub struct MediaReader {
 struct State {
     reader: Reader,
     tracks: Arc<TrackSet>,
+    /// Said when the frames in front of it have been given out.
+    failure: Option<FileError>,
 }
 
 impl State {
-    /// Up to `max` frames and their tracks; fewer only at the end.
+    /// Up to `max` frames and their tracks; fewer only at the end, and in front of a failure.
     fn read(&mut self, max: usize) -> Result<Vec<(Frame, Arc<TrackSet>)>, FileError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let mut frames = Vec::new();
         while frames.len() < max {
-            match self.reader.next_item()? {
-                Some(Item::Tracks(tracks)) => {
+            match self.reader.next_item() {
+                Ok(Some(Item::Tracks(tracks))) => {
                     let revision = self.tracks.revision.wrapping_add(1);
                     self.tracks = Arc::new(TrackSet { revision, tracks });
                 }
-                Some(Item::Frame(frame)) => frames.push((frame, self.tracks.clone())),
-                Some(Item::EndOfSequence) => {}
-                None => break,
+                Ok(Some(Item::Frame(frame))) => frames.push((frame, self.tracks.clone())),
+                Ok(Some(Item::EndOfSequence)) => {}
+                Ok(None) => break,
+                Err(error) if frames.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failure = Some(error);
+                    break;
+                }
             }
         }
         Ok(frames)
+    }
+
+    fn rewind(&mut self) -> Result<(), FileError> {
+        self.failure = None;
+        self.reader.rewind()
     }
 }
 
@@ -55,7 +70,7 @@ impl MediaReader {
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let reader = py.detach(|| Reader::open(&path)).map_err(from_file)?;
         let container = reader.container();
-        Ok(Self { container, state: Mutex::new(State { reader, tracks: Arc::default() }) })
+        Ok(Self { container, state: Mutex::new(State { reader, tracks: Arc::default(), failure: None }) })
     }
 
     #[pyo3(signature = (max_frames=256))]
@@ -66,7 +81,7 @@ impl MediaReader {
     }
 
     fn rewind(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| lock(&self.state).reader.rewind()).map_err(from_file)
+        py.detach(|| lock(&self.state).rewind()).map_err(from_file)
     }
 
     #[getter]

@@ -176,6 +176,31 @@ def test_what_was_surveyed_is_reported_where_nothing_more_comes(clip: Clip, monk
     assert report.notes[-1] == "it breaks off: nothing came for 0.3 s"
 
 
+def test_what_was_surveyed_is_reported_where_the_file_is_broken(clip: Clip, site: str, tmp_path: Path) -> None:
+    """It was lost, with all frames in front of the broken tag that were read together with it."""
+    data, path = flv_of(clip(seconds=4)), tmp_path / "bad.flv"
+    path.write_bytes(data[: len(data) // 2] + b"\xff" * 100_000)
+    for source in (path, f"{site}/bad.flv"):
+        report = probe(source)
+        assert 40 < report.tracks[0].frames < 60
+        assert report.notes[-1].startswith("it breaks off: malformed")
+    path.write_bytes(data[:9] + b"\xff" * 100_000)
+    for source in (path, f"{site}/bad.flv"):
+        with pytest.raises(arcly.MalformedError) as caught:
+            probe(source)
+        assert str(caught.value).startswith(f"{source}: malformed")
+
+
+async def test_what_an_mp4_that_was_cut_lacks_is_said(clip: Clip, ffmpeg: str, tmp_path: Path) -> None:
+    """It was `left out: 705 (None)`."""
+    whole, path = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    await run(ffmpeg, "-v", "error", "-i", clip(seconds=2), "-c", "copy", "-movflags", "+faststart", whole)
+    path.write_bytes(whole.read_bytes()[:-50_000])
+    report = probe(path)
+    assert report.broken > 0
+    assert report.problem == f"{report.broken} samples lie outside of the file, or their configuration is not known"
+
+
 def test_a_password_in_a_url_is_sent_and_not_said(clip: Clip) -> None:
     """It was taken for a part of the host, and printed."""
     with answering(CHUNKED, chunk(flv_of(clip(seconds=2))), b"0\r\n\r\n") as (at, asked):

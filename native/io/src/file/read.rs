@@ -74,9 +74,18 @@ pub struct MediaReader {
 #[derive(Debug)]
 enum Form {
     /// Read in its order.
-    Pushed { demuxer: ContainerDemuxer, buffer: Vec<u8>, at_end: bool },
+    Pushed(Pushed),
     /// Read where its index says.
     Indexed(Box<Mp4Index>),
+}
+
+#[derive(Debug)]
+struct Pushed {
+    demuxer: ContainerDemuxer,
+    buffer: Vec<u8>,
+    at_end: bool,
+    /// Said when all has been given out that was in front of it.
+    failure: Option<PackError>,
 }
 
 impl MediaReader {
@@ -108,7 +117,7 @@ impl MediaReader {
     /// [`FileError`] when it cannot be read on.
     pub fn next_item(&mut self) -> Result<Option<Item>, FileError> {
         let next = match &mut self.form {
-            Form::Pushed { demuxer, buffer, at_end } => next_pushed(&mut self.file, demuxer, buffer, at_end),
+            Form::Pushed(pushed) => pushed.next_item(&mut self.file),
             Form::Indexed(index) => next_indexed(&mut self.file, index),
         };
         next.map_err(|kind| FileError { path: self.path.clone(), kind })
@@ -127,11 +136,10 @@ impl MediaReader {
     /// What could not be used so far.
     pub fn left_out(&self) -> LeftOut {
         match &self.form {
-            Form::Pushed { demuxer, .. } => demuxer.left_out(),
-            Form::Indexed(index) => LeftOut {
-                count: index.broken_frames() + index.dropped_frames() + index.refused_tracks().len() as u64,
-                last: index.refused_tracks().last().map(|(track, error)| format!("track {track}: {error}")),
-            },
+            Form::Pushed(pushed) => pushed.demuxer.left_out(),
+            Form::Indexed(index) => {
+                LeftOut::of_samples(index.broken_frames(), index.dropped_frames(), index.refused_tracks())
+            }
         }
     }
 }
@@ -142,36 +150,40 @@ impl Form {
         file.seek(SeekFrom::Start(0))?;
         Ok(match container {
             Container::Mp4 => Self::Indexed(Box::new(Mp4Index::new(file_bytes))),
-            _ => Self::Pushed {
+            _ => Self::Pushed(Pushed {
                 demuxer: ContainerDemuxer::new(container, None),
                 buffer: vec![0; READ_BYTES],
                 at_end: false,
-            },
+                failure: None,
+            }),
         })
     }
 }
 
-fn next_pushed(
-    file: &mut File,
-    demuxer: &mut ContainerDemuxer,
-    buffer: &mut [u8],
-    at_end: &mut bool,
-) -> Result<Option<Item>, FileErrorKind> {
-    loop {
-        if let Some(item) = demuxer.poll() {
-            return Ok(Some(item));
-        }
-        if *at_end {
-            return Ok(None);
-        }
-        match file.read(buffer) {
-            Ok(0) => {
-                *at_end = true;
-                demuxer.finish()?;
+impl Pushed {
+    fn next_item(&mut self, file: &mut File) -> Result<Option<Item>, FileErrorKind> {
+        loop {
+            if let Some(item) = self.demuxer.poll() {
+                return Ok(Some(item));
             }
-            Ok(read) => demuxer.push(buffer.get(..read).unwrap_or_default())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+            if let Some(failure) = self.failure.take() {
+                return Err(failure.into());
+            }
+            if self.at_end {
+                return Ok(None);
+            }
+            let pushed = match file.read(&mut self.buffer) {
+                Ok(0) => {
+                    self.at_end = true;
+                    self.demuxer.finish()
+                }
+                Ok(read) => self.demuxer.push(self.buffer.get(..read).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            if let Err(error) = pushed {
+                (self.at_end, self.failure) = (true, Some(error));
+            }
         }
     }
 }

@@ -28,6 +28,21 @@ pub struct LeftOut {
     pub last: Option<String>,
 }
 
+impl LeftOut {
+    /// What a reader of MP4 counts.
+    pub fn of_samples(broken: u64, dropped: u64, refused_tracks: &[(u32, PackError)]) -> Self {
+        let mut left_out = counted(&[
+            (broken, "samples are broken"),
+            (dropped, "samples lie outside of the file, or their configuration is not known"),
+        ]);
+        left_out.count += refused_tracks.len() as u64;
+        if let Some((track, error)) = refused_tracks.last() {
+            left_out.last = Some(format!("track {track}: {error}"));
+        }
+        left_out
+    }
+}
+
 #[derive(Debug)]
 enum Inner {
     MpegTs(Box<(TsDemuxer, Holdback)>),
@@ -129,16 +144,7 @@ impl ContainerDemuxer {
                 LeftOut { count: self.left_out.count + early, last: last.or(early_last) }
             }
             Inner::Mp4(demuxer) => {
-                let refused = demuxer.refused_tracks();
-                let mut left_out = counted(&[
-                    (demuxer.broken_frames(), "samples are broken"),
-                    (demuxer.dropped_frames(), "samples are of no use"),
-                ]);
-                left_out.count += refused.len() as u64;
-                if let Some((track, error)) = refused.last() {
-                    left_out.last = Some(format!("track {track}: {error}"));
-                }
-                left_out
+                LeftOut::of_samples(demuxer.broken_frames(), demuxer.dropped_frames(), demuxer.refused_tracks())
             }
         }
     }
