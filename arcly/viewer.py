@@ -15,7 +15,9 @@ RawViewer = tuple[int, StreamKey, str, str, str, int, int, int, int, int, str, i
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Somebody who watches a stream over a connection of its own, as of when it was asked for."""
+    """Somebody who watches a stream over a connection of its own, as of when it was asked for. Counters may be a second
+    old.
+    """
 
     id: int
     """Its number, by which it can be kicked; never used twice."""

@@ -1,8 +1,11 @@
 //! What whoever reads from a viewer's connection and its pump have to tell each other, where there is such a one (RTMP).
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
 };
 
 use arcly_bus::TrackFilter;
@@ -20,6 +23,8 @@ const SAID_MAX_BYTES: usize = 64 << 10;
 pub(crate) struct Line {
     has_news: AtomicBool,
     news: Mutex<News>,
+    /// Told that there is news.
+    pump: Mutex<Option<Waker>>,
     over: Mutex<Option<End>>,
     /// Of a viewer who has left. Boxed, for hardly anybody does.
     seat: Mutex<Option<Box<Seat>>>,
@@ -77,7 +82,13 @@ impl Line {
     fn tell<T>(&self, change: impl FnOnce(&mut News) -> T) -> T {
         let result = change(&mut lock(&self.news));
         self.has_news.store(true, Ordering::Release);
+        lock(&self.pump).iter().for_each(Waker::wake_by_ref);
         result
+    }
+
+    /// Wakes at news from now on. Look behind this: there may be some already.
+    pub(crate) fn wake_on_news(&self, waker: Waker) {
+        *lock(&self.pump) = Some(waker);
     }
 
     pub(crate) fn has_news(&self) -> bool {

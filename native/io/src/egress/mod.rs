@@ -13,7 +13,7 @@
 //! - `packet`, `packets`: a packet, and the log of them with what fills it;
 //! - `pump`, `viewer`, `flush`: the passes, one socket, and when a pass is due; `joiner`: who comes to be written to;
 //! - `poll`, `socket`: the two seams to the operating system;
-//! - `line`, `ears`: what viewers say, by way of a task that reads (RTMP) or heard by the pump (WebSocket);
+//! - `line`, `ears`, `tidings`: what viewers say, by way of a task that reads (RTMP) or heard by the pump (WebSocket); that there is some;
 //! - `channel`: the life of one stream in one format; `worker`: a task that pumps; `list`: who watches; `body`: the same packets for TLS and HTTP/2.
 
 mod body;
@@ -32,6 +32,7 @@ mod pump;
 mod socket;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tidings;
 mod viewer;
 mod worker;
 

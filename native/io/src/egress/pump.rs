@@ -20,6 +20,7 @@ use super::{
     packets::PacketLog,
     poll::{Poller, Ready},
     socket::bound_unsent,
+    tidings::Tidings,
     viewer::{Common, End, Served, Viewer},
 };
 
@@ -58,6 +59,7 @@ pub(crate) struct Pump {
     first: usize,
     judged: Instant,
     ended: Option<Instant>,
+    tidings: Arc<Tidings>,
     /// Viewers here, told to whoever spreads them.
     load: Arc<AtomicUsize>,
 }
@@ -80,6 +82,7 @@ impl Pump {
             first: 0,
             judged: Instant::now(),
             ended: None,
+            tidings: Arc::default(),
             load,
         })
     }
@@ -144,6 +147,7 @@ impl Pump {
     pub(crate) fn join(&mut self, joiner: Joiner) {
         let now = Instant::now();
         let viewer = Viewer::new(joiner, &self.packets, now);
+        viewer.wake_on_tidings(&self.tidings.waker());
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
@@ -155,7 +159,7 @@ impl Pump {
             *slot = Some(viewer);
         }
         match added {
-            Ok(()) => self.serve(place, None, now),
+            Ok(()) => self.serve(place, now),
             Err(_) => self.remove(place, End::Gone),
         }
     }
@@ -172,7 +176,7 @@ impl Pump {
                 self.remove(place, End::Gone);
             } else if viewer.is_blocked() || has_answers {
                 viewer.unblock();
-                self.serve(place, None, now);
+                self.serve(place, now);
             }
         }
     }
@@ -181,9 +185,11 @@ impl Pump {
     pub(crate) async fn pass(&mut self) {
         let (mut next, mut busy) = (0, Duration::ZERO);
         self.first = self.first.wrapping_add(1);
+        // Of those that come during the pass the next one hears.
+        let has_tidings = self.tidings.take();
         loop {
             let began = Instant::now();
-            let over = self.pass_for(&mut next, began);
+            let over = self.pass_for(&mut next, began, has_tidings);
             busy += began.elapsed();
             if over {
                 break;
@@ -194,12 +200,13 @@ impl Pump {
     }
 
     /// A part of a pass; whether it was the last.
-    fn pass_for(&mut self, next: &mut usize, began: Instant) -> bool {
+    fn pass_for(&mut self, next: &mut usize, began: Instant, has_tidings: bool) -> bool {
         let mut gone = Vec::new();
         let viewers = self.places.len() - self.free.len();
         let over = loop {
             let Read::Frames(batch) = self.cursor.peek(BATCH_FRAMES) else { break true };
-            let (common, count) = (Common::new(batch.frames, &mut self.joined, viewers), batch.frames.len());
+            let common = Common::new(batch.frames, &mut self.joined, viewers, has_tidings);
+            let count = batch.frames.len();
             let places = self.places.len();
             while *next < places {
                 if next.is_multiple_of(CLOCK_EVERY) && *next > 0 && began.elapsed() > BUDGET {
@@ -247,7 +254,7 @@ impl Pump {
             let has_news = viewer.has_news();
             match viewer.judge(&self.options, now) {
                 Served::Over(end) => self.remove(place, end),
-                Served::Waits if has_news => self.serve(place, None, now),
+                Served::Waits if has_news => self.serve(place, now),
                 Served::Waits => {}
             }
         }
@@ -255,13 +262,15 @@ impl Pump {
 
     fn serve_unblocked(&mut self, place: usize, now: Instant) {
         if self.places.get(place).and_then(Option::as_ref).is_some_and(|viewer| !viewer.is_blocked()) {
-            self.serve(place, None, now);
+            self.serve(place, now);
         }
     }
 
-    fn serve(&mut self, place: usize, common: Option<&Common<'_>>, now: Instant) {
+    fn serve(&mut self, place: usize, now: Instant) {
         let Some(Some(viewer)) = self.places.get_mut(place) else { return };
-        if let Served::Over(end) = viewer.serve(&self.packets, common, now) {
+        let served = viewer.serve(&self.packets, None, now);
+        viewer.tell();
+        if let Served::Over(end) = served {
             self.remove(place, end);
         }
     }

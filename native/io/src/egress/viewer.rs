@@ -7,6 +7,7 @@ use std::{
     io::{self, IoSlice},
     net::TcpStream,
     sync::{Arc, atomic::Ordering::Relaxed},
+    task::Waker,
     time::Instant,
 };
 
@@ -50,6 +51,8 @@ pub(crate) struct Viewer {
     ending: bool,
     /// When the socket last took something.
     progress: Instant,
+    /// Bytes and frames that the list was not told of yet.
+    untold: (u64, u64),
     entry: Entry,
     _counted: arcly_bus::Viewer,
     line: Option<Arc<Line>>,
@@ -64,12 +67,14 @@ pub(crate) struct Common<'a> {
     pub(crate) packets: &'a [Packet],
     pub(crate) slices: Vec<IoSlice<'a>>,
     pub(crate) bytes: usize,
+    /// Some viewer has news, or is to go.
+    pub(crate) has_tidings: bool,
 }
 
 impl<'a> Common<'a> {
     /// Several pieces are put together in `joined`, unless they are large or for few: one copy for all, where the kernel would else fetch the
     /// same list of slices for each.
-    pub(crate) fn new(packets: &'a [Packet], joined: &'a mut Vec<u8>, viewers: usize) -> Self {
+    pub(crate) fn new(packets: &'a [Packet], joined: &'a mut Vec<u8>, viewers: usize, has_tidings: bool) -> Self {
         let bytes = packets.iter().map(|packet| packet.pieces.len()).sum();
         let is_many = packets.len() > 1 || packets.iter().any(|packet| packet.pieces.is_shared());
         let parts = parts_from(packets.iter().map(|packet| &packet.pieces), 0);
@@ -80,7 +85,7 @@ impl<'a> Common<'a> {
         } else {
             parts.map(IoSlice::new).collect()
         };
-        Self { packets, slices, bytes }
+        Self { packets, slices, bytes, has_tidings }
     }
 }
 
@@ -126,6 +131,7 @@ impl Viewer {
             blocked: false,
             ending: false,
             progress: now,
+            untold: (0, 0),
             entry,
             _counted: counted,
             line,
@@ -136,7 +142,8 @@ impl Viewer {
     }
 
     /// Tells whoever reads from the connection that this has ended, and gives the seat back of one that left in order.
-    pub(crate) fn hang_up(self, end: End) {
+    pub(crate) fn hang_up(mut self, end: End) {
+        self.tell();
         let Self { line: Some(line), cursor, has_header, wants, entry, _counted: counted, .. } = self else { return };
         if end == End::Left {
             line.give_back(Seat { cursor, has_header, wants, entry, counted });
@@ -168,17 +175,21 @@ impl Viewer {
 
     /// Writes what waits, until nothing does or the socket takes no more.
     pub(crate) fn serve(&mut self, packets: &PacketLog, common: Option<&Common<'_>>, now: Instant) -> Served {
+        let listens = common.is_none_or(|common| common.has_tidings);
         loop {
-            if self.entry.0.is_kicked() {
-                return Served::Over(End::Kicked);
+            if listens {
+                if self.entry.0.is_kicked() {
+                    return Served::Over(End::Kicked);
+                }
+                self.take_news(packets);
             }
             match self.step(packets, common) {
                 Ok(Step::Sent(bytes)) => self.count(bytes, now),
                 Ok(Step::Common(bytes)) => {
                     self.count(bytes, now);
-                    return self.rest();
+                    return Served::Waits;
                 }
-                Ok(Step::Idle) => return self.rest(),
+                Ok(Step::Idle) => return Served::Waits,
                 Ok(Step::Over(end)) => return Served::Over(end),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
@@ -194,13 +205,20 @@ impl Viewer {
 
     fn count(&mut self, bytes: usize, now: Instant) {
         self.progress = now;
-        self.entry.0.bytes.fetch_add(bytes as u64, Relaxed);
+        self.untold.0 += bytes as u64;
     }
 
-    /// It has everything.
-    fn rest(&self) -> Served {
-        self.entry.0.lag_frames.store(0, Relaxed);
-        Served::Waits
+    /// Tells the list what was sent.
+    pub(super) fn tell(&mut self) {
+        let (bytes, frames) = std::mem::take(&mut self.untold);
+        self.entry.0.bytes.fetch_add(bytes, Relaxed);
+        self.entry.0.frames.fetch_add(frames, Relaxed);
+    }
+
+    /// Has `waker` woken when there is news for it, or it is to go.
+    pub(crate) fn wake_on_tidings(&self, waker: &Waker) {
+        self.entry.0.wake_on_kick(waker);
+        self.line.iter().for_each(|line| line.wake_on_news(waker.clone()));
     }
 
     /// Whether there is news for it besides packets.
@@ -231,7 +249,6 @@ impl Viewer {
 
     /// One write.
     fn step(&mut self, packets: &PacketLog, common: Option<&Common<'_>>) -> io::Result<Step> {
-        self.take_news(packets);
         if self.leaves && self.offset == 0 {
             return if self.front.is_empty() { Ok(Step::Over(End::Left)) } else { self.send_front() };
         }
@@ -267,7 +284,7 @@ impl Viewer {
         self.cursor.advance(passed);
         self.offset = offset;
         self.is_led_in &= passed == 0;
-        self.entry.0.frames.fetch_add(passed as u64, Relaxed);
+        self.untold.1 += passed as u64;
         let has_all = common.is_some() && !self.blocked;
         Ok(if has_all { Step::Common(sent) } else { Step::Sent(sent) })
     }
@@ -285,6 +302,7 @@ impl Viewer {
     /// Looks, now and then, whether it is too slow: it is moved to the newest key frame, behind the packet that it is in; who takes
     /// nothing for too long is let go.
     pub(crate) fn judge(&mut self, options: &EgressOptions, now: Instant) -> Served {
+        self.tell();
         if self.entry.0.is_kicked() {
             return Served::Over(End::Kicked);
         }

@@ -49,6 +49,7 @@ fn who_pings_and_does_not_read_is_owed_one_answer() {
         viewer.unblock();
         viewer.serve(writer.packets(), None, Instant::now());
     }
+    viewer.tell();
     let sent = viewer.entry.0.bytes.load(Relaxed) as usize;
     assert!(sent + viewer.front.len() <= owed, "{} bytes are owed, not {owed}", sent + viewer.front.len());
 }
