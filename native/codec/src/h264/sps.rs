@@ -6,9 +6,12 @@ use super::{
 };
 use crate::{
     Chroma, CodecError, VideoInfo,
-    bits::{BitReader, rbsp},
+    bits::{BitReader, rbsp, rbsp_bytes},
     nal::picture::{cropped, side, window},
 };
+
+/// Bytes of a slice that hold its header up to `field_pic_flag`: 1, and at most 35 + 7 + 17 + 2 + 16 + 1 bits.
+const SLICE_HEAD_BYTES: usize = 11;
 
 /// Facts of one sequence parameter set (H.264 §7.3.2.1.1 and Annex E).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +24,10 @@ pub struct SpsInfo {
     pub bit_depth_chroma: u8,
     /// `frame_mbs_only_flag`: whether there are no fields.
     pub frame_mbs_only: bool,
+    /// `separate_colour_plane_flag`.
+    separate_colour_planes: bool,
+    /// Bits of `frame_num` in a slice header.
+    frame_num_bits: u8,
     /// What the VUI says besides what is in `video`.
     pub vui: Vui,
     /// Size, rate, colour.
@@ -45,13 +52,31 @@ impl SpsInfo {
         info.video.level = bits.u8(8, "level_idc")?;
         info.id = bits.ue8_max(31, "seq_parameter_set_id")?;
         info.read_sample_format(&mut bits)?;
-        let order = skip_numbering(&mut bits)?;
+        info.frame_num_bits = 4 + bits.ue8_max(12, "log2_max_frame_num_minus4")?;
+        let order = skip_order(&mut bits)?;
         info.read_picture_size(&mut bits)?;
         if bits.flag("vui_parameters_present_flag")? {
             info.vui = Vui::read(&mut bits, &mut info.video);
         }
         info.video.max_reorder_frames = info.vui.max_reorder_frames.or(order);
         Ok(info)
+    }
+
+    /// Whether a slice is of a field, and not of a frame (`field_pic_flag`, §7.3.3).
+    pub fn is_field(&self, slice: &[u8]) -> bool {
+        !self.frame_mbs_only && self.field_pic_flag(slice).unwrap_or(false)
+    }
+
+    fn field_pic_flag(&self, slice: &[u8]) -> Result<bool, CodecError> {
+        let head: Vec<u8> = rbsp_bytes(slice).take(SLICE_HEAD_BYTES).collect();
+        let mut bits = BitReader::new(&head);
+        bits.skip(8, "nal_unit_header")?;
+        bits.ue("first_mb_in_slice")?;
+        bits.ue("slice_type")?;
+        bits.ue("pic_parameter_set_id")?;
+        bits.skip(if self.separate_colour_planes { 2 } else { 0 }, "colour_plane_id")?;
+        bits.skip(usize::from(self.frame_num_bits), "frame_num")?;
+        bits.flag("field_pic_flag")
     }
 
     /// `chroma_format_idc` and what stands beside it; what is inferred (§7.4.2.1.1) for the profiles that do not write it.
@@ -62,7 +87,7 @@ impl SpsInfo {
         }
         self.video.chroma = Chroma::from_idc(bits.ue8_max(3, "chroma_format_idc")?);
         if self.video.chroma == Chroma::Yuv444 {
-            bits.skip(1, "separate_colour_plane_flag")?;
+            self.separate_colour_planes = bits.flag("separate_colour_plane_flag")?;
         }
         self.video.bit_depth = 8 + bits.ue8_max(6, "bit_depth_luma_minus8")?;
         self.bit_depth_chroma = 8 + bits.ue8_max(6, "bit_depth_chroma_minus8")?;
@@ -127,10 +152,9 @@ fn skip_scaling_list(bits: &mut BitReader<'_>, size: u8) -> Result<(), CodecErro
     Ok(())
 }
 
-/// From `log2_max_frame_num_minus4` to `gaps_in_frame_num_value_allowed_flag`. `Some(0)` when pictures come in the order in
+/// From `pic_order_cnt_type` to `gaps_in_frame_num_value_allowed_flag`. `Some(0)` when pictures come in the order in
 /// which they are shown (`pic_order_cnt_type` 2, §8.2.1.3).
-fn skip_numbering(bits: &mut BitReader<'_>) -> Result<Option<u8>, CodecError> {
-    bits.ue_max(12, "log2_max_frame_num_minus4")?;
+fn skip_order(bits: &mut BitReader<'_>) -> Result<Option<u8>, CodecError> {
     let order_type = bits.ue_max(2, "pic_order_cnt_type")?;
     match order_type {
         0 => {

@@ -401,6 +401,18 @@ fn an_i_picture_is_an_entry_where_parameter_sets_or_the_container_say_so() {
 }
 
 #[test]
+fn a_slice_says_whether_it_is_of_a_field() {
+    // Main profile, `log2_max_frame_num_minus4` 0, `frame_mbs_only_flag` 0; and the same with 1, where there is no `field_pic_flag`.
+    let fields = SpsInfo::parse(&[0x67, 0x4d, 0x00, 0x1e, 0xf4, 0x0a, 0x08, 0x24]).unwrap();
+    let mut frames = fields.clone();
+    frames.frame_mbs_only = true;
+    // `first_mb_in_slice` 0, `slice_type` 7, `pic_parameter_set_id` 0, `frame_num` 5, then the flag.
+    let [field, frame] = [[0x41, 0x88, 0xac], [0x41, 0x88, 0xa8]];
+    assert!(fields.is_field(&field) && !fields.is_field(&frame) && !frames.is_field(&field));
+    assert!(!fields.is_field(&[0x41, 0x88]) && !fields.is_field(&[]));
+}
+
+#[test]
 fn random_access_is_an_idr_or_a_recovery_point() {
     assert!(is_random_access([AUD, IDR]) && has_idr([AUD, IDR]));
     assert!(is_random_access([RECOVERY_POINT, SLICE]) && !has_idr([RECOVERY_POINT, SLICE]));

@@ -12,9 +12,11 @@ const SETS: [u8; 34] = [
     0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x07, 0xec, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00, 0x40, 0x00, 0x00,
     0x07, 0x83, 0xc5, 0x0a, 0xa8, 0, 0, 0, 1, 0x68, 0xce, 0x0f, 0xc8,
 ];
-/// Main profile with fields: 320x256, `frame_mbs_only_flag` 0, no rate.
-const FIELD_SETS: [u8; 20] =
-    [0, 0, 0, 1, 0x67, 0x4d, 0x00, 0x1e, 0xf4, 0x0a, 0x08, 0x24, 0, 0, 0, 1, 0x68, 0xce, 0x0f, 0xc8];
+/// Main profile with fields: 320x256, `frame_mbs_only_flag` 0, 25 frames a second.
+const FIELD_SETS: [u8; 30] = [
+    0, 0, 0, 1, 0x67, 0x4d, 0x00, 0x1e, 0xf4, 0x0a, 0x08, 0x28, 0x40, 0x00, 0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x0c,
+    0xa1, 0, 0, 0, 1, 0x68, 0xce, 0x0f, 0xc8,
+];
 /// What the SPS of [`SETS`] says: 15 pictures a second.
 const STEP_90K: i64 = 6_000;
 
@@ -160,6 +162,19 @@ fn who_joins_behind_the_parameter_sets_of_fields_gets_them_together() {
     assert_eq!(times(&read), (3..9).map(|index| index * 3_600).collect::<Vec<_>>(), "one frame a PES packet");
     assert!(read.of(VIDEO).iter().all(|frame| frame.payload.len() > 350));
     assert_eq!(read.stats.dropped_frames, 3, "those in front of the parameter sets");
+}
+
+/// A field is an access unit of its own (H.264 §7.4.1.2.4), and a PES packet says the time of the first one.
+#[test]
+fn second_fields_without_a_time_are_between_their_frames() {
+    // `first_mb_in_slice` 0, `slice_type` 7, `pic_parameter_set_id` 0, `frame_num` 5, `field_pic_flag`.
+    let field = |index: usize| {
+        let sets = if index == 0 { &FIELD_SETS[..] } else { &[] };
+        [sets, &[0, 0, 0, 1, if index == 0 { 0x65 } else { 0x41 }, 0x88, 0xac], &[0x55; 100]].concat()
+    };
+    let fields: Vec<_> = (0..12).map(field).collect();
+    let timed = fields.iter().zip(0..).map(|(field, index)| ((index % 2 == 0).then_some(index * 1_800), &field[..]));
+    assert_eq!(times(&Read::all(&stream(timed))), (0..12).map(|index| index * 1_800).collect::<Vec<_>>());
 }
 
 /// Once it is known that they are aligned, a picture is given out when its PES packet is complete.

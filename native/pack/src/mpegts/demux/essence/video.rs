@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use arcly_bus::FrameFlags;
 use arcly_codec::{
     CodecConfig, CodecError,
-    h264::{self, AvcConfig, Canonical},
+    h264::{self, AvcConfig, Canonical, SpsInfo},
     h265::{self, HevcConfig},
     h266::{self, VvcConfig},
     nal::{AccessUnits, nal_units},
@@ -46,9 +46,9 @@ pub(super) trait NalCodec: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether two pictures may be the fields of one frame.
-    fn has_fields(_config: &Self::Config) -> bool {
-        false
+    /// What tells fields from frames, where two pictures may be the fields of one frame.
+    fn fields(_config: &Self::Config) -> Option<SpsInfo> {
+        None
     }
 }
 
@@ -78,6 +78,11 @@ fn replace(known: &mut Vec<Bytes>, new: &[Bytes]) -> bool {
     true
 }
 
+/// The first slices of the pictures of an access unit.
+fn first_slices<C: NalCodec>(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    nal_units(payload, 4).flatten().filter(|nal| C::is_first_slice(nal) == Some(true))
+}
+
 /// An access unit behind start codes again, its parameter sets in front.
 fn byte_stream(canonical: &Canonical) -> Bytes {
     let sets = [&canonical.vps, &canonical.sps, &canonical.pps].into_iter().flatten().map(|set| &set[..]);
@@ -96,7 +101,8 @@ pub(super) struct Video<C: NalCodec> {
     sets: Sets,
     alignment: Alignment,
     cadence: Cadence,
-    has_fields: bool,
+    /// What tells fields from frames, where there are any.
+    fields: Option<SpsInfo>,
     codec: PhantomData<C>,
 }
 
@@ -118,7 +124,7 @@ impl<C: NalCodec> Default for Video<C> {
             sets: Sets::default(),
             alignment: Alignment::Unknown(None),
             cadence: Cadence::default(),
-            has_fields: false,
+            fields: None,
             codec: PhantomData,
         }
     }
@@ -150,8 +156,15 @@ impl<C: NalCodec> Video<C> {
         if self.config.is_none() {
             return true;
         }
-        let first_slices = nal_units(payload, 4).flatten().filter(|nal| C::is_first_slice(nal) == Some(true));
-        first_slices.count() <= if self.has_fields { 2 } else { 1 }
+        first_slices::<C>(payload).count() <= if self.fields.is_some() { 2 } else { 1 }
+    }
+
+    /// Fields of an access unit: two of a frame, whether it is one picture or two.
+    fn count_fields(&self, payload: &[u8]) -> i64 {
+        let Some(sps) = &self.fields else { return 2 };
+        let mut pictures = first_slices::<C>(payload);
+        let is_field = pictures.next().is_some_and(|slice| sps.is_field(slice));
+        if is_field && pictures.next().is_none() { 1 } else { 2 }
     }
 
     /// From here on, access units are cut out of the stream.
@@ -188,7 +201,7 @@ impl<C: NalCodec> Video<C> {
         if let Some(config) = C::configure(self.config.as_ref(), &self.sets) {
             let wrapped = C::wrap(&config);
             self.cadence.declare(wrapped.video().and_then(|info| info.frame_rate));
-            self.has_fields = C::has_fields(&config);
+            self.fields = C::fields(&config);
             outlet.config(wrapped);
             self.config = Some(config);
         }
@@ -198,7 +211,8 @@ impl<C: NalCodec> Video<C> {
         if unit.payload.is_empty() {
             return;
         }
-        let (Some(times), Some(_)) = (self.cadence.place(times), &self.config) else { return outlet.drop_frame() };
+        let times = self.cadence.place(times, self.count_fields(&unit.payload));
+        let (Some(times), Some(_)) = (times, &self.config) else { return outlet.drop_frame() };
         let flags = if C::is_key(&unit) { FrameFlags::KEY } else { FrameFlags::NONE };
         outlet.frame((times.pts_90k, times.dts_90k), 0, flags, unit.payload);
     }
@@ -301,8 +315,8 @@ impl NalCodec for Avc {
         h264::access_units(max_bytes)
     }
 
-    fn has_fields(config: &AvcConfig) -> bool {
-        config.sps.first().and_then(|sps| h264::SpsInfo::parse(sps).ok()).is_some_and(|sps| !sps.frame_mbs_only)
+    fn fields(config: &AvcConfig) -> Option<SpsInfo> {
+        config.sps.first().and_then(|sps| SpsInfo::parse(sps).ok()).filter(|sps| !sps.frame_mbs_only)
     }
 }
 
