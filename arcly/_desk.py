@@ -8,7 +8,7 @@ import logging
 from arcly._bridge import native_session
 from arcly._native import PlayRequest, PublishRequest, StreamKey
 from arcly.contract import Credentials, IngestContext
-from arcly.contract.access import may_bring_better
+from arcly.contract.access import is_first_ask, may_bring_better
 from arcly.errors import AlreadyPublishingError, MalformedError, StreamError, UnauthorizedError
 
 log = logging.getLogger("arcly")
@@ -53,7 +53,8 @@ class PublishDesk:
         except (AlreadyPublishingError, MalformedError) as error:
             refuse(request, "bad_name", f"{error} (asked for {shorten(request.app)}/{shorten(request.stream)})")
         except UnauthorizedError as error:
-            refuse(request, "unauthenticated" if may_bring_better(credentials) else "unauthorized", str(error))
+            refusal = "unauthenticated" if may_bring_better(credentials) else "unauthorized"
+            refuse(request, refusal, str(error), logging.DEBUG if is_first_ask(credentials) else logging.WARNING)
         except (StreamError, TimeoutError) as error:
             refuse(request, "failed", str(error) or "no decision was made in time")
         except Exception:
@@ -81,11 +82,11 @@ def credentials_of(request: PublishRequest | PlayRequest) -> Credentials:
     )
 
 
-def refuse(request: PublishRequest, refusal: str, text: str) -> None:
+def refuse(request: PublishRequest, refusal: str, text: str, level: int = logging.WARNING) -> None:
     """Turn a publisher away, with a line in the log."""
     # A peer that has gone, or waited too long, was told of already.
     if request.refuse(refusal, text):
-        log.warning("[%s] %s was refused as publisher: %s", request.protocol, request.peer, text)
+        log.log(level, "[%s] %s was refused as publisher: %s", request.protocol, request.peer, text)
 
 
 def shorten(name: str) -> str:

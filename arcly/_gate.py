@@ -10,7 +10,7 @@ from arcly._desk import credentials_of
 from arcly._native import PlayRequest, StreamKey
 from arcly._native import StreamHandle as NativeStream
 from arcly.contract import Credentials, IngestContext
-from arcly.contract.access import may_bring_better
+from arcly.contract.access import is_first_ask, may_bring_better
 from arcly.errors import MalformedError, StreamError, UnauthorizedError
 from arcly.stream import StreamHandle
 
@@ -43,7 +43,8 @@ class PlayGate:
             await self._accept(request)
         except UnauthorizedError:
             if request.refuse("unauthenticated" if may_bring_better(credentials) else "forbidden"):
-                log.info("[%s] %s may not play %s", request.protocol, request.peer, request.key)
+                level = logging.DEBUG if is_first_ask(credentials) else logging.INFO
+                log.log(level, "[%s] %s may not play %s", request.protocol, request.peer, request.key)
         except MalformedError:
             request.refuse("forbidden")
         except StreamError as error:

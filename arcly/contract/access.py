@@ -83,6 +83,15 @@ def may_bring_better(credentials: Credentials) -> bool:
     return not has_token and IN_QUERY.isdisjoint(parse_qs(credentials.query, keep_blank_values=True))
 
 
+def is_first_ask(credentials: Credentials) -> bool:
+    """Return whether a refusal is the beginning of every log-in: 401 to who has shown nothing yet (RFC 9110 §11.1).
+
+    RTMP and SRT ask for nothing: who comes without anything there has been turned away.
+    """
+    asks = credentials.protocol not in ("rtmp", "srt")
+    return asks and not credentials.authorization and may_bring_better(credentials)
+
+
 def _from_header(authorization: str) -> dict[str, str]:
     """Return what an `Authorization` header says (RFC 6750 §2.1, RFC 7617 §2); nothing when it is broken."""
     scheme, _, value = authorization.partition(" ")

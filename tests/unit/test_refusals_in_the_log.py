@@ -1,0 +1,68 @@
+"""What the log says of who was refused: nothing of the first step of a log-in, all of a wrong password."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import arcly
+from arcly._desk import PublishDesk
+from arcly._gate import PlayGate
+
+BASIC = "Basic c3R1ZGlvOndyb25n"
+
+
+class Asking:
+    """Somebody who asks to publish, or to play."""
+
+    app, stream, key = "live", "cam", arcly.StreamKey("live", "cam")
+    peer, agent, joins = "192.0.2.1:51234", "", False
+
+    def __init__(self, protocol: str, query: str, authorization: str) -> None:
+        self.protocol, self.query, self.authorization = protocol, query, authorization
+        self.refused = asyncio.Event()
+
+    def refuse(self, refusal: str, text: str = "") -> bool:
+        """Take the refusal."""
+        self.refused.set()
+        return True
+
+
+class Closed:
+    """Lets nobody in."""
+
+    async def open_publish(self, key: arcly.StreamKey, *_: Any, **__: Any) -> None:
+        """Refuse."""
+        raise arcly.UnauthorizedError(f"may not publish {key}")
+
+    async def authorize_play(self, key: arcly.StreamKey, *_: Any) -> None:
+        """Refuse."""
+        raise arcly.UnauthorizedError(f"may not play {key}")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "query", "authorization", "is_said"),
+    [
+        ("rtsp", "", "", False),
+        ("rtsp", "", BASIC, True),
+        ("rtsp", "user=studio&pass=wrong", "", True),
+        ("http-flv", "", "", False),
+        ("rtmp", "", "", True),
+        ("srt", "", "", True),
+    ],
+)
+async def test_the_first_step_of_a_log_in_is_no_refusal(
+    caplog: pytest.LogCaptureFixture, protocol: str, query: str, authorization: str, is_said: bool
+) -> None:
+    """Each publisher by RTSP with a password left a warning, as many as somebody who tries passwords."""
+    caplog.set_level("INFO")
+    context: Any = Closed()
+    for decider in PublishDesk(context, deadline_s=5), PlayGate(context):
+        caplog.clear()
+        asking: Any = Asking(protocol, query, authorization)
+        decider.decide(asking)
+        await asking.refused.wait()
+        await asyncio.sleep(0)
+        assert bool(caplog.messages) == is_said
