@@ -101,7 +101,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
+    options = parsed(sys.argv[1:] if arguments is None else arguments)
     try:
         run = import_module(f"arcly.server.{options.command}").run
     except ModuleNotFoundError as error:
@@ -111,6 +111,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     status: int = run(options)
     return status
+
+
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """Return what the command line says; ends the process where it says nothing that is known."""
+    top = parser()
+    try:
+        return top.parse_args(arguments)
+    except UnicodeDecodeError as error:
+        files = ", ".join(word[1:] for word in arguments if word.startswith("@"))
+        top.error(f"{files}: not {error.encoding.upper()} at byte {error.start}")
 
 
 class Words(shlex.shlex):

@@ -13,6 +13,10 @@ def split(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise MisuseError(f"{text!r} is not an address of the form HOST:PORT or :PORT")
+    try:
+        host.encode("idna")
+    except UnicodeError:  # The resolver would raise it: two dots in a row, a label of more than 63 bytes.
+        raise MisuseError(f"{host!r} is no name that a host can have") from None
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 

@@ -92,7 +92,7 @@ def named(name: str) -> Iterator[None]:
         yield
     except (MalformedError, UnsupportedError) as error:
         raise type(error)(f"{name}: {error}") from None
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: of a host that no name can be of.
         if isinstance(error, HTTPError):
             error.close()
         raise ConnectionError(f"{name}: {reason_of(error)}") from None

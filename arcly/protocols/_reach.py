@@ -80,7 +80,7 @@ async def addresses(hosts: list[str]) -> list[str]:
     for host in hosts:
         try:
             infos = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise MisuseError(f"{host!r} is no address that peers could connect to: {error}") from None
         found += [str(info[4][0]) for info in infos]
     return [*dict.fromkeys(found)]

@@ -43,10 +43,14 @@ def read_users(path: Path) -> list[User]:
     """Return the users in a file.
 
     Raises:
-        MisuseError: a line is not of the form NAME PASSWORD ACTIONS [STREAMS], or there is none.
+        MisuseError: a line is not of the form NAME PASSWORD ACTIONS [STREAMS], or there is none; it is not UTF-8.
         OSError: it cannot be read.
     """
-    lines = [(number, line.split()) for number, line in enumerate(path.read_text().splitlines(), 1)]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MisuseError(f"{path}: not UTF-8 at byte {error.start}") from None
+    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
     users = [user_of(words, f"{path}:{number}") for number, words in lines if words and words[0][0] != "#"]
     if not users:
         raise MisuseError(f"{path} names nobody: {LINE}")

@@ -34,6 +34,13 @@ async def arcly_says(*arguments: str | Path) -> tuple[int, str]:
         (("cameras", "--target", "camera"), "'camera' is not an address of the form HOST:PORT"),
         (("serve", *ALONE, "--tls-cert", "/nowhere/a.pem", "--tls-key", "b.pem"), "/nowhere/a.pem: No such file"),
         (("serve", *ALONE, "--auth-users", "/nowhere/users"), "/nowhere/users: No such file or directory"),
+        (("probe", "http://a..b/cam.flv"), "arcly probe: http://a..b/cam.flv: "),
+        (("cameras", "--target", "a..b:3702"), "'a..b' is no name that a host can have"),
+        (("serve", *ALONE, "--rtmp", "a..b:1935"), "'a..b' is no name that a host can have"),
+        (("serve", *ALONE, "--http", "a..b:8888"), "'a..b' is no name that a host can have"),
+        (("serve", *ALONE, "--metrics", "a..b:9998"), "'a..b' is no name that a host can have"),
+        (("serve", *ALONE, "--webrtc", "127.0.0.1:0", "--webrtc-host", "not..host"), "'not..host' is no address that"),
+        (("serve", *ALONE, "--webrtc", "127.0.0.1:0", "--webrtc-stun", "a..b:3478"), "'a..b' is no name that a host"),
     ],
 )
 async def test_what_cannot_be_done_is_said_in_one_line_without_numbers_of_errors(
@@ -153,6 +160,17 @@ def test_a_file_of_options_that_is_wrong_is_said(
     with pytest.raises(SystemExit):
         parser().parse_args(["serve", f"@{tmp_path}/missing.conf"])
     assert "missing.conf" in capsys.readouterr().err
+
+
+async def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    """It was a traceback that named no file."""
+    latin = tmp_path / "latin-1"
+    latin.write_bytes("--demo # é".encode("latin-1"))
+    status, text = await arcly_says("serve", *ALONE, "--auth-users", latin)
+    assert (status, len(text.splitlines())) == (1, 1), text
+    assert f"{latin}: not UTF-8 at byte 9" in text
+    status, text = await arcly_says("serve", "--drain", "x", f"@{latin}")
+    assert (status, "Traceback" in text) == (2, False), text
 
 
 @pytest.mark.parametrize(
