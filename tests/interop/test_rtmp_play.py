@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,3 +197,43 @@ async def test_a_paused_player_gets_nothing_and_goes_on_with_a_key_picture(
             async with asyncio.timeout(60):
                 assert (await client.picture()).is_key_frame
                 await client.picture()
+
+
+@pytest.mark.parametrize("how", ["stalls", "is kicked"])
+async def test_an_encrypted_player_that_reads_nothing_is_bounded_in_the_kernel_and_goes_in_time(
+    tmp_path: Path, how: str
+) -> None:
+    """Found by reading: the kernel kept megabytes for it, and it had ten seconds for a packet, whatever was wanted."""
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    egress = arcly.EgressOptions(stall_max_s=1.5 if how == "stalls" else 600.0)
+    rtmps = arcly.RtmpHandler("127.0.0.1:0", tls=issue(authority, tmp_path), egress=egress)
+    async with arcly.Engine(rtmps) as engine:
+        session = await engine.start_publish(arcly.StreamKey("live", "cam"))
+        session.set_tracks([arcly.Track(1, "AAC", bytes([0x11, 0x90]))])
+        assert rtmps.address is not None
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(rtmps.address)
+        async with await RtmpClient.dial((), sock=sock, ssl=context, server_hostname="localhost") as client:
+            await client.connect()
+            await client.play("cam")
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            for number in range(400):
+                session.publish(bytes(20_000), track=1, pts=number * 1024)
+            [viewer] = await eventually(lambda: (seen := rtmps.list_viewers())[0].bytes > 20_000 and seen)
+            if how == "is kicked":
+                taken = [0]
+
+                def is_stuck() -> bool:
+                    taken.append(rtmps.list_viewers()[0].bytes)
+                    return taken[-10:] == taken[-1:] * 10
+
+                await eventually(is_stuck, what="it takes nothing")
+                assert rtmps.kick(viewer.id)
+            while seen := rtmps.list_viewers():
+                [viewer] = seen
+                assert viewer.bytes < 1 << 20, "what the kernel has taken for it"
+                assert time.time() * 1000 < viewer.since_unix_ms + 8_000, "it is let go"
+                await asyncio.sleep(0.02)

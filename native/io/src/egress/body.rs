@@ -20,6 +20,7 @@ use super::{
     list::{Entry, Record},
     packet::Packet,
     packets::PacketLog,
+    patience::Patience,
     pump::JUDGE_EVERY,
 };
 use crate::lock;
@@ -88,6 +89,11 @@ impl PacketBody {
     /// Somebody has to look whether the viewer is stuck: who gives nobody room is never asked here.
     pub(crate) fn watch(&self, stall_max: Duration) -> Watch {
         Watch { given_at: Arc::downgrade(&self.given_at), record: Arc::downgrade(&self.entry.0), stall_max }
+    }
+
+    /// How long the viewer is waited for by whoever writes to it, where that is us.
+    pub(crate) fn patience(&self, stall_max: Duration) -> Patience {
+        Patience::new(self.entry.0.clone(), stall_max)
     }
 
     /// Goes on at the newest key picture, with what is wanted.

@@ -102,12 +102,12 @@ impl Ticket {
 
     /// How long the viewer may take nothing.
     pub(crate) fn stall_max(&self) -> Duration {
-        self.egress.options.stall_max
+        self.egress.stall_max()
     }
 
     /// Bytes that the kernel may hold for it.
     pub(crate) fn unsent_max(&self) -> u32 {
-        self.egress.options.unsent_max
+        self.egress.unsent_max()
     }
 
     /// The same packets as the body of a response, for a connection that has to be encrypted or shared.
@@ -175,6 +175,16 @@ impl Egress {
     /// Whether sound leaves by itself.
     pub(crate) fn wants_every_packet(&self) -> bool {
         self.options.every_packet
+    }
+
+    /// How long a viewer may take nothing.
+    pub(crate) fn stall_max(&self) -> Duration {
+        self.options.stall_max
+    }
+
+    /// Bytes that the kernel may hold for a viewer.
+    pub(crate) fn unsent_max(&self) -> u32 {
+        self.options.unsent_max
     }
 
     /// Ends all viewers.

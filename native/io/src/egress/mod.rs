@@ -27,6 +27,7 @@ mod line;
 mod list;
 mod packet;
 mod packets;
+mod patience;
 mod poll;
 mod pump;
 mod socket;
@@ -48,6 +49,7 @@ pub(crate) use self::{
     list::{Entry, List},
     packet::{Draft, Packet},
     packets::PacketLog,
+    patience::Patience,
     socket::{bound_unsent, wait_for},
     viewer::End as ViewerEnd,
 };

@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use crate::{
     Inbox, PlayAsk, PlayDenial,
-    egress::{Container, Egress, Framing, Head, Line, PacketBody, Ticket, ViewerEnd, Wants},
+    egress::{Container, Egress, Framing, Head, Line, PacketBody, Patience, Ticket, ViewerEnd, Wants},
     play::ask,
     tls::Connection as Stream,
 };
@@ -88,6 +88,7 @@ impl Play {
                 State::Pumped(line, log)
             }
             _ => {
+                stream.bound_unsent(ticket.unsent_max());
                 let mut body = ticket.body(Container::Rtmp, framing).map_err(refused)?;
                 body.want(self.wants);
                 State::Copied(Box::new(body))
@@ -122,6 +123,14 @@ impl Play {
     pub(crate) fn line(&self) -> Option<&Arc<Line>> {
         match &self.state {
             State::Pumped(line, _) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// How long the viewer is waited for, where we write.
+    pub(crate) fn patience(&self, egress: &Egress) -> Option<Patience> {
+        match &self.state {
+            State::Copied(body) => Some(body.patience(egress.stall_max())),
             _ => None,
         }
     }

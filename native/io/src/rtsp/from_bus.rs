@@ -30,7 +30,7 @@ use super::{
 use crate::{
     bell::Bell,
     clock::unix_time,
-    egress::{Container, Framing, Head, Line, Packet, PacketBody, Ticket, ViewerEnd, Wants},
+    egress::{Container, Egress, Framing, Head, Line, Packet, PacketBody, Patience, Ticket, ViewerEnd, Wants},
 };
 
 /// How long a viewer waits for a stream that has begun and not said what its tracks are.
@@ -259,6 +259,15 @@ impl Play {
         match &self.state {
             State::Pumped(line) => Some(line),
             State::Copied(_) | State::Sealed(_) | State::Datagrams(_) => None,
+        }
+    }
+
+    /// How long the viewer is waited for, where we write.
+    pub(crate) fn patience(&self, egress: &Egress) -> Option<Patience> {
+        match &self.state {
+            State::Copied(body) => Some(body.patience(egress.stall_max())),
+            State::Sealed(sealed) => Some(sealed.patience(egress.stall_max())),
+            State::Pumped(_) | State::Datagrams(_) => None,
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::{
 
 use super::tunnel::{self, Tunnel};
 use crate::{
+    egress::Patience,
     ended::{End, linger},
     tls::Connection as Stream,
 };
@@ -23,6 +24,8 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) struct Pipe {
     pub(super) stream: Stream,
     around: Around,
+    /// To a viewer to whom we write. None of whoever is answered alone, and where a pump writes.
+    patience: Option<Patience>,
 }
 
 enum Around {
@@ -40,19 +43,19 @@ struct WebSocket {
 
 impl Pipe {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, around: Around::Nothing }
+        Self { stream, around: Around::Nothing, patience: None }
     }
 
     /// One half of a tunnel.
     pub(super) fn through_http(stream: Stream, tunnel: Tunnel) -> Self {
-        Self { stream, around: Around::Http(tunnel) }
+        Self { stream, around: Around::Http(tunnel), patience: None }
     }
 
     /// Behind the handshake of a WebSocket, with what came behind that. Returns what it says.
     pub(super) fn through_websocket(stream: Stream, input: BytesMut) -> io::Result<(Self, BytesMut)> {
         let (mut websocket, mut first) = (WebSocket { input, ..WebSocket::default() }, BytesMut::new());
         websocket.hear(&mut first)?;
-        Ok((Self { stream, around: Around::WebSocket(websocket.into()) }, first))
+        Ok((Self { stream, around: Around::WebSocket(websocket.into()), patience: None }, first))
     }
 
     /// Appends to `buffer` what comes, which may be nothing; false at the end. Nothing is lost when the future is dropped.
@@ -74,14 +77,27 @@ impl Pipe {
     /// Says something to the peer.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
         match &mut self.around {
-            Around::Nothing | Around::Http(_) => write(&mut self.stream, bytes).await,
+            Around::Nothing | Around::Http(_) => self.put(bytes).await,
             Around::WebSocket(_) if bytes.is_empty() => Ok(()),
             Around::WebSocket(_) => {
                 let mut message = Vec::new();
                 put_binary(bytes, &mut message);
-                write(&mut self.stream, &message).await
+                self.put(&message).await
             }
         }
+    }
+
+    async fn put(&mut self, bytes: &[u8]) -> Result<(), End> {
+        match &self.patience {
+            Some(patience) => patience.write(&mut self.stream, bytes).await,
+            None => write(&mut self.stream, bytes).await,
+        }
+    }
+
+    /// What is said from now on is for a viewer, who is waited for so long, and for whom the kernel keeps so many bytes.
+    pub(super) fn play(&mut self, patience: Patience, unsent_max: u32) {
+        self.stream.bound_unsent(unsent_max);
+        self.patience = Some(patience);
     }
 
     /// Says what the way itself wants to be said: pongs, and the goodbye.
@@ -90,7 +106,7 @@ impl Pipe {
             && websocket.listener.has_answer()
         {
             let answers: Vec<Bytes> = std::iter::from_fn(|| websocket.listener.take_answer()).collect();
-            write(&mut self.stream, &answers.concat()).await?;
+            self.put(&answers.concat()).await?;
         }
         Ok(())
     }

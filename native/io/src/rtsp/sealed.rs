@@ -3,7 +3,7 @@
 //! A key for all viewers would spare all but the first sealing. But whoever has left could read on, and whoever comes late would have to be
 //! told how often sequence numbers have wrapped, for which RFC 4568 has no word.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_wire::{
     rtsp::{FRAME_HEADER_BYTES, frame_header},
@@ -18,7 +18,7 @@ use super::{
     outlet::Targets,
     pace::Pace,
 };
-use crate::egress::{PacketBody, Wants};
+use crate::egress::{PacketBody, Patience, Wants};
 
 /// What sealing adds to a packet at most: a tag, and the number of one of RTCP. Keys of ours have no names.
 const SEAL_BYTES_MAX: usize = TAG_BYTES_MAX + 4;
@@ -67,6 +67,11 @@ impl Sealed {
 
     pub(super) fn want(&mut self, wants: Wants) {
         self.body.want(wants);
+    }
+
+    /// How long the viewer is waited for.
+    pub(super) fn patience(&self, stall_max: Duration) -> Patience {
+        self.body.patience(stall_max)
     }
 
     /// The next bytes for the connection; none at the end of the stream. Nothing is lost when the future is dropped.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     bell::Bell,
+    egress,
     ended::End,
     read::{READ_BYTES_MAX, read},
     rtmp::{
@@ -229,10 +230,15 @@ impl Connection {
             match line {
                 Some(line) if line.say(&bytes) => {}
                 Some(_) => return Err(End::Failed("the peer does not read our answers".into())),
-                None => write(stream, &bytes).await?,
+                None => write(stream, self.viewer_patience(), &bytes).await?,
             }
         }
         Ok(())
+    }
+
+    /// How long the peer is waited for as a viewer to whom we write.
+    pub(super) fn viewer_patience(&self) -> Option<egress::Patience> {
+        self.plays.iter().find_map(|play| play.patience(&self.shared.egress))
     }
 }
 
@@ -244,7 +250,14 @@ fn on_input(machine: &mut ServerConn, now: Duration, input: &[u8]) -> Result<(),
     }
 }
 
-pub(super) async fn write(stream: &mut Stream, bytes: &[u8]) -> Result<(), End> {
-    let written = timeout(WRITE_DEADLINE, stream.write_all(bytes)).await;
-    Ok(written.map_err(|_| End::Failed("the peer does not read our answers".into()))??)
+pub(super) async fn write(stream: &mut Stream, patience: Option<egress::Patience>, bytes: &[u8]) -> Result<(), End> {
+    if let Some(patience) = patience {
+        return patience.write(stream, bytes).await;
+    }
+    let written = timeout(WRITE_DEADLINE, async {
+        stream.write_all(bytes).await?;
+        // TLS may hold back what was written.
+        stream.flush().await
+    });
+    Ok(written.await.map_err(|_| End::Failed("the peer does not read our answers".into()))??)
 }

@@ -54,7 +54,7 @@ impl Connection {
         match event {
             PlayEvent::Decided(decision) => self.on_play_decision(place, decision, stream).await?,
             PlayEvent::Packet(packet) => {
-                write(stream, &packet).await?;
+                write(stream, self.viewer_patience(), &packet).await?;
                 let served = self.plays.remove(place);
                 self.plays.push(served);
                 return Ok(());
@@ -82,7 +82,7 @@ impl Connection {
         }
         // What the pump was to say and did not, because it had ended.
         match line {
-            Some(line) => write(stream, &Line::take_news(&line).said).await,
+            Some(line) => write(stream, self.viewer_patience(), &Line::take_news(&line).said).await,
             None => Ok(()),
         }
     }

@@ -68,6 +68,9 @@ impl Connection {
             }
             _ => Play::over_connection(ticket, granted, setups, answer, pipe)?,
         };
+        if let Some(patience) = play.patience(&self.egress) {
+            pipe.play(patience, self.egress.unsent_max());
+        }
         let heard = Heard::new(&self.machine, granted.secret()).map_err(io::Error::other)?;
         (self.play, self.heard, self.is_player) = (Some(play), Some(heard), true);
         self.listen()?;
