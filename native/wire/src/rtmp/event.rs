@@ -15,7 +15,7 @@ pub enum Event {
     /// The peer wants to play. Answer with [`accept_play`](super::ServerConn::accept_play) or
     /// [`reject_play`](super::ServerConn::reject_play).
     PlayRequested(PlayRequest),
-    /// A viewer changes what it wants of an accepted play. It was answered.
+    /// A viewer changes what it wants of a play, accepted or asked for. It is answered, once the play is accepted.
     PlayChanged {
         /// The message stream, as in the request.
         stream_id: u32,

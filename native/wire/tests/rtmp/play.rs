@@ -117,6 +117,24 @@ fn changes_of_a_viewer_are_answered_and_reported() {
     assert!(idle.replies().is_empty() && idle.events().is_empty());
 }
 
+/// Found by reading: what came right behind `play`, while the host decided, was lost.
+#[test]
+fn what_a_viewer_wants_of_a_play_that_is_not_decided_is_reported_and_answered_behind_its_beginning() {
+    let mut server = Server::connected("live");
+    let mut client = Client::new();
+    client.command(1, "play", 0.0, &[null(), text("cam")]);
+    client.command(1, "receiveAudio", 0.0, &[null(), boolean(false)]);
+    client.command(1, "pause", 0.0, &[null(), boolean(true), number(0.0)]);
+    server.feed(&client.out).unwrap();
+    let changed = |change| Event::PlayChanged { stream_id: 1, change };
+    let events = server.events();
+    assert!(matches!(events[0], Event::PlayRequested(_)));
+    assert_eq!(events[1..], [changed(PlayChange::Audio(false)), changed(PlayChange::Paused(true))]);
+    assert!(server.replies().is_empty(), "nothing is said of a play that may be refused");
+    server.conn.accept_play(1);
+    assert!(server.replies().last().unwrap().has("NetStream.Pause.Notify"));
+}
+
 #[test]
 fn viewers_leave_in_every_way() {
     let ends = |name: &str, stream_id: u32, arguments: &[Vec<u8>]| {

@@ -30,6 +30,9 @@ impl ServerConn {
         self.send_status(stream_id, Status::of_play("NetStream.Play.Start", "playing"));
         self.send_data(stream_id, &reply::sample_access());
         self.send_data(stream_id, &reply::data_status("onStatus", "NetStream.Data.Start"));
+        if let Some(paused) = self.streams.take_early_pause(stream_id) {
+            self.send_paused(stream_id, paused);
+        }
         self.note_use();
     }
 
@@ -140,10 +143,18 @@ impl ServerConn {
     ) -> Result<(), RtmpError> {
         let paused = argument(values)? == Value::Boolean(true);
         if self.change_play(stream_id, PlayChange::Paused(paused)) && is_answered {
-            let code = if paused { "NetStream.Pause.Notify" } else { "NetStream.Unpause.Notify" };
-            self.send_status(stream_id, Status::of_play(code, ""));
+            if self.streams.is(stream_id, Use::Playing) {
+                self.send_paused(stream_id, paused);
+            } else {
+                self.streams.hold_pause(stream_id, paused);
+            }
         }
         Ok(())
+    }
+
+    fn send_paused(&mut self, stream_id: u32, paused: bool) {
+        let code = if paused { "NetStream.Pause.Notify" } else { "NetStream.Unpause.Notify" };
+        self.send_status(stream_id, Status::of_play(code, ""));
     }
 
     /// `receiveAudio` and `receiveVideo` (RTMP §7.2.2.4, §7.2.2.5).
@@ -166,11 +177,11 @@ impl ServerConn {
     }
 
     fn change_play(&mut self, stream_id: u32, change: PlayChange) -> bool {
-        let is_playing = self.streams.is(stream_id, Use::Playing);
-        if is_playing {
+        let has_play = [Use::PlayRequested, Use::Playing].into_iter().any(|it| self.streams.is(stream_id, it));
+        if has_play {
             self.events.push_back(Event::PlayChanged { stream_id, change });
         }
-        is_playing
+        has_play
     }
 
     /// Ends what a stream is used for.

@@ -37,6 +37,8 @@ struct NetStream {
     name: String,
     /// Of the present play: [`PlayRequest::reset`].
     resets: bool,
+    /// What a play that is asked for was told of pausing, to be answered when it begins.
+    early_pause: Option<bool>,
     /// What is to be played behind the present play (RTMP §7.2.2.1).
     playlist: VecDeque<PlayRequest>,
     /// Of a publish that is asked for.
@@ -68,6 +70,7 @@ impl NetStreams {
             state: Use::Idle,
             name: String::new(),
             resets: true,
+            early_pause: None,
             playlist: VecDeque::new(),
             early: Early::default(),
         });
@@ -106,12 +109,22 @@ impl NetStreams {
         self.occupy(request.stream_id, Use::PlayRequested, &request.stream);
         if let Some(stream) = self.find_mut(request.stream_id) {
             stream.resets = request.reset;
+            stream.early_pause = None;
         }
     }
 
     /// Whether the present play took the place of the one before.
     pub(super) fn resets(&self, id: u32) -> bool {
         self.find(id).is_some_and(|stream| stream.resets)
+    }
+
+    /// Keeps the newest answer to `pause` until the play is decided.
+    pub(super) fn hold_pause(&mut self, id: u32, paused: bool) {
+        self.find_mut(id).into_iter().for_each(|stream| stream.early_pause = Some(paused));
+    }
+
+    pub(super) fn take_early_pause(&mut self, id: u32) -> Option<bool> {
+        self.find_mut(id)?.early_pause.take()
     }
 
     /// Puts a play behind the present one of its stream; hands it back when nothing is played there. What the playlist has no room for
