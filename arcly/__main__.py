@@ -21,7 +21,7 @@ Run a server: publish to it over RTMP, RTSP, SRT and WebRTC (WHIP), watch over W
 HTTP-TS, RTMP, RTSP and SRT.
 
 Any application and stream name is accepted: rtmp://HOST/live/cam becomes the stream live/cam, and
-http://HOST:8888/live/cam/ plays it.
+http://HOST:8888/live/cam/ plays it. Only the applications api, recordings and static are the page's own.
 """
 
 EXAMPLES = """\

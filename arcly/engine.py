@@ -19,7 +19,7 @@ from arcly._offers import Offers
 from arcly._signals import STOP_SIGNALS, heard, wait_any
 from arcly.app import AppSpec
 from arcly.contract import Credentials, InboundProtocol, Registry, StreamAuthenticator
-from arcly.errors import ClosedError, MisuseError, UnauthorizedError
+from arcly.errors import ClosedError, MalformedError, MisuseError, UnauthorizedError
 from arcly.events import EventReader, StreamEvent, StreamEventKind
 from arcly.stream import StreamHandle
 
@@ -300,6 +300,7 @@ class Engine:
 
         Raises:
             UnauthorizedError: it refused, failed or took longer than `auth_deadline_s`.
+            MalformedError: it says that no stream may be called so.
         """
         if self._authenticator is not None and not await self._allowed(
             self._authenticator.authorize_publish, key, credentials
@@ -307,10 +308,12 @@ class Engine:
             raise UnauthorizedError(f"may not publish to {key}")
 
     async def _allowed(self, authorize: Authorize, key: StreamKey, credentials: Credentials) -> bool:
-        """Fail closed: an authenticator that raises or hangs has refused."""
+        """Fail closed: an authenticator that raises or hangs has refused. Of a wrong name it tells the peer."""
         try:
             # Not `asyncio.timeout`: what swallows its cancellation would be waited for, and believed afterwards.
             return await within(self._auth_deadline_s, _asked(authorize, key, credentials))
+        except MalformedError:
+            raise
         except TimeoutError:
             log.error("the authenticator took longer than %g s: %s is refused", self._auth_deadline_s, key)
         except Exception:
@@ -327,6 +330,7 @@ class Engine:
 
         Raises:
             UnauthorizedError: it refused, failed or took longer than `auth_deadline_s`.
+            MalformedError: it says that no stream may be called so.
         """
         if self._authenticator is not None and not await self._allowed(
             self._authenticator.authorize_play, key, credentials

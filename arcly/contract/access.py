@@ -108,7 +108,9 @@ def _from_header(authorization: str) -> dict[str, str]:
 
 @runtime_checkable
 class StreamAuthenticator(Protocol):
-    """Who may publish and play. A call that raises or takes too long refuses."""
+    """Who may publish and play. A call that raises or takes too long refuses, with a line in the log; by a
+    `MalformedError` it tells the peer what is wrong with the name.
+    """
 
     async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> bool:
         """Return whether the peer may publish to `key`."""

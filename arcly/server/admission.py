@@ -73,7 +73,7 @@ class Admission:
         credentials = credentials_of(request, protocol)
         try:
             await self._engine.authorize_play(key, credentials)
-        except UnauthorizedError:
+        except (MalformedError, UnauthorizedError):
             raise refusal(request, credentials, f"may not play {key}") from None
 
     async def change(self, request: Request, key: StreamKey, protocol: str) -> None:
@@ -85,7 +85,7 @@ class Admission:
         credentials = credentials_of(request, protocol)
         try:
             await self._engine.authorize_publish(key, credentials)
-        except UnauthorizedError:
+        except (MalformedError, UnauthorizedError):
             raise refusal(request, credentials, f"may not change what is kept of {key}") from None
 
     async def those(

@@ -124,10 +124,16 @@ def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHand
 
 
 def rtsps_handler(options: argparse.Namespace, tls: Tls | None, egress: EgressOptions) -> RtspHandler | None:
-    """Return what the flags of RTSPS say."""
+    """Return what the flags of RTSPS say.
+
+    Raises:
+        MisuseError: a flag says something of SRTP, which is off.
+    """
+    port = udp_port(options.rtsps_srtp)
+    if port is None and options.rtsps_srtp_optional:
+        raise MisuseError("--rtsps-srtp-optional needs --rtsps-srtp PORT: without it there is no SRTP")
     if options.rtsps == OFF:
         return None
-    port = udp_port(options.rtsps_srtp)
     if port is not None and options.rtsps_srtp_optional:
         return RtspHandler(options.rtsps, tls=tls, srtp="optional", udp_port=port, egress=egress)
     return RtspHandler(options.rtsps, tls=tls, srtp=port is not None, udp_port=port, egress=egress)

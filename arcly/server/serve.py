@@ -18,7 +18,7 @@ from arcly._native import StreamKey
 from arcly._signals import STOP_SIGNALS, cancelling
 from arcly.contract import Credentials, InboundProtocol
 from arcly.engine import Engine
-from arcly.errors import MisuseError, StreamError
+from arcly.errors import MalformedError, MisuseError, StreamError
 from arcly.recording import Recorder
 from arcly.server.access import authenticator_of
 from arcly.server.admission import Admission
@@ -125,8 +125,15 @@ def recorder_of(options: argparse.Namespace) -> Recorder | None:
         MisuseError: what belongs to a recorder is given, but no directory.
     """
     if not options.record:
-        if options.record_to:
-            raise MisuseError("--record-to needs --record DIR: files are put there when they are complete")
+        for flag, given in {
+            "--record-to": options.record_to,
+            "--record-move": options.record_move,
+            "--record-streams": options.record_streams,
+            "--record-keep": options.record_keep,
+            "--allow-record": options.allow_record,
+        }.items():
+            if given:
+                raise MisuseError(f"{flag} needs --record DIR: that is where files are recorded")
         return None
     if options.record_move and not options.record_to:
         raise MisuseError("--record-move needs --record-to")
@@ -229,8 +236,15 @@ class Names:
     """Everybody may publish, but not under names with which the page's own paths begin: their links lead astray."""
 
     async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> bool:
-        """Return whether the page could show the stream."""
-        return key.app.partition("/")[0] not in RESERVED_APPS
+        """Let everybody publish.
+
+        Raises:
+            MalformedError: the page could not show the stream.
+        """
+        if key.app.partition("/")[0] in RESERVED_APPS:
+            names = ", ".join(sorted(RESERVED_APPS))
+            raise MalformedError(f"no application may be called so: the page has {names} for itself")
+        return True
 
     async def authorize_play(self, key: StreamKey, credentials: Credentials) -> bool:
         """Let everybody play."""
