@@ -11,7 +11,7 @@ from typing import TypeAlias
 from arcly import __version__
 from arcly.server.access_options import add_access
 from arcly.server.default import Default
-from arcly.server.numbers import not_negative, whole
+from arcly.server.numbers import not_negative, positive, whole
 from arcly.server.record_options import add_recording
 
 DESCRIPTION = "The live-media server that is a Python library."
@@ -254,7 +254,8 @@ def add_serve(commands: Commands) -> None:
     add_access(serve)
     sources = serve.add_argument_group(
         "other servers",
-        "as KEY=URL, with rtmp[s]://HOST/APP/STREAM, rtsp[s]://HOST/PATH, or udp:// and rtp://HOST:PORT for MPEG-TS",
+        "as KEY=URL, with rtmp[s]://HOST/APP/STREAM, rtsp[s]://HOST/PATH, srt://HOST:PORT?streamid=NAME, or udp:// and "
+        "rtp://HOST:PORT for MPEG-TS",
     )
     sources.add_argument(
         "--pull", metavar="KEY=URL", action="append", default=[], help="publish it here; may be repeated"
@@ -335,7 +336,7 @@ def add_serve(commands: Commands) -> None:
     hls.add_argument(
         "--hls-window-mb",
         metavar="MB",
-        type=whole,
+        type=positive,
         default=1024,
         help="memory of a stream for that, MPEG-TS included (default: %(default)d)",
     )
@@ -428,7 +429,11 @@ def add_relay(commands: Commands) -> None:
     )
     tls = relay.add_argument_group("rtmps://")
     tls.add_argument("--ca-file", metavar="FILE", help="PEM file with authorities to trust besides the system's")
-    tls.add_argument("--insecure", action="store_true", help="take any certificate: anybody on the way can listen")
+    tls.add_argument(
+        "--insecure",
+        action="store_true",
+        help="take any certificate, as a self-signed one: anybody on the way can listen",
+    )
     relay.add_argument(
         "--enhanced",
         choices=["auto", "always", "never"],

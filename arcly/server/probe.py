@@ -62,7 +62,8 @@ def tracks_table(report: Report) -> Table:
     """Return the tracks."""
     table = Table(title="tracks", title_justify="left")
     for name in ("track", "codec", "what", "frames", "length", "average", "peak 1 s"):
-        table.add_column(name, justify="left" if name in ("codec", "what") else "right")
+        # On a narrow terminal words are broken, not cut off: a pipe has 80 columns.
+        table.add_column(name, justify="left" if name in ("codec", "what") else "right", overflow="fold")
     for track in report.tracks:
         codec = f"{track.info.codec} ({track.info.rfc6381})" if track.info.rfc6381 else track.info.codec
         table.add_row(

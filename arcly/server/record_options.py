@@ -43,7 +43,7 @@ def add_recording(serve: argparse.ArgumentParser) -> None:
         "--record-to",
         metavar="URL",
         help="copy complete files there: s3://BUCKET/PREFIX?endpoint=URL&region=NAME, with keys from AWS_ACCESS_KEY_ID"
-        " and AWS_SECRET_ACCESS_KEY, or another directory",
+        " and AWS_SECRET_ACCESS_KEY, or of the machine's role, or another directory",
     )
     recording.add_argument(
         "--record-move", action="store_true", help="keep no copy of them below DIR; they are played from there"

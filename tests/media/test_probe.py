@@ -261,6 +261,7 @@ async def test_the_command_prints_tables_and_json(clip: Clip, tmp_path: Path) ->
     command = (sys.executable, "-m", "arcly", "probe", clip(seconds=2))
     tables = await run(*command)
     assert tables.returncode == 0, tables.stderr
+    assert "…" not in tables.stdout.decode(), "on 80 columns the codecs were cut off"
     for word in ("H264", "640x360", "groups of pictures", "timestamps: no faults"):
         assert word in tables.stdout.decode()
     made = await run(*command, "--json")

@@ -108,6 +108,7 @@ async def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
         ("--hls-window", "inf"),
         ("--hls-idle", "-1"),
         ("--hls-window-mb", "1.5"),
+        ("--hls-window-mb", "0"),
         ("--hls-encrypt", "-5"),
         ("--srt-latency-ms", "soon"),
     ],
