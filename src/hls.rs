@@ -19,7 +19,7 @@ use arcly_io::{
 use bytes::Bytes;
 use pyo3::{prelude::*, types::PyBytes};
 
-use crate::{arguments::seconds, engine::Engine, error::misuse, inbox::Inbox, stream::StreamHandle};
+use crate::{arguments::seconds, engine::Engine, error::misuse, file::from_io, inbox::Inbox, stream::StreamHandle};
 
 /// `part_s`, `segment_s`, `window_s`, `window_bytes_max`, whether it is an event.
 type CmafTuple = (f64, f64, f64, usize, bool);
@@ -40,7 +40,7 @@ impl Spill {
     fn new(place: Place, memory_s: f64) -> PyResult<Self> {
         let memory = seconds(memory_s)?;
         let store: Arc<dyn Store> = match place {
-            Place::Path(directory) => Arc::new(Directory::new(&directory)?),
+            Place::Path(path) => Arc::new(Directory::new(&path).map_err(|error| from_io(&error, &path))?),
             Place::Object(object) => Arc::new(HostStore(object)),
         };
         Ok(Self(arcly_io::hls::Spill::new(store, memory)))

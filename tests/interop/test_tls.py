@@ -86,6 +86,21 @@ async def test_a_client_that_does_not_trust_us_is_told_in_one_line(
         await eventually(lambda: any("no TLS with this peer" in record.getMessage() for record in caplog.records))
 
 
+async def test_of_a_self_signed_certificate_it_is_said_that_it_is_one(authority: trustme.CA, tmp_path: Path) -> None:
+    """It was `Other(OtherError(CaUsedAsEndEntity))`."""
+    (tmp_path / "cert.pem").write_bytes(authority.cert_pem.bytes())
+    (tmp_path / "key.pem").write_bytes(authority.private_key_pem.bytes())
+    rtmps = arcly.RtmpHandler("127.0.0.1:0", tls=arcly.Tls(tmp_path / "cert.pem", tmp_path / "key.pem"))
+    async with serving(rtmps) as server:
+        assert rtmps.address is not None
+        url = f"rtmps://localhost:{rtmps.address[1]}/live/cam"
+        pull = arcly.PullSource(url, arcly.StreamKey("live", "copy"), retries_max=0)
+        await pull.start(server.engine)
+        await eventually(lambda: pull.last_error)
+        await pull.stop()
+    assert ": its certificate is self-signed" in pull.last_error
+
+
 async def test_plain_rtmp_to_an_rtmps_port_is_refused_and_others_go_on(
     ffmpeg: str, clip: Callable[..., Path], authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -34,6 +34,7 @@ async def arcly_says(*arguments: str | Path) -> tuple[int, str]:
         (("cameras", "--target", "camera"), "'camera' is not an address of the form HOST:PORT"),
         (("serve", *ALONE, "--tls-cert", "/nowhere/a.pem", "--tls-key", "b.pem"), "/nowhere/a.pem: No such file"),
         (("serve", *ALONE, "--auth-users", "/nowhere/users"), "/nowhere/users: No such file or directory"),
+        (("serve", *ALONE, "--hls-spill", __file__), f"{__file__}: File exists"),
         (("serve", *ALONE, "--record-move"), "--record-move needs --record DIR"),
         (("serve", *ALONE, "--record-streams", "live/*"), "--record-streams needs --record DIR"),
         (("serve", *ALONE, "--record-keep", "7d"), "--record-keep needs --record DIR"),

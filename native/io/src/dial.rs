@@ -30,11 +30,18 @@ pub(crate) async fn dial(host: &str, port: u16, tls: Option<&TlsTrust>) -> Resul
         let failed = |error: &dyn std::fmt::Display| format!("no TLS with {host}:{port}: {error}");
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(&error))?;
         let connector = tls.connector().map_err(|error| failed(&error))?;
-        let stream = connector.connect(name, socket).await.map_err(|error| failed(&error))?;
+        let stream = connector.connect(name, socket).await.map_err(|error| failed(&reason(&error)))?;
         Ok((Connection::Tls(Box::new(stream.into())), peer))
     };
     let late = |_| format!("{host}:{port} does not answer: no connection within {} s", DIAL_DEADLINE.as_secs());
     timeout(DIAL_DEADLINE, dialling).await.map_err(late)?
+}
+
+/// Why there is no TLS. Of a self-signed certificate rustls says only what X.509 has against it: `CaUsedAsEndEntity`.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let is_authority = text.contains("CaUsedAsEndEntity");
+    if is_authority { "its certificate is self-signed: it is an authority's, not a server's".to_owned() } else { text }
 }
 
 /// The first address of the name that can be reached.
