@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from starlette.requests import Request
 
+from arcly.protocols._whip import peer_of
+
 Shown = Literal["nobody", "local", "everybody"]
 """To whom addresses are shown; `local`: to whoever asks on this machine."""
 
@@ -18,11 +20,8 @@ def may_see(request: Request, shown: Shown) -> bool:
     """Return whether who asks may see addresses."""
     if shown != "local":
         return shown == "everybody"
-    client = request.client
-    # Behind the Unix socket of our own origin nobody else can say who asks.
-    host = client.host if client and client.host else request.headers.get("x-forwarded-for", "")
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(peer_of(request.scope) or "")
     except ValueError:
         return False
     # A listener for both families sees IPv4 in the form of IPv6.

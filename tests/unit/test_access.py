@@ -20,6 +20,7 @@ from arcly.contract import StreamAuthenticator
 from arcly.protocols import _whip
 from arcly.server import admission
 from arcly.server.access import authenticator_of, read_users
+from arcly.server.addresses import may_see
 from arcly.services.auth import Action, AnyOf, HttpAuthenticator, User, Users
 
 USERS = """
@@ -196,3 +197,10 @@ def test_behind_a_socket_the_proxy_says_who_asks_and_not_the_client(given: list[
     scope = {"type": "http", "client": None, "query_string": b"", "headers": headers}
     assert _whip.credentials_of(scope).peer == "192.0.2.2"
     assert admission.credentials_of(HttpRequest(scope), "page").peer == "192.0.2.2"
+
+
+@pytest.mark.parametrize(("given", "sees"), [(["127.0.0.1", "192.0.2.2"], False), (["192.0.2.1, 127.0.0.1"], True)])
+def test_behind_a_socket_addresses_are_not_shown_to_who_says_that_it_is_local(given: list[str], sees: bool) -> None:
+    """Found by reading: what the client had written was believed, in front of what the proxy says."""
+    headers = [(b"x-forwarded-for", address.encode()) for address in given]
+    assert may_see(HttpRequest({"type": "http", "client": None, "headers": headers}), "local") is sees
