@@ -71,6 +71,9 @@ impl FrameFlags {
     pub const KEY: Self = Self(0b01);
     /// The timeline or the data breaks in front of this frame.
     pub const DISCONTINUITY: Self = Self(0b10);
+    /// Together with [`Self::DISCONTINUITY`]: it is the timeline that breaks, for all tracks, and not the data of this one. For readers of
+    /// other tracks, who are told at their next frame; no binding shows it.
+    pub const NEW_TIMELINE: Self = Self(0b110);
 
     /// Whether every bit of `other` is set.
     pub fn contains(self, other: Self) -> bool {
@@ -85,7 +88,7 @@ impl FrameFlags {
 
     /// The bits as a number, for bindings.
     pub fn bits(self) -> u8 {
-        self.0
+        self.0 & 0b11
     }
 
     /// The set bits of `bits`; unknown bits are dropped.

@@ -49,13 +49,16 @@ impl LogBounds {
     fn chunks(&self) -> usize {
         let frames = self.frames.max(self.gop().frames).min(FRAMES_MAX);
         let of_gop = self.gop().bytes.div_ceil(self.chunk_bytes().max(1)).min(frames);
-        let more = of_gop.saturating_sub(CHUNKS_OF_BYTES);
+        let more = of_gop.saturating_sub(CHUNKS_OF_BYTES).min(GOP_CHUNKS_MAX);
         (frames.div_ceil(CHUNK_FRAMES) * 2 + more + SPARE_CHUNKS).next_power_of_two()
     }
 }
 
 /// More than anybody means to keep of one stream: bounds the table of its log to some megabytes.
 const FRAMES_MAX: usize = 1 << 24;
+
+/// More than any GOP has that somebody means to keep: the same bound for those of many times the ring.
+const GOP_CHUNKS_MAX: usize = 1 << 16;
 
 /// Chunks that are closed by bytes hold such a part of the bound each.
 const CHUNKS_OF_BYTES: usize = 8;

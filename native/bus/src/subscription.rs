@@ -8,7 +8,7 @@ use std::{
 use arcly_codec::MediaKind;
 
 use crate::{
-    Entry, Frame, Log, TrackId, TrackSet,
+    Entry, Frame, FrameFlags, Log, TrackId, TrackSet,
     chunk::{Ahead, Chunk, Cursor},
     sync::Counted,
     timeline::dts_ns,
@@ -300,7 +300,7 @@ impl<T: Entry> Subscription<T> {
         let found = self.cursor.ahead().iter().position(|entry| self.options.tracks.contains(entry.frame().track));
         let (skipped, _) = self.cursor.take(found.unwrap_or(usize::MAX));
         // A break is marked once for all tracks, at whichever of them shows it first.
-        self.broken |= skipped.iter().any(|entry| entry.frame().is_discontinuity());
+        self.broken |= skipped.iter().any(|entry| entry.frame().flags.contains(FrameFlags::NEW_TIMELINE));
         found.is_some()
     }
 

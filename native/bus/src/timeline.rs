@@ -112,7 +112,7 @@ impl Timeline {
         if let Some(pause) = self.resuming.take()
             && self.begin_again(pause, (frame.dts, frame.pts), clock_rate_hz)
         {
-            frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            frame.flags = frame.flags.with(FrameFlags::NEW_TIMELINE);
         }
         if self.offset_ns != 0 {
             let offset = to_ticks(self.offset_ns, clock_rate_hz);
@@ -126,7 +126,7 @@ impl Timeline {
         let step = dts.saturating_sub(last.dts);
         let is_gap = step > GAP_MAX_S * clock_rate_hz && kind != MediaKind::Data;
         if step < -JITTER_MAX_S * clock_rate_hz || is_gap {
-            frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            frame.flags = frame.flags.with(FrameFlags::NEW_TIMELINE);
         }
         if frame.is_discontinuity() {
             // The other tracks follow to the new timeline, and that is not a second break.

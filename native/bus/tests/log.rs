@@ -335,6 +335,22 @@ fn a_reader_of_some_tracks_learns_of_a_break_that_another_one_showed() {
     }
 }
 
+/// Found by reading: a camera that lost pictures marked intact sound for whoever listens.
+#[test]
+fn what_another_track_has_lost_is_no_break_for_a_reader_of_this_one() {
+    let mut publisher = stream(4096, 1 << 20);
+    let tracks = TrackFilter::only([AUDIO]);
+    let mut sound = publisher.log().subscribe_with(SubscriptionOptions { tracks, ..SubscriptionOptions::default() });
+    let lost = Frame { flags: FrameFlags::DISCONTINUITY, ..frame(VIDEO, 1, false) };
+    for frame in [frame(AUDIO, 0, false), lost, frame(AUDIO, 2, false)] {
+        publisher.publish(frame).unwrap();
+    }
+    while let Read::Frames(batch) = sound.read(1) {
+        assert!(!batch.discontinuity);
+    }
+    assert_eq!(sound.position(), 3);
+}
+
 #[test]
 fn a_gop_bound_below_the_ring_truncates_earlier_and_is_told_once() {
     let truncated = Arc::new(AtomicUsize::new(0));

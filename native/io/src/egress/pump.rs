@@ -185,8 +185,8 @@ impl Pump {
     pub(crate) async fn pass(&mut self) {
         let (mut next, mut busy) = (0, Duration::ZERO);
         self.first = self.first.wrapping_add(1);
-        // Of those that come during the pass the next one hears.
-        let has_tidings = self.tidings.take();
+        // Of those that come during the pass the next one hears; one that writes nothing asks nobody.
+        let has_tidings = self.cursor.is_ready() && self.tidings.take();
         loop {
             let began = Instant::now();
             let over = self.pass_for(&mut next, began, has_tidings);

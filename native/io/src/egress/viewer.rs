@@ -312,7 +312,9 @@ impl Viewer {
         if self.blocked && self.cursor.behind() > options.behind_max {
             self.skip();
         }
-        let lag = self.cursor.log().published().saturating_sub(self.cursor.position());
+        // Nothing waits for who wants nothing now.
+        let behind = self.cursor.log().published().saturating_sub(self.cursor.position());
+        let lag = if self.wants.paused { 0 } else { behind };
         self.entry.0.lag_frames.store(lag, Relaxed);
         self.entry.0.dropped.store(self.cursor.missed(), Relaxed);
         Served::Waits

@@ -144,7 +144,8 @@ impl RtspListener {
 
     /// Stops listening and ends all connections.
     pub async fn stop(&self) {
-        self.acceptor.stop().await;
+        // Who is just being written to hears of nothing else.
+        tokio::join!(self.acceptor.stop(), async { self.egress.kick_all() });
     }
 }
 

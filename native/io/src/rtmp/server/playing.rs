@@ -54,7 +54,8 @@ impl Connection {
         match event {
             PlayEvent::Decided(decision) => self.on_play_decision(place, decision, stream).await?,
             PlayEvent::Packet(packet) => {
-                write(stream, self.viewer_patience(), &packet).await?;
+                let patience = self.plays.get(place).and_then(|play| play.patience(&self.shared.egress));
+                write(stream, patience, &packet).await?;
                 let served = self.plays.remove(place);
                 self.plays.push(served);
                 return Ok(());

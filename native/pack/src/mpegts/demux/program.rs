@@ -199,7 +199,7 @@ impl Program {
 
     fn give_frame(&mut self, mut frame: Frame, sink: &mut Sink) {
         if std::mem::take(&mut self.has_new_time_base) {
-            frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            frame.flags = frame.flags.with(FrameFlags::NEW_TIMELINE);
         }
         sink.stats.frames += 1;
         sink.items.push_back(Item::Frame(frame));
