@@ -27,11 +27,11 @@ from arcly.recording import recorder as recorder_module
 from conftest import eventually
 from recording.conftest import KEY, ROOMY, demo_frames, later
 
-directory, flag, stall_s = sys.argv[1], pathlib.Path(sys.argv[2]), float(sys.argv[3])
+directory, flag, stall_s, container = sys.argv[1], pathlib.Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 recorder_module.STOP_S = 0.2
 
 async def main():
-    recorder = arcly.Recorder(directory, record=["*"], stall_s=stall_s, retry_s=0.2)
+    recorder = arcly.Recorder(directory, record=["*"], stall_s=stall_s, retry_s=0.2, format=container)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
         events = engine.events()
         session = await engine.start_publish(KEY)
@@ -76,11 +76,11 @@ asyncio.run(asyncio.wait_for(main(), 100))
 """
 
 
-def run_hanging(library: Path, directory: Path, stall_s: float) -> tuple[list[str], float]:
+def run_hanging(library: Path, directory: Path, stall_s: float, container: str = "fmp4") -> tuple[list[str], float]:
     """Return what the program said, and how long it took to end when it had stopped."""
     flag = directory / "hang"
     environment = os.environ | {"LD_PRELOAD": str(library), "HANG": str(flag)}
-    command = [sys.executable, "-c", HANGING, str(directory / "recordings"), str(flag), str(stall_s)]
+    command = [sys.executable, "-c", HANGING, str(directory / "recordings"), str(flag), str(stall_s), container]
     tests = Path(__file__).parents[1]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tests, env=environment) as program:
         assert program.stdout
@@ -121,6 +121,16 @@ async def test_a_file_whose_write_hung_is_whole_when_the_disk_answers_and_the_ne
         assert behind.position_us >= before.position_us + before.duration_us
     for segment in segments:
         assert segment.frames == len(read([tmp_path / "recordings" / segment.path]))
+
+
+def test_nothing_waits_for_a_copy_of_the_file_whose_write_hung(tmp_path: Path, shim: Path) -> None:
+    """Found by reading: nothing was recorded before all of it had been copied, on such a disk, to give it tables."""
+    run_hanging(shim, tmp_path, 0.5, "mp4")
+    files = sorted((tmp_path / "recordings/live/cam").iterdir(), key=lambda path: (len(path.name), path.name))
+    hung, *others = [b"moof" in path.read_bytes() for path in files]
+    assert hung
+    assert others
+    assert not any(others)
 
 
 def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, shim: Path) -> None:

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Display,
     future::Future,
     io,
     sync::{
@@ -22,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    FileOutline, RecordEnd, RecordFormat, RecordNote, RecordOptions,
+    FileOutline, RecordEnd, RecordFormat, RecordNote, RecordOptions, SegmentInfo,
     segment::Finished,
     whole::finalize,
     writer::{Batch, Counts, Outcome, Writer},
@@ -331,7 +332,8 @@ async fn leave_behind(shared: Arc<Shared>, job: JoinHandle<Written>, missed: u64
             let _ = writer.close();
             shared.count(writer.totals(), missed);
             let finished = writer.outcomes.into_iter().filter_map(|outcome| shared.tell_of(outcome));
-            finished.for_each(|finished| shared.finalize(finished));
+            // A copy would take long on such a disk, and nothing is recorded before this has come to its end.
+            finished.for_each(|Finished { info, .. }| shared.stays_fragmented(info, "the disk did not answer"));
         });
         let _ = ending.await;
     }
@@ -366,14 +368,19 @@ impl Shared {
         None
     }
 
-    /// A file that cannot be made whole stays as it is: it can be played.
     fn finalize(&self, Finished { mut info, path, .. }: Finished) {
         match finalize(&path) {
-            Ok(bytes) => info.bytes = bytes,
-            Err(error) => {
-                self.lock().status.last_error = Some(format!("{} stays fragmented: {error}", info.path));
+            Ok(bytes) => {
+                info.bytes = bytes;
+                self.tell(RecordNote::Finished(info, None));
             }
+            Err(error) => self.stays_fragmented(info, error),
         }
+    }
+
+    /// A file that cannot be made whole stays as it is: it can be played.
+    fn stays_fragmented(&self, info: SegmentInfo, why: impl Display) {
+        self.lock().status.last_error = Some(format!("{} stays fragmented: {why}", info.path));
         self.tell(RecordNote::Finished(info, None));
     }
 }
