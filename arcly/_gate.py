@@ -45,8 +45,9 @@ class PlayGate:
             if request.refuse("unauthenticated" if may_bring_better(credentials) else "forbidden"):
                 level = logging.DEBUG if is_first_ask(credentials) else logging.INFO
                 log.log(level, "[%s] %s may not play %s", request.protocol, request.peer, request.key)
-        except MalformedError:
-            request.refuse("forbidden")
+        except MalformedError as error:
+            if request.refuse("forbidden"):
+                log.info("[%s] %s may not play %s: %s", request.protocol, request.peer, request.key, error)
         except StreamError as error:
             # It was there and has ended, or could not be begun.
             log.warning("[%s] %s cannot be played: %s", request.protocol, request.key, error)

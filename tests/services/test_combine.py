@@ -66,6 +66,15 @@ async def test_all_of_lets_a_failure_out_so_that_the_engine_refuses() -> None:
         await AllOf(Says(True), Says(ValueError("broken"))).authorize_publish(KEY, NOBODY)
 
 
+async def test_any_of_says_what_is_wrong_with_a_name_if_nobody_allows_it(caplog: pytest.LogCaptureFixture) -> None:
+    """It was an error in the log, and a question for a password that could not help."""
+    wrong = Says(arcly.MalformedError("no such name"))
+    with pytest.raises(arcly.MalformedError, match="no such name"):
+        await AnyOf(wrong, Says(False)).authorize_publish(KEY, NOBODY)
+    assert await AnyOf(wrong, Says(True)).authorize_publish(KEY, NOBODY)
+    assert not caplog.messages
+
+
 @in_virtual_time
 async def test_any_of_goes_on_after_one_that_fails_or_hangs() -> None:
     loop = asyncio.get_running_loop()

@@ -42,6 +42,14 @@ class Closed:
         raise arcly.UnauthorizedError(f"may not play {key}")
 
 
+class Nameless:
+    """Says that no stream may be called so."""
+
+    async def authorize_play(self, key: arcly.StreamKey, *_: Any) -> None:
+        """Refuse."""
+        raise arcly.MalformedError(f"no stream may be called {key}")
+
+
 @pytest.mark.parametrize(
     ("protocol", "query", "authorization", "is_said"),
     [
@@ -66,3 +74,15 @@ async def test_the_first_step_of_a_log_in_is_no_refusal(
         await asking.refused.wait()
         await asyncio.sleep(0)
         assert bool(caplog.messages) == is_said
+
+
+async def test_a_name_that_no_stream_may_have_is_said_of_players(caplog: pytest.LogCaptureFixture) -> None:
+    """They were refused without a line."""
+    caplog.set_level("INFO")
+    context: Any = Nameless()
+    asking: Any = Asking("rtsp", "", "")
+    gate = PlayGate(context)
+    gate.decide(asking)
+    await asking.refused.wait()
+    await asyncio.sleep(0)
+    assert "may not play live/cam: no stream may be called live/cam" in caplog.text

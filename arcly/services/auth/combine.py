@@ -10,7 +10,7 @@ from arcly._deadline import within
 from arcly._limits import require_between
 from arcly._native import StreamKey
 from arcly.contract import Credentials, StreamAuthenticator
-from arcly.errors import MisuseError
+from arcly.errors import MalformedError, MisuseError
 
 log = logging.getLogger("arcly")
 
@@ -76,7 +76,7 @@ class AnyOf(Authenticator):
 
     They are asked in order, up to the first that allows: put the quick ones first, and `Users` last, which lets a
     wrong password wait. A member that raises or overruns its deadline has refused, is logged, and does not keep the
-    next from being asked.
+    next from being asked. A `MalformedError` is raised at the end, if nobody allows it.
 
     Args:
         *members: at least one.
@@ -95,9 +95,15 @@ class AnyOf(Authenticator):
 
     async def authorize(self, action: Action, key: StreamKey, credentials: Credentials) -> bool:
         """Return whether one of the members allows it."""
+        wrong: MalformedError | None = None
         for member in self._members:
-            if await self._allows(member, action, key, credentials):
-                return True
+            try:
+                if await self._allows(member, action, key, credentials):
+                    return True
+            except MalformedError as error:
+                wrong = error
+        if wrong is not None:
+            raise wrong
         return False
 
     async def _allows(
@@ -105,6 +111,8 @@ class AnyOf(Authenticator):
     ) -> bool:
         try:
             return await within(self._member_deadline_s, _ask(member, action, key, credentials))
+        except MalformedError:
+            raise
         except TimeoutError:
             log.warning("%s was not decided in time by %s", key, type(member).__name__)
         except Exception:
