@@ -1,7 +1,7 @@
 //! Keys that the host has, fetched before they are needed: it may take its time, and the media do not wait.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -29,8 +29,18 @@ pub struct FetchedKeys {
 
 #[derive(Default)]
 struct State {
-    known: BTreeMap<u64, Bytes>,
+    /// The one that was asked for last is at the end.
+    known: VecDeque<(u64, Bytes)>,
     asked: BTreeSet<u64>,
+}
+
+impl State {
+    fn ask(&mut self, number: u64) -> Option<Bytes> {
+        let at = self.known.iter().position(|(known, _)| *known == number)?;
+        let (_, bytes) = self.known.remove(at)?;
+        self.known.push_back((number, bytes));
+        Some(bytes)
+    }
 }
 
 impl FetchedKeys {
@@ -48,8 +58,8 @@ impl FetchedKeys {
     /// Asks the host, unless that is known or being asked.
     fn want(&self, number: u64) {
         let mut state = self.lock();
-        let is_idle = state.asked.len() < ASKED_MAX && !state.known.contains_key(&number);
-        if !is_idle || !state.asked.insert(number) {
+        let is_known = state.ask(number).is_some();
+        if is_known || state.asked.len() >= ASKED_MAX || !state.asked.insert(number) {
             return;
         }
         drop(state);
@@ -66,10 +76,9 @@ impl FetchedKeys {
         let mut state = self.lock();
         state.asked.remove(&number);
         state.known.extend(found.map(|bytes| (number, bytes)));
-        // Never the one that was asked for: of a track that came late it is the oldest.
-        let oldest = state.known.keys().copied().find(|known| *known != number);
-        if let Some(oldest) = oldest.filter(|_| state.known.len() > KEPT_MAX) {
-            state.known.remove(&oldest);
+        // Not by their numbers: those of a track that came late are the smallest, for ever.
+        if state.known.len() > KEPT_MAX {
+            state.known.pop_front();
         }
     }
 
@@ -80,7 +89,7 @@ impl FetchedKeys {
 
 impl KeySource for FetchedKeys {
     fn key(&self, number: u64) -> Option<Bytes> {
-        let found = self.lock().known.get(&number).copied();
+        let found = self.lock().ask(number);
         self.want(if found.is_some() { number.saturating_add(1) } else { number });
         found
     }
@@ -121,7 +130,7 @@ mod tests {
         };
         let keys = FetchedKeys::new(&Handle::current(), [0; KEY_BYTES], Box::new(fetch));
         assert_eq!(keys.key(0), Some([0; KEY_BYTES]));
-        eventually(|| keys.lock().known.contains_key(&1)).await;
+        eventually(|| keys.lock().known.iter().any(|(known, _)| *known == 1)).await;
         assert_eq!(keys.key(1), Some([1; KEY_BYTES]));
         eventually(|| keys.key(2).is_some()).await;
         assert!(asked.load(Ordering::Relaxed) >= 3);
@@ -140,6 +149,22 @@ mod tests {
             assert!(keys.lock().known.len() <= KEPT_MAX);
         }
         assert_eq!(keys.key(11), fetch(11), "those that are needed now stay");
+    }
+
+    /// Found by a reader: the next key of the leading track put that of the late one out.
+    #[tokio::test]
+    async fn a_track_that_came_late_has_each_key_when_it_is_due_while_others_go_on() {
+        let fetch = |number: u64| Some([u8::try_from(number).unwrap(); KEY_BYTES]);
+        let keys = FetchedKeys::new(&Handle::current(), [0; KEY_BYTES], Box::new(fetch));
+        for first in [0, 20] {
+            eventually(|| keys.key(first).is_some()).await;
+        }
+        for late in 0..20 {
+            for number in [late, 20 + late] {
+                assert_eq!(keys.key(number), fetch(number));
+                eventually(|| keys.lock().asked.is_empty()).await;
+            }
+        }
     }
 
     #[tokio::test]
