@@ -185,9 +185,12 @@ impl HlsOutput {
         }
         // Who waits watches already, though it has no session yet: a stream that was begun on demand is to stay for it.
         let _viewer = self.sessions(|sessions| sessions.viewer());
-        let mut shown = sender.subscribe();
-        let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
-        tokio::time::timeout(deadline, settled).await.ok()?.ok()?.view.clone()
+        tokio::time::timeout(deadline, settled(sender)).await.ok()?
+    }
+
+    /// Waits until there is CMAF, or the stream has ended, for who asked for another rendition: that is no viewer of this one.
+    pub(crate) async fn cmaf_settled(&self) {
+        settled(&self.cmaf).await;
     }
 
     /// The track of that name, and what comes of it.
@@ -213,4 +216,10 @@ impl HlsOutput {
     fn lock_tracks(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Arc<TrackView>>>> {
         self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn settled<View>(sender: &watch::Sender<Shown<View>>) -> Option<Arc<View>> {
+    let mut shown = sender.subscribe();
+    let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
+    settled.await.ok()?.view.clone()
 }

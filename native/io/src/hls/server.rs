@@ -188,7 +188,7 @@ async fn begin(group: &Group, output: &Arc<HlsOutput>) -> bool {
     if is_there && !was_there {
         let others = async {
             for member in group.iter().filter(|member| member.output.is_on_demand() && member.output.has_cmaf()) {
-                member.output.first_cmaf_view(OTHERS_DEADLINE).await;
+                member.output.cmaf_settled().await;
             }
         };
         let _ = timeout(OTHERS_DEADLINE, others).await;
@@ -387,4 +387,50 @@ fn no_track() -> Response<Body> {
 
 fn session(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("session="))
+}
+
+#[cfg(test)]
+mod tests {
+    use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, Track, TrackId, TrackSet};
+    use arcly_codec::{Codec, CodecConfig};
+    use arcly_pack::cmaf::{CmafConfig, CmafPackager, CmafView};
+
+    use super::*;
+    use crate::hls::output::Made;
+
+    /// A stream that is packaged on demand and has nothing yet.
+    fn resting() -> (LogWriter, Arc<HlsOutput>) {
+        let writer = LogWriter::new(LogBounds::default(), Arc::new(()));
+        let made = Made { cmaf: true, dash: true, ts: false };
+        let output = Arc::new(HlsOutput::new(writer.log(), made, None, Some(Arc::default())));
+        (writer, output)
+    }
+
+    fn view() -> Arc<CmafView> {
+        let sound = CodecConfig::parse(Codec::Aac, vec![0x11, 0x90].into()).unwrap();
+        let tracks = Arc::new(TrackSet { revision: 1, tracks: vec![Track::new(TrackId(0), sound)] });
+        let mut packager = CmafPackager::new(CmafConfig::default(), "s");
+        for pts in (0..500).map(|number| number * 1024) {
+            let payload = vec![0x21; 100].into();
+            let frame = Frame { track: TrackId(0), flags: FrameFlags::NONE, pts, dts: pts, duration: 1024, payload };
+            packager.push(&tracks, &frame, Duration::ZERO).unwrap();
+        }
+        packager.view().unwrap()
+    }
+
+    /// Found by a reader: each of the others was told of a viewer who came and left, and a pull on demand lingered for it.
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_one_rendition_is_no_viewer_of_the_others() {
+        let ((asked_log, asked), (other_log, other)) = (resting(), resting());
+        let viewers = || [&asked_log, &other_log].map(|writer| writer.log().counters().viewers);
+        let group: Group = [&asked, &other].map(|output| Member { base: String::new(), output: output.clone() }).into();
+        let question = tokio::spawn(async move { begin(&group, &group[0].output).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(viewers(), [1, 0]);
+        asked.show_cmaf(Some(view()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!question.is_finished(), "it waits for the other");
+        assert_eq!(viewers(), [0, 0]);
+        assert!(question.await.unwrap());
+    }
 }
