@@ -825,22 +825,41 @@ fn renditions_of_a_group_have_the_same_breaks_from_the_next_key_picture_on() {
     assert!(dates(first)[..2].windows(2).all(|pair| pair[0] == pair[1]), "time goes on: {:?}", dates(first));
 }
 
-#[test]
-fn a_rendition_that_breaks_at_every_frame_does_not_fill_the_playlists_of_others() {
+/// Two renditions of 20 s, of which one breaks at a hundred frames of each second that `is_bad`. The other one.
+fn play_beside_one_that_breaks(is_bad: impl Fn(i64) -> bool) -> (Renditions, CmafPackager) {
     let mut renditions = Renditions::new();
-    let first = renditions.begin();
+    renditions.begin();
     let mut broken = CmafPackager::new(CmafConfig::default(), "s").with_clock(renditions.group.clone());
     let mut rng = Rng(1);
     for at in 0..20 {
         renditions.go_on(at, &[]);
         for index in 0..100 {
             let mut frame = picture(&mut rng, (at * 100 + index) * 900, 0, true, 10);
-            frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            if is_bad(at) {
+                frame.flags = frame.flags.with(FrameFlags::DISCONTINUITY);
+            }
             broken.push(&PLAIN.tracks(), &frame, BEGIN).unwrap();
         }
     }
-    let breaks: u64 = renditions.scenes[first].broken("v0").iter().map(|entry| entry.breaks).sum();
-    assert!(breaks <= 16, "{breaks}");
+    (renditions, broken)
+}
+
+#[test]
+fn a_rendition_that_breaks_at_every_frame_does_not_fill_the_playlists_of_others() {
+    let (renditions, _) = play_beside_one_that_breaks(|_| true);
+    let breaks = renditions.scenes[0].broken("v0").into_iter().map(|entry| entry.breaks);
+    assert_eq!(breaks.max(), Some(16));
+}
+
+/// Found by a reader: behind more breaks than are taken over at a time it took over none any more, for ever.
+#[test]
+fn a_rendition_has_the_number_of_the_others_again_some_segments_behind_a_burst_of_breaks() {
+    let (renditions, broken) = play_beside_one_that_breaks(|at| at == 5);
+    let number = broken.view().unwrap().epochs.last().unwrap().number;
+    assert!(number > 90);
+    for track in ["v0", "a1"] {
+        assert_eq!(renditions.numbers(0, track).last().unwrap().1, number, "{track}");
+    }
 }
 
 /// Found by a reader: it was in no playlist that ended with a whole segment, and where there are no parts in none before its segment.

@@ -25,8 +25,8 @@ pub(super) struct Timelines {
     group: Arc<GroupClock>,
 }
 
-/// Breaks of other renditions that are taken over at a time. Stops one that breaks at every frame from filling the playlists of all: each
-/// is a line of theirs.
+/// Breaks of other renditions that are taken over at a time; the rest comes with the next ones. Stops one that breaks at every frame from
+/// filling the playlists of all: each is a line of theirs.
 const FOLLOWED_MAX: u64 = 16;
 
 impl Timelines {
@@ -57,11 +57,9 @@ impl Timelines {
         self.common() > self.number
     }
 
-    /// The number that all renditions should have.
+    /// The number that all renditions should have, or one on the way there.
     fn common(&self) -> u64 {
-        let breaks = self.group.breaks();
-        let is_followed = self.epochs.is_empty() || breaks.saturating_sub(self.number) <= FOLLOWED_MAX;
-        if is_followed { breaks.max(self.number) } else { self.number }
+        self.group.breaks().clamp(self.number, self.number.saturating_add(FOLLOWED_MAX))
     }
 
     /// Those that something is of, oldest first.
@@ -104,7 +102,9 @@ impl Timelines {
             }
             Some(_) => {}
             None => {
-                self.number = self.common();
+                if self.epochs.is_empty() {
+                    self.number = self.group.breaks().max(self.number);
+                }
                 // Behind the end of the one before, whatever the clock says.
                 let newest = self.epochs.back().map_or((0, 0), |epoch| (epoch.number, epoch.wall_offset_us));
                 let ends = ends.filter(|(epoch, _)| *epoch == newest.0);
