@@ -54,7 +54,8 @@ class PublishDesk:
             refuse(request, "bad_name", f"{error} (asked for {shorten(request.app)}/{shorten(request.stream)})")
         except UnauthorizedError as error:
             refusal = "unauthenticated" if may_bring_better(credentials) else "unauthorized"
-            refuse(request, refusal, str(error), logging.DEBUG if is_first_ask(credentials) else logging.WARNING)
+            # Not left out: a camera that was given no password asks this way, again and again.
+            refuse(request, refusal, str(error), logging.INFO if is_first_ask(credentials) else logging.WARNING)
         except (StreamError, TimeoutError) as error:
             refuse(request, "failed", str(error) or "no decision was made in time")
         except Exception:
