@@ -64,8 +64,8 @@ class Nameless:
 async def test_the_first_step_of_a_log_in_is_no_refusal(
     caplog: pytest.LogCaptureFixture, protocol: str, query: str, authorization: str, is_first: bool
 ) -> None:
-    """Each publisher by RTSP with a password left a warning, as many as somebody who tries passwords; then it left nothing,
-    and who publishes without a password was refused without a word.
+    """Each publisher by RTSP with a password left a warning, as many as somebody who tries passwords; then it
+    left nothing, and who publishes without a password was refused without a word.
     """
     caplog.set_level("INFO")
     context: Any = Closed()
