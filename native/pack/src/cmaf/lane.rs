@@ -82,7 +82,9 @@ pub(super) struct Lane {
     frames: Vec<Frame>,
     /// Their bytes.
     pending_bytes: usize,
-    /// Frames of data tracks that go along.
+    /// Data tracks that go along.
+    event_tracks: Vec<Track>,
+    /// Their frames.
     events: Vec<Frame>,
     open: Option<OpenSegment>,
     newest_dts: Option<i64>,
@@ -136,6 +138,7 @@ impl Lane {
             meter: Meter::default(),
             frames: Vec::new(),
             pending_bytes: 0,
+            event_tracks: events.to_vec(),
             events: Vec::new(),
             open: None,
             newest_dts: None,
@@ -164,13 +167,21 @@ impl Lane {
 
     /// Goes on with other tracks of events, or with another configuration: then the segment in the making must have been completed.
     pub(super) fn reconfigure(&mut self, track: &Track, events: &[Track]) -> Result<(), PackError> {
-        if self.muxer.reconfigure(&muxed(track, events))? {
+        // What waits for its part goes out with it, though its track is gone.
+        let is_awaited = |gone: &&Track| {
+            let is_of = |frame: &Frame| frame.track == gone.id;
+            self.events.iter().any(is_of) && events.iter().all(|track| track.id != gone.id)
+        };
+        let event_tracks: Vec<Track> =
+            events.iter().chain(self.event_tracks.iter().filter(is_awaited)).cloned().collect();
+        if self.muxer.reconfigure(&muxed(track, &event_tracks))? {
             let name = format!("{}-i{}.mp4", self.prefix, self.inits);
             self.init = Arc::new(Init { name, data: self.muxer.init_segment().clone(), track: track.clone() });
             self.inits += 1;
             self.meter.forget_pictures();
         }
         self.track = track.clone();
+        self.event_tracks = event_tracks;
         Ok(())
     }
 

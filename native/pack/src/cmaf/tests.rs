@@ -921,6 +921,27 @@ fn a_data_track_that_comes_in_the_middle_of_a_gop_costs_no_picture() {
     }
 }
 
+/// Found by a reader: the part was written without the tracks that had gone, and so without what had come of them.
+#[test]
+fn a_tag_whose_track_goes_is_in_its_part_all_the_same() {
+    let id3 = Track::new(TrackId(7), CodecConfig::parse(Codec::Id3, Bytes::new()).unwrap());
+    let (together, alone) = (track_set(&[video_track(), id3.clone()]), track_set(&[video_track()]));
+    let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+    let pictures = PLAIN.frames(&mut Rng(1)).into_iter().filter(|frame| frame.track == VIDEO);
+    for picture in pictures {
+        scene.play(if picture.dts <= 9 * 90_000 { &together } else { &alone }, std::slice::from_ref(&picture));
+        if picture.dts == 9 * 90_000 {
+            let payload = Bytes::from_static(b"ID3\x04\0\0\0\0\0\x0aTXXX\0\0\0\0\0\0");
+            scene.play(&together, &[Frame { track: id3.id, payload, ..picture.clone() }]);
+        }
+    }
+    scene.finish();
+    let tag = b"https://aomedia.org/emsg/ID3";
+    let has_tag = |(_, data): &&(Entry, Vec<u8>)| data.windows(tag.len()).any(|window| window == tag);
+    assert_eq!(scene.players["v0"].fetched.iter().filter(has_tag).count(), 1);
+    assert!(scene.broken("v0").is_empty());
+}
+
 #[test]
 fn sound_that_comes_in_the_middle_of_a_gop_costs_no_picture_and_is_a_break_at_the_next_key() {
     // Announced one picture late, as some encoders do: nobody has seen the pictures alone.
