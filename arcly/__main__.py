@@ -73,6 +73,7 @@ Carry a live stream, or a file in real time, to other servers, to UDP and into f
 
 A lost connection is tried again: after half a second, then after longer and longer waits up to half a minute. A target
 that is slow or gone holds up nobody else. What a target cannot take (a codec of Enhanced RTMP) is left out and said.
+USER:PASSWORD@ in a URL logs in: with RTSP as the server asks, with RTMP also where that is authmod=adobe (Wowza).
 Ctrl-C or SIGTERM ends it in order. The exit status is 0, or 1 when the source or a target had to be given up.
 """
 
