@@ -1285,8 +1285,12 @@ def make_whole(path: str | os.PathLike[str]) -> tuple[int, int]:
     left is removed.
     """
 
-def finalize_recording(path: str | os.PathLike[str]) -> int:
-    """Make a fragmented recording into a file with `moov` in front, under the same name; return its bytes."""
+def finalize_recording(path: str | os.PathLike[str], is_stopped: Callable[[], bool]) -> int:
+    """Make a fragmented recording into a file with `moov` in front, under the same name; return its bytes.
+
+    Raises:
+        InterruptedError: `is_stopped`, which is asked every few megabytes, said so. The file is as it was.
+    """
 
 def measure_recording(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return how many frames a file has, and how many microseconds."""

@@ -137,8 +137,11 @@ pub fn make_whole(py: Python<'_>, path: PathBuf) -> PyResult<(u64, u64)> {
 
 /// See `_native.pyi`.
 #[pyfunction]
-pub fn finalize_recording(py: Python<'_>, path: PathBuf) -> PyResult<u64> {
-    Ok(py.detach(|| record::finalize(&path))?)
+pub fn finalize_recording(py: Python<'_>, path: PathBuf, is_stopped: Py<PyAny>) -> PyResult<u64> {
+    // An interpreter that is going away, and a question that fails, stop it too.
+    let is_stopped =
+        || Python::try_attach(|py| is_stopped.call0(py)?.is_truthy(py)).is_none_or(|said| said.unwrap_or(true));
+    Ok(py.detach(|| record::finalize(&path, is_stopped))?)
 }
 
 /// See `_native.pyi`.

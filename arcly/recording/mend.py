@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -164,11 +165,15 @@ def mend_segment(directory: Path, segment: RecordedSegment) -> RecordedSegment |
     return replace(segment, is_whole=True, bytes=size, frames=frames, duration_us=duration_us)
 
 
-def finish(directory: Path, segment: RecordedSegment) -> RecordedSegment:
-    """Make an MP4 file of fragments one with tables. All of it is copied; without room for both it stays as it is."""
+def finish(directory: Path, segment: RecordedSegment, is_stopped: Callable[[], bool]) -> RecordedSegment:
+    """Make an MP4 file of fragments one with tables. All of it is copied; without room for both it stays as it is, and
+    when that is stopped it is not whole.
+    """
     path, size = directory / segment.path, segment.bytes
     try:
-        size = finalize_recording(path)
+        size = finalize_recording(path, is_stopped)
+    except InterruptedError:
+        return segment
     except (OSError, StreamError) as error:
         log.warning("[record] %s stays fragmented: %s", path, error)
     return replace(segment, is_whole=True, bytes=size)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
@@ -93,6 +94,9 @@ class Recorder:
         self._too_much = asyncio.Event()
         """Set when a file has become whole, and all together may be more than `keep_bytes`."""
         self._finishing = asyncio.Lock()
+        self._finisher: asyncio.Task[None] | None = None
+        self._leaving = threading.Event()
+        """Set when what copies a file is to leave off."""
         self._clock = WallClock()
         self._lock: int | None = None
 
@@ -128,13 +132,16 @@ class Recorder:
         for stream in context.list_streams():
             self._consider(stream)
         self._follower = EventFollower(events, self._on_event)
-        finishing = self._finish_fragmented(mended.fragmented)
-        always = (after_losses(events, self._catch_up), self._sweep_always(), self._end_left(), finishing)
+        self._leaving.clear()
+        self._finisher = asyncio.create_task(self._finish_fragmented(mended.fragmented))
+        always = (after_losses(events, self._catch_up), self._sweep_always(), self._end_left())
         self._tasks = [asyncio.create_task(one) for one in always]
 
     async def _finish_fragmented(self, segments: Iterable[RecordedSegment]) -> None:
         """Make MP4 files one with tables that were left in fragments, one after the other: nothing waits for that."""
         for segment in segments:
+            if self._leaving.is_set():
+                return
             try:
                 await self._finish_one(segment)
             except Exception as error:  # Of the index. The next start tries again.
@@ -144,7 +151,8 @@ class Recorder:
         # Nobody deletes it meanwhile: it would come back under its name.
         async with self._finishing:
             if any(one.id == segment.id for one in await self.index.segments(segment.recording)):
-                await self.index.put(await asyncio.to_thread(finish, self.directory, segment))
+                finished = await asyncio.to_thread(finish, self.directory, segment, self._leaving.is_set)
+                await self.index.put(finished)
         self._on_segment()
 
     async def _take_over(self, left: Left) -> None:
@@ -184,6 +192,7 @@ class Recorder:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
         self._tasks = []
+        self._leaving.set()
         for take in self._takes.values():
             take.stop()
         await self._leave_hanging()
@@ -197,10 +206,13 @@ class Recorder:
             self._lock = None
 
     async def _leave_hanging(self) -> None:
-        """Wait for the recordings to end, and leave those behind whose disk does not answer."""
-        if not self._running:
+        """Wait for the recordings to end, and for the copy of a file, which the thread that makes it has to leave off
+        before another recorder has the directory; leave those behind whose disk does not answer.
+        """
+        ending = [*self._running.values(), *([self._finisher] if self._finisher else [])]
+        if not ending:
             return
-        _, hanging = await asyncio.wait(list(self._running.values()), timeout=STOP_S)
+        _, hanging = await asyncio.wait(ending, timeout=STOP_S)
         for task in hanging:
             task.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)

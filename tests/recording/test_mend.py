@@ -7,14 +7,17 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import eventually
 
 import arcly
 from arcly._native import finalize_recording, make_whole, measure_recording, recording_path
 from arcly.recording import mend
+from arcly.recording.directory import lock_directory
 from arcly.recording.index import RecordedSegment, RecordingIndex
 from recording.conftest import KEY, ROOMY, read, record_demo
 
@@ -39,14 +42,14 @@ async def test_a_disk_that_refuses_makes_no_recording_vanish(
     """The tables need as much room as the file, and where there is none it is played as it is."""
     segment = replace(await recorded(tmp_path, "fmp4"), is_whole=False)
 
-    def refuse(path: Path) -> int:
+    def refuse(path: Path, *_: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(mend, refuses, refuse)
     mended = mend.mend_segment(tmp_path, segment)
     assert mended is not None
     if mended.is_whole:
-        mended = mend.finish(tmp_path, mended)
+        mended = mend.finish(tmp_path, mended, lambda: False)
     assert (mended.is_whole, mended.frames) == (is_whole, segment.frames)
     assert "No space left" in caplog.text
     caplog.clear()
@@ -73,33 +76,74 @@ async def test_a_file_that_is_found_is_as_old_as_itself_not_as_its_recording(tmp
     await index.close()
 
 
+async def left_in_fragments(directory: Path) -> RecordedSegment:
+    """Record a file as a process leaves it that is killed while it records MP4."""
+    left = await recorded(directory, "fmp4")
+    index = RecordingIndex(directory / ".arcly" / "index.db")
+    await index.open()
+    left = replace(left, recording=await index.begin(KEY, "mp4", left.began_unix_ms))
+    await index.put(replace(left, is_whole=False, bytes=0, frames=0, duration_us=0))
+    await index.close()
+    return left
+
+
 async def test_nobody_waits_until_files_that_were_left_in_fragments_have_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of each is copied: with many cameras the server was deaf for minutes."""
-    left = await recorded(tmp_path, "fmp4")
-    index = RecordingIndex(tmp_path / ".arcly" / "index.db")
-    await index.open()
-    recording = await index.begin(KEY, "mp4", left.began_unix_ms)
-    await index.put(replace(left, recording=recording, is_whole=False, bytes=0, frames=0, duration_us=0))
-    await index.close()
+    left = await left_in_fragments(tmp_path)
     goes_on = threading.Event()
 
-    def finalize(path: Path) -> int:
+    def finalize(path: Path, is_stopped: Callable[[], bool]) -> int:
         assert goes_on.wait(60)
-        return finalize_recording(path)
+        return finalize_recording(path, is_stopped)
 
     monkeypatch.setattr(mend, "finalize_recording", finalize)
     recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0)
     async with arcly.Engine(recorder, default_app=ROOMY) as engine:
         await record_demo(engine, recorder)
-        (before,) = await recorder.index.segments(recording)
+        (before,) = await recorder.index.segments(left.recording)
         assert (before.is_whole, before.frames) == (False, left.frames)
-        deleting = asyncio.create_task(recorder.delete(recording))
+        deleting = asyncio.create_task(recorder.delete(left.recording))
         goes_on.set()
         assert await deleting
         # What was being copied has not come back under its name.
         assert not (tmp_path / left.path).exists()
+
+
+async def test_a_file_that_gets_tables_is_left_off_when_the_recorder_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy went on, in a directory that was another recorder's already, and after 10 s ended the server with 1."""
+    left = await left_in_fragments(tmp_path)
+    path, begun, locked = tmp_path / left.path, threading.Event(), []
+    before = path.read_bytes()
+
+    def finalize(path: Path, is_stopped: Callable[[], bool]) -> int:
+        begun.set()
+        while not is_stopped():
+            time.sleep(0.01)
+        with pytest.raises(arcly.MisuseError):
+            lock_directory(tmp_path / ".arcly")
+        locked.append(True)
+        return finalize_recording(path, is_stopped)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mend, "finalize_recording", finalize)
+        async with arcly.Engine(arcly.Recorder(tmp_path, resume_s=0)):
+            await asyncio.to_thread(begun.wait)
+    assert locked
+    assert path.read_bytes() == before
+    assert list(path.parent.glob(mend.TEMPORARY)) == []
+    recorder = arcly.Recorder(tmp_path, resume_s=0)
+    async with arcly.Engine(recorder):
+
+        async def is_whole() -> bool:
+            (segment,) = await recorder.index.segments(left.recording)
+            return segment.is_whole
+
+        await eventually(is_whole)
+    assert b"moof" not in path.read_bytes()
 
 
 def bytes_read() -> int:

@@ -369,7 +369,7 @@ impl Shared {
     }
 
     fn finalize(&self, Finished { mut info, path, .. }: Finished) {
-        match finalize(&path) {
+        match finalize(&path, || false) {
             Ok(bytes) => {
                 info.bytes = bytes;
                 self.tell(RecordNote::Finished(info, None));

@@ -18,6 +18,8 @@ use super::segment::{NULL_PACKET, sync_directory};
 
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 1 << 20;
+/// Bytes copied before they are waited for: nothing can stop that wait.
+const UNSYNCED_BYTES: u64 = 32 << 20;
 const TS_PACKET_BYTES: u64 = PACKET_BYTES as u64;
 /// Bytes of packets looked at together.
 const TS_PIECE_BYTES: u64 = 4096 * TS_PACKET_BYTES;
@@ -130,15 +132,15 @@ pub(super) fn read_at(file: &mut File, offset: u64, bytes: usize) -> io::Result<
 }
 
 /// Makes a fragmented recording into a file with `moov` in front, under the same name: readers see the old one or the new one. Returns its
-/// bytes.
+/// bytes. All of it is copied; `is_stopped` is asked every few megabytes.
 ///
 /// # Errors
-/// The disk's, or that it is no MP4 file of frames. The file is as it was then.
-pub fn finalize(path: &Path) -> io::Result<u64> {
+/// The disk's, or that it is no MP4 file of frames, or `Interrupted` when it was stopped. The file is as it was then.
+pub fn finalize(path: &Path, is_stopped: impl Fn() -> bool) -> io::Result<u64> {
     let mut source = File::open(path)?;
     let layout = lay_out(&mut source)?;
     let temporary = temporary_name(path);
-    let written = write_layout(&mut source, &layout, &temporary);
+    let written = write_layout(&mut source, &layout, &temporary, is_stopped);
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
         // What is left of it is removed at the next start, too.
         let _ = fs::remove_file(&temporary);
@@ -169,12 +171,21 @@ pub(super) fn invalid(error: PackError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-fn write_layout(source: &mut File, layout: &Layout, path: &Path) -> io::Result<()> {
+fn write_layout(source: &mut File, layout: &Layout, path: &Path, is_stopped: impl Fn() -> bool) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(&layout.head)?;
+    let mut unsynced = 0;
     for &Range { offset, bytes } in &layout.media {
+        if is_stopped() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         source.seek(SeekFrom::Start(offset))?;
         copy(source, &mut file, bytes)?;
+        unsynced += bytes;
+        if unsynced >= UNSYNCED_BYTES {
+            file.sync_data()?;
+            unsynced = 0;
+        }
     }
     file.sync_all()
 }
