@@ -149,6 +149,9 @@ class Parser(argparse.ArgumentParser):
 
     def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
         """Return the words of a line."""
+        # From Python 3.12 on files are read as arguments are: bytes that are no UTF-8 become surrogates.
+        if any("\ud800" <= letter <= "\udfff" for letter in arg_line):
+            self.error(f"{arg_line!r}: not UTF-8")
         try:
             return list(Words(arg_line))
         except ValueError as error:

@@ -11,7 +11,7 @@ import pytest
 from conftest import run
 
 import arcly
-from arcly.__main__ import main, parser
+from arcly.__main__ import Parser, main, parser
 from arcly.server.serve import DEMO_CLIP
 
 ALONE = ("--rtmp", "off", "--rtsp", "off", "--srt", "off", "--webrtc", "off", "--http", "127.0.0.1:0")
@@ -177,7 +177,14 @@ async def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     assert (status, len(text.splitlines())) == (1, 1), text
     assert f"{latin}: not UTF-8 at byte 9" in text
     status, text = await arcly_says("serve", "--drain", "x", f"@{latin}")
-    assert (status, "Traceback" in text) == (2, False), text
+    assert (status, "Traceback" in text, "not UTF-8" in text) == (2, False, True), text
+
+
+def test_a_line_of_options_that_is_not_utf_8_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Found by reading: from Python 3.12 on no error came of it, and what was read was taken for the option."""
+    with pytest.raises(SystemExit):
+        Parser(prog="arcly").convert_arg_line_to_args("--demo caf\udce9")
+    assert "not UTF-8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
