@@ -11,7 +11,8 @@ use crate::lock;
 /// Requests that are here as a whole, which take as long as the application.
 const WHOLE_MAX: usize = 256;
 
-/// Requests whose body is still to come, which take as long as whoever sends it likes: they leave the others their places.
+/// Requests whose body is still to come when their headers are here, which take as long as whoever sends it likes: they leave the
+/// others their places. They are counted here until they are answered.
 const COMING_MAX: usize = 256;
 
 /// Of these, those of one address. Many may sit behind one, and everybody does behind a proxy.
