@@ -1,5 +1,7 @@
 //! The same access units for all.
 
+use std::collections::BTreeMap;
+
 use arcly_bus::{Frame, FrameFlags, Track, TrackId, TrackSet};
 use arcly_codec::{Codec, CodecConfig};
 use arcly_stream::MediaFrame;
@@ -14,28 +16,49 @@ const AVCC: [u8; 37] = [
 /// Access units from one key picture to the next.
 pub const GOP: usize = 50;
 
-/// One second of 50 pictures, each with one NAL unit of so many bytes, in both forms.
+/// Bytes of payloads that lie in the cache next to the processor (32 KB and more), beside as many of what is made of them.
+const NEAR_BYTES: usize = 12 << 10;
+
+/// Pictures, 50 a second, each with one NAL unit of so many bytes, in both forms.
 pub struct Pictures {
     pub ours: Vec<Frame>,
     pub theirs: Vec<MediaFrame>,
     pub nal_bytes: usize,
+    /// So many are written behind each other before what was written is written over.
+    pub lap: usize,
 }
 
 impl Pictures {
-    /// `count` of them.
+    /// `count` of them, each in memory of its own.
     pub fn new(nal_bytes: usize, count: usize) -> Self {
+        Self::sharing(nal_bytes, (count, count), count)
+    }
+
+    /// A second of them, which share so little memory that it stays in the nearest cache: as a frame is there that has just come in. Not
+    /// all lie in one place: how fast a copy is hangs on how both its ends lie to one another, too (by their lowest twelve bits).
+    pub fn near(nal_bytes: usize) -> Self {
+        let near = NEAR_BYTES / nal_bytes;
+        Self::sharing(nal_bytes, (GOP, near.max(2)), near.max(1))
+    }
+
+    /// `count` of them, in the memory of `places`.
+    fn sharing(nal_bytes: usize, (count, places): (usize, usize), lap: usize) -> Self {
+        let mut units = BTreeMap::new();
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for index in 0..count {
             let is_key = index % GOP == 0;
-            let nal = nal(index, is_key, nal_bytes);
-            let payload = Bytes::from([&(nal.len() as u32).to_be_bytes()[..], &nal].concat());
+            let make = || {
+                let nal = nal(index, is_key, nal_bytes);
+                (Bytes::from([&(nal.len() as u32).to_be_bytes()[..], &nal].concat()), annex_b(&nal, is_key))
+            };
+            let (payload, body) = units.entry((is_key, index % places)).or_insert_with(make).clone();
             let flags = if is_key { FrameFlags::KEY } else { FrameFlags::NONE };
             let at_90k = index as i64 * 1_800;
             ours.push(Frame { track: TrackId(0), flags, pts: at_90k, dts: at_90k, duration: 1_800, payload });
             let at_ms = index as i64 * 20;
-            theirs.push(MediaFrame::new_video(at_ms, at_ms, annex_b(&nal, is_key), arcly_stream::CodecId::H264, is_key));
+            theirs.push(MediaFrame::new_video(at_ms, at_ms, body, arcly_stream::CodecId::H264, is_key));
         }
-        Self { ours, theirs, nal_bytes }
+        Self { ours, theirs, nal_bytes, lap }
     }
 }
 

@@ -22,7 +22,7 @@ pub const ROUNDS: usize = 31;
 /// Bytes of access units in a round: some milliseconds.
 const ROUND_BYTES: usize = 32 << 20;
 
-/// Bytes that a muxer writes before it begins again at the same place: in the cache, as memcpy is.
+/// Bytes that a muxer writes before it begins again at the same place, in the second cache mostly, and of which the peer makes a segment.
 pub const OUTPUT_BYTES: usize = 128 << 10;
 
 /// How a stream comes: seven packets, a datagram.
@@ -35,7 +35,21 @@ const DEMUX_PICTURES: usize = 200;
 pub const FILE_PICTURES: usize = 2_000;
 
 pub fn rows(libavformat: Option<&Libavformat>) -> Vec<Row> {
-    [mux_rows(10 << 10, 5.0, libavformat), mux_rows(2 << 10, 8.0, libavformat), demux_rows(10 << 10, libavformat)].concat()
+    let mux = |nal_bytes, goal| [mux_rows(nal_bytes, goal, libavformat), vec![near_row(nal_bytes)]].concat();
+    [mux(10 << 10, 5.0), mux(2 << 10, 8.0), demux_rows(10 << 10, libavformat)].concat()
+}
+
+/// Told, not judged: the same where payloads and packets are next to the processor, as they are of a frame that has just come and goes out at once.
+fn near_row(nal_bytes: usize) -> Row {
+    let pictures = Pictures::near(nal_bytes);
+    let contestants: Vec<Contestant<'_>> = vec![
+        Box::new(|| mux_arcly(&pictures)),
+        Box::new(|| mux_peer(&pictures)),
+        Box::new(|| copy(&pictures)),
+    ];
+    let times = interleaved(ROUNDS, contestants);
+    let name = format!("TS mux, access units of {} KB, in the first cache; beside arcly-stream", nal_bytes >> 10);
+    Row::new(name, "ns", times[0], Goal::None).peer(times[1]).floor(times[2])
 }
 
 fn mux_rows(nal_bytes: usize, goal: f64, libavformat: Option<&Libavformat>) -> Vec<Row> {
@@ -88,41 +102,47 @@ pub fn per_picture(pictures: usize, bytes: usize, mut once: impl FnMut()) -> f64
 fn mux_arcly(pictures: &Pictures) -> f64 {
     let mut muxer = TsMuxer::new(&tracks()).expect("H.264 can be carried");
     let mut frames = pictures.ours.clone();
-    let lap_90k = frames.len() as i64 * 1_800;
-    let mut out = PacketBuffer::with_capacity(2 * OUTPUT_BYTES);
+    let all_90k = frames.len() as i64 * 1_800;
+    let mut out = PacketBuffer::with_capacity(2 * pictures.lap * pictures.nal_bytes);
     per_picture(frames.len(), pictures.nal_bytes, || {
-        out.clear();
-        for frame in &mut frames {
-            muxer.write_in(frame, &mut out).expect("the frame is sound");
-            // Time goes on, as it does.
-            frame.pts += lap_90k;
-            frame.dts += lap_90k;
+        for lap in frames.chunks_mut(pictures.lap) {
+            out.clear();
+            for frame in lap {
+                muxer.write_in(frame, &mut out).expect("the frame is sound");
+                // Time goes on, as it does.
+                frame.pts += all_90k;
+                frame.dts += all_90k;
+            }
+            black_box(&out);
         }
-        black_box(&out);
     })
 }
 
 fn mux_peer(pictures: &Pictures) -> f64 {
     let mut muxer = MpegTsMuxer::new();
     per_picture(pictures.theirs.len(), pictures.nal_bytes, || {
-        muxer.start_segment().expect("it cannot fail");
-        for frame in &pictures.theirs {
-            muxer.write(frame).expect("the frame is sound");
+        for segment in pictures.theirs.chunks(OUTPUT_BYTES / pictures.nal_bytes) {
+            muxer.start_segment().expect("it cannot fail");
+            for frame in segment {
+                muxer.write(frame).expect("the frame is sound");
+            }
+            // The only way to its bytes; more often would cost it more.
+            black_box(muxer.finish_segment().expect("it cannot fail"));
         }
-        // The only way to its bytes.
-        black_box(muxer.finish_segment().expect("it cannot fail"));
     })
 }
 
 /// The bytes alone, into a buffer that is in the cache.
 pub fn copy(pictures: &Pictures) -> f64 {
-    let mut out = Vec::with_capacity(2 * OUTPUT_BYTES);
+    let mut out = Vec::with_capacity(2 * pictures.lap * pictures.nal_bytes);
     per_picture(pictures.ours.len(), pictures.nal_bytes, || {
-        out.clear();
-        for frame in &pictures.ours {
-            out.extend_from_slice(&frame.payload);
+        for lap in pictures.ours.chunks(pictures.lap) {
+            out.clear();
+            for frame in lap {
+                out.extend_from_slice(&frame.payload);
+            }
+            black_box(&out);
         }
-        black_box(&out);
     })
 }
 
