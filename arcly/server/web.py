@@ -157,13 +157,14 @@ class Site:
         return await self.index(request)
 
     async def stream_redirect(self, request: Request) -> Response:
-        """Lead `/live/cam` to `/live/cam/`."""
+        """Lead `/live/cam` to `/live/cam/`, with the query: credentials may stand in it."""
         key = request.path_params["key"]
         name = key.rpartition("/")[2]
         if not is_stream_path(key) or "." in name:  # `index.m3u8` of a stream that is not there
             raise HTTPException(404)
+        query = request.scope["query_string"].decode("latin-1")
         # Relative, so that no path such as `//host/x` can lead to another site.
-        return RedirectResponse(f"./{quote(name, safe='')}/", status_code=308)
+        return RedirectResponse(f"./{quote(name, safe='')}/{query and f'?{query}'}", status_code=308)
 
     async def static(self, request: Request) -> Response:
         """Answer with a file of the page."""

@@ -346,3 +346,11 @@ async def test_files_that_are_not_there(server: Server, path: str) -> None:
     await request(server, "/live/demo/index.m3u8")
     assert (await request(server, path))[0] == 404
     await source.stop()
+
+
+async def test_who_is_led_to_the_page_of_a_stream_keeps_the_credentials_of_the_address() -> None:
+    """A bug it had: the page opened without the query, and showed nothing to whoever may play by what stands there."""
+    async with server_with_page(may_kick=False) as server:
+        for query in ("", "?token=a%2Fb", "?user=me&pass=%C3%A9+x"):
+            status, headers, _ = await request(server, f"/live/a%20b{query}")
+            assert (status, headers["location"]) == (308, f"./a%20b/{query}")
