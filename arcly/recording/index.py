@@ -7,8 +7,9 @@ process was killed, and other programs may read it meanwhile.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,9 @@ SELECT r.id, r.app, r.stream, r.format, r.began_ms, r.ended_ms, r.reason, count(
        coalesce(sum(s.gap_us), 0)
 FROM recording r LEFT JOIN segment s ON s.recording = r.id
 """
+
+NOT_OF = "(r.app, r.stream) NOT IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
+"""One value however many streams they are: SQLite takes only so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,9 +297,29 @@ class RecordingIndex:
 
         await self._do(delete)
 
-    async def recordings(self, key: StreamKey | None = None, limit: int = 1000) -> list[RecordingInfo]:
-        """Return the newest recordings, of all streams or of one, newest first."""
-        where, values = ("", ()) if key is None else ("WHERE r.app = ? AND r.stream = ?", (key.app, key.stream))
+    async def recordings(
+        self,
+        key: StreamKey | None = None,
+        limit: int = 1000,
+        *,
+        before: int | None = None,
+        without: Collection[StreamKey] = (),
+    ) -> list[RecordingInfo]:
+        """Return the newest recordings, of all streams or of one, newest first; `before`: those that are older than
+        this one, `without`: those of other streams.
+        """
+        clauses: list[str] = []
+        values: list[object] = []
+        if key is not None:
+            clauses.append("r.app = ? AND r.stream = ?")
+            values += [key.app, key.stream]
+        if before is not None:
+            clauses.append("r.id < ?")
+            values.append(before)
+        if without:
+            clauses.append(NOT_OF)
+            values.append(json.dumps([[key.app, key.stream] for key in without]))
+        where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
         return await self._recordings(f"{where} GROUP BY r.id ORDER BY r.id DESC LIMIT ?", (*values, limit))
 
     async def recording(self, recording: int) -> RecordingInfo | None:

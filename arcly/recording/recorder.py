@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -348,9 +348,23 @@ class Recorder:
         take = self._takes.get(key)
         return None if take is None else take.status
 
-    async def list(self, key: StreamKey | None = None, *, limit: int = 1000) -> list[RecordingInfo]:
-        """Return the newest recordings, of all streams or of one, newest first."""
-        return await self.index.recordings(key, limit)
+    async def list(
+        self,
+        key: StreamKey | None = None,
+        *,
+        limit: int = 1000,
+        before: int | None = None,
+        without: Collection[StreamKey] = (),
+    ) -> list[RecordingInfo]:
+        """Return the newest recordings, of all streams or of one, newest first.
+
+        Args:
+            key: of this stream only.
+            limit: so many at most.
+            before: only those older than the recording of this number, to go on with a list.
+            without: none of these streams.
+        """
+        return await self.index.recordings(key, limit, before=before, without=without)
 
     async def delete(self, recording: int) -> bool:
         """Delete a recording and its files; False when there is no such.

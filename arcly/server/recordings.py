@@ -1,6 +1,7 @@
 """What was recorded, over HTTP.
 
-* `GET /api/recordings[?stream=live/cam]`: what there is and what goes on, as JSON,
+* `GET /api/recordings[?stream=live/cam&before=ID&limit=1000]`: what there is and what goes on, as JSON, newest first;
+  where it says `more`, that is to be had by `before` the last of them,
 * `POST /api/recordings?stream=live/cam`: begins a recording, `POST /api/recordings/finish?stream=…`: ends it,
 * `DELETE /api/recordings/<id>`: deletes one that has ended,
 * `/recordings/id:<id>/index.m3u8` and `manifest.mpd`: HLS and DASH, with what they name in the same place,
@@ -19,8 +20,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ from arcly.recording.stored import StoredFile
 from arcly.recording.take import RecordingStatus
 from arcly.server.admission import Admission, carry_dash, carry_hls
 from arcly.server.asset import Asset
+from arcly.server.listing import Listing
 from arcly.server.own import is_own
 from arcly.server.ranges import respond
 from arcly.server.written import Pieces, pieces
@@ -69,8 +72,17 @@ HLS = "application/vnd.apple.mpegurl"
 
 TYPES = {"mp4": "video/mp4", "ts": "video/mp2t", "flv": "video/x-flv"}
 
+LISTED_MAX = 1000
+"""Recordings in one answer."""
+
+LOOKED_AT = 250
+"""Recordings that are looked at together, whether whoever asks may play them."""
+
 CLIP_MAX_S = 86_400.0
 """The longest part: its tables are held while it is sent, some 60 MB."""
+
+WHOLE = r"[1-9][0-9]{0,17}"
+"""A number as `NumberConvertor` has it, but for 0."""
 
 YEARS_S = 1e9
 """More than anything lasts."""
@@ -104,7 +116,9 @@ class Recordings:
 
     def __init__(self, recorder: Recorder, engine: Engine, *, may_change: bool = False) -> None:
         self._recorder = recorder
-        self._admission = Admission(engine)
+        self._admission = admission = Admission(engine)
+        self._playable = Listing(admission, protocol=PROTOCOL)
+        self._changeable = Listing(admission, protocol=PROTOCOL, let_in=admission.change)
         self._may_change = may_change
 
     def routes(self) -> list[BaseRoute]:
@@ -127,22 +141,36 @@ class Recordings:
     async def list(self, request: Request) -> Response:
         """Answer with what there is and whoever asks may play, newest first."""
         stream = request.query_params.get("stream")
-        recordings = await self._recorder.list(None if stream is None else key_of(stream))
-        keys = {recording.key for recording in recordings}
-        playable = await self._admission.those(keys, lambda key: self._admission.play(request, key, PROTOCOL))
-        recordings = [recording for recording in recordings if recording.key in playable]
-        changeable = await self._changeable(request, playable)
+        before, limit = whole_number_of(request, "before"), whole_number_of(request, "limit")
+        limit = LISTED_MAX if limit is None else min(limit, LISTED_MAX)
+        found = await self._found(request, None if stream is None else key_of(stream), before, limit + 1)
+        recordings, more = found[:limit], len(found) > limit
+        changeable: set[StreamKey] = set()
+        if self._may_change:
+            changeable = await self._changeable.those(request, {recording.key for recording in recordings})
         running = {status.id: status for status in self._recorder.list_running()}
         body = [
             describe(recording, running.get(recording.id)) | {"may_change": recording.key in changeable}
             for recording in recordings
         ]
-        return JSONResponse({"recordings": body, "may_change": self._may_change}, headers=NO_STORE)
+        return JSONResponse({"recordings": body, "more": more, "may_change": self._may_change}, headers=NO_STORE)
 
-    async def _changeable(self, request: Request, keys: set[StreamKey]) -> set[StreamKey]:
-        if not self._may_change:
-            return set()
-        return await self._admission.those(keys, lambda key: self._admission.change(request, key, PROTOCOL))
+    async def _found(
+        self, request: Request, key: StreamKey | None, before: int | None, count: int
+    ) -> Sequence[RecordingInfo]:
+        """Return so many of those that whoever asks may play, or all."""
+        found: list[RecordingInfo] = []
+        refused: set[StreamKey] = set()  # What is passed over costs next to nothing, however much it is.
+        while len(found) < count:
+            some = await self._recorder.list(key, limit=LOOKED_AT, before=before, without=refused)
+            keys = {recording.key for recording in some}
+            playable = await self._playable.those(request, keys)
+            found += [recording for recording in some if recording.key in playable]
+            if len(some) < LOOKED_AT:
+                break
+            refused |= keys - playable
+            before = some[-1].id
+        return found[:count]
 
     async def begin(self, request: Request) -> Response:
         """Begin a recording."""
@@ -345,6 +373,14 @@ def number_of(request: Request, name: str, default: float) -> float:
     if not 0 <= value <= YEARS_S:
         raise HTTPException(400, f"{name} is a number of seconds")
     return value
+
+
+def whole_number_of(request: Request, name: str) -> int | None:
+    """Return the number of that name in the query; None where it has none."""
+    text = request.query_params.get(name)
+    if text is not None and not re.fullmatch(WHOLE, text):
+        raise HTTPException(400, f"{name} is a number from 1 on")
+    return None if text is None else int(text)
 
 
 def key_of(text: str) -> StreamKey:

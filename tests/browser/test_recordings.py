@@ -128,3 +128,30 @@ async def test_who_may_not_delete_a_recording_is_not_offered_it(serve: Start, vi
     for name in ("recording-video", "broadcast-preview"):
         position = await page.part(name).evaluate("(video) => getComputedStyle(video).position")
         assert position == "static", f"{name} lies where it belongs"
+
+
+async def test_a_recording_that_slides_off_the_end_of_the_list_is_played_on(
+    serve: Start, visit: Open, tmp_path: Path
+) -> None:
+    """A bug it had: the player closed under whoever watched, as where a recording is deleted."""
+    await record(tmp_path, "fmp4")
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+    newer: dict[str, Any] = {}
+
+    async def put_in_front(route: Route) -> None:
+        response = await route.fetch()
+        said = await response.json()
+        listed = [it | {"id": it["id"] + 1} for it in said["recordings"]] if newer else said["recordings"]
+        await route.fulfill(response=response, json=said | {"recordings": listed} | newer)
+
+    page = await visit(server.url(), prepare=lambda page: page.route("**/api/recordings", put_in_front))
+    await page.part("recording-name").click()
+    video, rows = page.part("recording-video"), page.part("recording-row")
+    assert await video.evaluate(PROGRESS) > 1
+    newer["more"] = True
+    await expect(rows).to_have_count(2)
+    await expect(page.part("recording-count")).to_have_text("1+")
+    await expect(video).to_be_visible()
+    newer["more"] = False  # and now it is not there any more
+    await expect(rows).to_have_count(1)
+    await expect(video).to_be_hidden()

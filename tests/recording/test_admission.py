@@ -135,6 +135,40 @@ async def test_a_list_has_what_whoever_asks_may_play(tmp_path: Path) -> None:
         assert await listed("?token=owner") == [("cam", True)]
 
 
+async def test_what_others_have_recorded_since_keeps_nothing_off_a_list(tmp_path: Path) -> None:
+    """A bug it had: of the newest 1000 were told those that whoever asks may play, and those were none."""
+    tokens = Tokens()
+    async with serving_recordings(tmp_path, authenticator=tokens) as served:
+        mine = await served.recorder.index.begin(KEY, "mp4", 1)
+        for number in range(1001):
+            await served.recorder.index.begin(arcly.StreamKey("live", f"other{number % 3}"), "mp4", 2 + number)
+        for _ in range(2):
+            _, _, body = await served.get("/api/recordings?token=seer")
+            said = json.loads(body)
+            assert ([it["id"] for it in said["recordings"]], said["more"]) == ([mine], False)
+        assert len(tokens.asked) == 4, "once for each stream, not for each look"
+
+
+async def test_a_list_is_gone_on_with_where_it_was_cut(tmp_path: Path) -> None:
+    async with serving_recordings(tmp_path) as served:
+        ids = [await served.recorder.index.begin(KEY, "mp4", number) for number in range(1, 1003)]
+
+        async def listed(query: str) -> tuple[list[int], bool]:
+            status, _, body = await served.get(f"/api/recordings{query}")
+            assert status == 200
+            said = json.loads(body)
+            return [it["id"] for it in said["recordings"]], said["more"]
+
+        newest = ids[::-1]
+        assert await listed("") == (newest[:1000], True)
+        assert await listed(f"?before={newest[999]}") == (newest[1000:], False)
+        assert await listed("?stream=live/cam&limit=2") == (newest[:2], True)
+        assert await listed(f"?stream=live/cam&limit=2&before={ids[2]}") == ([ids[1], ids[0]], False)
+        assert await listed("?stream=live/other") == ([], False)
+        for wrong in ("limit=0", "limit=x", "before=-1", f"before={'9' * 19}"):
+            assert (await served.get(f"/api/recordings?{wrong}"))[0] == 400, wrong
+
+
 async def test_only_who_may_publish_a_stream_changes_what_is_recorded_of_it(tmp_path: Path) -> None:
     async with serving_recordings(tmp_path, authenticator=Tokens()) as served:
         await recorded(served)

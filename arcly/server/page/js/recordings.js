@@ -36,16 +36,17 @@ export class RecordingList {
   async #fetch() {
     const answer = await fetch(`/api/recordings${CREDENTIALS}`);
     if (!answer.ok) return;
-    const { recordings } = await answer.json();
-    this.#render(recordings);
+    const { recordings, more } = await answer.json();
+    this.#render(recordings, more);
   }
 
-  /** @param {Recording[]} recordings */
-  #render(recordings) {
+  /** @param {Recording[]} recordings @param {boolean} more whether there are older ones, which are not listed */
+  #render(recordings, more) {
     const list = part("recording-list");
     const ids = new Set(recordings.map(({ id }) => id));
+    const oldest = more ? Math.min(...ids) : 0;
     for (const [id, row] of this.#rows) {
-      if (ids.has(id)) continue;
+      if (ids.has(id) || (id < oldest && this.#playing === id)) continue;
       row.remove();
       this.#rows.delete(id);
       if (this.#playing === id) this.#close();
@@ -55,7 +56,7 @@ export class RecordingList {
       if (list.children[index] !== row) list.insertBefore(row, list.children[index] ?? null);
       this.#fill(row, recording);
     });
-    setText(part("recording-count"), recordings.length ? String(recordings.length) : "");
+    setText(part("recording-count"), recordings.length ? `${recordings.length}${more ? "+" : ""}` : "");
     setVisible(part("recordings"), recordings.length > 0);
   }
 
