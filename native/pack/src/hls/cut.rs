@@ -1,6 +1,6 @@
 //! Where one segment ends and the next begins.
 
-use arcly_bus::Frame;
+use arcly_bus::{Frame, TrackSet};
 use arcly_codec::MediaKind;
 
 use super::segment::OpenSegment;
@@ -16,6 +16,41 @@ pub(super) struct Candidate<'a> {
     pub(super) is_entry: bool,
 }
 
+/// How the tracks differ from those with which the open segment began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Change {
+    /// In nothing but data, with which nothing begins or ends.
+    #[default]
+    Nothing,
+    /// Pictures or sound have come beside what is there, or are gone: that waits for the next entry.
+    Beside,
+    /// Others stand in their place.
+    Replaced,
+}
+
+impl Change {
+    pub(super) fn between(old: &TrackSet, new: &TrackSet) -> Self {
+        let kinds = [MediaKind::Video, MediaKind::Audio].map(|kind| (old.first(kind), new.first(kind)));
+        let is_other = |(old, new)| old != new;
+        if kinds.into_iter().any(|kind| is_other(kind) && matches!(kind, (Some(_), Some(_)))) {
+            return Self::Replaced;
+        }
+        if kinds.into_iter().any(is_other) { Self::Beside } else { Self::Nothing }
+    }
+
+    /// With another one behind it: what came beside may by now be replaced.
+    pub(super) fn and(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Nothing, change) | (change, Self::Nothing) => change,
+            _ => Self::Replaced,
+        }
+    }
+
+    fn cuts_at(self, next: &Candidate<'_>) -> bool {
+        self == Self::Replaced || (self == Self::Beside && next.is_entry)
+    }
+}
+
 /// What the cuts must keep to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -24,8 +59,7 @@ pub(super) struct Limits {
     /// No segment lasts that long.
     pub(super) duration_us: i64,
     pub(super) bytes: usize,
-    /// The tracks are others than those of the open segment.
-    pub(super) reconfigured: bool,
+    pub(super) change: Change,
 }
 
 impl Limits {
@@ -69,14 +103,15 @@ impl Timeline {
     pub(super) fn cut(&self, open: &OpenSegment, next: &Candidate<'_>, limits: &Limits) -> Option<Cut> {
         let elapsed_us = next.dts_us - open.start_us;
         // In front of the beginning nothing can be cut in order: a track that stays there would never let the segment end.
-        let is_backward = elapsed_us <= 0 && (limits.reconfigured || is_too_big(open, next, limits));
+        let is_changed = limits.change.cuts_at(next);
+        let is_backward = elapsed_us <= 0 && (is_changed || is_too_big(open, next, limits));
         let is_far = elapsed_us.saturating_abs() >= limits.duration_us;
         if self.breaks_at(open, next) || is_far || is_backward {
             return Some(Cut { end_us: self.broken_end_us(open, next, limits), discontinuity: true });
         }
         let end_us = next.dts_us;
-        let cuts = limits.reconfigured || (elapsed_us > 0 && self.is_full(open, next, limits, elapsed_us));
-        cuts.then_some(Cut { end_us, discontinuity: limits.reconfigured })
+        let cuts = is_changed || (elapsed_us > 0 && self.is_full(open, next, limits, elapsed_us));
+        cuts.then_some(Cut { end_us, discontinuity: is_changed })
     }
 
     /// Whether time or data break in front of `next`. When both tracks are marked, that is one break: the second

@@ -34,7 +34,7 @@ use arcly_bus::{Frame, Track, TrackSet};
 use arcly_codec::{Codec, MediaKind};
 
 use self::{
-    cut::{Candidate, Cut, Limits, Timeline, last_end_us},
+    cut::{Candidate, Change, Cut, Limits, Timeline, last_end_us},
     key::Keyring,
     segment::OpenSegment,
     wall::Wall,
@@ -106,7 +106,8 @@ impl Default for HlsConfig {
 /// A segment ends at the first key picture at or behind [`HlsConfig::segment_target`], or up to a twentieth before it, in
 /// decoding time (without pictures: at the first sound at or behind it). It ends earlier, at any frame, when it would
 /// otherwise outlast the target duration or outgrow [`HlsConfig::max_segment_bytes`]; and where tracks change or time
-/// breaks, with a discontinuity behind it.
+/// breaks, with a discontinuity behind it. Where pictures or sound only come beside the others, or go, that waits for the next key
+/// picture; and data tracks come and go as they like.
 #[derive(Debug)]
 pub struct HlsPackager {
     config: HlsConfig,
@@ -121,8 +122,8 @@ pub struct HlsPackager {
     open: Option<OpenSegment>,
     /// What comes next does not continue what was before.
     is_broken: bool,
-    /// `carried` has changed since the open segment began.
-    reconfigured: bool,
+    /// What has become of `carried` since the open segment began.
+    change: Change,
     next_sequence: u64,
     /// Memory to reserve for the next segment.
     reserve_bytes: usize,
@@ -151,7 +152,7 @@ impl HlsPackager {
             timeline: Timeline::default(),
             open: None,
             is_broken: false,
-            reconfigured: false,
+            change: Change::default(),
             next_sequence: 0,
             reserve_bytes: 0,
             meter: Meter::default(),
@@ -259,8 +260,8 @@ impl HlsPackager {
             video if video != self.carried.first(MediaKind::Video) => self.gate.await_key(),
             Some(_) => {}
         }
+        self.change = self.change.and(Change::between(&self.carried, &carried));
         self.carried = carried;
-        self.reconfigured = true;
         Ok(())
     }
 
@@ -341,7 +342,8 @@ impl HlsPackager {
         if cut.discontinuity {
             self.wall.begin_anew();
         }
-        if std::mem::take(&mut self.reconfigured) {
+        let is_told = cut.discontinuity || self.view.is_none();
+        if is_told && std::mem::take(&mut self.change) != Change::Nothing {
             self.meter.forget_pictures();
         }
         self.open = Some(OpenSegment::new(next, cut.discontinuity, packets));
@@ -384,7 +386,8 @@ impl HlsPackager {
             target_us,
             duration_us: settled_us.unwrap_or(first_us),
             bytes: self.config.max_segment_bytes,
-            reconfigured: self.reconfigured,
+            // Before the first view nobody has seen the tracks without what came beside them.
+            change: if self.change == Change::Beside && self.view.is_none() { Change::Nothing } else { self.change },
         }
     }
 }

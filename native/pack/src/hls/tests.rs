@@ -437,6 +437,37 @@ fn short_first_segment_does_not_settle_the_target_duration() {
     assert_eq!(player.newest.as_ref().unwrap().target_duration_s, 4);
 }
 
+/// 20 s in GOPs of 4 s, beside whose pictures `other` is from 9 s to 13 s. Asserts that each segment begins with a key picture; returns
+/// when each that has a discontinuity in front of it begins.
+fn play_beside(other: &Track) -> Vec<i64> {
+    let (alone, together) = (track_set(&[video_track()]), track_set(&[video_track(), other.clone()]));
+    let mut pushes = Vec::new();
+    for frame in (Recipe { gop: 100, ..PLAIN }).frames(&mut Rng(39)) {
+        let ms = if frame.track == VIDEO { frame.dts / 90 } else { frame.dts / 48 };
+        let is_beside = (9_000..13_000).contains(&ms);
+        if frame.track == VIDEO || (is_beside && frame.track == other.id) {
+            pushes.push((if is_beside { together.clone() } else { alone.clone() }, frame));
+        }
+    }
+    let (_, player) = package(config(), &pushes);
+    assert_eq!(player.probe().of(0x100).count(), 500);
+    let (mut at_us, mut broken_us) = (0, Vec::new());
+    for (entry, data) in &player.fetched {
+        assert!(Probe::read(data).of(0x100).next().unwrap().random_access, "{other:?}: {entry:?} at {at_us}");
+        broken_us.extend(entry.discontinuity.then_some(at_us));
+        at_us += entry.duration_us;
+    }
+    broken_us
+}
+
+/// Found by a reader: the segment was cut where a tag was announced, and the next one began with pictures that nobody could decode.
+#[test]
+fn tracks_that_come_and_go_in_the_middle_of_a_gop_cost_no_picture() {
+    let id3 = CodecConfig::parse(arcly_codec::Codec::Id3, Bytes::new()).unwrap();
+    assert_eq!(play_beside(&Track::new(arcly_bus::TrackId(7), id3)), [], "data");
+    assert_eq!(play_beside(&audio_track(48_000)), [12_000_000, 16_000_000], "sound, at the next key pictures");
+}
+
 #[test]
 fn new_revision_without_a_change_is_no_discontinuity() {
     let frames = PLAIN.frames(&mut Rng(13));
