@@ -42,6 +42,9 @@ pub(super) enum Cut {
     Nothing,
     Part,
     Segment,
+    /// Nothing has come of this track for longer than a segment may last, while the leading one went on: the frame is left out
+    /// ([`Lane::fall_silent`]).
+    Silence,
     /// The timeline breaks, for all tracks.
     Break,
 }
@@ -101,6 +104,8 @@ pub(super) struct Lane {
     pub(super) cut_at_us: Option<i64>,
     /// Parts were lost: what comes next does not continue them.
     is_torn: bool,
+    /// When it came back from a silence: it is left out until the timeline breaks.
+    back_since_us: Option<i64>,
     /// Something has been made since the last view.
     pub(super) is_new: bool,
 }
@@ -150,6 +155,7 @@ impl Lane {
             awaits_key: track.kind() == MediaKind::Video,
             cut_at_us: None,
             is_torn: false,
+            back_since_us: None,
             is_new: false,
             track: track.clone(),
         })
@@ -206,15 +212,19 @@ impl Lane {
         if is_marked || self.is_torn || self.newest_dts.is_some_and(|newest| frame.dts <= newest) {
             return Cut::Break;
         }
-        let Some(open) = self.open.as_ref().filter(|_| !self.frames.is_empty()) else { return Cut::Nothing };
         let dts_us = self.us(frame.dts);
+        if let Some(since_us) = self.back_since_us {
+            // The leading track may have no key picture for long, or not go on.
+            return if dts_us - since_us > limits.duration_us { Cut::Break } else { Cut::Nothing };
+        }
+        let Some(open) = self.open.as_ref().filter(|_| !self.frames.is_empty()) else { return Cut::Nothing };
         // Of what is lost between two frames nothing follows for the next one. But a segment had better end too early than too late.
         let least_us = self.us(Self::frame_ticks(frame, self.step.min(self.earlier_step)));
         let most_us = self.us(Self::frame_ticks(frame, self.step.max(self.earlier_step)));
         let elapsed_us = dts_us - open.start_us;
         let in_part_us = dts_us - open.announced_us();
         if elapsed_us > limits.duration_us {
-            return Cut::Break;
+            return if is_lead { Cut::Break } else { Cut::Silence };
         }
         let bytes = open.bytes + self.pending_bytes;
         let is_too_big = bytes.saturating_add(frame.payload.len()) > limits.bytes;
@@ -252,6 +262,10 @@ impl Lane {
     /// # Errors
     /// When there is no key to encrypt it with: it is left out.
     pub(super) fn append(&mut self, frame: &Frame, place: Place) -> Result<(), PackError> {
+        if self.back_since_us.is_some() {
+            self.await_key();
+            return Ok(());
+        }
         if let Some(newest) = self.newest_dts {
             self.earlier_step = std::mem::replace(&mut self.step, frame.dts.saturating_sub(newest));
         }
@@ -368,18 +382,36 @@ impl Lane {
         written
     }
 
-    /// Ends what belongs to the present timeline. Its last frame lasts as long as it says, or as the one before it, within the limit.
+    /// Ends what belongs to the present timeline.
     pub(super) fn close_epoch(&mut self, limits: &Limits, target_duration_s: Option<u64>) -> Result<(), PackError> {
+        let written = self.close_at_last_frame(limits, target_duration_s);
+        self.events.clear();
+        (self.newest_dts, self.frames_in_epoch, self.cut_at_us, self.is_torn) = (None, 0, None, false);
+        self.back_since_us = None;
+        written
+    }
+
+    /// Ends its segment, for it comes back from a silence at `back_us`, and is left out from there until the timeline breaks. No playlist
+    /// has holes, and a break here would take the pictures away up to their next key.
+    pub(super) fn fall_silent(
+        &mut self,
+        back_us: i64,
+        limits: &Limits,
+        target_duration_s: Option<u64>,
+    ) -> Result<(), PackError> {
+        self.back_since_us = Some(back_us);
+        self.close_at_last_frame(limits, target_duration_s)
+    }
+
+    /// Completes the segment in the making. Its last frame lasts as long as it says, or as the one before it, within the limit.
+    fn close_at_last_frame(&mut self, limits: &Limits, target_duration_s: Option<u64>) -> Result<(), PackError> {
         let end_dts = self.open.as_ref().zip(self.frames.last()).map(|(open, last)| {
             let ticks = if last.duration > 0 { i64::from(last.duration) } else { self.step.max(1) };
             let rate = self.track.clock_rate_hz;
             let latest = rescale(open.start_us.saturating_add(limits.duration_us), 1_000_000, rate) - 1;
             last.dts.saturating_add(ticks).min(latest).max(last.dts + 1)
         });
-        let written = self.close_segment(end_dts, target_duration_s);
-        self.events.clear();
-        (self.newest_dts, self.frames_in_epoch, self.cut_at_us, self.is_torn) = (None, 0, None, false);
-        written
+        self.close_segment(end_dts, target_duration_s)
     }
 
     /// Lets go of all segments. The one in the making must have been completed.

@@ -26,8 +26,8 @@ use crate::{
 /// Of the leading track (the first video, else the first audio) a segment ends at the first key picture at or behind
 /// [`CmafConfig::segment_target`]; the other tracks follow at their next frame. A segment ends earlier, at any frame, when it would
 /// otherwise outlast the target duration or outgrow [`CmafConfig::max_segment_bytes`]; and where tracks change or time breaks, in all
-/// tracks, with a discontinuity behind it. Where tracks only come beside the others, or another rendition of the group has broken, that
-/// waits for the next key picture; and data tracks come and go as they like.
+/// tracks, with a discontinuity behind it. Where tracks only come beside the others or come back from a silence, or another rendition of
+/// the group has broken, that waits for the next key picture; and data tracks come and go as they like.
 #[derive(Debug)]
 pub struct CmafPackager {
     config: CmafConfig,
@@ -37,8 +37,9 @@ pub struct CmafPackager {
     /// Data tracks that go along as events.
     events: Vec<Track>,
     lanes: Vec<Lane>,
-    /// A track has come since the timeline began, and a view had been there before it.
-    has_joined: bool,
+    /// The timeline ends at the next key picture: a track has come since it began, and a view had been there before it; or one came back
+    /// from a silence.
+    breaks_at_key: bool,
     /// Of tracks that were there before, by name: no more than there are ids.
     past: HashMap<String, Past>,
     gate: Gate,
@@ -74,7 +75,7 @@ impl CmafPackager {
             tracks: Arc::default(),
             events: Vec::new(),
             lanes: Vec::new(),
-            has_joined: false,
+            breaks_at_key: false,
             past: HashMap::new(),
             gate: Gate::default(),
             timelines: Timelines::default(),
@@ -186,7 +187,7 @@ impl CmafPackager {
         let is_more = self.goes_on_with(carried);
         if is_more {
             // Players of DASH look for other tracks where a Period begins: one does at the next key picture.
-            self.has_joined |= self.view.is_some() && carried.len() > self.lanes.len();
+            self.breaks_at_key |= self.view.is_some() && carried.len() > self.lanes.len();
         } else {
             self.break_timeline()?;
             self.lanes.iter_mut().for_each(Lane::await_key);
@@ -274,7 +275,7 @@ impl CmafPackager {
     /// Cuts what must be cut in front of `frame`.
     fn cut_before(&mut self, index: usize, frame: &Frame) -> Result<(), PackError> {
         let (lead, limits, settled) = (self.lead(), self.limits(), self.target_duration_s);
-        let breaks = self.has_joined || (settled.is_some() && self.timelines.is_behind());
+        let breaks = self.breaks_at_key || (settled.is_some() && self.timelines.is_behind());
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
         match lane.cut(frame, index == lead, &limits) {
             Cut::Nothing => Ok(()),
@@ -295,6 +296,13 @@ impl CmafPackager {
                         self.settle();
                     }
                 }
+                written
+            }
+            // Nobody has been told of anything that could be spoilt.
+            Cut::Silence if settled.is_none() => self.break_timeline(),
+            Cut::Silence => {
+                let written = lane.fall_silent(lane.us(frame.dts), &limits, settled);
+                (self.has_segment, self.breaks_at_key) = (true, true);
                 written
             }
             Cut::Break => self.break_timeline(),
@@ -323,7 +331,7 @@ impl CmafPackager {
         for lane in &mut self.lanes {
             result = lane.close_epoch(&limits, settled).and(result);
         }
-        (self.has_segment, self.has_joined) = (true, false);
+        (self.has_segment, self.breaks_at_key) = (true, false);
         result
     }
 

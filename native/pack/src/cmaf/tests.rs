@@ -2,6 +2,7 @@
 
 mod events;
 mod renditions;
+mod silence;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
