@@ -101,6 +101,16 @@ pub(crate) fn sound(rng: &mut Rng, dts: i64, bytes: usize) -> Frame {
     Frame { track: AUDIO, flags: FrameFlags::NONE, pts: dts, dts, duration: 1024, payload }
 }
 
+/// E-AC-3 at 48 kHz (ETSI TS 102 366 §E.1.2): 5.1; 5.1 with twelve objects (ETSI TS 103 420); the rear pair that makes 7.1 of it.
+pub(crate) const EAC3_MAIN: &[u8] = &[0x0b, 0x77, 0x00, 0x3f, 0x3f, 0x80, 0x3f, 0xe0];
+pub(crate) const EAC3_OBJECTS: &[u8] = &[0x0b, 0x77, 0x00, 0x3f, 0x3f, 0x80, 0x3f, 0xe4, 0x10, 0x10, 0xc0];
+pub(crate) const EAC3_REAR: &[u8] = &[0x0b, 0x77, 0x40, 0x3f, 0x34, 0x80, 0x3f, 0xf0, 0x20, 0x00];
+
+/// An access unit of syncframes that begin so: 128 bytes each.
+pub(crate) fn eac3(beginnings: &[&[u8]]) -> Vec<u8> {
+    beginnings.iter().flat_map(|begin| begin.iter().copied().chain(std::iter::repeat(0)).take(128)).collect()
+}
+
 /// What a stream is made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe {

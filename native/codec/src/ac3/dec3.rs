@@ -102,6 +102,12 @@ impl Eac3Config {
         builder.build()
     }
 
+    /// Whether they differ in their bit rate at most, which varies from one access unit to the next.
+    pub fn is_same_sound(&self, other: &Self) -> bool {
+        let facts = |config: &Self| (config.info, config.joc_complexity);
+        facts(self) == facts(other) && self.independent == other.independent
+    }
+
     /// The `codecs` parameter of RFC 6381: the name of the sample entry.
     pub fn rfc6381(&self) -> String {
         "ec-3".to_owned()

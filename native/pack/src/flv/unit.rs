@@ -190,5 +190,8 @@ fn agree(record: &VideoInfo, frame: &VideoInfo) -> bool {
 }
 
 fn is_same_sound(known: &CodecConfig, new: &CodecConfig) -> bool {
-    known.codec() == new.codec() && known.audio() == new.audio()
+    match (known, new) {
+        (CodecConfig::Eac3(known), CodecConfig::Eac3(new)) => known.is_same_sound(new),
+        _ => known.codec() == new.codec() && known.audio() == new.audio(),
+    }
 }

@@ -4,6 +4,7 @@ use arcly_bus::TrackId;
 use arcly_codec::{Codec, amf};
 
 use super::*;
+use crate::testing::{EAC3_MAIN, EAC3_OBJECTS, EAC3_REAR, eac3};
 
 /// x265, 96x64: the record of hevc_opus.flv.
 fn hvcc() -> Vec<u8> {
@@ -262,6 +263,29 @@ fn mp3_configures_itself_in_every_form() {
         louder[2] = 0x20;
         assert_eq!(push(&mut demuxer, TagKind::Audio, 26, body(header, &louder)).len(), 1);
     }
+}
+
+/// Found by a reader: what the first access unit had stayed.
+#[test]
+fn objects_and_substreams_that_come_and_go_are_another_configuration() {
+    let mut demuxer = FlvDemuxer::new();
+    let mut announced = |beginnings: &[&[u8]]| {
+        let items = push(&mut demuxer, TagKind::Audio, 0, body(b"\x91ec-3", &eac3(beginnings)));
+        let tracks = items.iter().filter_map(|item| if let Item::Tracks(tracks) = item { Some(tracks) } else { None });
+        let found = tracks.flatten().map(|track| match &track.config {
+            CodecConfig::Eac3(config) => (config.info.channels, config.joc_complexity),
+            other => panic!("{other:?}"),
+        });
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(announced(&[EAC3_MAIN]), [(6, None)]);
+    assert_eq!(announced(&[EAC3_MAIN]), []);
+    assert_eq!(announced(&[EAC3_OBJECTS]), [(6, Some(12))]);
+    assert_eq!(announced(&[EAC3_MAIN, EAC3_REAR]), [(8, None)]);
+    // Another bit rate is no other configuration.
+    let mut larger = EAC3_REAR.to_vec();
+    larger[3] = 0x5f;
+    assert_eq!(announced(&[EAC3_MAIN, &larger]), []);
 }
 
 /// `onMetaData` that announces pictures and sound.

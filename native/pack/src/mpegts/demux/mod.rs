@@ -20,6 +20,8 @@ mod ending;
 mod essence;
 #[cfg(test)]
 mod foreign;
+#[cfg(test)]
+mod objects;
 mod packet;
 mod pes;
 mod program;

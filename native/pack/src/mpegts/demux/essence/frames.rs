@@ -38,7 +38,7 @@ impl<F: Framing> Frames<F> {
             return true;
         }
         let Some(config) = self.framing.config(frame) else { return known.is_some() };
-        if known.is_none_or(|(_, known)| *known != config) {
+        if known.is_none_or(|(_, known)| !self.framing.goes_on(known, &config)) {
             outlet.config(config.clone());
             self.known = Some((facts.signature, config));
         }

@@ -17,6 +17,11 @@ pub(super) trait Framing: std::fmt::Debug + Send + Sync {
 
     /// The configuration of a whole frame.
     fn config(&self, frame: &[u8]) -> Option<CodecConfig>;
+
+    /// Whether what has `known` goes on with a frame that says `said`.
+    fn goes_on(&self, known: &CodecConfig, said: &CodecConfig) -> bool {
+        known == said
+    }
 }
 
 /// What begins where a frame is looked for.
@@ -150,7 +155,8 @@ impl Framing for Ac3 {
                 // AC-3 has its rate in its record; E-AC-3 has it there too, but there it varies.
                 u64::from(first.frmsizecod >> 1),
             ]),
-            is_described: false,
+            // Objects, and substreams behind the first one.
+            is_described: first.is_eac3(),
         })
     }
 
@@ -160,6 +166,13 @@ impl Framing for Ac3 {
             return Eac3Config::from_access_unit(frame).ok().map(CodecConfig::Eac3);
         }
         Ac3Config::from_syncframe(&first).ok().map(CodecConfig::Ac3)
+    }
+
+    fn goes_on(&self, known: &CodecConfig, said: &CodecConfig) -> bool {
+        match (known, said) {
+            (CodecConfig::Eac3(known), CodecConfig::Eac3(said)) => known.is_same_sound(said),
+            _ => known == said,
+        }
     }
 }
 
