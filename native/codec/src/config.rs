@@ -359,6 +359,14 @@ impl CodecConfig {
         }
     }
 
+    /// How many objects are coded within at most (E-AC-3 with JOC, ETSI TS 103 420); `None` where there are but channels.
+    pub fn joc_complexity(&self) -> Option<u8> {
+        match self {
+            Self::Eac3(config) => config.joc_complexity,
+            _ => None,
+        }
+    }
+
     /// Facts of an audio configuration; `None` for others.
     pub fn audio(&self) -> Option<AudioInfo> {
         match self {

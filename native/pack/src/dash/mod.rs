@@ -12,6 +12,7 @@
 mod mpd;
 pub(crate) mod picture;
 mod set;
+pub(crate) mod sound;
 #[cfg(test)]
 mod tests;
 

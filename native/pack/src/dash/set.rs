@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use arcly_bus::Language;
 use arcly_codec::{Codec, DynamicRange, MediaKind};
 
-use super::picture;
+use super::{picture, sound};
 use crate::{
     cmaf::{Epoch, Init, OpenView, TrackView},
     group_clock::ONE_CLOCK_US,
@@ -157,15 +157,11 @@ fn write_representation(text: &mut String, source: &Source<'_>, moment: &Moment)
             };
         }
     }
-    let sound = config.audio();
-    if let Some(info) = sound {
+    if let Some(info) = config.audio() {
         let _ = write!(text, " audioSamplingRate=\"{}\"", info.sample_rate_hz);
     }
     text.push_str(">\n");
-    if let Some(channels) = sound.map(|info| info.channels).filter(|channels| *channels > 0) {
-        let scheme = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
-        let _ = writeln!(text, "<AudioChannelConfiguration schemeIdUri=\"{scheme}\" value=\"{channels}\"/>");
-    }
+    sound::channels(text, described);
     timeline.write(text, source, moment);
     text.push_str("</Representation>\n");
 }

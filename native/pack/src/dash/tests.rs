@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arcly_bus::{Frame, TrackSet};
-use arcly_codec::{CodecConfig, Colour, DolbyVision};
+use arcly_bus::{Frame, Track, TrackSet};
+use arcly_codec::{Codec, CodecConfig, Colour, DolbyVision};
 
 use super::mpd;
 use crate::{
     cmaf::{CmafConfig, CmafPackager, CmafView},
     hls::Variant,
-    testing::{Recipe, Rng},
+    testing::{AUDIO, Recipe, Rng},
 };
 
 const PLAIN: Recipe = Recipe {
@@ -262,6 +262,27 @@ fn sizes_of_one_encoder_have_one_clock_however_late_each_came() {
     assert_eq!(of_video(560), (true, true), "the pictures of one moment are at one time");
     // Another encoder, with cuts of its own: a player must not be told that it can go over anywhere.
     assert_eq!(of_video(1_560), (false, false));
+}
+
+/// ETSI TS 103 420. Found by a reader: objects were read and told to nobody.
+#[test]
+fn objects_are_said_behind_the_channels() {
+    const DEC3: [u8; 8] = [0x02, 0x00, 0x20, 0x0f, 0x02, 0x02, 0x01, 0x0c];
+    let of_sound = |record: &[u8]| {
+        let config = CodecConfig::parse(Codec::Eac3, record.to_vec().into()).unwrap();
+        let recipe = Recipe { picture_90k: 0, ..PLAIN };
+        let tracks = Arc::new(TrackSet { revision: 1, tracks: vec![Track::new(AUDIO, config)] });
+        let mut packager = CmafPackager::new(CmafConfig::default(), "s");
+        push(&mut packager, &tracks, &recipe.frames(&mut Rng(1)));
+        text(&packager.view().unwrap())
+    };
+    let objects = of_sound(&DEC3);
+    let expected = "audio_channel_configuration:2011\" value=\"8\"/>\n\
+        <SupplementalProperty schemeIdUri=\"tag:dolby.com,2018:dash:EC3_ExtensionType:2018\" value=\"JOC\"/>\n\
+        <SupplementalProperty schemeIdUri=\"tag:dolby.com,2018:dash:EC3_ExtensionComplexityIndex:2018\" value=\"12\"/>\n\
+        <SegmentTemplate ";
+    assert!(objects.contains(expected), "{objects}");
+    assert!(!of_sound(&DEC3[..6]).contains("EC3_Extension"));
 }
 
 /// The MPD of a stream whose pictures have that transfer and Dolby Vision.

@@ -91,11 +91,19 @@ fn write_renditions(text: &mut String, group: &Group, base: &str, query: &str) {
             let _ = write!(text, ",LANGUAGE=\"{}\"", language.as_str());
         }
         text.push_str(if index == 0 { ",DEFAULT=YES,AUTOSELECT=YES" } else { ",DEFAULT=NO,AUTOSELECT=YES" });
-        if let Some(channels) = sound.track.config.audio().map(|info| info.channels).filter(|channels| *channels > 0) {
-            let _ = write!(text, ",CHANNELS=\"{channels}\"");
-        }
+        write_channels(text, &sound.track);
         let _ = writeln!(text, ",URI=\"{base}{}.m3u8{query}\"", sound.name);
     }
+}
+
+/// `CHANNELS`. Of objects it is their number, and how they are coded.
+fn write_channels(text: &mut String, sound: &Track) {
+    let channels = sound.config.audio().map_or(0, |info| info.channels);
+    let _ = match sound.config.joc_complexity() {
+        Some(objects) => write!(text, ",CHANNELS=\"{objects}/JOC\""),
+        None if channels > 0 => write!(text, ",CHANNELS=\"{channels}\""),
+        None => return,
+    };
 }
 
 /// A name that no other one of the group has (§4.4.6.1.1).
@@ -150,7 +158,7 @@ mod tests {
     use std::time::Duration;
 
     use arcly_bus::{Language, TrackId};
-    use arcly_codec::{CodecConfig, DolbyVision};
+    use arcly_codec::{Codec, CodecConfig, DolbyVision};
 
     use super::*;
     use crate::{
@@ -216,6 +224,18 @@ mod tests {
             "{variant}"
         );
         assert!(text.ends_with("\nv0.m3u8?session=1\n"));
+    }
+
+    /// Found by a reader: it was read and told to nobody, so players took the six channels below.
+    #[test]
+    fn objects_are_said_with_their_number() {
+        const DEC3: [u8; 8] = [0x02, 0x00, 0x20, 0x0f, 0x02, 0x02, 0x01, 0x0c];
+        for (record, channels) in [(&DEC3[..], "12/JOC"), (&DEC3[..6], "8")] {
+            let config = CodecConfig::parse(Codec::Eac3, record.to_vec().into()).unwrap();
+            let sound = Track::new(TrackId(1), config);
+            let text = text(&view(&[video_track(), sound], RECIPE));
+            assert!(text.contains(&format!(",CHANNELS=\"{channels}\",URI=\"a1.m3u8")), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,10 @@ use arcly_bus::Track;
 use arcly_codec::MediaKind;
 
 use super::{Vod, cut::Cut, section::Section};
-use crate::{dash::picture, time::rescale};
+use crate::{
+    dash::{picture, sound},
+    time::rescale,
+};
 
 /// §5.3.1.2. Of a recording that still grows, it has what is there.
 pub(super) fn manifest(vod: &Vod) -> String {
@@ -65,11 +68,7 @@ fn put_track(out: &mut String, section: &Section, track: &Track, cuts: &[Cut], n
         }
     }
     let _ = writeln!(out, ">");
-    if let Some(info) = track.config.audio() {
-        let scheme = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
-        let _ =
-            writeln!(out, "        <AudioChannelConfiguration schemeIdUri=\"{scheme}\" value=\"{}\"/>", info.channels);
-    }
+    sound::channels(out, track);
     let clock_hz = track.clock_rate_hz;
     let offset = rescale(section.begin_us(), 1_000_000, clock_hz);
     let _ = writeln!(
