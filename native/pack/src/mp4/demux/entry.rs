@@ -55,8 +55,8 @@ impl Description {
     }
 }
 
-/// All entries of `stsd`. One that cannot be read takes the track with it.
-pub(super) fn parse_descriptions(stbl: &Body) -> Result<Vec<Description>, PackError> {
+/// All entries of `stsd`. One that cannot be read takes the track with it. `timescale` is that of the track's times.
+pub(super) fn parse_descriptions(stbl: &Body, timescale: u32) -> Result<Vec<Description>, PackError> {
     let (_, _, stsd) = stbl.require(b"stsd", "stbl without stsd")?.full("stsd")?;
     let entries = stsd.behind(4, "stsd entry_count")?;
     let mut descriptions = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn parse_descriptions(stbl: &Body) -> Result<Vec<Description>, PackEr
             let (max, seen) = (MAX_DESCRIPTIONS, descriptions.len() + 1);
             return Err(PackError::LimitExceeded { limit: "sample entries of a track", max, seen });
         }
-        descriptions.push(parse_entry(&kind, &body)?);
+        descriptions.push(parse_entry(&kind, &body, timescale)?);
     }
     if descriptions.is_empty() {
         return Err(malformed("stsd entry_count", stsd.offset));
@@ -74,7 +74,7 @@ pub(super) fn parse_descriptions(stbl: &Body) -> Result<Vec<Description>, PackEr
     Ok(descriptions)
 }
 
-fn parse_entry(kind: &[u8; 4], body: &Body) -> Result<Description, PackError> {
+fn parse_entry(kind: &[u8; 4], body: &Body, timescale: u32) -> Result<Description, PackError> {
     match kind {
         b"encv" | b"enca" | b"drms" | b"drmi" => Err(PackError::Unsupported { what: "encrypted track in MP4" }),
         b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"vvc1" | b"vvi1" | b"dvh1" | b"dvhe" | b"dva1" | b"dvav" => {
@@ -87,7 +87,7 @@ fn parse_entry(kind: &[u8; 4], body: &Body) -> Result<Description, PackError> {
         }
         b"vp09" => parse_video(body, b"vpcC", 4, Codec::Vp9),
         b"vp08" => parse_video(body, b"vpcC", 4, Codec::Vp8),
-        _ => parse_audio(kind, body),
+        _ => parse_audio(kind, body, timescale),
     }
 }
 
@@ -171,7 +171,7 @@ struct Sound {
 }
 
 impl Sound {
-    fn parse(body: &Body) -> Result<Self, PackError> {
+    fn parse(body: &Body, timescale: u32) -> Result<Self, PackError> {
         let what = "AudioSampleEntry";
         let mut fields = body.fields();
         fields.skip(SAMPLE_ENTRY_BYTES, what)?;
@@ -179,7 +179,8 @@ impl Sound {
         fields.skip(6, what)?;
         let (channels, bits) = (u32::from(fields.u16(what)?), u32::from(fields.u16(what)?));
         fields.skip(4, what)?;
-        let rate_hz = fields.u32(what)? >> 16;
+        // Rates that the 16 bits in front of the point cannot say are written as 0, and the times count samples.
+        let rate_hz = Some(fields.u32(what)? >> 16).filter(|rate_hz| *rate_hz > 0).unwrap_or(timescale);
         match version {
             1 => Ok(Self { channels, bits, rate_hz, flags: 0, boxes: body.behind(AUDIO_V1_BYTES, what)? }),
             2 => {
@@ -217,7 +218,7 @@ impl Sound {
     }
 }
 
-fn parse_audio(kind: &[u8; 4], body: &Body) -> Result<Description, PackError> {
+fn parse_audio(kind: &[u8; 4], body: &Body, timescale: u32) -> Result<Description, PackError> {
     let foreign = PackError::Unsupported { what: "sample entry in MP4" };
     let known = [
         b"mp4a", b".mp3", b"ms\0U", b"Opus", b"fLaC", b"ac-3", b"ec-3", b"alaw", b"ulaw", b"ipcm", b"twos", b"sowt",
@@ -226,7 +227,7 @@ fn parse_audio(kind: &[u8; 4], body: &Body) -> Result<Description, PackError> {
     if !known.contains(&kind) {
         return Err(foreign);
     }
-    let sound = Sound::parse(body)?;
+    let sound = Sound::parse(body, timescale)?;
     match kind {
         b"mp4a" => parse_mp4a(&sound),
         b".mp3" | b"ms\0U" => Ok(Description::pending(Form::MpegAudio, Codec::Mp3)),

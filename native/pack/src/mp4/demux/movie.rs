@@ -166,7 +166,7 @@ fn parse_trak(trak: &Body, movie_timescale: u32, file_bytes: u64) -> Result<Trak
     }
     let (timescale, duration, language) = parse_mdhd(&mdia)?;
     let stbl = mdia.require(b"minf", "mdia without minf")?.require(b"stbl", "minf without stbl")?;
-    let descriptions = match parse_descriptions(&stbl) {
+    let descriptions = match parse_descriptions(&stbl, timescale) {
         Ok(descriptions) => descriptions,
         Err(why @ PackError::Malformed { .. }) => return Err(why),
         Err(why) => return Ok(Trak::Refused(number, why)),

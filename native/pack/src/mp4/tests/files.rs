@@ -95,10 +95,12 @@ fn waveforms_of_quicktime_are_read() {
     }
 }
 
-/// Found by reading: the table of sizes was passed over, and a finished recording of G.711 came back as a frame of one byte a chunk.
+/// Found by reading: the table of sizes was passed over, and a finished recording of G.711 came back as a frame of one byte a chunk; one
+/// of PCM at a rate that its field cannot say did not come back at all, its pictures neither.
 #[test]
 fn a_waveform_in_frames_is_read_frame_by_frame() {
-    for (codec, rate_hz, channels, bits) in [(Codec::G711A, 8_000, 1, 8), (Codec::Pcm, 48_000, 2, 16)] {
+    let waveforms = [(Codec::G711A, 8_000, 1, 8), (Codec::Pcm, 48_000, 2, 16), (Codec::Pcm, 96_000, 2, 24)];
+    for (codec, rate_hz, channels, bits) in waveforms {
         let record = PcmConfig::new(rate_hz, channels, bits).unwrap().record;
         let track = Track::new(AUDIO, CodecConfig::parse(codec, record).unwrap());
         let (samples, bytes) = (rate_hz / 50, rate_hz / 50 * u32::from(channels) * u32::from(bits / 8));
@@ -117,7 +119,7 @@ fn a_waveform_in_frames_is_read_frame_by_frame() {
         for (file, sizes) in [(each, "sizes"), (all, "a size")] {
             let read = index(&file);
             let found: Vec<_> = read.frames.iter().map(|frame| (frame.pts, frame.duration, &frame.payload)).collect();
-            assert!(found == wanted, "{codec:?} with {sizes}: {} frames", found.len());
+            assert!(found == wanted, "{codec:?} of {rate_hz} Hz with {sizes}: {} frames", found.len());
         }
     }
 }
