@@ -47,7 +47,8 @@ class Credentials:
     """How it comes: `rtmp`, `hls`."""
 
     authorization: str = field(default="", repr=False)
-    """The `Authorization` header of HTTP; empty where there is none."""
+    """The `Authorization` header of HTTP and RTSP, and of RTMP what it would be for `user:password@` in the URL, where
+    the peer says it; empty where there is none."""
 
     params: Mapping[str, str] = field(init=False)
     """`query`, decoded; the last one of repeated names. `authorization` adds what the query does not say: `token` from

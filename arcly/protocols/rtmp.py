@@ -13,7 +13,8 @@ class RtmpHandler(Listener[RtmpListener]):
     """RTMP: publishing by OBS, ffmpeg and every other encoder, and playing. An `InboundProtocol`.
 
     The key of a stream is `app/stream` of the URL: `rtmp://host/live/cam` publishes or plays `live/cam`, whatever the
-    application is called. What stands behind `?` reaches the authenticator as `Credentials.query`.
+    application is called. What stands behind `?` reaches the authenticator as `Credentials.query`, and
+    `user:password@`, which links of arcly say and FFmpeg and OBS do not, as `Credentials.authorization`.
 
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default

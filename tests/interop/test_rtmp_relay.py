@@ -19,6 +19,7 @@ from test_http_live import live
 from test_tls import issue
 
 import arcly
+from arcly.services.auth import Action, User, Users
 from arcly.testing import MemoryRegistry
 
 QUICK = (0.05, 0.2)
@@ -321,6 +322,22 @@ async def test_what_a_remote_says_when_it_refuses_is_told_and_it_is_not_pressed(
         assert "NetStream.Publish.BadName" in push.last_error
         assert "live/cam" in push.last_error
     session.end()
+
+
+async def test_a_name_and_a_password_in_the_url_are_what_the_remote_asks_for(clip: Callable[..., Path]) -> None:
+    """Found by reading: arcly says them in `tcUrl`, and passed over them where it is the remote."""
+    users = Users([User("studio", "s3cr:t@", frozenset(Action))])
+    async with serving(authenticator=users) as server:
+        url = server.rtmp_url("live/cam").replace("//", "//studio:s3cr%3At%40@")
+        push = arcly.PushTarget(url, "live/cam", backoff_s=QUICK)
+        pull = arcly.PullSource(url, "live/copy", backoff_s=QUICK)
+        wrong = arcly.PullSource(url.replace("s3cr", "s3kr"), "live/none", backoff_s=(0.01, 0.02), retries_max=1)
+        async with arcly.Engine(push, pull, wrong, arcly.FileSource(clip(), arcly.StreamKey("live", "cam"))):
+            await eventually(lambda: push.state is arcly.LinkState.RUNNING)
+            await eventually(lambda: pull.state is arcly.LinkState.RUNNING)
+            await eventually(lambda: wrong.state is arcly.LinkState.FAILED)
+            assert wrong.last_error is not None
+            assert "may not play" in wrong.last_error
 
 
 async def test_nginx_closes_on_who_may_not_publish(nginx: Nginx, clip: Callable[..., Path]) -> None:

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use arcly_wire::rtmp::{Event, ServerConn};
+use arcly_wire::{
+    base64,
+    rtmp::{ConnectInfo, Event, ServerConn},
+};
+use percent_encoding::percent_decode_str;
 use tokio::{
     io::AsyncWriteExt,
     time::{Instant, sleep_until, timeout},
@@ -41,6 +45,8 @@ pub(super) struct Connection {
     pub(super) last_read: Instant,
     pub(super) peer: SocketAddr,
     pub(super) agent: String,
+    /// What `user:password@` of its URL is as a header of HTTP; empty without one.
+    pub(super) authorization: String,
     pub(super) shared: Arc<Shared>,
     /// Made with the first question: two kilobytes that a player never needs.
     pub(super) answers: Option<Answers>,
@@ -76,6 +82,7 @@ impl Connection {
             last_read: started,
             peer,
             agent: String::new(),
+            authorization: String::new(),
             shared,
             answers: None,
             asked: HashMap::new(),
@@ -198,7 +205,7 @@ impl Connection {
     fn take_events(&mut self) {
         while let Some(event) = self.machine.poll_event() {
             match event {
-                Event::Connected(info) => self.agent = info.flash_ver,
+                Event::Connected(info) => self.on_connected(info),
                 Event::PublishRequested(request) => self.ask(request),
                 Event::PlayRequested(request) => self.ask_to_play(request),
                 Event::Media(media) => self.on_media(media),
@@ -209,6 +216,11 @@ impl Connection {
                 Event::PublishEnded { stream_id } => self.unpublish(stream_id, "the publisher ended the stream"),
             }
         }
+    }
+
+    fn on_connected(&mut self, info: ConnectInfo) {
+        self.authorization = basic(&info.userinfo);
+        self.agent = info.flash_ver;
     }
 
     /// Ends all that this connection publishes, and leaves one line when it did not end in order.
@@ -240,6 +252,14 @@ impl Connection {
     pub(super) fn viewer_patience(&self) -> Option<egress::Patience> {
         self.plays.iter().find_map(|play| play.patience(&self.shared.egress))
     }
+}
+
+/// `user:password` of a URL, with its percent-encoding, as HTTP says it (RFC 7617 §2). Without a colon it is no password.
+fn basic(userinfo: &str) -> String {
+    if !userinfo.contains(':') {
+        return String::new();
+    }
+    format!("Basic {}", base64::encode(&percent_decode_str(userinfo).collect::<Vec<_>>()))
 }
 
 fn on_input(machine: &mut ServerConn, now: Duration, input: &[u8]) -> Result<(), End> {

@@ -22,7 +22,7 @@ impl Connection {
         let Ok(key) = StreamKey::new(&request.app, &request.stream) else {
             return self.refuse_play(stream_id, "no stream can have this name");
         };
-        let (query, agent, authorization) = (request.query, self.agent.clone(), String::new());
+        let (query, agent, authorization) = (request.query, self.agent.clone(), self.authorization.clone());
         let asked = PlayAsk { key, protocol: "rtmp", needs_log: true, query, authorization, agent, peer: self.peer };
         // Nearly every player has one.
         self.plays.reserve_exact(1);

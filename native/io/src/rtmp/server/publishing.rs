@@ -133,7 +133,7 @@ impl Connection {
             stream: request.stream,
             protocol: "rtmp",
             query: request.query,
-            authorization: String::new(),
+            authorization: self.authorization.clone(),
             agent: self.agent.clone(),
             peer: self.peer,
         };
