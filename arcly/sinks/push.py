@@ -28,8 +28,8 @@ class PushTarget(Link):
     remote that is too slow skips to the newest key frame, and slows nobody else down.
 
     Args:
-        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; `rtsp://`, `rtsps://` or, for media
-            by UDP, `rtspu://[USER:PASSWORD@]HOST[:PORT]/PATH[?QUERY]`; or `udp://` or
+        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP[/STREAM][?QUERY]`; `rtsp://`, `rtsps://` or, for
+            media by UDP, `rtspu://[USER:PASSWORD@]HOST[:PORT]/PATH[?QUERY]`; or `udp://` or
             `rtp://HOST:PORT[?QUERY]`, a host or a multicast group, with `iface=` (the network interface for a group, by
             name or IPv4 address), `ttl=` (default 1: the local network), `bitrate=` (bits a second of a constant rate,
             filled up with null packets; it begins at the newest key picture and stays as far behind), `pkt_size=`

@@ -35,7 +35,7 @@ class PullSource(Link):
     It is listened to one sender at a time. A key that is taken is asked for again every 5 s.
 
     Args:
-        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP/STREAM[?QUERY]`; `rtsp://` or
+        url: `rtmp://` or `rtmps://[USER:PASSWORD@]HOST[:PORT]/APP[/STREAM][?QUERY]`; `rtsp://` or
             `rtsps://[USER:PASSWORD@]HOST[:PORT]/PATH[?QUERY]`, of a server or a camera, whose media comes over the
             connection, or with `rtspu://` by UDP (`rtspsu://`: encrypted, where the server does that), each time the
             other way where the first cannot be had; or `udp://` or

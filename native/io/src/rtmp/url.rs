@@ -20,7 +20,9 @@ pub struct RemoteUrl {
     pub port: u16,
     /// The path but its last part, at least one part.
     pub app: String,
-    /// The last part of the path.
+    /// What stood behind `?` in front of the stream, or in its place; may be empty.
+    app_query: String,
+    /// The last part of the path; empty where it has only one, which is all of the name then.
     pub stream: String,
     /// What stood behind `?`; may be empty.
     pub query: String,
@@ -32,7 +34,8 @@ const NAME_SHOWN: usize = 4;
 const NAME_WHOLE: usize = 16;
 
 impl RemoteUrl {
-    /// Reads a URL.
+    /// Reads a URL. What stands in front of the stream is the application, with a query of its own (`live2?backup=1/KEY`); without a stream it is
+    /// all there is (`mystream`, `mystream?token=x`).
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
@@ -46,11 +49,13 @@ impl RemoteUrl {
         let (authority, path) = rest.split_once('/').ok_or("the URL has no application and stream: /live/cam")?;
         let (userinfo, address) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (host, port) = host_and_port(address, if tls { 443 } else { 1935 })?;
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let (app, stream) = path.trim_matches('/').rsplit_once('/').ok_or("the URL needs /APP/STREAM: /live/cam")?;
+        let Place { app, app_query, stream, query } = Place::parse(path);
+        if app.is_empty() {
+            return Err("the URL has no application and stream: /live/cam".into());
+        }
         let own = str::to_owned;
-        let (app, stream, query) = (own(app), own(stream), own(query));
-        Ok(Self { tls, userinfo: own(userinfo), login: login(userinfo), host, port, app, stream, query })
+        let (app, app_query, stream, query) = (own(app), own(app_query), own(stream), own(query));
+        Ok(Self { tls, userinfo: own(userinfo), login: login(userinfo), host, port, app, app_query, stream, query })
     }
 
     /// The URL up to the application, as `connect` says it: `rtmp://host:port/live`. The password is in it only until a server has asked
@@ -61,10 +66,11 @@ impl RemoteUrl {
         format!("{}://{userinfo}{at}{}/{}", self.scheme(), self.address(), self.connect_app())
     }
 
-    /// The application as `connect` says it: behind it stands what a server has asked for of our login.
+    /// The application as `connect` says it: behind it stands its query, and what a server has asked for of our login.
     pub fn connect_app(&self) -> String {
-        let mark = if self.login.query().is_empty() { "" } else { "?" };
-        format!("{}{mark}{}", self.app, self.login.query())
+        let queries = [self.app_query.as_str(), self.login.query()];
+        let query = queries.into_iter().filter(|query| !query.is_empty()).collect::<Vec<_>>().join("&");
+        with_query(&self.app, &query)
     }
 
     /// The same with what a server asks for that has refused us with this description; `None` when it asks for nothing that we have.
@@ -77,18 +83,15 @@ impl RemoteUrl {
 
     /// The name of the stream with its query.
     pub fn name(&self) -> String {
-        let mark = if self.query.is_empty() { "" } else { "?" };
-        format!("{}{mark}{}", self.stream, self.query)
+        with_query(&self.stream, &self.query)
     }
 
-    /// The same stream at the place that a server has named, `rtmp://other/app`, `//other/app`, or a path on this one; a query in it is
-    /// passed over.
+    /// The same stream at the place that a server has named: `rtmp://other/app`, `//other/app`, or a path on this one.
     ///
     /// # Errors
     /// A sentence, when that is no URL, or one without TLS in the place of one with it.
     pub fn moved(&self, tc_url: &str) -> Result<Self, String> {
-        // Behind a query our name would be lost in it.
-        let place = tc_url.split_once('?').map_or(tc_url, |(place, _)| place);
+        let (place, app_query) = tc_url.split_once('?').unwrap_or((tc_url, ""));
         let base = match place {
             "" => return Ok(self.clone()),
             // RFC 3986 §4.2: the scheme is ours.
@@ -96,11 +99,16 @@ impl RemoteUrl {
             path if path.starts_with('/') => format!("{}://{}{path}", self.scheme(), self.address()),
             url => url.to_owned(),
         };
-        let moved = Self::parse(&format!("{}/{}", base.trim_end_matches('/'), self.name()))?;
-        if self.tls && !moved.tls {
+        // All of it is the application: what it does not name is the stream.
+        let Self { tls, host, port, app, stream, .. } = Self::parse(&format!("{}/-", base.trim_end_matches('/')))?;
+        if stream.is_empty() {
+            return Err("the server named a place without an application".into());
+        }
+        if self.tls && !tls {
             return Err("the server asked to go on without TLS".into());
         }
-        Ok(Self { userinfo: self.userinfo.clone(), login: login(&self.userinfo), ..moved })
+        let (app_query, login) = (app_query.to_owned(), login(&self.userinfo));
+        Ok(Self { tls, host, port, app, app_query, login, ..self.clone() })
     }
 
     fn scheme(&self) -> &'static str {
@@ -113,14 +121,51 @@ impl RemoteUrl {
     }
 }
 
+/// The parts of a path.
+struct Place<'a> {
+    app: &'a str,
+    app_query: &'a str,
+    stream: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Everything in front of the last part is the application. One part alone is the application too, as FFmpeg has it: the stream then follows
+    /// its query, if there is one.
+    fn parse(whole: &'a str) -> Self {
+        let (path, query) = whole.split_once('?').unwrap_or((whole, ""));
+        let path = path.trim_matches('/');
+        if let Some((app, stream)) = path.rsplit_once('/') {
+            return Self { app, app_query: "", stream, query };
+        }
+        let Some((front, name)) = whole.rsplit_once('/').filter(|_| query.contains('/')) else {
+            return Self { app: path, app_query: query, stream: "", query: "" };
+        };
+        let (_, app_query) = front.split_once('?').unwrap_or_default();
+        let (stream, query) = name.split_once('?').unwrap_or((name, ""));
+        Self { app: path, app_query, stream, query }
+    }
+}
+
+fn with_query(path: &str, query: &str) -> String {
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{path}{mark}{query}")
+}
+
 /// For logs: without password and query, and a long name, which may be a secret, cut short.
 impl fmt::Display for RemoteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}/{}/", self.scheme(), self.address(), self.app)?;
-        if self.stream.chars().count() <= NAME_WHOLE {
-            return f.write_str(&self.stream);
+        write!(f, "{}://{}/", self.scheme(), self.address())?;
+        let name = if self.stream.is_empty() {
+            &self.app
+        } else {
+            write!(f, "{}/", self.app)?;
+            &self.stream
+        };
+        if name.chars().count() <= NAME_WHOLE {
+            return f.write_str(name);
         }
-        let shown: String = self.stream.chars().take(NAME_SHOWN).collect();
+        let shown: String = name.chars().take(NAME_SHOWN).collect();
         write!(f, "{shown}…")
     }
 }
@@ -167,6 +212,7 @@ mod tests {
             ("rtmps://h/a/b/cam?t=1&u=/2", "h", 443, "a/b", "cam?t=1&u=/2", "rtmps://h:443/a/b"),
             ("RTMP://[::1]:19/live/cam", "::1", 19, "live", "cam", "rtmp://[::1]:19/live"),
             ("rtmp://me:a@b@h:1/live/cam", "h", 1, "live", "cam", "rtmp://me:a@b@h:1/live"),
+            ("rtmp://h/cam/", "h", 1935, "cam", "", "rtmp://h:1935/cam"),
         ] {
             let parsed = RemoteUrl::parse(url).unwrap();
             assert_eq!((parsed.host.as_str(), parsed.port), (host, port), "{url}");
@@ -177,11 +223,32 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused_with_a_reason() {
-        for url in ["", "live/cam", "http://h/live/cam", "rtmp://h", "rtmp://h/", "rtmp://h/cam", "rtmp:///live/cam"] {
+        for url in ["", "live/cam", "http://h/live/cam", "rtmp://h", "rtmp://h/", "rtmp://h/?a/b", "rtmp:///live/cam"] {
             assert!(RemoteUrl::parse(url).is_err(), "{url}");
         }
         assert!(RemoteUrl::parse("rtmp://h:70000/live/cam").is_err());
         assert!(RemoteUrl::parse("rtmp://[::1/live/cam").is_err());
+    }
+
+    /// Found by reading: what YouTube prints for its second ingest, and MediaMTX for a path of one part, was refused.
+    #[test]
+    fn an_application_has_a_query_and_may_be_all_there_is() {
+        for (url, app, tc_url, name) in [
+            ("rtmp://h/live2?backup=1/KEY", "live2?backup=1", "rtmp://h:1935/live2?backup=1", "KEY"),
+            ("rtmp://h/live2?backup=1/KEY?t=1", "live2?backup=1", "rtmp://h:1935/live2?backup=1", "KEY?t=1"),
+            ("rtmp://h/mystream", "mystream", "rtmp://h:1935/mystream", ""),
+            ("rtmp://h/mystream?user=a&pass=b", "mystream?user=a&pass=b", "rtmp://h:1935/mystream?user=a&pass=b", ""),
+            ("rtmp://h/live/cam?path=/a/b", "live", "rtmp://h:1935/live", "cam?path=/a/b"),
+        ] {
+            let parsed = RemoteUrl::parse(url).unwrap();
+            assert_eq!(
+                (parsed.connect_app(), parsed.tc_url(), parsed.name()),
+                (app.into(), tc_url.into(), name.into())
+            );
+        }
+        let backup = RemoteUrl::parse("rtmp://me:word@h/live2?backup=1/KEY").unwrap();
+        let asked = backup.logged_in("[ code=403 need auth; authmod=adobe ]").unwrap();
+        assert_eq!(asked.connect_app(), "live2?backup=1&authmod=adobe&user=me");
     }
 
     /// A server names the place where it sends us.
@@ -205,6 +272,8 @@ mod tests {
     fn secrets_are_not_shown() {
         let shown = RemoteUrl::parse("rtmp://me:pass@h/live2/abcd-1234-efgh-5678?key=word").unwrap().to_string();
         assert_eq!(shown, "rtmp://h:1935/live2/abcd…");
+        let shown = RemoteUrl::parse("rtmp://me:pass@h/abcd-1234-efgh-5678?key=word").unwrap().to_string();
+        assert_eq!(shown, "rtmp://h:1935/abcd…");
     }
 
     #[test]
@@ -214,7 +283,11 @@ mod tests {
         assert_eq!(here.moved("/other").unwrap().tc_url(), "rtmps://h:443/other");
         assert_eq!(here.moved("//b:1/other").unwrap().tc_url(), "rtmps://b:1/other");
         assert_eq!(here.moved("rtmps://b:1/live/").unwrap().name(), "cam?t=1");
+        assert_eq!(here.moved("rtmps://b:1/live?node=2").unwrap().connect_app(), "live?node=2");
+        let nameless = RemoteUrl::parse("rtmp://h/cam?t=1").unwrap().moved("//b/other").unwrap();
+        assert_eq!((nameless.connect_app(), nameless.name()), ("other".into(), String::new()));
         assert!(here.moved("rtmp://b/live").is_err());
+        assert!(here.moved("rtmps://b").is_err());
         assert!(here.moved("nonsense").is_err());
     }
 }
