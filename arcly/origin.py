@@ -39,6 +39,9 @@ class HttpOrigin:
     (with MPEG-TS at `ts.m3u8`), DASH at `/<app>/<stream>/manifest.mpd`, and without an end at `/<app>/<stream>.flv`,
     `.ts` and `.mp4`. An `InboundProtocol`.
 
+    `.flv` has the first track of each kind, which is all that mpegts.js and older players read, and with `?tracks=all`
+    every track (multitrack of Enhanced RTMP v2).
+
     Streams `cam~720p` and `cam~360p` of the application of `cam` are renditions of that one: its playlist and its
     manifest tell of them, and whoever may play `cam` may play them. Their times must be those of `cam`.
 

@@ -112,6 +112,13 @@ def _read_amf(data: bytes, at: int) -> tuple[Any, int]:
         return bool(data[at]), at + 1
     if marker == 2:
         return _read_text(data, at)
+    if marker == 10:
+        count, at = struct.unpack_from(">I", data, at)[0], at + 4
+        values = []
+        for _ in range(count):
+            value, at = _read_amf(data, at)
+            values.append(value)
+        return values, at
     assert marker == 3, f"AMF0 marker {marker}"
     members = {}
     while data[at : at + 3] != b"\0\0\x09":
@@ -180,10 +187,10 @@ class RtmpClient:
         assert answer[0] == 3
         self.write(answer[1 : 1 + HANDSHAKE_PART_BYTES])
 
-    async def connect(self, app: str = "live") -> None:
-        """Handshake, and `connect` to an application."""
+    async def connect(self, app: str = "live", **more: Any) -> None:
+        """Handshake, and `connect` to an application, with what more is to be said there."""
         await self.shake_hands()
-        await self.call("connect", {"app": app, "flashVer": "FMLE/3.0 (test)", "tcUrl": f"rtmp://test/{app}"})
+        await self.call("connect", {"app": app, "flashVer": "FMLE/3.0 (test)", "tcUrl": f"rtmp://test/{app}", **more})
 
     async def call(self, name: str, *arguments: Any) -> list[Any]:
         """Send a command and wait for its `_result`; returns what stands behind the transaction number."""

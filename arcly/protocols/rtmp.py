@@ -16,6 +16,8 @@ class RtmpHandler(Listener[RtmpListener]):
     application is called. What stands behind `?` reaches the authenticator as `Credentials.query`, and
     `user:password@`, which links of arcly say and FFmpeg and OBS do not, as `Credentials.authorization`.
 
+    A player is sent the first track of each kind, and all where it says that it reads multitrack (Enhanced RTMP v2).
+
     Args:
         bind: `HOST:PORT` to listen on; an empty host stands for all addresses, port 0 for any free one. Default
             `:1935`.

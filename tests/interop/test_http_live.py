@@ -29,6 +29,14 @@ async def live(server: Server, ffmpeg: str, source: Path) -> AsyncIterator[None]
         yield
 
 
+async def bilingual(ffmpeg: str, source: Path, folder: Path) -> Path:
+    """The same clip with its sound twice."""
+    path, tracks = folder / "bilingual.ts", ["-map", "0:v", "-map", "0:a", "-map", "0:a"]
+    made = await run(ffmpeg, "-v", "error", "-i", source, *tracks, "-c", "copy", path)
+    assert made.returncode == 0, made.stderr
+    return path
+
+
 async def ask(server: Server, request: str, *, last: bool = False) -> tuple[str, bytes]:
     """The head of an answer in small letters, and its body: all of it with `last`, else its first 64 KiB."""
     assert server.http.address is not None
@@ -90,6 +98,19 @@ async def test_the_answer_is_chunked_begins_with_a_key_picture_and_may_be_read_b
         media = unchunked(body)
         assert media.startswith(FIRST_BYTES[ending])
         assert ending != "mp4" or media[4:8] == b"ftyp"
+
+
+async def test_flv_has_the_first_track_of_a_kind_and_all_for_who_asks(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Found by reading: mpegts.js gives up at a tag of a second one."""
+    source = arcly.FileSource(await bilingual(ffmpeg, clip(), tmp_path), arcly.StreamKey("live", "cam"))
+    await source.start(server.engine)
+    await eventually(lambda: (stream := server.stream("live/cam")) and len(stream.tracks) == 3)
+    for query, has_second in ("", False), ("?tracks=all", True):
+        _, body = await ask(server, f"GET /live/cam.flv{query} HTTP/1.1\nHost: x\n\n")
+        assert (b"\x95\x01mp4a\x01" in body) is has_second, query
+    await source.stop()
 
 
 async def test_old_clients_get_it_without_chunks(server: Server, ffmpeg: str, clip: Callable[..., Path]) -> None:

@@ -14,7 +14,7 @@ import pytest
 import trustme
 from conftest import Server, eventually, run, running, serving
 from rtmp_client import AUDIO, VIDEO, RtmpClient, command
-from test_http_live import Tokens, live
+from test_http_live import Tokens, bilingual, live
 from test_tls import issue
 
 import arcly
@@ -110,6 +110,23 @@ async def test_a_player_may_use_any_message_stream(server: Server, ffmpeg: str, 
         assert first.is_key_frame
         for picture in [first, *[await client.picture() for _ in range(50)]]:
             assert picture.stream_id == ids[2]
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["by no word", "by a bit of capsEx"])
+async def test_a_player_that_says_that_it_reads_multitrack_is_sent_all_tracks(
+    server: Server, ffmpeg: str, clip: Callable[..., Path], tmp_path: Path, is_told: bool
+) -> None:
+    """Found by reading: everybody was sent multitrack, at which players from before Enhanced RTMP v2 give up."""
+    source = arcly.FileSource(await bilingual(ffmpeg, clip(), tmp_path), arcly.StreamKey("live", "cam"))
+    await source.start(server.engine)
+    await eventually(lambda: (stream := server.stream("live/cam")) and len(stream.tracks) == 3)
+    async with await RtmpClient.dial(server.rtmp.address) as client:
+        await client.connect(**({"capsEx": 2} if is_told else {}))
+        await client.play("cam")
+        messages = [await client.receive() for _ in range(100)]
+    await source.stop()
+    firsts = {message.body[0] for message in messages if message.type_id == AUDIO}
+    assert firsts == ({0xAF, 0x95} if is_told else {0xAF})
 
 
 async def test_a_connection_plays_several_streams_at_a_time(

@@ -21,12 +21,17 @@ use crate::rtsp;
 pub enum Container {
     /// MPEG-2 transport stream.
     Ts,
-    /// Flash video: what browsers with mpegts.js or flv.js and most players take with the least delay.
+    /// Flash video: what browsers with mpegts.js or flv.js and most players take with the least delay. The first track of each kind:
+    /// mpegts.js gives up at a tag of another one.
     Flv,
+    /// The same with all tracks, which is multitrack of Enhanced RTMP v2.
+    MultitrackFlv,
     /// Fragmented MP4, a fragment for each frame: what browsers play by themselves.
     Mp4,
-    /// The messages of RTMP, in chunks.
+    /// The messages of RTMP, in chunks, of the same tracks as [`Flv`](Self::Flv).
     Rtmp,
+    /// The same with all tracks.
+    MultitrackRtmp,
     /// RTP, each packet behind the header that RTSP puts in front of it on a connection.
     Rtp,
 }
@@ -46,9 +51,18 @@ impl Container {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Ts => "video/mp2t",
-            Self::Flv | Self::Rtmp => "video/x-flv",
+            Self::Flv | Self::MultitrackFlv | Self::Rtmp | Self::MultitrackRtmp => "video/x-flv",
             Self::Mp4 => "video/mp4",
             Self::Rtp => "application/x-rtsp-tunnelled",
+        }
+    }
+
+    /// The one that has all tracks of a stream, where this has only the first of each kind.
+    pub(crate) fn with_all_tracks(self) -> Self {
+        match self {
+            Self::Flv => Self::MultitrackFlv,
+            Self::Rtmp => Self::MultitrackRtmp,
+            other => other,
         }
     }
 
@@ -57,11 +71,11 @@ impl Container {
         match (self, framing) {
             (Self::Ts, Framing::WebSocket) => "ws-ts",
             (Self::Ts, _) => "http-ts",
-            (Self::Flv, Framing::WebSocket) => "ws-flv",
-            (Self::Flv, _) => "http-flv",
+            (Self::Flv | Self::MultitrackFlv, Framing::WebSocket) => "ws-flv",
+            (Self::Flv | Self::MultitrackFlv, _) => "http-flv",
             (Self::Mp4, Framing::WebSocket) => "ws-mp4",
             (Self::Mp4, _) => "http-mp4",
-            (Self::Rtmp, _) => "rtmp",
+            (Self::Rtmp | Self::MultitrackRtmp, _) => "rtmp",
             (Self::Rtp, _) => "rtsp",
         }
     }
@@ -69,9 +83,11 @@ impl Container {
     pub(crate) fn format(self) -> Box<dyn Format> {
         match self {
             Self::Ts => Box::<Ts>::default(),
-            Self::Flv => Box::new(Flv::new(Dialect::File)),
+            Self::Flv => Box::new(Flv::new(Dialect::File, Tracks::FirstOfKind)),
+            Self::MultitrackFlv => Box::new(Flv::new(Dialect::File, Tracks::All)),
             Self::Mp4 => Box::<Mp4>::default(),
-            Self::Rtmp => Box::new(Flv::new(Dialect::Messages)),
+            Self::Rtmp => Box::new(Flv::new(Dialect::Messages, Tracks::FirstOfKind)),
+            Self::MultitrackRtmp => Box::new(Flv::new(Dialect::Messages, Tracks::All)),
             Self::Rtp => Box::new(rtsp::Packets::new()),
         }
     }
@@ -171,6 +187,30 @@ struct Flv {
     /// Something was written: there may be viewers.
     has_begun: bool,
     dialect: Dialect,
+    tracks: Tracks,
+    carried: Vec<TrackId>,
+}
+
+/// Which tracks are written, of those that have a form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tracks {
+    FirstOfKind,
+    All,
+}
+
+impl Tracks {
+    fn of(self, tracks: &TrackSet) -> TrackSet {
+        let mut carried = only(tracks, |track| FlvMuxer::supports(track, flv::Dialect::default()).is_ok());
+        if self == Self::FirstOfKind {
+            let mut seen = Vec::new();
+            carried.tracks.retain(|track| {
+                let is_first = !seen.contains(&track.kind());
+                seen.push(track.kind());
+                is_first
+            });
+        }
+        carried
+    }
 }
 
 /// In which form tags are written.
@@ -224,17 +264,21 @@ fn message_kind(tag: &FlvTag) -> rtmp::MediaKind {
 }
 
 impl Flv {
-    fn new(dialect: Dialect) -> Self {
-        Self { muxer: FlvMuxer::default(), tags: Vec::new(), has_begun: false, dialect }
+    fn new(dialect: Dialect, tracks: Tracks) -> Self {
+        let (muxer, tags, carried) = (FlvMuxer::default(), Vec::new(), Vec::new());
+        Self { muxer, tags, has_begun: false, dialect, tracks, carried }
     }
 }
 
 impl Format for Flv {
     fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
-        self.muxer.reconfigure(tracks);
+        let tracks = self.tracks.of(tracks);
+        self.muxer.reconfigure(&tracks);
         let left_out = self.muxer.left_out();
-        let has = |kind| tracks.tracks.iter().any(|track| track.kind() == kind && !left_out.contains(&track.id));
+        let carried = tracks.tracks.iter().filter(|track| !left_out.contains(&track.id));
+        let has = |kind| carried.clone().any(|track| track.kind() == kind);
         let (has_video, has_audio) = (has(MediaKind::Video), has(MediaKind::Audio));
+        self.carried = carried.map(|track| track.id).collect();
         if !has_video && !has_audio {
             return Err(PackError::Unsupported { what: "tracks for FLV" });
         }
@@ -246,7 +290,7 @@ impl Format for Flv {
     }
 
     fn carries(&self, track: TrackId) -> bool {
-        !self.muxer.left_out().contains(&track)
+        self.carried.contains(&track)
     }
 
     fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError> {

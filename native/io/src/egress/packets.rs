@@ -267,6 +267,38 @@ mod tests {
         assert_eq!(batch.frames[0].frame().track, TrackId(1));
     }
 
+    /// Found by reading: mpegts.js gives up at the first tag of a second track of a kind, and FFmpeg 5 finds streams that are none.
+    #[test]
+    fn a_second_track_of_a_kind_is_for_who_asks_for_all_tracks() {
+        let sound = CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x11, 0x90])).unwrap();
+        let mut source = log_of_pictures(LogBounds::default());
+        let pictures = source.tracks().tracks[0].clone();
+        let sounds = [1, 2].map(|id| Track::new(TrackId(id), sound.clone()));
+        source.set_tracks([&[pictures][..], &sounds].concat()).unwrap();
+        publish_pictures(&mut source, 0..3);
+        for track in [TrackId(1), TrackId(2)] {
+            let payload = Bytes::from_static(&[0x21; 4]);
+            source.publish(Frame { track, flags: FrameFlags::NONE, pts: 0, dts: 0, duration: 1024, payload }).unwrap();
+        }
+        for (container, head_bytes) in [(Container::Flv, 11), (Container::Rtmp, 12)] {
+            for (container, expected) in [(container, vec![0, 1]), (container.with_all_tracks(), vec![0, 1, 2])] {
+                let mut writer = PacketWriter::new(source.log(), container, Framing::Bare);
+                let mut cursor = writer.packets().log().tap();
+                assert_eq!(writer.feed(), Fed::Everything);
+                let ids: Vec<_> = writer.packets().log().tracks().tracks.iter().map(|track| track.id.0).collect();
+                assert_eq!(ids, expected, "{container:?}");
+                let header = writer.packets().header(writer.writer.tracks().revision, true);
+                let mut has_multitrack = header.windows(6).any(|bytes| bytes == [0x95, 0, b'm', b'p', b'4', b'a']);
+                assert_eq!(has_multitrack, ids.len() > 2, "{container:?}: its header");
+                has_multitrack = false;
+                while let Read::Frames(batch) = cursor.read(1) {
+                    has_multitrack |= batch.frames[0].pieces.to_bytes()[head_bytes] == 0x95;
+                }
+                assert_eq!(has_multitrack, ids.len() > 2, "{container:?}: its frames");
+            }
+        }
+    }
+
     /// Found by reading: they went on behind a second `moov`, which FFmpeg and browsers pass over, and Media Source Extensions refuse where
     /// it has other tracks.
     #[test]

@@ -40,6 +40,11 @@ pub(crate) fn framing<B>(request: &Request<B>) -> Framing {
     if websocket::is_asked(request) { Framing::WebSocket } else { Framing::Chunked }
 }
 
+/// Whether a query says `tracks=all`: all that the container can carry, where it has only the first of each kind by itself.
+fn wants_all_tracks(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|field| field == "tracks=all"))
+}
+
 /// A stream that somebody asks for.
 pub(crate) struct Live {
     pub(crate) key: StreamKey,
@@ -62,8 +67,10 @@ impl Live {
             return response;
         }
         let framing = framing(request);
+        let container =
+            if wants_all_tracks(request.uri().query()) { self.container.with_all_tracks() } else { self.container };
         let agent = text_of(request.headers(), header::USER_AGENT).to_owned();
-        let (protocol, content_type) = (self.container.protocol(framing), self.container.content_type());
+        let (protocol, content_type) = (container.protocol(framing), container.content_type());
         if let Some(inbox) = gate
             && let Err(denial) = ask(inbox, asked(self.key.clone(), protocol, false, request, peer)).await
         {
@@ -82,7 +89,7 @@ impl Live {
             Err(error) => return refused(&error),
         };
         if let (Some(proof), Some(owner)) = (proof, owner) {
-            return websocket::switch(ticket, self.container, &proof, request, owner).await;
+            return websocket::switch(ticket, container, &proof, request, owner).await;
         }
         // Chunks are of HTTP/1.1; before it the end of the connection is the end, and hyper does that.
         if request.version() == Version::HTTP_11
@@ -90,10 +97,10 @@ impl Live {
         {
             let head = Head::Bytes(given_away(content_type));
             // Nobody is left who could be told of a failure: the connection ends by it.
-            let _ = ticket.play(self.container, framing, socket, head, None);
+            let _ = ticket.play(container, framing, socket, head, None);
             return std::future::pending().await;
         }
-        by_hyper(ticket, self.container, owner)
+        by_hyper(ticket, container, owner)
     }
 }
 
@@ -159,5 +166,13 @@ mod tests {
         {
             assert_eq!(named(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn all_tracks_are_asked_for_in_so_many_words() {
+        assert!(["tracks=all", "user=a&tracks=all&pass=b"].iter().all(|query| wants_all_tracks(Some(query))));
+        assert!(
+            [None, Some(""), Some("tracks=allegro"), Some("alltracks=all")].into_iter().all(|it| !wants_all_tracks(it))
+        );
     }
 }

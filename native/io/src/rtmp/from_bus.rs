@@ -19,6 +19,7 @@ use crate::{
 pub(crate) struct Play {
     pub(crate) stream_id: u32,
     pub(crate) key: StreamKey,
+    container: Container,
     state: State,
     wants: Wants,
     leaving: Option<Leaving>,
@@ -55,10 +56,12 @@ pub(crate) enum PlayEvent {
 }
 
 impl Play {
-    pub(crate) fn ask(stream_id: u32, asked: PlayAsk, inbox: Arc<Inbox>) -> Self {
+    /// Of a player that has said whether it reads multitrack; hardly any says so, and others give up at it.
+    pub(crate) fn ask(stream_id: u32, asked: PlayAsk, reads_multitrack: bool, inbox: Arc<Inbox>) -> Self {
         let key = asked.key.clone();
         let asking = Box::pin(async move { ask(&inbox, asked).await });
-        Self { stream_id, key, state: State::Asking(asking), wants: Wants::default(), leaving: None }
+        let container = if reads_multitrack { Container::MultitrackRtmp } else { Container::Rtmp };
+        Self { stream_id, key, container, state: State::Asking(asking), wants: Wants::default(), leaving: None }
     }
 
     /// May play, as soon as no pump has the socket.
@@ -73,7 +76,7 @@ impl Play {
 
     /// Begins to write, behind all that was written to `stream` until now; by a pump when it has the connection for itself.
     pub(crate) fn begin(self, stream: &Stream, is_alone: bool) -> io::Result<Self> {
-        let Self { state: State::Waiting(ticket), .. } = self else { return Ok(self) };
+        let Self { state: State::Waiting(ticket), container, .. } = self else { return Ok(self) };
         let refused = |_| io::Error::other("no more descriptors");
         let framing = framing_of(self.stream_id);
         let state = match stream {
@@ -83,13 +86,13 @@ impl Play {
                 // The same socket twice: we read and wait for input, the pump writes and waits for room.
                 let socket: StdStream = SockRef::from(socket).try_clone()?.into();
                 ticket
-                    .play(Container::Rtmp, framing, socket, Head::Bytes(Bytes::new()), Some(line.clone()))
+                    .play(container, framing, socket, Head::Bytes(Bytes::new()), Some(line.clone()))
                     .map_err(refused)?;
                 State::Pumped(line, log)
             }
             _ => {
                 stream.bound_unsent(ticket.unsent_max());
-                let mut body = ticket.body(Container::Rtmp, framing).map_err(refused)?;
+                let mut body = ticket.body(container, framing).map_err(refused)?;
                 body.want(self.wants);
                 State::Copied(Box::new(body))
             }
@@ -110,7 +113,7 @@ impl Play {
         let State::Pumped(line, log) = &self.state else { return false };
         let seat = line.take_seat().filter(|_| self.leaving == Some(Leaving::ToShare));
         let framing = framing_of(self.stream_id);
-        let Some(Ok(mut body)) = seat.map(|seat| egress.resume(log, seat, Container::Rtmp, framing)) else {
+        let Some(Ok(mut body)) = seat.map(|seat| egress.resume(log, seat, self.container, framing)) else {
             return false;
         };
         // What it asked for when the pump did not hear it any more.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, pin::pin, sync::Arc, time::Dura
 
 use arcly_wire::{
     base64,
-    rtmp::{ConnectInfo, Event, ServerConn},
+    rtmp::{Capabilities, ConnectInfo, Event, ServerConn},
 };
 use percent_encoding::percent_decode_str;
 use tokio::{
@@ -47,6 +47,7 @@ pub(super) struct Connection {
     pub(super) agent: String,
     /// What `user:password@` of its URL is as a header of HTTP; empty without one.
     pub(super) authorization: String,
+    pub(super) reads_multitrack: bool,
     pub(super) shared: Arc<Shared>,
     /// Made with the first question: two kilobytes that a player never needs.
     pub(super) answers: Option<Answers>,
@@ -83,6 +84,7 @@ impl Connection {
             peer,
             agent: String::new(),
             authorization: String::new(),
+            reads_multitrack: false,
             shared,
             answers: None,
             asked: HashMap::new(),
@@ -220,6 +222,7 @@ impl Connection {
 
     fn on_connected(&mut self, info: ConnectInfo) {
         self.authorization = basic(&info.userinfo);
+        self.reads_multitrack = info.capabilities.can(Capabilities::MULTITRACK);
         self.agent = info.flash_ver;
     }
 

@@ -26,7 +26,7 @@ impl Connection {
         let asked = PlayAsk { key, protocol: "rtmp", needs_log: true, query, authorization, agent, peer: self.peer };
         // Nearly every player has one.
         self.plays.reserve_exact(1);
-        self.plays.push(Play::ask(stream_id, asked, self.shared.inbox.clone()));
+        self.plays.push(Play::ask(stream_id, asked, self.reads_multitrack, self.shared.inbox.clone()));
     }
 
     pub(super) fn on_play_changed(&mut self, stream_id: u32, change: PlayChange) {
