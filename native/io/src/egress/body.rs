@@ -34,7 +34,8 @@ pub(crate) struct PacketBody {
     cursor: Subscription<Packet>,
     /// The task that polled last, and how it is woken.
     task: Option<(Waker, WakeSlot<Packet>)>,
-    has_header: bool,
+    /// Revision of the tracks of the last packet; none before the first one.
+    told: Option<u32>,
     /// Waits behind a header.
     next: Option<Bytes>,
     wants: Wants,
@@ -61,7 +62,7 @@ impl PacketBody {
             packets: packets.clone(),
             cursor: packets.join(),
             task: None,
-            has_header: false,
+            told: None,
             next: None,
             wants: Wants::default(),
             entry,
@@ -75,11 +76,11 @@ impl PacketBody {
 
     /// For a viewer to whom somebody else has sent until now: it goes on where that ended.
     pub(crate) fn resume(packets: &Arc<PacketLog>, seat: Seat, lease: Arc<()>, behind_max: Duration) -> Self {
-        let Seat { cursor, has_header, wants, entry, counted } = seat;
+        let Seat { cursor, told, wants, entry, counted } = seat;
         let mut body = Self::new(packets, entry, counted, lease, behind_max);
         // Other packets are in use where the channel was made anew meanwhile.
         if Arc::ptr_eq(cursor.log(), packets.log()) {
-            (body.cursor, body.has_header, body.wants) = (cursor, has_header, wants);
+            (body.cursor, body.told, body.wants) = (cursor, told, wants);
         } else {
             body.want(wants);
         }
@@ -101,7 +102,7 @@ impl PacketBody {
         if self.wants != wants {
             self.wants = wants;
             self.cursor = self.packets.join_for(wants);
-            (self.has_header, self.next) = (false, None);
+            (self.told, self.next) = (None, None);
         }
     }
 
@@ -157,12 +158,12 @@ impl PacketBody {
             }
             Read::Ended | Read::Evicted => return Poll::Ready(None),
         };
-        let (is_first, revision) = (!self.has_header, batch.tracks.revision);
-        let needs_header = batch.discontinuity || is_first;
+        let needs_header = self.wants.needs_header(self.told, &batch);
+        let (is_first, revision) = (self.told.is_none(), batch.tracks.revision);
         let packet = batch.frames.first().map(|packet| packet.pieces.to_bytes());
         self.entry.0.frames.fetch_add(1, Relaxed);
         self.entry.0.dropped.store(self.cursor.missed(), Relaxed);
-        self.has_header = true;
+        self.told = Some(revision);
         let header = if needs_header { self.packets.header(revision, is_first) } else { Bytes::new() };
         if header.is_empty() {
             return Poll::Ready(packet);

@@ -48,7 +48,8 @@ impl Head {
 /// What a viewer has, without its socket: with it somebody else can go on sending, behind the last packet that was sent.
 pub(crate) struct Seat {
     pub(crate) cursor: Subscription<Packet>,
-    pub(crate) has_header: bool,
+    /// Revision of the tracks that it was told of last; none before its first packet.
+    pub(crate) told: Option<u32>,
     pub(crate) wants: Wants,
     pub(crate) entry: Entry,
     pub(crate) counted: arcly_bus::Viewer,

@@ -8,7 +8,7 @@ use std::{
     task::Waker,
 };
 
-use arcly_bus::TrackFilter;
+use arcly_bus::{Batch, TrackFilter};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
@@ -55,6 +55,18 @@ pub(crate) struct Wants {
 impl Default for Wants {
     fn default() -> Self {
         Self { paused: false, only: TrackFilter::ALL, audio: true, video: true }
+    }
+}
+
+impl Wants {
+    /// Whether headers go in front of this batch for a viewer who was last told of the tracks of revision `told`. Where tracks change they are in
+    /// the packet of the next frame, and a viewer who wants no frames of its track has not had it.
+    pub(crate) fn needs_header<T>(&self, told: Option<u32>, batch: &Batch<'_, T>) -> bool {
+        let leaves_out = || !(self.audio && self.video && self.only == TrackFilter::ALL);
+        match told {
+            None => true,
+            Some(revision) => batch.discontinuity || revision != batch.tracks.revision && leaves_out(),
+        }
     }
 }
 

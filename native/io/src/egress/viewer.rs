@@ -41,8 +41,8 @@ pub(crate) struct Viewer {
     offset: usize,
     /// Goes out before the packet at the cursor; mostly empty.
     front: Bytes,
-    /// Has been told what the container needs in front of a first packet.
-    has_header: bool,
+    /// Revision of the tracks of the last packet that began; none before the first one, in front of which the container needs the most.
+    told: Option<u32>,
     /// Has been told what it needs in front of the packet at the cursor, where that is a first one or follows a gap.
     is_led_in: bool,
     /// The socket takes no more: the poller says when it does.
@@ -126,7 +126,7 @@ impl Viewer {
             cursor,
             offset: 0,
             front,
-            has_header: false,
+            told: None,
             is_led_in: false,
             blocked: false,
             ending: false,
@@ -144,9 +144,9 @@ impl Viewer {
     /// Tells whoever reads from the connection that this has ended, and gives the seat back of one that left in order.
     pub(crate) fn hang_up(mut self, end: End) {
         self.tell();
-        let Self { line: Some(line), cursor, has_header, wants, entry, _counted: counted, .. } = self else { return };
+        let Self { line: Some(line), cursor, told, wants, entry, _counted: counted, .. } = self else { return };
         if end == End::Left {
-            line.give_back(Seat { cursor, has_header, wants, entry, counted });
+            line.give_back(Seat { cursor, told, wants, entry, counted });
         }
         line.hang_up(end);
     }
@@ -243,7 +243,7 @@ impl Viewer {
             self.wants = wants;
             // Goes on at the newest key picture, with what it wants.
             self.cursor = packets.join_for(wants);
-            (self.has_header, self.is_led_in) = (false, false);
+            (self.told, self.is_led_in) = (None, false);
         }
     }
 
@@ -269,10 +269,11 @@ impl Viewer {
             Read::Empty => return self.send_front(),
         };
         // The mark of a gap stays until the packet behind it has gone out whole, which may take many writes.
-        if !self.is_led_in && (!self.has_header || batch.discontinuity) {
-            self.front = join(&self.front, &packets.header(batch.tracks.revision, !self.has_header));
-            (self.has_header, self.is_led_in) = (true, true);
+        if !self.is_led_in && self.wants.needs_header(self.told, &batch) {
+            self.front = join(&self.front, &packets.header(batch.tracks.revision, self.told.is_none()));
+            self.is_led_in = true;
         }
+        self.told = Some(batch.tracks.revision);
         let is_plain = self.front.is_empty() && self.offset == 0;
         let common = common.filter(|common| is_plain && std::ptr::eq(common.packets, batch.frames));
         let (wanted, sent) = match common {

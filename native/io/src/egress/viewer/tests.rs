@@ -5,10 +5,16 @@ use std::{
     time::Duration,
 };
 
-use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, StreamKey, TrackId};
+use arcly_bus::{Frame, FrameFlags, LogBounds, LogWriter, StreamKey, Track, TrackId};
+use arcly_codec::{Codec, CodecConfig};
 
 use super::{
-    super::{Container, Head, List, Watcher, packets::PacketWriter, socket::bound_unsent, tests::log_of_pictures},
+    super::{
+        Container, Head, List, Watcher,
+        packets::PacketWriter,
+        socket::bound_unsent,
+        tests::{log_of_pictures, publish_pictures},
+    },
     *,
 };
 use crate::Inbox;
@@ -52,6 +58,54 @@ fn who_pings_and_does_not_read_is_owed_one_answer() {
     viewer.tell();
     let sent = viewer.entry.0.bytes.load(Relaxed) as usize;
     assert!(sent + viewer.front.len() <= owed, "{} bytes are owed, not {owed}", sent + viewer.front.len());
+}
+
+/// AAC of 48 and of 44.1 kHz, stereo.
+const AAC: [[u8; 2]; 2] = [[0x11, 0x90], [0x12, 0x10]];
+
+fn sound_of(record: [u8; 2]) -> Track {
+    Track::new(TrackId(1), CodecConfig::parse(Codec::Aac, Bytes::copy_from_slice(&record)).unwrap())
+}
+
+/// What is behind the first byte of the tags of sound in an FLV file: 0 and a record, or 1 and a frame.
+fn sounds(flv: &[u8]) -> Vec<&[u8]> {
+    let (mut sounds, mut tags) = (Vec::new(), &flv[13..]);
+    while let [kind, s0, s1, s2, ..] = *tags {
+        let size = u32::from_be_bytes([0, s0, s1, s2]) as usize;
+        sounds.extend((kind == 8).then(|| &tags[12..11 + size]));
+        tags.advance(11 + size + 4);
+    }
+    sounds
+}
+
+/// Found by reading: the record of new sound stood in the packet of a picture, and who wanted no pictures (`receiveVideo`) went on with the
+/// old one.
+#[test]
+fn who_wants_sound_alone_is_told_when_it_is_another() {
+    let mut source = log_of_pictures(LogBounds::default());
+    let pictures = source.tracks().tracks[0].clone();
+    let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
+    let mut publish = |second: u8, writer: &mut PacketWriter| {
+        source.set_tracks(vec![pictures.clone(), sound_of(AAC[usize::from(second)])]).unwrap();
+        publish_pictures(&mut source, i64::from(second)..i64::from(second) + 1);
+        let (flags, payload) = (FrameFlags::NONE, vec![second].into());
+        let dts = i64::from(second) * 1_600;
+        source.publish(Frame { track: TrackId(1), flags, pts: dts, dts, duration: 1_024, payload }).unwrap();
+        writer.feed();
+    };
+    publish(0, &mut writer);
+    let joined = LogWriter::new(LogBounds::default(), Arc::new(()));
+    let (mut viewer, mut peer) = viewer(&joined, &writer, Bytes::new());
+    viewer.wants = Wants { video: false, ..Wants::default() };
+    viewer.cursor = writer.packets().join_for(viewer.wants);
+    viewer.serve(writer.packets(), None, Instant::now());
+    publish(1, &mut writer);
+    viewer.serve(writer.packets(), None, Instant::now());
+    drop(viewer);
+    let mut seen = Vec::new();
+    peer.read_to_end(&mut seen).unwrap();
+    let [first, second] = AAC.map(|record| [&[0], &record[..]].concat());
+    assert_eq!(sounds(&seen), [&first[..], &[1, 0], &second, &[1, 1]]);
 }
 
 /// Far more than one write takes.
