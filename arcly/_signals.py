@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What ends a server: Ctrl-C, and what service managers send."""
@@ -15,7 +17,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def heard(signals: Sequence[signal.Signals]) -> Iterator[asyncio.Event]:
     """Return an event that any of the signals sets; what they did before is put back at the end.
 
-    Only the main thread hears signals: elsewhere, and on loops that cannot do it, the event is never set.
+    Only the main thread hears signals: elsewhere the event is never set.
     """
     event = asyncio.Event()
     with handled(signals, event.set):
@@ -33,22 +35,74 @@ def cancelling(signals: Sequence[signal.Signals]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def handled(signals: Sequence[signal.Signals], answer: Callable[[], object]) -> Iterator[None]:
-    """Answer the signals, where they can be heard, until the end of the block."""
-    loop = asyncio.get_running_loop()
-    before = {}
-    for number in signals:
-        try:
-            before[number] = signal.getsignal(number)
-            loop.add_signal_handler(number, answer)
-        except (ValueError, RuntimeError, NotImplementedError):
-            before.pop(number, None)
+    """Answer the signals, where they can be heard, until the end of the block. Every task that is in such a block
+    answers, by the innermost of its own.
+    """
+    block = _Block(asyncio.get_running_loop(), asyncio.current_task(), answer)
+    catchers = [catcher for number in signals if (catcher := _catcher_of(number)) is not None]
+    for catcher in catchers:
+        catcher.blocks.append(block)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            if handler is not None:
-                signal.signal(number, handler)
+        for catcher in catchers:
+            catcher.leave(block)
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """A task that answers signals for a while."""
+
+    loop: asyncio.AbstractEventLoop
+    task: asyncio.Task[object] | None
+    answer: Callable[[], object]
+
+
+class _Catcher:
+    """The handler of one signal, for all that answer it. A process has one handler of each signal, and so has a loop:
+    not by `loop.add_signal_handler`, since nobody can ask a loop for the one that this would replace.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.blocks: list[_Block] = []
+        self._number = number
+        self._before = signal.signal(number, self._catch)
+
+    def _catch(self, *_: object) -> None:
+        if not self.blocks:
+            # Put back, at its end, by somebody who had taken the signal meanwhile.
+            self._put_back()
+            signal.raise_signal(self._number)
+        for block in {block.task: block for block in self.blocks}.values():
+            if not block.loop.is_closed():
+                block.loop.call_soon_threadsafe(block.answer)
+
+    def leave(self, block: _Block) -> None:
+        """Let go of a block; with the last one, what the signal did before is put back."""
+        self.blocks.remove(block)
+        if not self.blocks:
+            del _catchers[self._number]
+            # Whoever has taken the signal since keeps it.
+            if signal.getsignal(self._number) == self._catch:
+                self._put_back()
+
+    def _put_back(self) -> None:
+        signal.signal(self._number, signal.SIG_DFL if self._before is None else self._before)
+
+
+_catchers: dict[signal.Signals, _Catcher] = {}
+
+
+def _catcher_of(number: signal.Signals) -> _Catcher | None:
+    """Return what catches the signal; None where it cannot be caught."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    if number not in _catchers:
+        try:
+            _catchers[number] = _Catcher(number)
+        except (ValueError, OSError):
+            return None
+    return _catchers[number]
 
 
 async def wait_any(*things: asyncio.Event | asyncio.Task[None] | None) -> None:

@@ -160,7 +160,8 @@ class Engine:
         Args:
             until: set it to end the waiting.
             drain_s: seconds that publishers may go on after the signal, default 0.
-            signals: which; default SIGINT and SIGTERM. Only the main thread can hear them; elsewhere there is `until`.
+            signals: which; default SIGINT and SIGTERM. All engines that wait for one hear it, and so does a handler
+                that the host has given to its loop. Only the main thread can hear them; elsewhere there is `until`.
         """
         with heard(signals) as first:
             await wait_any(first, until)

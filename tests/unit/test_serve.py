@@ -10,6 +10,7 @@ import pytest
 from conftest import eventually
 
 import arcly
+from arcly._signals import heard
 
 KEY = arcly.StreamKey("live", "cam")
 
@@ -89,6 +90,57 @@ async def test_handlers_of_signals_are_put_back() -> None:
     until.set()
     await arcly.Engine().serve(until)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_who_puts_our_handler_back_after_its_end_loses_no_signal() -> None:
+    """As uvicorn does, which takes signals for as long as it serves."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        with heard([signal.SIGTERM]):
+            ours = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        signal.signal(signal.SIGTERM, ours)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM] * 2
+
+
+SERVERS = """
+import asyncio, os, signal, sys
+import uvloop
+import arcly
+
+async def main():
+    theirs = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, theirs.set)
+    engines, until = [arcly.Engine() for _ in range(3)], asyncio.Event()
+    # One ends by itself, and takes nothing from the others.
+    serving = [asyncio.create_task(engine.serve(end)) for engine, end in zip(engines, [None, until, None])]
+    while not all(engine.running for engine in engines):
+        await asyncio.sleep(0.001)
+    until.set()
+    await serving[1]
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.gather(*serving)
+    await theirs.wait()
+    theirs.clear()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await theirs.wait()
+    print("stopped", flush=True)
+
+with asyncio.Runner(loop_factory=eval(sys.argv[1])) as runner:
+    runner.run(main())
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio.new_event_loop", "uvloop.new_event_loop"])
+def test_a_signal_ends_all_engines_of_a_process_and_the_host_has_its_handler_again(loop: str) -> None:
+    """Found by reading: the second `serve` took the signal from the first, and left a handler that does nothing."""
+    done = subprocess.run([sys.executable, "-c", SERVERS, loop], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
 
 
 async def test_draining_refuses_new_publishers_and_waits_for_those_there_are() -> None:
