@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_abandoned: set[asyncio.Task[Any]] = set()
-"""Tasks that are being cancelled; the event loop itself holds tasks weakly."""
+_left: set[asyncio.Task[Any]] = set()
+"""Tasks that may end when nobody waits for them any more; the event loop itself holds tasks weakly."""
 
 
 async def within(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
@@ -51,12 +51,17 @@ async def end(task: asyncio.Task[Any]) -> None:
 
 def abandon(task: asyncio.Task[Any]) -> None:
     """Cancel `task`, and do not wait until it heeds that."""
-    _abandoned.add(task)
-    task.add_done_callback(_bury)
+    keep(task)
     task.cancel()
 
 
+def keep(task: asyncio.Task[Any]) -> None:
+    """Hold `task` until it has ended, also where nobody waits for it."""
+    _left.add(task)
+    task.add_done_callback(_bury)
+
+
 def _bury(task: asyncio.Task[Any]) -> None:
-    _abandoned.discard(task)
+    _left.discard(task)
     if not task.cancelled():
         task.exception()  # Retrieved, so that asyncio does not complain: nobody waits for it any more.

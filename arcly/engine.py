@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from arcly._deadline import within
+from arcly._deadline import keep, within
 from arcly._journal import Journal
 from arcly._loop import Signal
 from arcly._native import Engine as NativeEngine
@@ -91,6 +91,7 @@ class Engine:
         self._auth_deadline_s = auth_deadline_s
         self._stop_deadline_s = stop_deadline_s
         self._journal: Journal | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self.offers = Offers()
         self._used = False
         self._draining = False
@@ -198,23 +199,37 @@ class Engine:
     async def stop(self) -> None:
         """Refuse new publishers, end all streams, stop every protocol and the native threads. Idempotent.
 
-        A protocol that takes longer than `stop_deadline_s` is left behind.
+        A protocol that takes longer than `stop_deadline_s` is left behind. All goes on to its end where whoever waits
+        for it is cancelled.
         """
         self._running = False
         self.native.shutdown()
+        if self._stopping is None or self._stopping.done():
+            self._stopping = asyncio.create_task(self._stop())
+            keep(self._stopping)
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         while self._started:
-            protocol = self._started.pop()
-            try:
-                await within(self._stop_deadline_s, protocol.stop())
-            except TimeoutError as error:
-                log.error("%s did not stop: it %s", protocol.name, error)
-            except Exception:
-                log.exception("%s did not stop in order", protocol.name)
-        # Off the loop: it waits for native tasks.
-        await asyncio.to_thread(self.native.stop)
-        if self._journal is not None:
-            await self._journal.close()
-            self._journal = None
+            await self._stop_one(self._started.pop())
+        try:
+            # Off the loop: it waits for native tasks.
+            await asyncio.to_thread(self.native.stop)
+        finally:
+            if self._journal is not None:
+                journal, self._journal = self._journal, None
+                await journal.close()
+
+    async def _stop_one(self, protocol: InboundProtocol) -> None:
+        try:
+            await within(self._stop_deadline_s, protocol.stop())
+        except TimeoutError as error:
+            log.error("%s did not stop: it %s", protocol.name, error)
+        except asyncio.CancelledError:
+            # The end of the program cancels all tasks, and waits for them. The others shall stop all the same.
+            log.error("%s did not stop: it was cancelled", protocol.name)
+        except Exception:
+            log.exception("%s did not stop in order", protocol.name)
 
     @property
     def running(self) -> bool:

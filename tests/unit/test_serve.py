@@ -179,3 +179,50 @@ async def test_a_protocol_that_hangs_is_left_behind(caplog: pytest.LogCaptureFix
     assert orderly.stopped
     assert "hanging did not stop" in caplog.text
     caplog.clear()
+
+
+@pytest.mark.parametrize("end", ["cancelled twice", "cancelled by the end of the program"])
+def test_who_is_cancelled_while_an_engine_stops_leaves_nothing_running(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found by reading: the second cancellation left every protocol that had started before the present one, the native
+    threads and the ports.
+    """
+    stopped, stopping = [], asyncio.Event()
+
+    class Listening:
+        def __init__(self, name: str, *, slow: bool = False) -> None:
+            self.name, self.slow = name, slow
+
+        async def start(self, context: arcly.IngestContext) -> None:
+            pass
+
+        async def stop(self) -> None:
+            stopping.set()
+            if self.slow:
+                await asyncio.sleep(0.05 if end == "cancelled twice" else 3600)
+            stopped.append(self.name)
+
+    engine = arcly.Engine(Listening("first"), Listening("second"), Listening("slow", slow=True))
+
+    async def serve() -> None:
+        async with engine:
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        serving = asyncio.create_task(serve())
+        await eventually(lambda: engine.running)
+        serving.cancel()
+        await stopping.wait()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        if end == "cancelled twice":
+            assert stopped == []
+            # Whoever stops it once more waits for the same end.
+            await asyncio.gather(engine.stop(), engine.stop())
+            assert stopped == ["slow", "second", "first"]
+
+    asyncio.run(main())
+    assert stopped[-2:] == ["second", "first"]
+    caplog.clear()
