@@ -91,9 +91,9 @@ class Subscription:
             TimeoutError: no frame came for so long. The subscription is as it was.
         """
         while True:
-            yield from (frames := self.drain())
-            if frames:
-                continue
+            # One at a time: what is taken out and not handed over goes with whoever leaves the loop.
+            while frames := self.cursor.drain(1):
+                yield frames[0]
             if self.cursor.ended:
                 return
             if not self.cursor.wait(timeout_s):

@@ -141,6 +141,17 @@ def test_a_thread_needs_no_loop_and_is_woken_by_frames_end_and_close(end: str) -
         assert seen == [0, 1, 2]
 
 
+def test_who_leaves_a_loop_in_a_thread_goes_on_where_it_was() -> None:
+    """Found by reading: up to 63 frames that were taken out with the last one were lost, and counted nowhere."""
+    session = arcly.Engine().native.start_publish(KEY, "python", None)
+    session.set_tracks([AUDIO])
+    with arcly.StreamHandle(session.handle).subscribe() as subscription:
+        send(session, 0, 10)
+        assert number(next(subscription.blocking())) == 0
+        assert number(next(subscription.blocking(timeout_s=1))) == 1
+        assert [number(frame) for frame in subscription.drain()] == list(range(2, 10))
+
+
 class GivesUpTheGil:
     """Garbage: collected while something else is made, and other threads run meanwhile."""
 
