@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -111,9 +111,10 @@ class FileStorage:
     def _put(self, path: Path, write: Callable[[BinaryIO], None]) -> None:
         self._check_inside(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+        # Not `tempfile`, whose files nobody else may read: these are as any other file that is written here.
+        temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
-            with open(descriptor, "wb") as file:
+            with open(temporary, "xb") as file:
                 write(file)
                 file.flush()
                 if self._fsync:

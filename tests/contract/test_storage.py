@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -181,6 +182,21 @@ async def test_a_reader_never_sees_a_part_and_a_failed_put_leaves_nothing(
         assert len(await storage.get("b")) in sizes
         assert await storage.keys() == ["a", "b"]
     await writing
+
+
+async def test_who_may_read_a_file_of_the_host_may_read_an_object(tmp_path: Path) -> None:
+    """Found by reading: every object was of mode 0600, which no web server reads, whatever the umask."""
+    (source := tmp_path / "source").write_bytes(b"")
+    storage, modes = FileStorage(tmp_path), []
+    for umask in (0o022, 0o077):
+        before = os.umask(umask)
+        try:
+            await storage.put("a", b"one")
+            await storage.put_file("b", source)
+        finally:
+            os.umask(before)
+        modes += [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "b")]
+    assert modes == [0o644, 0o644, 0o600, 0o600]
 
 
 async def test_memory_is_bounded() -> None:
