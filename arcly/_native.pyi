@@ -643,7 +643,7 @@ def sniff(beginning: Buffer) -> str | None:
 
 def config_from_frame(codec_name: str, data: Buffer) -> bytes:
     """Return the configuration record that an access unit carries in itself, as elementary streams have it: parameter
-    sets behind start codes, a sequence header, an ADTS header, a frame header.
+    sets behind start codes, a sequence header, an ADTS header, a frame header; of E-AC-3 those of all its substreams.
 
     Raises:
         MalformedError: it has none: it is not the first one, or no key frame.

@@ -27,7 +27,6 @@ impl CodecConfig {
     /// [`CodecError::Unsupported`] for a codec that has none in-band (waveforms), [`CodecError::Malformed`] when this access unit has
     /// none: it is not the first one of a stream, or not a key frame.
     pub fn from_frame(codec: Codec, frame: Bytes) -> Result<Self, CodecError> {
-        let sync_frame = |frame: &Bytes| SyncFrame::parse(frame);
         Ok(match codec {
             Codec::H264 => {
                 let unit = h264::annex_b_to_canonical(frame)?;
@@ -59,8 +58,8 @@ impl CodecConfig {
             }
             Codec::Mp3 => Self::Mp3(MpegAudioConfig::from_header(&FrameHeader::parse(&frame)?)),
             Codec::Mp2 => Self::Mp2(MpegAudioConfig::from_header(&FrameHeader::parse(&frame)?)),
-            Codec::Ac3 => Self::Ac3(Ac3Config::from_syncframe(&sync_frame(&frame)?)?),
-            Codec::Eac3 => Self::Eac3(Eac3Config::from_syncframe(&sync_frame(&frame)?)?),
+            Codec::Ac3 => Self::Ac3(Ac3Config::from_syncframe(&SyncFrame::parse(&frame)?)?),
+            Codec::Eac3 => Self::Eac3(Eac3Config::from_access_unit(&frame)?),
             Codec::Flac => Self::Flac(FlacConfig::from_stream(&frame)?.0),
             Codec::Id3 => Self::Id3(DataConfig::default()),
             Codec::Scte35 => Self::Scte35(DataConfig::default()),

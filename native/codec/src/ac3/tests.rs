@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    CodecError,
+    Codec, CodecConfig, CodecError,
     bit_packer::BitPacker,
     sweep::{mutations, truncations, unhex},
 };
@@ -196,6 +196,15 @@ fn access_unit_with_a_dependent_substream_is_one_programme() {
     let error = Eac3Config::from_access_unit(&rear).unwrap_err();
     assert!(matches!(error, CodecError::Unsupported { .. }), "{error}");
     assert!(Eac3Config::from_access_unit(&[]).is_err());
+}
+
+/// Found by reading: only the first syncframe was looked at, and 7.1 was 5.1.
+#[test]
+fn configuration_of_a_frame_counts_all_substreams() {
+    let main = eac3(Bsi { numblkscod: 3, acmod: 7, lfe: true, ..Bsi::default() });
+    let rear = eac3(Bsi { strmtyp: 1, numblkscod: 3, acmod: 2, chanmap: Some(0x0200), ..Bsi::default() });
+    let config = CodecConfig::from_frame(Codec::Eac3, Bytes::from([main, rear].concat())).unwrap();
+    assert_eq!(config.audio().unwrap().channels, 8);
 }
 
 /// Frames of one block: six of them are an access unit, and one programme.
