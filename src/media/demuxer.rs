@@ -66,15 +66,15 @@ impl State {
         // A caller who goes on all the same is not given more room.
         self.check_room()?;
         let pushed = self.demuxer.push(bytes);
-        self.collect()?;
+        self.collect();
         pushed.map_err(from_pack)
     }
 
-    fn collect(&mut self) -> PyResult<()> {
+    fn collect(&mut self) {
         self.waiting.extend(std::iter::from_fn(|| self.demuxer.poll()));
-        self.check_room()
     }
 
+    /// Looks whether items wait that should have been taken. What is handed out by the call that reads it does not wait.
     fn check_room(&self) -> PyResult<()> {
         if self.waiting.len() > ITEMS_MAX {
             return Err(LimitExceededError::new_err(format!("{ITEMS_MAX} items wait to be taken")));
@@ -180,7 +180,7 @@ impl Demuxer {
         let finished = {
             let mut state = lock(&self.state);
             let finished = state.demuxer.finish();
-            state.collect()?;
+            state.collect();
             finished
         };
         finished.map_err(from_pack)?;
@@ -201,7 +201,9 @@ impl Demuxer {
         // SAFETY: `count` is within the memory, which is initialised. The GIL is held, so no Python thread writes to it now; see
         // `Receive` for others.
         let bytes = unsafe { slice::from_raw_parts(start, count) };
-        lock(&self.state).feed(bytes)
+        let mut state = lock(&self.state);
+        state.feed(bytes)?;
+        state.check_room()
     }
 
     fn send_to(&self, sink: &Bound<'_, PyAny>) -> PyResult<usize> {

@@ -98,11 +98,23 @@ def test_what_is_no_such_container_is_malformed() -> None:
         Demuxer("mkv")
 
 
+def tag(body: bytes) -> bytes:
+    """A tag of FLV with sound."""
+    return bytes([8]) + len(body).to_bytes(3, "big") + bytes(7) + body + (11 + len(body)).to_bytes(4, "big")
+
+
+FLV_OF_SOUND = b"FLV\x01\x04\0\0\0\x09\0\0\0\0" + tag(b"\xaf\0\x11\x90")
+
+
+def test_a_file_of_many_frames_is_taken_at_once() -> None:
+    """Found by reading: 65 536 were the most that could wait, though nobody had to wait for those of one call."""
+    demuxer = Demuxer("flv")
+    assert len(demuxer.feed(FLV_OF_SOUND + tag(b"\xaf\x01\0") * 70_000)) == 70_000
+    assert len(demuxer.feed(tag(b"\xaf\x01\0"))) == 1
+
+
 def test_a_demuxer_from_which_nobody_takes_does_not_grow() -> None:
     """Found by reading: the bytes after the refused ones were taken in all the same."""
-
-    def tag(body: bytes) -> bytes:
-        return bytes([8]) + len(body).to_bytes(3, "big") + bytes(7) + body + (11 + len(body)).to_bytes(4, "big")
 
     class Sink:
         """Counts."""
@@ -116,7 +128,7 @@ def test_a_demuxer_from_which_nobody_takes_does_not_grow() -> None:
             self.frames += 1
 
     demuxer, sink = Demuxer("flv"), Sink()
-    demuxer.feed(b"FLV\x01\x04\0\0\0\x09\0\0\0\0" + tag(b"\xaf\0\x11\x90"))
+    demuxer.feed(FLV_OF_SOUND)
     sound = tag(b"\xaf\x01\0") * 3000
     memory, refused = memoryview(demuxer.get_buffer()), 0
     for _ in range(100):
