@@ -522,7 +522,7 @@ class Muxer:
             MisuseError: there is none, or two have one id.
         """
 
-    def write(self, frame: MediaFrame) -> bytes:
+    def write(self, frame: contract.MediaFrame | MediaFrame) -> bytes:
         """Return the bytes for a frame; perhaps none yet.
 
         Where `frame.tracks` are others than before, goes over to them.
@@ -532,7 +532,7 @@ class Muxer:
             UnsupportedError, MisuseError: as `set_tracks`.
         """
 
-    def needs_new_file(self, frame: MediaFrame) -> bool:
+    def needs_new_file(self, frame: contract.MediaFrame | MediaFrame) -> bool:
         """Whether a file cannot go on with the tracks of `frame`, and so ends in front of it: MP4 says at its beginning
         what is in it. A live stream goes on all the same.
         """

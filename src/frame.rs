@@ -15,7 +15,7 @@ use crate::{
     buffer::{Lent, export, with_bytes},
     error::misuse,
     name,
-    session::{Header, check_ids, flags},
+    session::{Header, check_ids, flags, read_foreign},
     track::Track,
 };
 
@@ -52,6 +52,27 @@ impl MediaFrame {
         Self { frame, tracks: tracks.clone_ref(py) }
     }
 
+    /// The frame itself, or a copy of a host's own: see `read_foreign`.
+    pub fn of<'py>(frame: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        match frame.cast_exact::<Self>() {
+            Ok(native) => Ok(native.clone()),
+            Err(_) => {
+                let (header, tracks) = read_foreign(frame)?;
+                Bound::new(frame.py(), Self::copied(frame, header, tracks)?)
+            }
+        }
+    }
+
+    fn copied(data: &Bound<'_, PyAny>, header: Header, tracks: Vec<arcly_bus::Track>) -> PyResult<Self> {
+        check_ids(&tracks)?;
+        let tracks = TrackSet { revision: 0, tracks };
+        if tracks.find(TrackId(header.track)).is_none() {
+            return Err(misuse(format!("none of the tracks has the id {}", header.track)));
+        }
+        let payload = with_bytes(data, Bytes::copy_from_slice)?;
+        Ok(Self { frame: header.with(payload), tracks: Py::new(data.py(), Tracks(Arc::new(tracks)))? })
+    }
+
     /// The tracks that it is under.
     pub fn track_set(&self) -> &Arc<TrackSet> {
         &self.tracks.get().0
@@ -81,7 +102,6 @@ impl MediaFrame {
     #[pyo3(signature = (data, tracks, *, track, pts, dts=None, duration=0, key=false, discontinuity=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python; a struct would only move them")]
     fn make(
-        py: Python<'_>,
         data: &Bound<'_, PyAny>,
         tracks: Vec<PyRef<'_, Track>>,
         track: u8,
@@ -92,15 +112,9 @@ impl MediaFrame {
         discontinuity: bool,
     ) -> PyResult<Self> {
         let mut tracks: Vec<_> = tracks.iter().map(|track| track.0.clone()).collect();
-        check_ids(&tracks)?;
         tracks.sort_by_key(|track| track.id);
-        let tracks = TrackSet { revision: 0, tracks };
-        if tracks.find(TrackId(track)).is_none() {
-            return Err(misuse(format!("none of the tracks has the id {track}")));
-        }
         let header = Header { track, flags: flags(key, discontinuity), pts, dts: dts.unwrap_or(pts), duration };
-        let payload = with_bytes(data, Bytes::copy_from_slice)?;
-        Ok(Self { frame: header.with(payload), tracks: Py::new(py, Tracks(Arc::new(tracks)))? })
+        Self::copied(data, header, tracks)
     }
 
     #[getter]

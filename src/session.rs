@@ -114,22 +114,8 @@ impl PublishSession {
         publishing.publisher.publish(frame.frame.clone()).map_err(from_bus)
     }
 
-    /// Any object with the attributes that `arcly.contract.MediaFrame` asks for.
     fn send_foreign(&self, frame: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = frame.py();
-        let tracks = frame.getattr(intern!(py, "tracks"))?.try_iter()?;
-        let mut tracks =
-            tracks.map(|track| Ok(track?.cast::<Track>()?.get().0.clone())).collect::<PyResult<Vec<_>>>()?;
-        // As those of the publisher are, with which they are compared.
-        tracks.sort_by_key(|track| track.id);
-        let is_set = |name| frame.getattr(name)?.is_truthy();
-        let header = Header {
-            track: frame.getattr(intern!(py, "track"))?.extract()?,
-            flags: flags(is_set(intern!(py, "is_key"))?, is_set(intern!(py, "is_discontinuity"))?),
-            pts: frame.getattr(intern!(py, "pts"))?.extract()?,
-            dts: frame.getattr(intern!(py, "dts"))?.extract()?,
-            duration: frame.getattr(intern!(py, "duration"))?.extract()?,
-        };
+        let (header, tracks) = read_foreign(frame)?;
         let changed = lock(&self.publishing).as_ref().ok_or_else(ended)?.publisher.tracks().tracks != tracks;
         if changed {
             check_ids(&tracks)?;
@@ -137,6 +123,24 @@ impl PublishSession {
         }
         with_bytes(frame, |bytes| self.publish_copy(header, bytes))?.map_err(from_bus)
     }
+}
+
+/// All but the bytes of any object with the attributes that `arcly.contract.MediaFrame` asks for. The tracks are in the order in which
+/// those of the bus are, with which they are compared.
+pub fn read_foreign(frame: &Bound<'_, PyAny>) -> PyResult<(Header, Vec<arcly_bus::Track>)> {
+    let py = frame.py();
+    let tracks = frame.getattr(intern!(py, "tracks"))?.try_iter()?;
+    let mut tracks = tracks.map(|track| Ok(track?.cast::<Track>()?.get().0.clone())).collect::<PyResult<Vec<_>>>()?;
+    tracks.sort_by_key(|track| track.id);
+    let is_set = |name| frame.getattr(name)?.is_truthy();
+    let header = Header {
+        track: frame.getattr(intern!(py, "track"))?.extract()?,
+        flags: flags(is_set(intern!(py, "is_key"))?, is_set(intern!(py, "is_discontinuity"))?),
+        pts: frame.getattr(intern!(py, "pts"))?.extract()?,
+        dts: frame.getattr(intern!(py, "dts"))?.extract()?,
+        duration: frame.getattr(intern!(py, "duration"))?.extract()?,
+    };
+    Ok((header, tracks))
 }
 
 fn ended() -> PyErr {

@@ -198,8 +198,7 @@ class FileTarget(Link):
             return
         await self._enter(LinkState.RUNNING)
         try:
-            # The frames of an engine of our own are native ones, which is all that the sink takes.
-            frames = await drive_to(stream, self._sink, self._shutdown)  # type: ignore[arg-type]
+            frames = await drive_to(stream, self._sink, self._shutdown)
         except (StreamError, OSError) as error:
             log.error("[file] %s was given up: %s", self._path, error)
             await self._enter(LinkState.FAILED)

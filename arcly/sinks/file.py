@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from arcly._native import MediaFrame, Muxer
+from arcly._native import Muxer
+from arcly.contract import MediaFrame
 from arcly.errors import MisuseError
 
 log = logging.getLogger("arcly")

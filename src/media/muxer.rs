@@ -69,15 +69,19 @@ impl Muxer {
     }
 
     fn set_tracks<'py>(&self, py: Python<'py>, tracks: Vec<PyRef<'py, Track>>) -> PyResult<Bound<'py, PyBytes>> {
-        let tracks: Vec<_> = tracks.iter().map(|track| track.0.clone()).collect();
+        let mut tracks: Vec<_> = tracks.iter().map(|track| track.0.clone()).collect();
         check_ids(&tracks)?;
+        // As those of frames are, with which they are compared.
+        tracks.sort_by_key(|track| track.id);
         let mut state = lock(&self.state);
         let revision = state.muxer.as_ref().map_or(1, |muxer| muxer.tracks().revision.wrapping_add(1));
         state.configure(self.container, self.options, Arc::new(TrackSet { revision, tracks }))?;
         Ok(state.take(py))
     }
 
-    fn write<'py>(&self, py: Python<'py>, frame: &MediaFrame) -> PyResult<Bound<'py, PyBytes>> {
+    fn write<'py>(&self, py: Python<'py>, frame: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let frame = MediaFrame::of(frame)?;
+        let frame = frame.get();
         let mut state = lock(&self.state);
         if !state.muxer.as_ref().is_some_and(|muxer| writes_tracks_of(muxer, frame)) {
             state.configure(self.container, self.options, frame.track_set().clone())?;
@@ -89,12 +93,12 @@ impl Muxer {
         written.map(|()| bytes)
     }
 
-    fn needs_new_file(&self, frame: &MediaFrame) -> bool {
+    fn needs_new_file(&self, frame: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let frame = MediaFrame::of(frame)?;
+        let frame = frame.get();
         let state = lock(&self.state);
-        state
-            .muxer
-            .as_ref()
-            .is_some_and(|muxer| !writes_tracks_of(muxer, frame) && muxer.needs_new_file(frame.track_set()))
+        let muxer = state.muxer.as_ref();
+        Ok(muxer.is_some_and(|muxer| !writes_tracks_of(muxer, frame) && muxer.needs_new_file(frame.track_set())))
     }
 
     #[getter]

@@ -14,7 +14,8 @@ from arcly._bridge import native_session
 from arcly.contract import Registry, Rendition
 from arcly.drive import MuxSink, SinkDriver, drive_to, pump_source
 from arcly.ladder import drive_ladder, rung_key
-from arcly.media import Demuxer
+from arcly.media import Demuxer, Muxer
+from arcly.sinks.file import FileSink
 from arcly.testing import MemoryRegistry
 
 KEY = arcly.StreamKey("live", "cam")
@@ -230,6 +231,42 @@ async def test_a_muxer_in_python_makes_a_file_that_others_read(registry: Registr
     done = await run(*decode)
     assert (done.returncode, done.stderr) == (0, "")
     assert abs(len(done.stdout) / 2 - 2 * 48_000) <= 4096
+
+
+VIDEO = arcly.Track(0, "VP9", bytes([0, 10, 0x82, 2, 2, 2, 0, 0]), size=(320, 180))
+
+
+@pytest.mark.parametrize("form", ["mp4", "flv"])
+async def test_what_is_shipped_writes_frames_of_any_registry(registry: Registry, tmp_path: Path, form: str) -> None:
+    """Found by reading: those of a host were a TypeError, for `FileSink` and for `Muxer` in a `MuxSink`."""
+    session = await registry.start_publish(KEY, protocol="test")
+    # Tracks are in the order that the publisher says; a container begins once all the same.
+    session.set_tracks([AUDIO, VIDEO])
+    stream = registry.get_stream(KEY)
+    assert stream
+    muxed = bytearray()
+
+    async def write(data: bytes) -> None:
+        muxed.extend(data)
+
+    file = FileSink(tmp_path / f"copy.{form}")
+    drivers = [SinkDriver(stream, file), SinkDriver(stream, MuxSink(Muxer(form), write))]
+    session.publish(b"picture", track=0, pts=0, key=True)
+    for n in range(10):
+        session.publish(n.to_bytes(4, "big"), track=1, pts=n * 1024, duration=1024)
+    session.end()
+    assert [await driver.run() for driver in drivers] == [11, 11]
+    assert file.path.read_bytes() == muxed
+    assert muxed.count(b"moov") == (form == "mp4")
+    demuxer = Demuxer(form)
+    read = demuxer.feed(muxed) + demuxer.finish()
+    assert [number(frame) for frame in read if frame.track == 1] == list(range(10))
+    assert b"picture" in muxed
+
+
+def test_a_muxer_says_what_is_wrong_with_a_frame_of_the_host() -> None:
+    with pytest.raises(AttributeError, match="tracks"):
+        Muxer("ts").write(b"bytes")  # type: ignore[arg-type]
 
 
 class Halver:
