@@ -79,7 +79,8 @@ class StreamKey:
 
 @final
 class Track:
-    """One elementary stream of a stream, and what a decoder must know before its first frame.
+    """One elementary stream of a stream, and what a decoder must know before its first frame. Hashable, immutable; can
+    be copied and pickled.
 
     Args:
         id: number within the stream, 0 to 255; by convention 0 is the first video and 1 the first audio track.
@@ -90,15 +91,23 @@ class Track:
             the AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
         language: ISO 639-2/T code of what is spoken, three letters: `"eng"`. Renditions are named by it.
         dolby_vision: what `dvcC` or `dvvC` has in it, for pictures with Dolby Vision.
+        size: width and height of the pictures of VP8 and VP9, whose records do not say it; default unknown.
 
     Raises:
         MalformedError: a record is broken.
         UnsupportedError: the record is valid and says something that arcly cannot carry.
-        MisuseError: the codec is unknown, or the language is none.
+        MisuseError: the codec is unknown, the language is none, or the size is none or not for this codec.
     """
 
     def __new__(
-        cls, id: int, codec: str, config: bytes, *, language: str | None = None, dolby_vision: bytes | None = None
+        cls,
+        id: int,
+        codec: str,
+        config: bytes,
+        *,
+        language: str | None = None,
+        dolby_vision: bytes | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Track: ...
     @property
     def id(self) -> int:
@@ -156,6 +165,8 @@ class Track:
     def dolby_vision(self) -> bytes | None:
         """The `DOVIDecoderConfigurationRecord`, as `dvcC` and `dvvC` have it; None for other pictures."""
 
+    def __getnewargs_ex__(self) -> tuple[tuple[int, str, bytes], dict[str, object]]: ...
+    def __hash__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
 

@@ -1,9 +1,15 @@
 //! `Track`.
 
+use std::hash::{Hash, Hasher};
+
 use arcly_bus::{Language, TrackId};
-use arcly_codec::{CodecConfig, DolbyVision};
+use arcly_codec::{Codec, CodecConfig, DolbyVision};
 use bytes::Bytes;
-use pyo3::{prelude::*, types::PyBytes};
+use pyo3::{
+    intern,
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
 
 use crate::{
     error::{from_codec, misuse},
@@ -11,16 +17,51 @@ use crate::{
 };
 
 /// See `_native.pyi`.
-#[pyclass(frozen, eq, module = "arcly")]
+#[pyclass(frozen, eq, hash, module = "arcly")]
 #[derive(Clone, PartialEq)]
 pub struct Track(pub arcly_bus::Track);
+
+impl Hash for Track {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0.id, self.0.config.record()).hash(state);
+    }
+}
+
+/// What a track is made of beside its keyword arguments: id, codec and record.
+type Positional<'py> = (u8, &'static str, Bound<'py, PyBytes>);
+
+/// Largest width and height of VP9, which says either less one in 16 bits; VP8 has 14.
+const SIZE_MAX: u32 = 1 << 16;
+
+/// The same configuration with the size of the pictures, for those whose record has none.
+fn with_size(config: CodecConfig, (width, height): (u32, u32)) -> PyResult<CodecConfig> {
+    if ![width, height].iter().all(|pixels| (1..=SIZE_MAX).contains(pixels)) {
+        return Err(misuse(format!("size: {width}x{height}")));
+    }
+    match config {
+        CodecConfig::Vp8(config) => Ok(CodecConfig::Vp8(config.with_size(width, height))),
+        CodecConfig::Vp9(config) => Ok(CodecConfig::Vp9(config.with_size(width, height))),
+        _ => Err(misuse("size: that of VP8 and VP9 only; other records say it, or there is none")),
+    }
+}
 
 #[pymethods]
 impl Track {
     #[new]
-    #[pyo3(signature = (id, codec, config, *, language=None, dolby_vision=None))]
-    fn new(id: u8, codec: &str, config: &[u8], language: Option<&str>, dolby_vision: Option<&[u8]>) -> PyResult<Self> {
+    #[pyo3(signature = (id, codec, config, *, language=None, dolby_vision=None, size=None))]
+    fn new(
+        id: u8,
+        codec: &str,
+        config: &[u8],
+        language: Option<&str>,
+        dolby_vision: Option<&[u8]>,
+        size: Option<(u32, u32)>,
+    ) -> PyResult<Self> {
         let config = CodecConfig::parse(media::codec(codec)?, Bytes::copy_from_slice(config)).map_err(from_codec)?;
+        let config = match size {
+            Some(size) => with_size(config, size)?,
+            None => config,
+        };
         let dolby_vision = dolby_vision.map(DolbyVision::parse).transpose().map_err(from_codec)?;
         let language =
             language.map(|code| Language::new(code).ok_or_else(|| misuse("language: three letters of ISO 639-2")));
@@ -96,6 +137,16 @@ impl Track {
     #[getter]
     fn dolby_vision<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.0.dolby_vision.map(|found| PyBytes::new(py, &found.record()))
+    }
+
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<(Positional<'py>, Bound<'py, PyDict>)> {
+        let is_apart = matches!(self.0.config.codec(), Codec::Vp8 | Codec::Vp9);
+        let size = self.0.config.video().filter(|info| is_apart && info.width > 0 && info.height > 0);
+        let named = PyDict::new(py);
+        named.set_item(intern!(py, "language"), self.language())?;
+        named.set_item(intern!(py, "dolby_vision"), self.dolby_vision(py))?;
+        named.set_item(intern!(py, "size"), size.map(|info| (info.width, info.height)))?;
+        Ok(((self.id(), self.codec(), self.config(py)), named))
     }
 
     fn __str__(&self) -> String {

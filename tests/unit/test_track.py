@@ -1,3 +1,7 @@
+import copy
+import dataclasses
+import pickle
+
 import pytest
 
 import arcly
@@ -29,3 +33,31 @@ def test_bad_configs_are_refused_by_the_right_error() -> None:
         arcly.Track(0, "H264", AVCC[:9])
     with pytest.raises(arcly.MisuseError, match="known are"):
         arcly.Track(0, "H263", b"")
+
+
+VPCC = bytes([0, 10, 0x82, 2, 2, 2, 0, 0])
+
+TRACKS = (
+    arcly.Track(0, "H264", AVCC, dolby_vision=bytes.fromhex("010010690000000000000000000000000000000000000000")),
+    arcly.Track(1, "AAC", bytes([0x11, 0x90]), language="deu"),
+    arcly.Track(2, "VP9", VPCC, size=(1920, 1080)),
+    arcly.Track(3, "VP8", VPCC),
+    arcly.Track(4, "KLV", b""),
+)
+
+
+def test_what_has_tracks_can_be_copied_pickled_and_hashed() -> None:
+    """Found by reading: `asdict(event)` in an observer raised at the first stream, and the observer was detached."""
+    event = arcly.StreamEvent(arcly.StreamEventKind.TRACKS_CHANGED, arcly.StreamKey("live", "cam"), 0, None, TRACKS)
+    assert dataclasses.asdict(event)["tracks"] == TRACKS
+    for other in (copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
+        assert other == event
+        assert hash(other) == hash(event)
+        assert (other.tracks[2].width, other.tracks[2].height) == (1920, 1080)
+    assert len({*TRACKS, *copy.deepcopy(TRACKS)}) == len(TRACKS)
+
+
+@pytest.mark.parametrize(("codec", "config", "size"), [("VP8", VPCC, (0, 1)), ("AAC", bytes([0x11, 0x90]), (1, 1))])
+def test_a_size_that_no_picture_has_is_refused(codec: str, config: bytes, size: tuple[int, int]) -> None:
+    with pytest.raises(arcly.MisuseError, match="size"):
+        arcly.Track(0, codec, config, size=size)
