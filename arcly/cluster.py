@@ -108,6 +108,10 @@ class Mirrors:
             source = await self._relay.pull(key, node)
         except NotFoundError:
             return None
+        # A second publisher may take over, and who has begun here meanwhile is the first.
+        if (stream := self._registry.get_stream(key)) is not None:
+            await let_go(source)
+            return stream
         try:
             session = await self._registry.start_publish(key, protocol="cluster")
         except BaseException as error:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Literal
 
 import pytest
 from conftest import eventually
@@ -121,9 +122,16 @@ async def test_a_stream_whose_encoder_went_to_another_node_is_found_there() -> N
     assert await first.locate(KEY) is None
 
 
-async def test_a_stream_that_begins_here_while_it_is_fetched_is_what_viewers_get(pair: tuple[Node, Node]) -> None:
-    """Found by reading: they were told that somebody publishes it already, and the source was read for nobody."""
+@pytest.mark.parametrize("second_publisher", ["refuse", "replace"])
+async def test_a_stream_that_begins_here_while_it_is_fetched_is_what_viewers_get(
+    pair: tuple[Node, Node], second_publisher: Literal["refuse", "replace"]
+) -> None:
+    """Found by reading: they were told that somebody publishes it already, and the source was read for nobody; where a
+    second publisher takes over, the mirror ended the stream.
+    """
     home, edge = pair
+    assert isinstance(edge.registry, arcly.Engine)
+    edge.registry.put_app("live", arcly.AppSpec(second_publisher=second_publisher))
     away = await publish(home)
     await eventually(lambda: edge.relay.locate(KEY))
     here = []
