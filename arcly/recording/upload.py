@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from arcly._deadline import end
 from arcly.contract import StorageBackend
 from arcly.recording.index import RecordedSegment, RecordingIndex
+from arcly.storage.key import KEY_BYTES_MAX
 
 log = logging.getLogger("arcly")
 
@@ -17,6 +20,9 @@ RETRY_S = (1.0, 300.0)
 
 ERRORS_MAX = 3
 """So many files that could not be stored are enough to believe that the storage is down."""
+
+PATH_BYTES_MAX = KEY_BYTES_MAX - 16
+"""Of a path that is a key as it is, with a number behind it where that is taken."""
 
 
 class Uploader:
@@ -35,6 +41,8 @@ class Uploader:
         self._index = index
         self._storage = storage
         self._move = move
+        # Those that could not be stored, the one that was tried last at the end.
+        self._failed: list[int] = []
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -74,15 +82,23 @@ class Uploader:
             Exception: the first of those with which it did not work.
         """
         errors: list[Exception] = []
-        for segment in await self._index.unstored():
+        for segment in self._in_turn(await self._index.unstored()):
             try:
                 await self._store(segment)
             except Exception as error:
+                self._failed = [*(failed for failed in self._failed if failed != segment.id), segment.id]
                 errors.append(error)
                 if len(errors) >= ERRORS_MAX:
                     break
         if errors:
             raise errors[0]
+
+    def _in_turn(self, segments: Sequence[RecordedSegment]) -> list[RecordedSegment]:
+        """Return those that never failed, and behind them the others: some that can never be stored keep no other."""
+        there = {segment.id: segment for segment in segments}
+        self._failed = [failed for failed in self._failed if failed in there]
+        failed = set(self._failed)
+        return [segment for segment in segments if segment.id not in failed] + [there[it] for it in self._failed]
 
     async def _store(self, segment: RecordedSegment) -> None:
         path = self._directory / segment.path
@@ -104,9 +120,20 @@ class Uploader:
         """Return a key for a file: another one may be stored under its path, when that was moved away within the same
         second, or the clock was set back.
         """
-        stem, dot, ending = path.rpartition(".")
-        key, count = path, 0
+        key, count = fitting(path), 0
+        stem, dot, ending = key.rpartition(".")
         while await self._storage.exists(key):
             count += 1
             key = f"{stem}~{count}{dot}{ending}"
         return key
+
+
+def fitting(path: str) -> str:
+    """Return the key of a file: its path. Where that is longer than a key may be (applications have up to eight names),
+    its first and its last name, and between them what stands for the others.
+    """
+    if len(path.encode()) <= PATH_BYTES_MAX:
+        return path
+    first, _, rest = path.partition("/")
+    others, _, last = rest.rpartition("/")
+    return f"{first}/~{hashlib.sha256(others.encode()).hexdigest()[:32]}/{last}"

@@ -31,14 +31,14 @@ def demo_frames() -> list[arcly.MediaFrame]:
     return frames
 
 
-async def record_demo(engine: arcly.Engine, recorder: arcly.Recorder) -> None:
+async def record_demo(engine: arcly.Engine, recorder: arcly.Recorder, key: arcly.StreamKey = KEY) -> None:
     """Publish the demo clip, and wait until it was recorded."""
-    session = await engine.start_publish(KEY)
-    await eventually(lambda: (status := recorder.status(KEY)) and status.state == "recording")
+    session = await engine.start_publish(key)
+    await eventually(lambda: (status := recorder.status(key)) and status.state == "recording")
     for frame in demo_frames():
         session.send(frame)
     session.end()
-    await eventually(lambda: recorder.status(KEY) is None)
+    await eventually(lambda: recorder.status(key) is None)
 
 
 def later(frames: Iterable[arcly.MediaFrame], seconds: float) -> list[arcly.MediaFrame]:

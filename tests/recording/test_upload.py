@@ -90,6 +90,47 @@ async def test_a_file_that_cannot_be_stored_keeps_no_other(tmp_path: Path) -> No
         await eventually(others_are_stored)
 
 
+async def test_three_files_that_can_never_be_stored_keep_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: three were enough to believe that the storage is down, and they came first each time."""
+    monkeypatch.setattr(upload, "RETRY_S", (0.01, 0.02))
+
+    class Picky(MemoryStorage):
+        async def put_file(self, key: str, path: Path) -> None:
+            if key.startswith("live/cam/"):
+                raise OSError("it cannot be read")
+            await super().put_file(key, path)
+
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, storage=Picky())
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await record_demo(engine, recorder)
+        await record_demo(engine, recorder, arcly.StreamKey("live", "other"))
+
+        async def others_are_stored() -> bool:
+            return [bool(segment.stored) for segment in await recorder.index.segments()] == [False] * 3 + [True] * 3
+
+        await eventually(others_are_stored, deadline_s=20)
+
+
+async def test_a_path_that_is_no_key_is_stored_under_a_shorter_one(tmp_path: Path) -> None:
+    """Found by reading: applications of eight long names have paths of 1800 bytes, which no storage takes."""
+    storage, long = MemoryStorage(), "long" * 60
+    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0, storage=storage)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        for other in ("one", "two"):
+            await record_demo(engine, recorder, arcly.StreamKey("/".join(["live", *[long] * 6, other]), long))
+
+        async def stored() -> bool:
+            return len(await storage.keys()) == 2
+
+        await eventually(stored, deadline_s=20)
+        for segment in await recorder.index.segments():
+            assert segment.stored is not None
+            assert segment.stored.startswith("live/~")
+            assert len(await storage.get(segment.stored)) == segment.bytes
+
+
 class Mute(MemoryStorage):
     """Stores a file, and the answer is lost."""
 
