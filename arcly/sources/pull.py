@@ -14,8 +14,8 @@ from arcly._bridge import native_session
 from arcly._inbox import InboxReader
 from arcly._loop import Signal, woken
 from arcly._native import PublishRequest, Pull, StreamKey
-from arcly.contract import EventStream, IngestContext
-from arcly.errors import MisuseError, StreamError
+from arcly.contract import EventStream, IngestContext, PublishSession
+from arcly.errors import AlreadyPublishingError, MisuseError, StreamError
 from arcly.link import IDLE, Link, LinkState, LinkStatus, remote, status_of
 from arcly.stream import StreamHandle
 
@@ -56,8 +56,9 @@ class PullSource(Link):
             redirection, a reconnect request) do not count, but for more than ten in a row.
         back_channel: with `rtsp://`, ask a camera for its back channel (ONVIF): what `say` is given is heard there.
             Default False.
-        on_demand: connect when the first viewer asks for `key`, and disconnect after the last; default False. The
-            first viewer waits meanwhile, up to 8 s.
+        on_demand: connect when the first viewer asks for `key`, and disconnect after the last, or when somebody else
+            publishes it; default False. The first viewer waits meanwhile, up to 8 s. One that has failed is begun anew
+            by the next viewer.
         linger_s: seconds without a viewer after which it disconnects, default 10; only with `on_demand`. A viewer for
             whom it connects is waited for 8 s longer.
         ca_file: PEM file with authorities that are trusted besides those of the system, for RTMPS and
@@ -99,6 +100,10 @@ class PullSource(Link):
         self._context: IngestContext | None = None
         self._pull: Pull | None = None
         self._following: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        # Which stream is its own; while it is being asked for, nobody knows.
+        self._session: int | None = None
+        self._publishing = False
         self._last = IDLE
         self._inbox: InboxReader | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -159,9 +164,14 @@ class PullSource(Link):
             return
         # The viewer waits so long for the stream, and watches from then on.
         self._expected_until_s = time.monotonic() + _offers.BEGIN_DEADLINE_S + self._linger_s
+        if self._pull is not None and self.state is LinkState.FAILED:
+            # It has given up for those who asked before.
+            if self._leaving is not None:
+                self._leaving.cancel()
+            await self._disconnect()
         if self._pull is None:
             self._connect(self._context)
-            self._spawn(self._leave_unwatched(self._context))
+            self._leaving = self._spawn(self._leave_unwatched(self._context))
 
     def _connect(self, context: IngestContext) -> None:
         assert self._inbox is not None
@@ -192,17 +202,18 @@ class PullSource(Link):
         await self._tell()
 
     async def _leave_unwatched(self, context: IngestContext) -> None:
-        """Disconnect when nobody watches any more, and no viewer is expected."""
-        while (wait_s := self._expected_until_s - time.monotonic()) > 0:
+        """Disconnect when nobody watches any more, and no viewer is expected, or when somebody else publishes it."""
+        while not self._is_taken(context) and (wait_s := self._expected_until_s - time.monotonic()) > 0:
             async with contextlib.aclosing(context.events()) as events:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
-                        while not self._is_watched(context):
+                        while not self._is_watched(context) and not self._is_taken(context):
                             await anext(events)
                 if self._is_watched(context):
                     await self._watched(context, events)
+        why = "published by somebody else" if self._is_taken(context) else "no longer watched"
         await self._disconnect()
-        log.info("[pull] %s is no longer watched", self._key)
+        log.info("[pull] %s is %s", self._key, why)
 
     async def _watched(self, context: IngestContext, events: EventStream) -> None:
         """Wait until the last viewer has left; another one is expected for `linger_s`."""
@@ -214,7 +225,11 @@ class PullSource(Link):
 
     def _is_watched(self, context: IngestContext) -> bool:
         stream = context.get_stream(self._key)
-        return stream is not None and stream.stats.viewers > 0
+        return stream is not None and stream.session == self._session and stream.stats.viewers > 0
+
+    def _is_taken(self, context: IngestContext) -> bool:
+        stream = context.get_stream(self._key)
+        return stream is not None and stream.session != self._session and not self._publishing
 
     async def _follow(self, changed: Signal) -> None:
         seen = None
@@ -236,13 +251,27 @@ class PullSource(Link):
         assert self._context is not None
         try:
             key = StreamKey(request.app, request.stream)
-            session = await self._context.start_publish(key, protocol=request.protocol, peer=request.peer)
-            request.accept(native_session(session))
+            request.accept(native_session(await self._open(self._context, key, request)))
+        except AlreadyPublishingError as error:
+            request.refuse("failed", str(error))
+            if self._on_demand:
+                # Whoever has it was there before, and nothing more will be told of that.
+                await self._disconnect()
         except StreamError as error:
             request.refuse("failed", str(error))
         except Exception:
             log.exception("[pull] publishing %s failed", self._key)
             request.refuse("failed", "an error of the server")
+
+    async def _open(self, context: IngestContext, key: StreamKey, request: PublishRequest) -> PublishSession:
+        self._publishing = True
+        try:
+            session = await context.start_publish(key, protocol=request.protocol, peer=request.peer)
+            stream = context.get_stream(key)
+            self._session = None if stream is None else stream.session
+        finally:
+            self._publishing = False
+        return session
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -114,6 +114,39 @@ async def test_a_pull_stays_for_a_viewer_who_waits_for_the_first_segment(
         assert b"#EXT-X-ENDLIST" not in playlist
 
 
+async def test_a_pull_that_has_failed_is_begun_anew_by_the_next_viewer(clip: Callable[..., Path]) -> None:
+    """Found by reading: it stayed as it was for as long as anybody asked."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    url = f"rtmp://127.0.0.1:{port}/live/cam"
+    pull = arcly.PullSource(url, CAM, on_demand=True, linger_s=60, retries_max=0)
+    async with arcly.Engine(pull) as engine:
+        first = asyncio.create_task(engine.offers.summon(engine, CAM))
+        await eventually(lambda: pull.state is arcly.LinkState.FAILED)
+        async with arcly.Engine(arcly.RtmpHandler(f"127.0.0.1:{port}"), arcly.FileSource(clip(), CAM, loop=True)):
+            assert await engine.offers.summon(engine, CAM) is not None
+            assert await first is not None
+
+
+async def test_a_stream_that_begins_here_ends_the_pull(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: its viewers were taken for those of the pull, which called the remote for as long as they
+    stayed.
+    """
+    monkeypatch.setattr("arcly._offers.BEGIN_DEADLINE_S", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/cam"
+        pull = arcly.PullSource(url, CAM, on_demand=True, linger_s=0.1)
+        async with arcly.Engine(pull) as engine:
+            viewer = asyncio.create_task(engine.offers.summon(engine, CAM))
+            await eventually(lambda: pull.state is arcly.LinkState.CONNECTING)
+            session = await engine.start_publish(CAM)
+            stream = await viewer
+            assert stream is not None
+            async with stream.subscribe():
+                await eventually(lambda: pull.state is arcly.LinkState.STOPPED, deadline_s=10)
+            assert session.active
+
+
 async def test_two_sources_cannot_offer_one_key(server: Server) -> None:
     first, second = (arcly.PullSource("rtmp://127.0.0.1:1/a/b", CAM, on_demand=True) for _ in range(2))
     await first.start(server.engine)
