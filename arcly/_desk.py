@@ -7,7 +7,7 @@ import logging
 
 from arcly._bridge import native_session
 from arcly._native import PlayRequest, PublishRequest, StreamKey
-from arcly.contract import Credentials, IngestContext
+from arcly.contract import Credentials, IngestContext, PublishSession
 from arcly.contract.access import is_first_ask, may_bring_better
 from arcly.errors import AlreadyPublishingError, MalformedError, StreamError, UnauthorizedError
 
@@ -44,11 +44,11 @@ class PublishDesk:
             key = StreamKey(request.app, request.stream)
             credentials = credentials_of(request)
             async with asyncio.timeout(self._deadline_s):
-                if request.joins:
+                if request.wants_leave:
                     await self._context.authorize_publish(key, credentials)
-                    request.join()
+                    request.grant()
                     return
-                session = await self._context.open_publish(key, credentials, protocol=request.protocol)
+                session = await self._open(request, key, credentials)
             request.accept(native_session(session))
         except (AlreadyPublishingError, MalformedError) as error:
             refuse(request, "bad_name", f"{error} (asked for {shorten(request.app)}/{shorten(request.stream)})")
@@ -61,6 +61,13 @@ class PublishDesk:
         except Exception:
             log.exception("[%s] deciding on a publish failed", request.protocol)
             refuse(request, "failed", "an error of the server")
+
+    async def _open(self, request: PublishRequest, key: StreamKey, credentials: Credentials) -> PublishSession:
+        if not request.has_leave:
+            return await self._context.open_publish(key, credentials, protocol=request.protocol)
+        # A token that is good for once must not be asked for twice.
+        peer, agent = credentials.peer, credentials.agent or None
+        return await self._context.start_publish(key, protocol=request.protocol, peer=peer, agent=agent)
 
     def close(self) -> None:
         """Decide nothing more; who still waits is refused."""

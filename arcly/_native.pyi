@@ -798,8 +798,14 @@ class PublishRequest:
         """What the peer calls itself."""
 
     @property
-    def joins(self) -> bool:
-        """Whether it is one more connection of a publisher that is here, whose stream is taken already."""
+    def wants_leave(self) -> bool:
+        """Whether it only asks if it may: its stream is taken when it has shown that it knows the passphrase, or was
+        taken by another connection of the same publisher.
+        """
+
+    @property
+    def has_leave(self) -> bool:
+        """Whether it was told before that it may, and only its stream is left to be taken."""
 
     def secure(self, passphrase: str | None) -> None:
         """Demand a passphrase, or none, of a peer whose protocol encrypts with one; before the answer."""
@@ -811,8 +817,8 @@ class PublishRequest:
             ClosedError: the session or the request is used up.
         """
 
-    def join(self) -> bool:
-        """Let a peer that `joins` publish into what the others publish into. False when it no longer waited.
+    def grant(self) -> bool:
+        """Tell a peer that `wants_leave` that it may. False when it no longer waited.
 
         Raises:
             ClosedError: the request is used up.

@@ -279,9 +279,15 @@ class Engine:
         return self.native.end(stream.native, reason)
 
     async def start_publish(
-        self, key: StreamKey, *, protocol: str = "python", peer: str | None = None
+        self, key: StreamKey, *, protocol: str = "python", peer: str | None = None, agent: str | None = None
     ) -> PublishSession:
         """Take `key` for a publisher of your own; see `PublishSession`. Asks no authenticator.
+
+        Args:
+            key: what is published.
+            protocol: how it comes, for whoever looks at the stream.
+            peer: the publisher's address, if it has one.
+            agent: what it calls itself. A `registry` is not told.
 
         Raises:
             NotFoundError: there is no such application.
@@ -289,7 +295,12 @@ class Engine:
             LimitExceededError: `max_publishers` are publishing.
             ClosedError: the engine is shutting down.
         """
-        return await self._start_publish(key, protocol, peer, None)
+        if self._registry is None:
+            return self.native.start_publish(key, protocol, peer, agent)
+        if self._draining:
+            raise ClosedError("the engine is shutting down")
+        session: PublishSession = await self._registry.start_publish(key, protocol=protocol, peer=peer)
+        return session
 
     async def open_publish(self, key: StreamKey, credentials: Credentials, *, protocol: str) -> PublishSession:
         """Ask the authenticator, then take `key`. What handlers call.
@@ -299,17 +310,8 @@ class Engine:
             NotFoundError, AlreadyPublishingError, LimitExceededError, ClosedError: as `start_publish`.
         """
         await self.authorize_publish(key, credentials)
-        return await self._start_publish(key, protocol, credentials.peer, credentials.agent or None)
-
-    async def _start_publish(
-        self, key: StreamKey, protocol: str, peer: str | None, agent: str | None
-    ) -> PublishSession:
-        if self._registry is None:
-            return self.native.start_publish(key, protocol, peer, agent)
-        if self._draining:
-            raise ClosedError("the engine is shutting down")
-        session: PublishSession = await self._registry.start_publish(key, protocol=protocol, peer=peer)
-        return session
+        peer, agent = credentials.peer, credentials.agent or None
+        return await self.start_publish(key, protocol=protocol, peer=peer, agent=agent)
 
     async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> None:
         """Ask the authenticator, if there is one.

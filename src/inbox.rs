@@ -46,15 +46,17 @@ impl Inbox {
 #[pyclass(frozen, module = "arcly._native")]
 pub struct PublishRequest {
     ask: PublishAsk,
-    joins: bool,
+    wants_leave: bool,
+    has_leave: bool,
     secret: Secret,
     request: Mutex<Option<arcly_io::PublishRequest>>,
 }
 
 impl PublishRequest {
     fn new(request: arcly_io::PublishRequest) -> Self {
-        let (ask, joins, secret) = (request.ask.clone(), request.joins(), request.secret.clone());
-        Self { ask, joins, secret, request: Mutex::new(Some(request)) }
+        let (ask, secret) = (request.ask.clone(), request.secret.clone());
+        let (wants_leave, has_leave) = (request.wants_leave(), request.has_leave());
+        Self { ask, wants_leave, has_leave, secret, request: Mutex::new(Some(request)) }
     }
 
     fn take(&self) -> PyResult<arcly_io::PublishRequest> {
@@ -100,8 +102,13 @@ impl PublishRequest {
     }
 
     #[getter]
-    fn joins(&self) -> bool {
-        self.joins
+    fn wants_leave(&self) -> bool {
+        self.wants_leave
+    }
+
+    #[getter]
+    fn has_leave(&self) -> bool {
+        self.has_leave
     }
 
     #[pyo3(signature = (passphrase))]
@@ -114,8 +121,8 @@ impl PublishRequest {
         Ok(self.take()?.accept(publisher))
     }
 
-    fn join(&self) -> PyResult<bool> {
-        Ok(self.take()?.join())
+    fn grant(&self) -> PyResult<bool> {
+        Ok(self.take()?.grant())
     }
 
     fn refuse(&self, refusal: &str, text: String) -> PyResult<bool> {

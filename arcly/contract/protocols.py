@@ -20,8 +20,12 @@ class IngestContext(Protocol):
     def native(self) -> NativeEngine:
         """The native engine, whose runtime listeners run on."""
 
-    async def start_publish(self, key: StreamKey, *, protocol: str, peer: str | None = None) -> PublishSession:
-        """Take `key` without asking the authenticator: for sources of the host itself. See `PublishRegistry`."""
+    async def start_publish(
+        self, key: StreamKey, *, protocol: str, peer: str | None = None, agent: str | None = None
+    ) -> PublishSession:
+        """Take `key` without asking the authenticator: for sources of the host itself, and for whoever it has let in
+        (`authorize_publish`). See `PublishRegistry`.
+        """
 
     async def open_publish(self, key: StreamKey, credentials: Credentials, *, protocol: str) -> PublishSession:
         """Ask the authenticator, then the registry.
@@ -36,7 +40,8 @@ class IngestContext(Protocol):
         """Whether there is somebody to ask; otherwise everybody may publish and play."""
 
     async def authorize_publish(self, key: StreamKey, credentials: Credentials) -> None:
-        """Ask the authenticator only, and take nothing: for one more connection of a publisher that is here.
+        """Ask the authenticator only, and take nothing: for one more connection of a publisher that is here, or for one
+        that has more to show before it is given a stream.
 
         Raises:
             UnauthorizedError: the authenticator refused, failed or took too long.

@@ -107,7 +107,8 @@ class Listener(Generic[N]):
 
     def _on_publish(self, request: PublishRequest) -> None:
         if self._desk is not None:
-            self.prepare(request)
+            if not request.has_leave:
+                self.prepare(request)
             self._desk.decide(request)
 
     def _on_play(self, request: PlayRequest) -> None:

@@ -284,6 +284,33 @@ async def test_a_flood_of_callers_whose_keys_have_to_be_derived_delays_nobody(
         assert publisher.stats["receive_dropped_packets"] == 0
 
 
+@pytest.mark.parametrize("more", [keys(), b""], ids=["another passphrase", "none"])
+async def test_who_does_not_know_the_passphrase_does_nothing_to_the_stream(more: bytes) -> None:
+    """Found by reading: the stream was taken before the passphrase was looked at. A stranger replaced its publisher,
+    began a stream for a moment, and prolonged the wait for a publisher that was gone, with each try anew.
+    """
+    app = arcly.AppSpec(second_publisher="replace", reconnect_grace_s=2.0)
+    handler, key = arcly.SrtHandler("127.0.0.1:0", passphrase=SECRET), arcly.StreamKey("live", "cam")
+    async with arcly.Engine(handler, default_app=app) as engine:
+        numbers, events = itertools.count(1), engine.events()
+
+        async def is_over() -> bool:
+            """Try once more, and look."""
+            with peer(handler) as sock:
+                assert kind_of(await connect(sock, "publish:live/cam", next(numbers), more)) == (1010 if more else 1011)
+            return engine.get_stream(key) is None
+
+        assert await is_over()
+        session = await engine.start_publish(key)
+        await is_over()
+        assert session.active, "nobody has replaced it"
+        session.end("gone")
+        await eventually(is_over, deadline_s=15, what="the grace time is over")
+        happened = [(await anext(events)).kind for _ in range(3)]
+        assert happened == ["publish_started", "publish_interrupted", "publish_ended"]
+        await events.aclose()
+
+
 async def test_a_repeated_conclusion_is_answered_alike() -> None:
     async with serving() as (_, handler):
         with peer(handler) as sock:

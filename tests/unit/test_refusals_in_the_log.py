@@ -18,7 +18,7 @@ class Asking:
     """Somebody who asks to publish, or to play."""
 
     app, stream, key = "live", "cam", arcly.StreamKey("live", "cam")
-    peer, agent, joins = "192.0.2.1:51234", "", False
+    peer, agent, wants_leave, has_leave = "192.0.2.1:51234", "", False, False
 
     def __init__(self, protocol: str, query: str, authorization: str) -> None:
         self.protocol, self.query, self.authorization = protocol, query, authorization

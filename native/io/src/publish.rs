@@ -42,15 +42,16 @@ pub enum Refusal {
 /// What the host has decided: what it publishes into, or what the peer is told. Boxed, because queues of answers are long and mostly empty.
 pub(crate) type Answer = Result<Box<Publisher>, (Refusal, String)>;
 
-/// The same for one more connection of a publisher that is here: it publishes into what is there.
-type JoinAnswer = Result<(), (Refusal, String)>;
+/// Whether it may publish at all.
+type LeaveAnswer = Result<(), (Refusal, String)>;
 
-/// Somebody asks to publish. Answer it with [`accept`](Self::accept), [`join`](Self::join) or [`refuse`](Self::refuse); dropping it refuses.
+/// Somebody asks to publish. Answer it with [`accept`](Self::accept), [`grant`](Self::grant) or [`refuse`](Self::refuse); dropping it refuses.
 pub struct PublishRequest {
     /// What is known of the peer.
     pub ask: PublishAsk,
     /// What the peer must know besides, in protocols that encrypt with it; say it before the answer.
     pub secret: Secret,
+    has_leave: bool,
     reply: Option<Reply>,
 }
 
@@ -59,32 +60,38 @@ const NO_DECISION: &str = "no decision was made";
 /// Takes the one answer; false when nobody waits for it any more.
 enum Reply {
     Publish(Box<dyn FnOnce(Answer) -> bool + Send>),
-    Join(Box<dyn FnOnce(JoinAnswer) -> bool + Send>),
+    Leave(Box<dyn FnOnce(LeaveAnswer) -> bool + Send>),
 }
 
 impl PublishRequest {
     pub(crate) fn new(ask: PublishAsk, reply: impl FnOnce(Answer) -> bool + Send + 'static) -> Self {
-        Self { ask, secret: Secret::default(), reply: Some(Reply::Publish(Box::new(reply))) }
+        Self { ask, secret: Secret::default(), has_leave: false, reply: Some(Reply::Publish(Box::new(reply))) }
     }
 
-    /// Whether it is one more connection of a publisher that is here: whether it may is asked, its stream is taken already.
-    pub fn joins(&self) -> bool {
-        matches!(self.reply, Some(Reply::Join(_)))
+    /// Whether it only asks if it may: who must know a secret is given no stream before it has shown that it does, and one more
+    /// connection of a publisher that is here needs none.
+    pub fn wants_leave(&self) -> bool {
+        matches!(self.reply, Some(Reply::Leave(_)))
+    }
+
+    /// Whether it was told before that it may, and only its stream is left to be taken.
+    pub fn has_leave(&self) -> bool {
+        self.has_leave
     }
 
     /// Lets the peer publish. What it sends goes to `publisher`, which is dropped (and its stream ended) when the peer is gone.
-    /// False when the peer has withdrawn, waited too long, or [`joins`](Self::joins): then it is dropped at once.
+    /// False when the peer has withdrawn, waited too long, or [`wants_leave`](Self::wants_leave): then it is dropped at once.
     pub fn accept(mut self, publisher: Publisher) -> bool {
         match self.reply.take() {
             Some(Reply::Publish(reply)) => reply(Ok(Box::new(publisher))),
-            Some(Reply::Join(_)) | None => false,
+            Some(Reply::Leave(_)) | None => false,
         }
     }
 
-    /// Lets a peer that [`joins`](Self::joins) publish into what is there. False when it no longer waited, or does not join.
-    pub fn join(mut self) -> bool {
+    /// Tells a peer that [`wants_leave`](Self::wants_leave) that it may. False when it no longer waited, or wants a stream.
+    pub fn grant(mut self) -> bool {
         match self.reply.take() {
-            Some(Reply::Join(reply)) => reply(Ok(())),
+            Some(Reply::Leave(reply)) => reply(Ok(())),
             Some(Reply::Publish(_)) | None => false,
         }
     }
@@ -97,7 +104,7 @@ impl PublishRequest {
     fn refuse_once(&mut self, refusal: Refusal, text: String) -> bool {
         match self.reply.take() {
             Some(Reply::Publish(reply)) => reply(Err((refusal, text))),
-            Some(Reply::Join(reply)) => reply(Err((refusal, text))),
+            Some(Reply::Leave(reply)) => reply(Err((refusal, text))),
             None => false,
         }
     }
@@ -118,38 +125,46 @@ pub(crate) async fn ask(
     ask: PublishAsk,
     deadline: Duration,
 ) -> Result<Box<Publisher>, (Refusal, String)> {
-    ask_with_secret(inbox, ask, deadline, Secret::default()).await
+    ask_for_stream(inbox, ask, deadline, false).await
 }
 
-/// The same for a protocol that encrypts with a passphrase: the host may demand one by `secret`.
-pub(crate) async fn ask_with_secret(
+/// The same for a peer that has [leave](ask_leave).
+pub(crate) async fn ask_with_leave(
     inbox: &Inbox,
     ask: PublishAsk,
     deadline: Duration,
-    secret: Secret,
+) -> Result<Box<Publisher>, (Refusal, String)> {
+    ask_for_stream(inbox, ask, deadline, true).await
+}
+
+async fn ask_for_stream(
+    inbox: &Inbox,
+    ask: PublishAsk,
+    deadline: Duration,
+    has_leave: bool,
 ) -> Result<Box<Publisher>, (Refusal, String)> {
     let (reply, answer) = oneshot::channel();
     let peer = ask.peer;
     let mut request = PublishRequest::new(ask, |answer| reply.send(answer).is_ok());
-    request.secret = secret;
+    request.has_leave = has_leave;
     // When the inbox is full the request is dropped there, and that is a refusal.
     inbox.push(Notice::Publish(request));
     decision(inbox, peer, deadline, answer).await
 }
 
-/// Asks whether one more connection may join a publisher that is here.
+/// Asks whether the peer may publish, and takes no stream. Where a protocol encrypts with a passphrase, the host may demand one by `secret`.
 ///
 /// # Errors
 /// What the peer is to be told.
-pub(crate) async fn ask_to_join(
+pub(crate) async fn ask_leave(
     inbox: &Inbox,
     ask: PublishAsk,
     deadline: Duration,
     secret: Secret,
 ) -> Result<(), (Refusal, String)> {
     let (reply, answer) = oneshot::channel();
-    let (peer, reply) = (ask.peer, Reply::Join(Box::new(|answer| reply.send(answer).is_ok())));
-    inbox.push(Notice::Publish(PublishRequest { ask, secret, reply: Some(reply) }));
+    let (peer, reply) = (ask.peer, Reply::Leave(Box::new(|answer| reply.send(answer).is_ok())));
+    inbox.push(Notice::Publish(PublishRequest { ask, secret, has_leave: false, reply: Some(reply) }));
     decision(inbox, peer, deadline, answer).await
 }
 

@@ -18,14 +18,15 @@ use super::{
     bond::{Bond, BondName},
     door::{Decision, Waiting},
 };
-use crate::{clock::unix_ms, egress::Watcher};
+use crate::{PublishAsk, clock::unix_ms, egress::Watcher};
 
 /// Callers whose keys are derived at the same time.
 pub(super) const DERIVATIONS_MAX: usize = 2;
 
 /// What the host lets a caller do.
 pub(super) enum Purpose {
-    Publish(Box<Publisher>),
+    /// Into what, it is asked behind the keys.
+    Publish(Box<PublishAsk>),
     Play(Arc<Log>),
     /// One more link of a group.
     Link(BondName),
@@ -67,24 +68,21 @@ impl Port {
 
     /// The connection is made, and begins what it is there for.
     pub(super) fn on_accepted(&mut self, caller: Caller, purpose: Purpose, accepted: Accepted) {
-        let Some(waiting) = self.waiting.remove(&caller) else { return };
-        match accepted {
-            Err(reason) => self.refuse(&waiting.request, reason, &reason.to_string()),
-            Ok(accepted) => match purpose {
-                Purpose::Publish(publisher) => self.begin_publish(caller, waiting, *accepted, *publisher),
-                Purpose::Play(log) => self.begin_play(caller, waiting, *accepted, &log),
-                Purpose::Link(name) => self.begin_link(caller, waiting, *accepted, &name),
-            },
+        match (accepted, purpose) {
+            (Err(reason), _) => {
+                if let Some(waiting) = self.waiting.remove(&caller) {
+                    self.refuse(&waiting.request, reason, &reason.to_string());
+                }
+            }
+            (Ok(accepted), Purpose::Publish(ask)) => self.ask_for_stream(caller, *ask, accepted),
+            (Ok(accepted), Purpose::Play(log)) => self.begin_play(caller, *accepted, &log),
+            (Ok(accepted), Purpose::Link(name)) => self.begin_link(caller, *accepted, &name),
         }
     }
 
-    fn begin_publish(
-        &mut self,
-        caller: Caller,
-        waiting: Waiting,
-        mut accepted: (SrtConn, Answer),
-        publisher: Publisher,
-    ) {
+    pub(super) fn begin_publish(&mut self, caller: Caller, mut accepted: (SrtConn, Answer), publisher: Publisher) {
+        let Some(waiting) = self.waiting.remove(&caller) else { return };
+        accepted.0.begin(self.now());
         let to_bus = ToBus::new(publisher, caller.0, self.inbox.clone());
         let (name, group_id) = (BondName::of(&waiting.request), waiting.request.group_id());
         if name.is_some() {
@@ -97,7 +95,8 @@ impl Port {
         }
     }
 
-    fn begin_play(&mut self, caller: Caller, waiting: Waiting, accepted: (SrtConn, Answer), log: &Arc<Log>) {
+    fn begin_play(&mut self, caller: Caller, accepted: (SrtConn, Answer), log: &Arc<Log>) {
+        let Some(waiting) = self.waiting.remove(&caller) else { return };
         let watcher = Watcher {
             key: waiting.key.clone(),
             protocol: "srt",

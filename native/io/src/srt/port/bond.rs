@@ -17,7 +17,6 @@ use arcly_wire::srt::{
 use super::{
     super::connection::{Caller, Connection, Use},
     Port,
-    door::Waiting,
 };
 
 /// Links of a group at most: each holds all that waits.
@@ -84,13 +83,8 @@ impl Port {
     }
 
     /// One more link is there.
-    pub(super) fn begin_link(
-        &mut self,
-        caller: Caller,
-        waiting: Waiting,
-        mut accepted: (SrtConn, Answer),
-        name: &BondName,
-    ) {
+    pub(super) fn begin_link(&mut self, caller: Caller, mut accepted: (SrtConn, Answer), name: &BondName) {
+        let Some(waiting) = self.waiting.remove(&caller) else { return };
         if !self.bonds.contains_key(name) {
             return self.refuse(&waiting.request, RejectReason::Close, "its group has ended meanwhile");
         }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_bus::{Log, Publisher, StreamKey};
-use arcly_wire::srt::{Mode, Passphrase, RejectReason, Reply, Request, StreamId};
+use arcly_wire::srt::{Answer, Mode, Passphrase, RejectReason, Reply, Request, SrtConn, StreamId};
 
 use super::{
     super::connection::Caller,
@@ -13,14 +13,15 @@ use super::{
 };
 use crate::{PlayAsk, PlayDenial, PublishAsk, Refusal, Secret, play, publish};
 
-/// What the host has decided.
+/// What the host has decided, step by step: who does not know the passphrase must not take, end or prolong a stream.
 pub(super) enum Decision {
-    Publish(Result<Box<Publisher>, (Refusal, String)>),
-    /// One more link of a group.
-    Join(Result<BondName, Refusal>),
+    /// A publisher, or one more link of it, may come in if it knows the passphrase.
+    Leave(Result<Purpose, Refusal>),
     Play(Result<Option<Arc<Log>>, PlayDenial>),
     /// It may come in, and its keys are derived.
     Accepted(Purpose, Accepted),
+    /// What a publisher with keys publishes into.
+    Publish(Result<Box<Publisher>, Refusal>, Box<(SrtConn, Answer)>),
 }
 
 /// A caller who waits for it, and then for its keys.
@@ -30,6 +31,8 @@ pub(super) struct Waiting {
     /// What it must know, if the host says nothing else.
     passphrase: Option<Passphrase>,
     secret: Secret,
+    /// When all must be decided.
+    until: Duration,
 }
 
 impl Waiting {
@@ -106,7 +109,8 @@ impl Port {
                 self.options.read_passphrase.clone()
             }
         };
-        self.waiting.insert(caller, Waiting { request, key, passphrase, secret });
+        let until = self.now() + self.options.decision_deadline;
+        self.waiting.insert(caller, Waiting { request, key, passphrase, secret, until });
     }
 
     fn ask_to_publish(&self, caller: Caller, id: StreamId, agent: String, secret: Secret, bond: Option<BondName>) {
@@ -119,16 +123,23 @@ impl Port {
             agent,
             peer: caller.0,
         };
+        let purpose = bond.map_or_else(|| Purpose::Publish(Box::new(ask.clone())), Purpose::Link);
         let (inbox, decide, deadline) = (self.inbox.clone(), self.decide.clone(), self.options.decision_deadline);
         tokio::spawn(async move {
-            let decision = match bond {
-                None => Decision::Publish(publish::ask_with_secret(&inbox, ask, deadline, secret).await),
-                Some(bond) => {
-                    let answer = publish::ask_to_join(&inbox, ask, deadline, secret).await;
-                    Decision::Join(answer.map(|()| bond).map_err(|(refusal, _)| refusal))
-                }
-            };
-            let _ = decide.send((caller, decision));
+            let answer = publish::ask_leave(&inbox, ask, deadline, secret).await;
+            let leave = answer.map(|()| purpose).map_err(|(refusal, _)| refusal);
+            let _ = decide.send((caller, Decision::Leave(leave)));
+        });
+    }
+
+    /// Asks what a publisher publishes into that has leave, and keys.
+    pub(super) fn ask_for_stream(&self, caller: Caller, ask: PublishAsk, accepted: Box<(SrtConn, Answer)>) {
+        let Some(waiting) = self.waiting.get(&caller) else { return };
+        let deadline = waiting.until.saturating_sub(self.now());
+        let (inbox, decide) = (self.inbox.clone(), self.decide.clone());
+        tokio::spawn(async move {
+            let answer = publish::ask_with_leave(&inbox, ask, deadline).await;
+            let _ = decide.send((caller, Decision::Publish(answer.map_err(|(refusal, _)| refusal), accepted)));
         });
     }
 
@@ -150,11 +161,11 @@ impl Port {
 
     pub(super) fn on_decision(&mut self, caller: Caller, decision: Decision) {
         match decision {
-            Decision::Publish(Ok(publisher)) => self.admit(caller, Purpose::Publish(publisher)),
+            Decision::Leave(Ok(purpose)) => self.admit(caller, purpose),
             Decision::Play(Ok(Some(log))) => self.admit(caller, Purpose::Play(log)),
             Decision::Accepted(purpose, accepted) => self.on_accepted(caller, purpose, accepted),
-            Decision::Join(Ok(bond)) => self.admit(caller, Purpose::Link(bond)),
-            Decision::Publish(Err((refusal, _))) | Decision::Join(Err(refusal)) => self.deny(
+            Decision::Publish(Ok(publisher), accepted) => self.begin_publish(caller, *accepted, *publisher),
+            Decision::Leave(Err(refusal)) | Decision::Publish(Err(refusal), _) => self.deny(
                 caller,
                 match refusal {
                     Refusal::BadName => RejectReason::Conflict,

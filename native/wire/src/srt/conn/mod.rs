@@ -131,7 +131,7 @@ impl SrtConn {
     }
 
     /// It was decided on at this time; the handshake may have come long before.
-    pub(super) fn begin(&mut self, now: Duration) {
+    pub fn begin(&mut self, now: Duration) {
         self.last_received_us = micros(now);
         self.clocks = timers::Clocks::new(micros(now));
     }
