@@ -31,8 +31,8 @@ class Offers:
         self._watchers: list[Watcher] = []
 
     def add(self, key: StreamKey, begin: Begin) -> None:
-        """Offer `key`: `begin` is called for a viewer who finds it not live, and returns when publishing was begun or
-        is under way.
+        """Offer `key`: `begin` is called for each viewer, and returns when the stream is live, or its publishing was
+        begun or is under way.
 
         Raises:
             MisuseError: somebody else offers it.
@@ -59,11 +59,10 @@ class Offers:
 
     async def summon(self, context: contract.IngestContext, key: StreamKey) -> contract.StreamHandle | None:
         """Return the stream, beginning it where it is offered; None when it is not, or takes longer than 8 s."""
-        stream = context.get_stream(key)
         begin = self._begin.get(key)
-        if stream is not None or begin is None:
-            return stream
-        events = context.events()
+        if begin is None:
+            return context.get_stream(key)
+        stream, events = None, context.events()
         try:
             async with asyncio.timeout(BEGIN_DEADLINE_S):
                 await begin()

@@ -57,8 +57,8 @@ class PullSource(Link):
         back_channel: with `rtsp://`, ask a camera for its back channel (ONVIF): what `say` is given is heard there.
             Default False.
         on_demand: connect when the first viewer asks for `key`, and disconnect after the last, or when somebody else
-            publishes it; default False. The first viewer waits meanwhile, up to 8 s. One that has failed is begun anew
-            by the next viewer.
+            publishes it; default False. The first viewer waits meanwhile, up to 8 s, and so does one who comes while
+            the connection is lost. One that has failed is begun anew by the next viewer.
         linger_s: seconds without a viewer after which it disconnects, default 10; only with `on_demand`. A viewer for
             whom it connects is waited for 8 s longer.
         ca_file: PEM file with authorities that are trusted besides those of the system, for RTMPS and
@@ -162,6 +162,9 @@ class PullSource(Link):
         """Connect for a viewer, and let go of the remote when nobody watches any more."""
         if self._context is None:
             return
+        if self._context.get_stream(self._key) is not None:
+            await self._until_fed(self._context)
+            return
         # The viewer waits so long for the stream, and watches from then on.
         self._expected_until_s = time.monotonic() + _offers.BEGIN_DEADLINE_S + self._linger_s
         if self._pull is not None and self.state is LinkState.FAILED:
@@ -172,6 +175,13 @@ class PullSource(Link):
         if self._pull is None:
             self._connect(self._context)
             self._leaving = self._spawn(self._leave_unwatched(self._context))
+
+    async def _until_fed(self, context: IngestContext) -> None:
+        """Wait while the stream is kept without a sender. What is kept would go in circles between two nodes that pull
+        from each other: each would be the sender that the other one waits for.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.state is LinkState.RUNNING or self._is_taken(context))
 
     def _connect(self, context: IngestContext) -> None:
         assert self._inbox is not None
@@ -192,7 +202,7 @@ class PullSource(Link):
 
     async def _disconnect(self) -> None:
         # Taken first: a viewer who comes while it ends begins another.
-        pull, self._pull = self._pull, None
+        pull, self._pull, self._session = self._pull, None, None
         if pull is None:
             return
         if self._following is not None:

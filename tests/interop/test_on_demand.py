@@ -32,6 +32,13 @@ async def offering(server: Server, clip: Path, linger_s: float) -> AsyncIterator
         yield pull
 
 
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
 # A player of HLS counts from its first playlist on, which waits for a segment, until a while after its last request.
 @pytest.mark.parametrize(("way", "linger_s"), [("hls", 10.0), ("flv", 0.5), ("rtmp", 0.5)])
 async def test_a_viewer_begins_it_and_the_last_one_ends_it(
@@ -116,8 +123,7 @@ async def test_a_pull_stays_for_a_viewer_who_waits_for_the_first_segment(
 
 async def test_a_pull_that_has_failed_is_begun_anew_by_the_next_viewer(clip: Callable[..., Path]) -> None:
     """Found by reading: it stayed as it was for as long as anybody asked."""
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
+    port = free_port()
     url = f"rtmp://127.0.0.1:{port}/live/cam"
     pull = arcly.PullSource(url, CAM, on_demand=True, linger_s=60, retries_max=0)
     async with arcly.Engine(pull) as engine:
@@ -145,6 +151,32 @@ async def test_a_stream_that_begins_here_ends_the_pull(monkeypatch: pytest.Monke
             async with stream.subscribe():
                 await eventually(lambda: pull.state is arcly.LinkState.STOPPED, deadline_s=10)
             assert session.active
+
+
+async def test_a_stream_that_has_ended_does_not_go_in_circles_between_nodes_that_pull_from_each_other(
+    clip: Callable[..., Path],
+) -> None:
+    """Found by reading: each was given what the other one had kept, again and again, as fast as the network is."""
+    ports = free_port(), free_port()
+
+    def pull(port: int) -> arcly.PullSource:
+        url = f"rtmp://127.0.0.1:{port}/live/cam"
+        return arcly.PullSource(url, CAM, on_demand=True, grace_s=3.0, backoff_s=(0.05, 0.1))
+
+    pulls = pull(ports[1]), pull(ports[0])
+    async with (
+        arcly.Engine(arcly.RtmpHandler(f"127.0.0.1:{ports[0]}"), pulls[0]) as home,
+        arcly.Engine(arcly.RtmpHandler(f"127.0.0.1:{ports[1]}"), pulls[1]) as edge,
+    ):
+        source = arcly.FileSource(clip(), CAM, loop=True)
+        await source.start(home)
+        stream = await edge.offers.summon(edge, CAM)
+        assert stream is not None
+        async with stream.subscribe():
+            await source.stop()
+            await eventually(lambda: pulls[0].status.retries > 0, deadline_s=20, what="home asks the edge")
+            await eventually(lambda: stream.closed, deadline_s=20, what="its grace time is over")
+        assert pulls[0].status.frames == 0
 
 
 async def test_two_sources_cannot_offer_one_key(server: Server) -> None:
