@@ -16,7 +16,20 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Route, expect
 
 from browser.conftest import Serve, Visit
-from browser.watching import PHONE, Look, Open, Start, Veil, choose, in_both_schemes, look, play, publish, watch
+from browser.watching import (
+    NOTE_STATES,
+    PHONE,
+    Look,
+    Open,
+    Start,
+    Veil,
+    choose,
+    in_both_schemes,
+    look,
+    play,
+    publish,
+    watch,
+)
 
 WATCH_S = float(os.environ.get("ARCLY_WATCH_S", "7"))
 """How long HLS and DASH are watched without a stall; `ARCLY_WATCH_S=60` for a minute."""
@@ -180,13 +193,105 @@ async def test_where_an_answer_never_comes_hls_is_taken(demo: Serve, visit: Open
 
 async def test_a_codec_that_flv_does_not_bring_here_comes_by_hls(demo: Serve, visit: Open) -> None:
     def change(stream: dict[str, Any]) -> None:
-        stream["tracks"][0]["codec"] = "VP8"
+        stream["tracks"][0]["codec"] = "VP9"
 
     page = await visit(demo.url("/live/demo/"), prepare=lambda page: relabelled(page, change))
     await page.is_in_state("playing")
     await expect(page.part("way-hls").locator("input")).to_be_checked()
     await expect(page.part("way-flv").locator("input")).to_be_disabled()
-    await expect(page.part("way-note")).to_have_text("No player for VP8 in FLV.")
+    await expect(page.part("way-note")).to_have_text("No player for VP9 in FLV.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "words"),
+    [
+        ("audio", "G711A", "Without sound: HLS carries no G711A."),
+        ("video", "VP8", "Without pictures: HLS carries no VP8."),
+    ],
+)
+async def test_what_hls_leaves_out_keeps_nobody_from_the_rest(
+    demo: Serve, visit: Open, kind: str, codec: str, words: str
+) -> None:
+    """A bug it had: the page said that this browser cannot decode G711A, of which HLS has nothing."""
+
+    def change(stream: dict[str, Any]) -> None:
+        for track in stream["tracks"]:
+            if track["kind"] == kind:
+                track |= {"codec": codec, "rfc6381": ""}
+
+    page = await visit(demo.url("/live/demo/"), prepare=lambda page: relabelled(page, change))
+    await page.is_in_state("playing")
+    await expect(page.part("way-hls").locator("input")).to_be_checked()
+    await expect(page.part("way-note")).to_have_text(words)
+
+
+async def test_a_stream_of_which_hls_has_nothing_is_said_not_to_play(demo: Serve, visit: Open) -> None:
+    def change(stream: dict[str, Any]) -> None:
+        stream["tracks"] = [track | {"codec": "MP2"} for track in stream["tracks"] if track["kind"] == "audio"]
+
+    page = await visit(demo.url("/live/demo/"), prepare=lambda page: relabelled(page, change))
+    await page.is_in_state("failed")
+    await expect(page.part("player-veil")).to_contain_text("HLS carries no MP2. VLC and ffplay can.")
+
+
+AC3 = "-v error -re -f lavfi -i testsrc2=size=320x180:rate=25 -re -f lavfi -i sine=sample_rate=48000"
+AC3 += " -c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -g 25 -c:a ac3 -f mpegts"
+
+
+async def test_pictures_that_come_behind_sound_that_hls_leaves_out_play(demo: Serve, visit: Open) -> None:
+    answers = 0
+
+    def change(stream: dict[str, Any]) -> None:
+        nonlocal answers
+        answers += 1
+        video, audio = sorted(stream["tracks"], key=lambda track: track["kind"], reverse=True)
+        stream["tracks"] = [*([video] if answers > 2 else []), audio | {"codec": "G711A", "rfc6381": ""}]
+
+    page = await visit(demo.url("/live/demo/"), prepare=lambda page: relabelled(page, change))
+    await page.is_in_state("failed")
+    await page.is_in_state("playing")
+
+
+async def test_pictures_with_sound_that_the_browser_cannot_decode_play_by_webrtc(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
+    """A bug it had: TS and HLS were preferred, as they lack nothing, and of HLS no more was heard."""
+
+    def change(stream: dict[str, Any]) -> None:
+        stream["whep_opus"] = False  # as where PyAV is not installed
+
+    server = await serve("--srt", "127.0.0.1:0")
+    found = server.logged(r"\[srt\] listening on (\S+)")
+    assert found, server.log
+    async with running(ffmpeg, *AC3.split(), f"srt://{found[1]}?streamid=publish:live/cam"):
+        page = await visit(server.url("/live/cam/"), prepare=lambda page: relabelled(page, change))
+        await page.is_in_state("playing")
+        await expect(page.part("way-whep").locator("input")).to_be_checked()
+        await expect(page.part("way-note")).to_have_text("Without sound: WebRTC does not carry AC-3.")
+        for way in ("ts", "hls", "dash"):
+            title = page.part(f"way-{way}").locator("label")
+            await expect(title).to_have_attribute("title", "This browser cannot decode AC-3 (ac-3).")
+        await watch(page, 1)
+
+
+async def test_hls_of_which_nothing_can_be_decoded_is_given_up(serve: Start, visit: Open, ffmpeg: str) -> None:
+    """A bug it had: hls.js was told to recover, did not, and the page was loading for ever."""
+
+    def change(stream: dict[str, Any]) -> None:
+        # What a browser says of a codec is not always what its player finds.
+        stream["tracks"] = [
+            track | {"rfc6381": "avc1.42c01e"} for track in stream["tracks"] if track["kind"] == "video"
+        ]
+        stream |= {"flv": None, "ts": None, "dash": None}
+
+    server = await serve("--srt", "127.0.0.1:0", "--webrtc", "off")
+    found = server.logged(r"\[srt\] listening on (\S+)")
+    assert found, server.log
+    async with running(ffmpeg, *AC3.split(), f"srt://{found[1]}?streamid=publish:live/cam"):
+        page = await visit(server.url("/live/cam/"), prepare=lambda page: relabelled(page, change))
+        await page.is_in_state("failed")
+        words = "This browser cannot play what the publisher sends (manifestIncompatibleCodecsError)."
+        await expect(page.part("player-veil")).to_contain_text(words)
 
 
 async def test_what_ended_while_the_list_left_its_stream_out_plays_again(demo: Serve, visit: Open) -> None:

@@ -74,7 +74,9 @@ function openHlsJs(Hls, video, url, onFault) {
   hls.on(Hls.Events.ERROR, (/** @type {string} */ _event, /** @type {any} */ error) => {
     if (!error.fatal) return; // hls.js tries again by itself
     const media = error.type === Hls.ErrorTypes.MEDIA_ERROR;
-    if (media && performance.now() - recoveredAt > RECOVERY_WINDOW_MS) {
+    // Where no rendition is left, recovering begins nothing: it would be silent for ever.
+    const isOver = error.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR;
+    if (media && !isOver && performance.now() - recoveredAt > RECOVERY_WINDOW_MS) {
       recoveredAt = performance.now();
       hls.recoverMediaError(); // a new decoder, the same position
       return;

@@ -11,12 +11,11 @@
 import { Controls } from "./controls.js";
 import { makeCopyButton } from "./copy.js";
 import { find, part, setAttribute, setText, setVisible } from "./dom.js";
-import { codecs } from "./format.js";
 import { Rewind } from "./rewind.js";
 import { CREDENTIALS, streamKey, streamPath } from "./route.js";
 import { openSource } from "./source.js";
 import { PlayerStats, bufferedAhead } from "./stats.js";
-import { WAY_NAMES, WayChooser, choices, isEndless, undecodable } from "./ways.js";
+import { WAYS, WAY_NAMES, WayChooser, choices, isEndless } from "./ways.js";
 
 /** @typedef {import("./status.js").StreamInfo} StreamInfo */
 /** @typedef {import("./status.js").Status["listeners"]} Listeners */
@@ -150,9 +149,13 @@ export class Player {
     else if (!this.#source) this.#showStarting();
   }
 
-  /** A track that joins later is no part of an endless stream that has begun. @param {StreamInfo} info */
+  /**
+   * A track that joins later is no part of an endless stream that has begun, and may play where the others do not.
+   * @param {StreamInfo} info
+   */
   #hasOtherTracks(info) {
-    return this.#way !== null && isEndless(this.#way) && info.tracks.length !== this.#tracks;
+    const begunWithout = this.#way !== null && (isEndless(this.#way) || this.#source === null);
+    return begunWithout && info.tracks.length !== this.#tracks;
   }
 
   /** @param {StreamInfo} info */
@@ -162,9 +165,8 @@ export class Player {
     this.#session = info.since_ms;
     this.#tracks = info.tracks.length;
     this.#hasPlayed = false;
-    const strange = undecodable(info.tracks);
-    if (strange.length > 0 && !this.#isAble("whep", info)) return this.#fail(cannotDecode(strange));
-    const { way, path } = this.#bestChoice(info);
+    const { way, path, why } = this.#bestChoice(info);
+    if (why !== "") return this.#fail(`${why} VLC and ffplay can.`);
     this.#source = openSource(way, this.#video, location.origin + path + CREDENTIALS, (...fault) =>
       this.#onFault(...fault),
     );
@@ -173,18 +175,13 @@ export class Player {
     this.#start(this.#source);
   }
 
-  /** @param {Way} way @param {StreamInfo} info */
-  #isAble(way, info) {
-    return choices(info).some((it) => it.way === way && it.why === "" && !this.#refused.has(way));
-  }
-
-  /** @param {StreamInfo} info */
+  /** HLS where there is none: it says why. @param {StreamInfo} info */
   #bestChoice(info) {
     const all = choices(info);
     const able = all.filter(({ way, why }) => why === "" && !this.#refused.has(way));
     const wished = able.find(({ way }) => way === this.#wish);
     const whole = able.find(({ lacks }) => lacks === "");
-    const best = wished ?? whole ?? able[0] ?? all[all.length - 1];
+    const best = wished ?? whole ?? able[0] ?? all[WAYS.indexOf("hls")];
     this.#way = best.way;
     const notes = [...this.#refused].map(
       ([way, why]) => `${WAY_NAMES[way]} did not play (${why}).`,
@@ -381,10 +378,4 @@ function showLinks(target, hls, listeners) {
 function showListener(what, listener, url) {
   setVisible(part(`link-${what}`), Boolean(listener));
   if (listener) setText(part(`url-${what}`), url(`${location.hostname}:${listener.port}`));
-}
-
-/** @param {import("./format.js").Track[]} tracks */
-function cannotDecode(tracks) {
-  const names = `${codecs(tracks)} (${tracks.map(({ rfc6381 }) => rfc6381).join(", ")})`;
-  return `This browser cannot decode ${names}. VLC and ffplay can.`;
 }

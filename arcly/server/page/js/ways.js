@@ -24,14 +24,18 @@ const CODECS = {
   ts: new Set(["H264", "H265", "AAC", "MP3", "AC3", "EAC3", "Opus"]),
 };
 
+/** What CMAF leaves out though it has a name; G.711, G.722 and PCM have none there. */
+const NOT_IN_CMAF = new Set(["VP8", "MP2"]);
+
 /** @param {StreamInfo} info @returns {Choice[]} */
 export function choices(info) {
+  const media = info.tracks.filter(({ kind }) => kind !== "data");
   return WAYS.map((way) => {
     const path = info[way];
-    const name = WAY_NAMES[way];
-    if (!path) return { way, path, why: `This server has no ${name} of it.`, lacks: "" };
+    if (!path) return { way, path, why: `This server has no ${WAY_NAMES[way]} of it.`, lacks: "" };
     if (way === "whep") return { way, path, ...overWebRtc(info) };
-    return { way, path, why: whyNot(way, info.tracks), lacks: "" };
+    if (way === "hls" || way === "dash") return { way, path, ...inSegments(way, media) };
+    return { way, path, why: whyNotEndless(way, media), lacks: "" };
   });
 }
 
@@ -56,33 +60,44 @@ function overWebRtc({ tracks, whep_opus, whep_b_frames }) {
 /** Whether it lasts as long as its connection, with the tracks that there were. @param {Way} way */
 export const isEndless = (way) => way !== "hls" && way !== "dash";
 
-/** @param {Way} way @param {Track[]} tracks */
-function whyNot(way, tracks) {
-  if (way === "hls" || way === "whep") return "";
+/** @param {"flv" | "ts"} way @param {Track[]} media */
+function whyNotEndless(way, media) {
   const name = WAY_NAMES[way];
-  // iPhones have only ManagedMediaSource, where the system decides when to load: HLS is made for that.
-  if (!("MediaSource" in globalThis)) return `${name} needs Media Source Extensions.`;
-  if (way === "dash") return "";
-  const strange = tracks.filter(({ kind, codec }) => kind !== "data" && !CODECS[way].has(codec));
+  if (!hasMse()) return `${name} needs Media Source Extensions.`;
+  const strange = media.filter(({ codec }) => !CODECS[way].has(codec));
   if (strange.length > 0) return `No player for ${format.codecs(strange)} in ${name}.`;
-  const several = ["video", "audio"].find(
-    (it) => tracks.filter(({ kind }) => kind === it).length > 1,
-  );
-  return several && way === "flv" ? `No player for several ${several} tracks in FLV.` : "";
+  const several = ["video", "audio"].find((it) => media.filter(({ kind }) => kind === it).length > 1);
+  if (several && way === "flv") return `No player for several ${several} tracks in FLV.`;
+  return cannotDecode(media);
 }
 
-/**
- * The tracks that this browser says it cannot decode.
- * @param {Track[]} tracks
- */
-export function undecodable(tracks) {
+/** @param {"hls" | "dash"} way @param {Track[]} media */
+function inSegments(way, media) {
+  const name = WAY_NAMES[way];
+  if (way === "dash" && !hasMse()) return { why: `${name} needs Media Source Extensions.`, lacks: "" };
+  const carried = media.filter(({ codec, rfc6381 }) => rfc6381 !== "" && !NOT_IN_CMAF.has(codec));
+  const left = media.filter((it) => !carried.includes(it));
+  if (carried.length === 0) return { why: `${name} carries no ${format.codecs(left)}.`, lacks: "" };
+  const lost = ["video", "audio"].find(
+    (it) => left.some(({ kind }) => kind === it) && !carried.some(({ kind }) => kind === it),
+  );
+  const said = `Without ${lost === "video" ? "pictures" : "sound"}: ${name} carries no ${format.codecs(left)}.`;
+  return { why: cannotDecode(carried), lacks: lost ? said : "" };
+}
+
+/** iPhones have only ManagedMediaSource, where the system decides when to load: HLS is made for that. */
+const hasMse = () => "MediaSource" in globalThis;
+
+/** @param {Track[]} tracks @returns {string} what this browser says that it cannot decode; empty: nothing */
+function cannotDecode(tracks) {
   // @ts-expect-error ManagedMediaSource is Safari's
   const mse = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
-  if (!mse) return [];
-  return tracks.filter(
-    ({ kind, rfc6381 }) =>
-      kind !== "data" && !mse.isTypeSupported(`${kind}/mp4; codecs="${rfc6381}"`),
+  const strange = tracks.filter(
+    ({ kind, rfc6381 }) => mse && !mse.isTypeSupported(`${kind}/mp4; codecs="${rfc6381}"`),
   );
+  if (strange.length === 0) return "";
+  const names = strange.map(({ rfc6381 }) => rfc6381).join(", ");
+  return `This browser cannot decode ${format.codecs(strange)} (${names}).`;
 }
 
 export class WayChooser {
@@ -105,7 +120,7 @@ export class WayChooser {
     }
     const lacks = choices.find(({ way }) => way === current)?.lacks;
     const why = current && !isEndless(current) && choices.find(({ way, why }) => way !== "whep" && why)?.why;
-    const said = note || lacks || why || "";
+    const said = [note, lacks].filter(Boolean).join(" ") || why || "";
     setText(part("way-note"), said);
     setVisible(part("way-note"), said !== "");
     setVisible(this.#root, true);
