@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import running
+from conftest import eventually, running
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from browser.conftest import Serve, Visit
 from browser.watching import (
@@ -292,6 +292,55 @@ async def test_hls_of_which_nothing_can_be_decoded_is_given_up(serve: Start, vis
         await page.is_in_state("failed")
         words = "This browser cannot play what the publisher sends (manifestIncompatibleCodecsError)."
         await expect(page.part("player-veil")).to_contain_text(words)
+
+
+async def test_an_outage_takes_no_way_from_a_viewer(serve: Start, visit: Open) -> None:
+    """A bug it had: behind some seconds FLV and TS were refused for as long as the publisher stayed."""
+    server = await serve("--demo", "--webrtc", "off", "--allow-kick")
+    page = await visit(server.url("/live/demo/"))
+    await page.is_in_state("playing")
+    await expect(page.part("way-flv").locator("input")).to_be_checked()
+    await page.part("player").evaluate(NOTE_STATES)
+    await page.page.context.set_offline(True)
+    await end_viewers(server)
+    # As long as it takes to try again twice.
+    tries = "player => player.states.filter(it => it === 'reconnecting').length"
+
+    async def has_tried_twice() -> bool:
+        return bool(await page.part("player").evaluate(tries) >= 2)
+
+    await eventually(has_tried_twice, what="two attempts", deadline_s=30)
+    await page.page.context.set_offline(False)
+    await page.is_in_state("playing")
+    await expect(page.part("way-flv").locator("input")).to_be_checked()
+    assert await page.part("way-note").is_hidden()
+    await watch(page, 1)
+    forgive(page, "ERR_INTERNET_DISCONNECTED", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+
+
+async def test_a_way_that_does_not_come_through_any_more_is_given_up(serve: Start, visit: Open) -> None:
+    server = await serve("--demo", "--webrtc", "off", "--allow-kick")
+    page = await visit(server.url("/live/demo/"))
+    await page.is_in_state("playing")
+    await page.page.route("**/*.flv", lambda route: route.fulfill(status=503))
+    await end_viewers(server)
+    await expect(page.part("way-note")).to_contain_text("FLV did not play (status 503).")
+    await page.is_in_state("playing")
+    await expect(page.part("way-ts").locator("input")).to_be_checked()
+    forgive(page, "503", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+
+
+def forgive(visit: Visit, *words: str) -> None:
+    """Take away the browser's own lines about what was done to it."""
+    visit.faults[:] = [fault for fault in visit.faults if not any(word in fault for word in words)]
+
+
+async def end_viewers(server: Serve) -> None:
+    """End the connections of all who watch the demo."""
+    async with async_playwright() as playwright:
+        api = await playwright.request.new_context(extra_http_headers={"x-arcly-kick": "1"})
+        for viewer in (await (await api.get(server.url("/api/viewers?stream=live/demo"))).json())["viewers"]:
+            await api.post(server.url(f"/api/viewers/{viewer['id']}/kick"))
 
 
 async def test_what_ended_while_the_list_left_its_stream_out_plays_again(demo: Serve, visit: Open) -> None:

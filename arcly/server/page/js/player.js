@@ -3,7 +3,8 @@
 // Two things drive it. The status feed says whether the stream is live and which publish it is
 // (`since_ms`: a publisher that comes back has a new one); the source says what happens in this
 // browser. A way that does not get to play (FLV behind a proxy that will not pass it on, say) is given
-// up for the rest of this publish, and the next one is taken. States:
+// up for the rest of this publish, and the next one is taken; one that has played is tried again while the
+// server cannot be reached at all. States:
 //
 //   closed · offline (never seen live) · starting (live, first segment not ready) · loading ·
 //   playing ⇄ buffering, paused · reconnecting · ended · failed (needs the viewer: unsupported, undecodable)
@@ -28,6 +29,7 @@ import { WAYS, WAY_NAMES, WayChooser, choices, isEndless } from "./ways.js";
 const MAX_RETRY_MS = 8000;
 const STEADY_MS = 10_000; // playing for so long ends a series of failures
 const MAX_MEDIA_FAULTS = 3;
+const MAX_MISSES = 3; // of a way that has played, while the server answers
 const STALL_SHOWN_AFTER_MS = 500; // shorter stalls are not worth a spinner
 const TAIL_S = 0.3; // less than this left of an ended stream is nothing to wait for
 const ENDED_RETRY_MS = 3000; // it ended here, but the server says that it goes on
@@ -67,7 +69,10 @@ export class Player {
   /** @type {Map<Way, string>} ways that did not play this publish, and why */
   #refused = new Map();
   #tracks = 0; // that there were when it began
-  #hasPlayed = false;
+  /** @type {Set<Way>} ways that have played this publish */
+  #played = new Set();
+  #isHeard = false; // the server, since the last fault
+  #misses = 0;
   #failures = 0;
   #mediaFaults = 0;
   #retryTimer = 0;
@@ -103,7 +108,7 @@ export class Player {
     this.#target = target;
     this.#info = null;
     this.#session = 0;
-    this.#failures = this.#mediaFaults = 0;
+    this.#failures = this.#mediaFaults = this.#misses = 0;
     this.#ways.hide();
     setText(find("#player-title bdi"), streamKey(target));
     setAttribute(find("#player-title"), "title", streamKey(target));
@@ -133,6 +138,7 @@ export class Player {
   update(info, listeners) {
     const wasListed = this.#info !== null;
     this.#info = info;
+    this.#isHeard = true;
     if (!this.#target) return;
     if (!info) return this.#notLive();
     showLinks(info, info.hls, listeners);
@@ -161,10 +167,9 @@ export class Player {
   /** @param {StreamInfo} info */
   #play(info) {
     this.#drop();
-    if (info.since_ms !== this.#session) this.#refused.clear();
+    if (info.since_ms !== this.#session) this.#forgetWays();
     this.#session = info.since_ms;
     this.#tracks = info.tracks.length;
-    this.#hasPlayed = false;
     const { way, path, why } = this.#bestChoice(info);
     if (why !== "") return this.#fail(`${why} VLC and ffplay can.`);
     this.#source = openSource(way, this.#video, location.origin + path + CREDENTIALS, (...fault) =>
@@ -230,10 +235,10 @@ export class Player {
 
   #onPlaying() {
     if (!this.#source) return;
-    this.#hasPlayed = true;
+    if (this.#way) this.#played.add(this.#way);
     clearTimeout(this.#stallTimer);
     clearTimeout(this.#steadyTimer);
-    this.#steadyTimer = setTimeout(() => (this.#failures = this.#mediaFaults = 0), STEADY_MS);
+    this.#steadyTimer = setTimeout(() => (this.#failures = this.#mediaFaults = this.#misses = 0), STEADY_MS);
     this.#show({ state: "playing", title: "Live" });
   }
 
@@ -259,8 +264,10 @@ export class Player {
     if (fault === "missing")
       return this.#fail("This browser has no way to play HLS. VLC and ffplay do.");
     const often = fault === "media" && ++this.#mediaFaults >= MAX_MEDIA_FAULTS;
-    if (this.#way && this.#way !== "hls" && (often || !this.#hasPlayed)) {
-      this.#mediaFaults = 0;
+    const missed = this.#isHeard && ++this.#misses >= MAX_MISSES;
+    this.#isHeard = false;
+    if (this.#way && this.#way !== "hls" && (often || missed || !this.#played.has(this.#way))) {
+      this.#mediaFaults = this.#misses = 0;
       this.#refused.set(this.#way, detail);
       return this.#play(this.#info);
     }
@@ -283,6 +290,12 @@ export class Player {
   #retry() {
     if (!this.#info) return; // it has ended meanwhile
     this.#play(this.#info);
+  }
+
+  #forgetWays() {
+    this.#refused.clear();
+    this.#played.clear();
+    this.#misses = 0;
   }
 
   /** Stop playing and loading; the veil stays as it is. */
@@ -328,7 +341,7 @@ export class Player {
 
   /** @param {string} detail */
   #fail(detail) {
-    const action = { label: "Try again", run: () => this.#retry() };
+    const action = { label: "Try again", run: () => (this.#forgetWays(), this.#retry()) };
     this.#show({ state: "failed", title: "This stream does not play here", detail, action });
   }
 
