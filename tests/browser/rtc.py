@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import Page, Route
 
 NEGOTIATE = """async (pc, url, transports = ["udp", "tcp"], port = null) => {
   await pc.setLocalDescription(await pc.createOffer());
@@ -82,6 +83,30 @@ RECEIVED = """async () => {
   }
   return { ...told, state: watched.pc.connectionState };
 }"""
+
+
+NOTE_CONNECTIONS = """
+  globalThis.connectionStates = [];
+  globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...options) {
+      super(...options);
+      this.addEventListener("connectionstatechange", () => connectionStates.push(this.connectionState));
+    }
+  };
+"""
+
+
+async def come_through(page: Page, port: int) -> None:
+    """Let the answers that the page gets name this port of a relay, for UDP alone, and note states of connections."""
+
+    async def answer(route: Route) -> None:
+        response = await route.fetch()
+        sdp = re.sub(r"(a=candidate:\S+ 1 udp \d+ \S+) \d+", rf"\1 {port}", await response.text())
+        lines = [line for line in sdp.split("\r\n") if not line.startswith("a=candidate:") or " udp " in line]
+        await route.fulfill(response=response, body="\r\n".join(lines))
+
+    await page.add_init_script(NOTE_CONNECTIONS)
+    await page.route(re.compile(r"/(whip|whep)$"), answer)
 
 
 async def received(page: Page, decoded: int, within_s: float = 60, packets: int = 0) -> dict[str, Any]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
+from lossy import Network, lossy
 from playwright.async_api import Page, Route, expect
 
+from browser import rtc
 from browser.conftest import Visit
 from browser.watching import Open, Start, look, play, watch
 
@@ -101,6 +104,43 @@ async def test_the_screen_is_published_until_the_person_ends_it(serve: Start, vi
     await page.page.evaluate("shared.getVideoTracks().forEach(track => track.dispatchEvent(new Event('ended')))")
     await expect(page.part("broadcast-state")).to_have_text("It was ended in the browser.")
     await expect(page.part("broadcast-toggle")).to_have_text("Go live")
+
+
+async def test_a_broadcast_goes_on_behind_some_seconds_of_nothing(serve: Start, visit: Open) -> None:
+    """A bug it had: the camera was stopped, and the publish ended, at the first moment that nothing came through."""
+    server = await serve()
+    found = server.logged(r"\[webrtc\] media on \S+:(\d+)")
+    assert found, server.log
+    async with lossy(int(found[1]), Network(), seed=10) as link:
+        page = await visit(server.url(), lambda page: rtc.come_through(page, link.port))
+        await go_live(page, "test")
+        await expect(page.part("broadcast-state")).to_have_text("Live as live/cam")
+        link.there.network = link.back.network = Network(loss=1)
+        await expect(page.part("broadcast-state")).to_have_text("Nothing comes through, waiting for the network")
+        link.there.network = link.back.network = Network()
+        await expect(page.part("broadcast-state")).to_have_text("Live as live/cam")
+        viewer = await visit(server.url("/live/cam/"))
+        await viewer.is_in_state("playing")
+        await watch(viewer, 1)
+        assert len(re.findall(r"is publishing to live/cam", server.log)) == 1, server.log
+        # For good: it is not waited for for ever.
+        link.there.network = link.back.network = Network(loss=1)
+        await expect(page.part("broadcast-state")).to_have_text(
+            re.compile("^(The server cannot be reached any more|No way for UDP or TCP to the server)\\.$")
+        )
+        await expect(page.part("broadcast-toggle")).to_have_text("Go live")
+
+
+async def test_a_broadcast_that_the_server_ends_is_over_at_once(serve: Start, visit: Open) -> None:
+    server = await serve()
+    page = await visit(server.url())
+    async with page.page.expect_response("**/whip") as answered:
+        await go_live(page, "test")
+    session = await (await answered.value).header_value("location")
+    await expect(page.part("broadcast-state")).to_have_text("Live as live/cam")
+    assert (await page.page.request.delete(server.url(urlsplit(session or "").path))).status == 200
+    await expect(page.part("broadcast-state")).to_have_text("The server has ended it.")
+    forgive(page, 404)  # of the session, which the page ends too
 
 
 async def test_a_name_that_is_taken_is_said_to_be(serve: Start, visit: Open) -> None:

@@ -8,7 +8,7 @@ import re
 import pytest
 from conftest import eventually, running
 from lossy import Network, lossy
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
 from browser import rtc
 from browser.conftest import Visit
@@ -95,6 +95,21 @@ async def test_what_plays_by_webrtc_goes_on_where_the_list_leaves_its_stream_out
     await veil.pull(down=True)
     await veil.pull(down=False)
     assert await page.part("player").evaluate("player => player.states") == ["playing"]
+
+
+async def test_a_viewer_of_the_page_goes_on_behind_some_seconds_of_nothing(serve: Start, visit: Open) -> None:
+    """A bug it had: WebRTC was hung up at the first moment that nothing came, and given up for it."""
+    server = await serve("--demo")
+    found = server.logged(r"\[webrtc\] media on \S+:(\d+)")
+    assert found, server.log
+    async with lossy(int(found[1]), Network(), seed=9) as link:
+        page = await visit(server.url("/live/demo/"), prepare=lambda page: rtc.come_through(page, link.port))
+        await plays_by_webrtc(page)
+        link.there.network = link.back.network = Network(loss=1)
+        await page.page.wait_for_function("() => connectionStates.at(-1) === 'disconnected'")
+        link.there.network = link.back.network = Network()
+        await plays_by_webrtc(page)
+    assert len(re.findall(r"plays live/demo", server.log)) == 1, "in the same session"
 
 
 async def test_a_stream_with_b_frames_plays_by_webrtc_what_comes_in_order(
@@ -347,16 +362,7 @@ async def test_a_viewer_is_sent_a_lesser_layer_under_a_cap_and_the_better_one_be
         running(ffmpeg, *LADDER.split(), *high, *low),
     ):
         await eventually(lambda: server.logged(r"live/cam~low, 1 track"), what="both renditions")
-        page = await visit(server.url("/healthz"))
-
-        async def by_the_relay(route: Route) -> None:
-            response = await route.fetch()
-            answer = re.sub(r"(a=candidate:\S+ 1 udp \d+ \S+) \d+", rf"\1 {link.port}", await response.text())
-            lines = [line for line in answer.split("\r\n") if not line.startswith("a=candidate:") or " udp " in line]
-            await route.fulfill(response=response, body="\r\n".join(lines))
-
-        await page.page.route(re.compile(r"/whep$"), by_the_relay)
-        await page.page.goto(server.url("/live/cam/"))
+        page = await visit(server.url("/live/cam/"), prepare=lambda page: rtc.come_through(page, link.port))
         shown = page.part("stat-layer")
         await expect(shown).to_have_text("cam", timeout=60_000)
         await expect(page.part("stat-resolution")).to_have_text(f"320{TIMES}180", timeout=60_000)

@@ -1,7 +1,7 @@
 // Publishing from this browser: the camera, the screen, or a test picture, by WHIP.
 
 import { part, setAttribute, setText, setVisible } from "./dom.js";
-import { negotiate } from "./rtc.js";
+import { negotiate, watchLoss } from "./rtc.js";
 import { testPicture } from "./picture.js";
 import { CREDENTIALS, streamPath } from "./route.js";
 
@@ -11,6 +11,7 @@ import { CREDENTIALS, streamPath } from "./route.js";
 
 const VIDEO_BPS_MAX = 4_000_000;
 const CONNECT_WITHIN_MS = 15_000; // where nothing comes through, browsers go on trying for long
+const AWAY_MAX_MS = 15_000;
 
 /** @type {Record<string, string>} what a person can do about a refusal of the browser */
 const REFUSALS = {
@@ -69,6 +70,7 @@ export class Broadcast {
       this.#show("Connecting");
       ({ session: this.#session } = await negotiate(connection, `${streamPath(target)}whip${CREDENTIALS}`));
       this.#connectTimer = setTimeout(() => this.#onNothing(connection), CONNECT_WITHIN_MS);
+      watchLoss(connection, AWAY_MAX_MS, (byGoodbye) => this.#onLost(connection, byGoodbye));
     } catch (error) {
       if (connection === this.#connection) this.#stop(reasonOf(error), true);
     }
@@ -78,9 +80,18 @@ export class Broadcast {
   #onState(connection, target) {
     if (connection !== this.#connection) return;
     const state = connection.connectionState;
-    if (state === "connected") this.#show(`Live as ${target.app}/${target.stream}`);
+    if (state === "connected") {
+      clearTimeout(this.#connectTimer);
+      this.#show(`Live as ${target.app}/${target.stream}`);
+    }
     if (state === "failed") this.#stop("No way for UDP or TCP to the server.", true);
-    if (state === "disconnected") this.#stop("The server has ended it, or cannot be reached.", true);
+    if (state === "disconnected") this.#show("Nothing comes through, waiting for the network");
+  }
+
+  /** @param {RTCPeerConnection} connection @param {boolean} byGoodbye */
+  #onLost(connection, byGoodbye) {
+    if (connection !== this.#connection) return;
+    this.#stop(byGoodbye ? "The server has ended it." : "The server cannot be reached any more.", true);
   }
 
   /** @param {RTCPeerConnection} connection */

@@ -261,6 +261,7 @@ export class Player {
   #onFault(fault, detail) {
     this.#drop();
     if (!this.#info) return this.#notLive();
+    if (fault === "goodbye" && this.#way && this.#played.has(this.#way)) return this.#end();
     if (fault === "missing")
       return this.#fail("This browser has no way to play HLS. VLC and ffplay do.");
     const often = fault === "media" && ++this.#mediaFaults >= MAX_MEDIA_FAULTS;

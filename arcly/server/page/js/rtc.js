@@ -31,6 +31,28 @@ export async function negotiate(connection, url) {
 }
 
 /**
+ * Tells when a negotiated connection is lost: at once where the server says goodbye, which ends DTLS, else when it has
+ * been away for so long. "disconnected" may pass by itself (W3C WebRTC, RTCPeerConnectionState).
+ * @param {RTCPeerConnection} connection @param {number} awayMs @param {(byGoodbye: boolean) => void} onLost
+ */
+export function watchLoss(connection, awayMs, onLost) {
+  // One of several may be left over from before they were bundled, and closed.
+  const transports = new Set(connection.getTransceivers().flatMap(({ sender }) => sender.transport ?? []));
+  let timer = 0;
+  const lose = (/** @type {boolean} */ byGoodbye) => {
+    if (connection.signalingState !== "closed") onLost(byGoodbye); // else it is this browser that has ended it
+  };
+  const look = () => {
+    clearTimeout(timer);
+    const byGoodbye = transports.size > 0 && [...transports].every(({ state }) => state === "closed");
+    if (byGoodbye) return lose(true);
+    if (connection.connectionState === "disconnected") timer = setTimeout(() => lose(false), awayMs);
+  };
+  connection.addEventListener("connectionstatechange", look);
+  for (const transport of transports) transport.addEventListener("statechange", look);
+}
+
+/**
  * An offer that says that Opus may be of two channels: without it Chromium plays both as one (RFC 7587 §6.1).
  * @param {string} sdp
  */

@@ -7,7 +7,7 @@ import { openHls } from "./hls.js";
 import { openWhep } from "./whep.js";
 
 /** @typedef {import("./ways.js").Way} Way */
-/** @typedef {"network" | "media" | "missing" | "other"} Fault */
+/** @typedef {"network" | "media" | "missing" | "goodbye" | "other"} Fault */
 /** @typedef {{latencyS: number | null, bitrateBps: number | null, atEdge: boolean,
  *   lostShare?: number, roundTripS?: number | null, layer?: string | null}} Measure */
 /** @typedef {(fault: Fault, detail: string) => void} OnFault */

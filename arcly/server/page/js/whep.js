@@ -1,13 +1,14 @@
 // WebRTC by WHEP: a tenth of a second behind the publisher. The browser does all the rest by itself;
 // what is said here is when it has not come through.
 
-import { negotiate } from "./rtc.js";
+import { negotiate, watchLoss } from "./rtc.js";
 
 /** @typedef {import("./source.js").OnFault} OnFault */
 /** @typedef {import("./source.js").Playback} Playback */
 /** @typedef {import("./source.js").Measure} Measure */
 
 const FIRST_MEDIA_WITHIN_MS = 8000; // where no UDP comes through, nothing ever does
+const AWAY_MAX_MS = 5000; // behind some seconds in which nothing came
 const MEASURE_EVERY_MS = 1000;
 /** Measurements between two questions for the layer: each is a request to the host. */
 const LAYER_EVERY = 4;
@@ -73,7 +74,8 @@ class Whep {
   async #open(url) {
     try {
       ({ session: this.#session, layer: this.#layerUrl } = await negotiate(this.#connection, url));
-      if (this.#connection.signalingState === "closed") this.destroy(); // meanwhile
+      if (this.#connection.signalingState === "closed") return this.destroy(); // meanwhile
+      watchLoss(this.#connection, AWAY_MAX_MS, (byGoodbye) => this.#onLost(byGoodbye));
     } catch (error) {
       if (this.#connection.signalingState === "closed") return;
       this.#onFault("network", error instanceof Error ? error.message : String(error));
@@ -83,8 +85,11 @@ class Whep {
   #onState() {
     const state = this.#connection.connectionState;
     if (state === "failed") this.#onFault("network", "no way for UDP or TCP to the server");
-    // The server says goodbye, when the stream ends too.
-    if (state === "disconnected" || state === "closed") this.#onFault("network", state);
+  }
+
+  /** @param {boolean} byGoodbye which the server says when the stream ends, too */
+  #onLost(byGoodbye) {
+    this.#onFault(byGoodbye ? "goodbye" : "network", "disconnected");
   }
 
   #onNothing() {
