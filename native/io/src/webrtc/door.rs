@@ -44,6 +44,12 @@ impl Door {
         })
     }
 
+    /// The same for connections of TCP, which connect by the check of a session.
+    pub(crate) fn of_tcp(options: &WebRtcOptions) -> Arc<Self> {
+        let most = options.tcp_connections_max;
+        Self::new(&WebRtcOptions { sessions_max: most, unconnected_max: most, ..options.clone() })
+    }
+
     /// Lets somebody in who has not connected yet.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Full> {
         let mut counts = self.lock();

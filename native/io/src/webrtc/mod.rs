@@ -47,7 +47,8 @@ pub struct WebRtcOptions {
     pub sessions_max: usize,
     /// Of these, those that are not connected yet. Default 1000. Stops offers that nobody follows up.
     pub unconnected_max: usize,
-    /// Of these, those of one address. Default 64, for many may sit behind one.
+    /// Of these, those of one address, and of one address as many TCP connections on which no session has shown up yet. Default 64, for many
+    /// may sit behind one.
     pub unconnected_per_address_max: usize,
     /// TCP connections at a time. Default 1000; 0 does without TCP.
     pub tcp_connections_max: usize,

@@ -10,7 +10,7 @@ use std::{
 use arcly_bus::{Log, Publisher, StreamKey, TrackSet};
 use arcly_codec::MediaKind;
 use arcly_wire::webrtc::{
-    Answer, Fragment, Lane, Offer, PlayOptions, PlayedCodec, Session, Settings, WebRtcError, token,
+    Answer, Fragment, Lane, Limits, Offer, PlayOptions, PlayedCodec, Session, Settings, WebRtcError, token,
 };
 use tokio::{
     runtime::Handle,
@@ -23,7 +23,7 @@ use super::{
     door::{Door, Full, Place},
     from_bus::{Answered, Apart, BFrames, playable},
     port::{Command, Opening, Port, Role},
-    tcp,
+    tcp::Tcp,
 };
 use crate::{
     Inbox, ListenError,
@@ -172,9 +172,10 @@ impl WebRtcTransport {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (commands, requests) = mpsc::channel(COMMANDS_MAX);
         let (tcp_events, from_tcp) = mpsc::channel(TCP_EVENTS_MAX);
-        let datagram_bytes = options.limits.datagram_bytes;
         let acceptor = listening.map(|listening| {
-            let serve = move |stream, peer, stop| tcp::serve(stream, peer, stop, tcp_events.clone(), datagram_bytes);
+            let Limits { datagram_bytes, connect_time, .. } = options.limits;
+            let tcp = Tcp { events: tcp_events, datagram_bytes, connect_time, strangers: Door::of_tcp(&options) };
+            let serve = move |stream, peer, stop| tcp.clone().serve(stream, peer, stop);
             listening.serve(runtime, options.tcp_connections_max, inbox.clone(), serve)
         });
         let acceptor = acceptor.transpose()?;

@@ -197,6 +197,9 @@ impl Port {
         let left = self.peers.get_mut(&number).and_then(|peer| peer.arrive(path));
         if let Some(left) = left.filter(|left| self.by_address.get(left) == Some(&number)) {
             self.by_address.remove(&left);
+            if left.0 == Transport::Tcp {
+                self.outbox.tcp.remove(&left.1);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is decided here and not by a peer: who is let in, how a stream is cut, and where its viewers begin.
 
 mod renditions;
+mod transport;
 
 use std::{
     net::IpAddr,
