@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -64,6 +65,12 @@ STATUS: dict[type[StreamError], int] = {
 }
 """What HTTP says of each error; others are 500."""
 
+IceServer = str | tuple[str, str, str]
+"""A STUN or TURN server that peers are told to use besides: a URL, or a URL, a user name and its credential."""
+
+ICE_URL = re.compile(r"(stun|turn)s?:[^\x00-\x20<>\"\x7f-\U0010ffff]+")
+"""RFC 7064, RFC 7065."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -85,8 +92,8 @@ class Sessions(Protocol):
     """Who opens sessions: a `WebRtcHandler`."""
 
     @property
-    def ice_servers(self) -> list[str]:
-        """What peers are told to use besides: `stun:` and `turn:` URLs."""
+    def ice_servers(self) -> list[IceServer]:
+        """What peers are told to use besides."""
 
     async def publish(self, key: StreamKey, offer: str, credentials: Credentials) -> Session:
         """Open a session of a publisher."""
@@ -166,7 +173,9 @@ class WhipApp:
     async def _answer(self, target: _Target, scope: Scope, receive: Receive) -> tuple[int, list[tuple[str, str]], str]:
         method = scope["method"]
         if method == "OPTIONS":
-            return 204, [("accept-post", SDP), *self._links()], ""
+            # Who asks this has not said who they are: of credentials they are told nothing.
+            told = [server for server in self._sessions.ice_servers if isinstance(server, str)]
+            return 204, [("accept-post", SDP), *links(told)], ""
         if target.session is None:
             if method == "POST":
                 return await self._open(target, scope, receive)
@@ -200,7 +209,7 @@ class WhipApp:
             ("location", location),
             ("etag", f'"{session.ice}"'),
             ("accept-patch", FRAGMENT),
-            *self._links(),
+            *links(self._sessions.ice_servers),
         ]
         if session.has_layers:
             headers.append(("x-arcly-layer", f"{location}/{LAYER}"))
@@ -228,10 +237,6 @@ class WhipApp:
         told = json.dumps({"layer": name, "estimate_bps": estimate_bps})
         return 200, [("content-type", "application/json")], told
 
-    def _links(self) -> Iterable[tuple[str, str]]:
-        # RFC 9725 §4.6.
-        return [("link", f'<{server}>; rel="ice-server"') for server in self._sessions.ice_servers]
-
 
 class _Translated:
     """Turns the errors of arcly into answers of HTTP."""
@@ -257,6 +262,37 @@ class _Translated:
         status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
         retry = [("retry-after", RETRY_AFTER_S)] if status == 503 else []
         raise _Refused(status, str(error), *retry) from None
+
+
+def links(servers: Iterable[IceServer]) -> list[tuple[str, str]]:
+    """Return the headers that name servers of STUN and TURN (RFC 9725 §4.6).
+
+    Raises:
+        MisuseError: one of them is none that a browser takes.
+    """
+    return [("link", link(server)) for server in servers]
+
+
+def link(server: IceServer) -> str:
+    """Return what is said of one of them."""
+    url, *account = (server,) if isinstance(server, str) else server
+    if not ICE_URL.fullmatch(url):
+        raise MisuseError(f"{url!r} is no URL of STUN or TURN: turn:HOST[:PORT][?transport=udp]")
+    if not account:
+        if url.startswith("turn"):
+            raise MisuseError(
+                f"browsers refuse a TURN server without user name and credential: ({url!r}, USER, CREDENTIAL)"
+            )
+        return f'<{url}>; rel="ice-server"'
+    username, credential = map(quoted, account)
+    return f'<{url}>; rel="ice-server"; username={username}; credential={credential}; credential-type="password"'
+
+
+def quoted(text: str) -> str:
+    """Return text as a quoted string of HTTP (RFC 9110 §5.6.4)."""
+    if not (text.isascii() and text.isprintable()):
+        raise MisuseError("user names and credentials of TURN servers are printable ASCII: nothing else fits a header")
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def header(scope: Scope, name: str) -> str:

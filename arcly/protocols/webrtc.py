@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from arcly._address import resolve, show, split
@@ -23,7 +23,7 @@ from arcly.events import StreamEventKind
 from arcly.protocols import _made, _reach
 from arcly.protocols._listener import CONNECTIONS_MAX
 from arcly.protocols._makers import Makers
-from arcly.protocols._whip import Session, WhipApp
+from arcly.protocols._whip import IceServer, Session, WhipApp, links
 from arcly.viewer import Viewer
 
 log = logging.getLogger("arcly")
@@ -78,11 +78,13 @@ class WebRtcHandler:
             not take: `"drop"` (default) leaves them out; `"transcode"` makes H.264 without them, once a stream, where
             PyAV is installed (it costs what an encoder costs); `"pass"` sends them as they are, for receivers that put
             them into order. Or a function that says it of each stream.
-        ice_servers: `stun:` and `turn:` URLs that peers are told to use besides; default none, since a server with a
-            public address needs none.
+        ice_servers: servers that peers are told to use besides: the URL of a STUN server (`stun:stun.example.org`), or
+            of a TURN server its URL, a user name and the credential, which all who may publish or watch are told:
+            `("turn:turn.example.org?transport=udp", "user", "secret")`. Default none, since a server with a public
+            address needs none.
 
     Raises:
-        MisuseError: a number is out of range, or a STUN server is named by neither of its forms.
+        MisuseError: a number is out of range, or a server is named by none of its forms.
     """
 
     name = "webrtc"
@@ -99,13 +101,14 @@ class WebRtcHandler:
         playout_delay_s: tuple[float, float] | None = None,
         stun_servers: list[str] | None = None,
         b_frames: BFrames | Callable[[StreamKey], BFrames] = "drop",
-        ice_servers: list[str] | None = None,
+        ice_servers: Sequence[IceServer] | None = None,
     ) -> None:
         require_between("sessions_max", sessions_max, 0, CONNECTIONS_MAX)
         require_between("the number of STUN servers", len(stun_servers or []), 0, STUN_SERVERS_MAX)
         if playout_delay_s is not None and not 0 <= playout_delay_s[0] <= playout_delay_s[1] < PLAYOUT_DELAY_MAX_S:
             raise MisuseError(f"playout_delay_s is {playout_delay_s!r}: the least and the most, below 41 s")
-        self.ice_servers = list(ice_servers or [])
+        links(ice_servers or [])  # What is none is said now, not to whoever comes.
+        self.ice_servers: list[IceServer] = list(ice_servers or [])
         self._bind = bind
         self._b_frames: Callable[[StreamKey], BFrames] = b_frames if callable(b_frames) else lambda _: b_frames
         self._stun_servers = [_reach.stun_server(server) for server in stun_servers or []]
