@@ -33,6 +33,9 @@ TRACKS_WAIT_S = 5.0
 
 TRACKS_LOOK_S = 0.05
 
+FIRST_RENDITION_WAIT_S = 1.5
+"""How long of these for the stream itself, when another rendition of it has begun: of simulcast the best may never."""
+
 ENCODINGS_MAX = 4
 """Of one publisher."""
 
@@ -244,7 +247,7 @@ class WebRtcHandler:
         if stream is None:
             raise NotFoundError(f"nobody publishes {key}")
         native = self._native(stream)
-        await until_known(native)
+        await until_known(native, self._renditions(key))
         b_frames = self._b_frames(key)
         sound = self._makers.opus_of(stream.session, native)
         pictures = self._makers.in_order_of(stream.session, native) if b_frames == "transcode" else None
@@ -354,9 +357,11 @@ async def told(ask: Callable[[WakeToken], WebRtcReply]) -> tuple[str, str] | Non
     return (await woken(ask)).take()
 
 
-async def until_known(stream: NativeStream) -> None:
-    """Wait until the stream says what it consists of."""
+async def until_known(stream: NativeStream, renditions: Sequence[StreamHandle] = ()) -> None:
+    """Wait until the stream says what it consists of, or for its renditions' sake no longer."""
     waited = 0.0
     while not stream.tracks and waited < TRACKS_WAIT_S and not stream.closed:
+        if waited >= FIRST_RENDITION_WAIT_S and any(rendition.tracks for rendition in renditions):
+            return
         await asyncio.sleep(TRACKS_LOOK_S)
         waited += TRACKS_LOOK_S

@@ -1,4 +1,4 @@
-"""What signalling of WebRTC says beside the answer."""
+"""What signalling of WebRTC says beside the answer, and how long it waits for a stream."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import pytest
 from webrtc_offer import offer
 
 import arcly
+from arcly.contract import Credentials
 
+WHO = Credentials(peer="192.0.2.1")
 OPUS_HEAD = b"OpusHead" + bytes.fromhex("0102380180bb0000000000")
+AVCC = bytes.fromhex("0142c00cffe100166742c00cda0507ec0440000003004000000783c50aa801000468ce0fc8")
 
 
 async def ask(webrtc: arcly.WebRtcHandler, method: str) -> list[str]:
@@ -58,3 +61,15 @@ async def test_turn_servers_are_told_with_user_and_credential_to_those_who_may()
 def test_a_server_that_no_browser_takes_is_misuse_when_it_is_given(server: Any) -> None:
     with pytest.raises(arcly.MisuseError):
         arcly.WebRtcHandler(ice_servers=[server])
+
+
+async def test_a_stream_whose_first_rendition_has_not_begun_is_watched_by_another() -> None:
+    """Found by reading: of simulcast whose best encoding did not begin a viewer was told that there is nothing."""
+    webrtc = arcly.WebRtcHandler("127.0.0.1:0")
+    async with arcly.Engine(webrtc) as engine:
+        cam = await engine.start_publish(arcly.StreamKey("live", "cam"))
+        low = await engine.start_publish(arcly.StreamKey("live", "cam~low"))
+        low.set_tracks([arcly.Track(0, "H264", AVCC)])
+        session = await webrtc.play(arcly.StreamKey("live", "cam"), offer("recvonly"), WHO)
+        assert "H264/90000" in session.answer
+        cam.end()

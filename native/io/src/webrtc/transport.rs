@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcly_bus::{Log, Publisher, StreamKey, TrackSet};
+use arcly_bus::{Log, Publisher, StreamKey};
 use arcly_codec::MediaKind;
 use arcly_wire::webrtc::{
     Answer, Fragment, Lane, Limits, Offer, PlayOptions, PlayedCodec, Session, Settings, WebRtcError, token,
@@ -231,7 +231,7 @@ impl WebRtcTransport {
     }
 
     /// Answers the offer of somebody who may watch the first of `renditions`, each a name and a log; of the others they are sent what their
-    /// path carries. What of the first stands elsewhere is taken from there. Returns the name of the session and what to tell the peer.
+    /// path carries, or what has begun. What of the first stands elsewhere is taken from there. Returns the name of the session and what to tell the peer.
     ///
     /// # Errors
     /// [`OpenError`], to be shown to the peer.
@@ -244,8 +244,7 @@ impl WebRtcTransport {
         caller: Caller,
     ) -> Result<(String, Answer), OpenError> {
         let place = self.enter(caller.address)?;
-        let Some((_, log)) = renditions.first() else { return Err(OpenError::NothingToPlay) };
-        let (played, notes) = played(log, apart.sound.as_deref());
+        let (played, notes) = played(&renditions, apart.sound.as_deref());
         if played.is_empty() {
             return Err(OpenError::NothingToPlay);
         }
@@ -343,24 +342,27 @@ fn reachable(local: SocketAddr, hosts: &[IpAddr]) -> Vec<SocketAddr> {
     addresses.into_iter().map(|ip| SocketAddr::new(ip, local.port())).collect()
 }
 
-/// What of a stream is played, and what a person should know of what is not.
-fn played(log: &Log, sound: Option<&Log>) -> (Vec<PlayedCodec>, Vec<String>) {
-    let tracks = log.tracks();
-    let codecs = |tracks: &TrackSet| -> Vec<_> {
-        playable(tracks).iter().filter_map(|track| PlayedCodec::of(&track.config)).collect()
-    };
-    let mut played = codecs(&tracks);
-    if let Some(sound) = sound {
-        let is_sound = |played: &PlayedCodec| played.codec.kind() == MediaKind::Audio;
-        played.retain(|played| !is_sound(played));
-        played.extend(codecs(&sound.tracks()).into_iter().filter(is_sound));
-    }
-    let is_played = |kind| played.iter().any(|played| played.codec.kind() == kind);
-    let left_out = [MediaKind::Video, MediaKind::Audio].into_iter().filter(|kind| !is_played(*kind));
-    let notes = left_out.filter_map(|kind| {
-        let codec = tracks.first(kind)?.config.codec().name();
+/// What of a stream is played, and what a person should know of what is not. The pictures are those of the first rendition that has some: a
+/// publisher whose path is narrow begins with its least. The sound is that of the first one of which anything is known.
+fn played(renditions: &[(String, Arc<Log>)], sound: Option<&Log>) -> (Vec<PlayedCodec>, Vec<String>) {
+    let logs: Vec<_> = renditions.iter().map(|(_, log)| &**log).collect();
+    let sound = sound.or(logs.iter().copied().find(|log| !log.tracks().tracks.is_empty()));
+    let first =
+        |logs: &[&Log], kind| logs.iter().flat_map(|log| codecs(log)).find(|played| played.codec.kind() == kind);
+    let pictures = first(&logs, MediaKind::Video);
+    let sounds = first(sound.as_slice(), MediaKind::Audio);
+    let left_out =
+        [(MediaKind::Video, pictures), (MediaKind::Audio, sounds)].into_iter().filter(|(_, played)| played.is_none());
+    let tracks = logs.first().map(|log| log.tracks());
+    let notes = left_out.filter_map(|(kind, _)| {
+        let codec = tracks.as_ref()?.first(kind)?.config.codec().name();
         Some(format!("without {}: WebRTC does not carry {codec}", kind.name()))
     });
     let notes = notes.collect();
-    (played, notes)
+    ([pictures, sounds].into_iter().flatten().collect(), notes)
+}
+
+/// What of a log can be played.
+fn codecs(log: &Log) -> Vec<PlayedCodec> {
+    playable(&log.tracks()).iter().filter_map(|track| PlayedCodec::of(&track.config)).collect()
 }

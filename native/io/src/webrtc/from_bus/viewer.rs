@@ -141,6 +141,10 @@ impl Viewer {
             match (base.codec(lane), answered) {
                 (Some(codec), Some(answered)) if codec != answered => return Ok(Pumped::OtherCodec),
                 (Some(_), None) if lacked => return Ok(Pumped::Gained(lane)),
+                // The first rendition may never have pictures.
+                (None, None) if lacked && lane == Lane::Video && feeds.iter().any(|feed| feed.has_video()) => {
+                    return Ok(Pumped::Gained(lane));
+                }
                 _ => {}
             }
         }

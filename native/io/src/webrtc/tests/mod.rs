@@ -236,6 +236,26 @@ fn who_asked_for_pictures_that_were_not_there_is_told_when_they_come() {
     }
 }
 
+/// Found by reading: who had asked for pictures while there were none sat without them, though another rendition had begun.
+#[test]
+fn who_asked_for_pictures_that_were_not_there_is_told_when_another_rendition_has_them() {
+    let (mut base, mut low, now) = (publisher(), publisher(), Instant::now());
+    let tracks = base.log().tracks().tracks.clone();
+    base.set_tracks(vec![tracks[1].clone()]).unwrap();
+    let mut feeds = [feed(&base), feed(&low)];
+    let answered = Answered { codecs: [None, Some(Codec::Opus)], lacked: [true, false] };
+    let list = List::new(Inbox::new(Waker::noop().clone()));
+    let mut viewer = viewer(&list, &base, answered, vec!["cam".into(), "cam~low".into()]);
+    let mut pumped = |feeds: &mut [Feed; 2]| {
+        feeds.iter_mut().for_each(|feed| feed.read(now));
+        viewer.pump(&[&feeds[0], &feeds[1]], now, &mut |_, _| Ok(())).unwrap()
+    };
+    base.publish(sound(0)).unwrap();
+    assert_eq!(pumped(&mut feeds), Pumped::Level);
+    low.publish(picture(0, 0, 0x65, 50)).unwrap();
+    assert_eq!(pumped(&mut feeds), Pumped::Gained(Lane::Video));
+}
+
 /// A bug it had: where the pictures of a stream have the number that made sound has, the sound was taken for pictures and left out.
 /// A bug it had: viewers of sound that was made sat in silence when the stream went on in a codec that needs no making.
 #[test]

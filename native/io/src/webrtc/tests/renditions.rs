@@ -241,3 +241,21 @@ fn a_change_to_what_has_stopped_is_given_up_for_what_comes() {
     group.play(4 * GOP);
     assert!(group.pictures.len() >= 50, "{} pictures", group.pictures.len());
 }
+
+/// Of an encoder whose path is too narrow for the best one.
+#[test]
+fn pictures_come_from_another_rendition_until_the_first_one_has_some() {
+    let mut group = Group::new(0);
+    group.has_stopped = true;
+    let tracks = group.publishers[0].log().tracks().tracks.clone();
+    group.publishers[0].set_tracks(vec![tracks[1].clone()]).unwrap();
+    group.play(3 * GOP);
+    assert_eq!(group.layer(), "cam~low");
+    assert!(group.pictures.len() as i64 >= 2 * GOP && group.sounds.len() >= 100, "{} pictures", group.pictures.len());
+    group.publishers[0].set_tracks(tracks).unwrap();
+    group.has_stopped = false;
+    group.viewer.estimate(5_000_000);
+    group.play(4 * GOP);
+    assert_eq!(group.layer(), "cam");
+    group.assert_times_go_on();
+}

@@ -13,16 +13,57 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        Limits, WebRtcTransport,
+        Caller, Limits, WebRtcTransport,
         tcp::{Tcp, TcpEvent},
     },
     *,
 };
 use crate::tls::Connection;
 
+/// Of somebody who wants pictures and sound.
+const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:Rliy\r\n\
+    a=ice-pwd:ihvoRVSlnMjgGml7MnHI0gXD\r\na=fingerprint:sha-256 \
+    C9:24:7F:27:25:76:95:6A:2E:D0:03:9E:14:C3:46:D7:B4:B5:A6:97:9D:2A:64:9D:1B:05:8D:33:E0:64:67:20\r\na=setup:actpass\r\n\
+    m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n\
+    a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\n\
+    a=rtpmap:111 opus/48000/2\r\n";
+
 fn transport(options: WebRtcOptions) -> WebRtcTransport {
     let (local, inbox) = ("127.0.0.1:0".parse().unwrap(), Inbox::new(Waker::noop().clone()));
     WebRtcTransport::bind(&Handle::current(), local, options, inbox).unwrap()
+}
+
+/// A publisher of some of the tracks.
+fn of_tracks(kept: std::ops::Range<usize>) -> Publisher {
+    let mut publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+    let tracks = super::publisher().log().tracks().tracks[kept].to_vec();
+    if !tracks.is_empty() {
+        publisher.set_tracks(tracks).unwrap();
+    }
+    publisher
+}
+
+/// Found by reading: of simulcast whose best encoding did not begin its viewers heard the sound, or were told that there is nothing.
+#[tokio::test]
+async fn pictures_are_answered_that_another_rendition_alone_has() {
+    let transport = transport(WebRtcOptions::default());
+    let caller = || Caller {
+        key: StreamKey::new("live", "cam").unwrap(),
+        address: "192.0.2.1".parse().unwrap(),
+        agent: String::new(),
+    };
+    for (base, low) in [(1..2, 0..2), (0..0, 0..1), (0..0, 0..2)] {
+        let publishers = [of_tracks(base.clone()), of_tracks(low.clone())];
+        let named = |name: &str, publisher: &Publisher| (name.to_owned(), publisher.log().clone());
+        let renditions = vec![named("cam", &publishers[0]), named("cam~low", &publishers[1])];
+        let played = transport.play(OFFER, renditions, Apart::default(), BFrames::Drop, caller());
+        let (_, answer) = played.unwrap();
+        assert!(answer.sdp.contains("H264/90000"), "{base:?}, {low:?}: {}", answer.sdp);
+        assert_eq!(answer.sdp.contains("opus/48000"), low.end == 2, "{base:?}, {low:?}: {}", answer.sdp);
+        assert!(answer.notes.is_empty(), "{:?}", answer.notes);
+    }
+    transport.stop().await;
 }
 
 /// Found by reading: an empty frame each half a minute kept a connection for ever, and a thousand of them the port from everybody.
