@@ -176,6 +176,7 @@ impl Viewer {
         Ok(match self.layers.awaited() {
             _ if behind => Pumped::More,
             Some(layer) => Pumped::WaitsForKey(layer),
+            None if !feed.has_begun() => Pumped::WaitsForKey(self.layers.current()),
             None => Pumped::Level,
         })
     }
@@ -234,7 +235,7 @@ impl Viewer {
         while at < feed.end() && sent < CHUNK_PACKETS {
             let Some(packet) = feed.packet(at) else {
                 // It has been overtaken, by so many packets.
-                let Some(entry) = feed.entry() else { return Ok(None) };
+                let Some(entry) = self.entry_of(feed) else { return Ok(None) };
                 self.entry.0.dropped.fetch_add(1, Relaxed);
                 at = entry.max(at + 1);
                 continue;
@@ -244,6 +245,7 @@ impl Viewer {
             let is_paused = packet.lane == Lane::Video && pauses;
             if is_meant
                 && !is_paused
+                && self.takes(packet.lane)
                 && let Some(outgoing) = self.outgoing(feed, packet, at, now)
             {
                 bytes += outgoing.payload.len() as u64;
@@ -258,8 +260,23 @@ impl Viewer {
         Ok(Some(at))
     }
 
+    /// Whether packets of a lane are sent to it: what was not answered would be counted, and go nowhere.
+    fn takes(&self, lane: Lane) -> bool {
+        let [video, audio] = self.answered.codecs;
+        match lane {
+            Lane::Video => video.is_some(),
+            Lane::Audio => audio.is_some(),
+            Lane::Data => true,
+        }
+    }
+
+    /// Where it may begin: without pictures at what comes next, whatever that is.
+    fn entry_of(&self, feed: &Feed) -> Option<u64> {
+        if self.takes(Lane::Video) { feed.entry() } else { Some(feed.end()) }
+    }
+
     fn join(&mut self, feed: &Feed, base: &Feed) -> Option<u64> {
-        let entry = feed.entry()?;
+        let entry = self.entry_of(feed)?;
         let newest = feed.end().checked_sub(1).and_then(|at| feed.packet(at));
         self.joined = (feed.end(), newest.map_or(0, |packet| packet.micros));
         if self.layers.current() > 0 {

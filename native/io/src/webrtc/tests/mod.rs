@@ -236,6 +236,68 @@ fn who_asked_for_pictures_that_were_not_there_is_told_when_they_come() {
     }
 }
 
+/// Found by reading: they waited for key frames that they would not be sent, and the pictures between counted as theirs.
+#[test]
+fn viewers_of_sound_alone_wait_for_no_key_frame_and_are_sent_no_pictures() {
+    let now = Instant::now();
+    let answered = Answered { codecs: [None, Some(Codec::Opus)], ..Answered::default() };
+    for pictures in [1, 40] {
+        let mut publisher = publisher();
+        let mut feed = feed(&publisher);
+        for number in 0..pictures {
+            publisher.publish(picture(number, number, if number == 0 { 0x65 } else { 0x41 }, 1 << 20)).unwrap();
+            feed.read(now);
+        }
+        assert_eq!(feed.entry().is_some(), pictures == 1, "a GOP that is too long is not kept");
+        let list = List::new(Inbox::new(Waker::noop().clone()));
+        let mut viewer = viewer(&list, &publisher, answered, vec!["cam".into()]);
+        assert_eq!(viewer.pump(&[&feed], now, &mut |_, _| Ok(())).unwrap(), Pumped::Level, "{pictures}");
+        publisher.publish(picture(pictures, pictures, 0x41, 5000)).unwrap();
+        publisher.publish(sound(2 * pictures)).unwrap();
+        feed.read(now);
+        let mut lanes = Vec::new();
+        let pumped = viewer.pump(&[&feed], now, &mut |lane, _| {
+            lanes.push(lane);
+            Ok(())
+        });
+        assert_eq!((pumped.unwrap(), lanes), (Pumped::Level, vec![Lane::Audio]), "{pictures}");
+        let counted = &list.all()[0];
+        assert_eq!((counted.bytes, counted.frames), (3, 1), "{pictures}");
+    }
+}
+
+/// Found by reading: nobody asked for one, and who came first saw and heard nothing until the encoder made it unasked.
+#[test]
+fn a_key_frame_is_asked_for_where_the_log_has_none_to_begin_with() {
+    let (mut publisher, now) = (publisher(), Instant::now());
+    publisher.publish(picture(0, 0, 0x41, 50)).unwrap();
+    let mut feed = feed(&publisher);
+    feed.read(now);
+    let list = List::new(Inbox::new(Waker::noop().clone()));
+    let answered = Answered { codecs: [Some(Codec::H264), Some(Codec::Opus)], ..Answered::default() };
+    let mut viewer = viewer(&list, &publisher, answered, vec!["cam".into()]);
+    assert_eq!(viewer.pump(&[&feed], now, &mut |_, _| Ok(())).unwrap(), Pumped::WaitsForKey(0));
+    publisher.publish(picture(1, 1, 0x65, 50)).unwrap();
+    feed.read(now);
+    assert_eq!(viewer.pump(&[&feed], now, &mut |_, _| Ok(())).unwrap(), Pumped::Level);
+    assert_eq!(list.all()[0].frames, 1);
+}
+
+/// Found by reading: the sound that a viewer of pictures alone is not sent counted as its own.
+#[test]
+fn viewers_of_pictures_alone_are_sent_no_sound() {
+    let (mut publisher, now) = (publisher(), Instant::now());
+    let mut feed = feed(&publisher);
+    let list = List::new(Inbox::new(Waker::noop().clone()));
+    let answered = Answered { codecs: [Some(Codec::H264), None], ..Answered::default() };
+    let mut viewer = viewer(&list, &publisher, answered, vec!["cam".into()]);
+    publisher.publish(picture(0, 0, 0x65, 50)).unwrap();
+    (0..50).for_each(|number| publisher.publish(sound(number)).unwrap());
+    feed.read(now);
+    assert_eq!(viewer.pump(&[&feed], now, &mut |_, _| Ok(())).unwrap(), Pumped::Level, "and they take no turns");
+    assert_eq!(list.all()[0].frames, 1);
+}
+
 /// Found by reading: who had asked for pictures while there were none sat without them, though another rendition had begun.
 #[test]
 fn who_asked_for_pictures_that_were_not_there_is_told_when_another_rendition_has_them() {
