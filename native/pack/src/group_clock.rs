@@ -22,7 +22,7 @@ const KNOWN_MAX: usize = 8;
 pub struct GroupClock {
     /// Microseconds from the time of the media to the time since 1970, newest first.
     known_us: Mutex<VecDeque<i64>>,
-    /// Breaks of the one that had most.
+    /// Breaks of the one that had most, or that all are to have.
     breaks: AtomicU64,
 }
 
@@ -37,6 +37,16 @@ impl GroupClock {
         known.truncate(KNOWN_MAX - 1);
         known.push_front(offset_us);
         offset_us
+    }
+
+    /// As [`Self::agree`], of a rendition that begins. Where its clock began later than those of the others, they break: DASH cannot tell of
+    /// it in a Period that began before.
+    pub(crate) fn join(&self, offset_us: i64) -> i64 {
+        let latest_us = self.known_us.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().max();
+        if latest_us.is_some_and(|latest_us| offset_us.saturating_sub(latest_us) >= ONE_CLOCK_US) {
+            self.breaks.fetch_add(1, Ordering::Relaxed);
+        }
+        self.agree(offset_us)
     }
 
     /// Breaks of the rendition that had most.
@@ -60,6 +70,14 @@ mod tests {
         assert_eq!([5_000_000, 5_150_000, 4_850_000].map(|us| clock.agree(us)), [5_000_000; 3]);
         assert_eq!([9_000_000, 4_000_000].map(|us| clock.agree(us)), [9_000_000, 4_000_000], "clocks of their own");
         assert_eq!([8_500_000, 4_400_000, 4_600_000].map(|us| clock.agree(us)), [9_000_000, 4_000_000, 5_000_000]);
+    }
+
+    #[test]
+    fn one_that_begins_with_a_later_clock_is_a_break_of_all() {
+        let clock = GroupClock::default();
+        let joined = [5_000_000, 5_900_000, 4_000_000, 6_000_000, 6_500_000].map(|us| (clock.join(us), clock.breaks()));
+        assert_eq!(joined.map(|(_, breaks)| breaks), [0, 0, 0, 1, 1]);
+        assert_eq!(joined.map(|(us, _)| us / 1_000), [5_000, 5_000, 4_000, 6_000, 6_000]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Timelines {
     pub(super) fn settle(&mut self) {
         // Behind a break it hangs on what was in front of it, which is over.
         if let (1, Some(epoch)) = (self.epochs.len(), self.epochs.back_mut()) {
-            epoch.wall_offset_us = self.group.agree(epoch.wall_offset_us);
+            epoch.wall_offset_us = self.group.join(epoch.wall_offset_us);
         }
     }
 

@@ -221,6 +221,11 @@ impl Timeline {
         let (own_us, first_us) = (epoch.wall_offset_us, moment.epoch.wall_offset_us);
         let has_one_clock = own_us.saturating_sub(first_us).saturating_abs() < ONE_CLOCK_US;
         let wall_offset_us = if has_one_clock { first_us } else { own_us };
+        // Of a clock that began behind the Period nothing can be said in it, since times are unsigned (§5.3.9.2.2): the next one is begun for it.
+        let begins_behind = !source.base.is_empty() && moment.begins_us < wall_offset_us;
+        if begins_behind {
+            return None;
+        }
         Some(Self { init: init?, number: number?, segments, wall_offset_us })
     }
 

@@ -7,6 +7,7 @@ use arcly_codec::{Codec, CodecConfig, Colour, DolbyVision};
 
 use super::mpd;
 use crate::{
+    GroupClock,
     cmaf::{CmafConfig, CmafPackager, CmafView},
     hls::Variant,
     testing::{AUDIO, Recipe, Rng},
@@ -283,6 +284,58 @@ fn objects_are_said_behind_the_channels() {
         <SegmentTemplate ";
     assert!(objects.contains(expected), "{objects}");
     assert!(!of_sound(&DEC3[..6]).contains("EC3_Extension"));
+}
+
+/// When the segments of each Representation of an MPD begin, in seconds behind its beginning, and at which Period.
+fn begins_s(text: &str) -> Vec<(String, String, f64)> {
+    let mut found = Vec::new();
+    for period in elements(text, "Period") {
+        let start_s = seconds(attribute(period, "start"));
+        for it in elements(period, "Representation") {
+            let number = |name| attribute(it, name).parse::<i64>().unwrap();
+            let behind = timeline(it)[0].0 - number("presentationTimeOffset");
+            let begin_s = start_s + behind as f64 / number("timescale") as f64;
+            found.push((attribute(period, "id").to_owned(), attribute(it, "id").to_owned(), begin_s));
+        }
+    }
+    found
+}
+
+/// Found by a reader: times are unsigned, and the size whose clock began 10 s behind the Period was told of 10 s too early, for ever.
+#[test]
+fn a_size_whose_clock_began_later_is_told_of_where_it_is() {
+    let (clock, tracks) = (Arc::<GroupClock>::default(), PLAIN.tracks());
+    let packager = || CmafPackager::new(CmafConfig::default(), "s").with_clock(clock.clone());
+    let (mut large, mut small) = (packager(), packager());
+    let large_frames = Recipe { seconds: 20, ..PLAIN }.frames(&mut Rng(1));
+    let small_frames = Recipe { start_90k: 0, ..PLAIN }.frames(&mut Rng(2));
+    // What each second of the wall clock brings: the large one from its tenth second on, the small one from its first.
+    let of_second = |frames: &[Frame], at: i64| -> Vec<Frame> {
+        let rate = |frame: &Frame| i64::from(tracks.find(frame.track).unwrap().clock_rate_hz);
+        frames.iter().filter(|frame| frame.dts / rate(frame) == at).cloned().collect()
+    };
+    let mut told = Vec::new();
+    for at in 10..30 {
+        push(&mut large, &tracks, &of_second(&large_frames, at));
+        push_late(&mut small, &tracks, &of_second(&small_frames, at - 20), Duration::from_secs(20));
+        let (Some(large), Some(small)) = (large.view(), small.view()) else { continue };
+        let variants = [Variant { view: &large, base: "" }, Variant { view: &small, base: "../cam~360p/" }];
+        told = begins_s(&mpd(&variants, "m", "t"));
+        for (_, id, begin_s) in &told {
+            let view = if id.starts_with("cam~360p") { &small } else { &large };
+            let name = id.rsplit('/').next().unwrap();
+            let track = view.track(name).unwrap();
+            let starts = track.listed().iter().map(|it| it.start).chain(track.open.as_ref().map(|open| open.start));
+            let offset_s = if Arc::ptr_eq(view, &small) { BEGIN_S + 20 } else { BEGIN_S } as f64;
+            let begins = starts.map(|start| {
+                start as f64 / f64::from(track.track.clock_rate_hz) + offset_s - large.start_us as f64 / 1e6
+            });
+            assert!(begins.clone().any(|it_s| (it_s - begin_s).abs() < 0.05), "{id} at {begin_s} in {told:?}");
+        }
+    }
+    let newest = told.last().unwrap().0.clone();
+    let ids: Vec<&str> = told.iter().filter(|it| it.0 == newest).map(|it| it.1.as_str()).collect();
+    assert_eq!((ids, newest != "0"), (vec!["v0", "cam~360p/v0", "a1"], true), "a Period begins for it: {told:?}");
 }
 
 /// The MPD of a stream whose pictures have that transfer and Dolby Vision.
