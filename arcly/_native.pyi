@@ -1089,13 +1089,13 @@ class Origin:
 
     def __new__(cls) -> Origin: ...
     def put_hls(self, key: StreamKey, output: HlsOutput) -> None:
-        """Serve `output` under `key`, in place of what was there."""
+        """Serve `output` under `key`, in place of what was there, whose segments can still be had until it is over."""
 
     def put_live(self, key: StreamKey, stream: StreamHandle) -> None:
         """Serve `stream` without an end under `key`, until it ends."""
 
     def expire(self) -> None:
-        """Let go of what ended more than a minute ago."""
+        """Let go of what is over: ended more than a minute ago, and longer than its playlists last."""
 
     def offer(self, key: StreamKey) -> None:
         """Put whoever asks for `key` while it is not live to the host, as a `PlayRequest`."""

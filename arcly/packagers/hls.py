@@ -63,7 +63,7 @@ class HlsPackager:
         segment_s: a segment ends at the first key frame after so many seconds, default 1, up to 3600. With parts it
             does not matter to latency: it is how soon a viewer who comes can begin. Shorter ones cost more requests.
         window_s: how far viewers can go back in seconds, default 15, up to 10^9; never less than six times the longest
-            segment.
+            segment. When a stream has ended, its window stays as long as it lasts, a minute at least.
         window_bytes_max: memory of a stream for that, all tracks and MPEG-TS together, default 1 GiB; a quarter of it,
             256 MiB at most, is for MPEG-TS. The oldest segments go first, and the newest of each never; a warning says
             so once.

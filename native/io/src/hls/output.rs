@@ -22,7 +22,7 @@ use tokio::{sync::watch, time::Instant};
 
 pub(crate) use self::playlists::{Other, Playlists};
 use crate::{
-    hls::{demand::Question, groups::Group, sessions::Sessions, spill::Shelf},
+    hls::{demand::Question, file::File, groups::Group, sessions::Sessions, spill::Shelf},
     http::quick::pages::Hot,
 };
 
@@ -53,13 +53,33 @@ pub(crate) struct Made {
 
 struct Shown<View> {
     view: Option<Arc<View>>,
-    /// When the stream ended.
-    ended_at: Option<Instant>,
+    end: Option<End>,
+}
+
+/// Of a stream that has ended.
+#[derive(Clone, Copy)]
+struct End {
+    at: Instant,
+    /// How long it can still be had from then on.
+    keep: Duration,
+}
+
+/// How long the playlist of an ended stream can be had at least: players must come to read its ENDLIST.
+const ENDED_KEEP: Duration = Duration::from_secs(60);
+
+impl End {
+    /// Whoever has read the playlist can play all of it: segments that are listed last are fetched when those in front of them are over
+    /// (RFC 8216bis §6.2.2).
+    fn now(cmaf: Option<&CmafView>, ts: Option<&HlsView>) -> Self {
+        let seconds = cmaf.map_or(0.0, CmafView::window_s).max(ts.map_or(0.0, HlsView::window_s));
+        let listed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        Self { at: Instant::now(), keep: ENDED_KEEP.max(listed) }
+    }
 }
 
 impl<View> Shown<View> {
     fn nothing() -> watch::Sender<Self> {
-        watch::Sender::new(Self { view: None, ended_at: None })
+        watch::Sender::new(Self { view: None, end: None })
     }
 }
 
@@ -126,9 +146,9 @@ impl HlsOutput {
         if let Some(view) = &cmaf {
             self.show_tracks(view);
         }
-        let ended_at = Some(Instant::now());
-        self.cmaf.send_replace(Shown { view: cmaf, ended_at });
-        self.ts.send_replace(Shown { view: ts, ended_at });
+        let end = Some(End::now(cmaf.as_deref(), ts.as_deref()));
+        self.cmaf.send_replace(Shown { view: cmaf, end });
+        self.ts.send_replace(Shown { view: ts, end });
         self.sessions(Sessions::end);
         self.hot.clear();
     }
@@ -210,7 +230,25 @@ impl HlsOutput {
 
     /// Whether the stream ended longer than `keep` ago.
     pub(crate) fn is_stale(&self, keep: Duration) -> bool {
-        self.ts.borrow().ended_at.is_some_and(|at| at.elapsed() > keep)
+        self.ts.borrow().end.is_some_and(|end| end.at.elapsed() > keep)
+    }
+
+    /// Whether it ended so long ago that nobody plays it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ts.borrow().end.is_some_and(|end| end.at.elapsed() > end.keep)
+    }
+
+    /// Whether `file` is one of its segments, or a key of them: these have names that no other publish uses.
+    pub(crate) fn has_own(&self, file: &File) -> bool {
+        match file {
+            File::Cmaf(name) => self.cmaf_view().is_some_and(|view| view.owner(name).is_some()),
+            File::TsSegment(name) => self.ts_view().is_some_and(|view| view.segment(name).is_some()),
+            File::Key(name) => {
+                self.cmaf_view().is_some_and(|view| view.key(name).is_some())
+                    || self.ts_view().is_some_and(|view| view.key(name).is_some())
+            }
+            _ => false,
+        }
     }
 
     fn lock_tracks(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Arc<TrackView>>>> {
@@ -220,6 +258,6 @@ impl HlsOutput {
 
 async fn settled<View>(sender: &watch::Sender<Shown<View>>) -> Option<Arc<View>> {
     let mut shown = sender.subscribe();
-    let settled = shown.wait_for(|shown| shown.view.is_some() || shown.ended_at.is_some());
+    let settled = shown.wait_for(|shown| shown.view.is_some() || shown.end.is_some());
     settled.await.ok()?.view.clone()
 }

@@ -206,7 +206,7 @@ impl Site {
         request: &Request<B>,
         peer: SocketAddr,
     ) -> (Answer, Option<Counter>) {
-        let refusal = match self.output(&key, request, peer).await {
+        let refusal = match self.output(&key, &file, request, peer).await {
             Ok(Found { output: Some(output), is_admitted }) => {
                 let (answer, counter) = self.file_of(output, is_admitted, (key, file), request, peer).await;
                 return (answer, Some(counter));
@@ -252,10 +252,20 @@ impl Site {
         ask(&self.host, asked(key.clone(), protocol, true, request, peer)).await
     }
 
-    /// What is packaged of a stream; one that has ended begins anew where it can.
-    async fn output<B>(&self, key: &StreamKey, request: &Request<B>, peer: SocketAddr) -> Result<Found, PlayDenial> {
+    /// What is packaged of a stream; one that has ended begins anew where it can, if it is asked for more than it has.
+    async fn output<B>(
+        &self,
+        key: &StreamKey,
+        file: &File,
+        request: &Request<B>,
+        peer: SocketAddr,
+    ) -> Result<Found, PlayDenial> {
+        if let Some(before) = self.origin.hls_before(key, file) {
+            return Ok(Found { output: Some(before), is_admitted: false });
+        }
         let known = self.origin.hls(key);
-        if known.as_ref().is_some_and(|output| !output.is_stale(Duration::ZERO)) || !self.origin.is_offered(key) {
+        let has_it = known.as_ref().is_some_and(|output| !output.is_stale(Duration::ZERO) || output.has_own(file));
+        if has_it || !self.origin.is_offered(key) {
             return Ok(Found { output: known, is_admitted: false });
         }
         self.summon(key, HLS, request, peer).await?;

@@ -28,6 +28,7 @@ pub struct HlsView {
     pub(super) segments: Vec<Arc<Segment>>,
     target_duration_s: u64,
     window_bytes: usize,
+    window_us: i64,
     ended: bool,
 }
 
@@ -47,6 +48,7 @@ impl HlsView {
             segments: window.available().cloned().collect(),
             target_duration_s,
             window_bytes: window.bytes(),
+            window_us: window.listed().map(|segment| segment.duration_us).sum(),
             ended,
         })
     }
@@ -103,6 +105,11 @@ impl HlsView {
     /// `EXT-X-TARGETDURATION`: how often a player comes for the playlist, and so how long it may be cached.
     pub fn target_duration_s(&self) -> u64 {
         self.target_duration_s
+    }
+
+    /// Seconds that a player can go back.
+    pub fn window_s(&self) -> f64 {
+        self.window_us as f64 / 1e6
     }
 
     /// Memory of all segments of this view.
