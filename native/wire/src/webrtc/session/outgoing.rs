@@ -11,10 +11,12 @@ use str0m::{
 
 use super::{Lane, OutgoingPacket, PlayOptions, PlayedCodec, Section, Session, Sink, WebRtcError};
 
-/// Of the packets that are kept for a viewer who asks for them again, so many until somebody has asked for the first time, for what each
-/// costs here is 430 bytes: a quarter of a second of 2.5 Mbit/s, which is more than it takes to ask on most paths. And for how long.
-const RESEND_PACKETS_AT_FIRST: usize = 64;
-const RESEND_AGE: Duration = Duration::from_millis(1500);
+/// Packets that are kept for a viewer who asks for them again, and until somebody has asked for the first time, for what each costs here is
+/// 430 bytes: half a second of 2.5 Mbit/s, and of a key frame, which is sent at twice the rate or so, more than it takes to ask on most paths.
+/// And for how long.
+const RESEND_PACKETS: usize = 512;
+const RESEND_PACKETS_AT_FIRST: usize = 128;
+const RESEND_AGE: Duration = Duration::from_millis(1000);
 
 /// The part of what is sent that may be repetition; above it the path is full, and repeating makes that worse.
 const RESEND_SHARE_MAX: f32 = 0.3;
@@ -172,7 +174,7 @@ impl Session {
         let ssrc = video.ssrc;
         let Some(rtc) = &mut self.rtc else { return };
         if let Some(stream) = rtc.direct_api().stream_tx(&ssrc) {
-            stream.set_rtx_cache(Lane::Video.kept_packets(), RESEND_AGE, Some(RESEND_SHARE_MAX));
+            stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_SHARE_MAX));
         }
     }
 }

@@ -127,7 +127,7 @@ impl Direct {
                 is_written
             });
         }
-        let is_first = track.sent(packet, is_written);
+        let is_first = track.sent(packet, is_written, now);
         if is_first {
             // Whoever knows both clocks from the beginning need not move the sound later.
             self.reports_at = Some(now);

@@ -140,7 +140,7 @@ impl Track {
     }
 
     /// A packet has gone, or been lost before it was written: its number is not used again. True when it is the first.
-    pub(super) fn sent(&mut self, packet: OutgoingPacket, is_written: bool) -> bool {
+    pub(super) fn sent(&mut self, packet: OutgoingPacket, is_written: bool, now: Instant) -> bool {
         if !is_written && self.lost_in_a_row >= LOST_IN_A_ROW_MAX {
             return false;
         }
@@ -152,7 +152,7 @@ impl Track {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         if self.repeats.is_some() {
-            self.recent.push(timestamp, packet);
+            self.recent.push(timestamp, packet, now);
         }
         is_first
     }
