@@ -1,6 +1,6 @@
 //! The elementary streams of a stream.
 
-use arcly_codec::{CodecConfig, DolbyVision, DynamicRange, MediaKind};
+use arcly_codec::{CodecConfig, DolbyVision, DynamicRange, Hdr, MediaKind};
 
 /// The number of a track within its stream. By convention 0 is the first video and 1 the first audio track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +19,8 @@ pub struct Track {
     pub language: Option<Language>,
     /// What the container says of Dolby Vision, beside the configuration of the codec.
     pub dolby_vision: Option<DolbyVision>,
+    /// What the container says of the mastering display and the light level: frames of VP9 have no place for it.
+    pub hdr: Hdr,
 }
 
 /// A language by its three lower-case letters of ISO 639-2/T: `eng`, `deu`.
@@ -48,7 +50,7 @@ impl Track {
     /// A track whose clock is the usual one of its codec.
     pub fn new(id: TrackId, config: CodecConfig) -> Self {
         let clock_rate_hz = config.clock_rate_hz();
-        Self { id, config, clock_rate_hz, language: None, dolby_vision: None }
+        Self { id, config, clock_rate_hz, language: None, dolby_vision: None, hdr: Hdr::default() }
     }
 
     /// Pictures, sound or data.

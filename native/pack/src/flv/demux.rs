@@ -128,7 +128,11 @@ impl FlvDemuxer {
             Content::Metadata(body) => {
                 let colour = ColourInfo::parse(&body).map_err(|error| error.shifted(at))?;
                 let track = self.track(is_video, track, codec)?;
-                track.colour = colour.unwrap_or(track.colour);
+                let (id, before) = (track.id, track.colour);
+                track.colour = colour.unwrap_or(before);
+                if track.config.is_some() && track.colour.hdr != before.hdr {
+                    self.on_change(id, false);
+                }
             }
             Content::EndOfSequence => self.put(Item::EndOfSequence, None),
             Content::Nothing => {}

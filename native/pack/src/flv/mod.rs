@@ -19,7 +19,7 @@
 //! | H.265 as `CodecID` 12 | yes | no: Enhanced RTMP has `hvc1` |
 //! | FourCC avc1, hvc1, vvc1, av01, vp09, vp08, mp4a, Opus, .mp3, ac-3, ec-3, fLaC | yes | yes |
 //! | SequenceStart, CodedFrames, CodedFramesX, SequenceEnd | yes | yes |
-//! | Metadata (`colorInfo`) | yes, [`FlvDemuxer::colour_info`] | yes |
+//! | Metadata (`colorInfo`) | yes, as `Track::hdr`, and [`FlvDemuxer::colour_info`] | yes |
 //! | MPEG2TSSequenceStart | refused | no |
 //! | ModEx `TimestampOffsetNano` | yes | when [`FlvMuxOptions::nanosecond_offsets`] |
 //! | multitrack | OneTrack, ManyTracks, ManyTracksManyCodecs | OneTrack |

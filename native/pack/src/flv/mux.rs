@@ -1,7 +1,7 @@
 //! Tracks and frames of the bus to tags: the bodies of FLV files, HTTP-FLV and RTMP messages alike.
 
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
-use arcly_codec::{AudioInfo, Codec, CodecConfig, Hdr, MediaKind};
+use arcly_codec::{AudioInfo, Codec, CodecConfig, MediaKind};
 use bytes::Bytes;
 
 use super::{
@@ -64,7 +64,6 @@ struct MuxTrack {
     form: Form,
     /// Of its kind: 0 is the default.
     number: u8,
-    hdr: Hdr,
     header_due: bool,
 }
 
@@ -113,7 +112,6 @@ impl FlvMuxer {
                 track: track.clone(),
                 form,
                 number: *number,
-                hdr: known.map(|known| known.hdr).unwrap_or_default(),
                 header_due: !same || known.is_some_and(|known| known.header_due),
             });
             *number = number.saturating_add(1);
@@ -125,14 +123,6 @@ impl FlvMuxer {
     /// Tracks that have no form in FLV, or in the dialect.
     pub fn left_out(&self) -> &[TrackId] {
         &self.left_out
-    }
-
-    /// What is known of a track's mastering display and light level; comes out as `colorInfo` with its next sequence header.
-    pub fn set_hdr(&mut self, track: TrackId, hdr: Hdr) {
-        for known in self.tracks.iter_mut().filter(|known| known.track.id == track && known.hdr != hdr) {
-            known.hdr = hdr;
-            known.header_due = true;
-        }
     }
 
     /// All metadata and sequence headers: for a viewer whose first frame has this timestamp.
@@ -192,7 +182,7 @@ impl MuxTrack {
             out.extend(tag(TagRole::Configuration, header, record));
         }
         let info = self.track.config.video().unwrap_or_default();
-        let colour = ColourInfo { colour: Some(info.colour), hdr: self.hdr };
+        let colour = ColourInfo { colour: Some(info.colour), hdr: self.track.hdr };
         if let (Form::FourCc(_), true, false) = (self.form, self.is_video(), colour.is_empty()) {
             let header = self.ex_header(true, packet_type::VIDEO_METADATA, 0);
             out.extend(tag(TagRole::Metadata, header, colour.encode(info.bit_depth)));

@@ -33,7 +33,7 @@ impl DemuxTrack {
 
     /// The track as the bus has it, once it is configured.
     pub fn track(&self) -> Option<Track> {
-        self.config.clone().map(|config| Track::new(self.id, config))
+        self.config.clone().map(|config| Track { hdr: self.colour.hdr, ..Track::new(self.id, config) })
     }
 
     /// The last sequence header, as the sender wrote it.

@@ -1,7 +1,7 @@
 //! Frames to an init segment and fragments: fragmented MP4, and CMAF where there is one track (ISO/IEC 23000-19).
 
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
-use arcly_codec::{Codec, CodecConfig, Hdr, MediaKind};
+use arcly_codec::{Codec, CodecConfig, MediaKind};
 use bytes::{BufMut, Bytes};
 
 use super::{
@@ -24,8 +24,6 @@ pub struct TrackOptions {
     /// This is room in front of 0: for the priming of an audio encoder, whose first frames have negative times, and for pictures that are
     /// decoded before 0 because they are reordered.
     pub delay: Option<u32>,
-    /// Mastering display and light level.
-    pub hdr: Hdr,
     /// Bit rates, for `btrt` and `esds`.
     pub bit_rate: Option<BitRate>,
 }
@@ -241,7 +239,7 @@ fn init_segment(tracks: &[(&Track, TrackOptions)]) -> Result<Bytes, PackError> {
     for (track, options) in tracks {
         let delay = delay(track, options);
         let edit = (delay > 0).then_some(Edit { movie_duration: 0, media_time: Some(u64::from(delay)) });
-        let extras = Extras { hdr: options.hdr, bit_rate: options.bit_rate };
+        let extras = Extras { bit_rate: options.bit_rate };
         let edits = edit.into_iter().collect();
         let trak = Trak { track, extras, movie_duration: 0, media_duration: 0, edits };
         put_trak(&mut traks, &trak, put_empty_tables)?;

@@ -214,9 +214,11 @@ fn colour_info_is_kept_with_its_track() {
     let number = |name: &str, number: f64| (name.to_owned(), amf::Value::Number(number));
     let cll = amf::Value::Object(vec![number("maxFall", 400.0), number("maxCLL", 1000.0)]);
     amf::encode(&amf::Value::Object(vec![("hdrCll".to_owned(), cll)]), &mut metadata);
-    assert!(push(&mut demuxer, TagKind::Video, 0, body(b"\x94hvc1", &metadata)).is_empty());
+    let items = push(&mut demuxer, TagKind::Video, 0, body(b"\x94hvc1", &metadata));
     let light = demuxer.colour_info(VIDEO_TRACK).unwrap().hdr.content_light.unwrap();
     assert_eq!((light.max_cll, light.max_fall), (1000, 400));
+    assert_eq!(tracks(&items)[0].hdr.content_light, Some(light), "others are told, too");
+    assert!(push(&mut demuxer, TagKind::Video, 0, body(b"\x94hvc1", &metadata)).is_empty(), "nothing is new");
     push(&mut demuxer, TagKind::Video, 0, body(b"\x94hvc1", b"\x02\0\x09colorInfo\x06"));
     assert_eq!(demuxer.colour_info(VIDEO_TRACK), None);
     assert!(demuxer.push(TagKind::Video, 0, body(b"\x94hvc1", b"\x02\0\x09color")).is_err());

@@ -321,15 +321,16 @@ fn colour_info_is_written_where_there_is_some() {
     let hdr = Hdr { content_light: Some(ContentLight { max_cll: 1000, max_fall: 400 }), mastering: None };
     let mut muxer = muxer(&[avc(0), aac(1)], Dialect::Enhanced);
     write(&mut muxer, &picture(0, 0, 0, true));
-    muxer.set_hdr(TrackId(0), hdr);
+    let told = set(&[Track { hdr, ..avc(0) }, aac(1)]);
+    muxer.reconfigure(&told);
     let tags = write(&mut muxer, &picture(0, 3_600, 3_600, true));
-    assert_eq!(tags[1].header(), b"\x94avc1");
+    assert_eq!(tags[2].header(), b"\x94avc1");
     let mut demuxer = FlvDemuxer::new();
     for tag in &tags {
         demuxer.push(tag.kind, tag.timestamp_ms, tag.body()).unwrap();
     }
     assert_eq!(demuxer.colour_info(VIDEO_TRACK).map(|info| info.hdr), Some(hdr));
-    muxer.set_hdr(TrackId(0), hdr);
+    muxer.reconfigure(&told);
     assert_eq!(write(&mut muxer, &picture(0, 7_200, 7_200, true)).len(), 1, "nothing is new");
     assert_eq!(Colour::default().transfer, 2);
 }

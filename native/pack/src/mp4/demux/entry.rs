@@ -1,8 +1,8 @@
 //! Sample entries (ISO/IEC 14496-12 §8.5.2), read; what of QuickTime is found in the wild, too.
 
 use arcly_codec::{
-    Codec, CodecConfig, DolbyVision, MediaKind, aac::AudioSpecificConfig, h264::AvcConfig, h265::HevcConfig,
-    h266::VvcConfig, opus::OpusConfig, pcm::PcmConfig,
+    Codec, CodecConfig, ContentLight, DolbyVision, Hdr, MasteringDisplay, MediaKind, aac::AudioSpecificConfig,
+    h264::AvcConfig, h265::HevcConfig, h266::VvcConfig, opus::OpusConfig, pcm::PcmConfig,
 };
 use bytes::Bytes;
 
@@ -36,17 +36,19 @@ pub(super) struct Description {
     pub config: Option<CodecConfig>,
     /// Of a waveform: bytes of a sample of all channels.
     pub waveform_bytes: Option<u32>,
-    /// What stands beside the record.
+    /// These two stand beside the record.
     pub dolby_vision: Option<DolbyVision>,
+    pub hdr: Hdr,
 }
 
 impl Description {
     fn new(form: Form, config: CodecConfig) -> Self {
-        Self { codec: config.codec(), form, config: Some(config), waveform_bytes: None, dolby_vision: None }
+        let codec = config.codec();
+        Self { config: Some(config), ..Self::pending(form, codec) }
     }
 
     fn pending(form: Form, codec: Codec) -> Self {
-        Self { codec, form, config: None, waveform_bytes: None, dolby_vision: None }
+        Self { codec, form, config: None, waveform_bytes: None, dolby_vision: None, hdr: Hdr::default() }
     }
 
     /// Pictures or sound.
@@ -75,20 +77,21 @@ pub(super) fn parse_descriptions(stbl: &Body, timescale: u32) -> Result<Vec<Desc
 }
 
 fn parse_entry(kind: &[u8; 4], body: &Body, timescale: u32) -> Result<Description, PackError> {
-    match kind {
-        b"encv" | b"enca" | b"drms" | b"drmi" => Err(PackError::Unsupported { what: "encrypted track in MP4" }),
+    let boxes = || body.behind(VISUAL_ENTRY_BYTES, "VisualSampleEntry");
+    let description = match kind {
+        b"encv" | b"enca" | b"drms" | b"drmi" => {
+            return Err(PackError::Unsupported { what: "encrypted track in MP4" });
+        }
         b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"vvc1" | b"vvi1" | b"dvh1" | b"dvhe" | b"dva1" | b"dvav" => {
-            let boxes = body.behind(VISUAL_ENTRY_BYTES, "VisualSampleEntry")?;
-            Ok(Description { dolby_vision: parse_dolby_vision(&boxes)?, ..parse_nal_video(&boxes)? })
+            parse_nal_video(&boxes()?)?
         }
-        b"av01" | b"dav1" => {
-            let dolby_vision = parse_dolby_vision(&body.behind(VISUAL_ENTRY_BYTES, "VisualSampleEntry")?)?;
-            Ok(Description { dolby_vision, ..parse_video(body, b"av1C", 0, Codec::Av1)? })
-        }
-        b"vp09" => parse_video(body, b"vpcC", 4, Codec::Vp9),
-        b"vp08" => parse_video(body, b"vpcC", 4, Codec::Vp8),
-        _ => parse_audio(kind, body, timescale),
-    }
+        b"av01" | b"dav1" => parse_video(body, b"av1C", 0, Codec::Av1)?,
+        b"vp09" => parse_video(body, b"vpcC", 4, Codec::Vp9)?,
+        b"vp08" => parse_video(body, b"vpcC", 4, Codec::Vp8)?,
+        _ => return parse_audio(kind, body, timescale),
+    };
+    let boxes = boxes()?;
+    Ok(Description { dolby_vision: parse_dolby_vision(&boxes)?, hdr: parse_hdr(&boxes)?, ..description })
 }
 
 /// The record decides, not the name of the entry: Dolby Vision has other names for the same thing.
@@ -120,6 +123,15 @@ fn parse_dolby_vision(boxes: &Body) -> Result<Option<DolbyVision>, PackError> {
         }
     }
     Ok(None)
+}
+
+/// `mdcv` and `clli` (§12.1.6, §12.1.7), which are the bodies of the SEI messages; one that breaks says nothing.
+fn parse_hdr(boxes: &Body) -> Result<Hdr, PackError> {
+    let (mdcv, clli) = (boxes.find(b"mdcv")?, boxes.find(b"clli")?);
+    Ok(Hdr {
+        mastering: mdcv.and_then(|body| MasteringDisplay::parse(&body.bytes).ok()),
+        content_light: clli.and_then(|body| ContentLight::parse(&body.bytes).ok()),
+    })
 }
 
 /// `lengthSizeMinusOne` is in the two lowest bits of the byte at `length_at` (VVC: one bit higher).

@@ -148,7 +148,8 @@ impl TrackReader {
     fn announced(&self) -> Option<Track> {
         let description = self.track.descriptions.get(self.description)?;
         let (config, language) = (description.config.clone()?, self.track.language);
-        Some(Track { language, dolby_vision: description.dolby_vision, ..Track::new(self.track.id, config) })
+        let (dolby_vision, hdr) = (description.dolby_vision, description.hdr);
+        Some(Track { language, dolby_vision, hdr, ..Track::new(self.track.id, config) })
     }
 
     /// A sample as a frame. The caller has gone behind it already.

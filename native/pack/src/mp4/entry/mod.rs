@@ -23,7 +23,7 @@ mod esds;
 mod video;
 
 use arcly_bus::Track;
-use arcly_codec::{Hdr, MediaKind};
+use arcly_codec::MediaKind;
 use bytes::BufMut;
 
 use super::write::put_box;
@@ -43,7 +43,6 @@ pub struct BitRate {
 /// What a sample entry says beyond the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Extras {
-    pub hdr: Hdr,
     pub bit_rate: Option<BitRate>,
 }
 

@@ -40,7 +40,7 @@ pub(super) fn put_entry(out: &mut Vec<u8>, track: &Track, extras: &Extras) -> Re
         }
         put_colour(out, info.colour);
         put_sample_aspect_ratio(out, info.sample_aspect_ratio);
-        put_hdr(out, &extras.hdr);
+        put_hdr(out, &track.hdr);
         put_bit_rate(out, extras.bit_rate);
     });
     Ok(())

@@ -104,7 +104,7 @@ fn head(
         let edits = edits(tables, zero);
         let track_duration = edits.iter().map(|edit| edit.movie_duration).sum();
         movie_duration = movie_duration.max(track_duration);
-        let extras = Extras { hdr: tables.options.hdr, bit_rate: tables.options.bit_rate };
+        let extras = Extras { bit_rate: tables.options.bit_rate };
         let trak = Trak { track: &tables.track, extras, movie_duration: track_duration, media_duration, edits };
         let offsets = order.iter().filter(|(track, _)| *track == index).map(|(_, at)| begin + at);
         let offsets: Vec<u64> = offsets.collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arcly_bus::{Frame, FrameFlags, Track, TrackId};
-use arcly_codec::{Codec, CodecConfig, pcm::PcmConfig};
+use arcly_codec::{Codec, CodecConfig, ContentLight, Hdr, MasteringDisplay, MediaKind, pcm::PcmConfig};
 
 use super::{
     Read,
@@ -121,6 +121,27 @@ fn a_waveform_in_frames_is_read_frame_by_frame() {
             let found: Vec<_> = read.frames.iter().map(|frame| (frame.pts, frame.duration, &frame.payload)).collect();
             assert!(found == wanted, "{codec:?} of {rate_hz} Hz with {sizes}: {} frames", found.len());
         }
+    }
+}
+
+/// Found by reading: what an encoder says of its mastering display beside the configuration (`colorInfo`) reached no file, and none was read.
+#[test]
+fn mastering_display_and_light_level_beside_the_configuration_come_back() {
+    let display = MasteringDisplay {
+        primaries: [(13_250, 34_500), (7_500, 3_000), (34_000, 16_000)],
+        white_point: (15_635, 16_450),
+        max_luminance: 10_000_000,
+        min_luminance: 50,
+    };
+    let light = ContentLight { max_cll: 1000, max_fall: 400 };
+    let (tracks, frames) = stream(&mut Rng(27), 1, 0);
+    let mut tracks = tracks.tracks.clone();
+    for track in tracks.iter_mut().filter(|track| track.kind() == MediaKind::Video) {
+        track.hdr = Hdr { mastering: Some(display), content_light: Some(light) };
+    }
+    let fragments = fragmented(&track_set(&tracks), &frames, 31);
+    for (file, form) in [(finalized(&fragments), "whole"), (fragments, "fragments")] {
+        assert_eq!(index(&file).tracks, tracks, "{form}");
     }
 }
 
