@@ -49,7 +49,8 @@ class AppSpec:
     any number. See `Subscription.missed`."""
 
     second_publisher: Literal["refuse", "replace"] = "refuse"
-    """What happens to a publisher whose key is taken: it is refused, or it takes over and the stream before it ends."""
+    """What happens to a publisher whose key is taken: it is refused, or it takes over and the stream before it ends. A
+    mirror of another node (protocol `cluster`) is always ended by somebody who publishes here."""
 
     reconnect_grace_s: float = 0.0
     """Seconds that a stream outlives its publisher, 0 to 10^9. Readers stay; a publisher that comes back goes on in the

@@ -1,7 +1,7 @@
 """Streams of other nodes: two engines and a registry in plain Python as nodes of one process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
@@ -155,6 +155,24 @@ async def test_a_stream_that_begins_here_while_it_is_fetched_is_what_viewers_get
     assert origin.stats.viewers == 0
     for session in (*here, away):
         session.end()
+
+
+async def test_an_encoder_that_comes_to_a_node_takes_the_place_of_the_mirror_there(pair: tuple[Node, Node]) -> None:
+    """Found by reading: it was refused until the node that it had left knew."""
+    home, edge = pair
+    away = await publish(home)
+    await eventually(lambda: edge.relay.locate(KEY))
+    mirror = await edge.mirrors.get_stream(KEY)
+    here = await publish(edge)
+    assert mirror is not None
+    assert mirror.closed
+    await eventually(lambda: _is_there(edge.relay.locate(KEY), "edge"))
+    for session in (here, away):
+        session.end()
+
+
+async def _is_there(found: Awaitable[str | None], node: str) -> bool:
+    return await found == node
 
 
 async def test_a_node_that_has_lost_the_stream_is_no_error(pair: tuple[Node, Node]) -> None:

@@ -131,7 +131,7 @@ impl Engine {
     pub fn start_publish(&self, key: StreamKey, info: PublishInfo) -> Result<(Publisher, Arc<Stream>), EngineError> {
         let mut registry = lock(&self.shared.registry);
         self.leave_closed(&mut registry, &key);
-        let spec = self.check(&registry, &key)?;
+        let spec = self.check(&registry, &key, &info)?;
         registry.publishes += 1;
         let publish = registry.publishes;
         let waiting = registry.streams.get_mut(&key).and_then(|entry| entry.waiting.take());
@@ -150,7 +150,7 @@ impl Engine {
         }
     }
 
-    fn check(&self, registry: &Registry, key: &StreamKey) -> Result<AppSpec, EngineError> {
+    fn check(&self, registry: &Registry, key: &StreamKey, info: &PublishInfo) -> Result<AppSpec, EngineError> {
         let limit = self.shared.options.max_publishers;
         if registry.shutting_down {
             return Err(EngineError::ShuttingDown);
@@ -159,6 +159,8 @@ impl Engine {
         let spec = spec.ok_or_else(|| EngineError::AppNotFound { app: key.app().to_owned() })?;
         match registry.streams.get(key) {
             Some(entry) if entry.waiting.is_some() => Ok(spec),
+            // An encoder changes nodes before its old one knows, of which there is a mirror here.
+            Some(entry) if entry.stream.info().is_mirror() && !info.is_mirror() => Ok(spec),
             Some(_) if spec.second_publisher == SecondPublisher::Refuse => {
                 Err(EngineError::AlreadyPublishing { key: key.clone() })
             }

@@ -24,6 +24,13 @@ pub struct PublishInfo {
     pub agent: Option<String>,
 }
 
+impl PublishInfo {
+    /// Whether it is a stream of another node, as hosts mark it: whoever publishes here comes before it.
+    pub(crate) fn is_mirror(&self) -> bool {
+        self.protocol == "cluster"
+    }
+}
+
 /// All that is known of a stream, for people and for the API.
 #[derive(Debug, Clone, Default)]
 pub struct StreamMetadata {

@@ -35,6 +35,23 @@ fn a_key_is_taken_once_and_free_again_after_its_publisher() {
     assert_eq!(engine.streams().len(), 1);
 }
 
+/// Found by reading: it was refused until its old node had noticed that it was gone.
+#[test]
+fn an_encoder_takes_the_place_of_the_mirror_of_its_old_node() {
+    let engine = engine(10);
+    let begin = |protocol: &str| {
+        let info = PublishInfo { protocol: protocol.into(), ..PublishInfo::default() };
+        engine.start_publish(key("cam"), info)
+    };
+    let (mirror, _) = begin("cluster").unwrap();
+    assert!(begin("cluster").is_err(), "of two mirrors the first one stays");
+    let (_encoder, stream) = begin("rtmp").unwrap();
+    assert!(mirror.log().is_closed());
+    drop(mirror);
+    assert!(begin("cluster").is_err());
+    assert_eq!(engine.stream(&key("cam")).map(|it| it.session()), Some(stream.session()));
+}
+
 #[test]
 fn max_publishers_is_exact_under_concurrency() {
     let engine = engine(5);
