@@ -15,8 +15,16 @@ pub const START_CODE: [u8; 3] = [0, 0, 1];
 /// Bytes in front of the first start code belong to no unit and are passed over, and so are units of no bytes. Time grows
 /// with the length of the stream, whatever is in it.
 pub fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    behind_start_code(split_with(finder(), stream).and_then(|(_, rest)| rest))
+}
+
+/// The NAL units of what begins with one, and not with a start code: one and more that were taken for one.
+pub fn joined_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    behind_start_code(Some(stream))
+}
+
+fn behind_start_code(mut rest: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
     let finder = finder();
-    let mut rest = split_with(finder, stream).and_then(|(_, rest)| rest);
     std::iter::from_fn(move || {
         let (unit, behind) = split_with(finder, rest?)?;
         rest = behind;
@@ -127,6 +135,9 @@ mod tests {
             });
             let naive: Vec<Vec<u8>> = naive.filter(|unit| !unit.is_empty()).collect();
             assert_eq!(owned(&stream), naive, "round {round}: {stream:?}");
+            assert!(
+                joined_units(&[&START_CODE, &stream[..]].concat()[3..]).eq(units(&[&START_CODE, &stream[..]].concat()))
+            );
         }
     }
 

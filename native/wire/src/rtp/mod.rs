@@ -23,7 +23,7 @@
 //! | RFC 3550 §6, §A.3, §A.8 RTCP | done: SR, RR, SDES (the canonical name), BYE, APP, report blocks. The times of reports (§6.2) are the caller's |
 //! | RFC 4585, 5104 feedback | done: generic NACK, PLI, FIR; REMB and transport-wide feedback of their drafts. Passed over: extended reports (RFC 3611) and the rest |
 //! | RFC 8285 header extensions | done: one-byte and two-byte form, both ways |
-//! | RFC 6184 H.264 | written: single NAL unit, STAP-A, FU-A (`packetization-mode` 1), single NAL units (0). Read: these, and STAP-B, MTAP16, MTAP24, FU-B in the order of their packets |
+//! | RFC 6184 H.264 | written: single NAL unit, STAP-A, FU-A (`packetization-mode` 1), single NAL units (0). Read: these, and STAP-B, MTAP16, MTAP24, FU-B in the order of their packets, and byte streams where a unit should be |
 //! | RFC 7798 H.265 | written: single NAL unit, AP, FU. Read: these, with order numbers or without, and PACI, whose extensions are passed over |
 //! | RFC 3640 AAC | written: `AAC-hbr`, one access unit or a fragment a packet. Read: every form of header, several access units, fragments, auxiliary data, interleaving |
 //! | RFC 6416 AAC in LATM | written: with the configuration in each element. Read: with it or without, several access units, fragments |

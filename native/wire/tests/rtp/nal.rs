@@ -276,6 +276,41 @@ fn parameter_sets_in_the_stream_make_the_configuration() {
     assert_eq!((changed.info.width, changed.info.height, changed.pps.len()), (1920, 1080, 1));
 }
 
+/// V380 and other cameras with the servers of macro-video: what lies behind the header of a sequence parameter set is a byte stream. The key
+/// picture was never seen. Start codes lie across the ends of fragments, too.
+#[test]
+fn a_byte_stream_within_a_unit_is_units_of_its_own() {
+    let config = avc();
+    let without = Format::parse(96, Some("H264/90000"), Some("packetization-mode=1")).unwrap();
+    let idr: &[u8] = &[0x65, 0x88, 0x84, 0x21];
+    let stream = [&config.sps[0][..], &[0, 0, 0, 1], &config.pps[0], &[0, 0, 0, 1], idr].concat();
+    let fragment = |flags: u8, body: &[u8]| [&[0x7c, flags | 7], body].concat();
+    let single = &[(1, true, &stream[..])][..];
+    let check = |packets: &[(u32, bool, &[u8])]| {
+        let (units, refused) = read(&without, packets);
+        assert_eq!((payloads(&units), refused), (vec![&[&[0, 0, 0, 4], idr].concat()[..]], 0));
+        assert_eq!(units[0].config.as_deref(), Some(&CodecConfig::H264(config.clone())));
+        assert!(units[0].is_key);
+    };
+    check(single);
+    for first in 2..stream.len() - 1 {
+        let (one, two) = (fragment(0x80, &stream[1..first]), fragment(0, &stream[first..=first]));
+        let three = fragment(0x40, &stream[first + 1..]);
+        check(&[(1, false, &one), (1, false, &two), (1, true, &three)]);
+    }
+}
+
+/// It takes a byte more for each, up to the limit.
+#[test]
+fn a_byte_stream_of_nothing_but_start_codes_is_bounded() {
+    let format = Format::of(96, &h264()).unwrap();
+    let limits = Limits { access_unit_bytes: 10_000, ..Limits::default() };
+    let mut depacketizer = Depacketizer::new(&format, limits).unwrap();
+    let payload = [&[0x67][..], &[0, 0, 1, 9].repeat(2_400)].concat();
+    assert!(depacketizer.push(&packet(0, 1, true, &payload), false).is_err());
+    assert!(depacketizer.buffered_bytes() <= 10_000);
+}
+
 /// OpenH264 counts the ids up with each IDR picture: the sets stay in the picture, whose slices name them.
 #[test]
 fn parameter_sets_under_another_id_stay_in_the_picture() {

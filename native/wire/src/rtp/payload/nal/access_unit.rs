@@ -1,6 +1,9 @@
 //! NAL units and fragments to an access unit.
 
-use arcly_codec::CodecError;
+use arcly_codec::{
+    CodecError,
+    annex_b::{find_start_code, joined_units},
+};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes of the length in front of each NAL unit.
@@ -41,6 +44,16 @@ impl NalBuffer {
     /// [`CodecError::Malformed`] when fragments in front of it have no end; [`CodecError::LimitExceeded`].
     pub(in crate::rtp::payload) fn push(&mut self, nal: &[u8]) -> Result<(), CodecError> {
         self.check_no_fragments()?;
+        if find_start_code(nal).is_some() { self.put_joined(nal) } else { self.put(nal) }
+    }
+
+    /// Adds what has start codes in it, which no NAL unit has (H.264 §7.4.1): some cameras (V380, servers of macro-video) send the parameter
+    /// sets and the key picture behind them as one.
+    fn put_joined(&mut self, nals: &[u8]) -> Result<(), CodecError> {
+        joined_units(nals).try_for_each(|nal| self.put(nal))
+    }
+
+    fn put(&mut self, nal: &[u8]) -> Result<(), CodecError> {
         if nal.is_empty() {
             return Ok(());
         }
@@ -76,19 +89,24 @@ impl NalBuffer {
             // Where the slice begins in its picture stands in its first bytes.
             self.note((self.is_first_slice)(self.bytes.get(begin + LENGTH_BYTES..).unwrap_or_default()));
         }
-        if is_last {
-            self.close(begin);
-        }
-        Ok(())
+        if is_last { self.close(begin) } else { Ok(()) }
     }
 
     /// Writes the length of a NAL unit whose fragments are all there.
-    fn close(&mut self, begin: usize) {
-        let nal_bytes = self.bytes.len() - begin - LENGTH_BYTES;
-        if let Some(length) = self.bytes.get_mut(begin..begin + LENGTH_BYTES) {
-            length.copy_from_slice(&(nal_bytes as u32).to_be_bytes());
-        }
+    fn close(&mut self, begin: usize) -> Result<(), CodecError> {
         self.fragmented = None;
+        let nal = self.bytes.get(begin + LENGTH_BYTES..).unwrap_or_default();
+        // Not in each fragment: a start code may be cut.
+        if find_start_code(nal).is_some() {
+            let nals = self.bytes.split_off(begin + LENGTH_BYTES);
+            self.bytes.truncate(begin);
+            return self.put_joined(&nals);
+        }
+        let nal_bytes = nal.len() as u32;
+        if let Some(length) = self.bytes.get_mut(begin..begin + LENGTH_BYTES) {
+            length.copy_from_slice(&nal_bytes.to_be_bytes());
+        }
+        Ok(())
     }
 
     fn note(&mut self, is_first_slice: Option<bool>) {
