@@ -244,7 +244,8 @@ impl Pulling {
                 // What we say is no track of theirs.
                 let spoken = playing.talking.as_ref().or(playing.back.as_ref()).map(Talking::media);
                 let is_heard = |media| client.is_set_up(media) && spoken != Some(media);
-                let mut to_bus = ToBus::new(&playing.medias, is_heard, publisher);
+                let way = |media| is_heard(media).then_some(client.lower());
+                let mut to_bus = ToBus::new(&playing.medias, way, publisher);
                 to_bus.begin_at(&playing.infos);
                 for (media, report) in std::mem::take(&mut playing.early) {
                     to_bus.packet(media, true, report)?;

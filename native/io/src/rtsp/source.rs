@@ -1,5 +1,7 @@
 //! One track of a publisher: packets to units, and what reports say of their times.
 
+use std::time::Duration;
+
 use arcly_bus::TrackId;
 use arcly_codec::{CodecConfig, MediaKind};
 use arcly_wire::{
@@ -7,7 +9,7 @@ use arcly_wire::{
         self, AccessUnit, DecodingTimes, Format, Packet, Receiver, Sync, SyncTrack,
         rtcp::{RtcpPacket, SenderInfo, packets},
     },
-    rtsp::{keys, sdp::Media},
+    rtsp::{Lower, keys, sdp::Media},
     srtp::{Opener, SrtpError},
 };
 use bytes::Bytes;
@@ -26,6 +28,7 @@ pub(super) struct Source {
     formats: Vec<Format>,
     /// What it was described as.
     media: Media,
+    limits: rtp::Limits,
     /// It was chosen, and nobody knows yet.
     is_chosen: bool,
     pub(super) receiver: Receiver,
@@ -80,15 +83,16 @@ impl Numbers {
 }
 
 impl Source {
-    /// The track of a description; else why it is left out.
-    pub(super) fn of_media(media: &Media, numbers: &mut Numbers, sync: &mut Sync) -> Result<Self, String> {
+    /// The track of a description, which comes that way; else why it is left out.
+    pub(super) fn of_media(
+        media: &Media,
+        lower: Lower,
+        numbers: &mut Numbers,
+        sync: &mut Sync,
+    ) -> Result<Self, String> {
         let formats: Vec<_> = readable(media).collect();
-        let source = formats.first().and_then(|format| Self::new(format.clone(), numbers, sync));
-        let mut source = source.ok_or_else(|| {
-            let encoding = media.format().map_or("nothing that is explained", |format| &format.encoding);
-            let encoding: String = encoding.chars().filter(|c| !c.is_control()).take(32).collect();
-            format!("a track of {} is left out: {encoding} is not known here", media.kind)
-        })?;
+        let source = formats.first().and_then(|format| Self::new(format.clone(), limits(lower), numbers, sync));
+        let mut source = source.ok_or_else(|| left_out(media))?;
         if keys::is_secure(media) {
             let opener = keys::of_media(media).and_then(|told| told.opener().ok());
             let unknown = || format!("a track of {} is left out: its key is not known here", media.kind);
@@ -101,8 +105,8 @@ impl Source {
         Ok(source)
     }
 
-    fn new(format: Format, numbers: &mut Numbers, sync: &mut Sync) -> Option<Self> {
-        let receiver = Receiver::new(format.clone(), rtp::Limits::default()).ok()?;
+    fn new(format: Format, limits: rtp::Limits, numbers: &mut Numbers, sync: &mut Sync) -> Option<Self> {
+        let receiver = Receiver::new(format.clone(), limits).ok()?;
         let kind = kind(&format);
         let config = receiver.config().cloned();
         let mut source = Self {
@@ -111,6 +115,7 @@ impl Source {
             format,
             formats: Vec::new(),
             media: Media::default(),
+            limits,
             is_chosen: false,
             receiver,
             opener: None,
@@ -156,7 +161,7 @@ impl Source {
 
     /// Reads the track in this format from now on; false when that cannot be.
     fn choose(&mut self, format: Format, sync: &mut Sync) -> bool {
-        let Ok(receiver) = Receiver::new(format.clone(), rtp::Limits::default()) else { return false };
+        let Ok(receiver) = Receiver::new(format.clone(), self.limits) else { return false };
         receiver.config().cloned().into_iter().for_each(|config| self.configure(config));
         // Of another rate, maybe. The one before has placed nothing, and counts for nothing.
         self.sync = sync.add_track(kind(&format), format.clock_rate_hz);
@@ -205,6 +210,13 @@ impl Source {
         error.filter(|_| is_worse).map_or(Ok(()), |error| Err(error.to_string()))
     }
 
+    /// Takes a packet that is left out: nothing is missing at its number.
+    pub(super) fn pass_over(&mut self, payload: Bytes, now: Instant) {
+        if let Ok(packet) = Packet::parse(payload) {
+            self.receiver.pass_over(now.into(), packet);
+        }
+    }
+
     pub(super) fn on_reports(&mut self, datagram: &[u8], now: Instant, sync: &mut Sync) {
         for packet in packets(datagram).flatten() {
             match packet {
@@ -227,6 +239,19 @@ impl Source {
             sync.sender_report(self.sync, info.ntp, timestamp);
         }
     }
+}
+
+/// What is said of a track that cannot be read.
+pub(super) fn left_out(media: &Media) -> String {
+    let encoding = media.format().map_or("nothing that is explained", |format| &format.encoding);
+    let encoding: String = encoding.chars().filter(|c| !c.is_control()).take(32).collect();
+    format!("a track of {} is left out: {encoding} is not known here", media.kind)
+}
+
+/// What comes in order waits for nothing: a number that is missing over a connection was left out by the sender.
+fn limits(lower: Lower) -> rtp::Limits {
+    let limits = rtp::Limits::default();
+    if lower == Lower::Tcp { rtp::Limits { reorder_time: Duration::ZERO, ..limits } } else { limits }
 }
 
 fn kind(format: &Format) -> MediaKind {

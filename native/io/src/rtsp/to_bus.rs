@@ -8,7 +8,7 @@ use arcly_wire::{
         AccessUnit, DecodingTimes, HEADER_BYTES, Sync,
         rtcp::{Chunk, RtcpPacket},
     },
-    rtsp::{RtpInfo, sdp::Media},
+    rtsp::{Lower, RtpInfo, sdp::Media},
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
@@ -48,13 +48,13 @@ pub(crate) struct ToBus {
 }
 
 impl ToBus {
-    /// For the tracks of a description that were set up.
-    pub(crate) fn new(medias: &[Media], is_set_up: impl Fn(usize) -> bool, publisher: Publisher) -> Self {
+    /// For the tracks of a description that were set up; `way`: how each of them comes.
+    pub(crate) fn new(medias: &[Media], way: impl Fn(usize) -> Option<Lower>, publisher: Publisher) -> Self {
         let (mut sources, mut sync) = (Vec::new(), Sync::new());
         let mut faults = Faults::new("packet", BROKEN_MAX);
         let mut numbers = Numbers::default();
         for (place, media) in medias.iter().enumerate() {
-            let source = is_set_up(place).then(|| Source::of_media(media, &mut numbers, &mut sync));
+            let source = way(place).map(|lower| Source::of_media(media, lower, &mut numbers, &mut sync));
             sources.push(source.and_then(|source| source.map_err(|problem| faults.problems.tell(problem)).ok()));
         }
         Self {
@@ -122,7 +122,10 @@ impl ToBus {
         }
         match source.judge(&payload, &mut self.sync) {
             Kind::Read => {}
-            Kind::LeftOut => return Ok(()),
+            Kind::LeftOut => {
+                source.pass_over(payload, now);
+                return self.take_units(place);
+            }
             Kind::Foreign => {
                 self.refused += 1;
                 // Without a payload it opens a firewall or NAT (RFC 6263 §4.6).
@@ -331,7 +334,7 @@ mod tests {
         let mut media = Media { kind: "audio".into(), formats: vec![format], ..Media::default() };
         keys::describe(&mut media, &key, 0);
         let publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
-        let mut to_bus = ToBus::new(&[media], |_| true, publisher);
+        let mut to_bus = ToBus::new(&[media], |_| Some(Lower::Udp), publisher);
         let mut sealer = Sealer::new(&key).unwrap();
         let packet = [&Header { ssrc: 7, ..Header::default() }.to_bytes()[..], &[0xff; 160]].concat();
         let mut sealed = packet.clone();
@@ -363,10 +366,14 @@ mod tests {
         }
 
         fn of(media: Media) -> Self {
+            Self::by(Lower::Udp, media)
+        }
+
+        fn by(lower: Lower, media: Media) -> Self {
             let publisher = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
             let options = SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() };
             let reader = publisher.log().subscribe_with(options);
-            Self { to_bus: ToBus::new(&[media], |_| true, publisher), reader, sequence: 0 }
+            Self { to_bus: ToBus::new(&[media], |_| Some(lower), publisher), reader, sequence: 0 }
         }
 
         fn packet(&mut self, timestamp: u32, marker: bool, unit: &[u8]) {
@@ -438,6 +445,35 @@ mod tests {
             camera.packet_of(8 - payload_type, 480, false, &[0xd5; 160]);
             camera.packet_of(13, 640, false, &[0x40]);
             assert_eq!(camera.to_bus.refused(), 0, "the other one, and comfort noise, are left out without a word");
+        }
+    }
+
+    fn telephone() -> Media {
+        let format = sdp::Format { encoding: "PCMU".into(), clock_rate_hz: 8_000, channels: 1, ..Default::default() };
+        Media { kind: "audio".into(), formats: vec![format], unexplained: vec![13], ..Media::default() }
+    }
+
+    /// What came behind it waited for its number, which was taken for a loss.
+    #[tokio::test]
+    async fn comfort_noise_between_packets_is_no_loss_and_costs_no_time() {
+        let mut camera = Camera::of(telephone());
+        for (payload_type, timestamp) in [(0, 0), (13, 160), (0, 320), (13, 480), (0, 640)] {
+            camera.packet_of(payload_type, timestamp, false, &[0xd5; 160]);
+        }
+        assert_eq!(camera.frames().iter().map(|frame| frame.pts).collect::<Vec<_>>(), [0, 320, 640]);
+        let receiver = &camera.to_bus.sources[0].as_ref().unwrap().receiver;
+        assert_eq!((receiver.counts().lost, receiver.poll_timeout()), (0, None));
+    }
+
+    /// A camera that drops packets itself stood still for 200 ms at each.
+    #[tokio::test]
+    async fn what_is_missing_over_a_connection_is_not_waited_for() {
+        for (lower, frames) in [(Lower::Tcp, 2), (Lower::Udp, 1)] {
+            let mut camera = Camera::by(lower, telephone());
+            camera.packet_of(0, 0, false, &[0xd5; 160]);
+            camera.sequence += 1;
+            camera.packet_of(0, 320, false, &[0xd5; 160]);
+            assert_eq!(camera.frames().len(), frames, "{lower:?}");
         }
     }
 

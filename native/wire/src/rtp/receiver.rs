@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use arcly_codec::{CodecConfig, CodecError};
+use bytes::Bytes;
 
 use super::{
     AccessUnit, Depacketizer, Format, Limits, Packet,
@@ -13,7 +14,7 @@ use super::{
 };
 
 /// Receives the packets of one track. A new source (SSRC) takes over when two packets of it follow each other and none of
-/// the old one came between them; packets of another payload type are passed over.
+/// the old one came between them; packets of another payload type are left out.
 ///
 /// Push what comes, then [`poll`](Self::poll) until there is nothing, and call [`handle_timeout`](Self::handle_timeout) when
 /// [`poll_timeout`](Self::poll_timeout) says so.
@@ -73,6 +74,16 @@ impl Receiver {
         self.candidate = None;
         self.accept(now, packet);
         self.depacketize();
+    }
+
+    /// Takes a packet that came at `now` and is not read: comfort noise, or another of the formats that were described. Its number is not missing,
+    /// since all types of a source are numbered together (RFC 3550 §5.1).
+    pub fn pass_over(&mut self, now: Instant, packet: Packet) {
+        if self.ssrc == Some(packet.header.ssrc) {
+            self.candidate = None;
+            self.accept(now, Packet { payload: Bytes::new(), ..packet });
+            self.depacketize();
+        }
     }
 
     fn accept(&mut self, now: Instant, packet: Packet) {

@@ -241,6 +241,19 @@ fn a_lost_end_of_fragments_never_merges_two_pictures() {
     assert!(depacketizer.poll().is_none() && depacketizer.lost_units() == 1);
 }
 
+/// A probe of the network, which is padding alone, with the time of the picture behind it: behind a loss that was given up.
+#[test]
+fn what_has_no_payload_behind_a_loss_is_passed_over_and_the_loss_is_told() {
+    let format = Format::of(96, &h264()).unwrap();
+    let mut depacketizer = Depacketizer::new(&format, Limits::default()).unwrap();
+    let slice: &[u8] = &[0x41, 0x80];
+    for (sequence, timestamp, payload) in [(0, 0, slice), (2, 3, &[]), (3, 3, slice), (4, 4, slice)] {
+        depacketizer.push(&packet(sequence, timestamp, !payload.is_empty(), payload), sequence == 2).unwrap();
+    }
+    let told: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).map(|unit| unit.follows_loss).collect();
+    assert_eq!(told, [false, true, false]);
+}
+
 /// Encoders that set the marker on every NAL unit: the first picture with two slices is lost, and no other.
 #[test]
 fn markers_within_pictures_are_not_believed_again() {

@@ -66,6 +66,26 @@ fn strangers_do_not_take_over_while_a_source_lives() {
     assert!(units.iter().all(|unit| !unit.restarts && !unit.follows_loss));
 }
 
+/// Comfort noise: with its number nothing is missing, and its sender is no other source.
+#[test]
+fn what_is_passed_over_is_not_missing() {
+    let (mut receiver, now) = (receiver(&opus()), Instant::now());
+    receiver.pass_over(now, packet(1, 9, 0));
+    assert_eq!(receiver.ssrc(), None, "it begins nothing");
+    let mut units = Vec::new();
+    for sequence in 10..16 {
+        if sequence % 2 == 0 {
+            units.extend(push(&mut receiver, packet(1, sequence, u32::from(sequence) * 960)));
+        } else {
+            receiver.pass_over(now, packet(1, sequence, u32::from(sequence) * 960));
+            receiver.pass_over(now, packet(2, sequence + 1, 7));
+        }
+    }
+    assert_eq!(who(&units), [(1, 10), (1, 12), (1, 14)]);
+    assert!(units.iter().all(|unit| !unit.follows_loss));
+    assert_eq!((receiver.counts().lost, receiver.report(now).map(|report| report.lost)), (0, Some(0)));
+}
+
 /// A camera that has been switched off and on: the same source, another sequence and another time.
 #[test]
 fn a_source_that_begins_anew_says_so() {

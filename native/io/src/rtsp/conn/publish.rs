@@ -20,8 +20,8 @@ impl Connection {
         self.listen()?;
         self.report_at = Some(Instant::now() + REPORT_EVERY);
         let setups = self.machine.setups();
-        let is_set_up = |place| setups.iter().any(|setup| setup.media == place);
-        self.publishing = Some(ToBus::new(&self.announced, is_set_up, *publisher));
+        let way = |place| setups.iter().find(|setup| setup.media == place).map(|setup| setup.transport.lower);
+        self.publishing = Some(ToBus::new(&self.announced, way, *publisher));
         Ok(())
     }
 

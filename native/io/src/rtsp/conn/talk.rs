@@ -53,8 +53,10 @@ impl Connection {
         let Some(place) = self.talk_place else { return };
         let mut medias = vec![Media::default(); place];
         medias.push(described());
+        let setup = self.machine.setups().iter().find(|setup| setup.media == place);
+        let Some(lower) = setup.map(|setup| setup.transport.lower) else { return };
         // What was not described has no format, and is no problem.
-        self.talk = Some(ToBus::new(&medias, |media| media == place, publisher));
+        self.talk = Some(ToBus::new(&medias, |media| (media == place).then_some(lower), publisher));
     }
 
     /// Takes what is said; whether the packet was that.

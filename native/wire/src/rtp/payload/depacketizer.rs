@@ -105,6 +105,8 @@ impl Output {
 #[derive(Debug)]
 pub struct Depacketizer {
     format: Box<dyn Depacketize>,
+    /// Some are missing in front of the next packet that has a payload.
+    is_after_gap: bool,
     out: Output,
 }
 
@@ -138,7 +140,11 @@ impl Depacketizer {
             }
         };
         let is_new_config = config.is_some();
-        Ok(Self { format: depacketize, out: Output { config, is_new_config, ..Output::default() } })
+        Ok(Self {
+            format: depacketize,
+            is_after_gap: false,
+            out: Output { config, is_new_config, ..Output::default() },
+        })
     }
 
     /// The configuration that holds: what the session description said, or what has come in-band since.
@@ -152,13 +158,15 @@ impl Depacketizer {
     /// # Errors
     /// [`CodecError`] when the payload is malformed. The access unit that it belongs to is given up, and the next one is found.
     pub fn push(&mut self, packet: &Packet, is_after_gap: bool) -> Result<(), CodecError> {
-        // What probes the network has no payload, and is no gap (padding alone, RFC 3550 §5.1).
-        if packet.payload.is_empty() && !is_after_gap {
-            return Ok(());
-        }
         if is_after_gap {
             self.out.mark_loss();
         }
+        self.is_after_gap |= is_after_gap;
+        // What probes the network has no payload, and is no gap (padding alone, RFC 3550 §5.1).
+        if packet.payload.is_empty() {
+            return Ok(());
+        }
+        let is_after_gap = std::mem::take(&mut self.is_after_gap);
         self.format.push(packet, is_after_gap, &mut self.out)
     }
 
@@ -170,6 +178,7 @@ impl Depacketizer {
     /// Another source takes over: its times and its packets have nothing to do with those in front.
     pub fn reset(&mut self) {
         self.format.reset();
+        self.is_after_gap = false;
         self.out.timestamps = Timestamps::default();
         (self.out.follows_loss, self.out.restarts) = (true, true);
     }
