@@ -10,11 +10,17 @@
 const MAX_DEPTH: usize = 16;
 /// Ticks of 90 kHz: a step back by more than a second, and by more than pictures are reordered, is that of a clock that was set.
 const STEP_BACK_TICKS: i64 = 90_000;
+/// Pictures in a row that need less depth than was learnt, after which it was not that of the stream: of a clock that was set, or of one accident.
+const SPARE_PICTURES: u32 = 32;
 
 /// Gives pictures in decoding order their decoding times. Once for each stream, on the way in.
 #[derive(Debug, Clone)]
 pub struct DecodingTimes {
+    /// What the stream says, and what its pictures have shown beyond it.
+    declared: usize,
     depth: usize,
+    /// Pictures in a row that needed less than was learnt, and how much they needed.
+    spare: (u32, usize),
     /// Ticks from picture to picture, for the first ones.
     picture_ticks: i64,
     /// The greatest presentation times, `depth` and one, ascending; the first is the decoding time that was given last.
@@ -28,7 +34,14 @@ impl DecodingTimes {
     /// not.
     pub fn new(max_reorder_frames: Option<u8>, picture_ticks: u32) -> Self {
         let depth = usize::from(max_reorder_frames.unwrap_or(0)).min(MAX_DEPTH);
-        Self { depth, picture_ticks: i64::from(picture_ticks.max(1)), window: Vec::new(), last: None }
+        Self {
+            declared: depth,
+            depth,
+            spare: (0, 0),
+            picture_ticks: i64::from(picture_ticks.max(1)),
+            window: Vec::new(),
+            last: None,
+        }
     }
 
     /// Another configuration, or a break of the timeline: what follows has nothing to do with the pictures in front.
@@ -54,15 +67,34 @@ impl DecodingTimes {
             self.window.remove(0);
         }
         let place = self.window.partition_point(|&known| known <= pts);
+        let needed = self.window.len() - place;
         self.window.insert(place, pts);
+        self.unlearn(needed);
         let least = self.last.map_or(i64::MIN, |last| last.saturating_add(1));
         let dts = self.window.first().map_or(pts, |&first| first.max(least));
         self.last = Some(dts);
         if dts > pts && self.depth < MAX_DEPTH {
             // One more than was known: the window does not move with the next picture.
             self.depth += 1;
+            self.spare = (0, 0);
         }
         (pts.max(dts), dts)
+    }
+
+    /// Forgets what was learnt and is not needed: each picture of it is one of delay. `needed`: how many pictures came before the one that
+    /// is there, and are shown after it.
+    fn unlearn(&mut self, needed: usize) {
+        if self.depth == self.declared || needed >= self.depth {
+            self.spare = (0, 0);
+            return;
+        }
+        let (pictures, most) = (self.spare.0 + 1, self.spare.1.max(needed));
+        self.spare = (pictures, most);
+        if pictures >= SPARE_PICTURES {
+            self.depth = most.max(self.declared);
+            self.spare = (0, 0);
+            self.window.drain(..self.window.len().saturating_sub(self.depth + 1));
+        }
     }
 }
 
@@ -118,6 +150,33 @@ mod tests {
             let right = stamped.iter().zip(&order).skip(8).all(|((pts, _), number)| *pts == number * 3_000);
             assert!(right, "{stamped:?}");
         }
+    }
+
+    /// The depth of the step stayed: everything behind it was decoded ten pictures before it was shown, for good.
+    #[test]
+    fn a_clock_that_is_set_back_by_less_than_a_second_delays_decoding_for_some_pictures_only() {
+        let mut times = DecodingTimes::new(Some(0), 3_600);
+        let before = (0..100).map(|number| number * 3_600);
+        let stamped: Vec<_> =
+            before.clone().chain(before.map(|pts| pts + 324_000)).map(|pts| times.stamp(pts)).collect();
+        check(&stamped);
+        assert!(stamped[160..].iter().all(|(pts, dts)| pts == dts), "{stamped:?}");
+        assert!(stamped[110..].iter().zip(110..).all(|((pts, _), number)| *pts == 324_000 + (number - 100) * 3_600));
+    }
+
+    /// One picture far out of its place, in a stream that reorders and does not say it: what its other pictures show stays.
+    #[test]
+    fn what_a_stream_needs_is_not_unlearnt() {
+        let groups = |groups: std::ops::Range<i64>| {
+            groups.flat_map(|group| PYRAMID[1..5].iter().map(move |number| number + 4 * group)).collect::<Vec<_>>()
+        };
+        let order = [groups(0..20), vec![70], groups(20..60)].concat();
+        let stamped = stamp(None, &order);
+        check(&stamped);
+        // Behind the accident one more than is needed, for a while: then one of four is decoded when it is shown, as before.
+        assert!(stamped.iter().zip(&order).skip(81).all(|((pts, _), number)| *pts == number * 3_000), "{stamped:?}");
+        let at_once = |of: std::ops::Range<usize>| stamped[of].iter().filter(|(pts, dts)| pts == dts).count();
+        assert_eq!([at_once(60..80), at_once(84..104), at_once(220..240)], [5, 0, 5]);
     }
 
     #[test]
