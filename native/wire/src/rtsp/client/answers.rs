@@ -55,7 +55,8 @@ impl ClientConn {
                 self.describe_or_announce();
                 Ok(())
             }
-            _ if open.is_sign && is_unknown => {
+            // Some refuse all of them, whatever flows.
+            _ if open.is_sign && (is_unknown || self.plays_on(open)) => {
                 self.knows_parameters = false;
                 Ok(())
             }

@@ -106,6 +106,8 @@ pub struct ClientConn {
     said: Duration,
     /// When something last came: an answer, a packet, a part of one.
     heard: Duration,
+    /// When a packet last came.
+    played: Option<Duration>,
     dead: bool,
 }
 
@@ -152,6 +154,7 @@ impl ClientConn {
             now,
             said: now,
             heard: now,
+            played: None,
             dead: false,
         };
         client.send(Request::new(Method::Options, uri), false);
@@ -223,10 +226,19 @@ impl ClientConn {
     /// Whether the answer to a request that is late can be done without: to a sign of life, of a server that shows in another way that it is
     /// there. Cameras list GET_PARAMETER and never answer it.
     fn is_dispensable(&self, open: &Open) -> bool {
-        // What comes beside the connection is not seen here: whoever plays it looks when it ends.
+        open.is_sign && (self.heard > open.sent || self.plays_beside())
+    }
+
+    /// Whether media has come since the sign of life in front of this one: it is played, whatever the server says of the session.
+    fn plays_on(&self, open: &Open) -> bool {
+        let has_come = |played: Duration| played.saturating_add(self.sign_time()) >= open.sent;
+        self.purpose == ClientUse::Play && (self.plays_beside() || self.played.is_some_and(has_come))
+    }
+
+    /// Whether what comes is not seen here, since it comes beside the connection: whoever plays it looks when it ends.
+    fn plays_beside(&self) -> bool {
         let is_beside = || self.setups.iter().all(|setup| setup.transport.interleaved.is_none());
-        let plays_beside = || self.is_running && self.purpose == ClientUse::Play && is_beside();
-        open.is_sign && (self.heard > open.sent || plays_beside())
+        self.is_running && self.purpose == ClientUse::Play && is_beside()
     }
 
     /// Sets up the tracks of a description, by their places in it, each as it shall travel. Without any the connection is over.
@@ -302,6 +314,7 @@ impl ClientConn {
         });
         // Some servers send in front of the answer to PLAY.
         if let Some((media, is_rtcp)) = found {
+            self.played = Some(self.now);
             self.events.push_back(ClientEvent::Packet(MediaPacket { media, is_rtcp, payload }));
         }
     }

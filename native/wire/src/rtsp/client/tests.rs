@@ -130,6 +130,22 @@ fn a_server_whose_media_comes_beside_the_connection_need_not_answer_a_sign_of_li
     }
 }
 
+/// Cameras that answer signs of life with what is the matter with them, and not with the session, were left every half of its time.
+#[test]
+fn a_sign_of_life_that_is_refused_ends_nothing_while_media_flows() {
+    for refusal in ["454 Session Not Found\r\n", "455 Method Not Valid\r\n", "500 Oops\r\n", "403 Forbidden\r\n"] {
+        let mut talk = Talk::new("rtsp://h/cam", ClientUse::Play);
+        talk.play();
+        for sign in ["GET_PARAMETER", "OPTIONS", "OPTIONS"] {
+            let media = Bytes::from_static(b"$\x04\0\x01v");
+            talk.client.handle_input(talk.now + Duration::from_secs(1), media).unwrap();
+            talk.now = talk.client.poll_timeout().unwrap();
+            talk.client.handle_timeout(talk.now).unwrap();
+            talk.answer(sign, refusal).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_session_that_the_server_has_forgotten_is_over() {
     let mut talk = Talk::new("rtsp://h/cam", ClientUse::Play);
