@@ -324,6 +324,17 @@ fn a_byte_stream_of_nothing_but_start_codes_is_bounded() {
     assert!(depacketizer.buffered_bytes() <= 10_000);
 }
 
+/// An encoder that sets the marker on each packet: each picture in fragments was torn.
+#[test]
+fn a_marker_on_each_fragment_tears_no_picture() {
+    let format = Format::of(96, &h264()).unwrap();
+    let fragments: [&[u8]; 3] = [&[0x5c, 0x81, 0x80, 1], &[0x5c, 0x01, 2], &[0x5c, 0x41, 3]];
+    let packets: Vec<_> = (0..3).flat_map(|time| fragments.map(|fragment| (time, true, fragment))).collect();
+    let (units, refused) = read(&format, &packets);
+    assert_eq!((payloads(&units), refused), (vec![&[0, 0, 0, 5, 0x41, 0x80, 1, 2, 3][..]; 3], 0));
+    assert!(units.iter().all(|unit| !unit.follows_loss));
+}
+
 /// OpenH264 counts the ids up with each IDR picture: the sets stay in the picture, whose slices name them.
 #[test]
 fn parameter_sets_under_another_id_stay_in_the_picture() {

@@ -149,8 +149,8 @@ impl<F: NalFormat> Depacketize for NalDepacketizer<F> {
         self.begin_packet(packet.header.timestamp, is_after_gap, out);
         let read = self.read(&packet.payload, out);
         self.is_ended = false;
-        // A marker behind parameter sets alone (encoders that set one on each NAL unit) ends nothing.
-        let ends = self.is_damaged || self.buffer.has_slice();
+        // A marker behind parameter sets alone (encoders that set one on each NAL unit), or within a NAL unit (on each packet), ends nothing.
+        let ends = self.is_damaged || self.buffer.has_slice() && !self.buffer.has_open_fragments();
         if packet.header.marker && !self.ignores_markers && ends {
             self.finish(out);
             (self.is_ended, self.has_markers) = (true, true);
