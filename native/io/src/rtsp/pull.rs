@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     channels::MEDIAS_MAX,
     client::{Client, Failure},
+    source::left_out,
     talk::{Talk, Talking, back_channel},
     to_bus::ToBus,
     tracks::readable,
@@ -111,6 +112,25 @@ async fn heard(bell: Option<Arc<Bell>>) {
     }
 }
 
+/// Cameras with a back channel mark it; others mark everything, in either sense.
+fn has_both(medias: &[Media]) -> bool {
+    medias.iter().any(|media| media.direction == Direction::RecvOnly)
+}
+
+/// Whether a track is what the camera sends, and not what it would hear.
+fn is_sent(media: &Media, has_both: bool) -> bool {
+    !(has_both && media.direction == Direction::SendOnly)
+}
+
+/// What is said of the sound and the pictures that cannot be read.
+fn unreadable(medias: &[Media]) -> impl Iterator<Item = String> {
+    let has_both = has_both(medias);
+    let is_missed = move |media: &&Media| {
+        matches!(&*media.kind, "audio" | "video") && is_sent(media, has_both) && readable(media).next().is_none()
+    };
+    medias.iter().filter(is_missed).take(MEDIAS_MAX).map(left_out)
+}
+
 /// The other way.
 pub(super) fn other(lower: Lower) -> Lower {
     if lower == Lower::Tcp { Lower::Udp } else { Lower::Tcp }
@@ -173,7 +193,11 @@ impl Pulling {
             playing.speak(&self.inbox, &self.url);
             while let Some(event) = playing.client.event() {
                 match event {
-                    ClientEvent::Described(description) => playing.choose(description.medias, self.talk.as_ref())?,
+                    ClientEvent::Described(description) => {
+                        let problems: Vec<_> = unreadable(&description.medias).collect();
+                        playing.choose(description.medias, self.talk.as_ref())?;
+                        problems.iter().for_each(|problem| self.inbox.warn(format!("{}: {problem}", self.url)));
+                    }
                     ClientEvent::Started(infos) => {
                         (playing.infos, playing.last_media) = (infos, Instant::now());
                         playing.talking = playing.back.take();
@@ -269,10 +293,8 @@ impl Pulling {
 impl Playing {
     /// Sets up what can be read: not what the camera would hear.
     fn choose(&mut self, medias: Vec<Media>, talk: Option<&Arc<Talk>>) -> Result<(), Failure> {
-        // Cameras with a back channel mark it; others mark everything, in either sense.
-        let has_both = medias.iter().any(|media| media.direction == Direction::RecvOnly);
-        let is_wanted =
-            |media: &Media| readable(media).next().is_some() && !(has_both && media.direction == Direction::SendOnly);
+        let has_both = has_both(&medias);
+        let is_wanted = |media: &Media| readable(media).next().is_some() && is_sent(media, has_both);
         let places = medias.iter().enumerate().filter(|(_, media)| is_wanted(media)).map(|(place, _)| place);
         let mut chosen: Vec<usize> = places.take(MEDIAS_MAX).collect();
         if chosen.is_empty() {
@@ -315,5 +337,29 @@ impl Playing {
 
     fn is_silent(&self, now: Instant) -> bool {
         self.awaits_datagrams() && now >= self.last_media + SILENT_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcly_wire::rtsp::sdp::Format;
+
+    use super::*;
+
+    /// A camera's sound that was not known was missing without a word.
+    #[test]
+    fn sound_and_pictures_that_cannot_be_read_are_told_of() {
+        let media = |kind: &str, encoding: &str, direction| {
+            let format = Format { encoding: encoding.into(), clock_rate_hz: 8_000, ..Format::default() };
+            Media { kind: kind.into(), formats: vec![format], direction, ..Media::default() }
+        };
+        let medias = [
+            media("video", "H264", Direction::RecvOnly),
+            media("audio", "G726-32", Direction::RecvOnly),
+            media("application", "vnd.onvif.metadata", Direction::RecvOnly),
+            media("audio", "G723", Direction::SendOnly),
+        ];
+        let told: Vec<_> = unreadable(&medias).collect();
+        assert_eq!(told, ["a track of audio is left out: G726-32 is not known here"]);
     }
 }
