@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Inbox,
     bug::BugReport,
+    peer::canonical,
     tls::{Connection, TlsIdentity},
 };
 
@@ -250,8 +251,7 @@ async fn accept<S, F>(
             inbox.warn(format!("{peer} was turned away: all {connections_max} connections are in use"));
             continue;
         };
-        // A dual-stack socket shows IPv4 peers as ::ffff:192.0.2.1.
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let peer = canonical(peer);
         // Media is sent in whole frames: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
         let place = Place { report: BugReport::of(Peer(peer), inbox.clone()), _permit };

@@ -20,6 +20,7 @@ pub mod http;
 mod inbox;
 mod keep;
 mod link;
+mod peer;
 mod play;
 mod publish;
 mod read;

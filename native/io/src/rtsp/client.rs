@@ -19,6 +19,7 @@ use super::{datagrams::Arrived, ears::Ears, from_bus::ntp_now};
 use crate::{
     TlsTrust,
     dial::dial,
+    peer::canonical,
     sending::{Sending, broke},
     tls::Connection,
 };
@@ -98,7 +99,7 @@ impl Client {
         limits: Limits,
     ) -> Result<Self, String> {
         let (connection, peer) = dial(&url.host, url.port, url.tls.then_some(trust)).await?;
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let peer = canonical(peer);
         let (input, output) = split(connection);
         let started = Instant::now();
         let config = ClientConfig { url: url.clone(), purpose, limits, back_channel };
@@ -157,7 +158,7 @@ impl Client {
                     Transport::tcp((channel, channel.saturating_add(1)))
                 }
                 Lower::Udp => {
-                    let ears = self.ears.get_or_insert_with(|| Ears::new(self.peer.ip()));
+                    let ears = self.ears.get_or_insert_with(|| Ears::new(self.peer));
                     Transport::udp(ears.open(*media).map_err(|error| format!("no ports for UDP: {error}"))?)
                 }
             };

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Inbox, ListenError, lock,
+    peer::at_port,
     udp::{Interface, MulticastOut, Outbound, UdpOptions, UdpSocket},
 };
 
@@ -169,15 +170,15 @@ impl Ports {
         (self.rtp.addr().port(), self.rtcp.addr().port())
     }
 
-    /// Hears what comes for a session from `host`; none when somebody else of that address is there already.
-    pub(crate) fn register(self: &Arc<Self>, host: IpAddr, setups: &[MediaSetup]) -> Option<Registration> {
+    /// Hears what comes for the session of `peer`; none when somebody else of that address is there already.
+    pub(crate) fn register(self: &Arc<Self>, peer: SocketAddr, setups: &[MediaSetup]) -> Option<Registration> {
         let (to, arrivals) = mpsc::channel(WAITING_MAX);
         let mut registration = Registration { ports: self.clone(), known: Vec::new(), arrivals };
         let mut routes = self.lock();
         let mut is_free = true;
         for MediaSetup { media, transport } in setups {
             let Some((rtp, rtcp)) = transport.client_port else { continue };
-            for key in [(false, SocketAddr::new(host, rtp)), (true, SocketAddr::new(host, rtcp))] {
+            for key in [(false, at_port(peer, rtp)), (true, at_port(peer, rtcp))] {
                 if routes.contains_key(&key) {
                     is_free = false;
                     continue;
@@ -233,5 +234,25 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut routes = self.ports.lock();
         self.known.iter().for_each(|key| drop(routes.remove(key)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use arcly_wire::rtsp::Transport;
+
+    use super::*;
+
+    /// The zone was lost: what came of a link-local address was dropped, and what went to one had no way.
+    #[tokio::test]
+    async fn a_peer_is_known_by_the_zone_of_its_address() {
+        let ports = Ports::open(&Handle::current(), Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let setups = [MediaSetup { media: 0, transport: Transport::udp((5000, 5001)) }];
+        let _registration = ports.register("[fe80::1%3]:40000".parse().unwrap(), &setups).unwrap();
+        let is_known = |is_rtcp, from: &str| ports.lock().contains_key(&(is_rtcp, from.parse().unwrap()));
+        assert!(is_known(false, "[fe80::1%3]:5000") && is_known(true, "[fe80::1%3]:5001"));
+        assert!(!is_known(false, "[fe80::1%4]:5000") && !is_known(false, "[fe80::1]:5000"));
     }
 }

@@ -12,6 +12,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::datagrams::{Arrived, Ports, Queues};
+use crate::peer::at_port;
 
 /// Datagrams that wait for us; more are dropped, as the kernel would.
 const WAITING_MAX: usize = 1024;
@@ -23,7 +24,8 @@ const KNOCK_RTCP: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 0];
 
 /// The ports of all tracks of a session.
 pub(super) struct Ears {
-    server: IpAddr,
+    /// The connection's other end.
+    server: SocketAddr,
     tracks: Vec<Track>,
     arrivals: mpsc::Receiver<Arrived>,
     /// Ours too, so that there is always a next one.
@@ -42,7 +44,7 @@ struct Track {
 
 impl Ears {
     /// No ports yet, for a server at that address.
-    pub(super) fn new(server: IpAddr) -> Self {
+    pub(super) fn new(server: SocketAddr) -> Self {
         let (to, arrivals) = mpsc::channel(WAITING_MAX);
         let stop = CancellationToken::new();
         Self { server, tracks: Vec::new(), arrivals, to, _stop: stop.clone().drop_guard(), stop }
@@ -60,16 +62,16 @@ impl Ears {
 
     /// Hears what the server sends, as it was agreed upon.
     pub(super) fn listen(&mut self, setups: &[MediaSetup]) {
+        let server = self.server.ip();
         for track in &mut self.tracks {
             let Some(setup) = setups.iter().find(|setup| setup.media == track.media) else { continue };
             // A server may have several addresses; it is believed about its own, over a connection that we have made to it.
-            let source = setup.transport.source.as_ref().and_then(|source| source.parse().ok()).unwrap_or(self.server);
+            let source = setup.transport.source.as_ref().and_then(|source| source.parse().ok()).unwrap_or(server);
             let ports = setup.transport.server_port;
-            track.target =
-                ports.map(|(rtp, rtcp)| (SocketAddr::new(self.server, rtp), SocketAddr::new(self.server, rtcp)));
+            track.target = ports.map(|(rtp, rtcp)| (at_port(self.server, rtp), at_port(self.server, rtcp)));
             for is_rtcp in [false, true] {
                 let (ports, to, stop, media) = (track.ports.clone(), self.to.clone(), self.stop.clone(), track.media);
-                let believed = [source, self.server];
+                let believed = [source, server];
                 tokio::spawn(async move {
                     tokio::select! {
                         () = hear(&ports, is_rtcp, believed, media, to) => {}

@@ -31,6 +31,7 @@ use crate::{
     bell::Bell,
     clock::unix_time,
     egress::{Container, Egress, Framing, Head, Line, Packet, PacketBody, Patience, Ticket, ViewerEnd, Wants},
+    peer::at_port,
 };
 
 /// How long a viewer waits for a stream that has begun and not said what its tracks are.
@@ -205,7 +206,7 @@ impl Play {
         setups: &[MediaSetup],
         answer: PlayAnswer,
         sealer: Sealer,
-        datagrams: Option<(&Arc<Ports>, IpAddr)>,
+        datagrams: Option<(&Arc<Ports>, SocketAddr)>,
     ) -> io::Result<(Self, Bytes)> {
         let wants = granted.wants(setups);
         let mut body =
@@ -232,7 +233,7 @@ impl Play {
         setups: &[MediaSetup],
         answer: PlayAnswer,
         outlets: &Arc<Outlets>,
-        (peer, ours): (IpAddr, Option<IpAddr>),
+        (peer, ours): (SocketAddr, Option<IpAddr>),
     ) -> io::Result<(Self, Bytes)> {
         let reader =
             ticket.reader(Container::Rtp, Framing::Bare).map_err(|_| io::Error::other("no more descriptors"))?;
@@ -321,11 +322,11 @@ pub(crate) async fn next(play: &mut Option<Play>) -> PlayEvent {
 }
 
 /// The ports that a viewer has named for its tracks, at the address of its connection.
-fn own_targets(setups: &[MediaSetup], peer: IpAddr) -> Targets {
+fn own_targets(setups: &[MediaSetup], peer: SocketAddr) -> Targets {
     let mut targets = Targets::default();
     for setup in setups {
         if let (Some((rtp, rtcp)), Some(target)) = (setup.transport.client_port, targets.get_mut(setup.media)) {
-            *target = Some((SocketAddr::new(peer, rtp), SocketAddr::new(peer, rtcp)));
+            *target = Some((at_port(peer, rtp), at_port(peer, rtcp)));
         }
     }
     targets

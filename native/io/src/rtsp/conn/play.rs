@@ -59,12 +59,12 @@ impl Connection {
                     self.machine.refuse(Denial::Failed, "its key was used for another play: describe it again");
                     return Ok(());
                 };
-                let datagrams = self.udp.as_ref().filter(|_| is_udp).map(|ports| (ports, self.peer.ip()));
+                let datagrams = self.udp.as_ref().filter(|_| is_udp).map(|ports| (ports, self.peer));
                 Play::sealed(ticket, granted, setups, answer, sealer.map_err(io::Error::other)?, datagrams)?
             }
             Some(outlets) if is_udp => {
                 let ours = pipe.local_ip().filter(|ip| !ip.is_unspecified());
-                Play::by_datagrams(ticket, granted, setups, answer, outlets, (self.peer.ip(), ours))?
+                Play::by_datagrams(ticket, granted, setups, answer, outlets, (self.peer, ours))?
             }
             _ => Play::over_connection(ticket, granted, setups, answer, pipe)?,
         };

@@ -30,7 +30,7 @@ impl Connection {
         let setups = self.machine.setups();
         let is_udp = setups.iter().any(|setup| setup.transport.lower == Lower::Udp);
         if let Some(ports) = self.udp.as_ref().filter(|_| is_udp && self.datagrams.is_none()) {
-            let registration = ports.register(self.peer.ip(), setups);
+            let registration = ports.register(self.peer, setups);
             self.datagrams = Some(registration.ok_or(End::Failed("named ports that another session has".into()))?);
         }
         Ok(())

@@ -9,7 +9,10 @@ use socket2::Socket;
 use tokio::net::UdpSocket;
 
 use super::Message;
-use crate::udp::inbound::{Filled, Inbound};
+use crate::{
+    peer::canonical,
+    udp::inbound::{Filled, Inbound},
+};
 
 /// Whether [`Message::segment_bytes`] can be obeyed.
 pub(in crate::udp) const CAN_SEGMENT: bool = false;
@@ -20,7 +23,7 @@ pub(in crate::udp) fn receive(socket: &UdpSocket, inbound: &mut Inbound) -> io::
     for (slot, place) in inbound.memory.chunks_exact_mut(inbound.slot_bytes).enumerate() {
         match socket.try_recv_from(place) {
             Ok((bytes, peer)) => {
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let peer = canonical(peer);
                 inbound.filled.push(Filled { slot, bytes, segment_bytes: bytes, peer, local: None });
             }
             // An earlier datagram found nobody (Windows): not news of this one.
