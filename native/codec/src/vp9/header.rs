@@ -4,6 +4,8 @@ use crate::{Chroma, CodecError, Colour, VideoInfo, bits::BitReader};
 
 /// `CS_RGB` (§7.2.2).
 const CS_RGB: u8 = 7;
+/// Frames that one frame is predicted from (`REFS_PER_FRAME`).
+const REFERENCES: usize = 3;
 
 /// What the header of a frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,10 @@ impl FrameHeader {
     /// # Errors
     /// [`CodecError::Malformed`] when this is no header; [`CodecError::Unsupported`] for 4:4:0.
     pub fn parse(frame: &[u8]) -> Result<Self, CodecError> {
-        let mut bits = BitReader::new(frame);
+        Self::read(&mut BitReader::new(frame))
+    }
+
+    fn read(bits: &mut BitReader<'_>) -> Result<Self, CodecError> {
         if bits.u(2, "frame_marker")? != 2 {
             return Err(CodecError::Malformed { what: "frame_marker", offset: 0 });
         }
@@ -49,7 +54,7 @@ impl FrameHeader {
             info: None,
         };
         if !show_existing_frame {
-            header.read_frame(&mut bits)?;
+            header.read_frame(bits)?;
         }
         Ok(header)
     }
@@ -80,6 +85,30 @@ impl FrameHeader {
         self.info = Some(frame_size(bits, info)?);
         Ok(())
     }
+}
+
+/// Width and height of a frame that says them itself; one that is predicted may have those of another frame.
+pub(super) fn size(frame: &[u8]) -> Option<(u32, u32)> {
+    let mut bits = BitReader::new(frame);
+    let header = FrameHeader::read(&mut bits).ok()?;
+    let info = match header.info {
+        None if !header.show_existing_frame => size_with_refs(&mut bits).ok()??,
+        info => info?,
+    };
+    Some((info.width, info.height))
+}
+
+/// `frame_size_with_refs()`, behind what frames are predicted from.
+fn size_with_refs(bits: &mut BitReader<'_>) -> Result<Option<VideoInfo>, CodecError> {
+    for _ in 0..REFERENCES {
+        bits.skip(4, "ref_frame_idx")?;
+    }
+    for _ in 0..REFERENCES {
+        if bits.flag("found_ref")? {
+            return Ok(None);
+        }
+    }
+    frame_size(bits, VideoInfo::default()).map(Some)
 }
 
 fn sync_code(bits: &mut BitReader<'_>) -> Result<(), CodecError> {

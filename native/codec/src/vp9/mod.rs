@@ -12,4 +12,4 @@ mod tests;
 
 pub use header::FrameHeader;
 pub use record::Vp9Config;
-pub use superframe::{frames, is_key, is_reference};
+pub use superframe::{frames, is_key, is_reference, picture_size};

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{header::FrameHeader, superframe::frames};
+use super::{
+    header::FrameHeader,
+    superframe::{frames, picture_size},
+};
 use crate::{CodecError, VideoInfo, vpcc};
 
 /// Frames per second that are taken for granted where nobody says it.
@@ -55,6 +58,7 @@ impl Vp9Config {
         let info = header.info.filter(|_| header.is_key);
         let mut info =
             info.ok_or(CodecError::Unsupported { what: "VP9 configuration of a frame that is no key frame" })?;
+        (info.width, info.height) = picture_size(payload).unwrap_or((info.width, info.height));
         info.max_reorder_frames = Some(0);
         info.level = level(info.width, info.height, frame_rate.unwrap_or(ASSUMED_FRAME_RATE));
         info.frame_rate = frame_rate.filter(|&(numerator, denominator)| numerator > 0 && denominator > 0);

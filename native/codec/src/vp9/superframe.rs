@@ -1,6 +1,6 @@
 //! Superframes (VP9 bitstream specification Annex B): a shown frame, and in front of it such as are only for others.
 
-use super::header::FrameHeader;
+use super::header::{FrameHeader, size};
 
 /// `superframe_marker` in the upper three bits of the last byte.
 const MARKER: u8 = 0b110;
@@ -39,6 +39,12 @@ fn index(payload: &[u8]) -> Option<([usize; MAX_FRAMES], usize)> {
     }
     let sum: usize = list.iter().sum();
     (sum <= frames.len()).then_some((list, count))
+}
+
+/// Width and height of the picture: those of its largest frame, since of spatial layers each is larger than the one in front (RFC 9628 §3). `None` when
+/// no frame says its size.
+pub fn picture_size(payload: &[u8]) -> Option<(u32, u32)> {
+    frames(payload).filter_map(size).max_by_key(|&(width, height)| u64::from(width) * u64::from(height))
 }
 
 /// Whether decoding can begin here: the first frame is a key frame. A malformed frame is none.

@@ -93,6 +93,20 @@ fn superframe_is_its_frames() {
     assert_eq!(Vp9Config::from_frame(&key, None).unwrap().info.width, 320);
 }
 
+/// A stream of spatial layers was announced as its lowest: 320×180, of level 1.1. Behind the key frame one of 640×360 that is predicted from it,
+/// and one that has its size from another.
+#[test]
+fn a_picture_of_layers_has_the_size_of_its_largest() {
+    let layers = ["824983420013f00b36063824", "86008000013f80b380", "86008002000000"].map(unhex);
+    let index: Vec<u8> = [&[0xc2][..], &layers.each_ref().map(|layer| layer.len() as u8), &[0xc2]].concat();
+    let picture = [layers.concat(), index].concat();
+    assert_eq!(frames(&picture).count(), 3);
+    let info = Vp9Config::from_frame(&picture, None).unwrap().info;
+    assert_eq!((info.width, info.height, info.level, info.bit_depth), (640, 360, 21, 8));
+    assert_eq!(picture_size(&layers[2]), None);
+    assert_eq!(picture_size(&[]), None);
+}
+
 #[test]
 fn shown_and_intra_only_frames_are_told_apart() {
     // show_existing_frame.

@@ -11,3 +11,4 @@ mod nal;
 mod opus;
 mod sources;
 mod stream;
+mod vp9;

@@ -3,7 +3,7 @@
 use arcly_codec::{
     CodecConfig, CodecError,
     cursor::Cursor,
-    vp9::{FrameHeader, Vp9Config, frames, is_key},
+    vp9::{Vp9Config, is_key, picture_size},
 };
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -62,8 +62,8 @@ impl Packetizer {
 
 /// Width and height of a key frame, as far as they fit into the structure.
 fn size_of(access_unit: &[u8]) -> Option<(u16, u16)> {
-    let info = FrameHeader::parse(frames(access_unit).next()?).ok()?.info?;
-    Some((info.width.try_into().ok()?, info.height.try_into().ok()?))
+    let (width, height) = picture_size(access_unit)?;
+    Some((width.try_into().ok()?, height.try_into().ok()?))
 }
 
 impl Packetize for Packetizer {
