@@ -313,6 +313,20 @@ fn a_byte_stream_within_a_unit_is_units_of_its_own() {
     }
 }
 
+/// Viewers would take them for what only packets have: a fragment (28) and an aggregation (24) of H.264, and (49) of H.265 with half a header behind it.
+#[test]
+fn what_is_no_unit_is_left_out_of_a_byte_stream_within_one() {
+    let h264: &[u8] = &[6, 5, 0, 0, 1, 0x5c, 0x81, 9, 0, 0, 1, 24, 1, 0, 0, 1, 0x41, 0x80];
+    let h265: &[u8] = &[0x4e, 1, 5, 0, 0, 1, 0x62, 1, 0x81, 0, 0, 1, 2, 0, 0, 1, 2, 1, 0x80];
+    for (config, stream, expected) in [
+        (self::h264(), h264, &[0, 0, 0, 2, 6, 5, 0, 0, 0, 2, 0x41, 0x80][..]),
+        (self::h265(), h265, &[0, 0, 0, 3, 0x4e, 1, 5, 0, 0, 0, 3, 2, 1, 0x80]),
+    ] {
+        let (units, refused) = read(&Format::of(96, &config).unwrap(), &[(1, true, stream)]);
+        assert_eq!((payloads(&units), refused), (vec![expected], 0));
+    }
+}
+
 /// It takes a byte more for each, up to the limit.
 #[test]
 fn a_byte_stream_of_nothing_but_start_codes_is_bounded() {

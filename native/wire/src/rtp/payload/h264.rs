@@ -76,6 +76,10 @@ impl NalFormat for H264 {
         }
     }
 
+    fn is_unit(nal: &[u8]) -> bool {
+        matches!(h264::nal_type(nal), 1..STAP_A)
+    }
+
     fn is_first_slice(nal: &[u8]) -> Option<bool> {
         h264::is_first_slice(nal)
     }

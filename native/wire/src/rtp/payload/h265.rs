@@ -76,6 +76,10 @@ impl NalFormat for H265 {
         }
     }
 
+    fn is_unit(nal: &[u8]) -> bool {
+        nal.len() >= Self::HEADER_BYTES && h265::nal_type(nal) < AP
+    }
+
     fn is_first_slice(nal: &[u8]) -> Option<bool> {
         h265::is_first_slice(nal)
     }

@@ -17,6 +17,8 @@ pub(in crate::rtp::payload) struct NalBuffer {
     bytes: BytesMut,
     /// Where the NAL unit of the fragments that come begins, at its length.
     fragmented: Option<usize>,
+    /// Whether it is a NAL unit that may stand here.
+    is_unit: fn(&[u8]) -> bool,
     /// Whether a NAL unit is the first slice of a picture; `None` for what is no slice.
     is_first_slice: fn(&[u8]) -> Option<bool>,
     /// There is a slice in it: it is a picture, or a part of one.
@@ -27,10 +29,11 @@ pub(in crate::rtp::payload) struct NalBuffer {
 }
 
 impl NalBuffer {
-    pub(super) fn new(is_first_slice: fn(&[u8]) -> Option<bool>, max_bytes: usize) -> Self {
+    pub(super) fn new(is_unit: fn(&[u8]) -> bool, is_first_slice: fn(&[u8]) -> Option<bool>, max_bytes: usize) -> Self {
         Self {
             bytes: BytesMut::new(),
             fragmented: None,
+            is_unit,
             is_first_slice,
             has_slice: false,
             begins_within_picture: false,
@@ -50,7 +53,8 @@ impl NalBuffer {
     /// Adds what has start codes in it, which no NAL unit has (H.264 §7.4.1): some cameras (V380, servers of macro-video) send the parameter
     /// sets and the key picture behind them as one.
     fn put_joined(&mut self, nals: &[u8]) -> Result<(), CodecError> {
-        joined_units(nals).try_for_each(|nal| self.put(nal))
+        let is_unit = self.is_unit;
+        joined_units(nals).filter(|nal| is_unit(nal)).try_for_each(|nal| self.put(nal))
     }
 
     fn put(&mut self, nal: &[u8]) -> Result<(), CodecError> {

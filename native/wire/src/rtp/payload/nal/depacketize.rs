@@ -37,7 +37,7 @@ impl<F: NalFormat> NalDepacketizer<F> {
     pub(in crate::rtp::payload) fn new(max_bytes: usize, format: &Format) -> Self {
         Self {
             format: F::new(format),
-            buffer: NalBuffer::new(F::is_first_slice, max_bytes),
+            buffer: NalBuffer::new(F::is_unit, F::is_first_slice, max_bytes),
             timestamp: None,
             is_damaged: false,
             must_begin: false,

@@ -42,6 +42,9 @@ pub(super) trait NalFormat: Debug + Send + 'static {
     /// Reads a payload into `buffer`.
     fn read(&self, payload: &[u8], buffer: &mut NalBuffer) -> Result<(), CodecError>;
 
+    /// Whether this is a NAL unit, and not what only packets have (aggregations, fragments) or nobody.
+    fn is_unit(nal: &[u8]) -> bool;
+
     /// Whether a NAL unit is the first slice of a picture; `None` for what is no slice.
     fn is_first_slice(nal: &[u8]) -> Option<bool>;
 
