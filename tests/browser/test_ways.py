@@ -274,6 +274,25 @@ async def test_pictures_with_sound_that_the_browser_cannot_decode_play_by_webrtc
         await watch(page, 1)
 
 
+async def test_a_stream_with_two_sounds_plays_by_flv(serve: Start, visit: Open, ffmpeg: str) -> None:
+    """FLV had both as multitrack, at which mpegts.js gives up: the page did without FLV there."""
+    kinds: list[str] = []
+
+    def note(stream: dict[str, Any]) -> None:
+        kinds[:] = [track["kind"] for track in stream["tracks"]]
+
+    server = await serve("--srt", "127.0.0.1:0", "--webrtc", "off")
+    found = server.logged(r"\[srt\] listening on (\S+)")
+    assert found, server.log
+    bilingual = AC3.replace("-c:a ac3", "-c:a aac -map 0 -map 1 -map 1")
+    async with running(ffmpeg, *bilingual.split(), f"srt://{found[1]}?streamid=publish:live/cam"):
+        page = await visit(server.url("/live/cam/"), prepare=lambda page: relabelled(page, note))
+        await page.is_in_state("playing")
+        await expect(page.part("way-flv").locator("input")).to_be_checked()
+        await watch(page, 2)
+        assert sorted(kinds) == ["audio", "audio", "video"]
+
+
 async def test_hls_of_which_nothing_can_be_decoded_is_given_up(serve: Start, visit: Open, ffmpeg: str) -> None:
     """A bug it had: hls.js was told to recover, did not, and the page was loading for ever."""
 

@@ -64,11 +64,11 @@ export const isEndless = (way) => way !== "hls" && way !== "dash";
 function whyNotEndless(way, media) {
   const name = WAY_NAMES[way];
   if (!hasMse()) return `${name} needs Media Source Extensions.`;
-  const strange = media.filter(({ codec }) => !CODECS[way].has(codec));
+  // FLV comes with the first track of each kind.
+  const sent = media.filter((it) => way !== "flv" || it === media.find(({ kind }) => kind === it.kind));
+  const strange = sent.filter(({ codec }) => !CODECS[way].has(codec));
   if (strange.length > 0) return `No player for ${format.codecs(strange)} in ${name}.`;
-  const several = ["video", "audio"].find((it) => media.filter(({ kind }) => kind === it).length > 1);
-  if (several && way === "flv") return `No player for several ${several} tracks in FLV.`;
-  return cannotDecode(media);
+  return cannotDecode(sent);
 }
 
 /** @param {"hls" | "dash"} way @param {Track[]} media */
