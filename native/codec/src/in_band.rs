@@ -59,7 +59,7 @@ impl CodecConfig {
             Codec::Mp3 => Self::Mp3(MpegAudioConfig::from_header(&FrameHeader::parse(&frame)?)),
             Codec::Mp2 => Self::Mp2(MpegAudioConfig::from_header(&FrameHeader::parse(&frame)?)),
             Codec::Ac3 => Self::Ac3(Ac3Config::from_syncframe(&SyncFrame::parse(&frame)?)?),
-            Codec::Eac3 => Self::Eac3(Eac3Config::from_access_unit(&frame)?),
+            Codec::Eac3 => Self::Eac3(Eac3Config::from_beginning(&frame)?),
             Codec::Flac => Self::Flac(FlacConfig::from_stream(&frame)?.0),
             Codec::Id3 => Self::Id3(DataConfig::default()),
             Codec::Scte35 => Self::Scte35(DataConfig::default()),

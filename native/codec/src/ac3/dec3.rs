@@ -102,6 +102,23 @@ impl Eac3Config {
         builder.build()
     }
 
+    /// The configuration of a stream that begins so: like [`Self::from_access_unit`], but what is cut off behind the first substream,
+    /// or is none of the stream, ends it.
+    ///
+    /// # Errors
+    /// [`CodecError`] when the first syncframe is malformed, AC-3, or a dependent one.
+    pub fn from_beginning(bytes: &[u8]) -> Result<Self, CodecError> {
+        let mut builder = Builder::default();
+        for frame in syncframes(bytes) {
+            let added = frame.and_then(|(frame, _)| builder.add(&frame));
+            if added.is_err() && !builder.independent.is_empty() {
+                break;
+            }
+            added?;
+        }
+        builder.build()
+    }
+
     /// Whether they differ in their bit rate at most, which varies from one access unit to the next.
     pub fn is_same_sound(&self, other: &Self) -> bool {
         let facts = |config: &Self| (config.info, config.joc_complexity);

@@ -207,6 +207,24 @@ fn configuration_of_a_frame_counts_all_substreams() {
     assert_eq!(config.audio().unwrap().channels, 8);
 }
 
+/// Found by a reader: whatever stood behind the first syncframe was an error, where it had been enough by itself.
+#[test]
+fn what_is_cut_off_behind_the_first_substream_takes_no_configuration_away() {
+    let main = eac3(Bsi { numblkscod: 3, acmod: 7, lfe: true, ..Bsi::default() });
+    let rear = eac3(Bsi { strmtyp: 1, numblkscod: 3, acmod: 2, chanmap: Some(0x0200), ..Bsi::default() });
+    let channels = |parts: &[&[u8]]| {
+        let config = CodecConfig::from_frame(Codec::Eac3, Bytes::from(parts.concat()))?;
+        Ok::<_, CodecError>(config.audio().unwrap().channels)
+    };
+    for behind in [&main[..5], &[0; 64], &unhex("0b7700001440430000")] {
+        assert_eq!(channels(&[&main, behind]), Ok(6));
+        assert_eq!(channels(&[&main, &rear, behind]), Ok(8));
+    }
+    assert_eq!(channels(&[&main.repeat(1_000)]), Ok(6));
+    assert!(channels(&[&rear, &main]).is_err());
+    assert!(channels(&[&[0; 64], &main]).is_err());
+}
+
 /// Frames of one block: six of them are an access unit, and one programme.
 #[test]
 fn short_frames_are_counted_once() {

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod aac;
+mod eac3;
 mod foreign;
 mod formats;
 mod links;

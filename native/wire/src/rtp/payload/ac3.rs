@@ -128,7 +128,9 @@ impl Depacketizer {
         } else {
             Ac3Config::from_syncframe(&header).map(CodecConfig::Ac3)
         };
-        if let Ok(config) = config {
+        if let Ok(config) = config
+            && !goes_on(out.config(), &config)
+        {
             out.set_config(config);
         }
         let ticks = samples * u64::from(self.clock_rate_hz) / u64::from(header.sample_rate_hz.max(1));
@@ -140,6 +142,14 @@ impl Depacketizer {
             Kind::Ac3 => head & 0b11 == WHOLE,
             Kind::Eac3 => head & FRAGMENT == 0,
         }
+    }
+}
+
+/// Whether what `said` says is but another bit rate of E-AC-3, which varies from one access unit to the next.
+fn goes_on(known: Option<&CodecConfig>, said: &CodecConfig) -> bool {
+    match (known, said) {
+        (Some(CodecConfig::Eac3(known)), CodecConfig::Eac3(said)) => known.is_same_sound(said),
+        _ => false,
     }
 }
 
