@@ -19,6 +19,11 @@ pub const GOP: usize = 50;
 /// Bytes of payloads that lie in the cache next to the processor (32 KB and more), beside as many of what is made of them.
 const NEAR_BYTES: usize = 12 << 10;
 
+/// How fast a copy is hangs on how its two ends lie to one another, by their lowest twelve bits. Chance would decide it for a whole run: so
+/// pictures lie in so many ways, one after the other.
+const LAYS: usize = 8;
+const PAGE_BYTES: usize = 4 << 10;
+
 /// Pictures, 50 a second, each with one NAL unit of so many bytes, in both forms.
 pub struct Pictures {
     pub ours: Vec<Frame>,
@@ -31,25 +36,26 @@ pub struct Pictures {
 impl Pictures {
     /// `count` of them, each in memory of its own.
     pub fn new(nal_bytes: usize, count: usize) -> Self {
-        Self::sharing(nal_bytes, (count, count), count)
+        Self::sharing(nal_bytes, (count, count), count, None)
     }
 
-    /// A second of them, which share so little memory that it stays in the nearest cache: as a frame is there that has just come in. Not
-    /// all lie in one place: how fast a copy is hangs on how both its ends lie to one another, too (by their lowest twelve bits).
-    pub fn near(nal_bytes: usize) -> Self {
+    /// A second of them, which share so little memory that it stays in the nearest cache: as a frame is there that has just come in, and
+    /// leaves. Once for each of [`LAYS`].
+    pub fn near(nal_bytes: usize) -> Vec<Self> {
         let near = NEAR_BYTES / nal_bytes;
-        Self::sharing(nal_bytes, (GOP, near.max(2)), near.max(1))
+        (0..LAYS).map(|lay| Self::sharing(nal_bytes, (GOP, near.max(2)), near.max(1), Some(lay))).collect()
     }
 
     /// `count` of them, in the memory of `places`.
-    fn sharing(nal_bytes: usize, (count, places): (usize, usize), lap: usize) -> Self {
+    fn sharing(nal_bytes: usize, (count, places): (usize, usize), lap: usize, lay: Option<usize>) -> Self {
         let mut units = BTreeMap::new();
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for index in 0..count {
             let is_key = index % GOP == 0;
             let make = || {
                 let nal = nal(index, is_key, nal_bytes);
-                (Bytes::from([&(nal.len() as u32).to_be_bytes()[..], &nal].concat()), annex_b(&nal, is_key))
+                let ours = [&(nal.len() as u32).to_be_bytes()[..], &nal].concat();
+                (lay.map_or_else(|| Bytes::from(ours.clone()), |lay| laid(&ours, lay)), annex_b(&nal, is_key))
             };
             let (payload, body) = units.entry((is_key, index % places)).or_insert_with(make).clone();
             let flags = if is_key { FrameFlags::KEY } else { FrameFlags::NONE };
@@ -60,6 +66,15 @@ impl Pictures {
         }
         Self { ours, theirs, nal_bytes, lap }
     }
+}
+
+/// A copy at another place in its page for each `lay`.
+fn laid(payload: &[u8], lay: usize) -> Bytes {
+    let mut memory = vec![0; payload.len() + PAGE_BYTES];
+    let place = lay * (PAGE_BYTES / LAYS);
+    let start = (PAGE_BYTES + place - memory.as_ptr() as usize % PAGE_BYTES) % PAGE_BYTES;
+    memory[start..start + payload.len()].copy_from_slice(payload);
+    Bytes::from(memory).slice(start..start + payload.len())
 }
 
 /// A video track.

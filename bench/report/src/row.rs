@@ -88,11 +88,11 @@ impl Row {
         )
     }
 
-    fn line(&self) -> String {
+    fn line(&self, name_width: usize) -> String {
         let number = |value: Option<f64>| value.map_or("-".to_owned(), short);
         let holds = self.holds().map_or("", |holds| if holds { "yes" } else { "NO" });
         format!(
-            "{:<66} {:>10} {:>10} {:>10} {:>10} {:>8} {:>13} {:>6}",
+            "{:<name_width$} {:>10} {:>10} {:>10} {:>10} {:>8} {:>13} {:>6}",
             self.name,
             self.unit,
             short(self.arcly),
@@ -124,8 +124,11 @@ impl Output {
             Self::Table => {
                 let titles = ["", "unit", "arcly", "peer", "floor", "ratio", "goal", "holds"];
                 let [name, unit, arcly, peer, floor, ratio, goal, holds] = titles;
-                println!("{name:<66} {unit:>10} {arcly:>10} {peer:>10} {floor:>10} {ratio:>8} {goal:>13} {holds:>6}");
-                rows.iter().for_each(|row| println!("{}", row.line()));
+                let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default();
+                println!(
+                    "{name:<width$} {unit:>10} {arcly:>10} {peer:>10} {floor:>10} {ratio:>8} {goal:>13} {holds:>6}"
+                );
+                rows.iter().for_each(|row| println!("{}", row.line(width)));
             }
         }
     }
