@@ -21,7 +21,7 @@ use crate::{
     error::{LimitExceededError, from_bus, misuse},
     frame::{KnownTracks, MediaFrame},
     lock,
-    media::{container, from_pack},
+    media::{GIL_FREE_BYTES, container, from_pack},
     session::PublishSession,
     track,
 };
@@ -31,9 +31,6 @@ const RECEIVE_BYTES: usize = 64 << 10;
 
 /// Items that may wait to be taken: a caller that never takes any must not fill the memory.
 const ITEMS_MAX: usize = 64 << 10;
-
-/// Input from which on the GIL is worth giving up while it is read.
-const GIL_FREE_BYTES: usize = 4 << 10;
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly.media")]

@@ -15,6 +15,14 @@ use pyo3::prelude::*;
 
 use crate::error::{LimitExceededError, MalformedError, UnsupportedError, misuse};
 
+/// Input from which on the GIL is worth giving up while it is worked on.
+const GIL_FREE_BYTES: usize = 4 << 10;
+
+/// Calls `work`, which goes through so many bytes: without the GIL, where that takes longer than to give it up.
+fn work_on<T: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> T + Send) -> T {
+    if bytes < GIL_FREE_BYTES { work() } else { py.detach(work) }
+}
+
 fn container(format: &str) -> PyResult<Container> {
     format.parse().map_err(|_| {
         let known = Container::ALL.map(Container::name).join(", ");

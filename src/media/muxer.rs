@@ -5,16 +5,18 @@ use std::{
     time::Duration,
 };
 
-use arcly_bus::TrackSet;
-use arcly_pack::container::{Container, ContainerMuxer, MuxOptions};
+use arcly_bus::{Track as NativeTrack, TrackSet};
+use arcly_pack::{
+    PackError,
+    container::{Container, ContainerMuxer, MuxOptions},
+};
 use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
     arguments::seconds,
-    error::misuse,
     frame::MediaFrame,
     lock,
-    media::{container, from_pack},
+    media::{container, from_pack, work_on},
     session::check_ids,
     track::Track,
 };
@@ -35,6 +37,11 @@ struct State {
 }
 
 impl State {
+    /// What the next call may have to write besides its own.
+    fn waiting_bytes(&self) -> usize {
+        self.muxer.as_ref().map_or(0, ContainerMuxer::waiting_bytes)
+    }
+
     fn take<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let bytes = PyBytes::new(py, &self.out);
         self.out.clear();
@@ -42,14 +49,33 @@ impl State {
     }
 
     /// Begins with these tracks, or goes over to them.
-    fn configure(&mut self, container: Container, options: MuxOptions, tracks: Arc<TrackSet>) -> PyResult<()> {
-        match &mut self.muxer {
-            Some(muxer) => muxer.reconfigure(tracks, &mut self.out).map_err(from_pack),
-            None => {
-                self.muxer = Some(ContainerMuxer::new(container, tracks, options).map_err(from_pack)?);
-                Ok(())
-            }
+    fn configure(&mut self, container: Container, options: MuxOptions, tracks: Arc<TrackSet>) -> Result<(), PackError> {
+        if let Some(muxer) = &mut self.muxer {
+            return muxer.reconfigure(tracks, &mut self.out);
         }
+        self.muxer = Some(ContainerMuxer::new(container, tracks, options)?);
+        Ok(())
+    }
+
+    fn set_tracks(
+        &mut self,
+        container: Container,
+        options: MuxOptions,
+        tracks: Vec<NativeTrack>,
+    ) -> Result<(), PackError> {
+        let revision = self.muxer.as_ref().map_or(1, |muxer| muxer.tracks().revision.wrapping_add(1));
+        self.configure(container, options, Arc::new(TrackSet { revision, tracks }))
+    }
+
+    fn write(&mut self, container: Container, options: MuxOptions, frame: &MediaFrame) -> Result<(), PackError> {
+        if !self.muxer.as_ref().is_some_and(|muxer| writes_tracks_of(muxer, frame)) {
+            self.configure(container, options, frame.track_set().clone())?;
+        }
+        self.muxer.as_mut().map_or(Ok(()), |muxer| muxer.write(&frame.frame, &mut self.out))
+    }
+
+    fn finish(&mut self) -> Result<(), PackError> {
+        self.muxer.as_mut().map_or(Ok(()), |muxer| muxer.finish(&mut self.out))
     }
 }
 
@@ -73,24 +99,19 @@ impl Muxer {
         check_ids(&tracks)?;
         // As those of frames are, with which they are compared.
         tracks.sort_by_key(|track| track.id);
-        let mut state = lock(&self.state);
-        let revision = state.muxer.as_ref().map_or(1, |muxer| muxer.tracks().revision.wrapping_add(1));
-        state.configure(self.container, self.options, Arc::new(TrackSet { revision, tracks }))?;
-        Ok(state.take(py))
+        let bytes = lock(&self.state).waiting_bytes();
+        let configured = work_on(py, bytes, || lock(&self.state).set_tracks(self.container, self.options, tracks));
+        let bytes = lock(&self.state).take(py);
+        configured.map(|()| bytes).map_err(from_pack)
     }
 
     fn write<'py>(&self, py: Python<'py>, frame: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let frame = MediaFrame::of(frame)?;
         let frame = frame.get();
-        let mut state = lock(&self.state);
-        if !state.muxer.as_ref().is_some_and(|muxer| writes_tracks_of(muxer, frame)) {
-            state.configure(self.container, self.options, frame.track_set().clone())?;
-        }
-        let State { muxer, out } = &mut *state;
-        let muxer = muxer.as_mut().ok_or_else(|| misuse("no tracks"))?;
-        let written = muxer.write(&frame.frame, out).map_err(from_pack);
-        let bytes = state.take(py);
-        written.map(|()| bytes)
+        let bytes = frame.frame.payload.len() + lock(&self.state).waiting_bytes();
+        let written = work_on(py, bytes, || lock(&self.state).write(self.container, self.options, frame));
+        let bytes = lock(&self.state).take(py);
+        written.map(|()| bytes).map_err(from_pack)
     }
 
     fn needs_new_file(&self, frame: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -107,10 +128,9 @@ impl Muxer {
     }
 
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut state = lock(&self.state);
-        let State { muxer, out } = &mut *state;
-        let finished = muxer.as_mut().map_or(Ok(()), |muxer| muxer.finish(out)).map_err(from_pack);
-        let bytes = state.take(py);
-        finished.map(|()| bytes)
+        let bytes = lock(&self.state).waiting_bytes();
+        let finished = work_on(py, bytes, || lock(&self.state).finish());
+        let bytes = lock(&self.state).take(py);
+        finished.map(|()| bytes).map_err(from_pack)
     }
 }

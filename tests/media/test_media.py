@@ -67,7 +67,31 @@ def test_any_buffer_is_taken_with_and_without_the_gil(clip: Clip, kind: Callable
 def test_the_gil_is_free_while_a_demuxer_works() -> None:
     """Another thread wakes up and runs Python while a large piece is read."""
     null_packet = b"\x47\x1f\xff\x10" + b"\xff" * 184
-    piece, woken = null_packet * 600_000, threading.Event()
+    piece = null_packet * 600_000
+    assert leaves_the_gil(lambda: Demuxer("ts").feed(piece))
+
+
+@pytest.mark.parametrize("work", ["write", "finish"])
+def test_the_gil_is_free_while_a_large_frame_is_written(clip: Clip, work: str) -> None:
+    frame = next(frame for frame in frames_of(clip(seconds=1)) if frame.kind == "video")
+    picture = b"\x65" + b"\x5a" * (1 << 20)
+    data = len(picture).to_bytes(4, "big") + picture
+    large = arcly.MediaFrame(data, frame.tracks, track=frame.track, pts=frame.pts, dts=frame.dts, key=True)
+
+    def once() -> None:
+        if work == "write":
+            Muxer("ts").write(large)
+        else:
+            muxer = Muxer("mp4")
+            muxer.write(large)
+            muxer.finish()
+
+    assert leaves_the_gil(lambda: [once() for _ in range(100)])
+
+
+def leaves_the_gil(work: Callable[[], object]) -> bool:
+    """Whether another thread runs Python while `work` does what it does."""
+    woken = threading.Event()
 
     def wake() -> None:
         time.sleep(0.001)
@@ -79,12 +103,11 @@ def test_the_gil_is_free_while_a_demuxer_works() -> None:
     sys.setswitchinterval(30)
     try:
         thread.start()
-        Demuxer("ts").feed(piece)
-        was_free = woken.is_set()
+        work()
+        return woken.is_set()
     finally:
         sys.setswitchinterval(interval)
         thread.join()
-    assert was_free
 
 
 def test_what_is_no_such_container_is_malformed() -> None:

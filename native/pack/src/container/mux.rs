@@ -182,6 +182,14 @@ impl ContainerMuxer {
         }
     }
 
+    /// Payload of the frames that wait for the end of their fragment.
+    pub fn waiting_bytes(&self) -> usize {
+        match &self.inner {
+            Inner::Mp4(fragments) => fragments.bytes,
+            Inner::MpegTs(_) | Inner::MpegTsAtRate(_) | Inner::Flv { .. } => 0,
+        }
+    }
+
     /// Frames that were left out because [`MuxOptions::constant_bit_rate`] had no room for them.
     pub fn overrun_frames(&self) -> u64 {
         match &self.inner {
