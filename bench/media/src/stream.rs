@@ -83,6 +83,12 @@ pub fn tracks() -> TrackSet {
     TrackSet { revision: 1, tracks: vec![Track::new(TrackId(0), config)] }
 }
 
+/// A track whose bytes a container carries as they are.
+pub fn data_tracks() -> TrackSet {
+    let config = CodecConfig::parse(Codec::Klv, Bytes::new()).expect("there is nothing in it");
+    TrackSet { revision: 1, tracks: vec![Track::new(TrackId(0), config)] }
+}
+
 /// A slice of an I picture by its header, filled with bytes without a pattern and without a start code.
 fn nal(index: usize, is_key: bool, bytes: usize) -> Vec<u8> {
     let header: &[u8] = if is_key { &[0x65, 0x88, 0x84] } else { &[0x41, 0x9A, 0x24] };
