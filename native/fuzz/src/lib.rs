@@ -17,6 +17,8 @@ mod mp4;
 mod mutate;
 pub mod options;
 mod parameter_sets;
+#[cfg(test)]
+mod parsers;
 mod play_back;
 mod random;
 mod rtp;

@@ -81,7 +81,13 @@ fn edit_section(random: &mut Random, bytes: &mut [u8]) {
     let edited = random.below(length(bytes).max(4));
     set(bytes, at + edited, |byte| if random.below(2) == 0 { edge(random) as u8 } else { byte ^ 1 << random.below(8) });
     let bytes_of_section = length(bytes);
-    let Some(section) = bytes.get_mut(at..at + bytes_of_section) else { return };
+    if let Some(section) = bytes.get_mut(at..at + bytes_of_section) {
+        mend(section);
+    }
+}
+
+/// Gives a section the CRC that it must have.
+pub fn mend(section: &mut [u8]) {
     if let Some((body, crc)) = section.split_last_chunk_mut::<4>() {
         *crc = crc_32(body).to_be_bytes();
     }

@@ -1,12 +1,13 @@
 //! Byte streams: units between start codes, and access units, however the stream is cut.
 
 use arcly_codec::{
-    annex_b, h264, h265, h266,
+    Codec, CodecConfig, annex_b, h264, h265, h266,
     nal::{AccessUnit, AccessUnits},
 };
+use bytes::Bytes;
 
 use super::Target;
-use crate::{avc::unhex, mutate::Input};
+use crate::{avc::unhex, mutate::Input, play_back::is_due};
 
 pub const TARGET: Target = Target {
     name: "annex_b",
@@ -53,8 +54,19 @@ fn vectors() -> Vec<Vec<u8>> {
 
 fn run(input: &Input) -> usize {
     check_units(&input.bytes);
+    if is_due(&input.bytes) {
+        check_configs(&Bytes::copy_from_slice(&input.bytes));
+    }
     let splitters: [fn(usize) -> AccessUnits; 3] = [h264::access_units, h265::access_units, h266::access_units];
     splitters.into_iter().map(|access_units| check_access_units(access_units, input)).max().unwrap_or(0)
+}
+
+/// What a frame says of itself is of the codec that it is said to have.
+fn check_configs(frame: &Bytes) {
+    for codec in Codec::ALL {
+        let config = CodecConfig::from_frame(codec, frame.clone());
+        assert!(config.is_err() || config.is_ok_and(|config| config.codec() == codec), "{}", codec.name());
+    }
 }
 
 /// A search that looks at every place finds the same.

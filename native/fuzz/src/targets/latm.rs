@@ -49,6 +49,7 @@ fn check_element(element: &[u8], previous: Option<StreamMuxConfig>) -> Option<St
     let bytes: usize = parsed.access_units.iter().map(Bytes::len).sum();
     assert!(bytes <= element.len() && parsed.access_units.len() <= 64);
     let config = parsed.config.or(previous)?;
+    let _ = AudioMuxElement::parse_without_config(element, &config);
     let writer = LatmWriter::new(config.audio.clone());
     for unit in parsed.access_units {
         let again = writer.element(&unit).and_then(|element| AudioMuxElement::parse(&element, None));

@@ -1,9 +1,13 @@
 //! Everything of SRT that is read from one datagram: headers, loss lists, handshakes with their extensions, key material, stream ids.
 
-use arcly_wire::srt::{Control, Handshake, KeyMaterial, Packet, StreamId};
+use std::time::Duration;
+
+use arcly_wire::srt::{
+    Control, Handshake, KeyMaterial, Packet, SrtCaller, SrtListener, SrtOptions, SrtRendezvous, StreamId,
+};
 
 use super::Target;
-use crate::mutate::Input;
+use crate::{mutate::Input, play_back::is_due};
 
 pub const TARGET: Target = Target { name: "srt_packet", vectors, edit: None, buffered_bytes_max: 64 << 10, run };
 
@@ -50,7 +54,12 @@ fn vectors() -> Vec<Vec<u8>> {
 fn run(input: &Input) -> usize {
     let (kind, bytes) = input.bytes.split_first().unwrap_or((&0, &[]));
     match *kind {
-        DATAGRAM => read_datagram(bytes),
+        DATAGRAM => {
+            read_datagram(bytes);
+            if is_due(bytes) {
+                meet(bytes);
+            }
+        }
         HANDSHAKE => read_handshake(bytes),
         KEY_MATERIAL => {
             if let Ok(material) = KeyMaterial::parse(bytes) {
@@ -60,6 +69,22 @@ fn run(input: &Input) -> usize {
         _ => read_stream_id(bytes),
     }
     bytes.len()
+}
+
+/// Who listens, calls or meets has heard of nobody before.
+fn meet(datagram: &[u8]) {
+    let (now, peer, options) = (Duration::from_secs(10), ([192, 0, 2, 1], 5000).into(), SrtOptions::default());
+    if let Ok(listener) = SrtListener::new(None) {
+        drop(listener.handle_input(now, peer, datagram));
+    }
+    if let Ok(mut caller) = SrtCaller::new(now, peer, "publish:live/cam", None, options) {
+        caller.handle_input(now, datagram);
+        drop((caller.poll_output(now), caller.take_end()));
+    }
+    if let Ok(mut rendezvous) = SrtRendezvous::new(now, peer, None, options) {
+        rendezvous.handle_input(now, datagram);
+        drop((rendezvous.poll_output(now), rendezvous.take_end()));
+    }
 }
 
 fn read_datagram(bytes: &[u8]) {

@@ -1,14 +1,16 @@
 //! What comes to the port of WebRTC: which kind of datagram, whose, and cut out of a TCP stream.
 
+use std::time::Instant;
+
 use arcly_wire::webrtc::{
     demux::{Datagram, classify},
-    discover::mapped_address,
+    discover::{Discovery, mapped_address},
     framing::{Frames, frame},
     stun::{Check, Message},
 };
 
 use super::Target;
-use crate::mutate::Input;
+use crate::{mutate::Input, play_back::is_due};
 
 const DATAGRAM_BYTES_MAX: usize = 2000;
 
@@ -39,11 +41,25 @@ fn run(input: &Input) -> usize {
         check(&message, input.bytes.len());
     }
     if let Some(transaction) = input.bytes.get(8..20).and_then(|bytes| bytes.try_into().ok()) {
-        let _ = mapped_address(&input.bytes, &transaction);
+        let address = mapped_address(&input.bytes, &transaction);
+        if is_due(&input.bytes) {
+            assert!(!discovered(&input.bytes) || address.is_some(), "an address of nowhere");
+        }
     }
     let whole = cut(Input::whole(input.bytes.clone()).pieces());
     assert_eq!(cut(input.pieces()), whole, "the pieces change what comes");
     input.bytes.len()
+}
+
+/// Whether this says where our port is, if it answers what we have asked.
+fn discovered(answer: &[u8]) -> bool {
+    let (server, now) = (([192, 0, 2, 1], 3478).into(), Instant::now());
+    let mut discovery = Discovery::new(&[server], now);
+    let (requests, _) = discovery.poll(now);
+    let Some((_, request)) = requests.first() else { return false };
+    let mut answer = answer.to_vec();
+    answer.iter_mut().zip(request).take(20).skip(8).for_each(|(byte, asked)| *byte = *asked);
+    discovery.handle_datagram(server, &answer, now).is_some()
 }
 
 /// Whose it is, and the answer where it is signed.

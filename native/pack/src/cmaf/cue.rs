@@ -12,7 +12,7 @@ const CUES_MAX: usize = 256;
 
 /// The cues of a stream that are within its window.
 #[derive(Debug, Default)]
-pub(crate) struct Cues {
+pub struct Cues {
     ranges: VecDeque<Arc<DateRange>>,
     /// The newest break of each event, oldest first.
     begun: VecDeque<Break>,
@@ -44,7 +44,7 @@ enum Cue {
 
 impl Cues {
     /// Takes a section whose time is `at_us`, since 1970.
-    pub(crate) fn push(&mut self, section: &[u8], at_us: i64) {
+    pub fn push(&mut self, section: &[u8], at_us: i64) {
         let mut end_us = at_us;
         let text = match Cue::parse(section) {
             Some(Cue::Out { event, duration }) => {
@@ -111,12 +111,17 @@ impl Cues {
         Some(format!("{},DURATION={seconds}.{ms:03},SCTE35-IN=", known.attributes))
     }
 
+    /// The tags, oldest first.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.ranges.iter().map(|range| range.text.as_str())
+    }
+
     pub(crate) fn date_ranges(&self) -> Arc<[Arc<DateRange>]> {
         self.ranges.iter().cloned().collect()
     }
 
     /// Lets go of what was over by that time: a player that comes within a break is told of it. A break that is not known to have ended, and of which nobody is told any more, may begin anew.
-    pub(crate) fn forget_before(&mut self, us: i64) {
+    pub fn forget_before(&mut self, us: i64) {
         for known in self.begun.iter_mut().filter(|known| known.start_us < us) {
             known.end_us.get_or_insert(us);
         }

@@ -33,6 +33,9 @@ use std::time::Duration;
 
 use crate::hls::Encryption;
 
+/// Of a packager; on its own for the fuzzing of it.
+#[doc(hidden)]
+pub use self::cue::Cues;
 pub(crate) use self::view::{DateRange, Report};
 pub use self::{
     packager::CmafPackager,

@@ -17,6 +17,9 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
+/// Of the muxer and the demuxer; on its own for the fuzzing of it.
+#[doc(hidden)]
+pub use self::splice::Splice;
 pub use self::{
     demux::{ProgramInfo, StreamInfo, TsDemuxer, TsLimits, TsOptions, TsStats},
     mux::{GROUP_BYTES, MAX_TRACKS, PacketBuffer, PacketGroups, TS_EPOCH_90K, TsMuxer},

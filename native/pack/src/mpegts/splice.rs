@@ -11,17 +11,19 @@ const TIME_SIGNAL: u32 = 6;
 
 /// What a `splice_info_section` says of its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Splice {
+pub struct Splice {
     /// `pts_adjustment`: 33 bits of 90 kHz.
-    pub(super) pts_adjustment: i64,
+    pub pts_adjustment: i64,
     /// `pts_time` of the command, without the adjustment, when it has one for the whole program.
-    pub(super) pts_time: Option<i64>,
+    pub pts_time: Option<i64>,
 }
 
 impl Splice {
-    /// Reads a section; `None` when it is none of SCTE 35, or its CRC is wrong.
-    pub(super) fn parse(section: &[u8]) -> Option<Self> {
-        let is_whole = section.first() == Some(&TABLE_SPLICE_INFO) && crc_32(section) == 0;
+    /// Reads a section; `None` when it is none of SCTE 35, has another length than it says, or its CRC is wrong.
+    pub fn parse(section: &[u8]) -> Option<Self> {
+        let &[TABLE_SPLICE_INFO, high, low, ..] = section else { return None };
+        let bytes = usize::from(u16::from_be_bytes([high & 0x0F, low])) + 3;
+        let is_whole = bytes == section.len() && crc_32(section) == 0;
         let mut bits = BitReader::new(section);
         if !is_whole || bits.skip(32, "splice_info_section").is_err() {
             return None;
@@ -84,6 +86,19 @@ mod tests {
     fn samples_of_the_standard_say_their_times() {
         for (sample, pts_time) in [(TIME_SIGNAL_SAMPLE, 0x0_72BD_0050), (SPLICE_INSERT_SAMPLE, 0x0_7369_C02E)] {
             assert_eq!(Splice::parse(&unhex(sample)), Some(Splice { pts_adjustment: 0, pts_time: Some(pts_time) }));
+        }
+    }
+
+    /// Its CRC is right: readers of the transport stream would have waited for the rest, and taken other packets for it.
+    #[test]
+    fn a_section_that_says_another_length_is_none() {
+        for length in [0, 46, 48, 4_095_u16] {
+            let mut section = unhex(SPLICE_INSERT_SAMPLE);
+            section[1..3].copy_from_slice(&(0x3000 | length).to_be_bytes());
+            let body = section.len() - 4;
+            let crc = crc_32(&section[..body]);
+            section[body..].copy_from_slice(&crc.to_be_bytes());
+            assert_eq!(Splice::parse(&section), None, "{length}");
         }
     }
 
