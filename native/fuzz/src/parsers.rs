@@ -19,6 +19,7 @@ const PARSERS: &[(&str, &str)] = &[
     ("codec/ac3/dec3.rs Eac3Config::parse", "ac3"),
     ("codec/ac3/dec3.rs Eac3Config::from_syncframe", "ac3"),
     ("codec/ac3/dec3.rs Eac3Config::from_access_unit", "ac3"),
+    ("codec/ac3/dec3.rs Eac3Config::from_beginning", "ac3"),
     ("codec/ac3/syncframe.rs SyncFrame::parse", "ac3"),
     ("codec/av1/frame.rs FrameHeader::parse", "av1"),
     ("codec/av1/metadata.rs Metadata::parse", "av1"),

@@ -38,7 +38,9 @@ fn run(input: &Input) -> usize {
     }
     if let Ok(config) = Eac3Config::from_access_unit(bytes) {
         check_eac3(&config);
+        assert_eq!(Eac3Config::from_beginning(bytes), Ok(config), "what is whole begins as it is");
     }
+    let _ = Eac3Config::from_beginning(bytes).map(|config| check_eac3(&config));
     let record = Bytes::copy_from_slice(bytes);
     let held = Ac3Config::parse(record.clone()).map_or(0, |config| config.record.len());
     Eac3Config::parse(record).map_or(held, |config| {
