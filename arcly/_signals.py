@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,11 +43,15 @@ def handled(signals: Sequence[signal.Signals], answer: Callable[[], object]) -> 
     catchers = [catcher for number in signals if (catcher := _catcher_of(number)) is not None]
     for catcher in catchers:
         catcher.blocks.append(block)
+    if catchers:
+        _keep_awake(block.loop)
     try:
         yield
     finally:
         for catcher in catchers:
             catcher.leave(block)
+        if not _catchers:
+            _let_sleep()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +108,28 @@ def _catcher_of(number: signal.Signals) -> _Catcher | None:
         except (ValueError, OSError):
             return None
     return _catchers[number]
+
+
+_awake: asyncio.AbstractEventLoop | None = None
+
+
+def _keep_awake(loop: asyncio.AbstractEventLoop) -> None:
+    """Let signals wake the loop. Those of asyncio do from the first `add_signal_handler` on; before it, a signal that
+    comes just when the loop goes to sleep, or to another thread, waits for the next event. SIGURG does nothing, as by
+    default.
+    """
+    global _awake
+    # On Windows the loop has it always.
+    if sys.platform != "win32" and signal.getsignal(signal.SIGURG) is signal.SIG_DFL:
+        loop.add_signal_handler(signal.SIGURG, lambda: None)
+        _awake = loop
+
+
+def _let_sleep() -> None:
+    global _awake
+    if sys.platform != "win32" and _awake is not None:
+        _awake.remove_signal_handler(signal.SIGURG)
+        _awake = None
 
 
 async def wait_any(*things: asyncio.Event | asyncio.Task[None] | None) -> None:

@@ -85,11 +85,14 @@ async def test_serve_ends_by_an_event_and_runs_in_any_thread() -> None:
 
 
 async def test_handlers_of_signals_are_put_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    def handlers() -> list[object]:
+        return [signal.getsignal(number) for number in signal.valid_signals()]
+
+    before = handlers()
     until = asyncio.Event()
     until.set()
     await arcly.Engine().serve(until)
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert handlers() == before
 
 
 async def test_who_puts_our_handler_back_after_its_end_loses_no_signal() -> None:
@@ -143,6 +146,45 @@ def test_a_signal_ends_all_engines_of_a_process_and_the_host_has_its_handler_aga
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
 
 
+IDLE = """
+import asyncio, signal, sys, threading
+import uvloop
+import arcly
+
+async def main():
+    engine = arcly.Engine()
+    serving = asyncio.create_task(engine.serve())
+    while not engine.running:
+        await asyncio.sleep(0.001)
+    # Another thread hears it, as a native one may.
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    print("running", flush=True)
+    await serving
+    print("stopped", flush=True)
+
+with asyncio.Runner(loop_factory=eval(sys.argv[1])) as runner:
+    runner.run(main())
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio.new_event_loop", "uvloop.new_event_loop"])
+def test_a_signal_wakes_a_loop_that_sleeps(loop: str) -> None:
+    """Found by a reader: without a wakeup fd, what another thread heard, or came just before the loop slept, waited for
+    its next event.
+    """
+    command = [sys.executable, "-c", IDLE, loop]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            assert server.stdout.readline() == "running\n"
+            server.send_signal(signal.SIGTERM)
+            out, err = server.communicate(timeout=30)
+        finally:
+            server.kill()
+    assert (server.returncode, out, err) == (0, "stopped\n", "")
+
+
 async def test_draining_refuses_new_publishers_and_waits_for_those_there_are() -> None:
     async with arcly.Engine() as engine:
         session = await engine.start_publish(KEY)
@@ -188,7 +230,7 @@ def test_who_is_cancelled_while_an_engine_stops_leaves_nothing_running(
     """Found by reading: the second cancellation left every protocol that had started before the present one, the native
     threads and the ports.
     """
-    stopped, stopping = [], asyncio.Event()
+    stopped, stopping, answered = [], asyncio.Event(), asyncio.Event()
 
     class Listening:
         def __init__(self, name: str, *, slow: bool = False) -> None:
@@ -200,7 +242,7 @@ def test_who_is_cancelled_while_an_engine_stops_leaves_nothing_running(
         async def stop(self) -> None:
             stopping.set()
             if self.slow:
-                await asyncio.sleep(0.05 if end == "cancelled twice" else 3600)
+                await answered.wait()
             stopped.append(self.name)
 
     engine = arcly.Engine(Listening("first"), Listening("second"), Listening("slow", slow=True))
@@ -219,6 +261,7 @@ def test_who_is_cancelled_while_an_engine_stops_leaves_nothing_running(
             await serving
         if end == "cancelled twice":
             assert stopped == []
+            answered.set()
             # Whoever stops it once more waits for the same end.
             await asyncio.gather(engine.stop(), engine.stop())
             assert stopped == ["slow", "second", "first"]
