@@ -313,6 +313,17 @@ fn a_byte_stream_within_a_unit_is_units_of_its_own() {
     }
 }
 
+/// Who sends a key picture so may send slices so.
+#[test]
+fn slices_are_taken_apart_where_parameter_sets_were() {
+    let config = avc();
+    let key = [&config.sps[0][..], &[0, 0, 1], &config.pps[0], &[0, 0, 1, 0x65, 0x80]].concat();
+    let slices: &[u8] = &[0x41, 0x80, 0, 0, 0, 1, 0x41, 0x40];
+    let (units, refused) = read(&Format::of(96, &h264()).unwrap(), &[(1, true, &key), (2, true, slices)]);
+    let key: &[u8] = &[0, 0, 0, 2, 0x65, 0x80];
+    assert_eq!((payloads(&units), refused), (vec![key, &[0, 0, 0, 2, 0x41, 0x80, 0, 0, 0, 2, 0x41, 0x40]], 0));
+}
+
 /// Viewers would take them for what only packets have: a fragment (28) and an aggregation (24) of H.264, and (49) of H.265 with half a header behind it.
 #[test]
 fn what_is_no_unit_is_left_out_of_a_byte_stream_within_one() {

@@ -25,6 +25,8 @@ pub(in crate::rtp::payload) struct NalBuffer {
     has_slice: bool,
     /// There is one that is not the first of its picture, and nothing in front of it.
     begins_within_picture: bool,
+    /// Units have come that were several.
+    has_joined: bool,
     max_bytes: usize,
 }
 
@@ -37,6 +39,7 @@ impl NalBuffer {
             is_first_slice,
             has_slice: false,
             begins_within_picture: false,
+            has_joined: false,
             max_bytes,
         }
     }
@@ -47,12 +50,17 @@ impl NalBuffer {
     /// [`CodecError::Malformed`] when fragments in front of it have no end; [`CodecError::LimitExceeded`].
     pub(in crate::rtp::payload) fn push(&mut self, nal: &[u8]) -> Result<(), CodecError> {
         self.check_no_fragments()?;
-        if find_start_code(nal).is_some() { self.put_joined(nal) } else { self.put(nal) }
+        if self.is_joined(nal) { self.put_joined(nal) } else { self.put(nal) }
     }
 
-    /// Adds what has start codes in it, which no NAL unit has (H.264 §7.4.1): some cameras (V380, servers of macro-video) send the parameter
-    /// sets and the key picture behind them as one.
+    /// Whether there are start codes in it, which no NAL unit has (H.264 §7.4.1): some cameras (V380, servers of macro-video) send the
+    /// parameter sets and the key picture behind them as one. Slices, which are nearly all bytes of a stream, are searched only then.
+    fn is_joined(&self, nal: &[u8]) -> bool {
+        (self.has_joined || (self.is_first_slice)(nal).is_none()) && find_start_code(nal).is_some()
+    }
+
     fn put_joined(&mut self, nals: &[u8]) -> Result<(), CodecError> {
+        self.has_joined = true;
         let is_unit = self.is_unit;
         joined_units(nals).filter(|nal| is_unit(nal)).try_for_each(|nal| self.put(nal))
     }
@@ -101,7 +109,7 @@ impl NalBuffer {
         self.fragmented = None;
         let nal = self.bytes.get(begin + LENGTH_BYTES..).unwrap_or_default();
         // Not in each fragment: a start code may be cut.
-        if find_start_code(nal).is_some() {
+        if self.is_joined(nal) {
             let nals = self.bytes.split_off(begin + LENGTH_BYTES);
             self.bytes.truncate(begin);
             return self.put_joined(&nals);
