@@ -18,6 +18,14 @@ use bytes::Bytes;
 pub(crate) const VIDEO: TrackId = TrackId(0);
 pub(crate) const AUDIO: TrackId = TrackId(1);
 
+/// In the order of decoding, as a muxer wants them.
+pub(crate) fn by_time(tracks: &TrackSet, frames: &[Frame]) -> Vec<Frame> {
+    let rate = |track: TrackId| i128::from(tracks.find(track).unwrap().clock_rate_hz);
+    let mut frames = frames.to_vec();
+    frames.sort_by_key(|frame| i128::from(frame.dts) * 1_000_000 / rate(frame.track));
+    frames
+}
+
 /// SplitMix64.
 #[derive(Clone)]
 pub(crate) struct Rng(pub(crate) u64);

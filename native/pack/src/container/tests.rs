@@ -6,6 +6,9 @@ use arcly_codec::{CodecConfig, data::DataConfig};
 use super::*;
 use crate::Item;
 
+mod languages;
+mod passed_on;
+
 #[test]
 fn names_are_read_back() {
     for container in Container::ALL {
@@ -37,7 +40,7 @@ fn every_container_gives_back_what_it_was_given() {
         assert_eq!(Container::sniff(&file), Some(container));
         for piece_bytes in [1, 188, 4096, file.len()] {
             let (read_tracks, read) = read(container, &file, piece_bytes);
-            assert_eq!(read_tracks, 2, "{container:?}");
+            assert_eq!(read_tracks.len(), 2, "{container:?}");
             assert_eq!(read.len(), frames.len(), "{container:?} in pieces of {piece_bytes}");
             for track in [TrackId(0), TrackId(1)] {
                 let of = |frames: &[Frame]| -> Vec<_> {
@@ -59,7 +62,6 @@ fn what_is_no_such_container_is_said() {
     }
 }
 
-/// The beginning of the demo clip: H.264 with B-frames, AAC.
 /// A transport stream names its tracks in the map and shows them one after the other.
 #[test]
 fn a_transport_stream_does_not_begin_with_a_change_of_its_tracks() {
@@ -159,6 +161,7 @@ fn a_file_of_mp4_has_one_moov() {
     }
 }
 
+/// The beginning of the demo clip: H.264 with B-frames, AAC.
 fn stream() -> (Arc<TrackSet>, Vec<Frame>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clips/b_frames.flv");
     let beginning = std::fs::read(path).unwrap();
@@ -184,13 +187,13 @@ fn written(container: Container, tracks: &Arc<TrackSet>, frames: &[Frame]) -> Ve
     file
 }
 
-fn read(container: Container, file: &[u8], piece_bytes: usize) -> (usize, Vec<Frame>) {
+fn read(container: Container, file: &[u8], piece_bytes: usize) -> (Vec<Track>, Vec<Frame>) {
     let mut demuxer = ContainerDemuxer::new(container, None);
-    let (mut tracks, mut frames) = (0, Vec::new());
+    let (mut tracks, mut frames) = (Vec::new(), Vec::new());
     let mut take = |demuxer: &mut ContainerDemuxer| {
         while let Some(item) = demuxer.poll() {
             match item {
-                Item::Tracks(now) => tracks = now.len(),
+                Item::Tracks(now) => tracks = now,
                 Item::Frame(frame) => frames.push(frame),
                 Item::EndOfSequence => {}
             }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use arcly_bus::{Frame, Track, TrackId, TrackSet};
+use arcly_bus::{Frame, Track, TrackSet};
 use arcly_codec::{Codec, DolbyVision, MediaKind};
 
 use super::{super::probe::Probe, tests::Read};
 use crate::{
     mpegts::TsMuxer,
-    testing::{AUDIO, Scratch, VIDEO, run, track_set},
+    testing::{AUDIO, Scratch, VIDEO, by_time, run, track_set},
 };
 
 /// A packet as ffprobe tells it.
@@ -66,12 +66,8 @@ fn mux(tracks: &TrackSet, frames: &[Frame]) -> Vec<u8> {
     out
 }
 
-/// In the order of decoding, as a muxer wants them.
-fn by_time(read: &Read) -> Vec<Frame> {
-    let rate = |track: TrackId| i128::from(read.tracks.last().unwrap()[usize::from(track.0)].clock_rate_hz);
-    let mut frames = read.frames.clone();
-    frames.sort_by_key(|frame| i128::from(frame.dts) * 1_000_000 / rate(frame.track));
-    frames
+fn in_order(read: &Read) -> Vec<Frame> {
+    by_time(&track_set(read.tracks.last().unwrap()), &read.frames)
 }
 
 fn assert_video(read: &Read, packets: &[Packet], shift_90k: i64) {
@@ -107,7 +103,7 @@ fn check(video: &[&str], audio: &[&str], codecs: (Codec, Codec)) {
     assert_video(&read, &packets[&0], 0);
     assert_audio(&read, codecs.1, &packets[&1], 0);
 
-    let out = mux(&tracks, &by_time(&read));
+    let out = mux(&tracks, &in_order(&read));
     Probe::read(&out);
     scratch.write("out.ts", &out);
     let packets = ffprobe(&scratch, "out.ts");
@@ -189,7 +185,7 @@ fn aac_with_speakers_at_the_sides_is_read_as_ffprobe_reads_it() {
     assert_audio(&read, Codec::Aac, &packets[&1], 0);
 
     // Who joins behind the one that says it is told by each, and the decoder has nothing to complain of.
-    let joined: Vec<Frame> = by_time(&read).into_iter().filter(|frame| frame.pts > 2 * 1024).collect();
+    let joined: Vec<Frame> = in_order(&read).into_iter().filter(|frame| frame.pts > 2 * 1024).collect();
     let out = mux(&track_set(read.tracks.last().unwrap()), &joined);
     let again = Read::all(&out);
     assert_eq!(again.tracks.last().unwrap()[1].config.audio().unwrap().channels, 6);
@@ -211,7 +207,7 @@ fn dolby_vision_comes_back_and_ffprobe_sees_it() {
     for (profile, compatibility, stream_type) in [(8, 4, 0x24), (5, 0, 0x06)] {
         let found = DolbyVision::parse(&[1, 0, profile << 1, 6 << 3 | 0b101, compatibility << 4]).unwrap();
         let track = Track { dolby_vision: Some(found), ..read.tracks.last().unwrap()[0].clone() };
-        let out = mux(&track_set(std::slice::from_ref(&track)), &by_time(&read));
+        let out = mux(&track_set(std::slice::from_ref(&track)), &in_order(&read));
         assert_eq!(Probe::read(&out).programs[0].streams[0].1, stream_type);
         let again = Read::all(&out);
         assert_eq!(again.tracks, [[track]]);
