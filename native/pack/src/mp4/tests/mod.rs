@@ -1,8 +1,9 @@
-//! Tests of the room. `foreign`: files of ffmpeg, beside what ffprobe says of them. `written`: files of ours. `files`: what is rarer. `validate`: a judge of these.
+//! Tests of the room. `foreign`: files of ffmpeg, beside what ffprobe says of them. `written`: files of ours. `files`: what is rarer. `media_time`: edit lists, the clock on the wall. `validate`: a judge of these.
 
 mod dolby_vision;
 mod files;
 mod foreign;
+mod media_time;
 mod validate;
 mod written;
 
