@@ -13,6 +13,7 @@ import av
 CODECS = {
     "h264": "H264",
     "hevc": "H265",
+    "vvc": "H266",
     "av1": "AV1",
     "vp9": "VP9",
     "vp8": "VP8",
@@ -27,8 +28,9 @@ CODECS = {
 """arcly's names of FFmpeg's codecs."""
 
 # Access unit delimiters and parameter sets: containers write them anew, arcly keeps the latter in the track.
-H264_FRAMING = {7, 8, 9}
-H265_FRAMING = {32, 33, 34, 35}
+FRAMING = {"h264": {7, 8, 9}, "hevc": {32, 33, 34, 35}, "vvc": {12, 13, 14, 15, 16, 20}}
+"""Types of NAL units, by codec."""
+
 AV1_FRAMING = {2}
 """The temporal delimiter."""
 
@@ -94,12 +96,11 @@ def _packet(packet: av.Packet) -> Packet:
 
 def canonical(codec: str, extradata: bytes, data: bytes) -> bytes:
     """Return one packet of libavformat in the form of arcly's bus."""
-    if codec in ("h264", "hevc"):
-        units = lengths(data) if extradata[:1] == b"\1" else start_codes(data)
-        framing = H264_FRAMING if codec == "h264" else H265_FRAMING
-        return b"".join(
-            len(unit).to_bytes(4, "big") + unit for unit in units if unit and _nal_type(codec, unit) not in framing
-        )
+    if codec in FRAMING:
+        # A record begins with its version, that of H.266 with ones; a start code with zeros.
+        units = lengths(data) if extradata[:1] not in (b"", b"\0") else start_codes(data)
+        kept = (unit for unit in units if unit and _nal_type(codec, unit) not in FRAMING[codec])
+        return b"".join(len(unit).to_bytes(4, "big") + unit for unit in kept)
     if codec == "av1":
         return b"".join(obu for kind, obu in obus(data) if kind not in AV1_FRAMING)
     if codec == "aac" and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
@@ -108,7 +109,9 @@ def canonical(codec: str, extradata: bytes, data: bytes) -> bytes:
 
 
 def _nal_type(codec: str, unit: bytes) -> int:
-    return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
+    if codec == "h264":
+        return unit[0] & 31
+    return unit[0] >> 1 & 63 if codec == "hevc" else unit[1] >> 3
 
 
 def lengths(data: bytes) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ use arcly_codec::{
     h264::AvcConfig,
     opus::OpusConfig,
     pcm::PcmConfig,
+    vp8::Vp8Config,
 };
 
 use super::*;
@@ -83,6 +84,36 @@ fn enhanced_tags_are_those_of_enhanced_rtmp() {
     assert_eq!(write(&mut muxer, &picture(0, 9_000, 9_000, false))[0].header(), b"\xa3avc1", "CodedFramesX");
     assert_eq!(write(&mut muxer, &sound(1, 0))[0].header(), b"\x91Opus");
     assert_eq!(muxer.end(0)[1].body(), &b"\x92Opus"[..]);
+}
+
+/// No FFmpeg knows it in FLV: the bytes are those that Enhanced RTMP says.
+#[test]
+fn vp8_is_enhanced_in_every_dialect_and_comes_back() {
+    let key = Bytes::from_static(b"\x10\x02\x00\x9d\x01\x2a\x80\x02\x68\x01picture");
+    let track = Track::new(TrackId(0), CodecConfig::Vp8(Vp8Config::from_frame(&key).unwrap()));
+    for dialect in [Dialect::Classic, Dialect::Enhanced] {
+        let mut muxer = muxer(std::slice::from_ref(&track), dialect);
+        let frames = [
+            Frame { payload: key.clone(), ..picture(0, 0, 0, true) },
+            Frame { payload: Bytes::from_static(b"\x11\x02\x00picture"), ..picture(0, 3_600, 3_600, false) },
+        ];
+        let tags: Vec<FlvTag> = frames.iter().flat_map(|frame| write(&mut muxer, frame)).collect();
+        // SequenceStart with the record of vpcC, then CodedFrames without a composition time.
+        assert_eq!((tags[1].header(), &tags[1].payload), (&b"\x90vp08"[..], track.config.record()));
+        let coded: Vec<&[u8]> =
+            tags.iter().filter(|tag| tag.payload.ends_with(b"picture")).map(FlvTag::header).collect();
+        assert_eq!(coded, [b"\x91vp08", b"\xa1vp08"]);
+        let mut demuxer = FlvDemuxer::new();
+        tags.iter().for_each(|tag| demuxer.push(tag.kind, tag.timestamp_ms, tag.body()).unwrap());
+        let items: Vec<Item> = std::iter::from_fn(|| demuxer.poll()).collect();
+        assert!(matches!(&items[0], Item::Tracks(tracks) if *tracks == [track.clone()]), "{items:?}");
+        let back = items.iter().filter_map(|item| match item {
+            Item::Frame(frame) => Some((frame.flags, frame.pts, frame.payload.clone())),
+            _ => None,
+        });
+        let wanted = frames.map(|frame| (frame.flags, frame.pts, frame.payload));
+        assert_eq!(back.collect::<Vec<_>>(), wanted, "{dialect:?}");
+    }
 }
 
 #[test]
