@@ -80,7 +80,8 @@ class StreamKey:
 @final
 class Track:
     """One elementary stream of a stream, and what a decoder must know before its first frame. Hashable, immutable; can
-    be copied and pickled.
+    be copied and pickled. What is not among the arguments is not pickled: HDR that a container says beside the record,
+    and rates of E-AC-3 that its record cannot say (22 050 and 16 000 Hz).
 
     Args:
         id: number within the stream, 0 to 255; by convention 0 is the first video and 1 the first audio track.
@@ -165,6 +166,8 @@ class Track:
     def dolby_vision(self) -> bytes | None:
         """The `DOVIDecoderConfigurationRecord`, as `dvcC` and `dvvC` have it; None for other pictures."""
 
+    def __copy__(self) -> Track: ...
+    def __deepcopy__(self, memo: object, /) -> Track: ...
     def __getnewargs_ex__(self) -> tuple[tuple[int, str, bytes], dict[str, object]]: ...
     def __hash__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...

@@ -139,6 +139,15 @@ impl Track {
         self.0.dolby_vision.map(|found| PyBytes::new(py, &found.record()))
     }
 
+    /// Nothing in it changes, and not all of it can be said by arguments: HDR beside the record, half rates of E-AC-3.
+    fn __copy__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __deepcopy__<'py>(this: PyRef<'py, Self>, _memo: &Bound<'_, PyAny>) -> PyRef<'py, Self> {
+        this
+    }
+
     fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<(Positional<'py>, Bound<'py, PyDict>)> {
         let is_apart = matches!(self.0.config.codec(), Codec::Vp8 | Codec::Vp9);
         let size = self.0.config.video().filter(|info| is_apart && info.width > 0 && info.height > 0);

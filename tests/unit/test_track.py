@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 import arcly
+from arcly.media import Demuxer
 
 AVCC = bytes.fromhex(
     "0164001fffe1001a6764001facd940500 5bb011000000300100000030320f18319600100 0668ebe3cb22c0".replace(" ", "")
@@ -55,6 +56,19 @@ def test_what_has_tracks_can_be_copied_pickled_and_hashed() -> None:
         assert hash(other) == hash(event)
         assert (other.tracks[2].width, other.tracks[2].height) == (1920, 1080)
     assert len({*TRACKS, *copy.deepcopy(TRACKS)}) == len(TRACKS)
+
+
+def test_a_copy_has_also_what_no_argument_says() -> None:
+    """Found by a reader: a copy was made of the record, which says no half rates of E-AC-3: 22 050 Hz was 24 000."""
+    frame = b"\x91ec-3" + bytes.fromhex("0b77003fd4803fe0").ljust(128, b"\0")
+    tag = b"\x08" + len(frame).to_bytes(3, "big") + bytes(7) + frame + (11 + len(frame)).to_bytes(4, "big")
+    demuxer = Demuxer("flv")
+    demuxer.feed(b"FLV\1\4\0\0\0\x09\0\0\0\0" + tag)
+    demuxer.finish()
+    (track,) = demuxer.tracks
+    assert track.sample_rate_hz == 22_050
+    for other in (copy.copy(track), copy.deepcopy(track)):
+        assert (other, other.sample_rate_hz) == (track, 22_050)
 
 
 @pytest.mark.parametrize(("codec", "config", "size"), [("VP8", VPCC, (0, 1)), ("AAC", bytes([0x11, 0x90]), (1, 1))])
