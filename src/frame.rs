@@ -15,7 +15,7 @@ use crate::{
     buffer::{Lent, export, with_bytes},
     error::misuse,
     name,
-    session::{Header, check_ids, flags, read_foreign},
+    session::{Header, check_ids, flags, read_foreign, read_foreign_tracks},
     track::Track,
 };
 
@@ -61,6 +61,16 @@ impl MediaFrame {
                 Bound::new(frame.py(), Self::copied(frame, header, tracks)?)
             }
         }
+    }
+
+    /// The tracks that any frame is under, without a copy of its bytes.
+    pub fn tracks_of(frame: &Bound<'_, PyAny>) -> PyResult<Arc<TrackSet>> {
+        if let Ok(native) = frame.cast_exact::<Self>() {
+            return Ok(native.get().track_set().clone());
+        }
+        let tracks = read_foreign_tracks(frame)?;
+        check_ids(&tracks)?;
+        Ok(Arc::new(TrackSet { revision: 0, tracks }))
     }
 
     fn copied(data: &Bound<'_, PyAny>, header: Header, tracks: Vec<arcly_bus::Track>) -> PyResult<Self> {

@@ -129,9 +129,7 @@ impl PublishSession {
 /// those of the bus are, with which they are compared.
 pub fn read_foreign(frame: &Bound<'_, PyAny>) -> PyResult<(Header, Vec<arcly_bus::Track>)> {
     let py = frame.py();
-    let tracks = frame.getattr(intern!(py, "tracks"))?.try_iter()?;
-    let mut tracks = tracks.map(|track| Ok(track?.cast::<Track>()?.get().0.clone())).collect::<PyResult<Vec<_>>>()?;
-    tracks.sort_by_key(|track| track.id);
+    let tracks = read_foreign_tracks(frame)?;
     let is_set = |name| frame.getattr(name)?.is_truthy();
     let header = Header {
         track: frame.getattr(intern!(py, "track"))?.extract()?,
@@ -141,6 +139,14 @@ pub fn read_foreign(frame: &Bound<'_, PyAny>) -> PyResult<(Header, Vec<arcly_bus
         duration: frame.getattr(intern!(py, "duration"))?.extract()?,
     };
     Ok((header, tracks))
+}
+
+/// The tracks alone.
+pub fn read_foreign_tracks(frame: &Bound<'_, PyAny>) -> PyResult<Vec<arcly_bus::Track>> {
+    let tracks = frame.getattr(intern!(frame.py(), "tracks"))?.try_iter()?;
+    let mut tracks = tracks.map(|track| Ok(track?.cast::<Track>()?.get().0.clone())).collect::<PyResult<Vec<_>>>()?;
+    tracks.sort_by_key(|track| track.id);
+    Ok(tracks)
 }
 
 fn ended() -> PyErr {

@@ -68,7 +68,7 @@ impl State {
     }
 
     fn write(&mut self, container: Container, options: MuxOptions, frame: &MediaFrame) -> Result<(), PackError> {
-        if !self.muxer.as_ref().is_some_and(|muxer| writes_tracks_of(muxer, frame)) {
+        if !self.muxer.as_ref().is_some_and(|muxer| writes(muxer, frame.track_set())) {
             self.configure(container, options, frame.track_set().clone())?;
         }
         self.muxer.as_mut().map_or(Ok(()), |muxer| muxer.write(&frame.frame, &mut self.out))
@@ -79,8 +79,8 @@ impl State {
     }
 }
 
-fn writes_tracks_of(muxer: &ContainerMuxer, frame: &MediaFrame) -> bool {
-    Arc::ptr_eq(muxer.tracks(), frame.track_set()) || muxer.tracks().tracks == frame.track_set().tracks
+fn writes(muxer: &ContainerMuxer, tracks: &Arc<TrackSet>) -> bool {
+    Arc::ptr_eq(muxer.tracks(), tracks) || muxer.tracks().tracks == tracks.tracks
 }
 
 #[pymethods]
@@ -115,11 +115,10 @@ impl Muxer {
     }
 
     fn needs_new_file(&self, frame: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let frame = MediaFrame::of(frame)?;
-        let frame = frame.get();
+        let tracks = MediaFrame::tracks_of(frame)?;
         let state = lock(&self.state);
         let muxer = state.muxer.as_ref();
-        Ok(muxer.is_some_and(|muxer| !writes_tracks_of(muxer, frame) && muxer.needs_new_file(frame.track_set())))
+        Ok(muxer.is_some_and(|muxer| !writes(muxer, &tracks) && muxer.needs_new_file(&tracks)))
     }
 
     #[getter]

@@ -5,6 +5,8 @@ plain Python.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import eventually, run
@@ -262,6 +264,15 @@ async def test_what_is_shipped_writes_frames_of_any_registry(registry: Registry,
     read = demuxer.feed(muxed) + demuxer.finish()
     assert [number(frame) for frame in read if frame.track == 1] == list(range(10))
     assert b"picture" in muxed
+
+
+def test_whether_a_file_ends_is_asked_of_the_tracks_alone() -> None:
+    """Found by a reader: `FileSink` had each frame of a host copied twice, the first time for its tracks."""
+    muxer = Muxer("mp4")
+    muxer.write(arcly.MediaFrame(b"sound", [AUDIO], track=1, pts=0, duration=1024))
+    for tracks, ends in (([AUDIO], False), ([AUDIO, VIDEO], True)):
+        frame: Any = SimpleNamespace(tracks=tracks)  # It has no bytes.
+        assert muxer.needs_new_file(frame) == ends
 
 
 def test_a_muxer_says_what_is_wrong_with_a_frame_of_the_host() -> None:
