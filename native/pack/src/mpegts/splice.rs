@@ -24,7 +24,7 @@ impl Splice {
         let &[TABLE_SPLICE_INFO, high, low, ..] = section else { return None };
         let bytes = usize::from(u16::from_be_bytes([high & 0x0F, low])) + 3;
         let is_whole = bytes == section.len() && crc_32(section) == 0;
-        let mut bits = BitReader::new(section);
+        let mut bits = BitReader::new(section.split_last_chunk::<4>()?.0);
         if !is_whole || bits.skip(32, "splice_info_section").is_err() {
             return None;
         }
@@ -100,6 +100,15 @@ mod tests {
             section[body..].copy_from_slice(&crc.to_be_bytes());
             assert_eq!(Splice::parse(&section), None, "{length}");
         }
+    }
+
+    /// Its CRC was its time, and became another one when the section was moved.
+    #[test]
+    fn a_command_that_is_cut_off_takes_no_time_of_the_crc() {
+        let mut section = unhex(SPLICE_INSERT_SAMPLE)[..21].to_vec();
+        section[2] = 22;
+        section.extend(crc_32(&section).to_be_bytes());
+        assert_eq!(Splice::parse(&section), Some(Splice { pts_adjustment: 0, pts_time: None }));
     }
 
     #[test]
