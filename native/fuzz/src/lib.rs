@@ -25,6 +25,7 @@ mod rtp;
 mod shrink;
 pub mod sweep;
 pub mod targets;
+mod ts;
 mod ts_edits;
 
 pub use mutate::Input;

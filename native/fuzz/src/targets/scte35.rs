@@ -15,6 +15,7 @@ use crate::{
     bit_edits::edit_bits,
     mutate::{Input, MAX_INPUT_BYTES},
     play_back::is_due,
+    ts::TIME_SIGNAL,
     ts_edits::mend,
 };
 
@@ -38,9 +39,7 @@ pub const TARGET: Target = Target {
     run,
 };
 
-/// The samples of ANSI/SCTE 35 §14.1 and §14.2: `time_signal` with a segmentation descriptor, and `splice_insert`.
-const TIME_SIGNAL: &str =
-    "fc3034000000000000fffff00506fe72bd0050001e021c435545494800008e7fcf0001a599b00808000000002ca0a18a3402009ac9d17e";
+/// ANSI/SCTE 35 §14.2.
 const SPLICE_INSERT: &str =
     "fc302f000000000000fffff014054800008f7feffe7369c02efe0052ccf500000000000a0008435545490000013562dba30a";
 

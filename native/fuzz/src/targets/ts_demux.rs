@@ -7,11 +7,12 @@ use arcly_pack::{
     mpegts::{TsDemuxer, TsLimits, TsOptions},
 };
 
-use super::Target;
+use super::{Target, annex_b::STREAMS};
 use crate::{
+    avc::unhex,
     checks::check_payload,
     mutate::{Input, MAX_INPUT_BYTES},
-    play_back,
+    play_back, ts,
     ts_edits::edit_packets,
 };
 
@@ -27,9 +28,10 @@ pub const TARGET: Target = Target {
     run,
 };
 
-/// Written by ffmpeg 5.
+/// Written by ffmpeg 5, and by us.
 fn vectors() -> Vec<Vec<u8>> {
-    [
+    let [_, _, h266] = STREAMS;
+    let foreign = [
         &include_bytes!("../../corpus/ts_demux/h264_aac.ts")[..],
         include_bytes!("../../corpus/ts_demux/h265_opus.ts"),
         include_bytes!("../../corpus/ts_demux/mp3.ts"),
@@ -39,8 +41,8 @@ fn vectors() -> Vec<Vec<u8>> {
         include_bytes!("../../corpus/ts_demux/latm.ts"),
         include_bytes!("../../corpus/ts_demux/m2ts.ts"),
     ]
-    .map(<[u8]>::to_vec)
-    .to_vec()
+    .map(<[u8]>::to_vec);
+    [&foreign[..], &ts::streams(&unhex(h266))].concat()
 }
 
 fn run(input: &Input) -> usize {
