@@ -104,7 +104,7 @@ async fn a_connection_on_which_a_session_was_answered_stays_and_makes_room_for_s
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = WebRtcOptions { unconnected_per_address_max: 1, ..WebRtcOptions::default() };
     let (events, mut told) = mpsc::channel(16);
-    let (connect_time, strangers) = (Duration::from_millis(200), Door::of_tcp(&options));
+    let (connect_time, strangers) = (Duration::from_secs(2), Door::of_tcp(&options));
     let tcp = Tcp { events, datagram_bytes: 2000, connect_time, strangers };
     let mut begin = async || {
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
