@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from arcly import _offers
@@ -96,11 +96,14 @@ class PullSource(Link):
         self._said: StreamHandle | None = None
         self._on_demand = on_demand
         self._linger_s = linger_s
+        self._offered = False
         self._expected_until_s = 0.0
         self._context: IngestContext | None = None
         self._pull: Pull | None = None
         self._following: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
+        # Held while it disconnects: a viewer who comes then begins another one behind it.
+        self._ending = asyncio.Lock()
         # Which stream is its own; while it is being asked for, nobody knows.
         self._session: int | None = None
         self._publishing = False
@@ -141,7 +144,8 @@ class PullSource(Link):
         self._context = context
         self._inbox = InboxReader(self.name, self._on_request)
         if self._on_demand:
-            context.offers.add(self._key, self._begin)
+            context.offers.add(self._key, lambda: self._begin(context))
+            self._offered = True
         else:
             self._connect(context)
 
@@ -149,6 +153,7 @@ class PullSource(Link):
         """Disconnect and end the stream. Idempotent."""
         if self._on_demand and self._context is not None:
             self._context.offers.remove(self._key)
+            self._offered = False
         await self._disconnect()
         for task in list(self._tasks):
             task.cancel()
@@ -158,30 +163,37 @@ class PullSource(Link):
             self._inbox = None
         await self._tell()
 
-    async def _begin(self) -> None:
+    async def _begin(self, context: IngestContext) -> None:
         """Connect for a viewer, and let go of the remote when nobody watches any more."""
-        if self._context is None:
-            return
-        if self._context.get_stream(self._key) is not None:
-            await self._until_fed(self._context)
-            return
         # The viewer waits so long for the stream, and watches from then on.
         self._expected_until_s = time.monotonic() + _offers.BEGIN_DEADLINE_S + self._linger_s
-        if self._pull is not None and self.state is LinkState.FAILED:
-            # It has given up for those who asked before.
+        await self._while(lambda: self._is_kept(context) and not self._has_given_up())
+        if context.get_stream(self._key) is not None and not self._is_kept(context):
+            return
+        if self._pull is not None and self._has_given_up():
+            # For those who asked before.
             if self._leaving is not None:
                 self._leaving.cancel()
             await self._disconnect()
-        if self._pull is None:
-            self._connect(self._context)
-            self._leaving = self._spawn(self._leave_unwatched(self._context))
+        async with self._ending:
+            if self._pull is None and self._offered:
+                self._connect(context)
+                self._leaving = self._spawn(self._leave_unwatched(context))
+        await self._while(lambda: self._is_kept(context))
 
-    async def _until_fed(self, context: IngestContext) -> None:
-        """Wait while the stream is kept without a sender. What is kept would go in circles between two nodes that pull
-        from each other: each would be the sender that the other one waits for.
-        """
+    async def _while(self, holds: Callable[[], bool]) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self.state is LinkState.RUNNING or self._is_taken(context))
+            await self._changed.wait_for(lambda: not (self._offered and holds()))
+
+    def _is_kept(self, context: IngestContext) -> bool:
+        """Return whether the stream is there without a sender. Who were given it would watch nothing, and two nodes
+        that pull from each other send it in circles: each is the sender that the other one waits for.
+        """
+        there = context.get_stream(self._key) is not None
+        return there and self.state is not LinkState.RUNNING and not self._is_taken(context)
+
+    def _has_given_up(self) -> bool:
+        return self._pull is None or self.state is LinkState.FAILED
 
     def _connect(self, context: IngestContext) -> None:
         assert self._inbox is not None
@@ -201,14 +213,18 @@ class PullSource(Link):
         self._following = self._spawn(self._follow(changed))
 
     async def _disconnect(self) -> None:
-        # Taken first: a viewer who comes while it ends begins another.
-        pull, self._pull, self._session = self._pull, None, None
-        if pull is None:
-            return
-        if self._following is not None:
-            self._following.cancel()
-        await woken(pull.stop)
-        self._last = status_of(pull.status())
+        async with self._ending:
+            pull, self._pull = self._pull, None
+            if pull is None:
+                return
+            if self._following is not None:
+                self._following.cancel()
+            try:
+                await woken(pull.stop)
+            finally:
+                # Not before: a stream that has not ended yet would be one of somebody else.
+                self._session = None
+            self._last = status_of(pull.status())
         await self._tell()
 
     async def _leave_unwatched(self, context: IngestContext) -> None:
@@ -239,7 +255,11 @@ class PullSource(Link):
 
     def _is_taken(self, context: IngestContext) -> bool:
         stream = context.get_stream(self._key)
-        return stream is not None and stream.session != self._session and not self._publishing
+        if stream is None or self._publishing or stream.session == self._session:
+            return False
+        # One that waits for its publisher (`AppSpec.reconnect_grace_s`) is for whoever comes; a registry of a host need
+        # not say so.
+        return getattr(stream, "state", None) != "idle"
 
     async def _follow(self, changed: Signal) -> None:
         seen = None

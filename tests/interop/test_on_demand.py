@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -177,6 +177,101 @@ async def test_a_stream_that_has_ended_does_not_go_in_circles_between_nodes_that
             await eventually(lambda: pulls[0].status.retries > 0, deadline_s=20, what="home asks the edge")
             await eventually(lambda: stream.closed, deadline_s=20, what="its grace time is over")
         assert pulls[0].status.frames == 0
+
+
+@asynccontextmanager
+async def door(port: int) -> AsyncIterator[tuple[int, list[asyncio.StreamWriter]]]:
+    """Let connections through to `port` of this machine, but the second, which hears nothing. Yields where they come
+    in, and those that came.
+    """
+    came: list[asyncio.StreamWriter] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def come(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(writer)
+        if len(came) == 2:
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(OSError):
+            await asyncio.gather(carry(reader, back), carry(there, writer))
+
+    async with await asyncio.start_server(come, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], came
+
+
+async def test_a_viewer_who_waits_for_a_pull_that_fails_begins_it_anew(clip: Callable[..., Path]) -> None:
+    """Found by reading: nobody connected any more, and the viewer waited for that until turned away."""
+    rtmp = arcly.RtmpHandler("127.0.0.1:0")
+    async with arcly.Engine(rtmp, arcly.FileSource(clip(), CAM, loop=True)):
+        assert rtmp.address is not None
+        async with door(rtmp.address[1]) as (port, came):
+            url = f"rtmp://127.0.0.1:{port}/live/cam"
+            pull = arcly.PullSource(url, CAM, on_demand=True, retries_max=1, backoff_s=(0.05, 0.1))
+            async with arcly.Engine(pull) as engine:
+                first = await engine.offers.summon(engine, CAM)
+                assert first is not None
+                async with first.subscribe():
+                    came[0].close()
+                    await eventually(lambda: len(came) == 2)
+                    second = asyncio.create_task(engine.offers.summon(engine, CAM))
+                    await eventually(lambda: pull.state is arcly.LinkState.CONNECTING)
+                    came[1].close()
+                    stream = await second
+                    assert stream is not None
+                    assert stream.session != first.session
+
+
+@pytest.mark.parametrize("whose", ["its own", "somebody else's"])
+async def test_a_stream_that_waits_for_its_publisher_has_a_pull_resume_it(
+    clip: Callable[..., Path], whose: str
+) -> None:
+    """Found by reading: viewers were given what was left of it, and nobody called the remote."""
+    rtmp = arcly.RtmpHandler("127.0.0.1:0")
+    async with arcly.Engine(rtmp, arcly.FileSource(clip(), CAM, loop=True)):
+        assert rtmp.address is not None
+        pull = arcly.PullSource(f"rtmp://127.0.0.1:{rtmp.address[1]}/live/cam", CAM, on_demand=True, linger_s=0.1)
+        async with arcly.Engine(pull, default_app=arcly.AppSpec(reconnect_grace_s=600)) as engine:
+            if whose == "its own":
+                stream = await engine.offers.summon(engine, CAM)
+                assert stream is not None
+                async with stream.subscribe() as reader:
+                    await anext(reader)
+            else:
+                (await engine.start_publish(CAM)).end()
+            left = engine.get_stream(CAM)
+            assert left is not None
+            await eventually(lambda: left.state == "idle")
+            stream = await engine.offers.summon(engine, CAM)
+            assert stream is not None
+            assert (stream.session, stream.state, pull.state) == (left.session, "publishing", arcly.LinkState.RUNNING)
+            async with stream.subscribe() as reader:
+                await anext(reader)
+                assert pull.state is arcly.LinkState.RUNNING
+
+
+async def test_a_pull_that_has_failed_is_begun_anew_where_its_stream_waits_for_it(clip: Callable[..., Path]) -> None:
+    """Found by reading: each viewer was turned away after 8 s until the stream had waited long enough."""
+    port = free_port()
+    pull = arcly.PullSource(f"rtmp://127.0.0.1:{port}/live/cam", CAM, on_demand=True, linger_s=60, retries_max=0)
+
+    def remote() -> arcly.Engine:
+        return arcly.Engine(arcly.RtmpHandler(f"127.0.0.1:{port}"), arcly.FileSource(clip(), CAM, loop=True))
+
+    async with arcly.Engine(pull, default_app=arcly.AppSpec(reconnect_grace_s=600)) as engine:
+        async with remote():
+            left = await engine.offers.summon(engine, CAM)
+            assert left is not None
+        await eventually(lambda: pull.state is arcly.LinkState.FAILED)
+        await eventually(lambda: left.state == "idle")
+        async with remote():
+            stream = await engine.offers.summon(engine, CAM)
+            assert stream is not None
+            assert (stream.session, stream.state) == (left.session, "publishing")
 
 
 async def test_two_sources_cannot_offer_one_key(server: Server) -> None:
