@@ -1,7 +1,8 @@
 """What was recorded, over HTTP.
 
 * `GET /api/recordings[?stream=live/cam&before=ID&limit=1000]`: what there is and what goes on, as JSON, newest first;
-  where it says `more`, that is to be had by `before` the last of them,
+  where it says `more`, that is to be had by the `before` that it says: of streams that whoever asks may not play so
+  many are passed over at a time that there may be more behind few, or none,
 * `POST /api/recordings?stream=live/cam`: begins a recording, `POST /api/recordings/finish?stream=…`: ends it,
 * `DELETE /api/recordings/<id>`: deletes one that has ended,
 * `/recordings/id:<id>/index.m3u8` and `manifest.mpd`: HLS and DASH, with what they name in the same place,
@@ -78,6 +79,11 @@ LISTED_MAX = 1000
 LOOKED_AT = 250
 """Recordings that are looked at together, whether whoever asks may play them."""
 
+ASKED_MAX = 2000
+"""Streams about which the authenticator is asked for one answer, but for those that are looked at together: there may
+be one for each recording.
+"""
+
 CLIP_MAX_S = 86_400.0
 """The longest part: its tables are held while it is sent, some 60 MB."""
 
@@ -143,8 +149,7 @@ class Recordings:
         stream = request.query_params.get("stream")
         before, limit = whole_number_of(request, "before"), whole_number_of(request, "limit")
         limit = LISTED_MAX if limit is None else min(limit, LISTED_MAX)
-        found = await self._found(request, None if stream is None else key_of(stream), before, limit + 1)
-        recordings, more = found[:limit], len(found) > limit
+        recordings, go_on = await self._found(request, None if stream is None else key_of(stream), before, limit)
         changeable: set[StreamKey] = set()
         if self._may_change:
             changeable = await self._changeable.those(request, {recording.key for recording in recordings})
@@ -153,24 +158,27 @@ class Recordings:
             describe(recording, running.get(recording.id)) | {"may_change": recording.key in changeable}
             for recording in recordings
         ]
-        return JSONResponse({"recordings": body, "more": more, "may_change": self._may_change}, headers=NO_STORE)
+        said = {"recordings": body, "more": go_on is not None, "before": go_on, "may_change": self._may_change}
+        return JSONResponse(said, headers=NO_STORE)
 
     async def _found(
-        self, request: Request, key: StreamKey | None, before: int | None, count: int
-    ) -> Sequence[RecordingInfo]:
-        """Return so many of those that whoever asks may play, or all."""
+        self, request: Request, key: StreamKey | None, before: int | None, limit: int
+    ) -> tuple[Sequence[RecordingInfo], int | None]:
+        """Return so many of those that whoever asks may play, and before which recording there may be more."""
         found: list[RecordingInfo] = []
+        asked: set[StreamKey] = set()
         refused: set[StreamKey] = set()  # What is passed over costs next to nothing, however much it is.
-        while len(found) < count:
+        while len(found) <= limit and len(asked) < ASKED_MAX:
             some = await self._recorder.list(key, limit=LOOKED_AT, before=before, without=refused)
             keys = {recording.key for recording in some}
             playable = await self._playable.those(request, keys)
             found += [recording for recording in some if recording.key in playable]
-            if len(some) < LOOKED_AT:
+            before = some[-1].id if len(some) == LOOKED_AT else None
+            if before is None:
                 break
+            asked |= keys
             refused |= keys - playable
-            before = some[-1].id
-        return found[:count]
+        return (found, before) if len(found) <= limit else (found[:limit], found[limit - 1].id)
 
     async def begin(self, request: Request) -> Response:
         """Begin a recording."""

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 import arcly
 from arcly.contract import Credentials
+from arcly.server import recordings
 from arcly.server.admission import Admission, carry_dash, carry_hls
 from arcly.server.thumbnails import thumbnail_routes
 from recording.conftest import KEY, demo_frames
@@ -149,6 +150,26 @@ async def test_what_others_have_recorded_since_keeps_nothing_off_a_list(tmp_path
         assert len(tokens.asked) == 4, "once for each stream, not for each look"
 
 
+async def test_a_list_asks_about_so_many_streams_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: one request of a stranger asked about every stream that was ever recorded."""
+    monkeypatch.setattr(recordings, "ASKED_MAX", 300)
+    tokens = Tokens()
+    async with serving_recordings(tmp_path, authenticator=tokens) as served:
+        mine = await served.recorder.index.begin(KEY, "mp4", 1)
+        for number in range(1100):
+            await served.recorder.index.begin(arcly.StreamKey("live", f"other{number}"), "mp4", 2 + number)
+        listed: list[list[int]] = []
+        on, asked = "", []
+        while not listed or on:
+            _, _, body = await served.get(f"/api/recordings?token=seer&limit=1{on}")
+            said = json.loads(body)
+            assert said["more"] == (said["before"] is not None)
+            listed.append([it["id"] for it in said["recordings"]])
+            on = f"&before={said['before']}" if said["more"] else ""
+            asked.append(len(tokens.asked))
+        assert (listed, asked) == ([[], [], [mine]], [500, 1000, 1101])
+
+
 async def test_a_list_is_gone_on_with_where_it_was_cut(tmp_path: Path) -> None:
     async with serving_recordings(tmp_path) as served:
         ids = [await served.recorder.index.begin(KEY, "mp4", number) for number in range(1, 1003)]
@@ -157,7 +178,9 @@ async def test_a_list_is_gone_on_with_where_it_was_cut(tmp_path: Path) -> None:
             status, _, body = await served.get(f"/api/recordings{query}")
             assert status == 200
             said = json.loads(body)
-            return [it["id"] for it in said["recordings"]], said["more"]
+            found = [it["id"] for it in said["recordings"]]
+            assert said["before"] == (found[-1] if said["more"] else None)
+            return found, said["more"]
 
         newest = ids[::-1]
         assert await listed("") == (newest[:1000], True)
