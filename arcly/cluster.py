@@ -14,6 +14,9 @@ from arcly.events import StreamEventKind
 
 log = logging.getLogger("arcly")
 
+BEGUN = (StreamEventKind.PUBLISH_STARTED, StreamEventKind.PUBLISH_RESUMED)
+"""A mirror that waits for its node (`AppSpec.reconnect_grace_s`) is gone on with by an encoder that comes here."""
+
 
 class InProcessCluster:
     """Nodes of one process: who publishes what. Give each node `relay(name, registry)`."""
@@ -156,7 +159,7 @@ async def announce_streams(relay: ClusterRelay, registry: Registry) -> None:
             found = registry.get_stream(event.key)
             if found is None:
                 await relay.withdraw(event.key)
-            elif event.kind is StreamEventKind.PUBLISH_STARTED and found.protocol != "cluster":
+            elif event.kind in BEGUN and found.protocol != "cluster":
                 await relay.announce(event.key)
     finally:
         await events.aclose()

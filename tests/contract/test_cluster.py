@@ -171,6 +171,24 @@ async def test_an_encoder_that_comes_to_a_node_takes_the_place_of_the_mirror_the
         session.end()
 
 
+async def test_an_encoder_that_goes_on_with_a_mirror_that_waits_is_announced(pair: tuple[Node, Node]) -> None:
+    """Found by reading: under `reconnect_grace_s` its stream is resumed and not begun, and no other node found it."""
+    home, edge = pair
+    assert isinstance(edge.registry, arcly.Engine)
+    edge.registry.put_app("live", arcly.AppSpec(reconnect_grace_s=600))
+    away = await publish(home)
+    await eventually(lambda: edge.relay.locate(KEY))
+    mirror = await edge.mirrors.get_stream(KEY)
+    assert isinstance(mirror, arcly.StreamHandle)
+    away.end()
+    await eventually(lambda: mirror.state == "idle")
+    await eventually(lambda: _is_none(home.relay.locate(KEY)))
+    here = await publish(edge)
+    assert not mirror.closed
+    await eventually(lambda: _is_there(home.relay.locate(KEY), "edge"), deadline_s=10)
+    here.end()
+
+
 async def _is_there(found: Awaitable[str | None], node: str) -> bool:
     return await found == node
 
