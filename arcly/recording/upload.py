@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -62,27 +63,34 @@ class Uploader:
             await end(task)
 
     async def _run(self) -> None:
-        wait_s, longest_s = RETRY_S
+        next_s, longest_s = RETRY_S
+        wait_s, due_s = 0.0, None
+        clock = asyncio.get_running_loop().time
         while True:
-            await self._news.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due_s):
+                    await self._news.wait()
             self._news.clear()
+            is_due = due_s is None or clock() >= due_s
             try:
-                await self._store_all()
-                wait_s = RETRY_S[0]
+                await self._store_all(again=is_due)
+                if is_due:
+                    next_s, due_s = RETRY_S[0], None
             except Exception as error:  # Whatever a storage of the host raises.
-                log.warning("[record] not stored, again in %g s: %s", wait_s, error)
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, longest_s)
-                self._news.set()
+                if is_due:
+                    wait_s, next_s = next_s, min(2 * next_s, longest_s)
+                    due_s = clock() + wait_s
+                log.warning("[record] not stored, again within %g s: %s", wait_s, error)
 
-    async def _store_all(self) -> None:
-        """Store what is not yet stored. A file that cannot be keeps no other; a storage that takes none is let be.
+    async def _store_all(self, *, again: bool) -> None:
+        """Store what is not yet stored; `again`: also what could not be. A file that cannot be keeps no other; a
+        storage that takes none is let be.
 
         Raises:
             Exception: the first of those with which it did not work.
         """
         errors: list[Exception] = []
-        for segment in self._in_turn(await self._index.unstored()):
+        for segment in self._in_turn(await self._index.unstored(), again=again):
             try:
                 await self._store(segment)
             except Exception as error:
@@ -93,12 +101,13 @@ class Uploader:
         if errors:
             raise errors[0]
 
-    def _in_turn(self, segments: Sequence[RecordedSegment]) -> list[RecordedSegment]:
+    def _in_turn(self, segments: Sequence[RecordedSegment], *, again: bool) -> list[RecordedSegment]:
         """Return those that never failed, and behind them the others: some that can never be stored keep no other."""
         there = {segment.id: segment for segment in segments}
         self._failed = [failed for failed in self._failed if failed in there]
         failed = set(self._failed)
-        return [segment for segment in segments if segment.id not in failed] + [there[it] for it in self._failed]
+        new = [segment for segment in segments if segment.id not in failed]
+        return new + [there[it] for it in self._failed] if again else new
 
     async def _store(self, segment: RecordedSegment) -> None:
         path = self._directory / segment.path

@@ -113,6 +113,36 @@ async def test_three_files_that_can_never_be_stored_keep_no_other(
         await eventually(others_are_stored, deadline_s=20)
 
 
+async def test_a_new_file_does_not_wait_with_one_that_can_never_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: behind each try of the bad one, in time for five minutes, nobody heard of new ones."""
+    monkeypatch.setattr(upload, "RETRY_S", (3600, 3600))
+
+    class Picky(MemoryStorage):
+        refused = 0
+
+        async def put_file(self, key: str, path: Path) -> None:
+            if key.startswith("live/cam/"):
+                self.refused += 1
+                raise OSError("it cannot be read")
+            await super().put_file(key, path)
+
+    storage = Picky()
+    recorder = arcly.Recorder(tmp_path, record=["*"], resume_s=0, storage=storage)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await record_demo(engine, recorder)
+        await eventually(lambda: storage.refused)
+        for other in ("one", "two"):
+            await record_demo(engine, recorder, arcly.StreamKey("live", other))
+
+        async def others_are_stored() -> bool:
+            return len(await storage.keys()) == 2
+
+        await eventually(others_are_stored, deadline_s=20)
+        assert storage.refused == 1, "not with each new one"
+
+
 async def test_a_path_that_is_no_key_is_stored_under_a_shorter_one(tmp_path: Path) -> None:
     """Found by reading: applications of eight long names have paths of 1800 bytes, which no storage takes."""
     storage, long = MemoryStorage(), "long" * 60
