@@ -248,7 +248,7 @@ pub(super) fn left_out(media: &Media) -> String {
     format!("a track of {} is left out: {encoding} is not known here", media.kind)
 }
 
-/// What comes in order waits for nothing: a number that is missing over a connection was left out by the sender.
+/// A number that is missing over a connection was mostly left out by the sender: it is not waited for before a packet of the source came late.
 fn limits(lower: Lower) -> rtp::Limits {
     let limits = rtp::Limits::default();
     if lower == Lower::Tcp { rtp::Limits { reorder_time: Duration::ZERO, ..limits } } else { limits }

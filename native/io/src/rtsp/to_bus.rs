@@ -477,6 +477,17 @@ mod tests {
         }
     }
 
+    /// A relay that passes packets on in the order in which it got them: each swap cost a frame.
+    #[tokio::test]
+    async fn of_packets_that_come_swapped_over_a_connection_only_the_first_costs_a_frame() {
+        let mut camera = Camera::by(Lower::Tcp, telephone());
+        for sequence in [1_u16, 3, 2, 4, 6, 5, 8, 7, 9] {
+            camera.sequence = sequence - 1;
+            camera.packet_of(0, u32::from(sequence) * 160, false, &[0xd5; 160]);
+        }
+        assert_eq!(camera.frames().len(), 8);
+    }
+
     /// The pictures behind it were one tick apart, and came 16 pictures late from then on.
     #[tokio::test]
     async fn a_clock_that_is_set_back_by_seconds_is_a_break_and_nothing_is_squeezed() {

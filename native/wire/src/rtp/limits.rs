@@ -14,7 +14,7 @@ pub struct Limits {
     /// Packets that wait for one that is missing; 512, a second of 5 Mbit/s. Stops a source that leaves a hole and sends on.
     pub reorder_packets: usize,
     /// How long packets wait for one that is missing; 200 ms, two round trips of a retransmission over a continent. Bounds the
-    /// delay that a loss costs.
+    /// delay that a loss costs. With 0 nothing is waited for until the first one comes late, and then as long as by default.
     pub reorder_time: Duration,
 }
 

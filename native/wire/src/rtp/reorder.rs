@@ -89,8 +89,17 @@ impl Reorder {
         match step {
             0 => self.fill(packet),
             1..MAX_DROPOUT => self.wait(now, step as usize, packet),
-            MAX_MISORDER..0 => self.counts.late += 1,
+            MAX_MISORDER..0 => self.pass_over_late(),
             _ => self.begin_anew(packet),
+        }
+    }
+
+    /// One whose turn is over. Where nothing is waited for, as over a connection, it shows that what is missing may come after all: relays pass
+    /// packets on in the order in which they got them.
+    fn pass_over_late(&mut self) {
+        self.counts.late += 1;
+        if self.max_wait.is_zero() && self.counts.lost > 0 {
+            self.max_wait = Limits::default().reorder_time;
         }
     }
 
@@ -281,6 +290,21 @@ mod tests {
         assert_eq!((drain(&mut reorder), reorder.counts().lost), (vec![(9, 2)], 5));
         reorder.push(start, packet(7));
         assert_eq!((drain(&mut reorder), reorder.counts().late), (vec![], 1));
+    }
+
+    /// Over a connection each pair that a relay passed on in the order in which it got them cost a picture.
+    #[test]
+    fn where_nothing_is_waited_for_the_first_one_that_comes_late_is_the_last() {
+        let now = Instant::now();
+        let mut reorder = Reorder::new(&Limits { reorder_time: Duration::ZERO, ..LIMITS });
+        for sequence in [0, 2, 1, 3, 5, 4, 7, 6, 8] {
+            reorder.push(now, packet(sequence));
+            reorder.handle_timeout(now);
+        }
+        assert_eq!(drain(&mut reorder), [(0, 0), (2, 1), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0)]);
+        assert_eq!(reorder.counts(), ReorderCounts { lost: 1, late: 1, reordered: 2 });
+        reorder.push(now, packet(10));
+        assert_eq!(reorder.poll_timeout(), Some(now + Limits::default().reorder_time));
     }
 
     #[test]
