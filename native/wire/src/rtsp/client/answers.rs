@@ -35,7 +35,7 @@ impl ClientConn {
         // A camera whose nonces are good for one request each does not say that they are stale.
         let may_try = is_new || (open.challenges == 0 && self.session.is_some());
         if !may_try || open.challenges >= CHALLENGES_MAX {
-            return Err(refused(&open.request, response));
+            return self.on_refusal(&open, response);
         }
         self.send_again(open.request, open.challenges + 1, open.is_sign);
         Ok(())

@@ -146,6 +146,26 @@ fn a_sign_of_life_that_is_refused_ends_nothing_while_media_flows() {
     }
 }
 
+/// The one refusal that was forgotten among them.
+#[test]
+fn a_sign_of_life_that_is_refused_as_unauthorized_ends_nothing_while_media_flows() {
+    let mut talk = Talk::new("rtsp://u:p@h/cam", ClientUse::Play);
+    talk.play();
+    let challenge = "401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n";
+    for sign in ["GET_PARAMETER", "OPTIONS", "OPTIONS"] {
+        let media = Bytes::from_static(b"$\x04\0\x01v");
+        talk.client.handle_input(talk.now + Duration::from_secs(1), media).unwrap();
+        talk.now = talk.client.poll_timeout().unwrap();
+        talk.client.handle_timeout(talk.now).unwrap();
+        talk.answer(sign, challenge).unwrap();
+        assert!(talk.answer(sign, challenge).unwrap().contains("Authorization: Digest"));
+    }
+    talk.now = talk.client.poll_timeout().unwrap();
+    talk.client.handle_timeout(talk.now).unwrap();
+    talk.answer("OPTIONS", challenge).unwrap();
+    talk.answer("OPTIONS", challenge).expect_err("nothing has come since the last one");
+}
+
 #[test]
 fn a_session_that_the_server_has_forgotten_is_over() {
     let mut talk = Talk::new("rtsp://h/cam", ClientUse::Play);
