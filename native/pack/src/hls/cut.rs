@@ -1,6 +1,6 @@
 //! Where one segment ends and the next begins.
 
-use arcly_bus::{Frame, TrackSet};
+use arcly_bus::{Frame, Track, TrackSet};
 use arcly_codec::MediaKind;
 
 use super::segment::OpenSegment;
@@ -16,7 +16,7 @@ pub(super) struct Candidate<'a> {
     pub(super) is_entry: bool,
 }
 
-/// How the tracks differ from those with which the open segment began.
+/// How the tracks differ from those that players were told of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Change {
     /// In nothing but data, with which nothing begins or ends.
@@ -24,30 +24,57 @@ pub(super) enum Change {
     Nothing,
     /// Pictures or sound have come beside what is there, or are gone: that waits for the next entry.
     Beside,
-    /// Others stand in their place.
+    /// Others stand in their place, or in that of some that have come and gone since.
     Replaced,
 }
 
 impl Change {
-    pub(super) fn between(old: &TrackSet, new: &TrackSet) -> Self {
-        let kinds = [MediaKind::Video, MediaKind::Audio].map(|kind| (old.first(kind), new.first(kind)));
-        let is_other = |(old, new)| old != new;
-        if kinds.into_iter().any(|kind| is_other(kind) && matches!(kind, (Some(_), Some(_)))) {
-            return Self::Replaced;
-        }
-        if kinds.into_iter().any(is_other) { Self::Beside } else { Self::Nothing }
-    }
-
-    /// With another one behind it: what came beside may by now be replaced.
-    pub(super) fn and(self, next: Self) -> Self {
-        match (self, next) {
-            (Self::Nothing, change) | (change, Self::Nothing) => change,
-            _ => Self::Replaced,
-        }
-    }
-
     fn cuts_at(self, next: &Candidate<'_>) -> bool {
         self == Self::Replaced || (self == Self::Beside && next.is_entry)
+    }
+}
+
+/// Pictures and sound.
+type Tracks = [Option<Track>; 2];
+
+/// What has become of pictures and sound since players were told of them. What has come and is gone again meanwhile is no change.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    told: Tracks,
+    present: Tracks,
+    /// The last one of each kind in the open segment, or since an untold change; it may be gone.
+    newest: Tracks,
+    change: Change,
+}
+
+impl Changes {
+    /// The tracks are these from now on.
+    pub(super) fn note(&mut self, tracks: &TrackSet) {
+        self.present = [MediaKind::Video, MediaKind::Audio].map(|kind| tracks.first(kind).cloned());
+        let mut is_replaced = self.change == Change::Replaced;
+        for (newest, present) in self.newest.iter_mut().zip(&self.present).filter(|(_, present)| present.is_some()) {
+            is_replaced |= newest.is_some() && newest != present;
+            newest.clone_from(present);
+        }
+        let is_as_told = self.present == self.told;
+        self.change = match (is_replaced, is_as_told) {
+            (true, _) => Change::Replaced,
+            (false, true) => Change::Nothing,
+            (false, false) => Change::Beside,
+        };
+    }
+
+    pub(super) fn change(&self) -> Change {
+        self.change
+    }
+
+    /// A segment begins, with which players are told of a change or not. Returns of which.
+    pub(super) fn begin_segment(&mut self, is_told: bool) -> Change {
+        if !is_told && self.change != Change::Nothing {
+            return Change::Nothing;
+        }
+        (self.told, self.newest) = (self.present.clone(), self.present.clone());
+        std::mem::take(&mut self.change)
     }
 }
 
@@ -184,4 +211,31 @@ fn is_too_big(open: &OpenSegment, next: &Candidate<'_>, limits: &Limits) -> bool
 pub(super) fn last_end_us(open: &OpenSegment, limits: &Limits) -> i64 {
     let longest_us = (limits.duration_us - 1).max(1);
     open.start_us + (open.end_us - open.start_us).clamp(1, longest_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{audio_track, track_set, video_track};
+
+    #[test]
+    fn sound_that_comes_in_place_of_another_that_is_gone_replaces_it_within_the_segment_and_while_the_change_is_untold()
+    {
+        let alone = track_set(&[video_track()]);
+        let [sound, other] = [48_000, 44_100].map(|rate_hz| track_set(&[video_track(), audio_track(rate_hz)]));
+        for (begins_segment, is_sound_told, change) in
+            [(false, false, Change::Replaced), (true, false, Change::Beside), (true, true, Change::Replaced)]
+        {
+            let mut changes = Changes::default();
+            changes.note(if is_sound_told { &sound } else { &alone });
+            changes.begin_segment(true);
+            changes.note(&sound);
+            changes.note(&alone);
+            if begins_segment {
+                changes.begin_segment(false);
+            }
+            changes.note(&other);
+            assert_eq!(changes.change(), change, "{begins_segment}, {is_sound_told}");
+        }
+    }
 }

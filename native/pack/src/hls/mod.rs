@@ -34,7 +34,7 @@ use arcly_bus::{Frame, Track, TrackSet};
 use arcly_codec::{Codec, MediaKind};
 
 use self::{
-    cut::{Candidate, Change, Cut, Limits, Timeline, last_end_us},
+    cut::{Candidate, Change, Changes, Cut, Limits, Timeline, last_end_us},
     key::Keyring,
     segment::OpenSegment,
     wall::Wall,
@@ -122,8 +122,7 @@ pub struct HlsPackager {
     open: Option<OpenSegment>,
     /// What comes next does not continue what was before.
     is_broken: bool,
-    /// What has become of `carried` since the open segment began.
-    change: Change,
+    changes: Changes,
     next_sequence: u64,
     /// Memory to reserve for the next segment.
     reserve_bytes: usize,
@@ -152,7 +151,7 @@ impl HlsPackager {
             timeline: Timeline::default(),
             open: None,
             is_broken: false,
-            change: Change::default(),
+            changes: Changes::default(),
             next_sequence: 0,
             reserve_bytes: 0,
             meter: Meter::default(),
@@ -260,7 +259,7 @@ impl HlsPackager {
             video if video != self.carried.first(MediaKind::Video) => self.gate.await_key(),
             Some(_) => {}
         }
-        self.change = self.change.and(Change::between(&self.carried, &carried));
+        self.changes.note(&carried);
         self.carried = carried;
         Ok(())
     }
@@ -343,7 +342,7 @@ impl HlsPackager {
             self.wall.begin_anew();
         }
         let is_told = cut.discontinuity || self.view.is_none();
-        if is_told && std::mem::take(&mut self.change) != Change::Nothing {
+        if self.changes.begin_segment(is_told) != Change::Nothing {
             self.meter.forget_pictures();
         }
         self.open = Some(OpenSegment::new(next, cut.discontinuity, packets));
@@ -382,13 +381,10 @@ impl HlsPackager {
         // Rounded to the nearest second, a segment must not exceed the target duration (RFC 8216 §4.3.3.1).
         let settled_us = self.window.target_duration_s().map(|seconds| micros(Duration::from_secs(seconds)) + 500_000);
         let first_us = micros(self.config.first_segment_max).max(target_us + target_us / 2);
-        Limits {
-            target_us,
-            duration_us: settled_us.unwrap_or(first_us),
-            bytes: self.config.max_segment_bytes,
-            // Before the first view nobody has seen the tracks without what came beside them.
-            change: if self.change == Change::Beside && self.view.is_none() { Change::Nothing } else { self.change },
-        }
+        // Before the first view nobody has seen the tracks without what came beside them.
+        let change = self.changes.change();
+        let change = if change == Change::Beside && self.view.is_none() { Change::Nothing } else { change };
+        Limits { change, target_us, duration_us: settled_us.unwrap_or(first_us), bytes: self.config.max_segment_bytes }
     }
 }
 

@@ -468,6 +468,28 @@ fn tracks_that_come_and_go_in_the_middle_of_a_gop_cost_no_picture() {
     assert_eq!(play_beside(&audio_track(48_000)), [12_000_000, 16_000_000], "sound, at the next key pictures");
 }
 
+/// Found by a reader: what came and went again between two key pictures was taken for a replacement, and the next picture was cut off.
+#[test]
+fn sound_that_comes_and_goes_within_one_gop_is_no_discontinuity() {
+    let (alone, together) = (track_set(&[video_track()]), PLAIN.tracks());
+    for is_beside_at_first in [false, true] {
+        let mut pushes = Vec::new();
+        for frame in (Recipe { gop: 100, ..PLAIN }).frames(&mut Rng(40)) {
+            let ms = if frame.track == VIDEO { frame.dts / 90 } else { frame.dts / 48 };
+            let is_beside = (9_000..9_300).contains(&ms) != is_beside_at_first;
+            if frame.track == VIDEO || is_beside {
+                pushes.push((if is_beside { together.clone() } else { alone.clone() }, frame));
+            }
+        }
+        let (_, player) = package(config(), &pushes);
+        assert_every_frame(&player, &pushes);
+        let whole = |(entry, data): &(Entry, Bytes)| {
+            !entry.discontinuity && Probe::read(data).of(0x100).next().unwrap().random_access
+        };
+        assert!(player.fetched.iter().all(whole), "{is_beside_at_first}: {:?}", durations(&player));
+    }
+}
+
 #[test]
 fn new_revision_without_a_change_is_no_discontinuity() {
     let frames = PLAIN.frames(&mut Rng(13));
