@@ -155,3 +155,19 @@ async def test_a_recording_that_slides_off_the_end_of_the_list_is_played_on(
     newer["more"] = False  # and now it is not there any more
     await expect(rows).to_have_count(1)
     await expect(video).to_be_hidden()
+
+
+async def test_a_recording_behind_an_answer_with_none_is_found(serve: Start, visit: Open, tmp_path: Path) -> None:
+    """So an answer is where whoever asks may not play thousands of streams that were recorded since."""
+    await record(tmp_path, "fmp4")
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+
+    async def pass_over(route: Route) -> None:
+        if "before=7" in route.request.url:
+            await route.continue_()
+        else:
+            await route.fulfill(json={"recordings": [], "more": True, "before": 7, "may_change": False})
+
+    page = await visit(server.url(), prepare=lambda page: page.route("**/api/recordings*", pass_over))
+    await expect(page.part("recording-row")).to_have_count(1)
+    await expect(page.part("recording-count")).to_have_text("1")

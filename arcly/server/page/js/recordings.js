@@ -10,6 +10,7 @@ import { loadScript } from "./script.js";
  *   duration_s: number, bytes: number, gaps: number, may_change: boolean}} Recording */
 
 const LOOK_MS = 5_000;
+const ANSWERS_MAX = 10; // of a look: behind thousands of streams that may not be played there may be some that may
 const HEADERS = { "x-arcly-record": "1" };
 
 export class RecordingList {
@@ -34,10 +35,15 @@ export class RecordingList {
   }
 
   async #fetch() {
-    const answer = await fetch(`/api/recordings${CREDENTIALS}`);
-    if (!answer.ok) return;
-    const { recordings, more } = await answer.json();
-    this.#render(recordings, more);
+    let query = CREDENTIALS;
+    for (let asked = 1; asked <= ANSWERS_MAX; asked++) {
+      const answer = await fetch(`/api/recordings${query}`);
+      if (!answer.ok) return;
+      const { recordings, more, before } = await answer.json();
+      if (recordings.length || !more || asked === ANSWERS_MAX) this.#render(recordings, more);
+      if (recordings.length || !more) return;
+      query = `${CREDENTIALS || "?"}&before=${before}`;
+    }
   }
 
   /** @param {Recording[]} recordings @param {boolean} more whether there are older ones, which are not listed */
