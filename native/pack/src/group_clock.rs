@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -24,6 +24,8 @@ pub struct GroupClock {
     known_us: Mutex<VecDeque<i64>>,
     /// Breaks of the one that had most, or that all are to have.
     breaks: AtomicU64,
+    /// Held by each rendition of which players have been told, for as long as it lives.
+    seats: Arc<()>,
 }
 
 impl GroupClock {
@@ -39,14 +41,20 @@ impl GroupClock {
         offset_us
     }
 
-    /// As [`Self::agree`], of a rendition that begins. Where its clock began later than those of the others, they break: DASH cannot tell of
-    /// it in a Period that began before.
+    /// As [`Self::agree`], of a rendition that begins. Where its clock began later than those so far, the others that live break: DASH cannot
+    /// tell of it in a Period that began before.
     pub(crate) fn join(&self, offset_us: i64) -> i64 {
         let latest_us = self.known_us.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().max();
-        if latest_us.is_some_and(|latest_us| offset_us.saturating_sub(latest_us) >= ONE_CLOCK_US) {
+        let is_alone = Arc::strong_count(&self.seats) == 1;
+        if !is_alone && latest_us.is_some_and(|latest_us| offset_us.saturating_sub(latest_us) >= ONE_CLOCK_US) {
             self.breaks.fetch_add(1, Ordering::Relaxed);
         }
         self.agree(offset_us)
+    }
+
+    /// The seat of a rendition of which players are told from now on.
+    pub(crate) fn seat(&self) -> Arc<()> {
+        self.seats.clone()
     }
 
     /// Breaks of the rendition that had most.
@@ -73,8 +81,18 @@ mod tests {
     }
 
     #[test]
-    fn one_that_begins_with_a_later_clock_is_a_break_of_all() {
+    fn one_that_begins_with_a_later_clock_is_a_break_of_all_that_live() {
         let clock = GroupClock::default();
+        assert_eq!([2_000_000, 3_000_000].map(|us| (clock.join(us), clock.breaks())), [(2_000_000, 0), (3_000_000, 0)]);
+        let _lives = clock.seat();
+        let clock_us = [3_500_000, 4_000_000];
+        assert_eq!(clock_us.map(|us| (clock.join(us), clock.breaks())), [(3_000_000, 0), (4_000_000, 1)]);
+    }
+
+    #[test]
+    fn of_those_that_live_only_one_that_is_a_second_later_than_all_is_a_break() {
+        let clock = GroupClock::default();
+        let _lives = clock.seat();
         let joined = [5_000_000, 5_900_000, 4_000_000, 6_000_000, 6_500_000].map(|us| (clock.join(us), clock.breaks()));
         assert_eq!(joined.map(|(_, breaks)| breaks), [0, 0, 0, 1, 1]);
         assert_eq!(joined.map(|(us, _)| us / 1_000), [5_000, 5_000, 4_000, 6_000, 6_000]);

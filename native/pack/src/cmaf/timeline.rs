@@ -23,6 +23,8 @@ pub(super) struct Timelines {
     /// The next one goes on where the one before it ended.
     goes_on: bool,
     group: Arc<GroupClock>,
+    /// In the group, once players are told of it.
+    seat: Option<Arc<()>>,
 }
 
 /// Breaks of other renditions that are taken over at a time; the rest comes with the next ones. Stops one that breaks at every frame from
@@ -83,6 +85,7 @@ impl Timelines {
         if let (1, Some(epoch)) = (self.epochs.len(), self.epochs.back_mut()) {
             epoch.wall_offset_us = self.group.join(epoch.wall_offset_us);
         }
+        self.seat.get_or_insert_with(|| self.group.seat());
     }
 
     /// Where a segment would be that begins at `us`, where it is `now_us`; a timeline begins with it if there is none. Where one ends,

@@ -143,3 +143,16 @@ fn renditions_of_one_clock_have_the_same_dates_in_front_of_a_break_and_behind_it
         assert_ne!(dates[3], dates[0], "another clock of media");
     }
 }
+
+/// Found by a reader: the clock of the publish that had ended was one of a rendition, so that the next one, which counts from 0 again, broke.
+#[test]
+fn a_publisher_that_comes_again_when_all_renditions_are_gone_breaks_nothing() {
+    let group = Arc::<GroupClock>::default();
+    for late_s in [0, 60] {
+        let mut scene = Scene::new(CmafConfig { window: Duration::from_secs(60), ..CmafConfig::default() });
+        scene.packager = scene.packager.with_clock(group.clone());
+        scene.play_from(BEGIN + Duration::from_secs(late_s), &PLAIN.tracks(), &PLAIN.frames(&mut Rng(1)));
+        scene.finish();
+        assert_eq!((scene.broken("v0").len(), group.breaks()), (0, 0), "{late_s}");
+    }
+}
