@@ -43,9 +43,9 @@ def handled(signals: Sequence[signal.Signals], answer: Callable[[], object]) -> 
     catchers = [catcher for number in signals if (catcher := _catcher_of(number)) is not None]
     for catcher in catchers:
         catcher.blocks.append(block)
-    if catchers:
-        _keep_awake(block.loop)
     try:
+        if catchers:
+            _keep_awake(block.loop)
         yield
     finally:
         for catcher in catchers:
@@ -121,8 +121,19 @@ def _keep_awake(loop: asyncio.AbstractEventLoop) -> None:
     global _awake
     # On Windows the loop has it always.
     if sys.platform != "win32" and signal.getsignal(signal.SIGURG) is signal.SIG_DFL:
-        loop.add_signal_handler(signal.SIGURG, lambda: None)
-        _awake = loop
+        # Not every loop has handlers of signals, and none of them is worth a server.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError, OSError):
+            if not _is_woken():
+                loop.add_signal_handler(signal.SIGURG, lambda: None)
+                _awake = loop
+
+
+def _is_woken() -> bool:
+    """Return whether signals wake somebody: the loop, or a host, which would not hear of them any more."""
+    before = signal.set_wakeup_fd(-1)
+    if before != -1:
+        signal.set_wakeup_fd(before)
+    return before != -1
 
 
 def _let_sleep() -> None:

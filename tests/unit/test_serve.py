@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -183,6 +184,40 @@ def test_a_signal_wakes_a_loop_that_sleeps(loop: str) -> None:
         finally:
             server.kill()
     assert (server.returncode, out, err) == (0, "stopped\n", "")
+
+
+class Handlerless(asyncio.SelectorEventLoop):
+    """A loop as those of some hosts are (Qt's)."""
+
+    add_signal_handler = asyncio.AbstractEventLoop.add_signal_handler
+    remove_signal_handler = asyncio.AbstractEventLoop.remove_signal_handler
+
+
+async def serve_for_a_moment() -> None:
+    until = asyncio.Event()
+    until.set()
+    await arcly.Engine().serve(until)
+
+
+def test_a_loop_without_handlers_of_signals_serves() -> None:
+    """Found by reading: it raised NotImplementedError, and the handlers of SIGINT and SIGTERM stayed for good."""
+    before = signal.getsignal(signal.SIGTERM)
+    with asyncio.Runner(loop_factory=Handlerless) as runner:
+        runner.run(serve_for_a_moment())
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_host_keeps_its_own_wakeup_fd() -> None:
+    """Found by reading: the loop of asyncio took its place, and none was there at the end."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        ours.setblocking(False)
+        before = signal.set_wakeup_fd(ours.fileno())
+        try:
+            runner.run(serve_for_a_moment())
+        finally:
+            after = signal.set_wakeup_fd(before)
+        assert after == ours.fileno()
 
 
 async def test_draining_refuses_new_publishers_and_waits_for_those_there_are() -> None:
