@@ -44,6 +44,8 @@ class Uploader:
         self._move = move
         # Those that could not be stored, the one that was tried last at the end.
         self._failed: list[int] = []
+        # Since those were tried, with new files too: these come one by one.
+        self._errors = 0
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -64,23 +66,28 @@ class Uploader:
 
     async def _run(self) -> None:
         next_s, longest_s = RETRY_S
-        wait_s, due_s = 0.0, None
+        due_s: float | None = None
         clock = asyncio.get_running_loop().time
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(due_s):
-                    await self._news.wait()
-            self._news.clear()
+            await self._wait(due_s)
             is_due = due_s is None or clock() >= due_s
             try:
                 await self._store_all(again=is_due)
                 if is_due:
                     next_s, due_s = RETRY_S[0], None
             except Exception as error:  # Whatever a storage of the host raises.
-                if is_due:
-                    wait_s, next_s = next_s, min(2 * next_s, longest_s)
-                    due_s = clock() + wait_s
-                log.warning("[record] not stored, again within %g s: %s", wait_s, error)
+                if due_s is None or is_due:
+                    due_s, next_s = clock() + next_s, min(2 * next_s, longest_s)
+                log.warning("[record] not stored, again within %.3g s: %s", max(due_s - clock(), 0), error)
+
+    async def _wait(self, due_s: float | None) -> None:
+        """Wait until it is time to try again, or for another file where the storage is not believed to be down."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due_s):
+                if due_s is not None and self._errors >= ERRORS_MAX:
+                    await asyncio.Future()
+                await self._news.wait()
+        self._news.clear()
 
     async def _store_all(self, *, again: bool) -> None:
         """Store what is not yet stored; `again`: also what could not be. A file that cannot be keeps no other; a
@@ -89,17 +96,20 @@ class Uploader:
         Raises:
             Exception: the first of those with which it did not work.
         """
-        errors: list[Exception] = []
+        first: Exception | None = None
+        if again:
+            self._errors = 0
         for segment in self._in_turn(await self._index.unstored(), again=again):
+            if self._errors >= ERRORS_MAX:
+                break
             try:
                 await self._store(segment)
             except Exception as error:
                 self._failed = [*(failed for failed in self._failed if failed != segment.id), segment.id]
-                errors.append(error)
-                if len(errors) >= ERRORS_MAX:
-                    break
-        if errors:
-            raise errors[0]
+                self._errors += 1
+                first = first or error
+        if first is not None:
+            raise first
 
     def _in_turn(self, segments: Sequence[RecordedSegment], *, again: bool) -> list[RecordedSegment]:
         """Return those that never failed, and behind them the others: some that can never be stored keep no other."""

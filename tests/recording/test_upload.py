@@ -143,6 +143,36 @@ async def test_a_new_file_does_not_wait_with_one_that_can_never_be_stored(
         assert storage.refused == 1, "not with each new one"
 
 
+async def test_a_storage_that_is_down_is_not_tried_with_each_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found by reading: it was, with up to three at a time, and each time all that waits was read and a line logged."""
+    monkeypatch.setattr(upload, "RETRY_S", (3600, 3600))
+
+    class Down(MemoryStorage):
+        tried = 0
+
+        async def put_file(self, key: str, path: Path) -> None:
+            self.tried += 1
+            raise OSError("the network is down")
+
+    storage = Down()
+    recorder = arcly.Recorder(tmp_path, record=["*"], segment_s=3, resume_s=0, storage=storage)
+    async with arcly.Engine(recorder, default_app=ROOMY) as engine:
+        await record_demo(engine, recorder)
+        await eventually(lambda: storage.tried == upload.ERRORS_MAX)
+        for other in ("one", "two"):
+            await record_demo(engine, recorder, arcly.StreamKey("live", other))
+
+        async def all_are_there() -> bool:
+            return len(await recorder.index.unstored()) == 9
+
+        await eventually(all_are_there)
+        assert storage.tried == upload.ERRORS_MAX
+    said = [record.message for record in caplog.records if "not stored" in record.message]
+    assert 1 <= len(said) <= upload.ERRORS_MAX
+
+
 async def test_a_path_that_is_no_key_is_stored_under_a_shorter_one(tmp_path: Path) -> None:
     """Found by reading: applications of eight long names have paths of 1800 bytes, which no storage takes."""
     storage, long = MemoryStorage(), "long" * 60
