@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-from arcly import _offers
+from arcly import _offers, contract
 from arcly._bridge import native_session
 from arcly._inbox import InboxReader
 from arcly._loop import Signal, woken
@@ -104,8 +104,10 @@ class PullSource(Link):
         self._leaving: asyncio.Task[None] | None = None
         # Held while it disconnects: a viewer who comes then begins another one behind it.
         self._ending = asyncio.Lock()
-        # Which stream is its own; while it is being asked for, nobody knows.
+        # Which stream is its own, and while whose: somebody else may resume it (`AppSpec.reconnect_grace_s`). While it
+        # is being asked for, nobody knows.
         self._session: int | None = None
+        self._sender: tuple[str, str | None] | None = None
         self._publishing = False
         self._last = IDLE
         self._inbox: InboxReader | None = None
@@ -251,15 +253,18 @@ class PullSource(Link):
 
     def _is_watched(self, context: IngestContext) -> bool:
         stream = context.get_stream(self._key)
-        return stream is not None and stream.session == self._session and stream.stats.viewers > 0
+        return stream is not None and self._is_own(stream) and stream.stats.viewers > 0
 
     def _is_taken(self, context: IngestContext) -> bool:
         stream = context.get_stream(self._key)
-        if stream is None or self._publishing or stream.session == self._session:
+        if stream is None or self._publishing or self._is_own(stream):
             return False
         # One that waits for its publisher (`AppSpec.reconnect_grace_s`) is for whoever comes; a registry of a host need
         # not say so.
         return getattr(stream, "state", None) != "idle"
+
+    def _is_own(self, stream: contract.StreamHandle) -> bool:
+        return stream.session == self._session and (stream.protocol, stream.peer) == self._sender
 
     async def _follow(self, changed: Signal) -> None:
         seen = None
@@ -299,6 +304,7 @@ class PullSource(Link):
             session = await context.start_publish(key, protocol=request.protocol, peer=request.peer)
             stream = context.get_stream(key)
             self._session = None if stream is None else stream.session
+            self._sender = None if stream is None else (stream.protocol, stream.peer)
         finally:
             self._publishing = False
         return session

@@ -254,6 +254,29 @@ async def test_a_stream_that_waits_for_its_publisher_has_a_pull_resume_it(
                 assert pull.state is arcly.LinkState.RUNNING
 
 
+async def test_who_resumes_the_stream_of_a_pull_whose_remote_is_away_ends_the_pull(clip: Callable[..., Path]) -> None:
+    """Found by reading: it is the same stream, so the pull took it for its own, and new viewers were turned away from
+    it after 8 s.
+    """
+    port = free_port()
+    pull = arcly.PullSource(f"rtmp://127.0.0.1:{port}/live/cam", CAM, on_demand=True, grace_s=0.1, linger_s=60)
+    async with arcly.Engine(pull, default_app=arcly.AppSpec(reconnect_grace_s=600)) as engine:
+        async with arcly.Engine(arcly.RtmpHandler(f"127.0.0.1:{port}"), arcly.FileSource(clip(), CAM, loop=True)):
+            left = await engine.offers.summon(engine, CAM)
+            assert left is not None
+            viewer = left.subscribe()
+        async with viewer:
+            await eventually(lambda: left.state == "idle", deadline_s=20)
+            assert pull.state in (arcly.LinkState.WAITING, arcly.LinkState.CONNECTING)
+            encoder = await engine.start_publish(CAM)
+            assert (left.state, left.stats.viewers) == ("publishing", 1)
+            stream = await engine.offers.summon(engine, CAM)
+            assert stream is not None
+            assert stream.session == left.session
+            await eventually(lambda: pull.state is arcly.LinkState.STOPPED)
+            assert encoder.active
+
+
 async def test_a_pull_that_has_failed_is_begun_anew_where_its_stream_waits_for_it(clip: Callable[..., Path]) -> None:
     """Found by reading: each viewer was turned away after 8 s until the stream had waited long enough."""
     port = free_port()
