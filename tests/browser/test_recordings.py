@@ -139,12 +139,15 @@ async def test_a_recording_that_slides_off_the_end_of_the_list_is_played_on(
     newer: dict[str, Any] = {}
 
     async def put_in_front(route: Route) -> None:
+        if "before=" in route.request.url:  # one look asks so often, and there is still more
+            await route.fulfill(json={"recordings": [], "more": True, "before": 1})
+            return
         response = await route.fetch()
         said = await response.json()
         listed = [it | {"id": it["id"] + 1} for it in said["recordings"]] if newer else said["recordings"]
         await route.fulfill(response=response, json=said | {"recordings": listed} | newer)
 
-    page = await visit(server.url(), prepare=lambda page: page.route("**/api/recordings", put_in_front))
+    page = await visit(server.url(), prepare=lambda page: page.route("**/api/recordings*", put_in_front))
     await page.part("recording-name").click()
     video, rows = page.part("recording-video"), page.part("recording-row")
     assert await video.evaluate(PROGRESS) > 1
@@ -157,17 +160,45 @@ async def test_a_recording_that_slides_off_the_end_of_the_list_is_played_on(
     await expect(video).to_be_hidden()
 
 
-async def test_a_recording_behind_an_answer_with_none_is_found(serve: Start, visit: Open, tmp_path: Path) -> None:
-    """So an answer is where whoever asks may not play thousands of streams that were recorded since."""
+@pytest.mark.parametrize("before_it", [0, 1])
+async def test_recordings_behind_an_answer_with_few_are_found(
+    serve: Start, visit: Open, tmp_path: Path, before_it: int
+) -> None:
+    """Found by reading: behind an answer with one nobody went on. So they are where whoever asks may not play thousands
+    of streams that were recorded since.
+    """
     await record(tmp_path, "fmp4")
     server = await serve("--record", str(tmp_path), "--record-streams", "none")
 
     async def pass_over(route: Route) -> None:
         if "before=7" in route.request.url:
+            assert f"limit={1000 - before_it}" in route.request.url
             await route.continue_()
-        else:
-            await route.fulfill(json={"recordings": [], "more": True, "before": 7, "may_change": False})
+            return
+        response = await route.fetch()
+        said = await response.json()
+        newer = [it | {"id": 7} for it in said["recordings"]][:before_it]
+        await route.fulfill(response=response, json=said | {"recordings": newer, "more": True, "before": 7})
 
     page = await visit(server.url(), prepare=lambda page: page.route("**/api/recordings*", pass_over))
+    await expect(page.part("recording-row")).to_have_count(before_it + 1)
+    await expect(page.part("recording-count")).to_have_text(str(before_it + 1))
+
+
+async def test_one_look_at_recordings_waits_for_the_other(serve: Start, visit: Open, tmp_path: Path) -> None:
+    """Found by reading: where answers take long, a look began every 5 s, and the last to end was not the newest."""
+    await record(tmp_path, "fmp4")
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+    asked: list[Route] = []
+    page = await visit(
+        server.url(), prepare=lambda page: page.route("**/api/recordings*", lambda route: asked.append(route))
+    )
+    await eventually(lambda: asked)
+    # The page's own clock: as if nobody had looked for long.
+    await page.page.evaluate("() => { const now = performance.now(); performance.now = () => now + 3_600_000; }")
+    looks = "() => performance.getEntriesByType('resource').filter(({ name }) => name.includes('/api/streams')).length"
+    seen = await page.page.evaluate(looks)
+    await page.page.wait_for_function(f"(seen) => ({looks})() > seen + 2", arg=seen)
+    assert len(asked) == 1
+    await asked[0].continue_()
     await expect(page.part("recording-row")).to_have_count(1)
-    await expect(page.part("recording-count")).to_have_text("1")

@@ -10,13 +10,16 @@ import { loadScript } from "./script.js";
  *   duration_s: number, bytes: number, gaps: number, may_change: boolean}} Recording */
 
 const LOOK_MS = 5_000;
+const LISTED_MAX = 1000;
 const ANSWERS_MAX = 10; // of a look: behind thousands of streams that may not be played there may be some that may
+const ANSWER_WITHIN_MS = 30_000; // thousands of questions to an authenticator may be behind it
 const HEADERS = { "x-arcly-record": "1" };
 
 export class RecordingList {
   /** @type {Map<number, HTMLElement>} */
   #rows = new Map();
   #lookedMs = -Infinity;
+  #looking = false;
   /** @type {number | null} */
   #playing = null;
   #round = 0; // of playing: what has been waited for may come in another
@@ -29,21 +32,27 @@ export class RecordingList {
 
   /** Look again, at times. @param {boolean} available whether this server records anything */
   refresh(available) {
-    if (!available || performance.now() - this.#lookedMs < LOOK_MS) return;
+    if (!available || this.#looking || performance.now() - this.#lookedMs < LOOK_MS) return;
     this.#lookedMs = performance.now();
-    this.#fetch().catch(() => {}); // the next look is soon
+    this.#looking = true;
+    const looked = () => (this.#looking = false);
+    this.#fetch().then(looked, looked); // where it failed, the next look is soon
   }
 
   async #fetch() {
+    /** @type {Recording[]} */
+    const found = [];
     let query = CREDENTIALS;
-    for (let asked = 1; asked <= ANSWERS_MAX; asked++) {
-      const answer = await fetch(`/api/recordings${query}`);
+    let more = true;
+    for (let asked = 0; more && found.length < LISTED_MAX && asked < ANSWERS_MAX; asked++) {
+      const answer = await fetch(`/api/recordings${query}`, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
       if (!answer.ok) return;
-      const { recordings, more, before } = await answer.json();
-      if (recordings.length || !more || asked === ANSWERS_MAX) this.#render(recordings, more);
-      if (recordings.length || !more) return;
-      query = `${CREDENTIALS || "?"}&before=${before}`;
+      const said = await answer.json();
+      found.push(...said.recordings);
+      more = said.more;
+      query = `${CREDENTIALS || "?"}&before=${said.before}&limit=${LISTED_MAX - found.length}`;
     }
+    this.#render(found, more);
   }
 
   /** @param {Recording[]} recordings @param {boolean} more whether there are older ones, which are not listed */
