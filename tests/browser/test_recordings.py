@@ -185,6 +185,29 @@ async def test_recordings_behind_an_answer_with_few_are_found(
     await expect(page.part("recording-count")).to_have_text(str(before_it + 1))
 
 
+async def test_recordings_are_listed_while_the_next_answer_is_waited_for(
+    serve: Start, visit: Open, tmp_path: Path
+) -> None:
+    """Found by reading: they were listed behind the last of ten answers, and one that failed took all of them away."""
+    await record(tmp_path, "fmp4")
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+    waiting: list[Route] = []
+
+    async def answer_the_first(route: Route) -> None:
+        if "before=" in route.request.url:
+            waiting.append(route)
+            return
+        response = await route.fetch()
+        await route.fulfill(response=response, json=await response.json() | {"more": True, "before": 1})
+
+    page = await visit(server.url(), prepare=lambda page: page.route("**/api/recordings*", answer_the_first))
+    await expect(page.part("recording-row")).to_have_count(1)
+    await expect(page.part("recording-count")).to_have_text("1+")
+    await eventually(lambda: waiting)
+    await waiting[0].fulfill(json={"recordings": [], "more": False, "before": None})
+    await expect(page.part("recording-count")).to_have_text("1")
+
+
 async def test_one_look_at_recordings_waits_for_the_other(serve: Start, visit: Open, tmp_path: Path) -> None:
     """Found by reading: where answers take long, a look began every 5 s, and the last to end was not the newest."""
     await record(tmp_path, "fmp4")

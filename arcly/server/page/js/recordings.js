@@ -12,7 +12,7 @@ import { loadScript } from "./script.js";
 const LOOK_MS = 5_000;
 const LISTED_MAX = 1000;
 const ANSWERS_MAX = 10; // of a look: behind thousands of streams that may not be played there may be some that may
-const ANSWER_WITHIN_MS = 30_000; // thousands of questions to an authenticator may be behind it
+const ANSWER_WITHIN_MS = 120_000; // thousands of questions to an authenticator may be behind it
 const HEADERS = { "x-arcly-record": "1" };
 
 export class RecordingList {
@@ -35,7 +35,11 @@ export class RecordingList {
     if (!available || this.#looking || performance.now() - this.#lookedMs < LOOK_MS) return;
     this.#lookedMs = performance.now();
     this.#looking = true;
-    const looked = () => (this.#looking = false);
+    const looked = () => {
+      this.#looking = false;
+      // A look may take longer than what is between two: the authenticator has a rest all the same.
+      if (this.#lookedMs > -Infinity) this.#lookedMs = performance.now();
+    };
     this.#fetch().then(looked, looked); // where it failed, the next look is soon
   }
 
@@ -50,6 +54,8 @@ export class RecordingList {
       const said = await answer.json();
       found.push(...said.recordings);
       more = said.more;
+      // Rows are there as soon as they are found; what is listed already waits for the whole look.
+      if (more && found.length > this.#rows.size) this.#render(found, more);
       query = `${CREDENTIALS || "?"}&before=${said.before}&limit=${LISTED_MAX - found.length}`;
     }
     this.#render(found, more);
