@@ -17,6 +17,13 @@ impl Talk {
         Self { client: ClientConn::new(config, ZERO), now: ZERO }
     }
 
+    fn take_media_until_a_sign_is_due(&mut self) {
+        let media = Bytes::from_static(b"$\x04\0\x01v");
+        self.client.handle_input(self.now + Duration::from_secs(1), media).unwrap();
+        self.now = self.client.poll_timeout().unwrap();
+        self.client.handle_timeout(self.now).unwrap();
+    }
+
     /// What the client said.
     fn said(&mut self) -> String {
         let bytes: Vec<u8> = std::iter::from_fn(|| self.client.poll_output()).flatten().collect();
@@ -137,10 +144,7 @@ fn a_sign_of_life_that_is_refused_ends_nothing_while_media_flows() {
         let mut talk = Talk::new("rtsp://h/cam", ClientUse::Play);
         talk.play();
         for sign in ["GET_PARAMETER", "OPTIONS", "OPTIONS"] {
-            let media = Bytes::from_static(b"$\x04\0\x01v");
-            talk.client.handle_input(talk.now + Duration::from_secs(1), media).unwrap();
-            talk.now = talk.client.poll_timeout().unwrap();
-            talk.client.handle_timeout(talk.now).unwrap();
+            talk.take_media_until_a_sign_is_due();
             talk.answer(sign, refusal).unwrap();
         }
     }
@@ -153,10 +157,7 @@ fn a_sign_of_life_that_is_refused_as_unauthorized_ends_nothing_while_media_flows
     talk.play();
     let challenge = "401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n";
     for sign in ["GET_PARAMETER", "OPTIONS", "OPTIONS"] {
-        let media = Bytes::from_static(b"$\x04\0\x01v");
-        talk.client.handle_input(talk.now + Duration::from_secs(1), media).unwrap();
-        talk.now = talk.client.poll_timeout().unwrap();
-        talk.client.handle_timeout(talk.now).unwrap();
+        talk.take_media_until_a_sign_is_due();
         talk.answer(sign, challenge).unwrap();
         assert!(talk.answer(sign, challenge).unwrap().contains("Authorization: Digest"));
     }
