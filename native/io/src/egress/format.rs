@@ -200,16 +200,12 @@ enum Tracks {
 
 impl Tracks {
     fn of(self, tracks: &TrackSet) -> TrackSet {
-        let mut carried = only(tracks, |track| FlvMuxer::supports(track, flv::Dialect::default()).is_ok());
-        if self == Self::FirstOfKind {
-            let mut seen = Vec::new();
-            carried.tracks.retain(|track| {
-                let is_first = !seen.contains(&track.kind());
-                seen.push(track.kind());
-                is_first
-            });
+        let carried = only(tracks, |track| FlvMuxer::supports(track, flv::Dialect::default()).is_ok());
+        let is_first = |track: &Track| carried.first(track.kind()).is_some_and(|first| first.id == track.id);
+        match self {
+            Self::FirstOfKind => only(&carried, is_first),
+            Self::All => carried,
         }
-        carried
     }
 }
 
