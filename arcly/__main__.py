@@ -383,6 +383,12 @@ def add_serve(commands: Commands) -> None:
         help="how long publishers may go on after Ctrl-C or SIGTERM; a second one ends that (default: %(default)g)",
     )
     serve.add_argument(
+        "--rtmp-reconnect",
+        metavar="URL",
+        help="where publishers and players of Enhanced RTMP are asked to go on meanwhile: rtmp://HOST[:PORT], or same:"
+        " where they are, as behind a balancer that sends them to another server then",
+    )
+    serve.add_argument(
         "--metrics",
         metavar="ADDR",
         default="off",

@@ -911,6 +911,9 @@ class RtmpListener:
     def kick(self, viewer: int) -> bool:
         """End a viewer within a second; False when it is not there."""
 
+    def request_reconnect(self, server: str) -> None:
+        """Ask all who can to come again at `server`, or where they are when it is empty."""
+
     def stop(self, done: WakeToken) -> None:
         """Stop listening and end all connections; wakes `done` when they have ended."""
 

@@ -18,7 +18,7 @@ from arcly._native import PublishSession, StreamKey
 from arcly._offers import Offers
 from arcly._signals import STOP_SIGNALS, heard, wait_any
 from arcly.app import AppSpec
-from arcly.contract import Credentials, InboundProtocol, Registry, StreamAuthenticator
+from arcly.contract import Credentials, Drainable, InboundProtocol, Registry, StreamAuthenticator
 from arcly.errors import ClosedError, MalformedError, MisuseError, UnauthorizedError
 from arcly.events import EventReader, StreamEvent, StreamEventKind
 from arcly.stream import StreamHandle
@@ -173,13 +173,13 @@ class Engine:
                     log.info("ending what is still being published: %s", left)
 
     async def drain(self, deadline_s: float, cut: asyncio.Event | None = None) -> bool:
-        """Refuse new publishers and wait until those there are have ended by themselves; False when `deadline_s`
-        seconds came first, or `cut` was set.
+        """Refuse new publishers, tell the protocols that are `Drainable`, and wait until the publishers that there are
+        have ended by themselves; False when `deadline_s` seconds came first, or `cut` was set.
         """
         self._draining = True
         self.native.drain()
         events = self.events()
-        waiting = asyncio.create_task(self._until_empty(events))
+        waiting = asyncio.create_task(self._drained(events))
         try:
             async with asyncio.timeout(deadline_s):
                 await wait_any(waiting, cut)
@@ -192,9 +192,18 @@ class Engine:
             await events.aclose()
         return not self.list_streams()
 
-    async def _until_empty(self, events: EventStream) -> None:
+    async def _drained(self, events: EventStream) -> None:
+        for protocol in list(self._started):
+            if isinstance(protocol, Drainable):
+                await self._drain_one(protocol.name, protocol)
         while self.list_streams():
             await anext(events)
+
+    async def _drain_one(self, name: str, protocol: Drainable) -> None:
+        try:
+            await within(self._stop_deadline_s, protocol.drain())
+        except Exception:
+            log.exception("%s could not be drained", name)
 
     async def stop(self) -> None:
         """Refuse new publishers, end all streams, stop every protocol and the native threads. Idempotent.

@@ -61,6 +61,10 @@ impl RtmpListener {
         self.listener.egress().kick(viewer)
     }
 
+    fn request_reconnect(&self, server: &str) {
+        self.listener.request_reconnect(server);
+    }
+
     fn stop(&self, done: &WakeToken) {
         let listener = self.listener.clone();
         done.wake_after(&self.runtime, async move { listener.stop().await });

@@ -4,7 +4,7 @@ Handlers and packagers depend on these, never on `Engine`. Any object with the r
 
 - `frames`: `MediaFrame`, `FrameSink`, `MediaSource`, `MediaSink`, `Muxer`
 - `streams`: `PublishSession`, `StreamHandle`, `PublishRegistry`, `PlaybackRegistry`, `EventBus`, all as `Registry`
-- `protocols`: `IngestContext`, `InboundProtocol`, `Packager`
+- `protocols`: `IngestContext`, `InboundProtocol`, `Drainable`, `Packager`
 - `access`: `Credentials`, `StreamAuthenticator`
 - `services`: `Observer`, `AuditSink`, `HealthCheck`
 - `storage`: `StorageBackend`, `RangedStorage`
@@ -13,7 +13,7 @@ Handlers and packagers depend on these, never on `Engine`. Any object with the r
 
 from arcly.contract.access import Credentials, StreamAuthenticator
 from arcly.contract.frames import FrameSink, MediaFrame, MediaSink, MediaSource, Muxer
-from arcly.contract.protocols import InboundProtocol, IngestContext, Packager
+from arcly.contract.protocols import Drainable, InboundProtocol, IngestContext, Packager
 from arcly.contract.services import AuditSink, HealthCheck, Observer
 from arcly.contract.storage import RangedStorage, StorageBackend
 from arcly.contract.streams import (
@@ -31,6 +31,7 @@ __all__ = [
     "AuditSink",
     "ClusterRelay",
     "Credentials",
+    "Drainable",
     "EventBus",
     "EventStream",
     "FrameSink",

@@ -88,6 +88,16 @@ class InboundProtocol(Protocol):
 
 
 @runtime_checkable
+class Drainable(Protocol):
+    """What an `InboundProtocol` may be besides: it has something to do before it is stopped."""
+
+    async def drain(self) -> None:
+        """Tell peers that the engine is about to stop, and return; they may go on for a while. New publishers are
+        refused from now on.
+        """
+
+
+@runtime_checkable
 class Packager(Protocol):
     """Makes files for HTTP out of streams."""
 

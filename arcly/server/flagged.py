@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from arcly.contract import InboundProtocol, IngestContext
+from arcly.contract import Drainable, InboundProtocol, IngestContext
 from arcly.errors import ListenError
 
 log = logging.getLogger("arcly")
@@ -38,6 +38,11 @@ class Flagged:
                 raise ListenError(f"{error} ({self._flag} listens elsewhere)") from None
             await self._listener.stop()
             log.warning("[%s] left out: %s (%s listens elsewhere)", self.name, error, self._flag)
+
+    async def drain(self) -> None:
+        """Let it tell its peers, if it has something to."""
+        if isinstance(self._listener, Drainable):
+            await self._listener.drain()
 
     async def stop(self) -> None:
         """Stop."""

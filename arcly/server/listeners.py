@@ -11,7 +11,7 @@ from arcly.contract import InboundProtocol
 from arcly.errors import ListenError, MisuseError
 from arcly.origin import HttpOrigin
 from arcly.packagers.hls import HlsEncryption, HlsPackager
-from arcly.protocols.rtmp import RtmpHandler
+from arcly.protocols.rtmp import SAME, RtmpHandler
 from arcly.protocols.rtsp import RtspHandler, network_of
 from arcly.protocols.srt import SrtHandler
 from arcly.protocols.webrtc import WebRtcHandler
@@ -48,8 +48,8 @@ class Listeners:
         egress = EgressOptions(flush=options.flush, merge_s=options.merge_ms / 1000)
         http = http_origin(options, tls, app_socket, egress)
         return cls(
-            rtmp=None if options.rtmp == OFF else RtmpHandler(options.rtmp, egress=egress),
-            rtmps=None if options.rtmps == OFF else RtmpHandler(options.rtmps, tls=tls, egress=egress),
+            rtmp=rtmp_handler(options.rtmp, options, egress),
+            rtmps=rtmp_handler(options.rtmps, options, egress, tls),
             rtsp=rtsp_handler(options, egress),
             rtsps=rtsps_handler(options, tls, egress),
             srt=srt_handler(options),
@@ -110,6 +110,24 @@ def flags(name: str, options: argparse.Namespace) -> str:
     if datagrams and is_named(getattr(options, datagrams.replace("-", "_"))):
         found.append(f"--{datagrams} PORT")
     return " or ".join(found)
+
+
+def rtmp_handler(
+    bind: str, options: argparse.Namespace, egress: EgressOptions, tls: Tls | None = None
+) -> RtmpHandler | None:
+    """Return what listens at `bind`, unless that is off.
+
+    Raises:
+        MisuseError: nobody would be asked to reconnect, or at no server.
+    """
+    if options.rtmp_reconnect is not None and not options.drain:
+        raise MisuseError("--rtmp-reconnect needs --drain SECONDS: the time in which peers leave")
+    if bind == OFF:
+        return None
+    reconnect_to = SAME if options.rtmp_reconnect == "same" else options.rtmp_reconnect
+    if tls is not None and reconnect_to is not None and reconnect_to.startswith("rtmp:"):
+        reconnect_to = None  # Nobody is asked to give TLS up.
+    return RtmpHandler(bind, tls=tls, egress=egress, reconnect_to=reconnect_to)
 
 
 def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHandler | None:

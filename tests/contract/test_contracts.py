@@ -58,6 +58,7 @@ async def test_what_is_shipped_fulfils_the_contracts() -> None:
         (contract.MediaSink, MuxSink(None, healthy), Rungs(None)),  # type: ignore[arg-type]
         (contract.InboundProtocol, arcly.RtmpHandler(), arcly.HttpOrigin(), arcly.FileSource("clip.flv", KEY)),
         (contract.InboundProtocol, arcly.PullSource("rtmp://a/b/c", KEY), arcly.PushTarget("rtmp://a/b/c", KEY)),
+        (contract.Drainable, arcly.RtmpHandler()),
         (contract.Packager, arcly.HlsPackager(), Chosen()),
         (contract.Observer, LoggingObserver()),
         (contract.AuditSink, FileAuditSink("audit.jsonl")),

@@ -220,6 +220,53 @@ async def test_a_stream_goes_through_two_arclies_bit_by_bit(ffmpeg: str, clip: C
         await eventually(lambda: middle.stream("live/cam") is None, what="the goodbye ends the stream at once")
 
 
+async def test_a_server_that_drains_sends_publishers_and_players_to_another_one(clip: Callable[..., Path]) -> None:
+    """By the reconnect request of Enhanced RTMP v2, which links obey. source ──push──▶ old ◀──pull── edge."""
+    key, token = arcly.StreamKey("live", "cam"), "token=x"
+    asked: list[str] = []
+
+    class Witness:
+        async def authorize_publish(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+            asked.append(credentials.query)
+            return True
+
+        async def authorize_play(self, key: arcly.StreamKey, credentials: arcly.Credentials) -> bool:
+            return True
+
+    async with serving(authenticator=Witness()) as new:
+        old_rtmp = arcly.RtmpHandler("127.0.0.1:0", reconnect_to=new.rtmp_url("").rstrip("/"))
+        async with serving(old_rtmp) as old:
+            push = arcly.PushTarget(old.rtmp_url(f"live/cam?{token}"), key, backoff_s=QUICK)
+            pull = arcly.PullSource(old.rtmp_url("live/cam"), key, backoff_s=QUICK)
+            source = arcly.FileSource(clip(), key, loop=True)
+            async with arcly.Engine(push, source), arcly.Engine(pull) as edge:
+                there = await eventually(lambda: edge.get_stream(key))
+                assert await old.engine.drain(60), "all have left"
+                stream = await eventually(lambda: new.stream("live/cam"))
+                assert await take(stream, 50)
+                assert asked == [token]
+                await eventually(lambda: [viewer.protocol for viewer in new.rtmp.list_viewers()] == ["rtmp"])
+                assert await take(edge.get_stream(key) or there, 50)
+
+
+async def test_who_cannot_reconnect_is_let_be(ffmpeg: str, clip: Callable[..., Path]) -> None:
+    """FFmpeg does not say that it can; its stream goes on, and ends the draining when it ends."""
+    async with serving(arcly.RtmpHandler("127.0.0.1:0", reconnect_to="rtmp://127.0.0.1:9")) as server:
+        publish = ["-re", "-i", clip(seconds=4), "-c", "copy", "-f", "flv", server.rtmp_url("live/cam")]
+        async with running(ffmpeg, "-v", "error", *map(str, publish)) as process:
+            await eventually(lambda: server.stream("live/cam"))
+            assert await server.engine.drain(60)
+            assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "place", ["live", "http://host", "rtmp://", "rtmp://host/live", "rtmp://me:secret@host", "rtmp://host:x"]
+)
+def test_who_is_sent_away_is_sent_to_a_server(place: str) -> None:
+    with pytest.raises(arcly.MisuseError, match="no server of the form"):
+        arcly.RtmpHandler(reconnect_to=place)
+
+
 async def take(stream: arcly.StreamHandle, count: int) -> list[arcly.MediaFrame]:
     """The next frames of a stream."""
     frames = []

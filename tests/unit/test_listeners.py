@@ -8,10 +8,13 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from conftest import eventually
+
+import arcly
 
 FREE = ["--rtsp", "off", "--rtsp-udp", "off", "--srt", "off", "--webrtc", "off", "--rtmp", "off"]
 
@@ -146,3 +149,35 @@ async def test_a_signal_while_it_starts_ends_it_in_order(heard: str) -> None:
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 60) == 0, lines
     assert not [line for line in lines if "Traceback" in line or " ERR " in line], lines
+
+
+async def test_a_server_that_stops_sends_who_can_to_another(clip: Callable[..., Path]) -> None:
+    key, free = arcly.StreamKey("live", "cam"), [*FREE, "--http", "127.0.0.1:0"]
+    del free[free.index("--rtmp") : free.index("--rtmp") + 2]
+    rtmp = arcly.RtmpHandler("127.0.0.1:0")
+    async with arcly.Engine(rtmp) as other:
+        assert rtmp.address
+        options = ["--rtmp-reconnect", f"rtmp://127.0.0.1:{rtmp.address[1]}", "--drain", "60"]
+        async with serving("--rtmp", "127.0.0.1:0", *free, *options) as (process, lines):
+            said = await eventually(lambda: [line for line in lines if "[rtmp] listening on" in line])
+            push = arcly.PushTarget(f"rtmp://{said[0].split()[-1]}/live/cam", key, backoff_s=(0.05, 0.2))
+            async with arcly.Engine(push, arcly.FileSource(clip(), key, loop=True)):
+                await eventually(lambda: push.state is arcly.LinkState.RUNNING)
+                process.send_signal(signal.SIGTERM)
+                await eventually(lambda: other.get_stream(key))
+                assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert any("connect again at rtmp://127.0.0.1:" in line for line in lines), lines
+    assert not [line for line in lines if "Traceback" in line or " ERR " in line or "ending what is" in line], lines
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--rtmp-reconnect", "same"], "--rtmp-reconnect needs --drain SECONDS"),
+        (["--rtmp-reconnect", "rtmp://host/live", "--drain", "5"], "'rtmp://host/live' is no server of the form"),
+    ],
+)
+async def test_what_is_wrong_with_a_request_to_reconnect_is_said(options: list[str], said: str) -> None:
+    async with serving(*options) as (process, lines):
+        assert await asyncio.wait_for(process.wait(), 60) != 0
+    assert said in "".join(lines)

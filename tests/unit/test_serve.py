@@ -258,6 +258,42 @@ async def test_a_protocol_that_hangs_is_left_behind(caplog: pytest.LogCaptureFix
     caplog.clear()
 
 
+async def test_a_protocol_that_cannot_be_drained_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    drained: list[str] = []
+
+    class Plain:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def start(self, context: arcly.IngestContext) -> None:
+            pass
+
+        async def stop(self) -> None:
+            pass
+
+    class Willing(Plain):
+        async def drain(self) -> None:
+            drained.append(self.name)
+
+    class Broken(Willing):
+        async def drain(self) -> None:
+            raise OSError("nobody is there")
+
+    class Hanging(Willing):
+        async def drain(self) -> None:
+            await asyncio.Event().wait()
+
+    protocols = [Plain("plain"), Broken("broken"), Hanging("hanging"), Willing("willing")]
+    async with arcly.Engine(*protocols, stop_deadline_s=0.01) as engine:
+        session = await engine.start_publish(KEY)
+        draining = asyncio.create_task(engine.drain(3600))
+        await eventually(lambda: drained == ["willing"])
+        session.end()
+        assert await asyncio.wait_for(draining, 10)
+    assert caplog.text.count("broken could not be drained") == caplog.text.count("hanging could not be drained") == 1
+    caplog.clear()
+
+
 @pytest.mark.parametrize("end", ["cancelled twice", "cancelled by the end of the program"])
 def test_who_is_cancelled_while_an_engine_stops_leaves_nothing_running(
     end: str, caplog: pytest.LogCaptureFixture

@@ -68,7 +68,7 @@ fn session(purpose: ClientUse, accept: bool) -> Vec<u8> {
     if purpose == ClientUse::Play && accept {
         said.extend(egress::chunked(MediaKind::Script, 0, b"", b"\x02\0\x0aonMetaData\x05"));
         said.extend(egress::chunked(MediaKind::Video, 0x100_0000, b"\x17\x01\0\0\0", &[7; 700]));
-        server.request_reconnect("rtmp://other/live", "moving");
+        server.request_reconnect("rtmp://other", "moving");
         server.end_play(1, "over");
         said.extend(std::iter::from_fn(|| server.poll_output()).flatten());
     }

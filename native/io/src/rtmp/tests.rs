@@ -442,7 +442,7 @@ fn a_remote_can_ask_to_come_again_elsewhere() {
     source.publish(picture(0, 500)).unwrap();
     remote.video();
     let elsewhere = Stage::new();
-    remote.machine.request_reconnect(&elsewhere.url().tc_url(), "maintenance");
+    remote.machine.request_reconnect(&format!("rtmp://{}", elsewhere.listener.local_addr().unwrap()), "maintenance");
     remote.flush();
     while remote.event().is_some() {}
     drop(remote);

@@ -130,7 +130,7 @@ fn play_goes_from_handshake_to_the_end_of_the_stream_in_any_pieces() {
         let message = egress::chunked(MediaKind::Video, 0x100_0000, b"\x17\x01\0\0\0", &body);
         pair.give_to_client(&message);
         pair.give_to_client(&egress::chunked(MediaKind::Script, 7, b"", b"\x02\0\x0aonMetaData\x05"));
-        pair.server.request_reconnect("rtmp://other/live", "moving");
+        pair.server.request_reconnect("rtmp://other", "moving");
         pair.server.end_play(1, "over");
         pair.run();
         let [_, ClientEvent::Started, ClientEvent::Media(video), ClientEvent::Media(script), reconnect, end] =
@@ -140,7 +140,9 @@ fn play_goes_from_handshake_to_the_end_of_the_stream_in_any_pieces() {
         };
         assert_eq!((video.timestamp_ms, video.body.len()), (0x100_0000, 150_005));
         assert_eq!((script.kind, script.timestamp_ms), (MediaKind::Script, 7));
-        assert!(matches!(reconnect, ClientEvent::ReconnectRequest { tc_url, .. } if tc_url == "rtmp://other/live"));
+        assert!(
+            matches!(reconnect, ClientEvent::ReconnectRequest { tc_url, .. } if tc_url == "rtmp://other/live/inst?t=1")
+        );
         assert!(matches!(end, ClientEvent::Ended { is_error: false, .. }), "{end:?}");
     }
 }

@@ -317,11 +317,14 @@ fn object_encoding_and_userinfo_are_those_of_the_peer() {
 
 #[test]
 fn reconnect_is_asked_of_those_who_can() {
-    let (mut server, ..) = connect_with(&[("app", text("live")), ("capsEx", number(1.0))]);
-    server.conn.request_reconnect("rtmp://other/live", "moving");
+    let (mut server, ..) = connect_with(&[("app", text("live/inst?token=x")), ("capsEx", number(1.0))]);
+    server.conn.request_reconnect("rtmp://other:19350", "moving");
     let reply = server.replies().pop().unwrap();
-    assert!(reply.has("NetConnection.Connect.ReconnectRequest") && reply.has("rtmp://other/live"));
+    assert!(reply.has("NetConnection.Connect.ReconnectRequest") && reply.has("rtmp://other:19350/live/inst?token=x"));
     assert_eq!(reply.stream_id, 0);
+    server.conn.request_reconnect("", "moving");
+    let reply = server.replies().pop().unwrap();
+    assert!(reply.has("NetConnection.Connect.ReconnectRequest") && !reply.has("tcUrl"));
     let (mut server, ..) = connect_with(&[("app", text("live"))]);
     server.conn.request_reconnect("", "moving");
     assert!(server.replies().is_empty());

@@ -9,6 +9,7 @@ use arcly_wire::{
 use percent_encoding::percent_decode_str;
 use tokio::{
     io::AsyncWriteExt,
+    sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,9 @@ const COMMAND_BYTES: usize = 4 << 10;
 
 /// How long a peer may refuse to take the few bytes that we answer with.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a peer is asked to come again elsewhere.
+const LEAVING: &str = "this server is about to stop";
 
 /// Refusals after which a connection is ended, even while it asks on. Stops a peer that fills the log.
 const REFUSALS_MAX: u32 = 4;
@@ -105,6 +109,7 @@ impl Connection {
         // Made once, not for every read: to wait for each is a lock, and to set a timer wakes the thread that drives them.
         let bell = self.upstream.clone();
         let (mut rung, mut stopped) = (pin!(bell.heard()), pin!(stop.cancelled()));
+        let mut asked_away = pin!(asked_away(self.shared.elsewhere.subscribe()));
         let mut alarm = pin!(sleep_until(self.next_deadline()));
         loop {
             if let Err(end) = self.flush(stream).await {
@@ -138,6 +143,11 @@ impl Connection {
                     let turn = self.on_deadline();
                     alarm.as_mut().reset(self.next_deadline());
                     turn
+                }
+                mut elsewhere = &mut asked_away => {
+                    self.machine.request_reconnect(&elsewhere.borrow_and_update(), LEAVING);
+                    asked_away.set(self::asked_away(elsewhere));
+                    Ok(())
                 }
                 () = &mut stopped => Err(End::Stopped),
             };
@@ -255,6 +265,13 @@ impl Connection {
     pub(super) fn viewer_patience(&self) -> Option<egress::Patience> {
         self.plays.iter().find_map(|play| play.patience(&self.shared.egress))
     }
+}
+
+/// Waits until all are asked to come again elsewhere, and returns where.
+async fn asked_away(mut elsewhere: watch::Receiver<String>) -> watch::Receiver<String> {
+    // It ends with what all connections have in common, which this one has too.
+    let _ = elsewhere.changed().await;
+    elsewhere
 }
 
 /// `user:password` of a URL, with its percent-encoding, as HTTP says it (RFC 7617 §2). Without a colon it is no password.

@@ -14,7 +14,7 @@ mod tests;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arcly_wire::rtmp::Limits;
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{connection::Connection, patience::Crowd};
@@ -57,7 +57,7 @@ impl Default for RtmpOptions {
 pub struct RtmpListener {
     acceptor: Acceptor,
     addr: SocketAddr,
-    egress: Arc<Egress>,
+    shared: Arc<Shared>,
 }
 
 impl RtmpListener {
@@ -77,14 +77,16 @@ impl RtmpListener {
         let shared = Shared {
             options,
             inbox: inbox.clone(),
-            egress: egress.clone(),
+            egress,
             crowd: Arc::default(),
             opened: Instant::now(),
+            elsewhere: watch::Sender::default(),
         };
         let shared = Arc::new(shared);
-        let serve = move |stream, peer, stop| serve(stream, peer, stop, shared.clone());
+        let for_all = shared.clone();
+        let serve = move |stream, peer, stop| serve(stream, peer, stop, for_all.clone());
         let acceptor = listening.serve(runtime, connections_max, inbox, serve)?;
-        Ok(Self { acceptor, addr, egress })
+        Ok(Self { acceptor, addr, shared })
     }
 
     /// Where it listens.
@@ -94,13 +96,19 @@ impl RtmpListener {
 
     /// Who plays here.
     pub fn egress(&self) -> &Arc<Egress> {
-        &self.egress
+        &self.shared.egress
+    }
+
+    /// Asks all who are connected, and who say that they can (Enhanced RTMP v2), to come again: at `server`, `rtmp://HOST[:PORT]`, or, when
+    /// that is empty, where they are. Publishers and players go on here until they leave.
+    pub fn request_reconnect(&self, server: &str) {
+        self.shared.elsewhere.send_replace(server.to_owned());
     }
 
     /// Stops listening and ends all connections.
     pub async fn stop(&self) {
         // Who is just being written to hears of nothing else.
-        tokio::join!(self.acceptor.stop(), async { self.egress.kick_all() });
+        tokio::join!(self.acceptor.stop(), async { self.shared.egress.kick_all() });
     }
 }
 
@@ -112,6 +120,8 @@ struct Shared {
     crowd: Arc<Crowd>,
     /// Where the seconds of its players are counted from.
     opened: Instant,
+    /// Where all were last asked to come again.
+    elsewhere: watch::Sender<String>,
 }
 
 async fn serve(mut stream: Stream, peer: SocketAddr, stop: CancellationToken, shared: Arc<Shared>) {

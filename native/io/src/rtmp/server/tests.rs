@@ -27,7 +27,7 @@ fn shared() -> Arc<Shared> {
     let inbox = Inbox::new(Waker::noop().clone());
     let egress = Egress::new(Handle::current(), EgressOptions::default(), inbox.clone());
     let (options, crowd, opened) = (RtmpOptions::default(), Arc::default(), Instant::now());
-    Arc::new(Shared { options, inbox, egress, crowd, opened })
+    Arc::new(Shared { options, inbox, egress, crowd, opened, elsewhere: watch::Sender::default() })
 }
 
 /// A viewer has a task only to read what it says now and then: it holds no buffer, and no future of what happens rarely.

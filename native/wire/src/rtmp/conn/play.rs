@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     super::{
-        Event, PlayChange, PlayRequest, PlayStart, RtmpError,
+        Capabilities, Event, PlayChange, PlayRequest, PlayStart, RtmpError,
         amf::{Decoder, Value},
         message::{type_id, user_control},
         reply,
@@ -72,13 +72,17 @@ impl ServerConn {
         true
     }
 
-    /// Asks the peer to come again, at `tc_url` or, when that is empty, where it is (Enhanced RTMP v2). It may go on meanwhile. Nothing
-    /// happens when the peer did not say that it can.
-    pub fn request_reconnect(&mut self, tc_url: &str, description: &str) {
-        let capabilities = self.connection.as_ref().map(|connection| &connection.capabilities);
-        if capabilities.is_some_and(|it| it.can(super::super::Capabilities::RECONNECT)) {
-            self.send_command(&reply::reconnect_request(tc_url, description));
+    /// Asks the peer to come again (Enhanced RTMP v2): at `server`, `rtmp://HOST[:PORT]`, for the application that it is in now, or, when that
+    /// is empty, where it is. It may go on meanwhile. Nothing happens when the peer did not say that it can.
+    pub fn request_reconnect(&mut self, server: &str, description: &str) {
+        let Some(connection) = &self.connection else { return };
+        if !connection.capabilities.can(Capabilities::RECONNECT) {
+            return;
         }
+        let (app, query) = (&connection.app, &connection.query);
+        let mark = if query.is_empty() { "" } else { "?" };
+        let tc_url = if server.is_empty() { String::new() } else { format!("{server}/{app}{mark}{query}") };
+        self.send_command(&reply::reconnect_request(&tc_url, description));
     }
 
     /// `play` (RTMP §7.2.2.1): name, start, duration, reset.
