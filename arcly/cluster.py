@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable
+import time
+from collections.abc import AsyncIterable, Iterator
 
 from arcly._native import StreamKey
 from arcly.contract import ClusterRelay, MediaFrame, MediaSource, PublishSession, Registry, StreamHandle
@@ -16,6 +17,19 @@ log = logging.getLogger("arcly")
 
 BEGUN = (StreamEventKind.PUBLISH_STARTED, StreamEventKind.PUBLISH_RESUMED)
 """A mirror that waits for its node (`AppSpec.reconnect_grace_s`) is gone on with by an encoder that comes here."""
+
+
+BACKOFF_S = (0.5, 8.0)
+"""Seconds before another node is tried again, and before it is at most; each wait is twice the one before. A mirror
+that was fed for longer than the longest begins anew."""
+
+
+def backoff() -> Iterator[float]:
+    """Return what to wait before each try after the first one."""
+    wait_s, most_s = BACKOFF_S
+    while True:
+        yield wait_s
+        wait_s = min(2 * wait_s, most_s)
 
 
 class InProcessCluster:
@@ -56,10 +70,12 @@ class InProcessRelay:
         return homes[-1] if homes else None
 
     async def pull(self, key: StreamKey, node: str) -> StreamSource:
-        """Return the frames of `key` from `node`."""
+        """Return the frames of `key` from `node`. A mirror is handed on to nobody: nodes that mirror each other's
+        mirrors, or a node its own, would send a stream that has ended in circles.
+        """
         registry = self._cluster.registries.get(node)
         stream = registry.get_stream(key) if registry is not None else None
-        if stream is None:
+        if stream is None or stream.protocol == "cluster":
             raise NotFoundError(f"{key} is not published on {node}")
         return StreamSource(stream)
 
@@ -76,7 +92,8 @@ class StreamSource:
 
 
 class Mirrors:
-    """The streams of other nodes that are published here as long as they are published there.
+    """The streams of other nodes that are published here as long as they are published there. Under
+    `AppSpec.reconnect_grace_s` a mirror waits for its stream, which is looked for again and again meanwhile.
 
     Args:
         relay: finds and brings them.
@@ -90,20 +107,23 @@ class Mirrors:
         self._pumping: dict[StreamKey, asyncio.Task[None]] = {}
 
     async def get_stream(self, key: StreamKey) -> StreamHandle | None:
-        """Return the stream `key`, from here or mirrored from the node that has it; None when no node has it. Callers
-        who come at once share one mirror.
+        """Return the stream `key`, from here or mirrored from the node that has it; None when no node has it, also
+        where a mirror waits for it. Callers who come at once share one mirror.
         """
         stream = self._registry.get_stream(key)
-        if stream is not None:
-            return stream
+        if stream is None or waits_for_its_node(stream):
+            return await self._bring(key, backoff())
+        return stream
+
+    async def _bring(self, key: StreamKey, waits_s: Iterator[float]) -> StreamHandle | None:
         opening = self._opening.get(key)
         if opening is None:
-            opening = self._opening[key] = asyncio.create_task(self._open(key))
+            opening = self._opening[key] = asyncio.create_task(self._open(key, waits_s))
             opening.add_done_callback(lambda _: self._opening.pop(key, None))
         # One who is cancelled does not cancel the others.
         return await asyncio.shield(opening)
 
-    async def _open(self, key: StreamKey) -> StreamHandle | None:
+    async def _open(self, key: StreamKey, waits_s: Iterator[float]) -> StreamHandle | None:
         node = await self._relay.locate(key)
         if node is None:
             return None
@@ -112,7 +132,7 @@ class Mirrors:
         except NotFoundError:
             return None
         # A second publisher may take over, and who has begun here meanwhile is the first.
-        if (stream := self._registry.get_stream(key)) is not None:
+        if (stream := self._registry.get_stream(key)) is not None and not waits_for_its_node(stream):
             await let_go(source)
             return stream
         try:
@@ -123,23 +143,57 @@ class Mirrors:
                 raise
             # Somebody publishes it on this node now.
             return self._registry.get_stream(key)
-        pump = self._pumping[key] = asyncio.create_task(self._pump(session, node, source))
-        pump.add_done_callback(lambda _: self._pumping.pop(key, None))
+        self._begin(session, node, source, waits_s)
         return self._registry.get_stream(key)
 
-    async def _pump(self, session: PublishSession, node: str, source: MediaSource) -> None:
+    def _begin(self, session: PublishSession, node: str, source: MediaSource, waits_s: Iterator[float]) -> None:
+        key = session.key
+        before = self._pumping.get(key)
+        if before is not None:
+            before.cancel()  # It looks for the stream that is found now, or reads for a mirror that is no more.
+        pump = self._pumping[key] = asyncio.create_task(self._pump(session, node, source, waits_s))
+        pump.add_done_callback(lambda _: self._forget(key, pump))
+
+    def _forget(self, key: StreamKey, pump: asyncio.Task[None]) -> None:
+        if self._pumping.get(key) is pump:
+            del self._pumping[key]
+
+    async def _pump(self, session: PublishSession, node: str, source: MediaSource, waits_s: Iterator[float]) -> None:
+        since_s = time.monotonic()
         try:
             await pump_into(session, source)
         except StreamError as error:
             log.warning("the mirror of %s from %s has ended: %s", session.key, node, error)
         except Exception:
             log.warning("the mirror of %s from %s has failed", session.key, node, exc_info=True)
+        is_new = time.monotonic() - since_s > max(BACKOFF_S)
+        await self._look_again(session.key, backoff() if is_new else waits_s)
+
+    async def _look_again(self, key: StreamKey, waits_s: Iterator[float]) -> None:
+        """Bring the stream to those who watch a mirror that waits. The pump that feeds it then ends this one."""
+        while self._is_waiting(key):
+            await asyncio.sleep(next(waits_s))
+            if self._is_waiting(key):
+                try:
+                    await self._bring(key, waits_s)
+                except Exception as error:
+                    log.warning("%s could not be mirrored again: %s", key, error)
+
+    def _is_waiting(self, key: StreamKey) -> bool:
+        stream = self._registry.get_stream(key)
+        return stream is not None and waits_for_its_node(stream)
 
     async def close(self) -> None:
         """End all mirrors."""
         for task in [*self._opening.values(), *self._pumping.values()]:
             task.cancel()
         await asyncio.gather(*self._opening.values(), *self._pumping.values(), return_exceptions=True)
+
+
+def waits_for_its_node(stream: StreamHandle) -> bool:
+    """Return whether it is a mirror that nobody feeds, for whoever comes (`AppSpec.reconnect_grace_s`)."""
+    # A registry of a host need not say so.
+    return stream.protocol == "cluster" and getattr(stream, "state", None) == "idle"
 
 
 async def let_go(source: MediaSource) -> None:

@@ -59,5 +59,6 @@ class ClusterRelay(Protocol):
         """Return the frames of `key` from `node`, beginning at a key frame.
 
         Raises:
-            NotFoundError: it is not published there any more.
+            NotFoundError: it is not published there any more. A mirror there (protocol `cluster`) is not published:
+                it would go in circles between nodes that mirror each other's mirrors.
         """

@@ -9,6 +9,7 @@ import pytest
 from conftest import eventually
 
 import arcly
+from arcly import cluster
 from arcly.cluster import InProcessCluster, Mirrors, announce_streams
 from arcly.contract import Registry
 from arcly.testing import MemoryRegistry
@@ -18,9 +19,9 @@ AUDIO = arcly.Track(1, "AAC", bytes([0x11, 0x90]))
 
 
 class Node:
-    def __init__(self, cluster: InProcessCluster, name: str, registry: Registry) -> None:
+    def __init__(self, all_nodes: InProcessCluster, name: str, registry: Registry) -> None:
         self.registry = registry
-        self.relay = cluster.relay(name, registry)
+        self.relay = all_nodes.relay(name, registry)
         self.mirrors = Mirrors(self.relay, registry)
         self.announcing = asyncio.create_task(announce_streams(self.relay, registry))
 
@@ -33,8 +34,8 @@ class Node:
 
 @asynccontextmanager
 async def nodes(home: Registry, edge: Registry) -> AsyncIterator[tuple[Node, Node]]:
-    cluster = InProcessCluster()
-    both = Node(cluster, "home", home), Node(cluster, "edge", edge)
+    all_nodes = InProcessCluster()
+    both = Node(all_nodes, "home", home), Node(all_nodes, "edge", edge)
     try:
         yield both
     finally:
@@ -111,8 +112,8 @@ async def test_a_mirror_is_no_home(pair: tuple[Node, Node]) -> None:
 
 async def test_a_stream_whose_encoder_went_to_another_node_is_found_there() -> None:
     """Found by reading: the second home was passed over, and the goodbye of the first one left none."""
-    cluster = InProcessCluster()
-    first, second = (cluster.relay(name, MemoryRegistry()) for name in ("first", "second"))
+    all_nodes = InProcessCluster()
+    first, second = (all_nodes.relay(name, MemoryRegistry()) for name in ("first", "second"))
     await first.announce(KEY)
     await second.announce(KEY)
     assert await first.locate(KEY) == "second"
@@ -187,6 +188,144 @@ async def test_an_encoder_that_goes_on_with_a_mirror_that_waits_is_announced(pai
     assert not mirror.closed
     await eventually(lambda: _is_there(home.relay.locate(KEY), "edge"), deadline_s=10)
     here.end()
+
+
+@asynccontextmanager
+async def waiting(edge: Node, away: arcly.contract.PublishSession) -> AsyncIterator[arcly.StreamHandle]:
+    """A mirror that was fed by `away`, which has ended, and waits."""
+    assert isinstance(edge.registry, arcly.Engine)
+    edge.registry.put_app("live", arcly.AppSpec(reconnect_grace_s=600))
+    await eventually(lambda: edge.relay.locate(KEY))
+    mirror = await edge.mirrors.get_stream(KEY)
+    assert isinstance(mirror, arcly.StreamHandle)
+    away.publish(b"before", track=1, pts=0)
+    away.end()
+    await eventually(lambda: mirror.state == "idle")
+    await eventually(lambda: _is_none(edge.relay.locate(KEY)))
+    yield mirror
+
+
+async def test_a_mirror_that_waits_is_fed_again_when_a_viewer_asks(
+    pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: under `reconnect_grace_s` an encoder that came again at home was seen by nobody here."""
+    monkeypatch.setattr(cluster, "BACKOFF_S", (600.0, 600.0))
+    home, edge = pair
+    async with waiting(edge, await publish(home)) as mirror:
+        assert await edge.mirrors.get_stream(KEY) is None, "nobody is given what has no sender"
+        again = await publish(home)
+        await eventually(lambda: edge.relay.locate(KEY))
+        found = await edge.mirrors.get_stream(KEY)
+        assert isinstance(found, arcly.StreamHandle)
+        assert (found.session, found.state) == (mirror.session, "publishing")
+        reader = aiter(found.subscribe())
+        again.publish(b"again", track=1, pts=0)
+        while bytes(memoryview(await anext(reader))) != b"again":
+            pass
+        again.end()
+
+
+async def test_a_mirror_that_waits_is_fed_again_for_those_who_watch_it(
+    pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: they saw nothing more until the grace time was over; it was asked for once."""
+    monkeypatch.setattr(cluster, "BACKOFF_S", (0.01, 0.02))
+    home, edge = pair
+    async with waiting(edge, await publish(home)) as mirror:
+        reader = aiter(mirror.subscribe())
+        assert bytes(memoryview(await anext(reader))) == b"before"
+        for data in (b"once", b"twice"):
+            again = await publish(home)
+            again.publish(data, track=1, pts=0)
+            assert bytes(memoryview(await anext(reader))) == data
+            again.end()
+            await eventually(lambda: mirror.state == "idle")
+
+
+async def test_a_mirror_whose_source_fails_is_fed_by_another_one(
+    pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found by reading: one error of a relay, and viewers saw nothing for as long as the grace time is."""
+    monkeypatch.setattr(cluster, "BACKOFF_S", (0.01, 0.02))
+    home, edge = pair
+    assert isinstance(edge.registry, arcly.Engine)
+    edge.registry.put_app("live", arcly.AppSpec(reconnect_grace_s=600))
+    failures = [OSError("locate"), ConnectionResetError("pull"), ConnectionResetError("frames")]
+
+    class Breaking:
+        """Fails in every way, once each."""
+
+        async def locate(self, key: arcly.StreamKey) -> str | None:
+            if len(failures) == 1:
+                raise failures.pop()
+            return await edge.relay.locate(key)
+
+        async def pull(self, key: arcly.StreamKey, node: str) -> arcly.contract.MediaSource:
+            source = await edge.relay.pull(key, node)
+            if len(failures) == 2:
+                raise failures.pop()
+            return source if not failures else self  # type: ignore[return-value]
+
+        async def frames(self) -> AsyncIterator[arcly.contract.MediaFrame]:
+            raise failures.pop()
+            yield
+
+    away = await publish(home)
+    await eventually(lambda: edge.relay.locate(KEY))
+    mirrors = Mirrors(Breaking(), edge.registry)  # type: ignore[arg-type]
+    mirror = await mirrors.get_stream(KEY)
+    assert isinstance(mirror, arcly.StreamHandle)
+    reader = aiter(mirror.subscribe())
+    await eventually(lambda: not failures and mirror.state == "publishing", deadline_s=10)
+    away.publish(b"again", track=1, pts=0)
+    assert bytes(memoryview(await anext(reader))) == b"again"
+    assert "could not be mirrored again" in caplog.text
+    away.end()
+    await mirrors.close()
+
+
+async def test_a_mirror_that_has_ended_is_looked_for_no_more(
+    pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "BACKOFF_S", (0.01, 0.02))
+    home, edge = pair
+    async with waiting(edge, await publish(home)) as mirror:
+        mirror.close()
+        await eventually(lambda: edge.registry.get_stream(KEY) is None)
+        again = await publish(home)
+        await eventually(lambda: edge.relay.locate(KEY))
+        await eventually(lambda: not edge.mirrors._pumping)
+        assert edge.registry.get_stream(KEY) is None
+        again.end()
+
+
+async def test_an_encoder_that_goes_on_with_a_mirror_that_waits_keeps_it(
+    pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "BACKOFF_S", (0.01, 0.02))
+    home, edge = pair
+    async with waiting(edge, await publish(home)) as mirror:
+        here = await publish(edge)
+        again = await publish(home)
+        await eventually(lambda: not edge.mirrors._pumping)
+        assert here.active
+        here.end()
+        await eventually(lambda: mirror.state == "idle")
+        assert mirror.protocol == "test"
+        assert await edge.mirrors.get_stream(KEY), "it waits for its encoder"
+        again.end()
+
+
+async def test_a_mirror_is_handed_on_to_nobody(pair: tuple[Node, Node]) -> None:
+    """Found by reading: nodes that mirror each other's mirrors, or a node its own, send a stream that has ended in
+    circles, however many they are.
+    """
+    home, edge = pair
+    async with waiting(edge, await publish(home)):
+        # What an encoder that was here for a moment leaves behind until the others have heard of its end.
+        await edge.relay.announce(KEY)
+        for node in (home, edge):
+            assert await node.mirrors.get_stream(KEY) is None
 
 
 async def _is_there(found: Awaitable[str | None], node: str) -> bool:
