@@ -56,7 +56,7 @@ impl Opened for HostObject {
 type PieceTuple<'py> = (HostFile, PyRef<'py, Outline>, u64, u64, i64, u32, bool, u64);
 
 /// See `_native.pyi`.
-#[pyclass(frozen, module = "arcly._native")]
+#[pyclass(frozen, weakref, module = "arcly._native")]
 pub struct Vod {
     vod: Arc<vod::Vod>,
     sources: Arc<Vec<Arc<dyn Source>>>,

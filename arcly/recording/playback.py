@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -52,6 +54,14 @@ class File:
         return self.segment.path or f":{self.segment.stored}"
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of the pieces of a part that is written anew: of the first ones, as far as they were made."""
+
+    pieces: int
+    known: array[int] = field(default_factory=lambda: array("Q"))
+
+
 class Playback:
     """The recordings of one directory, ready to be played.
 
@@ -76,7 +86,8 @@ class Playback:
         self._threads: ThreadPoolExecutor | None = None
         self._outlines: Kept[tuple[Stamp, Outline]] = Kept(OUTLINES_BYTES, lambda kept: kept[1].bytes)
         self._segments: Kept[bytes] = Kept(SEGMENTS_BYTES, len)
-        self._sizes: Kept[Sequence[int]] = Kept(SIZES_BYTES, lambda sizes: 8 * len(sizes))
+        self._sizes: Kept[Sizes] = Kept(SIZES_BYTES, lambda sizes: 8 * sizes.pieces)
+        self._measuring = asyncio.Lock()
         self._ready: OrderedDict[int, tuple[object, Vod]] = OrderedDict()
 
     def start(self) -> None:
@@ -139,19 +150,31 @@ class Playback:
                 self._segments.put(name, made)
         return made
 
-    async def measure(self, vod: Vod, part: tuple[float, float], remuxed: Remuxed) -> Sequence[int]:
+    async def measure(
+        self, vod: Vod, part: tuple[float, float], remuxed: Remuxed, has_left: Callable[[], Awaitable[bool]]
+    ) -> Sequence[int]:
         """Return the bytes of each piece of a part that is written anew. The first time all of it is made.
 
+        Who asks for the same meanwhile, or again, goes on where it is.
+
         Raises:
-            OSError: a file cannot be read.
+            OSError: a file cannot be read; or whoever asks `has_left`.
         """
-        # The object stands for the files as they are: others make another one.
-        name = (vod, *part)
+        # The object stands for the files as they are: others make another one, and this one need not stay for its name.
+        name = (weakref.ref(vod), *part)
         sizes = self._sizes.get(name)
         if sizes is None:
-            sizes = await self.run(lambda: [len(remuxed.piece(index)) for index in range(remuxed.pieces)])
+            sizes = Sizes(remuxed.pieces)
             self._sizes.put(name, sizes)
-        return sizes
+        while len(sizes.known) < sizes.pieces:
+            if await has_left():
+                raise ConnectionAbortedError("whoever asked has left")
+            # A piece at a time, whatever is measured: one thread is always there for those who play.
+            async with self._measuring:
+                index = len(sizes.known)
+                if index < sizes.pieces:
+                    sizes.known.append(len(await self.run(remuxed.piece, index)))
+        return sizes.known
 
     async def file(self, recording: int, number: int) -> File | None:
         """Return a file as it was recorded, where it is; None when there is no such."""

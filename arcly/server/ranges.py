@@ -15,6 +15,12 @@ PIECE_BYTES = 1 << 20
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
+def wants_all(value: str | None) -> bool:
+    """Return whether `parse_range` has all bytes for it, or all from the first on, however many there are."""
+    match = RANGE.fullmatch((value or "").replace(" ", ""))
+    return match is None or match.groups() == ("", "") or (match[2] == "" and int(match[1]) == 0)
+
+
 def parse_range(value: str | None, size: int) -> tuple[int, int] | None:
     """Return the first byte that is asked for and the one behind the last; None for all of them.
 

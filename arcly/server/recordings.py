@@ -7,7 +7,8 @@
 * `DELETE /api/recordings/<id>`: deletes one that has ended,
 * `/recordings/id:<id>/index.m3u8` and `manifest.mpd`: HLS and DASH, with what they name in the same place,
 * `/recordings/id:<id>/clip.mp4[?start=SECONDS&duration=SECONDS]`: a part of it as an MP4 file, from a key frame on; of
-  TS and FLV recordings written on the way: who asks for a range of it first waits until all of it was written once,
+  TS and FLV recordings written on the way: who asks for a range of it, but for all from its first byte on, waits until
+  all of it was written once; who left before that and asks again waits for the rest,
 * `/recordings/id:<id>/files/<number>`: a file as it was recorded.
 
 No stream can be called `id:1`, so none of these is one of the paths that the origin answers itself.
@@ -45,7 +46,7 @@ from arcly.server.admission import Admission, carry_dash, carry_hls
 from arcly.server.asset import Asset
 from arcly.server.listing import Listing
 from arcly.server.own import is_own
-from arcly.server.ranges import respond
+from arcly.server.ranges import respond, wants_all
 from arcly.server.written import Pieces, pieces
 
 HEADER = "x-arcly-record"
@@ -254,11 +255,13 @@ class Recordings:
         run = self._recorder.playback.run
         with read_errors():
             remuxed = await run(vod.remuxed, *part)
-            if remuxed is not None and request.method == "GET" and "range" not in request.headers:
-                # It can begin at once: how long it is nobody need know.
+            if remuxed is not None and request.method == "GET" and wants_all(request.headers.get("range")):
+                # It can begin at once: how long it is nobody need know. Players begin with `bytes=0-`, which need not
+                # be answered as a range (RFC 9110 §14.2).
                 return StreamingResponse(pieces(remuxed, run), headers=headers | {"accept-ranges": "bytes"})
             if remuxed is not None:
-                made = Pieces(remuxed, await self._recorder.playback.measure(vod, part, remuxed))
+                sizes = await self._recorder.playback.measure(vod, part, remuxed, request.is_disconnected)
+                made = Pieces(remuxed, sizes)
                 tag = f'"{request.path_params["id"]}-{start_s}-{duration_s}-{made.size}"'
                 return respond(request, made.size, tag, made.read, headers)
             clip = await run(vod.clip, *part)

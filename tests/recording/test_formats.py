@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import pytest
 from conftest import eventually
 
 import arcly
-from arcly._native import Outline
+from arcly._native import Outline, Remuxed
 from arcly.contract import StorageBackend
 from arcly.media import MediaReader
+from arcly.recording.playback import Playback
 from arcly.storage import FileStorage, MemoryStorage
 from recording.conftest import CLIP, KEY, demo_frames, later, payloads, record_demo
 from recording.test_playback import BASE, Served, frames_of, publish, serving_recordings
@@ -251,3 +254,109 @@ async def test_a_storage_that_does_not_answer_is_said_and_holds_nothing_up(
         assert not waiting.done()
     await asyncio.wait([waiting])  # Stopped, although it was being read.
     waiting.exception()
+
+
+class Made:
+    """A clip whose pieces are counted, and made when the gate is open."""
+
+    def __init__(self, remuxed: Any, counts: Counter[tuple[int, int]], gate: threading.Event) -> None:
+        self._remuxed, self._counts, self._gate = remuxed, counts, gate
+        self.pieces = remuxed.pieces
+
+    def piece(self, index: int) -> bytes:
+        """Make a piece."""
+        self._counts[self.pieces, index] += 1
+        assert self._gate.wait(60)
+        return bytes(self._remuxed.piece(index))
+
+
+def count_pieces(monkeypatch: pytest.MonkeyPatch, gate: threading.Event) -> Counter[tuple[int, int]]:
+    """Return how often each piece of a clip of so many pieces will have been made."""
+    counts: Counter[tuple[int, int]] = Counter()
+    run = Playback.run
+
+    async def counted(playback: Playback, work: Any, *arguments: Any) -> Any:
+        made = await run(playback, work, *arguments)
+        return Made(made, counts, gate) if isinstance(made, Remuxed) else made
+
+    monkeypatch.setattr(Playback, "run", counted)
+    return counts
+
+
+async def test_who_asks_for_a_range_of_a_clip_holds_nobody_up_and_all_wait_for_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: each request made all of the clip in one of two threads; behind two nothing was played."""
+    gate = threading.Event()
+    counts = count_pieces(monkeypatch, gate)
+    async with serving_recordings(tmp_path, format="ts", segment_s=5) as served:
+        await recorded(served, demo_frames())
+        _, _, playlist = await served.get(f"{BASE}/0.m3u8")
+        clips = [f"{BASE}/clip.mp4", f"{BASE}/clip.mp4", f"{BASE}/clip.mp4?start=5"]
+        ranges = [asyncio.create_task(served.get(path, range="bytes=100-199")) for path in clips]
+        try:
+            await eventually(lambda: counts)
+            assert (await served.get(f"{BASE}/0.m3u8"))[0] == 200
+            segment = m3u8.loads(playlist.decode()).segments[0].uri
+            assert (await served.get(f"{BASE}/{segment}"))[0] == 200
+            assert not any(task.done() for task in ranges)
+        finally:
+            gate.set()
+        answers = await asyncio.gather(*ranges)
+        assert [status for status, _, _ in answers] == [206, 206, 206]
+        assert answers[0][2] == answers[1][2]
+        # The range is in the first two.
+        assert {count for (_, index), count in counts.items() if index > 1} == {1}, counts
+        made = counts.total()
+        assert (await served.get(clips[0], range="bytes=100-199"))[2] == answers[0][2]
+        assert counts.total() <= made + 2, "how long they are is known"
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-", "bytes=0-1,5-6", "lines=1-2"])
+async def test_a_clip_from_its_first_byte_on_begins_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """Found by reading: players ask so first, and hours of a recording were made before they had anything."""
+    gate = threading.Event()
+    gate.set()
+    counts = count_pieces(monkeypatch, gate)
+    async with serving_recordings(tmp_path, format="flv") as served:
+        await recorded(served, demo_frames()[:300])
+        _, _, whole = await served.get(f"{BASE}/clip.mp4")
+        status, headers, body = await served.get(f"{BASE}/clip.mp4", range=asked)
+        assert (status, headers["accept-ranges"], body) == (200, "bytes", whole)
+    assert set(counts.values()) == {2}
+
+
+async def test_a_clip_that_nobody_waits_for_is_not_measured_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: it was made to its end behind an answer that the origin gave up, for each who came again."""
+    ended: list[OSError] = []
+    counts: Counter[int] = Counter()
+    measure = Playback.measure
+
+    class Endless:
+        pieces = 1 << 19
+
+        def piece(self, index: int) -> bytes:
+            counts[index] += 1
+            return b"x"
+
+    async def measured(playback: Playback, vod: Any, part: Any, _: Any, has_left: Any) -> Any:
+        try:
+            return await measure(playback, vod, part, Endless(), has_left)  # type: ignore[arg-type]
+        except OSError as error:
+            ended.append(error)
+            raise
+
+    monkeypatch.setattr(Playback, "measure", measured)
+    async with serving_recordings(tmp_path, format="ts") as served:
+        await recorded(served, demo_frames()[:300])
+        for turn in (1, 2):
+            counts.clear()
+            _, writer = await asyncio.open_connection(*served.url.removeprefix("http://").split(":"))
+            writer.write(f"GET {BASE}/clip.mp4 HTTP/1.1\r\nHost: test\r\nRange: bytes=100-199\r\n\r\n".encode())
+            await eventually(lambda: counts)
+            assert (min(counts) > 0) == (turn == 2), "it is gone on with"
+            writer.close()
+            await eventually(lambda: len(ended) == turn)  # noqa: B023
+            assert isinstance(ended[-1], ConnectionAbortedError)
