@@ -13,7 +13,6 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import replace
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -38,6 +37,9 @@ ASKED_AT_ONCE = 16
 """Questions to the authenticator at a time about what is on a list."""
 
 SHAPE = re.compile(r"(\d{1,12})-([0-9a-f]{32})")
+
+FIELD = re.compile(rf"(?:^|&){PASS}={SHAPE.pattern}(?=&|$)")
+"""A pass in a query, with what parts it from the field before."""
 
 HLS_URI = re.compile(r'^(?=[^#\s])(.*)$|URI="([^"]*)"', re.MULTILINE)
 """A line of a playlist that is an URI, and an attribute that is one (RFC 8216 §4.1)."""
@@ -127,7 +129,7 @@ class Admission:
 
 
 def credentials_of(request: Request, protocol: str) -> Credentials:
-    """Return what a request brings.
+    """Return what a request brings. A pass is ours, and no password, which it would hide in a header.
 
     Raises:
         HTTPException: 400, they cannot be read.
@@ -136,7 +138,7 @@ def credentials_of(request: Request, protocol: str) -> Credentials:
         return Credentials(
             peer=peer_of(request.scope),
             agent=request.headers.get("user-agent", ""),
-            query=request.scope["query_string"].decode("latin-1"),
+            query=FIELD.sub("", request.scope["query_string"].decode("latin-1")),
             protocol=protocol,
             authorization=request.headers.get("authorization", ""),
         )
@@ -146,9 +148,6 @@ def credentials_of(request: Request, protocol: str) -> Credentials:
 
 def refusal(request: Request, credentials: Credentials, text: str) -> HTTPException:
     """Return the answer to whom was not let in."""
-    if SHAPE.fullmatch(request.query_params.get(PASS, "")):
-        # It is ours, and over: nobody wrote it into the URL.
-        credentials = replace(credentials, query="")
     if not may_bring_better(credentials):
         return HTTPException(403, text)
     mode = request.headers.get("sec-fetch-mode")

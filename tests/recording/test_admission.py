@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ from arcly.contract import Credentials
 from arcly.server import recordings
 from arcly.server.admission import Admission, carry_dash, carry_hls
 from arcly.server.thumbnails import thumbnail_routes
+from arcly.services.auth import User, Users
 from recording.conftest import KEY, demo_frames
 from recording.test_playback import Served, publish, serving_recordings
 
@@ -75,6 +77,20 @@ async def test_every_path_of_a_recording_is_closed_to_those_who_may_not_play_its
         assert (await served.get("/recordings/id:2/index.m3u8?token=stranger"))[0] == 404
         assert {credentials.protocol for credentials in tokens.asked} == {"recording"}
         assert {credentials.peer for credentials in tokens.asked} == {"127.0.0.1"}
+
+
+async def test_a_pass_that_is_over_hides_no_password(tmp_path: Path) -> None:
+    """Found by reading: it was taken for the password of a player who had logged in by Basic."""
+    over = f"pass=99999999-{'0' * 32}"
+    users = Users([User("me", "secret")], failure_pause_s=0)
+    async with serving_recordings(tmp_path, authenticator=users) as served:
+        await recorded(served)
+        for query in (over, f"{over}&CMCD=sid", f"a=b&{over}&c=d"):
+            for password, expected in [("secret", 200), ("wrong", 401)]:
+                basic = base64.b64encode(f"me:{password}".encode()).decode()
+                status, _, _ = await served.get(f"/recordings/id:1/0.m3u8?{query}", authorization=f"Basic {basic}")
+                assert status == expected, (query, password)
+        assert (await served.get("/recordings/id:1/0.m3u8?user=me&pass=secret"))[0] == 200
 
 
 @pytest.mark.parametrize("digits", ["9" * 18, "9" * 20, "9" * 5000])
