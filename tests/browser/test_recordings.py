@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,27 @@ async def test_a_player_that_cannot_be_loaded_is_told_of_and_loaded_again(
     assert not [fault for fault in page.faults if "exception" in fault]
     page.faults.clear()  # the browser's own lines about what it did not get
     await page.page.unroute("**/hls.min.js")
+    await page.part("recording-name").click()
+    assert await page.part("recording-video").evaluate(PROGRESS) > 1
+    await expect(page.part("recording-title")).to_have_text("live/cam")
+
+
+async def test_a_recording_that_the_browser_cannot_decode_is_told_of(serve: Start, visit: Open, tmp_path: Path) -> None:
+    """Found by reading: nobody listened to hls.js, and the player stayed empty without a word."""
+    await record(tmp_path, "fmp4")
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+
+    async def make_strange(route: Route) -> None:
+        response = await route.fetch()
+        strange = re.sub('CODECS="[^"]*"', 'CODECS="avc1.42c01f,ac-4"', await response.text())
+        await route.fulfill(response=response, body=strange)
+
+    page = await visit(server.url(), prepare=lambda page: page.route("**/index.m3u8*", make_strange))
+    await page.part("recording-name").click()
+    await expect(page.part("recording-title")).to_have_text(
+        "live/cam cannot be played: this browser cannot play what was recorded (manifestIncompatibleCodecsError)"
+    )
+    await page.page.unroute("**/index.m3u8*")
     await page.part("recording-name").click()
     assert await page.part("recording-video").evaluate(PROGRESS) > 1
     await expect(page.part("recording-title")).to_have_text("live/cam")

@@ -64,27 +64,13 @@ function openHlsJs(Hls, video, url, onFault) {
   const hls = new Hls(HLS_CONFIG);
   hls.config.liveMaxLatencyDurationCount = JUMP_COUNT;
   const segments = /** @type {{bits: number, s: number}[]} */ ([]);
-  let recoveredAt = -Infinity;
 
   hls.on(Hls.Events.FRAG_LOADED, (/** @type {string} */ _event, /** @type {any} */ { frag }) => {
     segments.push({ bits: frag.stats.total * 8, s: frag.duration });
     if (segments.length > BITRATE_SEGMENTS) segments.shift();
   });
 
-  hls.on(Hls.Events.ERROR, (/** @type {string} */ _event, /** @type {any} */ error) => {
-    if (!error.fatal) return; // hls.js tries again by itself
-    const media = error.type === Hls.ErrorTypes.MEDIA_ERROR;
-    // Where no rendition is left, recovering begins nothing: it would be silent for ever.
-    const isOver = error.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR;
-    if (media && !isOver && performance.now() - recoveredAt > RECOVERY_WINDOW_MS) {
-      recoveredAt = performance.now();
-      hls.recoverMediaError(); // a new decoder, the same position
-      return;
-    }
-    const network = error.type === Hls.ErrorTypes.NETWORK_ERROR;
-    onFault(media ? "media" : network ? "network" : "other", error.details);
-  });
-
+  listenForFaults(Hls, hls, onFault);
   hls.loadSource(url);
   hls.attachMedia(video);
   const stopChasing = chase(hls, video);
@@ -111,6 +97,24 @@ function openHlsJs(Hls, video, url, onFault) {
   };
 }
 
+/** Tells what hls.js does not get over. @param {any} Hls @param {any} hls @param {OnFault} onFault */
+export function listenForFaults(Hls, hls, onFault) {
+  let recoveredAt = -Infinity;
+  hls.on(Hls.Events.ERROR, (/** @type {string} */ _event, /** @type {any} */ error) => {
+    if (!error.fatal) return; // hls.js tries again by itself
+    const media = error.type === Hls.ErrorTypes.MEDIA_ERROR;
+    // Where no rendition is left, recovering begins nothing: it would be silent for ever.
+    const isOver = error.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR;
+    if (media && !isOver && performance.now() - recoveredAt > RECOVERY_WINDOW_MS) {
+      recoveredAt = performance.now();
+      hls.recoverMediaError(); // a new decoder, the same position
+      return;
+    }
+    const network = error.type === Hls.ErrorTypes.NETWORK_ERROR;
+    onFault(media ? "media" : network ? "network" : "other", error.details);
+  });
+}
+
 /**
  * @param {HTMLVideoElement} video @param {string} url @param {OnFault} onFault
  * @returns {Playback}
@@ -118,13 +122,7 @@ function openHlsJs(Hls, video, url, onFault) {
 function openNative(video, url, onFault) {
   const edge = () =>
     video.seekable.length > 0 ? video.seekable.end(video.seekable.length - 1) : null;
-  const listening = new AbortController();
-  const onError = () => {
-    const decode = video.error?.code === MediaError.MEDIA_ERR_DECODE;
-    onFault(decode ? "media" : "network", video.error?.message ?? "");
-  };
-  video.addEventListener("error", onError, { signal: listening.signal });
-  video.src = url;
+  const close = openInBrowser(video, url, onFault);
   return {
     measure() {
       const end = edge();
@@ -137,11 +135,26 @@ function openNative(video, url, onFault) {
     },
     windowS: () => windowS(video),
     goBack: (s) => goBack(video, s),
-    destroy() {
-      listening.abort();
-      video.removeAttribute("src");
-      video.load();
-    },
+    destroy: close,
+  };
+}
+
+/**
+ * @param {HTMLVideoElement} video @param {string} url @param {OnFault} onFault
+ * @returns {() => void} what ends it
+ */
+export function openInBrowser(video, url, onFault) {
+  const listening = new AbortController();
+  const onError = () => {
+    const decode = video.error?.code === MediaError.MEDIA_ERR_DECODE;
+    onFault(decode ? "media" : "network", video.error?.message ?? "");
+  };
+  video.addEventListener("error", onError, { signal: listening.signal });
+  video.src = url;
+  return () => {
+    listening.abort();
+    video.removeAttribute("src");
+    video.load();
   };
 }
 

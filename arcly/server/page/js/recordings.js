@@ -3,6 +3,7 @@
 import { announce } from "./copy.js";
 import { find, part, setAttribute, setText, setVisible, stamp } from "./dom.js";
 import * as format from "./format.js";
+import { listenForFaults, openInBrowser } from "./hls.js";
 import { CREDENTIALS } from "./route.js";
 import { loadScript } from "./script.js";
 
@@ -14,6 +15,12 @@ const LISTED_MAX = 1000;
 const ANSWERS_MAX = 10; // of a look: behind thousands of streams that may not be played there may be some that may
 const ANSWER_WITHIN_MS = 120_000; // thousands of questions to an authenticator may be behind it
 const HEADERS = { "x-arcly-record": "1" };
+
+/** @type {Record<string, string>} by what is at fault */
+const WHY = {
+  media: "this browser cannot play what was recorded",
+  network: "it cannot be reached",
+};
 
 export class RecordingList {
   /** @type {Map<number, HTMLElement>} */
@@ -127,7 +134,9 @@ export class RecordingList {
       return;
     }
     if (round !== this.#round) return; // closed meanwhile, or another is played
-    this.#end = open(video, `${base}index.m3u8${CREDENTIALS}`);
+    this.#end = open(video, `${base}index.m3u8${CREDENTIALS}`, (fault, detail) =>
+      this.#fail(`${title} cannot be played: ${WHY[fault] ?? "its player gave up"} (${detail})`),
+    );
     video.scrollIntoView({ block: "nearest" });
     video.play().catch(() => {}); // the browser wants a click: there are controls
   }
@@ -160,19 +169,17 @@ async function loadPlayer() {
   if (globalThis.ManagedMediaSource ?? globalThis.MediaSource) await loadScript("hls.min.js");
 }
 
-/** @param {HTMLVideoElement} video @param {string} url @returns {() => void} what ends it */
-function open(video, url) {
+/**
+ * @param {HTMLVideoElement} video @param {string} url @param {import("./source.js").OnFault} onFault
+ * @returns {() => void} what ends it
+ */
+function open(video, url, onFault) {
   // @ts-expect-error a classic script has defined it
   const { Hls } = globalThis;
-  if (Hls?.isSupported()) {
-    const hls = new Hls({ startPosition: 0 }); // one that goes on, too, is played from its beginning
-    hls.loadSource(url);
-    hls.attachMedia(video);
-    return () => hls.destroy();
-  }
-  video.src = url;
-  return () => {
-    video.removeAttribute("src");
-    video.load();
-  };
+  if (!Hls?.isSupported()) return openInBrowser(video, url, onFault);
+  const hls = new Hls({ startPosition: 0 }); // one that goes on, too, is played from its beginning
+  listenForFaults(Hls, hls, onFault);
+  hls.loadSource(url);
+  hls.attachMedia(video);
+  return () => hls.destroy();
 }

@@ -36,11 +36,14 @@ use crate::hls::Encryption;
 /// Of a packager; on its own for the fuzzing of it.
 #[doc(hidden)]
 pub use self::cue::Cues;
-pub(crate) use self::view::{DateRange, Report};
 pub use self::{
     packager::CmafPackager,
     segment::{Init, Part, Segment},
     view::{Awaited, CmafView, Epoch, Found, OpenView, TrackView},
+};
+pub(crate) use self::{
+    packager::is_carried,
+    view::{DateRange, Report},
 };
 
 /// How a stream is cut, and how much of it is kept.

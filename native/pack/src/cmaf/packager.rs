@@ -407,7 +407,7 @@ impl CmafPackager {
 const FOLLOWER_US: i64 = 100_000;
 
 /// Whether players take that codec in CMAF.
-fn is_carried(track: &Track) -> bool {
+pub(crate) fn is_carried(track: &Track) -> bool {
     let is_known = !matches!(track.config.codec(), Codec::Vp8 | Codec::Mp2) && !track.config.rfc6381().is_empty();
     track.kind() != MediaKind::Data && is_known && Fmp4Muxer::supports(track).is_ok()
 }

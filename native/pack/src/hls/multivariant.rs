@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use arcly_bus::Track;
 use arcly_codec::MediaKind;
 
-use super::variant::{frame_rate, write_picture};
+use super::variant::{by_codec, frame_rate, write_picture};
 use crate::cmaf::{CmafView, TrackView};
 
 /// A stream of a group, and where its playlists are.
@@ -33,7 +33,8 @@ pub fn multivariant(variants: &[Variant<'_>], query: &str) -> String {
     let with_sound = variants.iter().find(|variant| !of_kind(variant, MediaKind::Audio).is_empty());
     let (sounds, sound_base) =
         with_sound.map(|variant| (of_kind(variant, MediaKind::Audio), variant.base)).unwrap_or_default();
-    let groups = groups(&sounds);
+    let groups = by_codec(sounds, |sound| &sound.track).into_iter();
+    let groups: Vec<Group> = groups.map(|(id, tracks)| Group { id, tracks }).collect();
     groups.iter().for_each(|group| write_renditions(&mut text, group, sound_base, query));
     let mut has_pictures = false;
     for variant in variants {
@@ -48,22 +49,10 @@ pub fn multivariant(variants: &[Variant<'_>], query: &str) -> String {
     text
 }
 
-/// Sounds of one codec: a player that can decode one can decode all (§4.4.6.1.1).
+/// Sounds of one codec.
 struct Group {
     id: String,
     tracks: Vec<Arc<TrackView>>,
-}
-
-fn groups(sounds: &[Arc<TrackView>]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for sound in sounds {
-        let id = sound.track.config.codec().name().to_ascii_lowercase();
-        match groups.iter_mut().find(|group| group.id == id) {
-            Some(group) => group.tracks.push(sound.clone()),
-            None => groups.push(Group { id, tracks: vec![sound.clone()] }),
-        }
-    }
-    groups
 }
 
 impl Group {

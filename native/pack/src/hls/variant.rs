@@ -19,6 +19,20 @@ pub(super) fn attributes(tracks: &TrackSet, meter: &Meter) -> String {
     attributes
 }
 
+/// Sounds of one codec each, by its name: a player that can decode one of them can decode all, and one that can decode none drops no other
+/// (RFC 8216bis §4.4.6.1.1).
+pub(crate) fn by_codec<T>(sounds: impl IntoIterator<Item = T>, track: impl Fn(&T) -> &Track) -> Vec<(String, Vec<T>)> {
+    let mut groups: Vec<(String, Vec<T>)> = Vec::new();
+    for sound in sounds {
+        let name = track(&sound).config.codec().name().to_ascii_lowercase();
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, group)) => group.push(sound),
+            None => groups.push((name, vec![sound])),
+        }
+    }
+    groups
+}
+
 /// Frames a second as the parameter sets say it.
 pub(crate) fn frame_rate(track: &Track) -> Option<(u32, u32)> {
     track.config.video().and_then(|info| info.frame_rate)

@@ -28,7 +28,11 @@ pub(super) fn manifest(vod: &Vod) -> String {
         let (start, lasts) = (period_time(start_us), period_time(section.duration_us()));
         let _ = writeln!(out, "  <Period id=\"{index}\" start=\"{start}\" duration=\"{lasts}\">");
         let number = vod.number(section);
-        for (track, cuts) in section.tracks.iter().zip(&section.cuts).filter(|(_, cuts)| !cuts.is_empty()) {
+        // What has no name in `codecs` is for nobody, and so it stands back behind what has one (§5.3.7.2).
+        let is_named = |track: &Track| !track.rfc6381().is_empty();
+        let there = || section.tracks.iter().zip(&section.cuts).filter(|(_, cuts)| !cuts.is_empty());
+        let has_named = there().any(|(track, _)| is_named(track));
+        for (track, cuts) in there().filter(|(track, _)| is_named(track) || !has_named) {
             put_track(&mut out, section, track, cuts, number);
         }
         out.push_str("  </Period>\n");

@@ -7,8 +7,9 @@ use arcly_codec::MediaKind;
 
 use super::{Vod, cut::Cut, section::Section};
 use crate::{
+    cmaf::is_carried,
     date::iso_8601,
-    hls::variant::{frame_rate, write_picture},
+    hls::variant::{by_codec, frame_rate, write_picture},
     meter::sane_rate_milli,
     time::rescale,
 };
@@ -47,45 +48,101 @@ fn seconds(us: i64) -> String {
     format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
 }
 
-/// §4.3.4: the first video track with all audio tracks as one group; other video tracks are not offered.
+/// Sounds of one codec, and their rates.
+struct Group<'a> {
+    id: String,
+    sounds: Vec<&'a Track>,
+    rates: Rates,
+}
+
+/// §4.3.4: the first video track with the sounds of each codec in turn; other video tracks are not offered. What live streams do not carry
+/// stands back behind what they do, and where that is the pictures there is the sound alone as well.
 pub(super) fn multivariant(vod: &Vod) -> String {
     let tracks = vod.tracks();
-    let video = tracks.iter().copied().find(|track| track.kind() == MediaKind::Video);
-    let sounds: Vec<&Track> = tracks.iter().copied().filter(|track| track.kind() == MediaKind::Audio).collect();
+    let of_kind = |kind| tracks.iter().copied().filter(move |track| track.kind() == kind);
+    let videos = || of_kind(MediaKind::Video);
+    let pictures = videos().find(|track| is_carried(track)).or(videos().next());
+    let mut sounds: Vec<&Track> = of_kind(MediaKind::Audio).filter(|track| is_carried(track)).collect();
+    if pictures.is_none() && sounds.is_empty() {
+        sounds = of_kind(MediaKind::Audio).collect();
+    }
+    let groups = groups(vod, sounds);
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    let Some(main) = video.or(sounds.first().copied()) else { return out };
-    let group = if video.is_some() { sounds.as_slice() } else { &[] };
-    for (index, sound) in group.iter().enumerate() {
+    groups.iter().for_each(|group| put_renditions(&mut out, group));
+    if let Some(pictures) = pictures {
+        put_pictures(&mut out, pictures, &rates(vod, pictures.id), &groups);
+    }
+    if !pictures.is_some_and(is_carried) {
+        groups.iter().for_each(|group| put_sound(&mut out, group));
+    }
+    out
+}
+
+fn groups<'a>(vod: &Vod, sounds: Vec<&'a Track>) -> Vec<Group<'a>> {
+    let groups = by_codec(sounds, |sound| sound).into_iter().map(|(id, sounds)| {
+        let of_each = sounds.iter().map(|sound| rates(vod, sound.id));
+        let rates = of_each.fold(Rates { peak_bps: 0, average_bps: 0 }, |most, rates| Rates {
+            peak_bps: most.peak_bps.max(rates.peak_bps),
+            average_bps: most.average_bps.max(rates.average_bps),
+        });
+        Group { id, sounds, rates }
+    });
+    groups.collect()
+}
+
+fn put_renditions(out: &mut String, group: &Group<'_>) {
+    for (index, sound) in group.sounds.iter().enumerate() {
         let language = sound.language.map_or(String::new(), |code| format!("LANGUAGE=\"{}\",", code.as_str()));
         let default = if index == 0 { "YES" } else { "NO" };
         let _ = writeln!(
             out,
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{}\",{language}DEFAULT={default},AUTOSELECT=YES,URI=\"{}.m3u8\"",
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"{}\",{language}DEFAULT={default},AUTOSELECT=YES,URI=\"{}.m3u8\"",
+            group.id,
             index + 1,
             sound.id.0,
         );
     }
-    let main_rates = rates(vod, main.id);
-    let group_rates: Vec<Rates> = group.iter().map(|sound| rates(vod, sound.id)).collect();
-    let most =
-        |rate: fn(&Rates) -> u64| rate(&main_rates).saturating_add(group_rates.iter().map(rate).max().unwrap_or(0));
-    let (peak_bps, average_bps) = (most(|rates| rates.peak_bps), most(|rates| rates.average_bps));
+}
+
+/// A variant for each group of sounds, or one without.
+fn put_pictures(out: &mut String, pictures: &Track, own: &Rates, groups: &[Group<'_>]) {
+    let mut put = |group: Option<&Group<'_>>| {
+        let sum = |rate: fn(&Rates) -> u64| rate(own).saturating_add(group.map_or(0, |group| rate(&group.rates)));
+        let rates = Rates { peak_bps: sum(|rates| rates.peak_bps), average_bps: sum(|rates| rates.average_bps) };
+        let sounds = group.into_iter().flat_map(|group| group.sounds.iter().copied());
+        put_stream(out, &rates, std::iter::once(pictures).chain(sounds));
+        write_picture(out, pictures, frame_rate(pictures).and_then(sane_rate_milli));
+        if let Some(group) = group {
+            let _ = write!(out, ",AUDIO=\"{}\"", group.id);
+        }
+        let _ = write!(out, "\n{}.m3u8\n", pictures.id.0);
+    };
+    if groups.is_empty() {
+        put(None);
+    }
+    groups.iter().for_each(|group| put(Some(group)));
+}
+
+/// A variant without pictures: the first sound of its group.
+fn put_sound(out: &mut String, group: &Group<'_>) {
+    let Some(first) = group.sounds.first() else { return };
+    put_stream(out, &group.rates, group.sounds.iter().copied());
+    let _ = write!(out, ",AUDIO=\"{}\"\n{}.m3u8\n", group.id, first.id.0);
+}
+
+/// What all variants begin with.
+fn put_stream<'a>(out: &mut String, rates: &Rates, tracks: impl Iterator<Item = &'a Track>) {
+    let Rates { peak_bps, average_bps } = rates;
+    let _ = write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak_bps},AVERAGE-BANDWIDTH={average_bps}");
     let mut codecs: Vec<String> = Vec::new();
-    for codec in [main].into_iter().chain(group.iter().copied()).map(Track::rfc6381) {
+    for codec in tracks.map(Track::rfc6381).filter(|codec| !codec.is_empty()) {
         if !codecs.contains(&codec) {
             codecs.push(codec);
         }
     }
-    let codecs = codecs.join(",");
-    let _ = write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak_bps},AVERAGE-BANDWIDTH={average_bps},CODECS=\"{codecs}\"");
-    if main.kind() == MediaKind::Video {
-        write_picture(&mut out, main, frame_rate(main).and_then(sane_rate_milli));
+    if !codecs.is_empty() {
+        let _ = write!(out, ",CODECS=\"{}\"", codecs.join(","));
     }
-    if !group.is_empty() {
-        out.push_str(",AUDIO=\"audio\"");
-    }
-    let _ = write!(out, "\n{}.m3u8\n", main.id.0);
-    out
 }
 
 /// §4.3.3: all segments of a track.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
-use arcly_codec::{CodecConfig, h264::AvcConfig};
+use arcly_codec::{Codec, CodecConfig, h264::AvcConfig};
 use bytes::Bytes;
 
 use super::*;
@@ -204,4 +204,87 @@ fn a_clip_begins_at_the_key_frame_before_and_ends_where_it_is_told() {
     assert_eq!(plan.parts.iter().map(|part| part.piece).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(vod.clip(i64::MAX, i64::MAX).unwrap().parts.len(), 1, "the last key frame there is");
     assert!(Vod::new(Vec::new(), true).clip(0, 1).is_none());
+}
+
+fn sound(id: u8, codec: Codec, record: &[u8]) -> Track {
+    Track::new(TrackId(id), CodecConfig::parse(codec, record.to_vec().into()).unwrap())
+}
+
+/// A recording of these tracks, sounds as if each were a copy of the first; without pictures where none of them has some.
+fn recording_of(tracks: &[Track]) -> Vod {
+    let copies = |frame: Frame| -> Vec<Frame> {
+        let own = tracks.iter().filter(|track| (track.kind() == MediaKind::Video) == (frame.track == VIDEO));
+        // A frame of MPEG audio begins with its configuration.
+        let payload = |track: &Track| match track.config.codec() {
+            Codec::Mp2 => [&MP2[..], &frame.payload].concat().into(),
+            _ => frame.payload.clone(),
+        };
+        own.map(|track| Frame { track: track.id, payload: payload(track), ..frame.clone() }).collect()
+    };
+    let frames: Vec<Frame> = stream().1.into_iter().flat_map(copies).collect();
+    let (file, base) = file(&TrackSet { revision: 1, tracks: tracks.to_vec() }, &frames);
+    Vod::new(vec![piece(&file, 0, base, base, false)], true)
+}
+
+fn lines(playlist: &str, tag: &str) -> Vec<String> {
+    playlist.lines().filter(|line| line.starts_with(tag)).map(str::to_owned).collect()
+}
+
+fn codecs(variant: &str) -> &str {
+    variant.split_once("CODECS=\"").unwrap().1.split_once('"').unwrap().0
+}
+
+fn pictures() -> Track {
+    stream().0.tracks[0].clone()
+}
+
+/// Records of ffmpeg, as the tests of the codecs have them.
+const AC3: [u8; 3] = [0x50, 0x3d, 0xe0];
+const G711: [u8; 6] = [0, 0, 0x1f, 0x40, 1, 8];
+const MP2: [u8; 4] = [0xff, 0xfd, 0xe4, 0x04];
+const VP8: [u8; 8] = [0, 0, 0x82, 2, 2, 6, 0, 0];
+
+/// Found by a reader: all sounds were in one variant, which hls.js drops where the browser lacks one of them, and with it the recording.
+#[test]
+fn sounds_of_two_codecs_are_two_variants() {
+    let vod = recording_of(&[pictures(), audio_track(48_000), sound(2, Codec::Ac3, &AC3)]);
+    let playlist = vod.multivariant_playlist();
+    let variants = lines(&playlist, "#EXT-X-STREAM-INF:");
+    let named: Vec<&str> = variants.iter().map(|variant| codecs(variant)).collect();
+    assert_eq!(named, ["avc1.42c00c,mp4a.40.2", "avc1.42c00c,ac-3"], "{playlist}");
+    assert!(variants[0].ends_with(",AUDIO=\"aac\"") && variants[1].ends_with(",AUDIO=\"ac3\""), "{playlist}");
+    let media = lines(&playlist, "#EXT-X-MEDIA:");
+    assert!(media[0].contains("GROUP-ID=\"aac\"") && media[0].ends_with("URI=\"1.m3u8\""), "{playlist}");
+    assert!(media[1].contains("GROUP-ID=\"ac3\"") && media[1].ends_with("URI=\"2.m3u8\""), "{playlist}");
+}
+
+/// Found by a reader: the codecs of an IP camera ended in a comma, and a sound was announced that no browser takes.
+#[test]
+fn sound_that_players_do_not_take_is_left_out_beside_what_they_do() {
+    for strange in [sound(1, Codec::G711A, &G711), sound(1, Codec::Mp2, &MP2)] {
+        let vod = recording_of(&[pictures(), strange.clone()]);
+        let playlist = vod.multivariant_playlist();
+        let [variant] = &lines(&playlist, "#EXT-X-STREAM-INF:")[..] else { panic!("{playlist}") };
+        assert_eq!(codecs(variant), "avc1.42c00c");
+        assert!(!playlist.contains("#EXT-X-MEDIA:") && !variant.contains("AUDIO="), "{playlist}");
+        assert!(!vod.manifest().contains("codecs=\"\""), "{}", vod.manifest());
+        assert_eq!(vod.clip(0, 1).unwrap().tracks.len(), 2, "a clip has all of it");
+        // Alone, it is better than nothing.
+        let alone = recording_of(&[strange]);
+        assert!(alone.multivariant_playlist().ends_with("\n1.m3u8\n"), "{}", alone.multivariant_playlist());
+        assert!(alone.manifest().contains("<AdaptationSet "));
+    }
+}
+
+/// VP8 in MP4 is for few players: those that have no form for it hear the sound, as they do live.
+#[test]
+fn pictures_that_few_players_take_are_one_variant_and_sound_alone_another() {
+    let vod = recording_of(&[
+        Track::new(VIDEO, CodecConfig::parse(Codec::Vp8, VP8.to_vec().into()).unwrap()),
+        audio_track(48_000),
+    ]);
+    let playlist = vod.multivariant_playlist();
+    let variants = lines(&playlist, "#EXT-X-STREAM-INF:");
+    let named: Vec<&str> = variants.iter().map(|variant| codecs(variant)).collect();
+    assert_eq!(named, ["vp8,mp4a.40.2", "mp4a.40.2"], "{playlist}");
 }
