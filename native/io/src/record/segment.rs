@@ -85,6 +85,15 @@ enum Mux {
     Other(Box<ContainerMuxer>),
 }
 
+impl Mux {
+    fn new(container: Container, tracks: &Arc<TrackSet>) -> Result<Self, PackError> {
+        Ok(match container {
+            Container::Mp4 => Self::Fragments(Box::new(Fmp4Muxer::new(tracks)?)),
+            other => Self::Other(Box::new(ContainerMuxer::new(other, tracks.clone(), MuxOptions::default())?)),
+        })
+    }
+}
+
 /// The tracks that `format` can carry, and the codecs of those that it cannot.
 pub(super) fn writable(format: RecordFormat, tracks: &TrackSet) -> (Arc<TrackSet>, Vec<String>) {
     let supports = |track: &Track| match format.container() {
@@ -122,10 +131,7 @@ impl Segment {
         tracks: Arc<TrackSet>,
         start_us: i64,
     ) -> Result<Self, PackError> {
-        let mux = match options.format.container() {
-            Container::Mp4 => Mux::Fragments(Box::new(Fmp4Muxer::new(&tracks)?)),
-            other => Mux::Other(Box::new(ContainerMuxer::new(other, tracks.clone(), MuxOptions::default())?)),
-        };
+        let mux = Mux::new(options.format.container(), &tracks)?;
         let at = crate::clock::unix_time();
         let info = SegmentInfo {
             number: place.number,
@@ -156,6 +162,16 @@ impl Segment {
                 .map(|outliner| Arc::new(Mutex::new(outliner))),
             refused: None,
         })
+    }
+
+    /// Takes more tracks than it was made for; false when that is too late, or the format cannot carry them together.
+    pub fn widen(&mut self, tracks: Arc<TrackSet>) -> bool {
+        let Some(mux) = Mux::new(self.options.format.container(), &tracks).ok().filter(|_| !self.has_begun()) else {
+            return false;
+        };
+        self.info.base_hz = common_clock_hz(&tracks);
+        (self.mux, self.tracks) = (mux, tracks);
+        true
     }
 
     /// Whether there is a file already: then its name and its base are known.

@@ -39,6 +39,8 @@ pub(super) struct Writer {
     /// As the stream has them, and those of them that are written.
     tracks: Arc<TrackSet>,
     written: Arc<TrackSet>,
+    /// Those that are written from their next entry on. Up to it the open file has what it can of them.
+    next: Option<Arc<TrackSet>>,
     /// The last frame of each written track: its decoding time.
     last: Vec<(TrackId, i64)>,
     /// There was a break in front of the next frame that is written: the stream says it once, maybe with a frame that is not.
@@ -74,6 +76,7 @@ impl Writer {
             is_told: false,
             tracks: Arc::default(),
             written: Arc::default(),
+            next: None,
             last: Vec::new(),
             breaks: false,
             number,
@@ -106,28 +109,61 @@ impl Writer {
             return Ok(());
         }
         let (written, left_out) = writable(self.options.format, tracks);
-        if written.tracks != self.written.tracks {
-            self.close()?;
-        }
-        self.written = written;
+        let is_nothing = written.tracks.is_empty();
+        self.turn_to(written)?;
         if !left_out.is_empty() {
             let (format, codecs) = (self.options.format.name(), left_out.join(", "));
             self.counts.last_error = Some(format!("{format} cannot carry {codecs}: left out"));
         }
-        if self.written.tracks.is_empty() && !left_out.is_empty() {
+        if is_nothing && !left_out.is_empty() {
             return Err(RecordEnd::Failed(self.counts.last_error.clone().unwrap_or_default()));
         }
         Ok(())
     }
 
+    /// Writes these tracks from now on, or where some of the open file stay as they are, from the next entry on: what comes before it can
+    /// be decoded nowhere else.
+    fn turn_to(&mut self, tracks: Arc<TrackSet>) -> Result<(), RecordEnd> {
+        self.next = None;
+        if tracks.tracks == self.written.tracks {
+            return Ok(());
+        }
+        if self.segment.is_some() && goes_on(&self.written, &tracks) {
+            if !self.join(&tracks) {
+                self.next = Some(tracks);
+            }
+            return Ok(());
+        }
+        self.close()?;
+        self.written = tracks;
+        Ok(())
+    }
+
+    /// Lets tracks that have come beside the others into the open file, if nothing of it is on the disk yet: many senders announce their
+    /// sound some pictures late.
+    fn join(&mut self, tracks: &Arc<TrackSet>) -> bool {
+        let is_more = self.written.tracks.iter().all(|track| tracks.find(track.id) == Some(track));
+        let leads_as_before = self.written.first(MediaKind::Video) == tracks.first(MediaKind::Video);
+        let joined =
+            is_more && leads_as_before && self.segment.as_mut().is_some_and(|segment| segment.widen(tracks.clone()));
+        if joined {
+            self.written = tracks.clone();
+        }
+        joined
+    }
+
     fn push(&mut self, frame: &Frame) -> Result<(), RecordEnd> {
+        if let Some(next) = self.next.take_if(|next| is_entry(next, frame)) {
+            self.close()?;
+            self.written = next;
+        }
         let written = self.written.clone();
         let Some(track) = written.find(frame.track) else { return Ok(()) };
         let dts_us = micros(frame.dts, track.clock_rate_hz);
         if std::mem::take(&mut self.breaks) {
             self.look_for_gap(frame, dts_us)?;
         }
-        let is_entry = self.is_entry(frame, track);
+        let is_entry = is_entry(&written, frame);
         if is_entry && self.segment.as_ref().is_some_and(|segment| self.is_complete(segment, dts_us)) {
             self.close()?;
         }
@@ -153,14 +189,6 @@ impl Writer {
         self.end_us = Some(segment.end_us());
         self.tell_of_file();
         pushed.map_err(|error| self.fail(error.into()))
-    }
-
-    /// Where readers may begin: at a key frame of the first video track, or anywhere in a stream without one.
-    fn is_entry(&self, frame: &Frame, track: &Track) -> bool {
-        match self.written.first(MediaKind::Video) {
-            Some(video) => frame.track == video.id && frame.is_key(),
-            None => track.kind() == MediaKind::Audio,
-        }
     }
 
     fn is_complete(&self, segment: &Segment, dts_us: i64) -> bool {
@@ -258,9 +286,24 @@ impl Writer {
     }
 }
 
+/// Where readers may begin: at a key frame of the first video track, or anywhere in a stream without one.
+fn is_entry(tracks: &TrackSet, frame: &Frame) -> bool {
+    match tracks.first(MediaKind::Video) {
+        Some(video) => frame.track == video.id && frame.is_key(),
+        None => tracks.find(frame.track).is_some_and(|track| track.kind() == MediaKind::Audio),
+    }
+}
+
+/// Whether pictures or sound stay as they are, and nothing has become another: others may have come beside them, or be gone.
+fn goes_on(before: &TrackSet, tracks: &TrackSet) -> bool {
+    let is_other = |track: &Track| tracks.find(track.id).is_some_and(|other| other != track);
+    let stays = |track: &Track| track.kind() != MediaKind::Data && tracks.find(track.id) == Some(track);
+    !before.tracks.iter().any(is_other) && before.tracks.iter().any(stays)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::PathBuf, time::Duration};
 
     use arcly_bus::FrameFlags;
     use arcly_codec::{Codec, CodecConfig, h264::AvcConfig, pcm::PcmConfig};
@@ -283,15 +326,107 @@ mod tests {
         Frame { track, flags, pts: dts, dts, duration: 0, payload }
     }
 
+    const KEY: FrameFlags = FrameFlags::KEY;
+    const NONE: FrameFlags = FrameFlags::NONE;
+
+    fn picture() -> Track {
+        Track::new(VIDEO, CodecConfig::H264(AvcConfig::parse(Bytes::from_static(&RECORD)).unwrap()))
+    }
+
+    /// AAC of 8 kHz.
+    fn sound() -> Track {
+        Track::new(AUDIO, CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x15, 0x88])).unwrap())
+    }
+
+    /// A directory, and a recording there that is removed with it.
+    struct Scene {
+        root: PathBuf,
+        writer: Writer,
+    }
+
+    impl Scene {
+        fn new(name: &str, change: impl FnOnce(&mut RecordOptions)) -> Self {
+            let root = std::env::temp_dir().join(format!("arcly-writer-{name}-{}", std::process::id()));
+            let mut options = RecordOptions::new(root.clone());
+            change(&mut options);
+            let writer = Writer::new(Arc::new(options), StreamKey::new("live", "cam").unwrap(), 0);
+            Self { root, writer }
+        }
+
+        fn take(&mut self, tracks: &[Track], frames: Vec<Frame>) {
+            let tracks = Arc::new(TrackSet { revision: 1, tracks: tracks.to_vec() });
+            self.writer.take(&Batch { tracks, frames, broken: false }).unwrap();
+        }
+
+        /// Frames of each file; nothing was refused, and nothing is missing.
+        fn frames(mut self) -> Vec<u64> {
+            self.writer.close().unwrap();
+            assert_eq!((self.writer.counts.refused, self.writer.counts.gaps), (0, 0));
+            let finished = self.writer.outcomes.iter().filter_map(|outcome| match outcome {
+                Outcome::Finished(finished) => Some(finished.info.frames),
+                Outcome::Began(..) => None,
+            });
+            finished.collect()
+        }
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.root);
+        }
+    }
+
+    /// Found by a reader: SRT and UDP say of each track with its first frame, and ffmpeg's sound is a few pictures late. All that came
+    /// behind it was dropped up to the next key frame.
+    #[test]
+    fn a_track_that_comes_or_goes_in_the_middle_of_a_gop_costs_no_picture() {
+        let cue = Track::new(TrackId(7), CodecConfig::parse(Codec::Id3, Bytes::new()).unwrap());
+        let (alone, with_sound, all) = ([picture()], [picture(), sound()], [picture(), sound(), cue]);
+        let sets: [[&[Track]; 3]; 4] = [
+            [&alone, &with_sound, &with_sound],
+            [&with_sound, &alone, &alone],
+            [&with_sound, &all, &all],
+            [&with_sound, &alone, &with_sound],
+        ];
+        for (number, [before, within, behind]) in sets.into_iter().enumerate() {
+            let mut scene = Scene::new(&format!("change-{number}"), |_| {});
+            scene.take(before, vec![frame(VIDEO, 0, KEY), frame(VIDEO, 1, NONE)]);
+            scene.take(within, vec![frame(VIDEO, 2, NONE), frame(AUDIO, 2, KEY), frame(VIDEO, 3, NONE)]);
+            scene.take(behind, vec![frame(VIDEO, 4, KEY), frame(AUDIO, 4, KEY)]);
+            let expected: [&[u64]; 4] = [&[4, 2], &[5, 1], &[5, 2], &[7]];
+            assert_eq!(scene.frames(), expected[number], "{number}");
+        }
+    }
+
+    #[test]
+    fn sound_that_comes_before_anything_is_on_the_disk_is_in_the_same_file() {
+        for format in RecordFormat::ALL {
+            let mut scene = Scene::new(format.name(), |options| {
+                (options.fragment, options.format) = (Duration::from_secs(60), format);
+            });
+            scene.take(&[picture()], vec![frame(VIDEO, 0, KEY), frame(VIDEO, 1, NONE)]);
+            scene.take(&[picture(), sound()], vec![frame(AUDIO, 1, KEY), frame(VIDEO, 2, NONE), frame(VIDEO, 3, KEY)]);
+            assert_eq!(scene.frames(), [5], "{format:?}");
+        }
+    }
+
+    #[test]
+    fn sound_goes_on_in_its_file_until_pictures_that_have_come_have_a_key() {
+        let mut scene = Scene::new("pictures", |_| {});
+        scene.take(&[sound()], vec![frame(AUDIO, 0, KEY), frame(AUDIO, 1, KEY)]);
+        let behind = vec![frame(VIDEO, 1, NONE), frame(AUDIO, 2, KEY), frame(VIDEO, 3, KEY), frame(AUDIO, 3, KEY)];
+        scene.take(&[picture(), sound()], behind);
+        assert_eq!(scene.frames(), [3, 2]);
+    }
+
     /// Found by reading: the break was lost with the frame that said it, and nothing was recorded until the time had come up again.
     #[test]
     fn a_break_that_a_track_says_which_is_not_recorded_is_one() {
         let root = std::env::temp_dir().join(format!("arcly-writer-{}", std::process::id()));
         let options = RecordOptions { format: RecordFormat::MpegTs, ..RecordOptions::new(root.clone()) };
         let mut writer = Writer::new(Arc::new(options), StreamKey::new("live", "cam").unwrap(), 0);
-        let picture = CodecConfig::H264(AvcConfig::parse(Bytes::from_static(&RECORD)).unwrap());
         let sound = CodecConfig::parse(Codec::G711A, PcmConfig::new(8_000, 1, 8).unwrap().record).unwrap();
-        let tracks = vec![Track::new(VIDEO, picture), Track::new(AUDIO, sound)];
+        let tracks = vec![picture(), Track::new(AUDIO, sound)];
         let frames = vec![
             frame(VIDEO, 7_200, FrameFlags::KEY),
             frame(AUDIO, 3_600, FrameFlags::DISCONTINUITY),
