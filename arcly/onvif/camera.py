@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit, urlunsplit
 from xml.sax.saxutils import escape
 
+from arcly.errors import MisuseError
 from arcly.onvif.soap import SoapError, Tree, envelope, parse
 from arcly.services._http import HttpClient, HttpFailedError
 
@@ -18,6 +19,9 @@ ANSWER_BYTES_MAX = 1 << 20
 """Bytes of an answer; those of cameras with dozens of profiles have a tenth."""
 
 PROFILES_MAX = 64
+
+CLOCK_MAX = timedelta(days=36_525)
+"""How wrong a camera's clock may be: what is further off is no time to count with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,11 @@ class OnvifCamera:
             category = "<Category>Media</Category>"
             tree = await self._ask(self._device, f'<GetCapabilities xmlns="{DEVICE}">{category}</GetCapabilities>')
             media = tree.first("Media")
-            self._media = self._client(self._at_camera(media.text("XAddr") if media else "", ("http", "https")))
+            url = self._at_camera(media.text("XAddr") if media else "", ("http", "https"))
+            try:
+                self._media = self._client(url)
+            except MisuseError as error:
+                raise SoapError(f"the camera gave no URL of its media service: {error}") from None
         return await self._ask(self._media, body)
 
     async def _ask(self, client: HttpClient, body: str) -> Tree:
@@ -143,7 +151,8 @@ class OnvifCamera:
             fields = (
                 [int(utc.text(name)) for name in ("Year", "Month", "Day", "Hour", "Minute", "Second")] if utc else []
             )
-            return datetime(*fields, tzinfo=UTC) - datetime.now(UTC) if fields else timedelta()  # type: ignore[arg-type, misc]
+            clock = datetime(*fields, tzinfo=UTC) - datetime.now(UTC) if fields else timedelta()  # type: ignore[arg-type, misc]
+            return clock if abs(clock) < CLOCK_MAX else timedelta()
         except (SoapError, ValueError, OverflowError):
             return timedelta()
 

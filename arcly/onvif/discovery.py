@@ -142,8 +142,8 @@ def _match(match: Tree, peer: str) -> Found | None:
     ours = tuple(url for url in urls if _is_at(url, peer))
     if not ours:
         return None
-    scopes = [urlsplit(scope).path for scope in match.text("Scopes").split() if "onvif.org" in scope]
-    values = {name: unquote(value) for name, _, value in (scope.strip("/").partition("/") for scope in scopes)}
+    scopes = [scope.partition("onvif.org/")[2].strip("/") for scope in match.text("Scopes").split()]
+    values = {name: unquote(value) for name, _, value in (scope.partition("/") for scope in scopes)}
     id = match.text("Address") or ours[0]
     return Found(id[:200], peer, ours, values.get("name", "")[:80], values.get("hardware", "")[:80])
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from arcly._address import split
-from arcly.errors import StreamError
+from arcly.errors import MisuseError, StreamError
 from arcly.onvif import Found, OnvifCamera, discover
 from arcly.onvif.soap import SoapError
-from arcly.server.said import reason_of
+from arcly.server.said import reason_of, shown
 
 PASSWORD = "ARCLY_CAMERA_PASSWORD"
 """The variable of the environment with the password: on a command line everybody on this machine would see it."""
@@ -47,8 +47,8 @@ async def find(options: argparse.Namespace) -> list[dict[str, Any]]:
 async def row(found: Found, user: str, password: str) -> dict[str, Any]:
     """Return what is known of a camera: what it says in answer to the question, and its streams."""
     known: dict[str, Any] = {"address": found.addresses[0], "name": found.name, "model": found.model, "profiles": []}
-    camera = OnvifCamera(found.addresses[0], user, password)
     try:
+        camera = OnvifCamera(found.addresses[0], user, password)
         for profile in await camera.profiles():
             stream = await camera.stream_uri(profile)
             try:
@@ -58,7 +58,7 @@ async def row(found: Found, user: str, password: str) -> dict[str, Any]:
             size = f"{profile.width}x{profile.height}" if profile.width else ""
             entry = {"name": profile.name, "encoding": profile.encoding, "size": size}
             known["profiles"].append(entry | {"stream": stream, "snapshot": snapshot})
-    except SoapError as error:
+    except (SoapError, MisuseError) as error:
         known["error"] = str(error)
     return known
 
@@ -75,8 +75,9 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
         title = " ".join(filter(None, [known["name"], known["model"], known["address"]]))
         for profile in known["profiles"] or [None]:
             if profile is None:
-                table.add_row(title, "", known.get("error", ""), "")
+                cells = [title, "", known.get("error", ""), ""]
             else:
-                table.add_row(title, profile["name"], f"{profile['encoding']} {profile['size']}", profile["stream"])
+                cells = [title, profile["name"], f"{profile['encoding']} {profile['size']}", profile["stream"]]
+            table.add_row(*map(shown, cells))
             title = ""
     console.print(table)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from arcly.errors import StreamError
 from arcly.probe import Report, TrackReport, probe
-from arcly.server.said import reason_of
+from arcly.server.said import reason_of, shown
 
 FAULTS = {
     "dts_backwards": "decoding time goes back",
@@ -53,9 +53,9 @@ def show(report: Report, console: Console) -> None:
         console.print("timestamps: no faults")
     if report.broken:
         why = "" if report.problem is None else f" ({report.problem})"
-        console.print(f"left out: {report.broken}{why}", style="yellow", markup=False)
+        console.print(shown(f"left out: {report.broken}{why}"), style="yellow", markup=False)
     for note in report.notes:
-        console.print(f"note: {note}", style="yellow", markup=False)
+        console.print(shown(f"note: {note}"), style="yellow", markup=False)
 
 
 def tracks_table(report: Report) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from conftest import run
 
 import arcly
 from arcly.__main__ import Parser, main, parser
+from arcly.server.said import Lines, reason_of
 from arcly.server.serve import DEMO_CLIP
 
 ALONE = ("--rtmp", "off", "--rtsp", "off", "--srt", "off", "--webrtc", "off", "--http", "127.0.0.1:0")
@@ -57,6 +59,15 @@ async def test_what_cannot_be_done_is_said_in_one_line_without_numbers_of_errors
     assert (status, len(lines)) == (1, 1), text
     assert said in lines[0]
     assert "Errno" not in text
+
+
+def test_what_a_remote_says_stays_within_its_line_of_the_log() -> None:
+    """Found by reading: why a server of RTMP refuses is said in its words, with whatever letters."""
+    said = "the remote refused: \x1b[2J\x9b1A\n2026-01-01 00:00:00 INF all is well"
+    line = Lines().format(logging.makeLogRecord({"levelname": "ERROR", "msg": "%s", "args": (said,)}))
+    assert line.isprintable(), repr(line)
+    assert line.endswith(r" ERR the remote refused: \x1b[2J\x9b1A\n2026-01-01 00:00:00 INF all is well")
+    assert reason_of(OSError(said)) == said.encode("unicode_escape").decode()
 
 
 @pytest.mark.parametrize(

@@ -119,11 +119,9 @@ async def responding(*answers: str, host: str = "127.0.0.1") -> AsyncIterator[tu
         transport.close()
 
 
-def match(urls: str, id: str = "urn:uuid:1") -> str:
+def match(urls: str, id: str = "urn:uuid:1", name: str = "Front%20door") -> str:
     """An answer."""
-    scopes = (
-        "onvif://www.onvif.org/name/Front%20door onvif://www.onvif.org/hardware/X-1000 onvif://www.onvif.org/type/ptz"
-    )
+    scopes = f"onvif://www.onvif.org/name/{name} onvif://www.onvif.org/hardware/X-1000 onvif://www.onvif.org/type/ptz"
     inner = f"<Address>{id}</Address><d:Scopes>{scopes}</d:Scopes><d:XAddrs>{urls}</d:XAddrs>"
     return SOAP.format(f'<d:ProbeMatches xmlns:d="d"><d:ProbeMatch>{inner}</d:ProbeMatch></d:ProbeMatches>')
 
@@ -205,3 +203,55 @@ async def test_the_command_lists_cameras() -> None:
             }
             shown = await run(*command)
             assert b"not authorized" in b" ".join(shown.stdout.split())
+
+
+async def test_a_device_whose_address_is_none_hides_no_camera() -> None:
+    """Found by reading: it was an error of ours, and nothing was listed."""
+    wrong = ["http://127.0.0.1:99999/x", "http://a@127.0.0.1/", "http://127.0.0.1/\u00e9", "http://127.0.0.1/#x"]
+    with camera() as url:
+        async with responding(*(match(it, f"urn:uuid:{it}") for it in wrong), match(url)) as (host, port):
+            command = [sys.executable, "-m", "arcly", "cameras", "--target", f"{host}:{port}", "--seconds", "0.4"]
+            listed = await run("env", "ARCLY_CAMERA_PASSWORD=secret", *command, "--user", "me", "--json")
+    assert listed.returncode == 0, listed.stderr
+    rows = {row["address"]: row for row in json.loads(listed.stdout)}
+    assert set(rows) == {url, *wrong}
+    assert len(rows[url]["profiles"]) == 2
+    assert all(rows[it]["error"] for it in wrong)
+
+
+async def test_a_media_service_that_is_nowhere_is_the_fault_of_the_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: it was misuse."""
+    answer = Camera.answer
+    monkeypatch.setattr(Camera, "answer", lambda self, body: answer(self, body.replace("/onvif/media", "/#media")))
+    with camera() as url, pytest.raises(SoapError, match="no URL of its media service"):
+        await OnvifCamera(url, "me", "secret").profiles()
+
+
+async def test_a_clock_at_the_end_of_time_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: the time of the second question was later than any time can be."""
+    asked = OnvifCamera("http://127.0.0.1/", "me", "secret")
+    end = ("9999", "12", "31", "23", "59", "59")
+    fields = zip(("Year", "Month", "Day", "Hour", "Minute", "Second"), end, strict=True)
+    said = "<UTCDateTime>" + "".join(f"<{name}>{value}</{name}>" for name, value in fields) + "</UTCDateTime>"
+
+    async def exchange(*_: object) -> object:
+        return parse(said.encode())
+
+    monkeypatch.setattr(asked, "_exchange", exchange)
+    assert await asked._measure_clock() == timedelta()
+
+
+async def test_what_a_device_calls_itself_does_not_steer_the_terminal() -> None:
+    """Found by reading: a name in a scope is quoted, and may have any letter in it."""
+    async with responding(match("http://127.0.0.1:1/a\u009b2J", name="door%1B%5B2J%0Dx")) as (host, port):
+        command = [sys.executable, "-m", "arcly", "cameras", "--target", f"{host}:{port}", "--seconds", "0.4"]
+        shown = (await run("env", "COLUMNS=200", *command)).stdout.decode()
+    assert r"door\x1b[2J\rx X-1000 http://127.0.0.1:1/a\x9b2J" in shown
+    assert all(letter.isprintable() or letter == "\n" for letter in shown), repr(shown)
+
+
+async def test_a_scope_that_is_no_url_is_passed_over() -> None:
+    """Found by reading: it was an error of ours, and the camera was not listed."""
+    async with responding(match("http://127.0.0.1:80/b", name="door onvif://[onvif.org/x")) as target:
+        found = await discover(timeout_s=0.4, target=target)
+    assert [camera.name for camera in found] == ["door"]
