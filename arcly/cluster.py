@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterable, Iterator
 
+from arcly._deadline import within
 from arcly._native import StreamKey
 from arcly.contract import ClusterRelay, MediaFrame, MediaSource, PublishSession, Registry, StreamHandle
 from arcly.drive import Stoppable, pump_into
 from arcly.errors import AlreadyPublishingError, NotFoundError, StreamError
-from arcly.events import StreamEventKind
+from arcly.events import StreamEvent, StreamEventKind, after_losses
 
 log = logging.getLogger("arcly")
 
@@ -22,6 +24,15 @@ BEGUN = (StreamEventKind.PUBLISH_STARTED, StreamEventKind.PUBLISH_RESUMED)
 BACKOFF_S = (0.5, 8.0)
 """Seconds before another node is tried again, and before it is at most; each wait is twice the one before. A mirror
 that was fed for longer than the longest begins anew."""
+
+CALLS_AT_ONCE = 16
+"""Streams that the other nodes are told of at a time."""
+
+CALL_DEADLINE_S = 10.0
+"""Seconds after which a relay that does not answer has not told them."""
+
+WITHDRAWALS_MAX = 20
+"""Times that an end is told before it is let be, some two minutes: whoever asks for the stream then finds none."""
 
 
 def backoff() -> Iterator[float]:
@@ -202,18 +213,107 @@ async def let_go(source: MediaSource) -> None:
         pass
 
 
+Publish = tuple[int, str, str | None]
+"""Which publish of a key it is: the stream, and who goes on with it."""
+
+
+class Announcer:
+    """Tells the other nodes of the streams that are published here and not mirrors. What a relay does not take is told
+    again, for as long as it is true; an end, 20 times.
+    """
+
+    def __init__(self, relay: ClusterRelay, registry: Registry) -> None:
+        self._relay = relay
+        self._registry = registry
+        self._told: dict[StreamKey, Publish | None] = {}
+        """What the others know; None where they may know something, and have to be told."""
+        self._telling: dict[StreamKey, asyncio.Task[None]] = {}
+        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    def on_event(self, event: StreamEvent) -> None:
+        """Tell of a stream that has begun, is gone on with or has ended."""
+        if event.kind in BEGUN and event.key in self._told:
+            self._told[event.key] = None  # Again: meanwhile it may have been on another node.
+        if event.kind in BEGUN or event.kind is StreamEventKind.PUBLISH_ENDED:
+            self._look(event.key)
+
+    def look_at_all(self) -> None:
+        """Tell whatever the others do not know."""
+        here = [stream.key for stream in self._registry.list_streams()]
+        for key in dict.fromkeys([*here, *self._told, *self._telling]):
+            self._look(key)
+
+    def _look(self, key: StreamKey) -> None:
+        try:
+            is_due = self._is_due(key)
+        except Exception:
+            is_due = True  # By a registry of the host that fails, which is asked again.
+        if is_due:
+            if key not in self._telling:
+                self._telling[key] = asyncio.create_task(self._tell(key))
+        elif key not in self._told and (telling := self._telling.pop(key, None)) is not None:
+            telling.cancel()  # It came and went before its turn: what waits is bounded by what is live.
+
+    def _is_due(self, key: StreamKey) -> bool:
+        publish = self._published(key)
+        return key in self._told if publish is None else self._told.get(key) != publish
+
+    def _published(self, key: StreamKey) -> Publish | None:
+        stream = self._registry.get_stream(key)
+        if stream is None or stream.protocol == "cluster":
+            return None
+        return stream.session, stream.protocol, stream.peer
+
+    async def _tell(self, key: StreamKey) -> None:
+        ends, level = 0, logging.WARNING
+        try:
+            for wait_s in backoff():
+                try:
+                    while self._is_due(key):
+                        async with self._calls:
+                            publish = self._published(key)
+                            ends = ends + 1 if publish is None else 0
+                            await self._say(key, publish)
+                    return
+                except Exception as error:
+                    log.log(level, "the other nodes could not be told of %s: %r", key, error)
+                if ends == WITHDRAWALS_MAX:
+                    self._told.pop(key, None)
+                    return
+                # They may have heard it all the same.
+                self._told[key], level = None, logging.DEBUG
+                await asyncio.sleep(wait_s)
+        finally:
+            if self._telling.get(key) is asyncio.current_task():
+                del self._telling[key]
+
+    async def _say(self, key: StreamKey, publish: Publish | None) -> None:
+        if publish is None:
+            await within(CALL_DEADLINE_S, self._relay.withdraw(key))
+            self._told.pop(key, None)
+        else:
+            self._told[key] = publish
+            await within(CALL_DEADLINE_S, self._relay.announce(key))
+
+    async def close(self) -> None:
+        """Tell nothing more."""
+        telling = list(self._telling.values())
+        for task in telling:
+            task.cancel()
+        await asyncio.gather(*telling, return_exceptions=True)
+
+
 async def announce_streams(relay: ClusterRelay, registry: Registry) -> None:
-    """Tell the others of every stream that is published here and not a mirror, until it is cancelled."""
-    events = registry.events()
-    try:
-        for stream in registry.list_streams():
-            if stream.protocol != "cluster":
-                await relay.announce(stream.key)
-        async for event in events:
-            found = registry.get_stream(event.key)
-            if found is None:
-                await relay.withdraw(event.key)
-            elif event.kind in BEGUN and found.protocol != "cluster":
-                await relay.announce(event.key)
-    finally:
-        await events.aclose()
+    """Tell the others of every stream that is published here and not a mirror, until it is cancelled. What the relay
+    raises is logged, and it is told again.
+    """
+    async with contextlib.aclosing(registry.events()) as events:
+        announcer = Announcer(relay, registry)
+        catching_up = asyncio.create_task(after_losses(events, announcer.look_at_all))
+        try:
+            announcer.look_at_all()
+            async for event in events:
+                announcer.on_event(event)
+        finally:
+            catching_up.cancel()
+            await announcer.close()

@@ -44,7 +44,11 @@ class Transcoder(Protocol):
 
 @runtime_checkable
 class ClusterRelay(Protocol):
-    """Finds streams on other nodes and brings them here. `arcly.cluster` mirrors by it, and has one in process."""
+    """Finds streams on other nodes and brings them here. `arcly.cluster` mirrors by it, and has one in process.
+
+    `announce` and `withdraw` are called for 16 streams at a time, and for each of them one behind the other; what raises
+    or takes longer than 10 s is called again.
+    """
 
     async def announce(self, key: StreamKey) -> None:
         """Tell the others that `key` is published here."""

@@ -7,10 +7,11 @@ from typing import Literal
 
 import pytest
 from conftest import eventually
+from failing_registry import FailingRegistry
 
 import arcly
 from arcly import cluster
-from arcly.cluster import InProcessCluster, Mirrors, announce_streams
+from arcly.cluster import Announcer, InProcessCluster, Mirrors, announce_streams
 from arcly.contract import Registry
 from arcly.testing import MemoryRegistry
 
@@ -330,6 +331,154 @@ async def test_a_mirror_is_handed_on_to_nobody(pair: tuple[Node, Node]) -> None:
 
 async def _is_there(found: Awaitable[str | None], node: str) -> bool:
     return await found == node
+
+
+class Telling:
+    """A relay, held up or failing where others are told."""
+
+    def __init__(self, relay: arcly.contract.ClusterRelay) -> None:
+        self.relay = relay
+        self.goes = asyncio.Event()
+        self.goes.set()
+        self.failures = 0
+        self.calls = 0
+        self.locate, self.pull = relay.locate, relay.pull
+
+    async def announce(self, key: arcly.StreamKey) -> None:
+        await self._through()
+        await self.relay.announce(key)
+
+    async def withdraw(self, key: arcly.StreamKey) -> None:
+        await self._through()
+        await self.relay.withdraw(key)
+
+    async def _through(self) -> None:
+        self.calls += 1
+        await self.goes.wait()
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionResetError
+
+
+@asynccontextmanager
+async def telling(home: Node) -> AsyncIterator[Telling]:
+    """The relay of `home`, which is told of its streams by it alone."""
+    home.announcing.cancel()
+    await asyncio.wait({home.announcing})
+    relay = Telling(home.relay)
+    home.announcing = asyncio.create_task(announce_streams(relay, home.registry))
+    await asyncio.sleep(0)
+    yield relay
+    assert not home.announcing.done()
+
+
+async def test_streams_that_began_or_ended_in_events_that_were_lost_are_told_of(pair: tuple[Node, Node]) -> None:
+    """Found by reading: while a relay told the others of one stream, a thousand events were kept, and those before them
+    were never told.
+    """
+    home, edge = pair
+    keys = [arcly.StreamKey("live", f"cam{n}") for n in range(1100)]
+    nodes = home.relay._cluster.homes
+    async with telling(home) as relay:
+        relay.goes.clear()
+        sessions = [await home.registry.start_publish(key, protocol="test") for key in keys]
+        await eventually(lambda: relay.calls)
+        relay.goes.set()
+        await eventually(lambda: len(nodes) == len(keys), deadline_s=20)
+        relay.goes.clear()
+        for session in sessions:
+            session.end()
+        relay.goes.set()
+        await eventually(lambda: not nodes, deadline_s=20)
+    assert await edge.relay.locate(keys[0]) is None
+
+
+async def test_a_relay_that_fails_is_told_again(
+    pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found by reading: its first error was the end of it, and no later stream of that node was found."""
+    monkeypatch.setattr(cluster, "BACKOFF_S", (0.01, 0.02))
+    home, edge = pair
+    async with telling(home) as relay:
+        relay.failures = 2
+        session = await publish(home)
+        await eventually(lambda: edge.relay.locate(KEY), deadline_s=10)
+        relay.failures = 2
+        session.end()
+        await eventually(lambda: _is_none(edge.relay.locate(KEY)), deadline_s=10)
+    assert "could not be told of live/cam: ConnectionResetError()" in caplog.text
+
+
+async def test_a_relay_that_never_hears_of_an_end_is_told_so_often(
+    pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "BACKOFF_S", (0.0, 0.0))
+    home, _ = pair
+    announcer = Announcer(relay := Telling(home.relay), home.registry)
+    session = await publish(home)
+    announcer.look_at_all()
+    await eventually(lambda: not announcer._telling)
+    relay.failures = 1000
+    session.end()
+    announcer.look_at_all()
+    await eventually(lambda: not announcer._telling)
+    assert relay.calls == 1 + cluster.WITHDRAWALS_MAX
+    assert not announcer._told
+
+
+async def test_streams_that_come_and_go_while_a_relay_is_slow_are_not_kept(pair: tuple[Node, Node]) -> None:
+    home, edge = pair
+    announcer = Announcer(relay := Telling(home.relay), home.registry)
+    relay.goes.clear()
+    events = home.registry.events()
+    for n in range(100):
+        session = await home.registry.start_publish(arcly.StreamKey("live", f"cam{n}"), protocol="test")
+        announcer.on_event(await anext(events))
+        await asyncio.sleep(0)
+        session.end()
+        announcer.on_event(await anext(events))
+    assert len(announcer._telling) == cluster.CALLS_AT_ONCE
+    session = await publish(home)
+    announcer.on_event(await anext(events))
+    relay.goes.set()
+    await eventually(lambda: _is_there(edge.relay.locate(KEY), "home"))
+    await eventually(lambda: not announcer._telling)
+    assert announcer._told.keys() == {KEY}
+    session.end()
+    await events.aclose()
+
+
+async def test_an_encoder_that_leaves_before_it_was_announced_leaves_no_home_behind(pair: tuple[Node, Node]) -> None:
+    """Found by reading: when its end was heard of there was a mirror already, and the node stayed a home of it."""
+    home, edge = pair
+    async with telling(edge) as relay:
+        relay.goes.clear()
+        here = await publish(edge)
+        await eventually(lambda: relay.calls)
+        away = await publish(home)
+        await eventually(lambda: _is_there(edge.relay.locate(KEY), "home"))
+        here.end()
+        assert await edge.mirrors.get_stream(KEY)
+        relay.goes.set()
+        await eventually(lambda: edge.relay._cluster.homes[KEY] == ["home"] and relay.calls > 1)
+        away.end()
+
+
+async def test_a_registry_that_fails_for_a_while_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "BACKOFF_S", (0.01, 0.02))
+    registry = FailingRegistry()
+    relay = InProcessCluster().relay("home", registry)
+    announcing = asyncio.create_task(announce_streams(relay, registry))
+    await asyncio.sleep(0)
+    session = await registry.start_publish(KEY)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    registry.fails = False
+    await eventually(lambda: relay.locate(KEY))
+    session.end()
+    await eventually(lambda: _is_none(relay.locate(KEY)))
+    announcing.cancel()
+    await asyncio.wait({announcing})
 
 
 async def test_a_node_that_has_lost_the_stream_is_no_error(pair: tuple[Node, Node]) -> None:
