@@ -3,6 +3,9 @@
 use arcly_bus::Frame;
 use arcly_codec::MediaKind;
 
+/// Segments of a stream after which it is shown without the tracks that have none yet.
+pub(crate) const PATIENCE_SEGMENTS: u64 = 3;
+
 /// Holds pictures back until a key picture, and sound until there are pictures.
 ///
 /// Players show nothing of a stream whose tracks are announced and do not come, so sound waits for the first key

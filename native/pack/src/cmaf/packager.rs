@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     GroupClock, PackError,
-    gate::Gate,
+    gate::{Gate, PATIENCE_SEGMENTS},
     mp4::{Fmp4Muxer, MAX_TRACKS},
     time::rescale,
 };
@@ -58,9 +58,6 @@ pub struct CmafPackager {
     is_shortened: bool,
     ended: bool,
 }
-
-/// Segments of the leading track after which one that has none is not waited for.
-const PATIENCE_SEGMENTS: u64 = 3;
 
 /// A segment has at most this part of the memory of a stream.
 const SEGMENTS_MIN: usize = 8;
@@ -276,6 +273,7 @@ impl CmafPackager {
     fn cut_before(&mut self, index: usize, frame: &Frame) -> Result<(), PackError> {
         let (lead, limits, settled) = (self.lead(), self.limits(), self.target_duration_s);
         let breaks = self.breaks_at_key || (settled.is_some() && self.timelines.is_behind());
+        self.begin_together(index, lead, frame);
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
         match lane.cut(frame, index == lead, &limits) {
             Cut::Nothing => Ok(()),
@@ -292,7 +290,7 @@ impl CmafPackager {
                 if index == lead {
                     self.lead_segments += 1;
                     self.lanes.iter_mut().for_each(|lane| lane.cut_at_us = Some(at_us));
-                    if settled.is_none() {
+                    if settled.is_none() && !self.awaits_pictures() {
                         self.settle();
                     }
                 }
@@ -307,6 +305,21 @@ impl CmafPackager {
             }
             Cut::Break => self.break_timeline(),
         }
+    }
+
+    /// Where the leading track begins behind others, they are cut too: a segment of theirs would last longer than one of its.
+    fn begin_together(&mut self, index: usize, lead: usize, frame: &Frame) {
+        let begins = |lane: &&Lane| index == lead && !lane.has_begun();
+        let Some(at_us) = self.lanes.get(index).filter(begins).map(|lane| lane.us(frame.dts)) else { return };
+        let early = self.lanes.iter_mut().filter(|lane| lane.elapsed_us() > FOLLOWER_US);
+        early.for_each(|lane| lane.cut_at_us = Some(at_us));
+    }
+
+    /// Whether sound leads only as long as no key picture comes: it says nothing on how long segments of this stream are, and no view has
+    /// told of it.
+    fn awaits_pictures(&self) -> bool {
+        let mut videos = self.lanes.iter().filter(|lane| lane.track.kind() == MediaKind::Video).peekable();
+        videos.peek().is_some() && videos.all(|lane| lane.awaits_key) && self.lead_segments < PATIENCE_SEGMENTS
     }
 
     /// Ends the present timeline in all tracks, if there is anything in it.

@@ -534,6 +534,36 @@ fn a_group_of_pictures_that_outlasts_the_target_is_cut_within() {
     scene.finish();
 }
 
+/// Found by a reader: a second of sound that waited for the first key picture fixed the target duration, and every GOP was cut within.
+#[test]
+fn sound_that_waits_for_pictures_does_not_settle_the_target_duration() {
+    let mut frames = Recipe { gop: 100, seconds: 24, ..PLAIN }.frames(&mut Rng(8));
+    // In the middle of a GOP: the key picture comes 3.5 s behind the first sound.
+    frames.retain(|frame| frame.dts >= if frame.track == VIDEO { 45_000 } else { 24_000 });
+    let mut scene = Scene::new(CmafConfig::default());
+    scene.play(&PLAIN.tracks(), &frames);
+    let view = scene.finish();
+    assert_eq!(view.target_duration_s, 4);
+    let lasts: Vec<i64> = scene.players["v0"].fetched.iter().map(|(entry, _)| entry.duration_us).collect();
+    assert_eq!(lasts, [4_000_000; 5]);
+    assert!(scene.players.values().all(|player| player.newest.as_ref().unwrap().independent));
+}
+
+/// As before: nobody waits for pictures for ever.
+#[test]
+fn sound_without_the_pictures_that_were_announced_is_shown_behind_three_segments() {
+    let frames = PLAIN.frames(&mut Rng(8)).into_iter().filter(|frame| frame.track == AUDIO);
+    let mut scene = Scene::new(CmafConfig::default());
+    for frame in frames {
+        scene.play(&PLAIN.tracks(), std::slice::from_ref(&frame));
+        if scene.views > 0 {
+            assert!((232_000..245_000).contains(&frame.dts), "2 s, and three segments: {}", frame.dts);
+            break;
+        }
+    }
+    assert_eq!(scene.packager.view().unwrap().target_duration_s, 1);
+}
+
 #[test]
 fn the_window_is_as_long_as_it_should_be_and_memory_is_flat() {
     for (window_s, least_s) in [(0, 6), (60, 60)] {

@@ -48,7 +48,7 @@ pub use self::{
 use crate::{
     GroupClock, PackError,
     cmaf::cue::Cues,
-    gate::Gate,
+    gate::{Gate, PATIENCE_SEGMENTS},
     meter::Meter,
     mpegts::{PacketBuffer, TsMuxer},
     time::rescale,
@@ -66,7 +66,7 @@ pub struct HlsConfig {
     /// Segments in the playlist. More of them let a player go further back, and cost memory twice: a segment stays
     /// available as long again. Default: 7.
     pub playlist_segments: usize,
-    /// `EXT-X-TARGETDURATION` is at least this, rounded up. It is fixed by the first segment, and a later GOP that lasts
+    /// `EXT-X-TARGETDURATION` is at least this, rounded up. It is fixed by the first segment with pictures, and a later GOP that lasts
     /// longer is then cut in its middle: raise this for an encoder with irregular key pictures. Costs latency, since
     /// players measure their distance to the live edge in target durations. Default: 0, as the first segment has it.
     pub target_duration_min: Duration,
@@ -362,7 +362,10 @@ impl HlsPackager {
         segment.date_us = self.wall.date(start_us, segment.duration_us);
         self.next_sequence += 1;
         self.meter.add(segment.bytes, segment.duration_us, segment.pictures, self.window.target_duration_s());
-        self.window.push(segment, settles);
+        // Sound that waits for pictures says nothing on how long segments with them are.
+        let awaits_pictures = segment.pictures == 0 && self.carried.first(MediaKind::Video).is_some();
+        let is_patient = awaits_pictures && self.next_sequence < PATIENCE_SEGMENTS;
+        self.window.push(segment, settles && !is_patient);
         Ok(())
     }
 

@@ -362,6 +362,28 @@ fn sound_goes_on_alone_when_pictures_do_not_come_and_they_join_later() {
     assert!(player.newest.unwrap().entries.iter().all(|entry| !entry.discontinuity));
 }
 
+/// Found by a reader: two seconds of sound that waited for the first key picture fixed the target duration.
+#[test]
+fn sound_that_waits_for_pictures_does_not_settle_the_target_duration() {
+    let mut frames = Recipe { gop: 200, seconds: 40, ..PLAIN }.frames(&mut Rng(10));
+    // In the middle of a GOP: the key picture comes 6.5 s behind the first sound.
+    frames.retain(|frame| frame.dts >= if frame.track == VIDEO { 135_000 } else { 72_000 });
+    let (_, player) = package(config(), &with(&PLAIN.tracks(), frames));
+    let playlist = player.newest.as_ref().unwrap();
+    assert!(playlist.independent && playlist.target_duration_s == 8, "{playlist:?}");
+    assert_eq!(player.fetched.len(), 5, "sound, then sound and a GOP, then GOPs: {:?}", durations(&player));
+}
+
+/// Nobody waits for pictures for ever.
+#[test]
+fn sound_without_the_pictures_that_were_announced_is_shown_behind_three_segments() {
+    let mut packager = HlsPackager::new(config(), "s");
+    let sounds = || PLAIN.frames(&mut Rng(10)).into_iter().filter(|frame| frame.track == AUDIO);
+    let shown = sounds().find(|frame| packager.push(&PLAIN.tracks(), frame).unwrap()).unwrap();
+    assert!((480_000..483_000).contains(&shown.dts), "4 s, and three segments: {}", shown.dts);
+    assert_eq!(packager.view().unwrap().target_duration_s(), 2);
+}
+
 #[test]
 fn segments_go_on_when_pictures_stop() {
     let pushes = with(&PLAIN.tracks(), PLAIN.frames(&mut Rng(11)));

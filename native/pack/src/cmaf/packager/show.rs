@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use arcly_codec::Codec;
 
-use super::{CmafPackager, PATIENCE_SEGMENTS};
-use crate::cmaf::{CmafView, lane::Lane, view::Told};
+use super::CmafPackager;
+use crate::{
+    cmaf::{CmafView, lane::Lane, view::Told},
+    gate::PATIENCE_SEGMENTS,
+};
 
 impl CmafPackager {
     /// Makes views of what is new; false when nothing is, or nothing can be shown yet.
