@@ -46,8 +46,8 @@ class Transcoder(Protocol):
 class ClusterRelay(Protocol):
     """Finds streams on other nodes and brings them here. `arcly.cluster` mirrors by it, and has one in process.
 
-    `announce` and `withdraw` are called for 16 streams at a time, and for each of them one behind the other; what raises
-    or takes longer than 10 s is called again.
+    `announce` and `withdraw` are called for 16 streams at a time, and for each of them one behind the other; what
+    raises or takes longer than 10 s is called again.
     """
 
     async def announce(self, key: StreamKey) -> None:
