@@ -118,10 +118,19 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     """Return what the command line says; ends the process where it says nothing that is known."""
     top = parser()
     try:
-        return top.parse_args(arguments)
+        options, unknown = top.parse_known_args(arguments)
     except UnicodeDecodeError as error:
         files = ", ".join(word[1:] for word in arguments if word.startswith("@"))
         top.error(f"{files}: not {error.encoding.upper()} at byte {error.start}")
+    if unknown:
+        named = " ".join(filter(None, map(option_in, unknown)))
+        top.error(f"unrecognized arguments: {named or 'words without an option'}")
+    return options
+
+
+def option_in(word: str) -> str:
+    """Return the option that a word names, or nothing: what else is there is not repeated, it may be a password."""
+    return word.partition("=")[0] if word.startswith("-") else ""
 
 
 class Words(shlex.shlex):
@@ -149,13 +158,14 @@ class Parser(argparse.ArgumentParser):
 
     def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
         """Return the words of a line."""
+        where = option_in(next(iter(arg_line.split()), "")) or "a line without an option"
         # From Python 3.12 on files are read as arguments are: bytes that are no UTF-8 become surrogates.
         if any("\ud800" <= letter <= "\udfff" for letter in arg_line):
-            self.error(f"{arg_line!r}: not UTF-8")
+            self.error(f"{where}: not UTF-8")
         try:
             return list(Words(arg_line))
         except ValueError as error:
-            self.error(f"{arg_line!r}: {error}")
+            self.error(f"{where}: {error}")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -81,7 +81,8 @@ def jwt_authenticator(text: str, *, gate_play: bool) -> StreamAuthenticator:
     """
     algorithms, equals, keys = text.partition("=")
     if not equals:
-        raise MisuseError(f"{text!r} is not of the form ALGORITHMS=KEYS: RS256=https://HOST/jwks.json")
+        # It is not repeated: it may be a key.
+        raise MisuseError("--auth-jwt needs ALGORITHMS=KEYS: RS256=https://HOST/jwks.json")
     source = JwksUrl(keys) if keys.startswith(("http://", "https://")) else key_in(Path(keys))
     try:
         return JwtAuthenticator(source, algorithms=algorithms.split(","), gate_play=gate_play)

@@ -181,30 +181,23 @@ def metrics(options: argparse.Namespace, listeners: Listeners) -> list[InboundPr
 def streams(options: argparse.Namespace) -> list[InboundProtocol]:
     """Return the streams that come and go without a listener: files, and those of other servers."""
     demo = [FileSource(DEMO_CLIP, DEMO_KEY)] if options.demo else []
-    pulled = pulls(options.pull, on_demand=False) + pulls(options.pull_on_demand, on_demand=True)
-    pushed = [PushTarget(url, key) for key, url in map(key_and_url, options.push)]
+    pulled = [PullSource(url, key) for key, url in keys_and_urls("--pull", options.pull)]
+    on_demand = keys_and_urls("--pull-on-demand", options.pull_on_demand)
+    pulled += [PullSource(url, key, on_demand=True) for key, url in on_demand]
+    pushed = [PushTarget(url, key) for key, url in keys_and_urls("--push", options.push)]
     return [*demo, *pulled, *pushed]
 
 
-def pulls(wishes: list[str], *, on_demand: bool) -> list[PullSource]:
-    """Return the streams of other servers that `--pull` and `--pull-on-demand` name.
+def keys_and_urls(option: str, wishes: list[str]) -> list[tuple[str, str]]:
+    """Return the two sides of each KEY=URL.
 
     Raises:
-        MisuseError: one is not of the form KEY=URL.
+        MisuseError: one is not of this form. It is not repeated: there may be a password in it.
     """
-    return [PullSource(url, key, on_demand=on_demand) for key, url in map(key_and_url, wishes)]
-
-
-def key_and_url(wish: str) -> tuple[str, str]:
-    """Return the two sides of KEY=URL.
-
-    Raises:
-        MisuseError: it is not of this form.
-    """
-    key, equals, url = wish.partition("=")
-    if not equals:
-        raise MisuseError(f"{wish!r} is not of the form KEY=URL: live/cam=rtmp://HOST/APP/STREAM")
-    return key, url
+    found = [wish.partition("=") for wish in wishes]
+    if not all(equals and "://" not in key for key, equals, _ in found):
+        raise MisuseError(f"{option} needs KEY=URL: live/cam=rtmp://HOST/APP/STREAM")
+    return [(key, url) for key, _, url in found]
 
 
 def certificate(options: argparse.Namespace) -> Tls | None:

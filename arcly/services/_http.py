@@ -122,7 +122,8 @@ class _Server:
         except ValueError as error:
             raise MisuseError(f"not a URL: {error}") from None
         if parts.scheme not in ("http", "https") or not host or parts.fragment or not _printable(url):
-            raise MisuseError(f"{url!r} is not a URL of the form http://HOST:PORT/PATH or https://HOST/PATH")
+            # It is not repeated: there may be a password in it.
+            raise MisuseError("not a URL of the form http://HOST:PORT/PATH or https://HOST/PATH")
         if parts.username is not None or parts.password is not None:
             # They would be repeated by every message that names the URL.
             raise MisuseError("a URL with user and password is not accepted: send them in a header")

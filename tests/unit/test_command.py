@@ -180,6 +180,33 @@ def test_a_file_of_options_that_is_wrong_is_said(
     assert "missing.conf" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--pull", "rtsp://user:secret@cam.lan/1"), "--pull needs KEY=URL"),
+        (("--pull-on-demand", "rtsp://user:secret@cam.lan/1?a=b"), "--pull-on-demand needs KEY=URL"),
+        (("--push", "rtmp://user:se=secret@cam.lan/a/b"), "--push needs KEY=URL"),
+        (("--auth-jwt", "secret"), "--auth-jwt needs ALGORITHMS=KEYS"),
+        (("--auth-url", "user:secret@auth.lan/"), "not a URL of the form"),
+        (("--auth-url", "http://user:secret@auth.lan/#x"), "not a URL of the form"),
+        (("--srt-pasphrase", "secret-and-long"), "unrecognized arguments: --srt-pasphrase"),
+        (("--srt-pasphrase=secret-and-long",), "unrecognized arguments: --srt-pasphrase"),
+        (("rtsp://user:secret@cam.lan/1",), "unrecognized arguments: words without an option"),
+        (("@",), "--srt-passphrase: No closing quotation"),
+    ],
+)
+async def test_a_password_in_an_option_that_is_wrong_is_not_repeated(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """Found by reading: URLs of cameras, and lines of files of options, stood in the log with all that was in them."""
+    file = tmp_path / "arcly.conf"
+    file.write_text("--srt-passphrase it's-secret")
+    status, text = await arcly_says("serve", *ALONE, *(f"@{file}" if word == "@" else word for word in arguments))
+    assert status in (1, 2)
+    assert said in text
+    assert "secret" not in text
+
+
 async def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     """It was a traceback that named no file."""
     latin = tmp_path / "latin-1"
