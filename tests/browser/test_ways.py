@@ -292,6 +292,25 @@ async def test_a_stream_with_two_sounds_plays_by_flv(serve: Start, visit: Open, 
         assert sorted(kinds) == ["audio", "audio", "video"]
 
 
+async def test_of_two_sounds_the_one_that_the_browser_can_decode_is_heard(
+    serve: Start, visit: Open, ffmpeg: str
+) -> None:
+    """Found by reading: one that it cannot was a reason against HLS and DASH, whose players take the other."""
+    server = await serve("--srt", "127.0.0.1:0", "--webrtc", "off")
+    found = server.logged(r"\[srt\] listening on (\S+)")
+    assert found, server.log
+    both = AC3.replace("-c:a ac3", "-map 0 -map 1 -map 1 -c:a:0 ac3 -c:a:1 aac")
+    async with running(ffmpeg, *both.split(), f"srt://{found[1]}?streamid=publish:live/cam"):
+        page = await visit(server.url("/live/cam/"))
+        await page.is_in_state("playing")
+        await expect(page.part("way-hls").locator("input")).to_be_checked()
+        for way in ("hls", "dash"):
+            await choose(page, way)
+            await watch(page, 2)
+            heard = await page.part("video").evaluate("(video) => video.webkitAudioDecodedByteCount")
+            assert heard > 0, way
+
+
 async def test_hls_of_which_nothing_can_be_decoded_is_given_up(serve: Start, visit: Open, ffmpeg: str) -> None:
     """A bug it had: hls.js was told to recover, did not, and the page was loading for ever."""
 

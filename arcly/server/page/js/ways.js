@@ -82,7 +82,12 @@ function inSegments(way, media) {
     (it) => left.some(({ kind }) => kind === it) && !carried.some(({ kind }) => kind === it),
   );
   const said = `Without ${lost === "video" ? "pictures" : "sound"}: ${name} carries no ${format.codecs(left)}.`;
-  return { why: cannotDecode(carried), lacks: lost ? said : "" };
+  // Of each kind the player takes one that it can decode.
+  const hopeless = ["video", "audio"].flatMap((it) => {
+    const tracks = carried.filter(({ kind }) => kind === it);
+    return tracks.every((track) => cannotDecode([track])) ? tracks : [];
+  });
+  return { why: cannotDecode(hopeless), lacks: lost ? said : "" };
 }
 
 /** iPhones have only ManagedMediaSource, where the system decides when to load: HLS is made for that. */
