@@ -113,11 +113,11 @@ pub(crate) trait Format: Send {
     }
 
     /// Appends the packet of one frame; nothing for a frame of a track that it does not carry. A viewer can begin with the packet of a key
-    /// frame.
+    /// frame. `later` is what has come already of the frames behind it.
     ///
     /// # Errors
     /// [`PackError`] for a frame that cannot be written; nothing is appended then.
-    fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError>;
+    fn write(&mut self, frame: &Frame, later: &[Frame], out: &mut Draft) -> Result<(), PackError>;
 
     /// How many bytes of its own the packet of so long a payload has, about.
     fn own_bytes(&self, payload_bytes: usize) -> usize {
@@ -170,7 +170,7 @@ impl Format for Ts {
         self.carried.contains(&track)
     }
 
-    fn write(&mut self, frame: &Frame, Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
+    fn write(&mut self, frame: &Frame, _: &[Frame], Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
         let Some(muxer) = self.muxer.as_mut().filter(|_| self.carried.contains(&frame.track)) else { return Ok(()) };
         if frame.is_key() && self.video == Some(frame.track) {
             muxer.start_segment(out);
@@ -289,7 +289,7 @@ impl Format for Flv {
         self.carried.contains(&track)
     }
 
-    fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError> {
+    fn write(&mut self, frame: &Frame, _: &[Frame], out: &mut Draft) -> Result<(), PackError> {
         self.tags.clear();
         self.muxer.write(frame, &mut self.tags)?;
         let is_frame = |tag: &FlvTag| matches!(tag.role, TagRole::KeyFrame | TagRole::Frame);
@@ -345,10 +345,11 @@ impl Format for Mp4 {
         is_same || framing == Framing::WebSocket && codecs(&tracks).eq(self.carried.iter().copied())
     }
 
-    fn write(&mut self, frame: &Frame, Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
+    fn write(&mut self, frame: &Frame, later: &[Frame], Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
         let Some(muxer) = self.muxer.as_mut() else { return Ok(()) };
         let start = out.len();
-        muxer.write_fragment(std::slice::from_ref(frame), &Head::default(), out)?;
+        let next = next_dts(frame, later).map(|dts| (frame.track, dts));
+        muxer.write_fragment(std::slice::from_ref(frame), &Head { next: next.as_slice(), ..Head::default() }, out)?;
         if out.len() > start && std::mem::take(&mut self.is_changed) {
             out.splice(start..start, muxer.init_segment().iter().copied());
         }
@@ -360,6 +361,13 @@ impl Mp4 {
     fn only(tracks: &TrackSet) -> TrackSet {
         only(tracks, |track| Fmp4Muxer::supports(track).is_ok())
     }
+}
+
+/// When the frame of its track that follows one is decoded, where that alone says how long it lasts and is known already.
+fn next_dts(frame: &Frame, later: &[Frame]) -> Option<i64> {
+    let later = if frame.duration > 0 { &[] } else { later };
+    let next = later.iter().find(|next| next.track == frame.track)?;
+    (!next.is_discontinuity()).then_some(next.dts)
 }
 
 fn codecs(tracks: &TrackSet) -> impl Iterator<Item = (TrackId, Codec)> {

@@ -161,10 +161,12 @@ impl PacketWriter {
                         continue;
                     }
                     self.has_begun = true;
-                    for frame in batch.frames {
+                    let mut frames = batch.frames;
+                    while let Some((frame, later)) = frames.split_first() {
+                        frames = later;
                         let mut draft = Draft::new(framing.head_bytes(), self.format.own_bytes(frame.payload.len()));
                         // A frame that this container cannot hold is left out: the stream goes on.
-                        let written = self.format.write(frame, &mut draft).map(|()| framing.close(draft));
+                        let written = self.format.write(frame, later, &mut draft).map(|()| framing.close(draft));
                         if let Some(pieces) = written.ok().filter(|pieces| !pieces.is_empty()) {
                             let _ = self.writer.publish(Packet::new(frame, pieces));
                         }
@@ -326,6 +328,67 @@ mod tests {
         assert_eq!(feed_all(Framing::Chunked, [same.clone(), other.clone()]), Fed::Ended);
         assert_eq!(feed_all(Framing::WebSocket, [same.clone(), other.clone()]), Fed::Everything);
         assert_eq!(feed_all(Framing::WebSocket, [other, more]), Fed::Ended);
+    }
+
+    /// Publishes pictures that do not say how long they last, and gives when each fragment of them is decoded and how long it lasts; `at_once`:
+    /// they were there before the first viewer came.
+    fn fragments_of(pictures: &[(FrameFlags, i64, i64)], at_once: bool) -> Vec<(u64, u32)> {
+        let mut source = log_of_pictures(LogBounds::default());
+        let mut tracks = source.tracks().tracks.clone();
+        if let CodecConfig::H264(config) = &mut tracks[0].config {
+            config.info.frame_rate = None;
+        }
+        source.set_tracks(tracks).unwrap();
+        let mut writer = PacketWriter::new(source.log(), Container::Mp4, Framing::Bare);
+        let mut cursor = writer.packets().log().tap();
+        for &(flags, dts, pts) in pictures {
+            let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
+            source.publish(Frame { track: TrackId(0), flags, pts, dts, duration: 0, payload }).unwrap();
+            if !at_once {
+                writer.feed();
+            }
+        }
+        writer.feed();
+        let mut fragments = Vec::new();
+        while let Read::Frames(batch) = cursor.read(1) {
+            let bytes = batch.frames[0].pieces.to_bytes();
+            let behind = |name: &[u8; 4]| bytes.windows(4).position(|four| four == name).unwrap() + 4;
+            let (decoded, header) = (behind(b"tfdt"), behind(b"tfhd"));
+            assert_eq!(bytes[header + 3] & 8, 8, "the duration is in the header");
+            fragments.push((
+                u64::from_be_bytes(bytes[decoded + 4..decoded + 12].try_into().unwrap()),
+                u32::from_be_bytes(bytes[header + 8..header + 12].try_into().unwrap()),
+            ));
+        }
+        fragments
+    }
+
+    /// `count` pictures that come so many ticks apart, the first of them a key picture.
+    fn pictures(count: i64, step: i64) -> Vec<(FrameFlags, i64, i64)> {
+        let flags = |n| if n == 0 { FrameFlags::KEY } else { FrameFlags::NONE };
+        (0..count).map(|n| (flags(n), n * step, n * step)).collect()
+    }
+
+    /// Found by reading: each was said to last a thirtieth of a second, and Media Source Extensions take what comes later than twice that for
+    /// a break, behind which only a key picture goes on.
+    #[test]
+    fn fragments_of_slow_pictures_last_until_the_next_one() {
+        let durations = |pictures: &[_], at_once| fragments_of(pictures, at_once).into_iter().map(|(_, ticks)| ticks);
+        let slow: Vec<_> = durations(&pictures(20, 9_000), false).collect();
+        assert!(slow[1..].iter().all(|ticks| *ticks == 9_000), "{slow:?}");
+        assert!(durations(&pictures(20, 9_000), true).all(|ticks| ticks == 9_000), "who comes first has them, too");
+        assert!(durations(&pictures(20, 3_000), false).all(|ticks| ticks == 3_000));
+    }
+
+    #[test]
+    fn behind_a_lost_picture_the_next_ones_that_are_lost_are_no_break() {
+        let kept: Vec<_> =
+            pictures(40, 3_600).into_iter().enumerate().filter(|(n, _)| ![10, 13, 14].contains(n)).collect();
+        let kept: Vec<_> = kept.into_iter().map(|(_, picture)| picture).collect();
+        let fragments = fragments_of(&kept, false);
+        let is_break = |pair: &[(u64, u32)]| pair[1].0 - pair[0].0 > 2 * u64::from(pair[0].1);
+        assert!(!fragments.windows(2).any(is_break), "{fragments:?}");
+        assert!(fragments.last().unwrap().1 <= 3_700, "and they are forgotten: {fragments:?}");
     }
 
     /// Found by reading: whoever came again behind such a change, and in front of the next key picture, got the end of what was before it.

@@ -109,7 +109,7 @@ impl Format for Packets {
         self.senders.iter().any(|sender| sender.outgoing.track == track)
     }
 
-    fn write(&mut self, frame: &Frame, out: &mut Draft) -> Result<(), PackError> {
+    fn write(&mut self, frame: &Frame, _: &[Frame], out: &mut Draft) -> Result<(), PackError> {
         self.put(frame, &mut out.own)
     }
 

@@ -136,7 +136,7 @@ impl Feed {
                             flush(writer, next, &mut draft.own);
                         }
                         let before = draft.own.len();
-                        if format.write(frame, draft).is_err() {
+                        if format.write(frame, &[], draft).is_err() {
                             draft.own.truncate(before); // What this container cannot hold is left out.
                         } else if next.is_none() && draft.own.len() > before {
                             *next = Some(Frame { payload: Bytes::new(), ..frame.clone() });

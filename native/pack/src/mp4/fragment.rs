@@ -90,6 +90,9 @@ const SAMPLE_SIZE: u32 = 0x200;
 const SAMPLE_FLAGS: u32 = 0x400;
 const SAMPLE_COMPOSITION_OFFSET: u32 = 0x800;
 
+/// A picture of which nothing says how long it lasts is taken to last no longer: the buffers of players end where it does.
+const LIKELY_STEP_MAX_S: u32 = 1;
+
 const MFHD_BYTES: usize = FULL_BOX_HEADER_BYTES + 4;
 const TFDT_BYTES: usize = FULL_BOX_HEADER_BYTES + 8;
 /// Number, default duration (or not), default flags.
@@ -300,6 +303,22 @@ impl MuxTrack {
 
     fn remember(&mut self) {
         self.newest_step = self.run.last_step.max(1);
+        self.newest_dts = Some(self.run.end_dts.saturating_sub(i64::from(self.run.last_step)));
+    }
+
+    /// How long a sample at `dts` is likely to last that is alone in its fragment, where nothing says it: as long as the one before it did,
+    /// and a picture rather as long as the longest of the last ones. Behind one that is said to last too long nothing is lost; what follows
+    /// by more than twice its duration is dropped up to the next key picture (Media Source Extensions, coded frame processing).
+    fn likely_step(&self, dts: i64) -> u32 {
+        let says_frame_length = self.track.config.audio().is_some_and(|info| info.samples_per_frame > 0);
+        let before = self.newest_dts.filter(|&newest| newest < dts && !says_frame_length);
+        let Some(before) = before else { return self.newest_step };
+        let max = self.track.clock_rate_hz.saturating_mul(LIKELY_STEP_MAX_S).max(1);
+        let step = u32::try_from(dts.saturating_sub(before)).unwrap_or(max).min(max);
+        match self.track.kind() {
+            MediaKind::Video => step.max(self.newest_step - self.newest_step / 8),
+            _ => step,
+        }
     }
 
     fn put_traf(&self, out: &mut Vec<u8>, frames: &[Frame], data_offset: u64) {
@@ -363,7 +382,7 @@ fn last_step(track: &MuxTrack, frame: &Frame, step: Option<u32>, head: &Head<'_>
     match next.filter(|&next| next >= frame.dts) {
         Some(next) => duration(frame.dts, next),
         None if frame.duration > 0 => Ok(frame.duration),
-        None => Ok(step.unwrap_or(track.newest_step)),
+        None => Ok(step.unwrap_or_else(|| track.likely_step(frame.dts))),
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct MuxTrack {
     pub delay: u32,
     /// How long the newest sample was taken to last.
     pub newest_step: u32,
+    /// Its decoding time.
+    pub newest_dts: Option<i64>,
     /// Of the fragment in the making.
     pub run: Run,
 }
@@ -114,7 +116,10 @@ impl Fmp4Muxer {
         let described: Vec<_> = samples.into_iter().map(|track| (track, options(track))).collect();
         let init_segment = init_segment(&described)?;
         let changed = self.init_segment != init_segment;
-        self.tracks = described.iter().map(|(track, options)| MuxTrack::new(track, options)).collect();
+        let before = std::mem::take(&mut self.tracks);
+        let known = |track: &Track| before.iter().find(|known| known.track.id == track.id);
+        self.tracks =
+            described.iter().map(|(track, options)| MuxTrack::new(track, options).behind(known(track))).collect();
         self.events = events.into_iter().map(EventTrack::new).collect();
         self.init_segment = init_segment;
         Ok(changed)
@@ -134,7 +139,8 @@ impl Fmp4Muxer {
     /// segment. Where there is no frame with bytes of a track with samples, there is no `moof`.
     ///
     /// A sample lasts until the next one of its track is decoded. The last one of the fragment lasts until [`Head::next`] of its track
-    /// if that is said, else as long as its frame says, else as long as the one before it.
+    /// if that is said, else as long as its frame says, else as long as the one before it; of pictures that come one in a fragment, rather as
+    /// long as the longest of the last ones.
     ///
     /// # Errors
     /// [`PackError::Misuse`] when decoding times go back within the fragment (a break in the timeline: cut there),
@@ -180,7 +186,16 @@ impl Fmp4Muxer {
 impl MuxTrack {
     fn new(track: &Track, options: &TrackOptions) -> Self {
         let (number, delay) = (movie::track_number(track), delay(track, options));
-        Self { number, delay, newest_step: usual_step(track), run: Run::default(), track: track.clone() }
+        let newest_step = usual_step(track);
+        Self { number, delay, newest_step, newest_dts: None, run: Run::default(), track: track.clone() }
+    }
+
+    /// The same, as it goes on where it was there before: pictures come no faster for another configuration.
+    fn behind(self, before: Option<&Self>) -> Self {
+        match before.filter(|before| before.track.clock_rate_hz == self.track.clock_rate_hz) {
+            Some(&Self { newest_dts, .. }) => Self { newest_dts, ..self },
+            None => self,
+        }
     }
 }
 
