@@ -133,7 +133,10 @@ class Playback:
             vod, read = await self.run(self._make, files, has_ended, kept)
             for segment, packed in read.items():
                 await self._index.keep_outline(segment, packed)
-            ready = self._ready[recording] = (signature, vod)
+            # One object stands for the files as they are: who asked at the same time may have made it.
+            ready = self._ready.get(recording)
+            if ready is None or ready[0] != signature:
+                ready = self._ready[recording] = (signature, vod)
         self._ready.move_to_end(recording)
         while len(self._ready) > RECORDINGS_MAX:
             self._ready.popitem(last=False)
