@@ -1,6 +1,6 @@
 //! What a hostile peer runs into, and what it reads then.
 
-use arcly_wire::rtmp::{Limits, RtmpError, ServerConn};
+use arcly_wire::rtmp::{Event, Limits, RtmpError, ServerConn};
 
 use crate::client::{Client, Server, T0, null, object, text};
 
@@ -119,6 +119,22 @@ fn small_media_that_does_not_wait_for_the_answer_stops() {
     input.extend(b"\xc6x".repeat(20_000));
     assert_eq!(limit_of(server.feed(&input)), "waiting_bytes");
     assert!(server.conn.buffered_bytes() < 1 << 20, "{}", server.conn.buffered_bytes());
+}
+
+/// Found by reading: a part of an aggregate kept all of it, and a byte of sound counted as one byte.
+#[test]
+fn a_byte_of_an_aggregate_does_not_keep_the_rest_of_it() {
+    let tag = |type_id: u8, body: &[u8]| {
+        let length = &(body.len() as u32).to_be_bytes()[1..];
+        [&[type_id][..], length, &[0; 7], body, &[0; 4]].concat()
+    };
+    let aggregate = [tag(8, b"\xaf"), tag(99, &[0; 1 << 20])].concat();
+    let mut server = Server::publishing();
+    let mut client = Client::new();
+    server.feed(&client.set_chunk_size(0xff_ffff).full(6, 22, 1, 0, &aggregate).out).unwrap();
+    let [Event::Media(sound)] = &mut server.events()[..] else { panic!("one part is media") };
+    let body = std::mem::take(&mut sound.body).try_into_mut().expect("nobody else has it");
+    assert!(body.capacity() < 1 << 10, "{} bytes are kept", body.capacity());
 }
 
 /// It may be in the middle of a picture of what it publishes.

@@ -25,8 +25,7 @@ impl ServerConn {
         }
     }
 
-    /// Splits an aggregate into its parts, whose bodies share its memory. The parts' timestamps are
-    /// moved so that the first one's is the message's (RTMP §7.1.6).
+    /// Splits an aggregate into its parts. The parts' timestamps are moved so that the first one's is the message's (RTMP §7.1.6).
     pub(super) fn on_aggregate(&mut self, message: &Message) -> Result<(), RtmpError> {
         let mut rest = Cursor::new(&message.body);
         let mut shift_ms = None;
@@ -56,7 +55,11 @@ pub(in super::super) fn read_part(rest: &mut Cursor<'_>, aggregate: &Bytes) -> O
     if !rest.is_empty() {
         rest.u32()?;
     }
-    Some(Message { type_id, stream_id, timestamp_ms, body: aggregate.slice(begin..end) })
+    // A part that is kept keeps all that it is cut out of: a byte of sound would cost a megabyte.
+    let is_most = length >= aggregate.len() / 2;
+    let body = aggregate.slice(begin..end);
+    let body = if is_most { body } else { Bytes::copy_from_slice(&body) };
+    Some(Message { type_id, stream_id, timestamp_ms, body })
 }
 
 pub(in super::super) fn media_of(type_id: u8, body: Bytes) -> Option<(MediaKind, Bytes)> {
