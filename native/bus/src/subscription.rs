@@ -8,7 +8,7 @@ use std::{
 use arcly_codec::MediaKind;
 
 use crate::{
-    Entry, Frame, FrameFlags, Log, TrackId, TrackSet,
+    Entry, Frame, FrameFlags, Log, Track, TrackId, TrackSet,
     chunk::{Ahead, Chunk, Cursor},
     sync::Counted,
     timeline::dts_ns,
@@ -214,6 +214,26 @@ impl<T: Entry> Subscription<T> {
         }
         self.jump();
         self.cursor.position().saturating_sub(here)
+    }
+
+    /// The same for a reader who wanted nothing until now: what lies between was not missed. Where no random access point is kept it waits for
+    /// the next one.
+    pub fn rejoin(&mut self) {
+        let here = self.cursor.position();
+        let ahead = self.log.random_access().map(|(chunk, index)| chunk.first + index as u64);
+        if ahead.is_none_or(|ahead| ahead > here) {
+            self.join();
+            self.discontinuity = true;
+        }
+    }
+
+    /// Reads these tracks from here on. Where a video is among them that was not read, it waits for the next random access point.
+    pub fn set_tracks(&mut self, tracks: TrackFilter) {
+        let was = std::mem::replace(&mut self.options.tracks, tracks);
+        self.filters = tracks != TrackFilter::ALL;
+        let is_new = |track: &Track| tracks.contains(track.id) && !was.contains(track.id);
+        let newest = self.log.tracks();
+        self.awaits_key |= newest.tracks.iter().any(|track| track.kind() == MediaKind::Video && is_new(track));
     }
 
     /// Whether [`read`](Self::read) would give anything but [`Read::Empty`]. Nothing counts as read.

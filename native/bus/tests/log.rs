@@ -352,6 +352,43 @@ fn what_another_track_has_lost_is_no_break_for_a_reader_of_this_one() {
 }
 
 #[test]
+fn a_reader_that_rejoins_goes_to_the_newest_key_frame_and_never_back_and_has_missed_nothing() {
+    let mut publisher = stream(128, 1 << 20);
+    let mut reader = publisher.log().subscribe();
+    publish(&mut publisher, 0..60, 50);
+    assert_eq!(numbers(&mut reader).len(), 60);
+    publish(&mut publisher, 60..70, 50);
+    reader.rejoin();
+    assert_eq!(numbers(&mut reader), (60..70).collect::<Vec<_>>());
+    publish(&mut publisher, 70..2030, 50);
+    reader.rejoin();
+    let Read::Frames(batch) = reader.read(usize::MAX) else { panic!("frames were published") };
+    assert_eq!((number(&batch.frames[0]), batch.discontinuity), (2000, true));
+    assert_eq!(reader.missed(), 0);
+}
+
+#[test]
+fn a_reader_that_takes_other_tracks_stays_where_it_is_and_waits_for_a_key_frame_of_new_pictures() {
+    let mut publisher = stream(4096, 1 << 20);
+    let mut reader = publisher.log().subscribe();
+    let mut publish = |range: std::ops::Range<u64>| {
+        for n in range {
+            let track = if n % 2 == 0 { VIDEO } else { AUDIO };
+            publisher.publish(frame(track, n, n % 10 == 0)).unwrap();
+        }
+    };
+    publish(0..14);
+    assert_eq!(numbers(&mut reader).len(), 14);
+    reader.set_tracks(TrackFilter::only([AUDIO]));
+    publish(14..18);
+    assert_eq!(numbers(&mut reader), [15, 17]);
+    reader.set_tracks(TrackFilter::ALL);
+    publish(18..23);
+    assert_eq!(numbers(&mut reader), [20, 21, 22]);
+    assert_eq!(reader.missed(), 0);
+}
+
+#[test]
 fn a_gop_bound_below_the_ring_truncates_earlier_and_is_told_once() {
     let truncated = Arc::new(AtomicUsize::new(0));
     let bounds = LogBounds { gop_frames: Some(30), ..LogBounds::default() };

@@ -97,12 +97,18 @@ impl PacketBody {
         Patience::new(self.entry.0.clone(), stall_max)
     }
 
-    /// Goes on at the newest key picture, with what is wanted.
+    /// Goes on where it is with what is wanted; who wanted nothing, at the newest key picture, if that is ahead.
     pub(crate) fn want(&mut self, wants: Wants) {
-        if self.wants != wants {
-            self.wants = wants;
-            self.cursor = self.packets.join_for(wants);
-            (self.told, self.next) = (None, None);
+        if self.wants == wants {
+            return;
+        }
+        let was = std::mem::replace(&mut self.wants, wants);
+        self.packets.choose(&mut self.cursor, wants);
+        if was.paused && !wants.paused {
+            self.cursor.rejoin();
+        }
+        if wants.has_more_than(&was) {
+            self.told = None;
         }
     }
 
@@ -147,6 +153,9 @@ impl PacketBody {
         }
         if self.wants.paused {
             return if self.packets.log().is_closed() { Poll::Ready(None) } else { Poll::Pending };
+        }
+        if self.wants.chooses_by_kind() {
+            self.packets.choose(&mut self.cursor, self.wants);
         }
         self.judge();
         let batch = match self.cursor.read(1) {

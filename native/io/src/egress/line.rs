@@ -8,7 +8,8 @@ use std::{
     task::Waker,
 };
 
-use arcly_bus::{Batch, TrackFilter};
+use arcly_bus::{Batch, Track, TrackFilter, TrackSet};
+use arcly_codec::MediaKind;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
@@ -59,10 +60,34 @@ impl Default for Wants {
 }
 
 impl Wants {
+    /// The tracks of those that there are.
+    pub(crate) fn filter(&self, tracks: &TrackSet) -> TrackFilter {
+        if !self.chooses_by_kind() {
+            return self.only;
+        }
+        let is_wanted = |track: &&Track| match track.kind() {
+            MediaKind::Video => self.video,
+            MediaKind::Audio => self.audio,
+            MediaKind::Data => true,
+        };
+        let ids = tracks.tracks.iter().filter(is_wanted).map(|track| track.id);
+        TrackFilter::only(ids.filter(|id| self.only.contains(*id)))
+    }
+
+    /// Whether which tracks are wanted hangs on those that there are.
+    pub(crate) fn chooses_by_kind(&self) -> bool {
+        !(self.audio && self.video)
+    }
+
+    /// Whether something is wanted that `was` did not.
+    pub(crate) fn has_more_than(&self, was: &Self) -> bool {
+        self.audio && !was.audio || self.video && !was.video
+    }
+
     /// Whether headers go in front of this batch for a viewer who was last told of the tracks of revision `told`. Where tracks change they are in
     /// the packet of the next frame, and a viewer who wants no frames of its track has not had it.
     pub(crate) fn needs_header<T>(&self, told: Option<u32>, batch: &Batch<'_, T>) -> bool {
-        let leaves_out = || !(self.audio && self.video && self.only == TrackFilter::ALL);
+        let leaves_out = || self.chooses_by_kind() || self.only != TrackFilter::ALL;
         match told {
             None => true,
             Some(revision) => batch.discontinuity || revision != batch.tracks.revision && leaves_out(),

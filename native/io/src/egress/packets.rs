@@ -6,8 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arcly_bus::{Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackFilter, TrackSet};
-use arcly_codec::MediaKind;
+use arcly_bus::{Log, LogBounds, LogWriter, Read, Subscription, SubscriptionOptions, TrackSet};
 use bytes::Bytes;
 
 use super::{
@@ -43,18 +42,15 @@ impl PacketLog {
         self.log.subscribe_with(SubscriptionOptions { is_viewer: false, ..SubscriptionOptions::default() })
     }
 
-    /// The same, without the kinds of tracks that are not wanted.
+    /// The same, for what is wanted of the tracks that there are.
     pub(crate) fn join_for(&self, wants: Wants) -> Subscription<Packet> {
-        let is_wanted = |kind| match kind {
-            MediaKind::Video => wants.video,
-            MediaKind::Audio => wants.audio,
-            MediaKind::Data => true,
-        };
-        let tracks = self.log.tracks();
-        let ids = tracks.tracks.iter().filter(|track| is_wanted(track.kind())).map(|track| track.id);
-        let ids = ids.filter(|id| wants.only.contains(*id));
-        let tracks = if wants.audio && wants.video { wants.only } else { TrackFilter::only(ids) };
+        let tracks = wants.filter(&self.log.tracks());
         self.log.subscribe_with(SubscriptionOptions { is_viewer: false, tracks, ..SubscriptionOptions::default() })
+    }
+
+    /// Has `cursor` read what is wanted of the tracks that there are now. It stays where it is.
+    pub(crate) fn choose(&self, cursor: &mut Subscription<Packet>, wants: Wants) {
+        cursor.set_tracks(wants.filter(&self.log.tracks()));
     }
 
     /// What a viewer needs whose next packet is under these tracks and is its first, or follows a gap.

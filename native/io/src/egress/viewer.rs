@@ -240,10 +240,15 @@ impl Viewer {
         self.leaves |= leaves;
         self.front = join(&self.front, &said.freeze());
         if let Some(wants) = wants.filter(|wants| *wants != self.wants) {
-            self.wants = wants;
-            // Goes on at the newest key picture, with what it wants.
-            self.cursor = packets.join_for(wants);
-            (self.told, self.is_led_in) = (None, false);
+            let was = std::mem::replace(&mut self.wants, wants);
+            packets.choose(&mut self.cursor, wants);
+            // Times do not fall: what it has been sent is not sent again.
+            if was.paused && !wants.paused {
+                self.cursor.rejoin();
+            }
+            if wants.has_more_than(&was) {
+                (self.told, self.is_led_in) = (None, false);
+            }
         }
     }
 
@@ -253,7 +258,11 @@ impl Viewer {
             return if self.front.is_empty() { Ok(Step::Over(End::Left)) } else { self.send_front() };
         }
         if self.wants.paused && self.offset == 0 {
-            return if packets.log().is_closed() { Ok(Step::Over(End::Stream)) } else { self.send_front() };
+            let is_over = self.front.is_empty() && packets.log().is_closed();
+            return if is_over { Ok(Step::Over(End::Stream)) } else { self.send_front() };
+        }
+        if self.wants.chooses_by_kind() {
+            packets.choose(&mut self.cursor, self.wants);
         }
         let batch = match self.cursor.peek(usize::MAX) {
             Read::Frames(batch) => batch,

@@ -174,3 +174,115 @@ fn behind_a_gap_the_headers_are_sent_once_and_in_front_of_the_packet() {
     assert_eq!(numbers[numbers.len() - 4..], [59, 60, 61, 62]);
     assert!(numbers.len() < 63, "it has skipped: {numbers:?}");
 }
+
+/// The types and times of the messages of RTMP that hold frames, each of which is one chunk with a whole header.
+fn frames(mut rtmp: &[u8]) -> Vec<(u8, u32)> {
+    let mut frames = Vec::new();
+    while let [_, t1, t2, t3, s0, s1, s2, kind, ..] = *rtmp {
+        let size = u32::from_be_bytes([0, s0, s1, s2]) as usize;
+        frames.extend((rtmp[13] == 1).then_some((kind, u32::from_be_bytes([0, t1, t2, t3]))));
+        rtmp.advance(12 + size);
+    }
+    frames
+}
+
+/// What `frames` shows of these pictures.
+fn shown(pictures: impl IntoIterator<Item = u32>) -> Vec<(u8, u32)> {
+    pictures.into_iter().map(|n| (9, (n * 100 + 1) / 3)).collect()
+}
+
+fn read_all(viewer: Viewer, mut peer: TcpStream) -> Vec<u8> {
+    drop(viewer);
+    let mut seen = Vec::new();
+    peer.read_to_end(&mut seen).unwrap();
+    seen
+}
+
+/// Found by reading: each change of what is wanted went back to the newest key picture, up to a GOP, and counted what was missed anew.
+#[test]
+fn who_pauses_or_leaves_something_out_is_not_sent_again_what_it_has() {
+    let mut source = log_of_pictures(LogBounds::default());
+    let pictures = source.tracks().tracks[0].clone();
+    source.set_tracks(vec![pictures, sound_of(AAC[0])]).unwrap();
+    let mut writer = PacketWriter::new(source.log(), Container::Rtmp, Framing::Bare);
+    publish_pictures(&mut source, 0..20);
+    writer.feed();
+    let (mut viewer, peer) = viewer(&source, &writer, Bytes::new());
+    viewer.line = Some(Arc::default());
+    let all = Wants::default();
+    let wishes =
+        [Wants { paused: true, ..all }, all, Wants { audio: false, ..all }, all, Wants { paused: true, ..all }];
+    for (second, wants) in (0_i64..).zip(wishes) {
+        viewer.line.as_ref().unwrap().want(wants);
+        viewer.serve(writer.packets(), None, Instant::now());
+        publish_pictures(&mut source, 20 + second..21 + second);
+        writer.feed();
+        viewer.serve(writer.packets(), None, Instant::now());
+    }
+    // Longer than the log reaches, and over a key picture: it goes on there.
+    publish_pictures(&mut source, 25..95);
+    writer.feed();
+    viewer.serve(writer.packets(), None, Instant::now());
+    viewer.line.as_ref().unwrap().want(all);
+    viewer.serve(writer.packets(), None, Instant::now());
+    assert_eq!(viewer.cursor.missed(), 0, "who did not want them has missed none");
+    assert_eq!(frames(&read_all(viewer, peer)), shown((0..24).chain(90..95)));
+}
+
+/// Found by reading: what a viewer left out was a set of the tracks that there were then; before there were any it got nothing, for ever.
+#[test]
+fn who_leaves_the_sound_out_before_there_are_tracks_sees_the_pictures() {
+    let mut source = LogWriter::new(LogBounds::default(), Arc::new(()));
+    let mut writer = PacketWriter::new(source.log(), Container::Rtmp, Framing::Bare);
+    let (mut viewer, peer) = viewer(&source, &writer, Bytes::new());
+    viewer.line = Some(Arc::default());
+    viewer.line.as_ref().unwrap().want(Wants { audio: false, ..Wants::default() });
+    viewer.serve(writer.packets(), None, Instant::now());
+    let tracks = log_of_pictures(LogBounds::default()).tracks().tracks.clone();
+    source.set_tracks([&tracks[..], &[sound_of(AAC[0])]].concat()).unwrap();
+    for n in 0..3 {
+        publish_pictures(&mut source, n..n + 1);
+        let (flags, payload) = (FrameFlags::NONE, vec![1].into());
+        let dts = n * 1_600;
+        source.publish(Frame { track: TrackId(1), flags, pts: dts, dts, duration: 1_024, payload }).unwrap();
+    }
+    writer.feed();
+    viewer.serve(writer.packets(), None, Instant::now());
+    assert_eq!(frames(&read_all(viewer, peer)), shown(0..3));
+}
+
+/// Found by reading: the play ended within a packet, and what the connection said then stood in its middle.
+#[test]
+fn who_has_paused_within_a_packet_gets_its_rest_before_the_end() {
+    let bounds = LogBounds { bytes: 256 << 20, ..LogBounds::default() };
+    let mut source = log_of_pictures(bounds);
+    let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
+    publish_large(&mut source, 0..1);
+    writer.feed();
+    let (mut viewer, mut peer) = viewer(&source, &writer, Bytes::new());
+    viewer.line = Some(Arc::default());
+    bound_unsent(&viewer.socket, 64 << 10).unwrap();
+    publish_large(&mut source, 1..60);
+    writer.feed();
+    viewer.serve(writer.packets(), None, Instant::now());
+    assert!(viewer.is_blocked() && viewer.offset > 0, "it is within a picture");
+    viewer.skip();
+    viewer.line.as_ref().unwrap().want(Wants { paused: true, ..Wants::default() });
+    let packets = writer.packets().clone();
+    drop(writer);
+    let (mut seen, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
+    peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    loop {
+        viewer.unblock();
+        match viewer.serve(&packets, None, Instant::now()) {
+            Served::Waits => {
+                let read = peer.read(&mut chunk).expect("more comes");
+                seen.extend_from_slice(&chunk[..read]);
+            }
+            served => break assert_eq!(served, Served::Over(End::Stream)),
+        }
+    }
+    drop(viewer);
+    peer.read_to_end(&mut seen).unwrap();
+    assert!(!pictures(&seen).is_empty(), "all of them are whole");
+}
