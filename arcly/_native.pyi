@@ -355,7 +355,11 @@ class PublishSession:
         """Return whether a reader has asked for a key frame since the last call."""
 
     def end(self, reason: str = "ended by the application") -> None:
-        """End the stream; `reason` is what its `PUBLISH_ENDED` says. Idempotent."""
+        """End the publish, and the stream with it; `reason` is what its `PUBLISH_ENDED` says. Idempotent.
+
+        Under `AppSpec.reconnect_grace_s` the stream waits for a publisher instead: `PUBLISH_INTERRUPTED` says the
+        reason, and after the grace time `PUBLISH_ENDED` that nobody came back. `Engine.end_stream` ends it at once.
+        """
 
 @final
 class StreamHandle:

@@ -17,20 +17,21 @@ async def pump_source(
     protocol: str = "python",
     shutdown: asyncio.Event | None = None,
 ) -> int:
-    """Publish every frame of `source` as `key`; return how many that were. The stream ends with the source, whatever
-    happens. No authenticator is asked.
+    """Publish every frame of `source` as `key`; return how many that were. The publish ends with the source, whatever
+    happens, and the stream with it, unless it waits for another publisher (`AppSpec.reconnect_grace_s`; see
+    `Engine.end_stream`). No authenticator is asked.
 
     Args:
         registry: where it is published: an `Engine`, the context of a handler, a registry of your own.
         key: as what.
         source: where the frames come from.
         protocol: what the stream says of how it comes in.
-        shutdown: ends the stream when it is set.
+        shutdown: ends the publish when it is set.
 
     Raises:
         AlreadyPublishingError, LimitExceededError, NotFoundError: the registry refused.
         ClosedError: the stream was ended by somebody else.
-        Exception: whatever the source raises, after the stream has ended.
+        Exception: whatever the source raises, after the publish has ended.
     """
     return await pump_into(await registry.start_publish(key, protocol=protocol), source, shutdown)
 

@@ -31,8 +31,9 @@ async def drive_ladder(
     """Feed `stream` to `transcoder` and publish each of its renditions as a stream of its own, `live/cam~720p`; return
     how many frames were published.
 
-    It ends with the stream or when `shutdown` is set. Whatever happens, all rungs end with it, also those that were
-    begun when another one was refused.
+    It ends with the stream or when `shutdown` is set. Whatever happens, the publishes of all rungs end with it, also
+    those that were begun when another one was refused. The rungs end with these, unless they wait for another publisher
+    (`AppSpec.reconnect_grace_s`; see `Engine.end_stream`).
 
     Raises:
         MisuseError: there are no renditions, more than 16, or two of one name.
