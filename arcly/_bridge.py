@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from typing import Self
+from weakref import ref
 
 from arcly import contract
 from arcly._native import Engine as NativeEngine
@@ -24,6 +26,9 @@ log = logging.getLogger("arcly")
 
 _carrying: set[asyncio.Task[None]] = set()
 
+_carriers: dict[tuple[int, int], Carrier] = {}
+"""Of streams of a host that somebody reads, by their identity and their session."""
+
 
 def native_session(session: contract.PublishSession) -> PublishSession:
     """Return a session for a native listener to take over: `session` itself, or one whose frames are carried to it."""
@@ -36,14 +41,73 @@ def native_session(session: contract.PublishSession) -> PublishSession:
     return private
 
 
-def native_stream(stream: contract.StreamHandle) -> NativeStream:
-    """Return a stream that a native packager can read: that of `stream`, or one to which its frames are carried."""
+def native_stream(stream: contract.StreamHandle) -> tuple[NativeStream, Lease]:
+    """Return a stream that a native packager can read, and a lease to be closed when it does so no more.
+
+    It is that of `stream`, or one to which its frames are carried, once for all who hold a lease.
+    """
     if isinstance(stream, StreamHandle):
-        return stream.native
-    private = private_session(stream.key)
-    handle = private.handle
-    _carry(_read_from(stream, private))
-    return handle
+        return stream.native, Lease()
+    carrier = _carriers.get((id(stream), stream.session)) or Carrier(stream)
+    return carrier.native, Lease(carrier)
+
+
+class Carrier:
+    """Carries the frames of a host's stream to a native one, as long as somebody holds a lease."""
+
+    def __init__(self, stream: contract.StreamHandle) -> None:
+        self._holders = 0
+        self._stream, self._private = stream, private_session(stream.key)
+        self.native = self._private.handle
+        self._place = (id(stream), stream.session)
+        _carriers[self._place] = self
+        self._task = _carry(_read_from(stream, self._private))
+        self._task.add_done_callback(self._leave)
+
+    def hold(self) -> None:
+        """Count one holder more."""
+        self._holders += 1
+
+    def release(self) -> None:
+        """Count one holder less; the last ends it. What a stream still had when it ended is carried all the same."""
+        self._holders -= 1
+        if self._holders == 0 and not self._stream.closed:
+            self._leave()
+            self._task.cancel()
+            self._private.end("nobody reads it any more")
+
+    def _leave(self, _: object = None) -> None:
+        if _carriers.get(self._place) is self:
+            del _carriers[self._place]
+
+
+class Lease:
+    """The use of a stream by a native reader. Keeps nothing of one that has ended."""
+
+    def __init__(self, carrier: Carrier | None = None) -> None:
+        self._carrier = None if carrier is None else ref(carrier)
+        if carrier is not None:
+            carrier.hold()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to give back: there never was, or the stream has ended."""
+        return self._carrier is None or self._carrier() is None
+
+    def close(self) -> None:
+        """Give it back. Idempotent."""
+        held, self._carrier = self._carrier, None
+        carrier = None if held is None else held()
+        if carrier is not None:
+            carrier.release()
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self.close()
 
 
 def private_session(key: StreamKey) -> PublishSession:
@@ -52,10 +116,11 @@ def private_session(key: StreamKey) -> PublishSession:
     return engine.start_publish(key, "bridge", None)
 
 
-def _carry(frames: Coroutine[None, None, None]) -> None:
+def _carry(frames: Coroutine[None, None, None]) -> asyncio.Task[None]:
     task = asyncio.create_task(frames)
     _carrying.add(task)
     task.add_done_callback(_carrying.discard)
+    return task
 
 
 async def _publish_to(session: contract.PublishSession, stream: StreamHandle, subscription: Subscription) -> None:

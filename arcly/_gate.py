@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from arcly._bridge import native_stream
+from arcly._bridge import Lease, native_stream
 from arcly._desk import credentials_of
 from arcly._native import PlayRequest, StreamKey
 from arcly._native import StreamHandle as NativeStream
@@ -27,7 +27,7 @@ class PlayGate:
         self._context = context
         self._deciding: set[asyncio.Task[None]] = set()
         # Streams of a foreign registry that native players read, and their sessions there.
-        self._carried: dict[StreamKey, tuple[int, NativeStream]] = {}
+        self._carried: dict[StreamKey, tuple[int, NativeStream, Lease]] = {}
 
     def decide(self, request: PlayRequest) -> None:
         """Begin to decide on a request."""
@@ -73,10 +73,15 @@ class PlayGate:
         self._carried = {key: known for key, known in self._carried.items() if not known[1].closed}
         known = self._carried.get(key)
         if known is None or known[0] != stream.session:
-            known = self._carried[key] = (stream.session, native_stream(stream))
+            if known is not None:
+                known[2].close()
+            known = self._carried[key] = (stream.session, *native_stream(stream))
         return known[1]
 
     def close(self) -> None:
         """Decide nothing more; who still waits is refused."""
         for task in self._deciding:
             task.cancel()
+        for *_, lease in self._carried.values():
+            lease.close()
+        self._carried.clear()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from arcly._address import resolve, show
 from arcly._asgi import OriginApp
-from arcly._bridge import native_stream
+from arcly._bridge import Lease, native_stream
 from arcly._deadline import end
 from arcly._gate import PlayGate
 from arcly._inbox import InboxReader
@@ -94,6 +94,7 @@ class HttpOrigin:
         self._native = Origin()
         self._outputs: dict[StreamKey, HlsOutput] = {}
         self._packaged: dict[StreamKey, int] = {}
+        self._leases: dict[StreamKey, Lease] = {}
         self._site: HttpSite | None = None
         self._listener: HttpListener | None = None
         self._secure: HttpListener | None = None
@@ -233,6 +234,9 @@ class HttpOrigin:
         if self._gate is not None:
             self._gate.close()
             self._gate = None
+        for key in list(self._leases):
+            self._give_back(key)
+        self._packaged.clear()
         await self._packager.stop()
         if self._inbox is not None:
             await self._inbox.close()
@@ -259,6 +263,7 @@ class HttpOrigin:
     def _forget(self, key: StreamKey) -> None:
         self._outputs.pop(key, None)
         self._packaged.pop(key, None)
+        self._give_back(key)
 
     def _package(self, context: IngestContext, stream: StreamHandle) -> None:
         session = stream.session
@@ -276,4 +281,11 @@ class HttpOrigin:
                 return
             self._outputs[stream.key], self._packaged[stream.key] = output, session
             self._native.put_hls(stream.key, output)
-            self._native.put_live(stream.key, native_stream(stream))
+            readable, lease = native_stream(stream)
+            self._native.put_live(stream.key, readable)
+            self._give_back(stream.key)
+            self._leases[stream.key] = lease
+
+    def _give_back(self, key: StreamKey) -> None:
+        if (lease := self._leases.pop(key, None)) is not None:
+            lease.close()

@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Literal
 
-from arcly._bridge import native_stream
+from arcly._bridge import Lease, native_stream
 from arcly._inbox import InboxReader
 from arcly._limits import require_between
 from arcly._native import HlsOutput, Spill, StreamKey
@@ -140,6 +140,7 @@ class HlsPackager:
         elif spill is not None:
             self._spill = Spill(spill, memory_s)
         self._inbox: InboxReader | None = None
+        self._leases: list[Lease] = []
 
     def package(self, context: IngestContext, stream: StreamHandle) -> HlsOutput:
         """Begin to package `stream`."""
@@ -147,9 +148,11 @@ class HlsPackager:
             self._inbox = InboxReader("hls")
         if self._store is not None:
             self._store.open()
+        readable, lease = native_stream(stream)
+        self._leases = [known for known in (*self._leases, lease) if not known.is_over]
         return HlsOutput(
             context.native,
-            native_stream(stream),
+            readable,
             self._inbox.inbox,
             cmaf=self._cmaf,
             ts=self._ts,
@@ -175,7 +178,10 @@ class HlsPackager:
         return key if keys else None, wanted.rotate_segments, wanted.iv == "random"
 
     async def stop(self) -> None:
-        """Stop reading warnings; what is being packaged ends with its stream."""
+        """Stop reading warnings. What is being packaged ends with its stream; of a registry of the host's, now."""
+        for lease in self._leases:
+            lease.close()
+        self._leases.clear()
         if self._inbox is not None:
             await self._inbox.close()
             self._inbox = None

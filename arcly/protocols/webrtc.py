@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from arcly._address import resolve, show, split
-from arcly._bridge import native_session, native_stream
+from arcly._bridge import Lease, native_session, native_stream
 from arcly._inbox import InboxReader
 from arcly._limits import require_between
 from arcly._loop import woken
@@ -124,7 +124,7 @@ class WebRtcHandler:
         self._transport: WebRtcTransport | None = None
         self._inbox: InboxReader | None = None
         self._context: IngestContext | None = None
-        self._carried: dict[StreamKey, tuple[int, NativeStream]] = {}
+        self._carried: dict[StreamKey, tuple[int, NativeStream, Lease]] = {}
         self._makers = Makers(self._watched, self._tell)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -204,6 +204,8 @@ class WebRtcHandler:
             await woken(self._transport.stop)
             self._transport = None
         self._makers.stop()
+        for *_, lease in self._carried.values():
+            lease.close()
         self._carried.clear()
         if self._inbox is not None:
             await self._inbox.close()
@@ -333,7 +335,9 @@ class WebRtcHandler:
         if known is None or known[0] != stream.session:
             # What has ended would keep its frames.
             self._carried = {key: carried for key, carried in self._carried.items() if not carried[1].closed}
-            known = self._carried[stream.key] = (stream.session, native_stream(stream))
+            if known is not None:
+                known[2].close()
+            known = self._carried[stream.key] = (stream.session, *native_stream(stream))
         return known[1]
 
 

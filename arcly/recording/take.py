@@ -13,6 +13,7 @@ from arcly._bridge import native_stream
 from arcly._deadline import end
 from arcly._loop import Signal, woken
 from arcly._native import Outline, Recording, StreamKey
+from arcly._native import StreamHandle as NativeStream
 from arcly.contract import IngestContext, StreamHandle
 from arcly.events import StreamEventKind
 from arcly.recording.index import RecordedSegment, RecordingIndex
@@ -249,11 +250,14 @@ class Take:
 
     async def _run(self, stream: StreamHandle) -> tuple[str, str]:
         """Record one stream until it ends, or the disk refuses; return why as a code and in words."""
+        readable, lease = native_stream(stream)
+        with lease:
+            return await self._record(stream, readable)
+
+    async def _record(self, stream: StreamHandle, readable: NativeStream) -> tuple[str, str]:
         run, news = Run(self._open_gap()), Signal()
         self.session = stream.session
-        native = Recording(
-            self._context.native, native_stream(stream), news.token, self._settings.native(), self._number
-        )
+        native = Recording(self._context.native, readable, news.token, self._settings.native(), self._number)
         self._totals, self._native, self._newest = self._counted(), native, run
         self.state = "recording"
         self._emit(StreamEventKind.RECORDING_STARTED, f"recording {self.id}")

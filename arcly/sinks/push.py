@@ -12,6 +12,7 @@ from arcly._bridge import native_stream
 from arcly._inbox import InboxReader
 from arcly._loop import Signal, woken
 from arcly._native import Push, StreamKey
+from arcly._native import StreamHandle as NativeStream
 from arcly.contract import IngestContext
 from arcly.link import IDLE, Link, LinkState, LinkStatus, remote, status_of
 
@@ -129,11 +130,16 @@ class PushTarget(Link):
 
     async def _follow(self, context: IngestContext, stream: contract.StreamHandle, inbox: InboxReader) -> None:
         """Push until the stream has ended, or it has failed."""
+        readable, lease = native_stream(stream)
+        with lease:
+            await self._push_from(context, readable, inbox)
+
+    async def _push_from(self, context: IngestContext, stream: NativeStream, inbox: InboxReader) -> None:
         changed = Signal()
         push = self._push = Push(
             context.native,
             self._remote,
-            native_stream(stream),
+            stream,
             inbox.inbox,
             changed.token,
             behind_max_s=self._behind_max_s,

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from conftest import eventually, run, running
 from failing_registry import FailingRegistry
 
 import arcly
+from arcly import _bridge, contract
 from arcly.server.serve import DEMO_CLIP
 from arcly.services.health import CapacityCheck
+from arcly.stream import StreamHandle
 from arcly.testing import MemoryRegistry
 
 KEY = arcly.StreamKey("live", "cam")
@@ -123,16 +126,17 @@ async def test_a_file_plays_into_it() -> None:
     await eventually(lambda: registry.get_stream(KEY) is None)
 
 
+class Door:
+    name = "door"
+
+    async def start(self, context: arcly.IngestContext) -> None:
+        self.context = context
+
+    async def stop(self) -> None:
+        pass
+
+
 async def test_draining_waits_for_its_streams_and_lets_no_new_ones_in() -> None:
-    class Door:
-        name = "door"
-
-        async def start(self, context: arcly.IngestContext) -> None:
-            self.context = context
-
-        async def stop(self) -> None:
-            pass
-
     door, credentials = Door(), arcly.Credentials()
     async with arcly.Engine(door, registry=MemoryRegistry()) as engine:
         session = await door.context.open_publish(KEY, credentials, protocol="test")
@@ -181,3 +185,55 @@ async def test_a_registry_that_fails_once_costs_http_one_stream(caplog: pytest.L
         second.end()
     assert http.address is None, "it has stopped in order"
     caplog.clear()
+
+
+async def published_forever(registry: MemoryRegistry) -> contract.PublishSession:
+    session = await registry.start_publish(KEY)
+    session.set_tracks([arcly.Track(0, "AAC", bytes.fromhex("1190"))])
+    for n in range(10):
+        session.publish(b"\x21\x10", track=0, pts=1024 * n)
+    return session
+
+
+async def test_what_an_engine_read_of_a_registry_that_lives_on_is_read_no_more() -> None:
+    """Found by reading: each engine left tasks behind that copied all frames of a stream as long as it was there."""
+    registry = MemoryRegistry()
+    session = await published_forever(registry)
+    for _ in range(2):
+        http = arcly.HttpOrigin("127.0.0.1:0")
+        async with arcly.Engine(http, registry=registry):
+            await eventually(lambda: len(_bridge._carrying) == 1)
+            url = f"http://127.0.0.1:{http.address[1]}/live/cam.flv"
+            with await asyncio.to_thread(urlopen, url) as response:
+                assert response.status == 200
+                assert len(_bridge._carrying) == 1, "one task for HLS and all players of it"
+        await eventually(lambda: not _bridge._carrying)
+        assert not _bridge._carriers
+    assert session.active
+    session.end()
+
+
+async def test_a_push_that_is_stopped_reads_no_more() -> None:
+    registry = MemoryRegistry()
+    session = await published_forever(registry)
+    push, door = arcly.PushTarget("rtmp://127.0.0.1:9/live/cam", session.handle), Door()
+    async with arcly.Engine(door, registry=registry):
+        for _ in range(3):
+            await push.start(door.context)
+            await eventually(lambda: len(_bridge._carrying) == 1)
+            await push.stop()
+            await eventually(lambda: not _bridge._carrying)
+
+
+async def test_what_a_stream_had_when_it_ended_is_carried_though_nobody_waits_for_it() -> None:
+    registry = MemoryRegistry()
+    session = await published_forever(registry)
+    native, lease = _bridge.native_stream(session.handle)
+    same, second = _bridge.native_stream(session.handle)
+    assert native is same
+    second.close()
+    second.close()
+    session.end()
+    lease.close()
+    await eventually(lambda: lease.is_over and native.closed)
+    assert len([frame async for frame in StreamHandle(native).subscribe()]) == 10
