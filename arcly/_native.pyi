@@ -1307,6 +1307,16 @@ def recording_path(pattern: str, key: StreamKey, unix_ms: int, number: int) -> s
         MisuseError: the pattern is none.
     """
 
+def fits_recording(pattern: str, key: StreamKey, path: str) -> bool:
+    """Return whether a recording of that stream may have this path by `pattern`, without an ending.
+
+    Raises:
+        MisuseError: the pattern is none.
+    """
+
+def is_own_recording(path: str | os.PathLike[str], format: str) -> bool:
+    """Return whether a file begins as recordings of that format do, or is empty."""
+
 def make_whole(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Cut the torn end off a recording; return the bytes that are left and those that were cut. One of which nothing is
     left is removed.

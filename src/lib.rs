@@ -58,7 +58,10 @@ mod _native {
         key::StreamKey,
         link::{Pull, Push, RemoteTarget},
         media::{CodecInfo, Demuxer, MediaReader, Muxer, config_from_frame, inspect, sniff},
-        record::{Recording, finalize_recording, make_whole, measure_recording, recording_path},
+        record::{
+            Recording, finalize_recording, fits_recording, is_own_recording, make_whole, measure_recording,
+            recording_path,
+        },
         rtmp::RtmpListener,
         rtsp::RtspListener,
         session::PublishSession,

@@ -130,6 +130,19 @@ pub fn recording_path(pattern: &str, key: &StreamKey, unix_ms: u64, number: u64)
 
 /// See `_native.pyi`.
 #[pyfunction]
+pub fn fits_recording(pattern: &str, key: &StreamKey, path: &str) -> PyResult<bool> {
+    Ok(template(pattern)?.fits(&key.0, path))
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+pub fn is_own_recording(py: Python<'_>, path: PathBuf, format: &str) -> PyResult<bool> {
+    let format = format.parse::<RecordFormat>().map_err(from_pack)?;
+    Ok(py.detach(|| record::is_own(&path, format.container()))?)
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
 pub fn make_whole(py: Python<'_>, path: PathBuf) -> PyResult<(u64, u64)> {
     let whole = py.detach(|| record::make_whole(&path))?;
     Ok((whole.bytes, whole.cut_bytes))

@@ -9,13 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from arcly._native import finalize_recording, make_whole, measure_recording, recording_path
+from arcly._native import (
+    finalize_recording,
+    fits_recording,
+    is_own_recording,
+    make_whole,
+    measure_recording,
+    recording_path,
+)
 from arcly.errors import StreamError
 from arcly.recording.index import RecordedSegment, RecordingIndex, RecordingInfo
 
 log = logging.getLogger("arcly")
 
-ENDINGS = frozenset({".mp4", ".ts", ".flv"})
+ENDINGS = {"fmp4": ".mp4", "mp4": ".mp4", "ts": ".ts", "flv": ".flv"}
 
 TEMPORARY = ".arcly-*"
 """Files that were being made when the recorder died."""
@@ -100,7 +107,7 @@ async def adopt(
     fragmented: list[RecordedSegment],
 ) -> None:
     """Enter the files of a recording of which the index had not been told yet when the recorder died: those that are
-    where its files are, and newer than it.
+    where its files are, named and made as they are, and newer than it. Whatever else lies there is somebody's.
     """
     segments = await index.segments(recording.id)
     known = {segment.path for segment in await index.segments()}
@@ -108,7 +115,8 @@ async def adopt(
     folders = {(directory / path).parent for path in [first, *(segment.path for segment in segments)]}
     number = max((segment.number for segment in segments), default=-1) + 1
     position_us = max((segment.position_us + segment.duration_us for segment in segments), default=0)
-    for path, changed_ms in await asyncio.to_thread(unknown_files, directory, folders, known, recording.began_unix_ms):
+
+    for path, changed_ms in await asyncio.to_thread(orphans, directory, folders, known, recording, template):
         orphan = RecordedSegment(
             id=0,
             recording=recording.id,
@@ -135,15 +143,23 @@ async def adopt(
             number, position_us = number + 1, position_us + mended.duration_us
 
 
-def unknown_files(root: Path, folders: set[Path], known: set[str], since_ms: int) -> list[tuple[str, int]]:
-    """Return media files in these folders that nobody knows, and when each was written last, oldest first."""
-    found = []
+def orphans(
+    root: Path, folders: set[Path], known: set[str], recording: RecordingInfo, template: str
+) -> list[tuple[str, int]]:
+    """Return files in these folders that nobody knows and that are named and made as those of a recording, and when
+    each was written last, oldest first.
+    """
+    ending, found = ENDINGS[recording.format], []
     for folder in folders:
-        for path in folder.iterdir() if folder.is_dir() else ():
+        for path in folder.glob(f"*{ending}"):
             name = path.relative_to(root).as_posix()
-            if path.suffix in ENDINGS and not path.name.startswith(".") and name not in known:
-                found.append((path.stat().st_mtime_ns // 1_000_000, name))
-    return [(name, changed_ms) for changed_ms, name in sorted(found) if changed_ms >= since_ms]
+            if name in known or not fits_recording(template, recording.key, name.removesuffix(ending)):
+                continue
+            with contextlib.suppress(OSError):
+                changed_ms = path.stat().st_mtime_ns // 1_000_000
+                if changed_ms >= recording.began_unix_ms and is_own_recording(path, recording.format):
+                    found.append((changed_ms, name))
+    return [(name, changed_ms) for changed_ms, name in sorted(found)]
 
 
 def mend_segment(directory: Path, segment: RecordedSegment) -> RecordedSegment | None:

@@ -76,6 +76,47 @@ async def test_a_file_that_is_found_is_as_old_as_itself_not_as_its_recording(tmp
     await index.close()
 
 
+def spaced(file: bytes, between: bytes) -> bytes:
+    """An MP4 file with these boxes between its tables and its media."""
+    media = file.index(b"mdat") - 4
+    return file[:media] + between + file[media:]
+
+
+async def test_what_somebody_puts_beside_a_recording_is_left_as_it_is(tmp_path: Path) -> None:
+    """Found by a reader: of a part that FFmpeg had cut with its tables in front all media was cut off, and what was no
+    media was removed; the rest was played with the recording, stored, and deleted for its age.
+    """
+    whole = (tmp_path / "one" / (await recorded(tmp_path / "one")).path).read_bytes()
+    left = await left_in_fragments(tmp_path)
+    folder = (tmp_path / left.path).parent
+    cut = spaced(whole, b"\0\0\0\x08free")
+    own_name = (tmp_path / left.path).with_stem(f"{Path(left.path).stem}-99")
+    somebodys = {
+        folder / "highlight.mp4": cut,
+        own_name: cut.replace(b"isomiso6", b"isomiso2"),
+        own_name.with_suffix(".ts"): b"\x47" + bytes(187),
+        folder / "notes.mp4": b"what happened",
+    }
+    for path, content in somebodys.items():
+        path.write_bytes(content)
+    index = RecordingIndex(tmp_path / ".arcly" / "index.db")
+    await index.open()
+    mended = await mend.mend(tmp_path, arcly.Recorder(tmp_path).settings.template, index)
+    assert [found.path for found in mended.fragmented] == [left.path]
+    assert [segment.path for segment in await index.segments(left.recording)] == [left.path]
+    await index.close()
+    assert [path.read_bytes() == content for path, content in somebodys.items()] == [True] * 4
+
+
+async def test_a_file_with_free_space_in_front_of_its_media_is_whole(tmp_path: Path) -> None:
+    """Found by a reader: it was taken for fragments without any, and ended behind its tables."""
+    path = tmp_path / (await recorded(tmp_path)).path
+    whole = path.read_bytes()
+    for between in (b"", b"\0\0\0\x08free", b"\0\0\0\x08wide\0\0\0\x0cskip\0\0\0\0"):
+        path.write_bytes(file := spaced(whole, between))
+        assert make_whole(path) == (len(file), 0)
+
+
 async def left_in_fragments(directory: Path) -> RecordedSegment:
     """Record a file as a process leaves it that is killed while it records MP4."""
     left = await recorded(directory, "fmp4")

@@ -30,7 +30,7 @@ pub use measure::{Length, measure};
 pub use play::{Clip, FileOutline, Known, Opened, Remuxed, Source, outline, segment_bytes};
 pub use segment::SegmentInfo;
 pub use template::{Template, TemplateError};
-pub use whole::{Whole, finalize, make_whole};
+pub use whole::{Whole, finalize, is_own, make_whole};
 
 /// What files are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -15,6 +15,8 @@ use arcly_pack::iso_8601;
 const NAME_MAX_BYTES: usize = 200;
 /// Names of a path that a template may have, before the application is put in.
 const NAMES_MAX: usize = 16;
+/// Any digit, in the shape of a path.
+const DIGIT: char = '#';
 
 /// A pattern such as `{app}/{stream}/{date}_{time}`, without an ending.
 ///
@@ -120,9 +122,22 @@ impl Template {
     /// The path of a file, relative, with `/`, without an ending. `at`: when it begins, since 1970; `number`: the how-manieth of its recording
     /// it is.
     pub fn path(&self, key: &StreamKey, at: Duration, number: u64) -> String {
+        self.filled_in(|piece| piece.text(key, at, number))
+    }
+
+    /// Whether a file of that stream may have that path, without its ending: at any time, and whatever its number is. One of a name that
+    /// was too long cannot be told.
+    pub fn fits(&self, key: &StreamKey, path: &str) -> bool {
+        let shape = self.filled_in(|piece| piece.shape(key));
+        // That of a name which was taken has a number behind it.
+        let counted = path.rsplit_once('-').filter(|(_, count)| count.chars().all(|c| c.is_ascii_digit()));
+        [Some(path), counted.map(|(path, _)| path)].into_iter().flatten().any(|path| has_shape(path, &shape))
+    }
+
+    fn filled_in(&self, text: impl Fn(&Piece) -> String) -> String {
         let mut path: Vec<String> = Vec::new();
         for pieces in &self.names {
-            let text: String = pieces.iter().map(|piece| piece.text(key, at, number)).collect();
+            let text: String = pieces.iter().map(&text).collect();
             // Only an application has `/` in it, between names that were checked.
             path.extend(text.split('/').map(safe_name));
         }
@@ -145,6 +160,22 @@ impl Piece {
             Self::Number => format!("{number:06}"),
         }
     }
+
+    /// Its text, with [`DIGIT`] for digits that are others in each file.
+    fn shape(&self, key: &StreamKey) -> String {
+        match self {
+            Self::Date => "####-##-##".to_owned(),
+            Self::Time => "##-##-##".to_owned(),
+            Self::UnixMs => "#############".to_owned(),
+            Self::Number => "######".to_owned(),
+            Self::Text(_) | Self::App | Self::Stream => self.text(key, Duration::ZERO, 0),
+        }
+    }
+}
+
+fn has_shape(path: &str, shape: &str) -> bool {
+    let is_alike = |(c, shape): (char, char)| c == shape || shape == DIGIT && c.is_ascii_digit();
+    path.chars().count() == shape.chars().count() && path.chars().zip(shape.chars()).all(is_alike)
 }
 
 /// A name that means itself: no hidden file, no step up, none that is too long. Different names may become the same; no file is ever
@@ -181,6 +212,24 @@ mod tests {
         assert_eq!(path("{stream}-{number}", "live/eu", "cam", 0), "cam-000007");
         assert_eq!(path("{app}/{unix_ms}", "live/eu", "cam", 5), "live/eu/5000");
         assert_eq!(Template::default(), default.parse().unwrap());
+    }
+
+    #[test]
+    fn a_path_fits_whenever_its_file_began_and_no_other_stream() {
+        let fits = |pattern: &str, path: &str| {
+            pattern.parse::<Template>().unwrap().fits(&StreamKey::new("live/eu", "cam").unwrap(), path)
+        };
+        let default = "{app}/{stream}/{date}_{time}";
+        for path in ["live/eu/cam/2024-12-31_23-59-59", "live/eu/cam/2024-12-31_23-59-59-12"] {
+            assert!(fits(default, path), "{path}");
+        }
+        for path in ["live/eu/cam/highlight", "live/eu/cam/2024-12-31_23-59-59-cut", "live/eu/cam2/2024-12-31_23-59-59"]
+        {
+            assert!(!fits(default, path), "{path}");
+        }
+        assert!(fits("{stream}-{unix_ms}-{number}", "cam-1735689599000-000007"));
+        assert!(!fits("{stream}-{number}", "cam2-000007"));
+        assert!(fits("{stream}", "cam") && fits("{stream}", "cam-1"));
     }
 
     #[test]

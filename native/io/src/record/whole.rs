@@ -9,7 +9,7 @@ use std::{
 use arcly_pack::{
     PackError,
     container::{Container, SNIFF_BYTES},
-    mp4::{Finalizer, Finalizing, Layout, Range, Step, WholeFragments},
+    mp4::{Finalizer, Finalizing, Layout, Range, Step, WholeFragments, is_written_here},
     mpegts::PACKET_BYTES,
 };
 use bytes::Bytes;
@@ -29,6 +29,8 @@ const FLV_HEADER_BYTES: u64 = 13;
 const FLV_TAG_HEADER_BYTES: u32 = 11;
 /// Bytes of the smallest tag, with the size behind it.
 const FLV_TAG_BYTES: u64 = FLV_TAG_HEADER_BYTES as u64 + 4;
+/// Boxes with nothing in them; the last one is QuickTime's.
+const FREE: [&[u8; 4]; 3] = [b"free", b"skip", b"wide"];
 /// What the name of a file begins with that is being made.
 const TEMPORARY: &str = ".arcly-";
 
@@ -65,15 +67,38 @@ pub fn make_whole(path: &Path) -> io::Result<Whole> {
     Ok(Whole { bytes, cut_bytes: file_bytes - bytes })
 }
 
+/// Whether it begins as files of that kind do which are written here. One without a byte is taken for one of them: nothing of it can be lost.
+///
+/// # Errors
+/// The disk's.
+pub fn is_own(path: &Path, container: Container) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    File::open(path)?.take(SNIFF_BYTES as u64).read_to_end(&mut beginning)?;
+    let is_written_here = container != Container::Mp4 || is_written_here(&beginning);
+    Ok(beginning.is_empty() || Container::sniff(&beginning) == Some(container) && is_written_here)
+}
+
 fn whole_mp4(file: &mut File, file_bytes: u64) -> io::Result<u64> {
     let mut whole = WholeFragments::new(file_bytes);
     while let Some(Step::Read { offset, bytes }) = whole.step() {
         whole.supply(offset, &read_at(file, offset, bytes)?);
     }
     let bytes = whole.whole_bytes();
-    // Media right behind `moov` is no fragment: it is a file that was finished already.
-    let behind = read_at(file, bytes, 8.min(usize::try_from(file_bytes - bytes).unwrap_or(8)))?;
-    Ok(if behind.get(4..8) == Some(b"mdat") { file_bytes } else { bytes })
+    Ok(if has_media_at(file, bytes)? { file_bytes } else { bytes })
+}
+
+/// Whether there is media, but for free space in front of it (ISO/IEC 14496-12 §8.1.2). Behind `moov` that is no fragment: it is a file that
+/// was finished already.
+fn has_media_at(file: &mut File, mut offset: u64) -> io::Result<bool> {
+    loop {
+        match read_at(file, offset, 8)?[..] {
+            [_, _, _, _, b'm', b'd', b'a', b't'] => return Ok(true),
+            [a, b, c, d, ref kind @ ..] if FREE.iter().any(|free| kind == *free) => {
+                offset += u64::from(u32::from_be_bytes([a, b, c, d]).max(8));
+            }
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// All of a file with a null packet at its end. Of another one, up to the packet with which the last frame begins: a frame is written in

@@ -35,4 +35,5 @@ pub use demux::{
 pub use entry::BitRate;
 pub use finalize::{Finalizer, Finalizing, Layout, MovieBuilder, Place, PlaceReader, PlaceStep, Range, WholeFragments};
 pub use fragment::{Head, SegmentType};
+pub use movie::is_written_here;
 pub use mux::{Fmp4Muxer, MAX_TRACKS, TrackOptions};

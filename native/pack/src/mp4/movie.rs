@@ -14,6 +14,11 @@ use crate::PackError;
 /// a sample of 48 kHz.
 pub(super) const MOVIE_CLOCK_HZ: u32 = 90_000;
 
+/// `ftyp` of what is fragmented (§4.3): brand, version, compatible brands. Others may follow.
+pub(super) const FRAGMENTED: &[u8] = b"iso6\0\0\0\0iso6mp41dash";
+/// The same of a file with tables.
+pub(super) const WITH_TABLES: &[u8] = b"isom\0\0\x02\0isomiso6mp41";
+
 /// No rotation, no scaling, as 16.16, the last column as 2.30 (§8.2.2.2).
 const UNITY_MATRIX: [u32; 9] = [0x0001_0000, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000];
 /// `track_enabled`, `track_in_movie`.
@@ -76,6 +81,12 @@ pub(super) fn put_brands<'a>(out: &mut Vec<u8>, tracks: impl Iterator<Item = &'a
     if let Some((_, brand)) = track.supplemental_codec() {
         out.put_slice(brand.as_bytes());
     }
+}
+
+/// Whether a file begins with an `ftyp` that is written here.
+pub fn is_written_here(beginning: &[u8]) -> bool {
+    let brands = beginning.get(8..).filter(|_| beginning.get(4..8) == Some(b"ftyp"));
+    brands.is_some_and(|brands| brands.starts_with(FRAGMENTED) || brands.starts_with(WITH_TABLES))
 }
 
 /// `mvex`: there will be fragments (§8.8.1).

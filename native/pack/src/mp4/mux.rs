@@ -243,9 +243,7 @@ pub(super) fn usual_step(track: &Track) -> u32 {
 fn init_segment(tracks: &[(&Track, TrackOptions)]) -> Result<Bytes, PackError> {
     let mut out = Vec::new();
     put_box(&mut out, b"ftyp", |out| {
-        out.put_slice(b"iso6");
-        out.put_u32(0);
-        out.put_slice(b"iso6mp41dash");
+        out.put_slice(movie::FRAGMENTED);
         // A CMAF track file has one track (ISO/IEC 23000-19 §7.2).
         out.put_slice(if tracks.len() == 1 { b"cmfc" } else { b"" });
         movie::put_brands(out, tracks.iter().map(|(track, _)| *track));

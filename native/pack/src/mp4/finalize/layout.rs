@@ -7,7 +7,7 @@ use crate::{
     PackError,
     mp4::{
         entry::Extras,
-        movie::{Edit, MOVIE_CLOCK_HZ, Trak, put_brands, put_movie_header, put_trak, track_number},
+        movie::{Edit, MOVIE_CLOCK_HZ, Trak, WITH_TABLES, put_brands, put_movie_header, put_trak, track_number},
         write::put_box,
     },
     time::rescale,
@@ -93,9 +93,7 @@ fn head(
 ) -> Result<Vec<u8>, PackError> {
     let mut out = Vec::new();
     put_box(&mut out, b"ftyp", |out| {
-        out.put_slice(b"isom");
-        out.put_u32(0x200);
-        out.put_slice(b"isomiso6mp41");
+        out.put_slice(WITH_TABLES);
         put_brands(out, tables.iter().map(|tables| &tables.track));
     });
     let mut traks = Vec::new();
