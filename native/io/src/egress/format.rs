@@ -80,6 +80,12 @@ impl Container {
         }
     }
 
+    /// Whether some track of these can be written in it.
+    pub(crate) fn has_place_for(self, tracks: &TrackSet) -> bool {
+        let mut format = self.format();
+        format.configure(tracks).is_ok() && !format.carried(tracks).is_empty()
+    }
+
     pub(crate) fn format(self) -> Box<dyn Format> {
         match self {
             Self::Ts => Box::<Ts>::default(),

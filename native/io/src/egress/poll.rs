@@ -50,7 +50,8 @@ mod linux {
         }
 
         pub(crate) fn add(&self, socket: &TcpStream, token: u64, listens: bool) -> io::Result<()> {
-            // Not RDHUP: who closes its half after the request may still read. Who is gone answers the next write with a reset.
+            // Not RDHUP: who closes its half after the request may still read. Who is gone answers the next write with a reset, and where
+            // there is none to write it is looked for (`Viewer::judge`).
             let input = if listens { EventFlags::IN } else { EventFlags::empty() };
             let flags = EventFlags::OUT | EventFlags::ET | input;
             Ok(epoll::add(self.set.get_ref(), socket, EventData::new_u64(token), flags)?)

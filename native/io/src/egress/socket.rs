@@ -43,6 +43,23 @@ pub(crate) fn receive(mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<u
     }
 }
 
+/// Whether the peer will say nothing more (it has closed its half, or all), however much of what it has said was never read.
+#[cfg(target_os = "linux")]
+pub(crate) fn has_hung_up(socket: &TcpStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(socket, PollFlags::RDHUP)], Some(&at_once)).is_ok_and(|told| told > 0)
+}
+
+/// The same, of a peer of whom nothing is left to read.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn has_hung_up(socket: &TcpStream) -> bool {
+    match socket.peek(&mut [0]) {
+        Ok(read) => read == 0,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+    }
+}
+
 /// Bounds the bytes that the kernel keeps for a peer and has not sent yet (tcp(7), `TCP_NOTSENT_LOWAT`). What is in flight is not
 /// bounded by it, so it costs no throughput on long ways, as a smaller send buffer would.
 #[cfg(target_os = "linux")]

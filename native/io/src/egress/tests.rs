@@ -306,6 +306,34 @@ fn a_viewer_that_closes_its_half_still_reads() {
     assert_eq!(player.until(50).len(), 51);
 }
 
+/// Found by review: who goes is seen by what is written to it next, and to viewers of a format without a place for the stream nothing is. They
+/// stayed on the list, and once it was full everybody was turned away.
+#[test]
+fn who_goes_while_there_is_nothing_to_send_is_let_go_and_who_closes_its_half_reads_on() {
+    let mut stage = Stage::new(EgressOptions { stall_max: Duration::from_secs(1), ..EgressOptions::default() });
+    let pictures = log_of_unknown_pictures().tracks().tracks[0].clone();
+    stage.publisher.set_tracks(vec![pictures]).unwrap();
+    let (mut half, _) = stage.join_as(Container::Flv);
+    half.shutdown(std::net::Shutdown::Write).unwrap();
+    let (mut goes, _) = stage.join_as(Container::Ts);
+    // What it leaves unread is answered with a reset. What it has said and nobody has read hides no end.
+    goes.read_exact(&mut [0; 4]).unwrap(); // HEAD
+    goes.write_all(b"GET").unwrap();
+    drop(goes);
+    let (start, mut n) = (Instant::now(), 0);
+    while stage.egress.viewers().iter().any(|viewer| viewer.id == 2) {
+        assert!(start.elapsed() < PATIENCE, "{:#?}", stage.egress.viewers());
+        let payload = Bytes::from_static(&[0x82; 100]);
+        let frame = Frame { track: VIDEO, flags: FrameFlags::KEY, pts: n, dts: n, duration: 0, payload };
+        stage.publisher.publish(frame).unwrap();
+        n += 1800;
+        half.read_exact(&mut [0; 100]).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(stage.egress.viewers().len(), 1);
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
 #[test]
 fn what_a_viewer_says_is_not_read_and_costs_nothing() {
     let mut stage = Stage::new(EgressOptions::default());

@@ -22,7 +22,7 @@ use super::{
     list::Entry,
     packet::{Packet, parts_from},
     packets::PacketLog,
-    socket::send,
+    socket::{has_hung_up, send},
 };
 
 /// Bytes that are put together for a pass, at most: a key picture of some 20 Mbit/s.
@@ -310,14 +310,20 @@ impl Viewer {
     }
 
     /// Looks, now and then, whether it is too slow: it is moved to the newest key frame, behind the packet that it is in; who takes
-    /// nothing for too long is let go.
+    /// nothing for too long is let go, and so is who has hung up, once there was nothing to write for as long.
     pub(crate) fn judge(&mut self, options: &EgressOptions, now: Instant) -> Served {
         self.tell();
         if self.entry.0.is_kicked() {
             return Served::Over(End::Kicked);
         }
-        if self.blocked && now.duration_since(self.progress) >= options.stall_max {
-            return Served::Over(End::Slow);
+        if now.duration_since(self.progress) >= options.stall_max {
+            if self.blocked {
+                return Served::Over(End::Slow);
+            }
+            // Nothing was written to it by which one would see that it is gone.
+            if has_hung_up(&self.socket) {
+                return Served::Over(End::Gone);
+            }
         }
         if self.blocked && self.cursor.behind() > options.behind_max {
             self.skip();

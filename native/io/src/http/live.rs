@@ -27,6 +27,9 @@ use crate::{
 /// An endless answer is nobody's to keep.
 const CACHE: &str = "no-store";
 
+/// The path names a format in which there is nothing of the stream (RFC 9110 §15.5.5: no representation of it).
+const NO_PLACE: &str = "no track of this stream can be sent in this format";
+
 /// The stream and container that a request path names; none when it names no such thing.
 pub(crate) fn live_path(path: &str) -> Option<(StreamKey, Container)> {
     let (app, file) = path.strip_prefix('/')?.rsplit_once('/')?;
@@ -80,6 +83,10 @@ impl Live {
             Ok(proof) => proof,
             Err(refusal) => return *refusal,
         };
+        let tracks = self.log.tracks();
+        if !tracks.tracks.is_empty() && !container.has_place_for(&tracks) {
+            return error(StatusCode::NOT_FOUND, NO_PLACE);
+        }
         if *request.method() == Method::HEAD {
             return endless(Body::UNSAID, content_type, CACHE);
         }
@@ -154,7 +161,15 @@ fn given_away(content_type: &'static str) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
+    use tokio::runtime::Handle;
+
     use super::*;
+    use crate::{
+        egress::tests::log_of_unknown_pictures,
+        http::{Origin, Site, SiteOptions},
+    };
 
     #[test]
     fn paths_name_a_stream_and_a_container() {
@@ -166,6 +181,30 @@ mod tests {
         {
             assert_eq!(named(path), None, "{path}");
         }
+    }
+
+    /// Found by review: it was answered with 200 and silence, at which players come again and again.
+    #[tokio::test]
+    async fn a_format_without_a_place_for_the_stream_is_refused_in_words() {
+        let mut source = log_of_unknown_pictures();
+        let (origin, inbox) = (Origin::new(), Inbox::new(Waker::noop().clone()));
+        origin.put_live(StreamKey::new("live", "cam").unwrap(), source.log().clone());
+        let site = Site::new(&Handle::current(), SiteOptions::default(), origin, inbox);
+        let status = async |method: Method, ending: &str| {
+            let path = format!("/live/cam.{ending}");
+            let mut request = Request::builder().method(method).uri(path).body(()).unwrap();
+            let answer = site.media(&mut request, ([127, 0, 0, 1], 1).into(), None).await.unwrap();
+            (answer.status().as_u16(), answer.body().exact_bytes())
+        };
+        assert_eq!(status(Method::GET, "ts").await.0, 200, "it has the sound");
+        let pictures = source.tracks().tracks[0].clone();
+        source.set_tracks(vec![pictures]).unwrap();
+        let words = Some(NO_PLACE.len() as u64 + 1);
+        assert_eq!(status(Method::GET, "ts").await, (404, words));
+        assert_eq!(status(Method::HEAD, "ts").await.0, 404);
+        assert_eq!(status(Method::GET, "flv").await.0, 200);
+        source.set_tracks(Vec::new()).unwrap();
+        assert_eq!(status(Method::GET, "ts").await.0, 200, "what it has is not known");
     }
 
     #[test]
