@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::{Frame, SizeHint};
 
+use super::given::Given;
 use crate::{egress::Watch, hls::sent::Counter};
 
 /// What hyper sends. Only what is made while it is sent has an allocation of its own.
@@ -83,13 +84,13 @@ impl Body {
 }
 
 impl hyper::body::Body for Body {
-    type Data = Bytes;
+    type Data = Given;
     type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    ) -> Poll<Option<Result<Frame<Given>, io::Error>>> {
         let bytes = match &mut self.content {
             Content::Unsaid => None,
             Content::One(bytes) => bytes.take(),
@@ -101,15 +102,16 @@ impl hyper::body::Body for Body {
             Content::Stream(body) => match ready!(Pin::new(body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => Some(data),
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers.map_data(Given::new)))),
                 },
-                end => return Poll::Ready(end),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => None,
             },
         };
         if let (Some(counter), Some(bytes)) = (&self.counter, &bytes) {
             counter.add(bytes.len());
         }
-        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(Given::new(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -138,7 +138,7 @@ async fn pass_on(mut body: Body, sender: &mpsc::Sender<Bytes>, on_change: &Waker
 async fn give_out(mut body: Body, sender: &mpsc::Sender<Bytes>, on_change: &Waker) -> bool {
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let piece = match frame.map(Frame::into_data) {
-            Ok(Ok(piece)) => piece,
+            Ok(Ok(piece)) => piece.into_bytes(),
             Ok(Err(_trailers)) => continue,
             Err(_) => return false,
         };

@@ -21,7 +21,7 @@ use tokio::{
 use crate::{lock, tls::Connection};
 
 /// How long a peer may take nothing of what is being written. Stops one that asks for a large file and does not read it.
-const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// hyper's end of the connection.
 pub(crate) struct Lent {
@@ -37,6 +37,7 @@ pub(crate) struct Lent {
 pub(crate) struct Owner(Arc<Shared>);
 
 /// Ends the connection from outside, if it is still there.
+#[derive(Clone)]
 pub(crate) struct Breaker(Weak<Shared>);
 
 /// What a connection does once it speaks HTTP no more.

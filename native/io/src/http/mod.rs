@@ -4,6 +4,7 @@ mod app;
 mod body;
 pub(crate) mod entity;
 mod exchange;
+mod given;
 mod head;
 mod lent;
 mod live;

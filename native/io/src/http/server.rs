@@ -13,7 +13,7 @@ use std::{
 
 use hyper::service::service_fn;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
 use tokio::{runtime::Handle, time::sleep};
@@ -23,6 +23,7 @@ use crate::{
     ListenError,
     accept::{Acceptor, Listening},
     http::{
+        given::Streams,
         lent::lend,
         quick,
         site::{Asker, Site},
@@ -102,7 +103,7 @@ async fn serve(stream: Connection, asker: Asker, stop: CancellationToken, site: 
         let (site, owner) = (site.clone(), answering.clone());
         async move { Ok::<_, Infallible>(site.answer(request, asker, &owner).await) }
     });
-    let builder = builder();
+    let builder = builder(Streams::new(owner.breaker()));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // What a client does wrong ends its own connection and is nobody's news.
@@ -126,8 +127,8 @@ async fn serve(stream: Connection, asker: Asker, stop: CancellationToken, site: 
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEADER_BYTES_MAX);
     builder
         .http2()
@@ -152,16 +153,21 @@ async fn silence(has_asked: &AtomicBool) {
 mod tests {
     use std::task::Waker;
 
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Empty};
+    use hyper::{Request, body::Incoming, client::conn::http2};
+    use hyper_util::rt::TokioExecutor;
     use tokio::{
         io::AsyncWriteExt,
         net::{TcpListener, TcpStream},
+        task::JoinHandle,
         time::{Instant, timeout},
     };
 
     use super::*;
     use crate::{
         Inbox,
-        http::{Origin, SiteOptions},
+        http::{Origin, SiteOptions, lent::WRITE_DEADLINE},
     };
 
     /// Found by reading: who began with a part of HTTP/2's preface and said nothing more, or nothing at all behind a handshake of TLS, had its
@@ -186,5 +192,78 @@ mod tests {
             assert!(began.elapsed() >= HEADER_DEADLINE);
             tokio::time::resume();
         }
+    }
+
+    /// What has come of an answer, by its client.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Came {
+        Some,
+        /// The stream was reset, and the connection is as good as ever.
+        Reset,
+        /// The connection has ended.
+        Ended,
+    }
+
+    /// Asks over HTTP/2 for something short, and lets the answer have a window of so many bytes.
+    async fn asked_by_http2(
+        window: u32,
+    ) -> (http2::SendRequest<Empty<Bytes>>, Incoming, JoinHandle<hyper::Result<()>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, from) = listener.accept().await.unwrap();
+        let site =
+            Site::new(&Handle::current(), SiteOptions::default(), Origin::new(), Inbox::new(Waker::noop().clone()));
+        let asker = Asker { peer: from, scheme: "http" };
+        tokio::spawn(serve(Connection::Plain(stream), asker, CancellationToken::new(), site));
+        let mut client = http2::Builder::new(TokioExecutor::new());
+        client.initial_stream_window_size(window);
+        let (mut sender, connection) = client.handshake(TokioIo::new(peer)).await.unwrap();
+        // It answers pings.
+        let connection = tokio::spawn(connection);
+        let request = Request::get("http://localhost/").body(Empty::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 404);
+        (sender, answer.into_body(), connection)
+    }
+
+    /// What comes next, and how long that took.
+    async fn next(body: &mut Incoming, connection: &JoinHandle<hyper::Result<()>>) -> (Came, Duration) {
+        let began = Instant::now();
+        let came = timeout(WRITE_DEADLINE * 10, body.frame()).await.expect("an end");
+        let came = match came {
+            Some(Ok(_)) => Came::Some,
+            _ if connection.is_finished() => Came::Ended,
+            _ => Came::Reset,
+        };
+        (came, began.elapsed())
+    }
+
+    /// Found by review: each answer that a client had asked for and gave no room was kept for it as long as it answered pings, up to 64 segments a
+    /// connection, which were freed nowhere else either.
+    #[tokio::test]
+    async fn who_takes_nothing_of_an_answer_over_http2_is_given_it_no_longer() {
+        let (mut sender, mut body, connection) = asked_by_http2(0).await;
+        // The clock runs while nothing else happens.
+        tokio::time::pause();
+        let (came, waited) = next(&mut body, &connection).await;
+        assert_eq!(came, Came::Reset);
+        assert!(waited >= WRITE_DEADLINE && waited < WRITE_DEADLINE * 2, "{waited:?}");
+        let request = Request::get("http://localhost/").body(Empty::new()).unwrap();
+        assert!(sender.send_request(request).await.is_ok(), "the others go on");
+    }
+
+    #[tokio::test]
+    async fn who_takes_a_little_now_and_then_over_http2_is_waited_for_and_then_no_longer() {
+        let (_sender, mut body, connection) = asked_by_http2(1).await;
+        tokio::time::pause();
+        for _ in 0..5 {
+            assert_eq!(next(&mut body, &connection).await.0, Came::Some);
+            sleep(WRITE_DEADLINE * 2 / 3).await;
+        }
+        assert!(!connection.is_finished());
+        sleep(WRITE_DEADLINE * 2).await;
+        // What was under way.
+        while next(&mut body, &connection).await.0 == Came::Some {}
+        assert_eq!(next(&mut body, &connection).await.0, Came::Ended);
     }
 }

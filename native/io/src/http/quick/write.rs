@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use super::pages::Hot;
 use crate::http::{
     body::Body,
+    given::Given,
     head::{self, Framing},
     lent::Lent,
 };
@@ -56,7 +57,7 @@ pub(super) async fn answer(stream: &mut Lent, response: Response<Body>, hot: Opt
 async fn next(body: &mut Body) -> io::Result<Option<Bytes>> {
     let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
     // No file has trailers.
-    Ok(frame.transpose()?.and_then(|frame| frame.into_data().ok()))
+    Ok(frame.transpose()?.and_then(|frame| frame.into_data().ok()).map(Given::into_bytes))
 }
 
 async fn pieces(stream: &mut Lent, head: Vec<u8>, mut pieces: Vec<Bytes>) -> io::Result<()> {
