@@ -177,6 +177,11 @@ fn direct(socket: &Socket, addr: SocketAddr, out: &MulticastOut) -> io::Result<(
     if addr.is_ipv6() {
         socket.set_multicast_hops_v6(u32::from(out.ttl))?;
         socket.set_multicast_loop_v6(out.loopback)?;
+        if addr.ip().is_unspecified() {
+            // Groups of IPv4 have limits of their own (Linux: ip(7)); a system may not know them at a socket of both families.
+            let _ = socket.set_multicast_ttl_v4(u32::from(out.ttl));
+            let _ = socket.set_multicast_loop_v4(out.loopback);
+        }
         return match index(socket, &out.interface)? {
             0 => Ok(()),
             index => socket.set_multicast_if_v6(index),

@@ -269,6 +269,17 @@ async fn members_of_a_group_get_what_is_sent_to_it_and_others_do_not() {
     }
 }
 
+/// They left with a TTL of 1, whatever was asked for and promised in SETUP: `[::]` is where RTSP listens if nobody says otherwise.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_of_both_families_sends_to_groups_of_ipv4_as_far_as_to_those_of_ipv6() {
+    let multicast_out = MulticastOut { interface: Interface::Routed, ttl: 16, loopback: false };
+    let options = UdpOptions { multicast_out, ..UdpOptions::default() };
+    let socket = options::open("[::]:0".parse().unwrap(), &options).unwrap().socket;
+    assert_eq!((socket.multicast_hops_v6().unwrap(), socket.multicast_loop_v6().unwrap()), (16, false));
+    assert_eq!((socket.multicast_ttl_v4().unwrap(), socket.multicast_loop_v4().unwrap()), (16, false));
+}
+
 #[tokio::test]
 async fn only_the_chosen_source_is_heard() {
     for interface in ["lo", "127.0.0.1"] {
