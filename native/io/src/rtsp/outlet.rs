@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex, MutexGuard},
     task::Waker,
     time::Duration,
@@ -44,6 +44,9 @@ const OUTBOUND_BYTES: usize = 1 << 20;
 
 /// Frames looked at at once.
 const BATCH_FRAMES: usize = 64;
+
+/// Addresses of ours that a group is sent from at most, each by the interface that has it.
+const CASTS_MAX: usize = 16;
 
 /// Where a viewer gets its tracks: the address of RTP and that of RTCP, by the place of the track.
 pub(crate) type Targets = [Option<(SocketAddr, SocketAddr)>; MEDIAS_MAX];
@@ -169,8 +172,16 @@ impl Viewer {
 
     /// The same, of somebody who hears a group.
     pub(crate) fn of_group(self) -> Self {
-        let group = Some(self.sending.targets);
-        Self { sending: Sending { targets: Targets::default(), ..self.sending }, group, ..self }
+        let group = self.sending.targets;
+        // From an address of the other family the system sends nothing; where it would by itself, others may hear it already.
+        let from = group.iter().flatten().next().and_then(|(to, _)| {
+            self.sending.from.filter(|from| from.is_ipv4() == to.is_ipv4()).or_else(|| routed_from(*to))
+        });
+        Self { sending: Sending { targets: Targets::default(), from, ..self.sending }, group: Some(group), ..self }
+    }
+
+    fn hears_group(&self) -> bool {
+        self.group.is_some() && !self.wants.paused && !self.leaves
     }
 
     /// Puts what it is to be sent now into the queues; whether more waits, or why it is over.
@@ -201,6 +212,14 @@ impl Viewer {
             (self.sending.cursor, self.sending.offset) = (self.reader.packets.join_for(wants), 0);
         }
     }
+}
+
+/// The address of ours from which the system sends to a group; none where it has no way. Groups are of IPv4.
+fn routed_from(group: SocketAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // No packet leaves by that.
+    socket.connect(group).ok()?;
+    socket.local_addr().ok().map(|addr| addr.ip())
 }
 
 impl Outlets {
@@ -236,8 +255,9 @@ struct Outlet {
     key: usize,
     arriving: mpsc::UnboundedReceiver<Viewer>,
     viewers: Vec<Viewer>,
-    /// Sends to the group as long as somebody hears it: once for all.
-    cast: Option<Sending>,
+    /// Send to the group as long as somebody hears it, once for all who came to the same address of ours: the system sends what is from an
+    /// address by the interface that has it, and by no other.
+    casts: Vec<Sending>,
     bell: Arc<Bell>,
     slot: WakeSlot<Packet>,
     queues: Queues,
@@ -255,7 +275,7 @@ impl Outlet {
             key,
             arriving,
             viewers: vec![first],
-            cast: None,
+            casts: Vec::new(),
             bell,
             slot,
             queues: Queues::new(),
@@ -305,19 +325,20 @@ impl Outlet {
 
     /// Puts into the queues what the group is to be sent now; whether it has to be sent more.
     fn cast(&mut self) -> bool {
-        let hears = |viewer: &&Viewer| viewer.group.is_some() && !viewer.wants.paused && !viewer.leaves;
-        let Some(viewer) = self.viewers.iter().find(hears) else {
-            self.cast = None;
-            return false;
-        };
-        let cast = self.cast.get_or_insert_with(|| Sending {
-            // Many hear it: the bound of viewers is not its.
-            cursor: viewer.reader.packets.log().tap(),
-            offset: 0,
-            targets: viewer.group.unwrap_or_default(),
-            from: viewer.sending.from,
-        });
-        cast.send(&mut self.queues, |_, _, _| {}).unwrap_or(false)
+        let Self { viewers, casts, queues, .. } = self;
+        let hearers = || viewers.iter().filter(|viewer| viewer.hears_group());
+        casts.retain(|cast| hearers().any(|viewer| viewer.sending.from == cast.from));
+        for viewer in hearers() {
+            let from = viewer.sending.from;
+            // Further ones can only hope that they share an interface.
+            if casts.len() < CASTS_MAX && casts.iter().all(|cast| cast.from != from) {
+                // Many hear it: the bound of viewers is not its.
+                let cursor = viewer.reader.packets.log().tap();
+                casts.push(Sending { cursor, offset: 0, targets: viewer.group.unwrap_or_default(), from });
+            }
+        }
+        let send = |has_more, cast: &mut Sending| has_more | cast.send(queues, |_, _, _| {}).unwrap_or(false);
+        casts.iter_mut().fold(false, send)
     }
 
     /// Whether nobody is on the way either; then it is out of the map, too.
@@ -334,41 +355,116 @@ impl Outlet {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::collections::HashSet;
 
-    use arcly_bus::{LogBounds, StreamKey};
-    use tokio::task::yield_now;
+    use arcly_bus::{LogBounds, LogWriter, StreamKey};
+    use tokio::{task::yield_now, time::timeout};
 
     use super::*;
-    use crate::egress::{
-        Container, Egress, EgressOptions, Framing, Watcher,
-        tests::{log_of_pictures, publish_pictures},
+    use crate::{
+        egress::{
+            Container, Egress, EgressOptions, Framing, Watcher,
+            tests::{log_of_pictures, publish_pictures},
+        },
+        udp::{Interface, Membership, UdpOptions, UdpSocket},
     };
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A stream, and who may hear it.
+    struct Stage {
+        source: LogWriter,
+        egress: Arc<Egress>,
+        inbox: Arc<Inbox>,
+    }
+
+    impl Stage {
+        fn new(bounds: LogBounds) -> Self {
+            let inbox = Inbox::new(Waker::noop().clone());
+            let egress = Egress::new(Handle::current(), EgressOptions::default(), inbox.clone());
+            Self { source: log_of_pictures(bounds), egress, inbox }
+        }
+
+        /// Somebody who hears the group at `targets` and came to `ours`.
+        fn hearer(&self, targets: Targets, ours: Option<IpAddr>) -> Viewer {
+            let key = StreamKey::new("live", "cam").unwrap();
+            let peer = (Ipv4Addr::LOCALHOST, 1).into();
+            let watcher = Watcher { key, protocol: "rtsp", peer, agent: String::new() };
+            let ticket = self.egress.admit(self.source.log(), watcher);
+            let reader = ticket.and_then(|ticket| ticket.reader(Container::Rtp, Framing::Bare)).ok().unwrap();
+            let (cursor, heard) = (reader.packets.join(), (Arc::default(), Wants::default()));
+            Viewer::new(reader, cursor, targets, ours, heard).of_group()
+        }
+
+        fn outlet(&self, viewer: Viewer) -> Outlet {
+            let ports = Ports::open(&Handle::current(), Ipv4Addr::UNSPECIFIED.into(), 0).unwrap();
+            let outlets = Outlets::new(Handle::current(), ports, self.inbox.clone());
+            Outlet::new(outlets, 0, mpsc::unbounded_channel().1, viewer)
+        }
+
+        /// Publishes a picture and waits for its packets.
+        async fn publish(&mut self, n: i64, packets: &PacketLog) {
+            publish_pictures(&mut self.source, n..n + 1);
+            while packets.log().published() < self.source.log().published() {
+                yield_now().await;
+            }
+        }
+    }
+
+    /// Where a group of one track is, and a socket that hears it by loopback.
+    fn group() -> (UdpSocket, Targets) {
+        let group = Ipv4Addr::new(239, 77, 2, 1).into();
+        let membership = Membership { group, source: None, interface: Interface::Address(Ipv4Addr::LOCALHOST) };
+        let options = UdpOptions { shared: true, membership: Some(membership), ..UdpOptions::default() };
+        let socket = UdpSocket::bind(&Handle::current(), (group, 0).into(), &options).unwrap();
+        let (addr, mut targets) = (socket.addr(), Targets::default());
+        targets[0] = Some((addr, addr));
+        (socket, targets)
+    }
 
     /// Found by reading: it was evicted by the bound of viewers, and nobody in the group was sent anything any more.
     #[tokio::test]
     async fn a_burst_that_goes_round_the_log_does_not_end_a_group() {
-        let bounds = LogBounds { frames: 256, max_lag: Some(0), ..LogBounds::default() };
-        let mut source = log_of_pictures(bounds);
-        let (runtime, inbox) = (Handle::current(), Inbox::new(Waker::noop().clone()));
-        let egress = Egress::new(runtime.clone(), EgressOptions::default(), inbox.clone());
-        let key = StreamKey::new("live", "cam").unwrap();
-        let peer = (Ipv4Addr::LOCALHOST, 1).into();
-        let ticket = egress.admit(source.log(), Watcher { key, protocol: "rtsp", peer, agent: String::new() });
-        let reader = ticket.and_then(|ticket| ticket.reader(Container::Rtp, Framing::Bare)).ok().unwrap();
-        let packets = reader.packets.clone();
-        let heard = (Arc::default(), Wants::default());
-        let viewer = Viewer::new(reader, packets.join(), Targets::default(), None, heard).of_group();
-        let ports = Ports::open(&runtime, Ipv4Addr::LOCALHOST.into(), 0).unwrap();
-        let mut outlet = Outlet::new(Outlets::new(runtime, ports, inbox), 0, mpsc::unbounded_channel().1, viewer);
+        let mut stage = Stage::new(LogBounds { frames: 256, max_lag: Some(0), ..LogBounds::default() });
+        let mut outlet = stage.outlet(stage.hearer(Targets::default(), None));
+        let packets = outlet._packets.clone();
         outlet.cast();
         for n in 0..3000 {
-            publish_pictures(&mut source, n..n + 1);
-            while packets.log().published() < source.log().published() {
-                yield_now().await;
-            }
+            stage.publish(n, &packets).await;
         }
         outlet.cast();
-        assert!(!matches!(outlet.cast.unwrap().cursor.peek(1), Read::Evicted));
+        assert!(!matches!(outlet.casts[0].cursor.peek(1), Read::Evicted));
+    }
+
+    /// It was sent by the interface of the first viewer alone, for as long as anybody heard it; all others were told 200 and sent nothing.
+    #[tokio::test]
+    async fn a_group_is_sent_from_each_address_that_its_viewers_came_to() {
+        let (mut stage, (socket, targets)) = (Stage::new(LogBounds::default()), group());
+        let [first, second] = [1, 2].map(|n| IpAddr::from(Ipv4Addr::new(127, 0, 0, n)));
+        let mut outlet = stage.outlet(stage.hearer(targets, Some(first)));
+        outlet.viewers.extend([first, second].map(|ours| stage.hearer(targets, Some(ours))));
+        let packets = outlet._packets.clone();
+        stage.publish(0, &packets).await;
+        outlet.round().await;
+        let (mut inbound, mut senders) = (socket.inbound(), HashSet::new());
+        while !(senders.contains(&first) && senders.contains(&second)) {
+            timeout(PATIENCE, socket.receive(&mut inbound)).await.expect("both send").unwrap();
+            senders.extend(inbound.datagrams().map(|datagram| datagram.peer.ip()));
+        }
+        // Nobody of the first address hears it any more.
+        outlet.viewers.iter().filter(|viewer| viewer.sending.from == Some(first)).for_each(|viewer| {
+            viewer.line.leave();
+        });
+        outlet.round().await;
+        outlet.cast();
+        assert_eq!(outlet.casts.iter().map(|cast| cast.from).collect::<Vec<_>>(), [Some(second)]);
+    }
+
+    /// The kernel refuses a datagram to a group of IPv4 from an address of IPv6: whoever came to `[::1]` first silenced the group.
+    #[tokio::test]
+    async fn a_group_of_ipv4_is_not_sent_from_an_address_of_ipv6() {
+        let (stage, (_socket, targets)) = (Stage::new(LogBounds::default()), group());
+        let viewer = stage.hearer(targets, Some("::1".parse().unwrap()));
+        assert!(viewer.sending.from.is_none_or(|from| from.is_ipv4()));
     }
 }
