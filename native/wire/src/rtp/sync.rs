@@ -198,7 +198,7 @@ impl Sync {
     /// Places an access unit with an unrolled timestamp that came at `now`.
     pub fn place(&mut self, track: SyncTrack, timestamp: i64, now: Instant) -> Placed {
         let origin = *self.origin.get_or_insert(now);
-        let beside = self.offset_beside_another(track, now);
+        let beside = self.offset_beside_another(track, timestamp, now);
         let Some(track) = self.tracks.get_mut(track.0) else {
             return Placed { ticks: timestamp, is_discontinuity: false };
         };
@@ -228,15 +228,15 @@ impl Sync {
     }
 
     /// Where a track that has no place yet belongs beside those that have; `None` when nothing true says it.
-    fn offset_beside_another(&self, track: SyncTrack, now: Instant) -> Option<i64> {
+    fn offset_beside_another(&self, track: SyncTrack, timestamp: i64, now: Instant) -> Option<i64> {
         let own = self.tracks.get(track.0).filter(|own| own.offset.is_none())?;
         let mut others: Vec<&Track> = self.tracks.iter().filter(|other| other.offset.is_some()).collect();
         others.sort_by_key(|other| !other.is_audio);
         let offset = others.into_iter().find_map(|other| own.offset_beside(other))?;
-        // The moment of its report must be near to now.
-        let moment = own.trusted().map(|report| report.timestamp).or(own.common)?;
+        // It must be near to now: what a report says of another clock (`rtptime=0` of cameras that do not know) is hours away, and no later
+        // report may move it so far.
         let now_ns = now.saturating_duration_since(self.origin?).as_nanos() as i128;
-        ((own.ns(moment.saturating_add(offset)) - now_ns).abs() <= MAX_CORRECTION_NS).then_some(offset)
+        ((own.ns(timestamp.saturating_add(offset)) - now_ns).abs() <= MAX_CORRECTION_NS).then_some(offset)
     }
 
     /// Where each track should be beside the one that stays: sound before pictures.
@@ -427,6 +427,38 @@ mod tests {
         session.sync.common_moment(session.audio, AUDIO_START);
         session.audio(0, 0);
         assert_eq!(session.video(40, 400), (40, false));
+    }
+
+    /// Found by reading: a track whose `rtptime`, or whose first report, was of another clock was hours away from the others, for good.
+    #[test]
+    fn what_is_said_of_another_clock_places_no_track() {
+        let elsewhere = AUDIO_START - 3_600 * 48_000;
+        let mut session = Session::new();
+        session.sync.common_moment(session.video, VIDEO_START);
+        session.sync.common_moment(session.audio, elsewhere);
+        session.video(0, 0);
+        assert_eq!(session.audio(0, 0), (0, false));
+        let mut session = Session::new();
+        session.video_report(0);
+        session.sync.sender_report(session.audio, ntp(Duration::ZERO), elsewhere);
+        session.video(0, 0);
+        assert_eq!(session.audio(0, 40), (40, false));
+        // True reports are heard as ever: sound is 40 ms late, pictures go to it.
+        for at_ms in (1_000..3_000).step_by(1_000) {
+            session.video_report(at_ms);
+            session.audio_report(at_ms);
+        }
+        assert_eq!(session.video(4_000, 0), (4_040, false));
+    }
+
+    /// It was placed by its arrival: what was known of its clock was said long before its first frame.
+    #[test]
+    fn a_track_that_begins_late_is_placed_by_an_early_report() {
+        let mut session = Session::new();
+        session.video(0, 0);
+        session.video_report(0);
+        session.audio_report(0);
+        assert_eq!(session.audio(60_000, 300), (60_000, false));
     }
 
     /// A file that is published ten times as fast as it plays, and one after a pause.
