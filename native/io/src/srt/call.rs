@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use arcly_wire::srt::{CallEnd, Packet, SrtCaller, SrtConn, SrtRendezvous};
+use arcly_wire::srt::{CallEnd, Packet, SrtCaller, SrtConn, SrtError, SrtRendezvous};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep_until},
@@ -47,20 +47,26 @@ struct Wire {
 impl Call {
     /// Calls; an error is a sentence.
     pub(super) async fn connect(runtime: &Handle, url: &SrtUrl) -> Result<Self, String> {
-        let peer = url.resolve().await?;
-        // Who is called back must be found at a port that is known: by custom, the same.
-        let port = if url.rendezvous { url.port } else { 0 };
-        let any = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let local = (url.adapter.unwrap_or(any), port).into();
-        let options = UdpOptions { coalesced: true, ..UdpOptions::default() };
-        let socket =
-            UdpSocket::bind(runtime, local, &options).map_err(|error| format!("cannot call {url}: {error}"))?;
-        let (inbound, outbound) = (socket.inbound(), Outbound::new(OUTBOUND_BYTES_MAX));
-        let started = Instant::now();
-        let alarm = Alarm::new(started).map_err(|error| format!("there is no timer to call {url} by: {error}"))?;
-        let mut wire = Wire { socket, inbound, outbound, datagram: Vec::new(), started, alarm };
-        let machine = wire.call(url, peer).await?;
-        Ok(Self { machine, peer, wire })
+        Self::reach(runtime, url, url.resolve().await?).await
+    }
+
+    /// Calls the first of these addresses that answers: a name may have one at which nobody listens.
+    async fn reach(runtime: &Handle, url: &SrtUrl, addresses: Vec<SocketAddr>) -> Result<Self, String> {
+        let mut last = String::new();
+        for peer in addresses {
+            let called = async {
+                let mut wire = Wire::open(runtime, url, peer)?;
+                Ok((wire.call(url, peer).await?, wire))
+            };
+            match called.await {
+                Ok((CallEnd::Connected(machine), wire)) => return Ok(Self { machine: *machine, peer, wire }),
+                Ok((CallEnd::Rejected(reason), _)) => return Err(format!("refused: {reason}")),
+                Ok((CallEnd::Failed(error @ SrtError::Timeout { .. }), _)) => last = error.to_string(),
+                Ok((CallEnd::Failed(error), _)) => return Err(error.to_string()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -171,7 +177,21 @@ impl Dial {
 }
 
 impl Wire {
-    async fn call(&mut self, url: &SrtUrl, peer: SocketAddr) -> Result<SrtConn, String> {
+    fn open(runtime: &Handle, url: &SrtUrl, peer: SocketAddr) -> Result<Self, String> {
+        // Who is called back must be found at a port that is known: by custom, the same.
+        let port = if url.rendezvous { url.port } else { 0 };
+        let any = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let local = (url.adapter.unwrap_or(any), port).into();
+        let options = UdpOptions { coalesced: true, ..UdpOptions::default() };
+        let socket =
+            UdpSocket::bind(runtime, local, &options).map_err(|error| format!("cannot call {url}: {error}"))?;
+        let (inbound, outbound) = (socket.inbound(), Outbound::new(OUTBOUND_BYTES_MAX));
+        let started = Instant::now();
+        let alarm = Alarm::new(started).map_err(|error| format!("there is no timer to call {url} by: {error}"))?;
+        Ok(Self { socket, inbound, outbound, datagram: Vec::new(), started, alarm })
+    }
+
+    async fn call(&mut self, url: &SrtUrl, peer: SocketAddr) -> Result<CallEnd, String> {
         let mut caller = Dial::new(self.started.elapsed(), url, peer)?;
         loop {
             while let Some(packet) = caller.poll_output(self.started.elapsed()) {
@@ -188,55 +208,77 @@ impl Wire {
                 }
                 () = sleep_until(due) => caller.handle_timeout(self.started.elapsed()),
             }
-            let end = caller.take_end();
-            if let (Dial::Rendezvous(rendezvous), Some(_)) = (&mut caller, &end)
+            let Some(end) = caller.take_end() else { continue };
+            if let Dial::Rendezvous(rendezvous) = &mut caller
                 && let Some(farewell) = rendezvous.poll_output(self.started.elapsed())
             {
                 self.outbound.push(peer, None, &[&farewell]);
                 // With a refusal the socket goes.
                 let _ = self.socket.try_flush(&mut self.outbound);
             }
-            match end {
-                None => {}
-                Some(CallEnd::Connected(machine)) => return Ok(*machine),
-                Some(CallEnd::Rejected(reason)) => return Err(format!("refused: {reason}")),
-                Some(CallEnd::Failed(error)) => return Err(error.to_string()),
-            }
+            return Ok(end);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arcly_wire::srt::{Closed, Control, Passphrase, Reply, SrtListener, SrtOptions};
-    use tokio::{net::UdpSocket as Plain, time::sleep};
+    use arcly_wire::srt::{Closed, Control, Passphrase, RejectReason, Reply, SrtListener, SrtOptions};
+    use tokio::{
+        net::UdpSocket as Plain,
+        time::{sleep, timeout},
+    };
 
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1);
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Takes the first call that comes to `socket`, or refuses it; where that comes from.
+    async fn answer(socket: &Plain, accepts: bool) -> SocketAddr {
+        let (listener, options, mut bytes) = (SrtListener::new(None).unwrap(), SrtOptions::default(), [0; 1_500]);
+        loop {
+            let (length, peer) = socket.recv_from(&mut bytes).await.unwrap();
+            let said = match listener.handle_input(NOW, peer, &bytes[..length]) {
+                Reply::Nothing => continue,
+                Reply::Send(cookie) => {
+                    socket.send_to(&cookie, peer).await.unwrap();
+                    continue;
+                }
+                Reply::Request(request) if accepts => request.accept(NOW, &options, None, 7).unwrap().1.packet(NOW),
+                Reply::Request(request) => request.reject(RejectReason::Forbidden),
+            };
+            socket.send_to(&said, peer).await.unwrap();
+            return peer;
+        }
+    }
 
     /// A call to a listener that takes it, and that listener: its socket, and where the call comes from.
     async fn connected() -> (Plain, SocketAddr, Call) {
         let socket = Plain::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = SrtUrl::parse(&format!("srt://{}", socket.local_addr().unwrap())).unwrap();
-        let answer = async {
-            let (listener, options, mut bytes) = (SrtListener::new(None).unwrap(), SrtOptions::default(), [0; 1_500]);
-            loop {
-                let (length, peer) = socket.recv_from(&mut bytes).await.unwrap();
-                match listener.handle_input(NOW, peer, &bytes[..length]) {
-                    Reply::Nothing => {}
-                    Reply::Send(cookie) => drop(socket.send_to(&cookie, peer).await.unwrap()),
-                    Reply::Request(request) => {
-                        let (_, answer) = request.accept(NOW, &options, None, 7).unwrap();
-                        socket.send_to(&answer.packet(NOW), peer).await.unwrap();
-                        return peer;
-                    }
-                }
-            }
-        };
         let runtime = Handle::current();
-        let (peer, call) = tokio::join!(answer, Call::connect(&runtime, &url));
+        let (peer, call) = tokio::join!(answer(&socket, true), Call::connect(&runtime, &url));
         (socket, peer, call.unwrap())
+    }
+
+    /// `localhost` is `::1` first in many places, and only that was called: there was no answer, for ever.
+    #[tokio::test]
+    async fn an_address_of_a_name_that_does_not_answer_leaves_the_others_their_turn() {
+        let open = async || Plain::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (takes, refuses, unasked) = (open().await, open().await, open().await);
+        let at = |socket: &Plain| socket.local_addr().unwrap();
+        let silent = SocketAddr::from((Ipv6Addr::LOCALHOST, at(&takes).port()));
+        let url = SrtUrl::parse("srt://localhost?connect_timeout=1000").unwrap();
+        let runtime = Handle::current();
+        let reach = Call::reach(&runtime, &url, vec![silent, at(&takes), at(&unasked)]);
+        let (_, call) = tokio::join!(timeout(PATIENCE, answer(&takes, true)), reach);
+        assert_eq!(call.unwrap().peer, at(&takes));
+        // Who is refused does not ask elsewhere.
+        let reach = Call::reach(&runtime, &url, vec![at(&refuses), at(&unasked)]);
+        let (_, call) = tokio::join!(timeout(PATIENCE, answer(&refuses, false)), reach);
+        assert!(call.is_err_and(|error| error.starts_with("refused")));
+        assert!(unasked.try_recv_from(&mut [0; 1_500]).is_err());
     }
 
     /// Anybody at its address could end it, and two calls to one host each other.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -119,14 +119,25 @@ impl SrtUrl {
         }
     }
 
-    /// The address that its name stands for.
+    /// The addresses that its name stands for and that can be called from its `adapter`, never none.
     ///
     /// # Errors
     /// A sentence.
-    pub(super) async fn resolve(&self) -> Result<SocketAddr, String> {
+    pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let mut found = found.map_err(|error| format!("{} is not known: {error}", self.host))?;
-        found.next().ok_or_else(|| format!("{} has no address", self.host))
+        let found = found.map_err(|error| format!("{} is not known: {error}", self.host))?;
+        let found: Vec<_> = found.filter(|peer| self.can_call(peer.ip())).collect();
+        match (found.is_empty(), self.adapter) {
+            (false, _) => Ok(found),
+            (true, None) => Err(format!("{} has no address", self.host)),
+            (true, Some(ours)) => Err(format!("{} has no address that {ours} can call", self.host)),
+        }
+    }
+
+    /// Whether `adapter` is of the family of that address; `::` is of both.
+    fn can_call(&self, peer: IpAddr) -> bool {
+        let is_same = |ours: IpAddr| ours.is_ipv4() == peer.is_ipv4() || ours == Ipv6Addr::UNSPECIFIED;
+        self.adapter.is_none_or(is_same)
     }
 }
 
@@ -171,6 +182,17 @@ mod tests {
         assert_eq!(url.to_string(), "srt://[::1]:9000/live/cam");
         let url = SrtUrl::parse("srt://host?streamid=#!::r=live/cam,m=publish").unwrap();
         assert_eq!((url.port, &*url.stream_id), (8890, "#!::r=live/cam,m=publish"));
+    }
+
+    #[tokio::test]
+    async fn an_adapter_calls_addresses_of_its_family() {
+        let resolved = async |url: &str| SrtUrl::parse(url).unwrap().resolve().await;
+        let there = "127.0.0.1:9".parse().unwrap();
+        for adapter in ["", "?adapter=127.0.0.2", "?adapter=0.0.0.0", "?adapter=::"] {
+            assert_eq!(resolved(&format!("srt://127.0.0.1:9{adapter}")).await.unwrap(), [there], "{adapter}");
+        }
+        let error = resolved("srt://127.0.0.1:9?adapter=::1").await.unwrap_err();
+        assert_eq!(error, "127.0.0.1 has no address that ::1 can call");
     }
 
     #[test]
