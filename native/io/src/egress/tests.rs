@@ -313,6 +313,7 @@ fn who_goes_while_there_is_nothing_to_send_is_let_go_and_who_closes_its_half_rea
     let mut stage = Stage::new(EgressOptions { stall_max: Duration::from_secs(1), ..EgressOptions::default() });
     let pictures = log_of_unknown_pictures().tracks().tracks[0].clone();
     stage.publisher.set_tracks(vec![pictures]).unwrap();
+    let start = Instant::now();
     let (mut half, _) = stage.join_as(Container::Flv);
     half.shutdown(std::net::Shutdown::Write).unwrap();
     let (mut goes, _) = stage.join_as(Container::Ts);
@@ -320,7 +321,7 @@ fn who_goes_while_there_is_nothing_to_send_is_let_go_and_who_closes_its_half_rea
     goes.read_exact(&mut [0; 4]).unwrap(); // HEAD
     goes.write_all(b"GET").unwrap();
     drop(goes);
-    let (start, mut n) = (Instant::now(), 0);
+    let mut n = 0;
     while stage.egress.viewers().iter().any(|viewer| viewer.id == 2) {
         assert!(start.elapsed() < PATIENCE, "{:#?}", stage.egress.viewers());
         let payload = Bytes::from_static(&[0x82; 100]);

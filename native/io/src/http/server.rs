@@ -155,19 +155,22 @@ mod tests {
 
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty};
-    use hyper::{Request, body::Incoming, client::conn::http2};
+    use hyper::{Request, Response, body::Incoming, client::conn::http2};
     use hyper_util::rt::TokioExecutor;
     use tokio::{
-        io::AsyncWriteExt,
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
         net::{TcpListener, TcpStream},
-        task::JoinHandle,
         time::{Instant, timeout},
     };
 
     use super::*;
     use crate::{
         Inbox,
-        http::{Origin, SiteOptions, lent::WRITE_DEADLINE},
+        http::{
+            Origin, SiteOptions,
+            lent::{Owner, WRITE_DEADLINE},
+            response::Body,
+        },
     };
 
     /// Found by reading: who began with a part of HTTP/2's preface and said nothing more, or nothing at all behind a handshake of TLS, had its
@@ -194,76 +197,73 @@ mod tests {
         }
     }
 
-    /// What has come of an answer, by its client.
-    #[derive(Debug, PartialEq, Eq)]
-    enum Came {
-        Some,
-        /// The stream was reset, and the connection is as good as ever.
-        Reset,
-        /// The connection has ended.
-        Ended,
+    /// The client of an HTTP/2 connection, what it has asked for, and the other end of the socket that ends with the connection. Nothing else
+    /// goes over that socket: the clock would not wait for it.
+    struct Client {
+        sender: http2::SendRequest<Empty<Bytes>>,
+        answer: Incoming,
+        peer: TcpStream,
+        _owner: Owner,
     }
 
-    /// Asks over HTTP/2 for something short, and lets the answer have a window of so many bytes.
-    async fn asked_by_http2(
-        window: u32,
-    ) -> (http2::SendRequest<Empty<Bytes>>, Incoming, JoinHandle<hyper::Result<()>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, from) = listener.accept().await.unwrap();
-        let site =
-            Site::new(&Handle::current(), SiteOptions::default(), Origin::new(), Inbox::new(Waker::noop().clone()));
-        let asker = Asker { peer: from, scheme: "http" };
-        tokio::spawn(serve(Connection::Plain(stream), asker, CancellationToken::new(), site));
-        let mut client = http2::Builder::new(TokioExecutor::new());
-        client.initial_stream_window_size(window);
-        let (mut sender, connection) = client.handshake(TokioIo::new(peer)).await.unwrap();
-        // It answers pings.
-        let connection = tokio::spawn(connection);
-        let request = Request::get("http://localhost/").body(Empty::new()).unwrap();
-        let answer = sender.send_request(request).await.unwrap();
-        assert_eq!(answer.status(), 404);
-        (sender, answer.into_body(), connection)
+    impl Client {
+        /// Of an answer in two pieces of three bytes, it has room for so many bytes.
+        async fn with_room_for(bytes: u32) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (_, owner) = lend(Connection::Plain(listener.accept().await.unwrap().0));
+            let (ours, theirs) = duplex(64 << 10);
+            let streams = Streams::new(owner.breaker());
+            tokio::spawn(async move {
+                let service = service_fn(async |_: Request<Incoming>| {
+                    Ok::<_, Infallible>(Response::new(Body::many(vec![Bytes::from_static(b"abc"); 2])))
+                });
+                let _ = builder(streams).serve_connection(TokioIo::new(ours), service).await;
+            });
+            let mut client = http2::Builder::new(TokioExecutor::new());
+            client.initial_stream_window_size(bytes);
+            let (mut sender, connection) = client.handshake(TokioIo::new(theirs)).await.unwrap();
+            // It answers pings.
+            tokio::spawn(connection);
+            // The clock runs while nothing else happens.
+            tokio::time::pause();
+            let answer = Self::ask(&mut sender).await;
+            Self { sender, answer, peer, _owner: owner }
+        }
+
+        async fn ask(sender: &mut http2::SendRequest<Empty<Bytes>>) -> Incoming {
+            let request = Request::get("http://localhost/").body(Empty::new()).unwrap();
+            sender.send_request(request).await.unwrap().into_body()
+        }
     }
 
-    /// What comes next, and how long that took.
-    async fn next(body: &mut Incoming, connection: &JoinHandle<hyper::Result<()>>) -> (Came, Duration) {
-        let began = Instant::now();
-        let came = timeout(WRITE_DEADLINE * 10, body.frame()).await.expect("an end");
-        let came = match came {
-            Some(Ok(_)) => Came::Some,
-            _ if connection.is_finished() => Came::Ended,
-            _ => Came::Reset,
-        };
-        (came, began.elapsed())
-    }
-
-    /// Found by review: each answer that a client had asked for and gave no room was kept for it as long as it answered pings, up to 64 segments a
-    /// connection, which were freed nowhere else either.
+    /// Found by review: each answer that a client had asked for and gave no room was kept for it as long as it answered pings: up to 64 segments a
+    /// connection, long after everybody else had forgotten them.
     #[tokio::test]
     async fn who_takes_nothing_of_an_answer_over_http2_is_given_it_no_longer() {
-        let (mut sender, mut body, connection) = asked_by_http2(0).await;
-        // The clock runs while nothing else happens.
-        tokio::time::pause();
-        let (came, waited) = next(&mut body, &connection).await;
-        assert_eq!(came, Came::Reset);
-        assert!(waited >= WRITE_DEADLINE && waited < WRITE_DEADLINE * 2, "{waited:?}");
-        let request = Request::get("http://localhost/").body(Empty::new()).unwrap();
-        assert!(sender.send_request(request).await.is_ok(), "the others go on");
+        let mut client = Client::with_room_for(0).await;
+        let began = Instant::now();
+        let came = timeout(WRITE_DEADLINE * 2, client.answer.frame()).await.expect("it is reset");
+        assert!(came.unwrap().is_err());
+        assert!(began.elapsed() >= WRITE_DEADLINE);
+        let _ = Client::ask(&mut client.sender).await;
+        let error = client.peer.try_read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "the others go on");
     }
 
     #[tokio::test]
     async fn who_takes_a_little_now_and_then_over_http2_is_waited_for_and_then_no_longer() {
-        let (_sender, mut body, connection) = asked_by_http2(1).await;
-        tokio::time::pause();
-        for _ in 0..5 {
-            assert_eq!(next(&mut body, &connection).await.0, Came::Some);
+        let mut client = Client::with_room_for(1).await;
+        for byte in b"abca" {
+            let came = timeout(WRITE_DEADLINE, client.answer.frame()).await.expect("the next byte");
+            assert_eq!(came.unwrap().unwrap().into_data().unwrap(), [*byte][..]);
             sleep(WRITE_DEADLINE * 2 / 3).await;
         }
-        assert!(!connection.is_finished());
+        let error = client.peer.try_read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        // It has begun with the last piece, which is the connection's.
         sleep(WRITE_DEADLINE * 2).await;
-        // What was under way.
-        while next(&mut body, &connection).await.0 == Came::Some {}
-        assert_eq!(next(&mut body, &connection).await.0, Came::Ended);
+        tokio::time::resume();
+        assert_eq!(timeout(WRITE_DEADLINE, client.peer.read(&mut [0])).await.expect("the end").unwrap(), 0);
     }
 }
