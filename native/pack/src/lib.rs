@@ -16,6 +16,7 @@ mod gate;
 mod group_clock;
 mod held;
 mod meter;
+mod rise;
 #[cfg(test)]
 mod testing;
 mod time;
@@ -25,4 +26,5 @@ pub use demux::Item;
 pub use error::PackError;
 pub use group_clock::GroupClock;
 pub use held::{Away, Held, Movable};
+pub use rise::Rise;
 pub use time::rescale;

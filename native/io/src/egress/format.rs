@@ -1,15 +1,17 @@
 //! Frames to the bytes of a container.
 
+mod mp4;
+
 use arcly_bus::{Frame, Track, TrackId, TrackSet};
-use arcly_codec::{Codec, MediaKind};
+use arcly_codec::MediaKind;
 use arcly_pack::{
     PackError,
     flv::{self, FlvMuxer, FlvTag, TagKind, TagRole},
-    mp4::{Fmp4Muxer, Head},
     mpegts::TsMuxer,
 };
 use arcly_wire::rtmp;
 
+use self::mp4::Mp4;
 use super::{
     Framing,
     packet::{Draft, SHARED_BYTES_MIN},
@@ -314,70 +316,6 @@ impl Format for Flv {
     fn own_bytes(&self, payload_bytes: usize) -> usize {
         ADDED_BYTES + if payload_bytes < SHARED_BYTES_MIN { payload_bytes } else { 0 }
     }
-}
-
-/// Fragmented MP4.
-#[derive(Default)]
-struct Mp4 {
-    muxer: Option<Fmp4Muxer>,
-    carried: Vec<(TrackId, Codec)>,
-    /// The init segment is another one than that of the fragments before, and goes in front of the next one.
-    is_changed: bool,
-}
-
-impl Format for Mp4 {
-    fn configure(&mut self, tracks: &TrackSet) -> Result<Headers, PackError> {
-        let tracks = Self::only(tracks);
-        self.carried.clear();
-        match &mut self.muxer {
-            Some(muxer) => self.is_changed |= muxer.reconfigure(&tracks)?,
-            none => *none = Some(Fmp4Muxer::new(&tracks)?),
-        }
-        self.carried.extend(codecs(&tracks));
-        let init = self.muxer.as_ref().map(|muxer| muxer.init_segment().to_vec()).unwrap_or_default();
-        Ok(Headers { first: init.clone(), again: init })
-    }
-
-    fn carries(&self, track: TrackId) -> bool {
-        self.carried.iter().any(|(id, _)| *id == track)
-    }
-
-    /// FFmpeg, and browsers by a `<video>` of their own, read one `moov` and pass over every other. Scripts hand all to Media Source
-    /// Extensions, which take another one of the same tracks in the same codecs (MSE §3.5.7).
-    fn can_go_on(&self, tracks: &TrackSet, framing: Framing) -> bool {
-        let tracks = Self::only(tracks);
-        let Some(muxer) = &self.muxer else { return true };
-        let is_same = Fmp4Muxer::new(&tracks).is_ok_and(|next| next.init_segment() == muxer.init_segment());
-        is_same || framing == Framing::WebSocket && codecs(&tracks).eq(self.carried.iter().copied())
-    }
-
-    fn write(&mut self, frame: &Frame, later: &[Frame], Draft { own: out, .. }: &mut Draft) -> Result<(), PackError> {
-        let Some(muxer) = self.muxer.as_mut() else { return Ok(()) };
-        let start = out.len();
-        let next = next_dts(frame, later).map(|dts| (frame.track, dts));
-        muxer.write_fragment(std::slice::from_ref(frame), &Head { next: next.as_slice(), ..Head::default() }, out)?;
-        if out.len() > start && std::mem::take(&mut self.is_changed) {
-            out.splice(start..start, muxer.init_segment().iter().copied());
-        }
-        Ok(())
-    }
-}
-
-impl Mp4 {
-    fn only(tracks: &TrackSet) -> TrackSet {
-        only(tracks, |track| Fmp4Muxer::supports(track).is_ok())
-    }
-}
-
-/// When the frame of its track that follows one is decoded, where that alone says how long it lasts and is known already.
-fn next_dts(frame: &Frame, later: &[Frame]) -> Option<i64> {
-    let later = if frame.duration > 0 { &[] } else { later };
-    let next = later.iter().find(|next| next.track == frame.track)?;
-    (!next.is_discontinuity()).then_some(next.dts)
-}
-
-fn codecs(tracks: &TrackSet) -> impl Iterator<Item = (TrackId, Codec)> {
-    tracks.tracks.iter().map(|track| (track.id, track.config.codec()))
 }
 
 /// The tracks that a container can carry.

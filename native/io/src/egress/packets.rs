@@ -387,6 +387,26 @@ mod tests {
         assert!(fragments.last().unwrap().1 <= 3_700, "and they are forgotten: {fragments:?}");
     }
 
+    /// Found by reading: they fell to 0, and players waited as long as the stream had run.
+    #[test]
+    fn fragments_go_on_behind_the_last_where_the_sender_goes_back() {
+        let fragments = fragments_of(&[pictures(60, 3_000), pictures(60, 3_000)].concat(), false);
+        assert_eq!(fragments.len(), 120);
+        let steps: Vec<_> = fragments.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0)).collect();
+        assert!(steps.iter().all(|step| (2_900..3_100).contains(step)), "{steps:?}");
+    }
+
+    /// Found by reading: the key picture was left out, and who watches the first group of pictures saw nothing of it.
+    #[test]
+    fn a_key_picture_that_is_decoded_before_0_has_its_fragment() {
+        for first_dts in [-7_200, -7_245, -1] {
+            let moved = |(flags, dts, pts): (FrameFlags, i64, i64)| (flags, dts + first_dts, pts);
+            let fragments = fragments_of(&pictures(20, 3_600).into_iter().map(moved).collect::<Vec<_>>(), true);
+            assert_eq!(fragments.len(), 20, "{first_dts}");
+            assert!(fragments[0].0 <= 180 && fragments[19].0 == fragments[0].0 + 19 * 3_600, "{fragments:?}");
+        }
+    }
+
     /// Found by reading: whoever came again behind such a change, and in front of the next key picture, got the end of what was before it.
     #[test]
     fn who_comes_behind_a_change_that_is_an_end_waits_for_the_next_key_picture() {

@@ -10,7 +10,6 @@
 //! - `tag`, `codecs`: the header of a tag's body: codec, packet type, composition time, tracks (§E.4.2, §E.4.3); `packet`: what is behind it.
 //! - `unit`, `track`, `pcm`: an access unit and a configuration in the form of the bus, codec by codec.
 //! - `clock`: 32-bit milliseconds to a timeline, and audio back onto the grid of its samples.
-//! - `rise`: the times of a stream that goes back put behind what was written.
 //! - `script`, `colour`: what AMF says: `onMetaData`, `colorInfo`. `gate`: waiting for what was announced.
 //!
 //! | what | read | written |
@@ -37,7 +36,6 @@ mod mux;
 mod packet;
 mod pcm;
 mod reader;
-mod rise;
 mod script;
 mod tag;
 #[cfg(test)]

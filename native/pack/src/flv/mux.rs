@@ -8,12 +8,11 @@ use super::{
     codecs::{CODEC_ID_AVC, four_cc, has_composition_time, sound_format},
     colour::ColourInfo,
     pcm,
-    rise::Rise,
     script::{on_meta_data, plain_number},
     tag::{TIMESTAMP_OFFSET_NANO, TagKind, multitrack_type, packet_type},
     written::{FlvTag, Header, TagRole},
 };
-use crate::{PackError, time::rescale};
+use crate::{PackError, Rise, time::rescale};
 
 /// Which forms of tags players are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

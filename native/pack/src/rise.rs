@@ -1,5 +1,5 @@
-//! Times of tags do not fall. Where those of a stream go back, for that its sender has begun anew, what follows is put behind what was written:
-//! who reads RTMP takes a time that falls for jitter and makes up its own, and a player waits until the old times have come again.
+//! Times of an endless stream do not fall. Where those of its sender go back, for that it has begun anew, what follows is put behind what was
+//! written: who reads RTMP takes a time that falls for jitter and makes up its own, and a player waits until the old times have come again.
 
 use arcly_bus::TrackId;
 
@@ -12,7 +12,7 @@ const APART_MAX_MS: i64 = 10_000;
 
 /// Where the times of a stream come to lie. What is added to them is one for all tracks, so that these keep their distance.
 #[derive(Debug, Default)]
-pub(super) struct Rise {
+pub struct Rise {
     /// Added to the times behind the newest break.
     shift_ms: i64,
     tracks: Vec<Last>,
