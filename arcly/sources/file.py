@@ -16,6 +16,7 @@ class FileSource:
     It is read a piece at a time, however large it is. When it is looped the timestamps go on at each repetition, for
     ever: to viewers it is one endless stream. Where they break within the file (it steps back by more than a second, or
     forward by more than ten), what follows goes on where the last frame ended, and its first frame is a discontinuity.
+    A file whose first frame is decoded before 0 is published later by that.
 
     Args:
         path: the file.

@@ -135,6 +135,21 @@ async def fetch(server: Server, name: str, stream: str = "cam") -> bytes:
     return body
 
 
+async def test_a_file_of_one_group_of_pictures_begins_at_0_and_has_its_pictures_in_hls(
+    server: Server, clip: Callable[..., Path]
+) -> None:
+    """Found by reading: where B-frames make the first picture decoded before 0, that and all behind it were refused."""
+    key = arcly.StreamKey("live", "cam")
+    source = arcly.FileSource(clip(seconds=4, gop=200, b_frames=2), key, loop=False)
+    await source.start(server.engine)
+    await eventually(lambda: server.stream("live/cam"))
+    times = [(frame.is_key, frame.dts) async for frame in server.stream("live/cam").subscribe() if frame.track == 0]
+    assert times[0] == (True, 0)
+    assert len(times) == 100
+    playlist = parse((await fetch(server, "v0.m3u8")).decode())
+    assert sum(segment.seconds for segment in playlist.segments) == pytest.approx(4, abs=0.1)
+
+
 async def test_renditions_are_variants_of_one_playlist_and_one_set_of_dash(
     server: Server, ffmpeg: str, encoded: Callable[..., Path]
 ) -> None:

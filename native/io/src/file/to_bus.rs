@@ -89,7 +89,7 @@ pub fn play(runtime: &Handle, path: &Path, publisher: Publisher, options: PlayOp
     let player = Player { stop: Arc::default(), failure: Arc::default() };
     let (stop, failure) = (player.stop.clone(), player.failure.clone());
     let (start, passed) = (Instant::now(), Duration::ZERO);
-    let performance = Performance { reader, publisher, options, stop, failure, start, passed };
+    let performance = Performance { reader, publisher, options, stop, failure, start, passed, room_ns: None };
     runtime.spawn_blocking(move || performance.run());
     Ok(player)
 }
@@ -111,6 +111,8 @@ struct Performance {
     start: Instant,
     /// What the repetitions before this one have lasted.
     passed: Duration,
+    /// Added to all times, for the first one not to be below 0; known from the first frame on.
+    room_ns: Option<u64>,
 }
 
 impl Performance {
@@ -163,14 +165,19 @@ impl Performance {
         let tracks = self.publisher.tracks();
         let track = tracks.find(frame.track);
         let clock_rate_hz = track.map_or(90_000, |track| track.clock_rate_hz);
+        let at_ns = nanoseconds(frame.dts, clock_rate_hz);
+        // MP4 with an edit list: the first picture is shown at 0, and decoded before it where pictures are reordered. Not all who read the
+        // bus have times for that.
+        let room_ns = *self.room_ns.get_or_insert(at_ns.min(0).unsigned_abs());
         let place = pass.place(&Timed {
             track: frame.track,
             is_data: track.is_some_and(|track| track.kind() == MediaKind::Data),
-            at_ns: nanoseconds(frame.dts, clock_rate_hz),
+            at_ns,
             duration_ns: nanoseconds(frame.duration.into(), clock_rate_hz),
         });
         self.wait(place.due)?;
-        let mut moved = moved(frame, self.passed.as_nanos(), place.offset_ns, clock_rate_hz);
+        let mut moved =
+            moved(frame, self.passed.as_nanos().saturating_add(room_ns.into()), place.offset_ns, clock_rate_hz);
         if place.is_break {
             moved.flags = moved.flags.with(FrameFlags::DISCONTINUITY);
         }
