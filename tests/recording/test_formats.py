@@ -88,6 +88,24 @@ async def test_sound_alone_is_played(tmp_path: Path, format: Any) -> None:
         assert payloads(found) == payloads(sound)
 
 
+@pytest.mark.parametrize("format", ["fmp4", "mp4", "ts", "flv"])
+@pytest.mark.parametrize("segment_s", [10, 600])
+async def test_where_pictures_cease_the_sound_is_played_in_segments(
+    tmp_path: Path, format: Any, segment_s: float
+) -> None:
+    """Found by a reader: a camera was taken away, and the sound from there on was one file, and one segment."""
+    sound = [frame for turn in range(5) for frame in later(demo_frames(), 10 * turn) if frame.kind == "audio"]
+    pictures = [frame for frame in demo_frames() if frame.kind == "video" and seconds(frame.dts, frame) < 5]
+    frames = sorted([*pictures, *sound], key=lambda frame: seconds(frame.dts, frame))
+    async with serving_recordings(tmp_path, format=format, segment_s=segment_s) as served:
+        await recorded(served, frames)
+        assert len(await served.recorder.index.segments(1)) == (5 if segment_s == 10 else 1)
+        for track, published in enumerate((pictures, sound)):
+            _, _, body = await served.get(f"{BASE}/{track}.m3u8")
+            assert all(segment.duration <= 11 for segment in m3u8.loads(body.decode()).segments), body
+            assert len(await frames_of(served, BASE, track)) == len(published)
+
+
 @pytest.mark.parametrize("format", ["fmp4", "mp4"])
 async def test_sound_of_which_only_its_frames_say_what_it_is_is_played(
     tmp_path: Path, ffmpeg: str, format: Any

@@ -102,7 +102,7 @@ async def frames_of(served: Served, base: str, track: int) -> list[arcly.MediaFr
     assert status == 200
     playlist = m3u8.loads(body.decode())
     frames: list[arcly.MediaFrame] = []
-    for segment in playlist.segments:
+    for segment in (segment for segment in playlist.segments if not segment.gap_tag):
         demuxer = Demuxer("mp4")
         _, _, init = await served.get(f"{base}/{segment.init_section.uri}")
         status, headers, media = await served.get(f"{base}/{segment.uri}")

@@ -13,6 +13,8 @@ use super::{
 
 /// Less than this is missing where packets were lost: the file goes on. More is a gap, and what follows is another file.
 const GAP_MIN_US: i64 = 1_000_000;
+/// Of so much sound without a picture, the pictures have ceased: files begin and end without them.
+const SILENT_US: i64 = 10_000_000;
 
 /// Frames of one track set, in their order.
 pub(super) struct Batch {
@@ -43,6 +45,8 @@ pub(super) struct Writer {
     next: Option<Arc<TrackSet>>,
     /// The last frame of each written track: its decoding time.
     last: Vec<(TrackId, i64)>,
+    /// When the last picture of the first video track was decoded, or since when there is sound without one.
+    picture_us: Option<i64>,
     /// There was a break in front of the next frame that is written: the stream says it once, maybe with a frame that is not.
     breaks: bool,
     number: u64,
@@ -78,6 +82,7 @@ impl Writer {
             written: Arc::default(),
             next: None,
             last: Vec::new(),
+            picture_us: None,
             breaks: false,
             number,
             gap_from_us: None,
@@ -135,7 +140,7 @@ impl Writer {
             return Ok(());
         }
         self.close()?;
-        self.written = tracks;
+        (self.written, self.picture_us) = (tracks, None);
         Ok(())
     }
 
@@ -155,7 +160,7 @@ impl Writer {
     fn push(&mut self, frame: &Frame) -> Result<(), RecordEnd> {
         if let Some(next) = self.next.take_if(|next| is_entry(next, frame)) {
             self.close()?;
-            self.written = next;
+            (self.written, self.picture_us) = (next, None);
         }
         let written = self.written.clone();
         let Some(track) = written.find(frame.track) else { return Ok(()) };
@@ -163,7 +168,7 @@ impl Writer {
         if std::mem::take(&mut self.breaks) {
             self.look_for_gap(frame, dts_us)?;
         }
-        let is_entry = is_entry(&written, frame);
+        let is_entry = is_entry(&written, frame) || self.has_no_pictures(&written, track, dts_us);
         if is_entry && self.segment.as_ref().is_some_and(|segment| self.is_complete(segment, dts_us)) {
             self.close()?;
         }
@@ -174,6 +179,8 @@ impl Writer {
                 return Ok(());
             }
             self.open(dts_us)?;
+        } else if !is_entry && self.lacks_key(&written, track) {
+            return Ok(());
         }
         let Some(segment) = &mut self.segment else { return Ok(()) };
         // A time that goes back without being a break would spoil the fragment.
@@ -191,6 +198,21 @@ impl Writer {
         pushed.map_err(|error| self.fail(error.into()))
     }
 
+    /// Whether this is sound of a stream whose pictures have ceased. It may still announce them, and they may come again.
+    fn has_no_pictures(&mut self, written: &TrackSet, track: &Track, dts_us: i64) -> bool {
+        if written.first(MediaKind::Video).is_some_and(|video| video.id == track.id) {
+            self.picture_us = Some(dts_us);
+        }
+        let since_us = *self.picture_us.get_or_insert(dts_us);
+        track.kind() == MediaKind::Audio && dts_us.saturating_sub(since_us) > SILENT_US
+    }
+
+    /// Whether the file has no picture yet of that track: one that is no key frame cannot be decoded.
+    fn lacks_key(&self, written: &TrackSet, track: &Track) -> bool {
+        let leads = written.first(MediaKind::Video).is_some_and(|video| video.id == track.id);
+        leads && !self.last.iter().any(|(id, _)| *id == track.id)
+    }
+
     fn is_complete(&self, segment: &Segment, dts_us: i64) -> bool {
         segment.age(dts_us) >= self.options.segment || segment.bytes() >= self.options.segment_bytes
     }
@@ -202,7 +224,7 @@ impl Writer {
         let goes_back = last.is_some_and(|(_, last)| *last >= frame.dts) || dts_us < end_us.saturating_sub(GAP_MIN_US);
         if goes_back || dts_us.saturating_sub(end_us) > GAP_MIN_US {
             self.close()?;
-            self.gap_from_us = Some(end_us);
+            (self.gap_from_us, self.picture_us) = (Some(end_us), None);
         }
         Ok(())
     }
@@ -408,6 +430,29 @@ mod tests {
             scene.take(&[picture(), sound()], vec![frame(AUDIO, 1, KEY), frame(VIDEO, 2, NONE), frame(VIDEO, 3, KEY)]);
             assert_eq!(scene.frames(), [5], "{format:?}");
         }
+    }
+
+    /// Found by a reader: a camera that is taken away stays announced, and the file of the sound alone never ended.
+    #[test]
+    fn files_end_without_pictures_where_these_have_ceased_and_pictures_begin_with_a_key() {
+        let mut scene = Scene::new("ceased", |options| options.segment = Duration::from_secs(20));
+        let tracks = [picture(), sound()];
+        let mut frames = vec![frame(VIDEO, 0, KEY), frame(VIDEO, 1, NONE)];
+        frames.extend((0..60).map(|at_s| frame(AUDIO, at_s, KEY)));
+        frames.sort_by_key(|frame| if frame.track == VIDEO { frame.dts / 90 } else { frame.dts / 8 });
+        scene.take(&tracks, frames);
+        // They come again in the middle of a GOP.
+        scene.take(&tracks, vec![frame(AUDIO, 60, KEY), frame(VIDEO, 60, NONE), frame(VIDEO, 61, KEY)]);
+        scene.take(&tracks, vec![frame(VIDEO, 62, NONE), frame(VIDEO, 79, KEY), frame(VIDEO, 81, KEY)]);
+        assert_eq!(scene.frames(), [22, 20, 20, 4, 1]);
+    }
+
+    /// As of a camera that is slow to begin, or one whose pictures did not come again behind a gap.
+    #[test]
+    fn sound_without_pictures_begins_a_file() {
+        let mut scene = Scene::new("sound", |_| {});
+        scene.take(&[picture(), sound()], (0..30).map(|at_s| frame(AUDIO, at_s, KEY)).collect());
+        assert_eq!(scene.frames(), [19]);
     }
 
     #[test]

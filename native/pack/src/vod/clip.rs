@@ -3,10 +3,14 @@
 use arcly_bus::{Track, TrackId};
 use arcly_codec::MediaKind;
 
-use super::{Piece, Vod, cut::shift, section::Section};
+use super::{
+    Piece, Vod,
+    cut::{Beat, beats, shift},
+    section::Section,
+};
 use crate::{
     PackError,
-    mp4::{Fragment, MovieBuilder, Place, Range, Span, TrackOptions},
+    mp4::{Fragment, MovieBuilder, Place, Range, TrackOptions},
     time::rescale,
 };
 
@@ -68,7 +72,7 @@ impl Vod {
     /// there. It ends where the tracks become others; what is missing stays a pause.
     pub fn clip(&self, begin_us: i64, end_us: i64) -> Option<ClipPlan> {
         let all: Vec<Candidate<'_>> = self.sections.iter().flat_map(|section| self.candidates(section)).collect();
-        let entries = || all.iter().enumerate().filter(|(_, candidate)| candidate.fragment.is_entry);
+        let entries = || all.iter().enumerate().filter(|(_, candidate)| candidate.is_entry);
         let begin = entries().take_while(|(_, candidate)| candidate.begin_us <= begin_us).last().or(entries().next());
         let (begin, first) = begin?;
         let end_us = end_us.max(first.begin_us.saturating_add(1));
@@ -111,16 +115,12 @@ impl Vod {
 
     fn candidates<'a>(&'a self, section: &'a Section) -> Vec<Candidate<'a>> {
         let Some(first) = self.pieces.get(section.first_piece) else { return Vec::new() };
-        let video = section.tracks.iter().find(|track| track.kind() == MediaKind::Video);
-        let Some(lead) = video.or(section.tracks.first()) else { return Vec::new() };
         let of_piece = |(index, piece): (usize, &'a Piece)| {
-            let shift = shift(first, piece, lead);
-            piece.outline.fragments.iter().filter_map(move |fragment| {
-                let is_lead = |span: &&Span| span.track == lead.id;
-                let span = fragment.spans.iter().find(is_lead)?;
-                let us = |ticks: i64| rescale(ticks.saturating_add(shift), lead.clock_rate_hz, 1_000_000);
+            beats(piece, &section.tracks).map(move |Beat { fragment, track, span, is_entry, .. }| {
+                let shift = shift(first, piece, track);
+                let us = |ticks: i64| rescale(ticks.saturating_add(shift), track.clock_rate_hz, 1_000_000);
                 let (begin_us, begin_dts_us) = (us(span.first_pts), us(span.begin_dts));
-                Some(Candidate { piece: index, section, fragment, begin_us, begin_dts_us })
+                Candidate { piece: index, section, fragment, is_entry, begin_us, begin_dts_us }
             })
         };
         let pieces = self.pieces.iter().enumerate().skip(section.first_piece).take(section.pieces);
@@ -133,6 +133,7 @@ struct Candidate<'a> {
     piece: usize,
     section: &'a Section,
     fragment: &'a Fragment,
+    is_entry: bool,
     begin_us: i64,
     begin_dts_us: i64,
 }

@@ -87,7 +87,7 @@ fn put_track(out: &mut String, section: &Section, track: &Track, cuts: &[Cut], n
 /// §5.3.9.6.
 fn put_timeline(out: &mut String, cuts: &[Cut]) {
     out.push_str("          <SegmentTimeline>\n");
-    for cut in cuts {
+    for cut in cuts.iter().filter(|cut| !cut.is_gap()) {
         let (begin, lasts) = (cut.begin_pts, cut.end_pts.saturating_sub(cut.begin_pts));
         let _ = writeln!(out, "            <S t=\"{begin}\" d=\"{lasts}\"/>");
     }

@@ -23,7 +23,7 @@ struct Rates {
 fn rates(vod: &Vod, track: TrackId) -> Rates {
     let (mut peak_bps, mut bytes, mut lasts_us) = (0_u64, 0_u64, 0_i64);
     for (track, cuts) in vod.sections.iter().filter_map(|section| section.cuts_of(track)) {
-        for cut in cuts {
+        for cut in cuts.iter().filter(|cut| !cut.is_gap()) {
             let us = duration_us(cut, track).max(1);
             peak_bps = peak_bps.max(bits_per_s(cut.bytes, us));
             bytes = cut.bytes.saturating_add(bytes);
@@ -167,30 +167,40 @@ pub(super) fn media(vod: &Vod, id: TrackId) -> Option<String> {
 
 /// The longest segment, rounded to the nearest second (§4.3.3.1).
 fn target_s(vod: &Vod, id: TrackId) -> i64 {
-    let of_section = |section: &Section| match section.cuts_of(id) {
-        Some((track, cuts)) if !cuts.is_empty() => cuts.iter().map(|cut| duration_us(cut, track)).max().unwrap_or(0),
-        _ => section.duration_us(),
-    };
-    let longest_us = vod.sections.iter().map(of_section).max().unwrap_or(0);
-    (longest_us.saturating_add(500_000) / 1_000_000).max(1)
+    let sections = vod.sections.iter().filter_map(|section| listed(section, id));
+    let longest_us = sections.flat_map(|(track, cuts)| cuts.iter().map(|cut| duration_us(cut, track))).max();
+    (longest_us.unwrap_or(0).saturating_add(500_000) / 1_000_000).max(1)
+}
+
+/// The segments of a track; where a section has none of it, those of the one that goes on meanwhile (§4.4.4.7 of RFC 8216bis).
+fn listed(section: &Section, id: TrackId) -> Option<(&Track, &[Cut])> {
+    let has_some = |(_, cuts): &(&Track, &[Cut])| !cuts.is_empty();
+    let any = || section.tracks.iter().find_map(|track| section.cuts_of(track.id).filter(has_some));
+    section.cuts_of(id).filter(has_some).or_else(any)
 }
 
 fn put_section(out: &mut String, vod: &Vod, section: &Section, id: TrackId) {
-    let Some((track, cuts)) = section.cuts_of(id).filter(|(_, cuts)| !cuts.is_empty()) else {
-        // The other tracks go on meanwhile (§4.4.4.7 of RFC 8216bis).
-        let lasts_us = section.duration_us();
-        if lasts_us > 0 {
-            let _ = write!(out, "#EXTINF:{},\n#EXT-X-GAP\n{}-gap.m4s\n", seconds(lasts_us), id.0);
-        }
+    let Some((track, cuts)) = listed(section, id) else { return };
+    if track.id != id {
+        cuts.iter().for_each(|cut| put_gap(out, duration_us(cut, track), id));
         return;
-    };
+    }
     let _ = writeln!(out, "#EXT-X-MAP:URI=\"init-{}-{}.mp4\"", vod.number(section), id.0);
     if let Some(began_ms) = vod.pieces.get(section.first_piece).map(|piece| piece.began_unix_ms) {
         let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(began_ms));
     }
     for cut in cuts {
-        let _ = write!(out, "#EXTINF:{},\n{}-{}.m4s\n", seconds(duration_us(cut, track)), id.0, cut.begin_pts);
+        let lasts_us = duration_us(cut, track);
+        if cut.is_gap() {
+            put_gap(out, lasts_us, id);
+        } else {
+            let _ = write!(out, "#EXTINF:{},\n{}-{}.m4s\n", seconds(lasts_us), id.0, cut.begin_pts);
+        }
     }
+}
+
+fn put_gap(out: &mut String, lasts_us: i64, id: TrackId) {
+    let _ = write!(out, "#EXTINF:{},\n#EXT-X-GAP\n{}-gap.m4s\n", seconds(lasts_us), id.0);
 }
 
 /// Milliseconds of Unix time as a date.

@@ -92,7 +92,8 @@ impl Section {
         let (track, cuts) = self.cuts_of(id)?;
         let tolerance = rescale(NAME_TOLERANCE_US, 1_000_000, track.clock_rate_hz);
         let index = cuts.partition_point(|cut| cut.begin_pts < begin_pts.saturating_sub(tolerance));
-        let cut = cuts.get(index).filter(|cut| cut.begin_pts.saturating_sub(begin_pts) <= tolerance)?;
+        let is_it = |cut: &&Cut| !cut.is_gap() && cut.begin_pts.saturating_sub(begin_pts) <= tolerance;
+        let cut = cuts.get(index).filter(is_it)?;
         let fragments = pieces.get(cut.piece)?.outline.fragments.get(cut.fragments.clone())?;
         // Those of a file with tables may overlap: sound from before a key frame may lie behind it.
         let offset = fragments.iter().map(|fragment| fragment.range.offset).min()?;

@@ -88,8 +88,15 @@ fn piece(file: &Bytes, number: u64, base: i64, position_s: i64, follows: bool) -
 
 /// A recording in files that end at these seconds; those named in `gaps` do not follow.
 fn recording(ends: &[i64], gaps: &[u64], has_ended: bool) -> (Vod, Vec<Bytes>, Vec<Frame>) {
-    let (tracks, frames) = stream();
-    let second = |frame: &Frame| frame.dts.div_euclid(i64::from(clock_hz(frame.track)));
+    recording_with(stream().1, ends, gaps, has_ended)
+}
+
+fn second(frame: &Frame) -> i64 {
+    frame.dts.div_euclid(i64::from(clock_hz(frame.track)))
+}
+
+fn recording_with(frames: Vec<Frame>, ends: &[i64], gaps: &[u64], has_ended: bool) -> (Vod, Vec<Bytes>, Vec<Frame>) {
+    let tracks = stream().0;
     let (mut pieces, mut files, mut begin) = (Vec::new(), Vec::new(), 0);
     for (number, &end) in (0_u64..).zip(ends) {
         let own: Vec<Frame> = frames.iter().filter(|frame| (begin..end).contains(&second(frame))).cloned().collect();
@@ -109,7 +116,7 @@ fn played(vod: &Vod, files: &[Bytes], track: TrackId) -> Vec<Frame> {
         if let Some(map) = line.strip_prefix("#EXT-X-MAP:URI=\"init-") {
             init = vod.init_segment(map.split('-').next().unwrap().parse().unwrap(), track).unwrap();
         }
-        let Some(name) = line.strip_suffix(".m4s") else { continue };
+        let Some(name) = line.strip_suffix(".m4s").filter(|name| !name.ends_with("-gap")) else { continue };
         let segment = vod.segment(track, name.split_once('-').unwrap().1.parse().unwrap()).unwrap();
         let Range { offset, bytes } = segment.range;
         let file = files[segment.piece].slice(offset as usize..(offset + bytes) as usize);
@@ -154,15 +161,39 @@ fn a_gap_is_a_discontinuity_and_a_period() {
     assert!(found == expected.collect::<Vec<_>>());
 }
 
+/// How long the segments of a playlist are, in seconds.
+fn lasts(playlist: &str) -> Vec<f64> {
+    let texts = playlist.lines().filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','));
+    texts.map(|text| text.parse().unwrap()).collect()
+}
+
+/// Found by a reader: the sound from there on was one segment of hours, which is more than anybody is given.
+#[test]
+fn where_pictures_cease_the_sound_goes_on_in_segments_and_pictures_that_come_again_are_at_their_time() {
+    for again_s in [24, SECONDS + 1] {
+        let mut frames = stream().1;
+        frames.retain(|frame| frame.track == AUDIO || second(frame) < 5 || second(frame) >= again_s);
+        let (vod, files, frames) = recording_with(frames, &[10, 20, SECONDS + 1], &[], true);
+        for track in [VIDEO, AUDIO] {
+            let found = played(&vod, &files, track).into_iter().map(|frame| Frame { track, ..frame });
+            assert!(essence(found, track) == essence(frames.clone(), track), "{track:?}");
+            let lasts = lasts(&vod.media_playlist(track).unwrap());
+            assert!(lasts.iter().all(|&lasts| lasts < 10.0), "{track:?} {lasts:?}");
+            let sum = if track == VIDEO && again_s > SECONDS { 5.0 } else { SECONDS as f64 };
+            assert!((lasts.iter().sum::<f64>() - sum).abs() < 0.2, "{track:?} {lasts:?}");
+        }
+        assert_eq!(vod.media_playlist(VIDEO).unwrap().contains("EXT-X-GAP"), again_s == 24);
+        let clip = vod.clip(15_000_000, 17_000_000).unwrap();
+        assert!((10_000_000..=15_000_000).contains(&clip.begin_us), "{}", clip.begin_us);
+        assert_eq!(clip.parts.len(), 1);
+    }
+}
+
 #[test]
 fn segments_begin_with_key_frames_and_are_as_long_as_the_playlist_says() {
     let (vod, files, _) = recording(&[SECONDS + 1], &[], true);
     let playlist = vod.media_playlist(VIDEO).unwrap();
-    let lasts: Vec<f64> = playlist
-        .lines()
-        .filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','))
-        .map(|text| text.parse().unwrap())
-        .collect();
+    let lasts = lasts(&playlist);
     let target: f64 = playlist.split("TARGETDURATION:").nth(1).unwrap().split('\n').next().unwrap().parse().unwrap();
     assert!(lasts.iter().all(|lasts| lasts.round() <= target), "{lasts:?} {target}");
     assert!((lasts.iter().sum::<f64>() - SECONDS as f64).abs() < 0.1, "{lasts:?}");

@@ -13,7 +13,7 @@ use crate::{
 
 /// Bytes of a part: past it, it ends at any frame, and players cannot begin with the next one.
 const PART_BYTES_MAX: u64 = 64 << 20;
-/// How long a part is where every frame will do, in microseconds.
+/// How long a part is where every frame will do, and where pictures have ceased, in microseconds.
 const PART_US: i64 = 1_000_000;
 /// Bytes of a box header with a 64-bit size (ISO/IEC 14496-12 §4.2.2).
 const LONGEST_HEADER_BYTES: u64 = 16;
@@ -63,6 +63,8 @@ impl Places {
 pub struct SampleOutliner {
     places: PlaceReader,
     lead: Option<Track>,
+    /// When its last sample was decoded.
+    lead_us: i64,
     open: Option<Part>,
     outline: Outline,
 }
@@ -80,7 +82,13 @@ struct Part {
 impl SampleOutliner {
     /// For a file of so many bytes.
     pub fn new(file_bytes: u64) -> Self {
-        Self { places: PlaceReader::new(file_bytes), lead: None, open: None, outline: Outline::default() }
+        Self {
+            places: PlaceReader::new(file_bytes),
+            lead: None,
+            lead_us: i64::MIN,
+            open: None,
+            outline: Outline::default(),
+        }
     }
 
     /// The bytes that it needs next, or `None` when it has seen all tables.
@@ -118,6 +126,9 @@ impl SampleOutliner {
         if begins {
             self.close();
         }
+        if self.lead.as_ref().is_some_and(|lead| lead.id == place.track) {
+            self.lead_us = at_us;
+        }
         let end = place.offset.saturating_add(u64::from(place.bytes));
         let part =
             self.open.get_or_insert(Part { begin: place.offset, end, is_entry, begin_us: at_us, spans: Vec::new() });
@@ -133,10 +144,11 @@ impl SampleOutliner {
         let is_entry = place.track == lead.id && (place.is_key || !is_picture);
         let Some(open) = &self.open else { return (true, is_entry) };
         let is_due = is_picture || at_us.saturating_sub(open.begin_us) >= PART_US;
+        let is_alone = place.track != lead.id && at_us.saturating_sub(open.begin_us.max(self.lead_us)) >= PART_US;
         let is_full = open.spans.iter().map(|span| span.bytes).sum::<u64>() > PART_BYTES_MAX;
         // Sound from just before the first picture belongs to it.
         let has_begun = open.is_entry || !self.outline.fragments.is_empty();
-        (is_entry && is_due && has_begun || is_full, is_entry)
+        (is_entry && is_due && has_begun || is_full || is_alone, is_entry)
     }
 
     fn close(&mut self) {

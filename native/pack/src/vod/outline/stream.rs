@@ -19,6 +19,9 @@ use crate::{
 const PART_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a part where every frame will do: some seconds of sound.
 const PART_BYTES_MIN: usize = 16 << 10;
+/// Frames of other streams without one of that with which parts begin: a second or two of sound. Past it a part ends in front of the next
+/// one, so that there are parts where pictures have ceased.
+const BESIDE_MAX: usize = 64;
 /// Bytes in front of the first frame: tables, or sequence headers. More of them is no recording.
 const HEAD_BYTES_MAX: usize = 16 << 20;
 /// Parts of a file that are noted. Those behind are not there.
@@ -36,6 +39,8 @@ pub struct StreamOutliner {
     head: BytesMut,
     part: BytesMut,
     is_entry: bool,
+    /// Frames of other streams since the last one of that with which parts begin, or since the part began.
+    beside: usize,
     /// Where in the file the next unit begins.
     offset: u64,
     /// What is 0, in ticks of the clock behind it.
@@ -58,6 +63,7 @@ impl StreamOutliner {
             head: BytesMut::new(),
             part: BytesMut::new(),
             is_entry: false,
+            beside: 0,
             offset: 0,
             origin: None,
             outline: Outline::default(),
@@ -102,9 +108,15 @@ impl StreamOutliner {
             // Sound from just before the first picture belongs to it.
             let has_begun = self.is_entry || !self.outline.fragments.is_empty();
             let is_enough = self.part.len() >= PART_BYTES_MIN || !self.is_entry;
-            if role == Role::Entry && has_begun && is_enough || role != Role::Inner && is_full {
+            let is_alone = role == Role::Beside && self.beside >= BESIDE_MAX;
+            if role == Role::Entry && has_begun && is_enough || role != Role::Inner && is_full || is_alone {
                 self.close()?;
-                self.is_entry = false;
+                (self.is_entry, self.beside) = (false, 0);
+            }
+            match role {
+                Role::Entry | Role::Start => self.beside = 0,
+                Role::Beside => self.beside += 1,
+                Role::Head | Role::Inner => {}
             }
             self.is_entry |= role == Role::Entry;
             self.part.extend_from_slice(unit);

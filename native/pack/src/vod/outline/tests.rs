@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     container::{ContainerMuxer, MuxOptions},
-    mp4::{Outline, Range},
+    mp4::{Finalizer, Finalizing, Outline, Range, Step},
     testing::{AUDIO, Recipe, Rng, VIDEO, audio_track},
 };
 
@@ -23,6 +23,11 @@ const RECORD: [u8; 37] = [
 
 /// A recording whose first frame is decoded at that time.
 fn file(container: Container, start_90k: i64) -> (Bytes, Vec<Frame>) {
+    let (tracks, frames) = stream(start_90k);
+    (muxed(container, tracks, &frames), frames)
+}
+
+fn stream(start_90k: i64) -> (Arc<TrackSet>, Vec<Frame>) {
     let recipe = Recipe {
         picture_90k: 3600,
         gop: 50,
@@ -35,11 +40,15 @@ fn file(container: Container, start_90k: i64) -> (Bytes, Vec<Frame>) {
     let config = AvcConfig::parse(Bytes::from_static(&RECORD)).unwrap();
     let tracks = vec![Track::new(VIDEO, CodecConfig::H264(config)), audio_track(48_000)];
     let tracks = Arc::new(TrackSet { revision: 1, tracks });
-    let frames: Vec<Frame> = recipe.frames(&mut Rng(7)).into_iter().map(with_header).collect();
+    (tracks, recipe.frames(&mut Rng(7)).into_iter().map(with_header).collect())
+}
+
+fn muxed(container: Container, tracks: Arc<TrackSet>, frames: &[Frame]) -> Bytes {
     let mut muxer = ContainerMuxer::new(container, tracks, MuxOptions::default()).unwrap();
     let mut out = Vec::new();
     frames.iter().for_each(|frame| muxer.write(frame, &mut out).unwrap());
-    (out.into(), frames)
+    muxer.finish(&mut out).unwrap();
+    out.into()
 }
 
 /// Pictures of noise, behind the header of a NAL unit that is right.
@@ -92,6 +101,45 @@ fn every_frame_is_found_in_parts_that_begin_with_key_frames() {
             assert_eq!(frames_of(&found, track) as usize, frames.iter().filter(|frame| frame.track == track).count());
         }
         check_times(&found, container);
+    }
+}
+
+/// What a file of fragments has when it has tables.
+fn sample_outline(fragmented: &Bytes) -> Outline {
+    let slice = |file: &Bytes, offset: u64, bytes: u64| file.slice(offset as usize..(offset + bytes) as usize);
+    let mut finalizer = Finalizer::new(fragmented.len() as u64);
+    let layout = loop {
+        match finalizer.step().unwrap() {
+            Finalizing::Read { offset, bytes } => finalizer.supply(offset, slice(fragmented, offset, bytes as u64)),
+            Finalizing::Done(layout) => break layout,
+        }
+    };
+    let mut file = layout.head.to_vec();
+    layout.media.iter().for_each(|range| file.extend_from_slice(&slice(fragmented, range.offset, range.bytes)));
+    let file = Bytes::from(file);
+    let mut outliner = SampleOutliner::new(file.len() as u64);
+    while let Some(Step::Read { offset, bytes }) = outliner.step().unwrap() {
+        outliner.supply(offset, slice(&file, offset, bytes as u64));
+    }
+    outliner.finish().unwrap()
+}
+
+/// Found by a reader: all of the sound from there on was one part.
+#[test]
+fn where_pictures_cease_parts_have_a_second_or_two_of_sound() {
+    for container in [Container::MpegTs, Container::Flv, Container::Mp4] {
+        let (tracks, mut frames) = stream(0);
+        frames.retain(|frame| frame.track == AUDIO || frame.dts < 5 * 90_000);
+        let file = muxed(container, tracks, &frames);
+        let found = match container {
+            Container::Mp4 => sample_outline(&file),
+            container => outline(container, [file].into_iter()),
+        };
+        let spans = found.fragments.iter().flat_map(|fragment| &fragment.spans).filter(|span| span.track == AUDIO);
+        let longest = spans.map(|span| span.end_dts - span.begin_dts).max().unwrap();
+        assert!(longest < 4 * 48_000, "{container:?} {longest}");
+        assert!(found.fragments.len() < 25, "{container:?} {}", found.fragments.len());
+        assert_eq!(frames_of(&found, AUDIO) as usize, frames.iter().filter(|frame| frame.track == AUDIO).count());
     }
 }
 

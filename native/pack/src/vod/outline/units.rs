@@ -34,8 +34,10 @@ pub(super) enum Role {
     Head,
     /// With it begins a frame with which decoding can begin.
     Entry,
-    /// With it begins another frame.
+    /// With it begins another frame, of the same stream.
     Start,
+    /// With it begins a frame of another stream.
+    Beside,
     /// It goes on with what is before it, or holds nothing.
     Inner,
 }
@@ -100,7 +102,8 @@ impl Packets {
         let is_random_access = b3 & 0x20 != 0 && length > 0 && flags & 0x40 != 0;
         let role = match begins {
             true if pid == lead && (is_random_access || !is_picture) => Role::Entry,
-            true if self.pids.contains(&pid) => Role::Start,
+            true if pid == lead => Role::Start,
+            true if self.pids.contains(&pid) => Role::Beside,
             _ => Role::Inner,
         };
         Ok(Some((PACKET_BYTES, role)))
@@ -172,11 +175,12 @@ impl Tags {
             TagRole::KeyFrame => Role::Entry,
             // Of sound alone every frame will do.
             TagRole::Frame if kind == TagKind::Audio && !self.has_video => Role::Entry,
+            TagRole::Frame if kind == TagKind::Audio => Role::Beside,
             TagRole::Frame => Role::Start,
             TagRole::Metadata | TagRole::Configuration | TagRole::End if self.has_frame => Role::Inner,
             TagRole::Metadata | TagRole::Configuration | TagRole::End => Role::Head,
         };
-        self.has_frame |= matches!(role, Role::Entry | Role::Start);
+        self.has_frame |= matches!(role, Role::Entry | Role::Start | Role::Beside);
         role
     }
 }
