@@ -52,7 +52,9 @@ CREATE TABLE sending (
     key TEXT NOT NULL
 );
 """
-"""Since version 3: keys under which a storage backend may have files, though it has not said so yet."""
+"""Since version 3: keys under which a storage backend may have files, though it has not said so yet; and those of files
+that are moved there, until they are gone here.
+"""
 
 VERSIONS = (TABLES, OUTLINES, SENDING)
 """What each version has added. A database of a newer one is not touched."""
@@ -364,18 +366,36 @@ class RecordingIndex:
 
         return await self._do(select)
 
-    async def store(self, segment: RecordedSegment, key: str, *, moved: bool) -> bool:
-        """Note that a storage backend has a file, and whether the directory has it no longer; False when it was deleted
-        meanwhile.
+    async def store(self, segment: int, key: str, *, moves: bool) -> bool:
+        """Note that a storage backend has a file, and whether it is going to be deleted here: see `moved`; False when
+        it was deleted meanwhile.
         """
 
         def update() -> bool:
-            sql = "UPDATE segment SET stored = ?, path = ? WHERE id = ?"
-            is_there = self._db.execute(sql, (key, "" if moved else segment.path, segment.id)).rowcount > 0
-            self._db.execute("DELETE FROM sending WHERE segment = ?", (segment.id,))
+            is_there = self._db.execute("UPDATE segment SET stored = ? WHERE id = ?", (key, segment)).rowcount > 0
+            if not moves:
+                self._db.execute("DELETE FROM sending WHERE segment = ?", (segment,))
             return is_there
 
         return await self._do(update)
+
+    async def moving(self) -> list[RecordedSegment]:
+        """Return the files that a storage backend has and that are to be deleted here."""
+
+        def select() -> list[RecordedSegment]:
+            where = "stored IS NOT NULL AND path != '' AND id IN (SELECT segment FROM sending)"
+            return [_segment(row) for row in self._db.execute(f"SELECT {SEGMENT} FROM segment WHERE {where}")]
+
+        return await self._do(select)
+
+    async def moved(self, segment: int) -> None:
+        """Note that the directory has a file no longer."""
+
+        def update() -> None:
+            self._db.execute("UPDATE segment SET path = '' WHERE id = ?", (segment,))
+            self._db.execute("DELETE FROM sending WHERE segment = ?", (segment,))
+
+        await self._do(update)
 
     async def segments(self, recording: int | None = None, *, torn: bool = False) -> list[RecordedSegment]:
         """Return the files of a recording, or of all, in their order; `torn`: only those that are not whole."""

@@ -127,7 +127,7 @@ class Recorder:
         self._context = context
         self.playback.start()
         if self._uploader is not None:
-            self._uploader.start()
+            await self._uploader.start()
         events = context.events()
         for stream in context.list_streams():
             self._consider(stream)

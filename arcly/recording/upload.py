@@ -49,8 +49,9 @@ class Uploader:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin with what is there."""
+    async def start(self) -> None:
+        """Begin with what is there. Before anything is recorded: a name whose file is gone may be taken again."""
+        await self._delete_moved()
         self._news.set()
         self._task = asyncio.create_task(self._run())
 
@@ -78,7 +79,9 @@ class Uploader:
             except Exception as error:  # Whatever a storage of the host raises.
                 if due_s is None or is_due:
                     due_s, next_s = clock() + next_s, min(2 * next_s, longest_s)
-                log.warning("[record] not stored, again within %.3g s: %s", max(due_s - clock(), 0), error)
+                log.warning(
+                    "[record] not stored, or not moved, again within %.3g s: %s", max(due_s - clock(), 0), error
+                )
 
     async def _wait(self, due_s: float | None) -> None:
         """Wait until it is time to try again, or for another file where the storage is not believed to be down."""
@@ -108,6 +111,8 @@ class Uploader:
                 self._failed = [*(failed for failed in self._failed if failed != segment.id), segment.id]
                 self._errors += 1
                 first = first or error
+        if again:
+            first = await self._delete_moved() or first
         if first is not None:
             raise first
 
@@ -129,11 +134,27 @@ class Uploader:
             # Noted first: when the answer is lost, or the process ends, it would be an object of nobody.
             await self._index.send(segment.id, key)
         await self._storage.put_file(key, path)
-        if not await self._index.store(segment, key, moved=self._move):
+        if not await self._index.store(segment.id, key, moves=self._move):
             await self._storage.delete(key)  # It was deleted while it was sent.
         elif self._move:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            await self._delete_here(segment)
         log.info("[record] %s is stored", key)
+
+    async def _delete_here(self, segment: RecordedSegment) -> OSError | None:
+        """Delete a file that was moved; return why that cannot be done now. Noted afterwards: what the index does not
+        know is never found again.
+        """
+        try:
+            await asyncio.to_thread((self._directory / segment.path).unlink, missing_ok=True)
+        except OSError as error:
+            return error
+        await self._index.moved(segment.id)
+        return None
+
+    async def _delete_moved(self) -> OSError | None:
+        """Delete the files that were moved and are still here; return why one of them cannot be."""
+        failures = [await self._delete_here(segment) for segment in await self._index.moving()]
+        return next((error for error in failures if error is not None), None)
 
     async def _free_key(self, path: str) -> str:
         """Return a key for a file: another one may be stored under its path, when that was moved away within the same
