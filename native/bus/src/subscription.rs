@@ -20,7 +20,9 @@ pub struct Subscription<T: Entry = Frame> {
     log: Arc<Log<T>>,
     cursor: Cursor<T>,
     options: SubscriptionOptions,
-    /// Some tracks are not read.
+    /// Pictures that have come to what is read, and wait for a frame with which their decoder can begin.
+    held: TrackFilter,
+    /// Some tracks are not read, or not yet.
     filters: bool,
     /// Skip everything up to the next random access point of the video.
     awaits_key: bool,
@@ -61,15 +63,21 @@ impl TrackFilter {
     /// Every track.
     pub const ALL: Self = Self([u64::MAX; 4]);
 
+    /// No track.
+    pub const NONE: Self = Self([0; 4]);
+
     /// These tracks and no others.
     pub fn only(ids: impl IntoIterator<Item = TrackId>) -> Self {
-        let mut words = [0; 4];
-        for TrackId(id) in ids {
-            if let Some(word) = words.get_mut(usize::from(id >> 6)) {
-                *word |= 1 << (id & 63);
-            }
+        let mut filter = Self::NONE;
+        ids.into_iter().for_each(|id| filter.put(id, true));
+        filter
+    }
+
+    fn put(&mut self, TrackId(id): TrackId, is_in: bool) {
+        if let Some(word) = self.0.get_mut(usize::from(id >> 6)) {
+            let bit = 1 << (id & 63);
+            *word = if is_in { *word | bit } else { *word & !bit };
         }
-        Self(words)
     }
 
     /// Whether the track is in it.
@@ -111,6 +119,7 @@ impl<T: Entry> Subscription<T> {
             log,
             cursor: Cursor::new(Counted::new(Chunk::new(0, 0, Arc::default())), 0),
             options,
+            held: TrackFilter::NONE,
             filters: options.tracks != TrackFilter::ALL,
             awaits_key: false,
             discontinuity: false,
@@ -227,13 +236,18 @@ impl<T: Entry> Subscription<T> {
         }
     }
 
-    /// Reads these tracks from here on. Where a video is among them that was not read, it waits for the next random access point.
+    /// Reads these tracks from here on. A video among them that was not read comes with its next key frame; the others go on meanwhile.
     pub fn set_tracks(&mut self, tracks: TrackFilter) {
         let was = std::mem::replace(&mut self.options.tracks, tracks);
-        self.filters = tracks != TrackFilter::ALL;
-        let is_new = |track: &Track| tracks.contains(track.id) && !was.contains(track.id);
+        let is_new = |track: &&Track| tracks.contains(track.id) && !was.contains(track.id);
+        let is_video = |track: &&Track| track.kind() == MediaKind::Video;
         let newest = self.log.tracks();
-        self.awaits_key |= newest.tracks.iter().any(|track| track.kind() == MediaKind::Video && is_new(track));
+        newest.tracks.iter().filter(is_video).filter(is_new).for_each(|track| self.held.put(track.id, true));
+        self.look_for_filters();
+    }
+
+    fn look_for_filters(&mut self) {
+        self.filters = self.options.tracks != TrackFilter::ALL || self.held != TrackFilter::NONE;
     }
 
     /// Whether [`read`](Self::read) would give anything but [`Read::Empty`]. Nothing counts as read.
@@ -252,13 +266,21 @@ impl<T: Entry> Subscription<T> {
         self.missed
     }
 
+    /// Whether a track waits for a key frame. Another may have its number meanwhile.
+    fn is_held(&self, id: TrackId) -> bool {
+        let track = || self.cursor.chunk().tracks.find(id);
+        self.held.contains(id) && track().is_some_and(|track| track.kind() == MediaKind::Video)
+    }
+
     /// How many of the frames in front belong to tracks that are read.
     fn wanted_run(&self) -> usize {
         if !self.filters {
             return usize::MAX;
         }
         let ahead = self.cursor.ahead();
-        ahead.iter().position(|entry| !self.options.tracks.contains(entry.frame().track)).unwrap_or(ahead.len())
+        // A track that is held and begins here comes to the front first.
+        let is_wanted = |track| self.options.tracks.contains(track) && !self.is_held(track);
+        ahead.iter().position(|entry| !is_wanted(entry.frame().track)).unwrap_or(ahead.len())
     }
 
     /// Moves to the first frame that may be handed out.
@@ -317,10 +339,18 @@ impl<T: Entry> Subscription<T> {
         if !self.filters {
             return true;
         }
-        let found = self.cursor.ahead().iter().position(|entry| self.options.tracks.contains(entry.frame().track));
+        let is_wanted =
+            |frame: &Frame| self.options.tracks.contains(frame.track) && (frame.is_key() || !self.is_held(frame.track));
+        let found = self.cursor.ahead().iter().position(|entry| is_wanted(entry.frame()));
         let (skipped, _) = self.cursor.take(found.unwrap_or(usize::MAX));
         // A break is marked once for all tracks, at whichever of them shows it first.
         self.broken |= skipped.iter().any(|entry| entry.frame().flags.contains(FrameFlags::NEW_TIMELINE));
+        if let Some(first) = self.cursor.ahead().first().filter(|_| found.is_some()).map(|entry| entry.frame().track)
+            && self.held.contains(first)
+        {
+            self.held.put(first, false);
+            self.look_for_filters();
+        }
         found.is_some()
     }
 
