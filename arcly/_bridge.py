@@ -27,7 +27,7 @@ log = logging.getLogger("arcly")
 _carrying: set[asyncio.Task[None]] = set()
 
 _carriers: dict[tuple[int, int], Carrier] = {}
-"""Of streams of a host that somebody reads, by their identity and their session."""
+"""Of streams of a host that somebody holds a lease of, by their identity and their session."""
 
 
 def native_session(session: contract.PublishSession) -> PublishSession:
@@ -53,7 +53,10 @@ def native_stream(stream: contract.StreamHandle) -> tuple[NativeStream, Lease]:
 
 
 class Carrier:
-    """Carries the frames of a host's stream to a native one, as long as somebody holds a lease."""
+    """Carries the frames of a host's stream to a native one, as long as somebody holds a lease.
+
+    Nobody asks whether they read: what serves players holds one from the first of them until the stream ends or it stops.
+    """
 
     def __init__(self, stream: contract.StreamHandle) -> None:
         self._holders = 0

@@ -149,17 +149,22 @@ class HlsPackager:
         if self._store is not None:
             self._store.open()
         readable, lease = native_stream(stream)
+        try:
+            output = HlsOutput(
+                context.native,
+                readable,
+                self._inbox.inbox,
+                cmaf=self._cmaf,
+                ts=self._ts,
+                encryption=self._encrypted(stream.key),
+                spill=self._spill,
+                idle_s=self._idle_s,
+            )
+        except BaseException:
+            lease.close()
+            raise
         self._leases = [known for known in (*self._leases, lease) if not known.is_over]
-        return HlsOutput(
-            context.native,
-            readable,
-            self._inbox.inbox,
-            cmaf=self._cmaf,
-            ts=self._ts,
-            encryption=self._encrypted(stream.key),
-            spill=self._spill,
-            idle_s=self._idle_s,
-        )
+        return output
 
     def _encrypted(self, stream: StreamKey) -> tuple[Callable[[int], bytes] | None, int, bool] | None:
         wanted = self._encryption

@@ -225,6 +225,22 @@ async def test_a_push_that_is_stopped_reads_no_more() -> None:
             await eventually(lambda: not _bridge._carrying)
 
 
+async def test_of_a_stream_that_cannot_be_packaged_no_frames_are_carried(caplog: pytest.LogCaptureFixture) -> None:
+    """Found by reading: they were copied for nobody until the stream ended."""
+
+    def no_keys(key: arcly.StreamKey, number: int) -> bytes:
+        raise OSError("the key server is away")
+
+    registry, packager = MemoryRegistry(), arcly.HlsPackager(encryption=arcly.HlsEncryption(keys=no_keys))
+    session = await published_forever(registry)
+    async with arcly.Engine(arcly.HttpOrigin("127.0.0.1:0", packager=packager), registry=registry):
+        await eventually(lambda: "is not packaged" in caplog.text)
+        await eventually(lambda: not _bridge._carrying)
+        assert session.active
+    session.end()
+    caplog.clear()
+
+
 async def test_what_a_stream_had_when_it_ended_is_carried_though_nobody_waits_for_it() -> None:
     registry = MemoryRegistry()
     session = await published_forever(registry)
