@@ -55,7 +55,7 @@ def native_stream(stream: contract.StreamHandle) -> tuple[NativeStream, Lease]:
 class Carrier:
     """Carries the frames of a host's stream to a native one, as long as somebody holds a lease.
 
-    Nobody asks whether they read: what serves players holds one from the first of them until the stream ends or it stops.
+    Whether they read is not asked: what serves players holds one from their first until the stream ends or it stops.
     """
 
     def __init__(self, stream: contract.StreamHandle) -> None:
