@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
 from arcly._native import StreamKey, recording_path
+from arcly._pattern import is_match, require_pattern
 from arcly.errors import MisuseError
 
 RecordFormat: TypeAlias = Literal["fmp4", "mp4", "ts", "flv"]
@@ -76,6 +76,8 @@ class RecordSettings:
         """Check."""
         if self.format not in FORMATS:
             raise MisuseError(f"{self.format!r} is no format of recordings: {', '.join(FORMATS)} are")
+        for pattern in self.record:
+            require_pattern(pattern)
         recording_path(self.template, StreamKey("a", "b"), 0, 0)
         for name in ("segment_s", "segment_bytes", "fragment_s", "stall_s", "retry_s"):
             if not getattr(self, name) > 0:
@@ -86,7 +88,7 @@ class RecordSettings:
 
     def wants(self, key: StreamKey) -> bool:
         """Return whether a rule says that the stream is recorded."""
-        return any(fnmatchcase(str(key), pattern) for pattern in self.record)
+        return any(is_match(key, pattern) for pattern in self.record)
 
     def native(self) -> tuple[str, str, str, float, int, float, float]:
         """Return what the native recorder needs."""

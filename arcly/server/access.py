@@ -70,6 +70,8 @@ def user_of(words: list[str], where: str) -> User:
         return User(name, password, frozenset(map(Action, actions.split(","))), *streams)
     except ValueError:
         raise MisuseError(f"{where}: {actions!r} is none of publish, read and publish,read") from None
+    except MisuseError as error:
+        raise MisuseError(f"{where}: {error}") from None
 
 
 def jwt_authenticator(text: str, *, gate_play: bool) -> StreamAuthenticator:

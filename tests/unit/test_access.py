@@ -56,6 +56,7 @@ def test_a_file_of_users_is_read(users: Path) -> None:
         ("a b\n", ":1 is not of the form NAME PASSWORD"),
         ("a b read\na b read live/* more\n", ":2 is not of the form"),
         ("a b watch\n", "'watch' is none of publish, read"),
+        ("a b read\nalice secret publish,read live\n", ":2: 'live' matches no stream: names are APP/STREAM"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, text: str, said: str) -> None:

@@ -6,10 +6,10 @@ import asyncio
 import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from arcly._limits import require_between
 from arcly._native import StreamKey
+from arcly._pattern import is_match, require_pattern
 from arcly.contract import Credentials
 from arcly.errors import MisuseError
 from arcly.services.auth.combine import Action, Authenticator
@@ -36,6 +36,14 @@ class User:
 
     streams: str = "*"
     """Where: a pattern for `app/stream` such as `live/*`, in which `*` also matches slashes; default everywhere."""
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            MisuseError: no stream can match `streams`.
+        """
+        require_pattern(self.streams)
 
 
 class Users(Authenticator):
@@ -71,7 +79,7 @@ class Users(Authenticator):
             return True
         name, password = credentials.params.get("user", ""), credentials.params.get("pass", "")
         known = self._known(name, password)
-        if any(action in user.actions and fnmatchcase(str(key), user.streams) for user in known):
+        if any(action in user.actions and is_match(key, user.streams) for user in known):
             return True
         if not known and (name or password):
             await asyncio.sleep(self._failure_pause_s)
