@@ -117,14 +117,15 @@ def main(arguments: list[str] | None = None) -> int:
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """Return what the command line says; ends the process where it says nothing that is known."""
     top = parser()
+    files = ", ".join(word[1:] for word in arguments if word.startswith("@"))
     try:
         options, unknown = top.parse_known_args(arguments)
     except UnicodeDecodeError as error:
-        files = ", ".join(word[1:] for word in arguments if word.startswith("@"))
         top.error(f"{files}: not {error.encoding.upper()} at byte {error.start}")
     if unknown:
         named = " ".join(filter(None, map(option_in, unknown)))
-        top.error(f"unrecognized arguments: {named or 'words without an option'}")
+        where = f" in {files}" if files and not set(unknown) & set(arguments) else ""
+        top.error(f"unrecognized arguments{where}: {named or 'words without an option'}")
     return options
 
 

@@ -11,8 +11,10 @@ from arcly.errors import MisuseError
 def split(text: str) -> tuple[str, int]:
     """Return host and port of `HOST:PORT`, `:PORT` or `[IPV6]:PORT`; an empty host stands for all addresses."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
+    if not colon or not port.isdecimal():
         raise MisuseError(f"{text!r} is not an address of the form HOST:PORT or :PORT")
+    if int(port) > 65535:
+        raise MisuseError(f"{text!r} has a port that is too large: 65535 is the last")
     try:
         host.encode("idna")
     except UnicodeError:  # The resolver would raise it: two dots in a row, a label of more than 63 bytes.
@@ -29,7 +31,7 @@ async def resolve(text: str) -> str:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise MisuseError(f"{host!r} is no address of this machine: {error}") from None
+        raise MisuseError(f"{host!r} is no address of this machine: {error.strerror or error}") from None
     ip = found[0][4][0]
     return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from arcly.contract import StreamAuthenticator
 from arcly.errors import MisuseError
+from arcly.server.naming import naming
 from arcly.services.auth import Action, AnyOf, HttpAuthenticator, JwksUrl, JwtAuthenticator, User, Users
 
 ASKED_S = 4.5
@@ -27,10 +28,12 @@ def authenticator_of(options: argparse.Namespace) -> StreamAuthenticator | None:
     if options.auth_jwt:
         members.append(jwt_authenticator(options.auth_jwt, gate_play=gate_play))
     if options.auth_url:
-        members.append(HttpAuthenticator(options.auth_url, gate_play=gate_play))
+        with naming("--auth-url"):
+            members.append(HttpAuthenticator(options.auth_url, gate_play=gate_play))
     if options.auth_users:
         # Last: it lets a wrong password wait, which may be the right one of another member.
-        members.append(Users(read_users(Path(options.auth_users)), gate_play=gate_play))
+        with naming("--auth-users"):
+            members.append(Users(read_users(Path(options.auth_users)), gate_play=gate_play))
     if not members and options.open_play:
         raise MisuseError("--open-play is for a server that asks who publishes: it needs one of --auth-…")
     if len(members) < 2:
@@ -85,11 +88,15 @@ def jwt_authenticator(text: str, *, gate_play: bool) -> StreamAuthenticator:
     if not equals:
         # It is not repeated: it may be a key.
         raise MisuseError("--auth-jwt needs ALGORITHMS=KEYS: RS256=https://HOST/jwks.json")
-    source = JwksUrl(keys) if keys.startswith(("http://", "https://")) else key_in(Path(keys))
-    try:
-        return JwtAuthenticator(source, algorithms=algorithms.split(","), gate_play=gate_play)
-    except ImportError as error:
-        raise MisuseError(str(error)) from None
+    is_url = keys.startswith(("http://", "https://"))
+    # A file that is there is no secret, as what stands in a URL may be.
+    with naming("--auth-jwt"):
+        source = JwksUrl(keys) if is_url else key_in(Path(keys))
+    with naming("--auth-jwt" if is_url else f"--auth-jwt with {keys}"):
+        try:
+            return JwtAuthenticator(source, algorithms=algorithms.split(","), gate_play=gate_play)
+        except ImportError as error:
+            raise MisuseError(str(error)) from None
 
 
 def key_in(path: Path) -> bytes:

@@ -16,6 +16,7 @@ from arcly._address import split
 from arcly.errors import MisuseError, StreamError
 from arcly.onvif import Found, OnvifCamera, discover
 from arcly.onvif.soap import SoapError
+from arcly.server.naming import naming
 from arcly.server.said import reason_of, shown
 
 PASSWORD = "ARCLY_CAMERA_PASSWORD"
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
 
 async def find(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each camera."""
-    target = split(options.target) if options.target else None
+    with naming("--target"):
+        target = split(options.target) if options.target else None
     found = await discover(timeout_s=options.seconds, interface=options.interface, ipv6=options.ipv6, target=target)
     password = os.environ.get(PASSWORD, "")
     return list(await asyncio.gather(*(row(camera, options.user or "", password) for camera in found)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from arcly.contract import Drainable, InboundProtocol, IngestContext
-from arcly.errors import ListenError
+from arcly.errors import ListenError, MisuseError
 
 log = logging.getLogger("arcly")
 
@@ -30,9 +30,12 @@ class Flagged:
 
         Raises:
             ListenError: it is asked for and its address cannot be had.
+            MisuseError: a name of a host is none that this machine knows.
         """
         try:
             await self._listener.start(context)
+        except MisuseError as error:
+            raise MisuseError(f"[{self.name}] {error}") from None
         except ListenError as error:
             if self._is_asked:
                 raise ListenError(f"{error} ({self._flag} listens elsewhere)") from None

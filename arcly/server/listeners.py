@@ -17,6 +17,7 @@ from arcly.protocols.srt import SrtHandler
 from arcly.protocols.webrtc import WebRtcHandler
 from arcly.server.default import Default
 from arcly.server.flagged import Flagged
+from arcly.server.naming import naming
 from arcly.server.sparing import SparingRtspHandler
 from arcly.storage import open_storage
 from arcly.tls import Tls
@@ -45,6 +46,7 @@ class Listeners:
         Raises:
             MisuseError: an address or a number is none.
         """
+        check_addresses(options)
         egress = EgressOptions(flush=options.flush, merge_s=options.merge_ms / 1000)
         http = http_origin(options, tls, app_socket, egress)
         return cls(
@@ -87,6 +89,18 @@ class Listeners:
             raise ListenError("nothing can be listened on: every address is taken")
 
 
+def check_addresses(options: argparse.Namespace) -> None:
+    """Look at the addresses before anything listens.
+
+    Raises:
+        MisuseError: one is none.
+    """
+    for name in (*Listeners.__dataclass_fields__, "https"):
+        if (address := getattr(options, name)) != OFF:
+            with naming(f"--{name}"):
+                split(address)
+
+
 def unasked(options: argparse.Namespace) -> frozenset[str]:
     """Return which listeners are at their usual addresses only because no flag says otherwise."""
     names = {name for name in ("rtmp", "rtsp", "srt", "webrtc", "http") if isinstance(getattr(options, name), Default)}
@@ -127,18 +141,20 @@ def rtmp_handler(
     reconnect_to = SAME if options.rtmp_reconnect == "same" else options.rtmp_reconnect
     if tls is not None and reconnect_to is not None and reconnect_to.startswith("rtmp:"):
         reconnect_to = None  # Nobody is asked to give TLS up.
-    return RtmpHandler(bind, tls=tls, egress=egress, reconnect_to=reconnect_to)
+    with naming("--rtmp-reconnect"):
+        return RtmpHandler(bind, tls=tls, egress=egress, reconnect_to=reconnect_to)
 
 
 def rtsp_handler(options: argparse.Namespace, egress: EgressOptions) -> RtspHandler | None:
     """Return what the flags of RTSP say."""
     if options.rtsp == OFF:
         return None
-    multicast, port = groups(options.rtsp_multicast)
+    with naming("--rtsp-multicast"):
+        multicast, port = groups(options.rtsp_multicast)
+    with naming("--rtsp-udp"):
+        datagrams = udp_port(options.rtsp_udp)
     handler = RtspHandler if is_named(options.rtsp_udp) else SparingRtspHandler
-    return handler(
-        options.rtsp, udp_port=udp_port(options.rtsp_udp), multicast=multicast, multicast_port=port, egress=egress
-    )
+    return handler(options.rtsp, udp_port=datagrams, multicast=multicast, multicast_port=port, egress=egress)
 
 
 def rtsps_handler(options: argparse.Namespace, tls: Tls | None, egress: EgressOptions) -> RtspHandler | None:
@@ -147,7 +163,8 @@ def rtsps_handler(options: argparse.Namespace, tls: Tls | None, egress: EgressOp
     Raises:
         MisuseError: a flag says something of SRTP, which is off.
     """
-    port = udp_port(options.rtsps_srtp)
+    with naming("--rtsps-srtp"):
+        port = udp_port(options.rtsps_srtp)
     if port is None and options.rtsps_srtp_optional:
         raise MisuseError("--rtsps-srtp-optional needs --rtsps-srtp PORT: without it there is no SRTP")
     if options.rtsps == OFF:
@@ -166,16 +183,17 @@ def srt_handler(options: argparse.Namespace) -> SrtHandler | None:
 
 def webrtc_handler(options: argparse.Namespace) -> WebRtcHandler:
     """Return what the flags of WebRTC say."""
-    return WebRtcHandler(
-        options.webrtc,
-        hosts=options.webrtc_host,
-        stun_servers=options.webrtc_stun,
-        b_frames=options.webrtc_b_frames,
-    )
+    with naming("--webrtc-…"):
+        return WebRtcHandler(
+            options.webrtc,
+            hosts=options.webrtc_host,
+            stun_servers=options.webrtc_stun,
+            b_frames=options.webrtc_b_frames,
+        )
 
 
 def udp_port(text: str) -> int | None:
-    """Return what `--rtsp-udp` names.
+    """Return what `--rtsp-udp` or `--rtsps-srtp` names.
 
     Raises:
         MisuseError: it is no port.
@@ -206,8 +224,16 @@ def http_origin(
     plain, secure = (None if address == OFF else address for address in (options.http, options.https))
     if plain is None and secure is None:
         return None
+    with naming("--hls-…"):
+        packager = hls_packager(options)
+    certificate = tls if secure else None
+    return HttpOrigin(plain, https=secure, tls=certificate, packager=packager, app_socket=app_socket, egress=egress)
+
+
+def hls_packager(options: argparse.Namespace) -> HlsPackager:
+    """Return what the flags of HLS say."""
     spill = options.hls_spill
-    packager = HlsPackager(
+    return HlsPackager(
         part_s=options.hls_part,
         segment_s=options.hls_segment,
         window_s=options.hls_window,
@@ -218,8 +244,6 @@ def http_origin(
         idle_s=options.hls_idle,
         encryption=None if options.hls_encrypt is None else HlsEncryption(rotate_segments=options.hls_encrypt),
     )
-    certificate = tls if secure else None
-    return HttpOrigin(plain, https=secure, tls=certificate, packager=packager, app_socket=app_socket, egress=egress)
 
 
 def page_url(options: argparse.Namespace, http: HttpOrigin) -> str:

@@ -9,6 +9,8 @@ import logging
 import os
 import tempfile
 import threading
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from arcly.server.admission import Admission
 from arcly.server.application import answering
 from arcly.server.listeners import OFF, Listeners, page_url
 from arcly.server.listing import Listing
+from arcly.server.naming import naming
 from arcly.server.record_options import recorder_arguments
 from arcly.server.recordings import Recordings
 from arcly.server.said import log_to_stderr, reason_of
@@ -137,8 +140,10 @@ def recorder_of(options: argparse.Namespace) -> Recorder | None:
         return None
     if options.record_move and not options.record_to:
         raise MisuseError("--record-move needs --record-to")
-    storage = None if options.record_to is None else open_storage(options.record_to)
-    return Recorder(options.record, storage=storage, **recorder_arguments(options))
+    with naming("--record-to"):
+        storage = None if options.record_to is None else open_storage(options.record_to)
+    with naming("--record-…"):
+        return Recorder(options.record, storage=storage, **recorder_arguments(options))
 
 
 def application(
@@ -175,20 +180,33 @@ def metrics(options: argparse.Namespace, listeners: Listeners) -> list[InboundPr
         from arcly.server.metrics import Metrics
     except ImportError as error:
         raise MisuseError(f"--metrics: {error}") from None
-    return [Metrics(options.metrics, listeners.http, listeners.srt)]
+    with naming("--metrics"):
+        return [Metrics(options.metrics, listeners.http, listeners.srt)]
 
 
 def streams(options: argparse.Namespace) -> list[InboundProtocol]:
     """Return the streams that come and go without a listener: files, and those of other servers."""
     demo = [FileSource(DEMO_CLIP, DEMO_KEY)] if options.demo else []
-    pulled = [PullSource(url, key) for key, url in keys_and_urls("--pull", options.pull)]
-    on_demand = keys_and_urls("--pull-on-demand", options.pull_on_demand)
-    pulled += [PullSource(url, key, on_demand=True) for key, url in on_demand]
-    pushed = [PushTarget(url, key) for key, url in keys_and_urls("--push", options.push)]
-    return [*demo, *pulled, *pushed]
+    return [
+        *demo,
+        *links("--pull", options.pull, PullSource),
+        *links("--pull-on-demand", options.pull_on_demand, partial(PullSource, on_demand=True)),
+        *links("--push", options.push, PushTarget),
+    ]
 
 
-def keys_and_urls(option: str, wishes: list[str]) -> list[tuple[str, str]]:
+def links(option: str, wishes: list[str], link: Callable[[str, StreamKey], InboundProtocol]) -> list[InboundProtocol]:
+    """Return what an option with KEY=URL asks for.
+
+    Raises:
+        MisuseError: one is not of this form, or its URL is none.
+    """
+    pairs = keys_and_urls(option, wishes)
+    with naming(option):
+        return [link(url, key) for key, url in pairs]
+
+
+def keys_and_urls(option: str, wishes: list[str]) -> list[tuple[StreamKey, str]]:
     """Return the two sides of each KEY=URL.
 
     Raises:
@@ -197,7 +215,8 @@ def keys_and_urls(option: str, wishes: list[str]) -> list[tuple[str, str]]:
     found = [wish.partition("=") for wish in wishes]
     if not all(equals and "://" not in key for key, equals, _ in found):
         raise MisuseError(f"{option} needs KEY=URL: live/cam=rtmp://HOST/APP/STREAM")
-    return [(key, url) for key, _, url in found]
+    with naming(f"{option} needs APP/STREAM in front of =URL"):
+        return [(StreamKey.parse(key), url) for key, _, url in found]
 
 
 def certificate(options: argparse.Namespace) -> Tls | None:

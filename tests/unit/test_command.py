@@ -207,6 +207,50 @@ async def test_a_password_in_an_option_that_is_wrong_is_not_repeated(
     assert "secret" not in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("@",), "--http: '127.0.0.1:80x' is not an address"),
+        (("--rtmp", ":99999"), "--rtmp: ':99999' has a port that is too large: 65535 is the last"),
+        (("--srt", "8443"), "--srt: '8443' is not an address"),
+        (("--push", "x=rtmp://h/a/b"), "--push needs APP/STREAM in front of =URL: the app name is empty"),
+        (("--pull", "live/x=foo://u:secret@h/a"), "--pull: foo:// is not spoken here"),
+        (("--pull-on-demand", "live/x=rtmp://u:secret@h"), "--pull-on-demand: the URL has no application"),
+        (("--auth-jwt", f"ES256={__file__}"), f"--auth-jwt with {__file__}: not a key for ES256"),
+        (("--auth-url", "user:secret@auth.lan/"), "--auth-url: not a URL of the form"),
+        (("--rtsp", "127.0.0.1:0", "--rtsp-udp", "70000"), "--rtsp-udp: '70000' is no port for RTP"),
+        (("--rtsp", "127.0.0.1:0", "--rtsp-multicast", "all"), "--rtsp-multicast: 'all' is no network"),
+        (("--hls-part", "100"), "--hls-…: part_s is 100"),
+        (("--metrics", "x"), "--metrics: 'x' is not an address"),
+        (("--rtmp", "no.host.invalid:1935"), "[rtmp] 'no.host.invalid' is no address of this machine: "),
+        (("--record", "TMP", "--record-streams", "live"), "--record-…: 'live' matches no stream: names are APP/STREAM"),
+    ],
+)
+async def test_what_is_wrong_names_its_option(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    """A stranger had to guess to which of twenty lines of a file `the app name is empty` belonged."""
+    file = tmp_path / "arcly.conf"
+    file.write_text("--http 127.0.0.1:80x")
+    given = {"@": f"@{file}", "TMP": str(tmp_path / "recordings")}
+    status, text = await arcly_says("serve", *ALONE, *(given.get(word, word) for word in arguments))
+    lines = [line for line in text.splitlines() if " INF " not in line]
+    assert (status, len(lines)) == (1, 1), text
+    assert f" ERR {said}" in lines[0]
+    assert "secret" not in text
+    assert "Errno" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [("rtmp = :1935", "words without an option"), ("--srt-pasphrase secret", "--srt-pasphrase")]
+)
+async def test_words_of_a_file_that_belong_to_no_option_name_the_file(tmp_path: Path, line: str, said: str) -> None:
+    file = tmp_path / "arcly.conf"
+    file.write_text(line)
+    status, text = await arcly_says("serve", f"@{file}")
+    assert status == 2
+    assert f"unrecognized arguments in {file}: {said}" in text
+    assert "secret" not in text
+
+
 async def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     """It was a traceback that named no file."""
     latin = tmp_path / "latin-1"
