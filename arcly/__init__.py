@@ -13,6 +13,35 @@ from typing import TYPE_CHECKING
 from arcly._native import __version__
 
 if TYPE_CHECKING:
+    from arcly import (  # isort: skip
+        app as app,
+        capi as capi,
+        cluster as cluster,
+        contract as contract,
+        drive as drive,
+        engine as engine,
+        errors as errors,
+        events as events,
+        ladder as ladder,
+        link as link,
+        media as media,
+        onvif as onvif,
+        origin as origin,
+        packagers as packagers,
+        probe as probe,
+        protocols as protocols,
+        recording as recording,
+        services as services,
+        sinks as sinks,
+        sources as sources,
+        storage as storage,
+        stream as stream,
+        subscription as subscription,
+        testing as testing,
+        thumbnail as thumbnail,
+        tls as tls,
+        viewer as viewer,
+    )
     from arcly._asgi import asgi
     from arcly._native import MediaFrame, PublishSession, StreamKey, Track
     from arcly.app import AppSpec
@@ -155,11 +184,17 @@ _MODULES = {
     "arcly.tls": "Tls",
     "arcly.viewer": "EgressOptions Viewer",
 }
+_SUBMODULES = (
+    "app capi cluster contract drive engine errors events ladder link media onvif origin packagers probe protocols "
+    "recording services sinks sources storage stream subscription testing thumbnail tls viewer"
+)
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from its module."""
+    """Import a public name from its module, or a public module."""
+    if name in _SUBMODULES.split():
+        return import_module(f"arcly.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'arcly' has no attribute {name!r}")
     value: object = getattr(import_module(_HOMES[name]), name)
@@ -168,8 +203,8 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Return the public names."""
-    return __all__
+    """Return the public names, and those of the public modules."""
+    return [*__all__, *_SUBMODULES.split()]
 
 
 def get_include() -> str:

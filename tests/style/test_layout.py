@@ -57,12 +57,21 @@ def test_importing_arcly_imports_no_server_dependency() -> None:
 
 
 def test_every_public_name_can_be_imported_and_nothing_else() -> None:
-    code = (
-        "import arcly; print(sorted(set(dir(arcly)) - set(arcly.__all__)), *[getattr(arcly, n) for n in arcly.__all__])"
-    )
+    code = "import arcly; print(*[getattr(arcly, n) for n in arcly.__all__])"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     subprocess.run([sys.executable, "-c", "from arcly import *; Engine, HttpOrigin"], check=True)
     assert not hasattr(arcly, "nonsense")
+
+
+def test_every_public_module_is_an_attribute_of_arcly() -> None:
+    """`import arcly; arcly.media` was an AttributeError, unless something else had imported it."""
+    package = Path(arcly.__file__).parent
+    private = {"arcly", "server", "include"}
+    files = {path.name.partition(".")[0] for path in package.iterdir() if not path.name.startswith(("_", "."))}
+    assert set(dir(arcly)) - set(arcly.__all__) == files - private - {"py"}
+    for name in sorted(files - private - {"py"}):
+        code = f"import arcly; assert arcly.{name}.__name__ == 'arcly.{name}'"
+        subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_public_name_can_be_the_first_to_be_imported() -> None:
