@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from importlib import import_module
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from arcly import __version__
 from arcly.server.access_options import add_access
@@ -131,7 +132,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 def option_in(word: str) -> str:
     """Return the option that a word names, or nothing: what else is there is not repeated, it may be a password."""
-    return word.partition("=")[0] if word.startswith("-") else ""
+    found = re.match(r"--[a-z][a-z-]*(?==|$)", word)
+    return found[0] if found else ""
 
 
 class Words(shlex.shlex):
@@ -155,7 +157,13 @@ class Words(shlex.shlex):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose files of options (`@FILE`) are written as a shell reads a line: with quotes and comments."""
+    """A parser whose files of options (`@FILE`) are written as a shell reads a line: with quotes and comments.
+
+    Options are written out: an error about an abbreviation that fits several repeats what was given for it, too.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
         """Return the words of a line."""

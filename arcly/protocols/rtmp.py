@@ -117,5 +117,6 @@ def server_of(url: str) -> str:
     except ValueError:  # A port that is none, half a bracket.
         is_server = False
     if url and not (is_server and url.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc):
-        raise MisuseError(f"{url!r} is no server of the form rtmp://HOST[:PORT] or rtmps://HOST[:PORT]")
+        # It is not repeated: there may be a password in it.
+        raise MisuseError("peers reconnect to a server of the form rtmp://HOST[:PORT] or rtmps://HOST[:PORT]")
     return url.rstrip("/")

@@ -174,7 +174,7 @@ async def test_a_server_that_stops_sends_who_can_to_another(clip: Callable[..., 
     ("options", "said"),
     [
         (["--rtmp-reconnect", "same"], "--rtmp-reconnect needs --drain SECONDS"),
-        (["--rtmp-reconnect", "rtmp://host/live", "--drain", "5"], "'rtmp://host/live' is no server of the form"),
+        (["--rtmp-reconnect", "rtmp://host/live", "--drain", "5"], "peers reconnect to a server of the form"),
     ],
 )
 async def test_what_is_wrong_with_a_request_to_reconnect_is_said(options: list[str], said: str) -> None:
