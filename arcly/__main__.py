@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -102,6 +103,19 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    try:
+        try:
+            return run_command(arguments)
+        finally:
+            print(end="", flush=True)  # Here it can still be answered for; `--help` leaves by an exception.
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` does. At its end Python would write again what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def run_command(arguments: list[str] | None) -> int:
     """Run the command; returns the exit status."""
     options = parsed(sys.argv[1:] if arguments is None else arguments)
     try:

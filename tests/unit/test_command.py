@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -59,6 +61,20 @@ async def test_what_cannot_be_done_is_said_in_one_line_without_numbers_of_errors
     assert (status, len(lines)) == (1, 1), text
     assert said in lines[0]
     assert "Errno" not in text
+
+
+@pytest.mark.parametrize("arguments", [("probe", "--json", str(DEMO_CLIP)), ("probe", str(DEMO_CLIP)), ("--version",)])
+async def test_who_reads_no_further_ends_the_command_without_a_traceback(arguments: tuple[str, ...]) -> None:
+    """`arcly probe --json FILE | head` printed one."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = (sys.executable, "-m", "arcly", *arguments)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=writer, stderr=pipe, env=buffered)
+    os.close(writer)
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, said) == (1, b"")
 
 
 def test_what_a_remote_says_stays_within_its_line_of_the_log() -> None:
