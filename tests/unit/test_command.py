@@ -213,7 +213,7 @@ def test_a_file_of_options_that_is_wrong_is_said(
         (("--rtmp", "127.0.0.1:0", "--drain", "5", "--rtmp-reconnect", "rtmp://me:secret@host"), "rtmp://HOST[:PORT]"),
         (("rtsp://user:secret@cam.lan/1",), "unrecognized arguments: words without an option"),
         (("@it's",), "--srt-passphrase: No closing quotation"),
-        (("@abbreviated",), "unrecognized arguments: --pul\n"),
+        (("@abbreviated",), "abbreviated: --pul\n"),
     ],
 )
 async def test_a_password_in_an_option_that_is_wrong_is_not_repeated(
