@@ -1307,6 +1307,14 @@ def recording_path(pattern: str, key: StreamKey, unix_ms: int, number: int) -> s
         MisuseError: the pattern is none.
     """
 
+def pack_outline(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the outline of a whole file, to be kept when it goes where each read takes long: see `Outline`; None where
+    few reads tell it again.
+
+    Raises:
+        OSError: it cannot be read, or is no recording.
+    """
+
 def fits_recording(pattern: str, key: StreamKey, path: str) -> bool:
     """Return whether a recording of that stream may have this path by `pattern`, without an ending.
 
@@ -1343,7 +1351,7 @@ class RecordedFile(Protocol):
 
 @final
 class Outline:
-    """What is where in a recorded file. Of MP4 only the boxes are read; of MPEG-TS and FLV everything, or one part
+    """What is where in a recorded file. Of MP4 only the boxes are read, of MPEG-TS and FLV everything; or one part
     where the outline was kept.
 
     Args:

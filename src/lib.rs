@@ -70,7 +70,7 @@ mod _native {
         subscription::Cursor,
         tls::TlsIdentity,
         track::Track,
-        vod::{Clip, Outline, Remuxed, Vod},
+        vod::{Clip, Outline, Remuxed, Vod, pack_outline},
         webrtc::{WebRtcReply, WebRtcTransport},
     };
 

@@ -52,6 +52,13 @@ impl Opened for HostObject {
     }
 }
 
+/// See `_native.pyi`.
+#[pyfunction]
+pub fn pack_outline(py: Python<'_>, path: PathBuf) -> PyResult<Option<Bound<'_, PyBytes>>> {
+    let packed = py.detach(|| record::pack_outline(&path))?;
+    Ok(packed.map(|packed| PyBytes::new(py, &packed)))
+}
+
 /// File, outline, number, position (us), base ticks, base Hz, follows, began (Unix ms).
 type PieceTuple<'py> = (HostFile, PyRef<'py, Outline>, u64, u64, i64, u32, bool, u64);
 

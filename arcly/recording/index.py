@@ -44,7 +44,7 @@ CREATE TABLE outline (
     packed BLOB NOT NULL
 );
 """
-"""Since version 2: what is where in files that do not say it themselves."""
+"""Since version 2: what is where in files that do not say it themselves, or far away."""
 
 SENDING = """
 CREATE TABLE sending (

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arcly._deadline import end
+from arcly._native import pack_outline
 from arcly.contract import StorageBackend
 from arcly.recording.index import RecordedSegment, RecordingIndex
 from arcly.storage.key import KEY_BYTES_MAX
@@ -134,11 +135,23 @@ class Uploader:
             # Noted first: when the answer is lost, or the process ends, it would be an object of nobody.
             await self._index.send(segment.id, key)
         await self._storage.put_file(key, path)
+        if self._move:
+            await self._keep_outline(segment)
         if not await self._index.store(segment.id, key, moves=self._move):
             await self._storage.delete(key)  # It was deleted while it was sent.
         elif self._move:
             await self._delete_here(segment)
         log.info("[record] %s is stored", key)
+
+    async def _keep_outline(self, segment: RecordedSegment) -> None:
+        """Keep what is where in a file that moves: from the storage its parts are read one after the other for it."""
+        if await self._index.outlines([segment.id]):
+            return
+        # One that cannot be read here cannot be played there.
+        with contextlib.suppress(OSError):
+            packed = await asyncio.to_thread(pack_outline, self._directory / segment.path)
+            if packed is not None:
+                await self._index.keep_outline(segment.id, packed)
 
     async def _delete_here(self, segment: RecordedSegment) -> OSError | None:
         """Delete a file that was moved; return why that cannot be done now. Noted afterwards: what the index does not

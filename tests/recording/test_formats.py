@@ -249,6 +249,33 @@ async def test_files_that_were_moved_to_a_storage_are_played(tmp_path: Path, for
             assert (status, len(body)) == (200, segment.bytes)
 
 
+async def test_the_first_look_at_fragments_that_were_moved_takes_few_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a reader: each `moof` was asked for by itself, 3600 for an hour, and again after a restart."""
+
+    class Counting(MemoryStorage):
+        reads = 0
+
+        async def get_range(self, key: str, offset: int, size: int) -> bytes:
+            self.reads += 1
+            return await super().get_range(key, offset, size)
+
+    # Of such pictures many fragments lie in one range of the usual size.
+    monkeypatch.setattr("arcly.recording.stored.AHEAD_BYTES", 1024)
+    frames, storage = demo_frames(), Counting()
+    async with serving_recordings(tmp_path, storage=storage, move=True, fragment_s=0.1) as served:
+        await recorded(served, frames)
+
+        async def moved() -> bool:
+            return all(not segment.path for segment in await served.recorder.index.segments(1))
+
+        await eventually(moved)
+        assert (await served.get(f"{BASE}/index.m3u8"))[0] == 200
+        assert storage.reads <= 2
+        assert payloads(await frames_of(served, BASE, 0))["video"] == payloads(frames)["video"]
+
+
 async def test_a_storage_that_does_not_answer_is_said_and_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

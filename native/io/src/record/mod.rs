@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 pub use from_bus::{Recording, RecordingStatus};
 pub use measure::{Length, measure};
-pub use play::{Clip, FileOutline, Known, Opened, Remuxed, Source, outline, segment_bytes};
+pub use play::{Clip, FileOutline, Known, Opened, Remuxed, Source, outline, pack_outline, segment_bytes};
 pub use segment::SegmentInfo;
 pub use template::{Template, TemplateError};
 pub use whole::{Whole, finalize, is_own, make_whole};

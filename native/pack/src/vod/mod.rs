@@ -32,7 +32,7 @@ use bytes::Bytes;
 use self::section::Section;
 pub use self::{
     clip::{ClipPart, ClipPlan},
-    outline::{Form, PackedOutline, Places, SampleOutliner, StreamOutliner},
+    outline::{Form, PackedOutline, Places, SampleOutliner, StreamOutliner, pack_fragments},
     remux::{Remux, RemuxPart},
 };
 use crate::{

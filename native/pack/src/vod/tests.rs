@@ -86,6 +86,19 @@ fn piece(file: &Bytes, number: u64, base: i64, position_s: i64, follows: bool) -
     Piece { outline, init, form, number, position_us, base_ticks, base_hz: 6000, follows, began_unix_ms }
 }
 
+#[test]
+fn what_was_kept_of_fragments_is_the_same_with_one_of_them() {
+    let (tracks, frames) = stream();
+    let (file, _) = file(&tracks, &frames);
+    let (outline, init) = (outline(&file), file.slice(..outline(&file).init_bytes as usize));
+    let packed = Bytes::from(pack_fragments(&outline, &init, file.len() as u64).unwrap());
+    let kept = PackedOutline::parse(&packed).unwrap();
+    assert_eq!((kept.container(), kept.file_bytes), (Container::Mp4, file.len() as u64));
+    let Range { offset, bytes } = kept.tracks_in;
+    let part = &file[offset as usize..(offset + bytes) as usize];
+    assert_eq!(kept.with_part(part).unwrap(), (outline, init));
+}
+
 /// A recording in files that end at these seconds; those named in `gaps` do not follow.
 fn recording(ends: &[i64], gaps: &[u64], has_ended: bool) -> (Vod, Vec<Bytes>, Vec<Frame>) {
     recording_with(stream().1, ends, gaps, has_ended)

@@ -18,7 +18,7 @@ use arcly_pack::{
 };
 
 pub use clip::Clip;
-pub use outline::{FileOutline, Known, outline};
+pub use outline::{FileOutline, Known, outline, pack_outline};
 pub use remux::Remuxed;
 pub use source::{Opened, Source};
 

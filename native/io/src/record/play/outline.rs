@@ -9,7 +9,7 @@ use arcly_pack::{
     PackError,
     container::{Container, SNIFF_BYTES},
     mp4::{Outline, OutlineReader, Step},
-    vod::{Form, PackedOutline, SampleOutliner, StreamOutliner},
+    vod::{Form, PackedOutline, SampleOutliner, StreamOutliner, pack_fragments},
 };
 use bytes::Bytes;
 
@@ -86,6 +86,19 @@ pub fn outline(source: &dyn Source, known: &Known) -> io::Result<FileOutline> {
         found.packed = packed.map(Bytes::from);
     }
     Ok(found)
+}
+
+/// The outline of a whole file as bytes, to be kept when the file goes where each read takes long; `None` where few tell it again.
+///
+/// # Errors
+/// As [`outline`].
+pub fn pack_outline(source: &dyn Source) -> io::Result<Option<Bytes>> {
+    let found = outline(source, &Known::default())?;
+    if found.form != Form::Stream(Container::Mp4) {
+        return Ok(found.packed);
+    }
+    let file_bytes = source.open()?.bytes()?;
+    Ok(pack_fragments(&found.outline, &found.init, file_bytes).map(Bytes::from))
 }
 
 fn unpack(file: &dyn Opened, packed: &Bytes) -> io::Result<FileOutline> {

@@ -2,7 +2,7 @@
 //!
 //! - `units`: packets of a transport stream and tags of FLV, and which of them a part may begin with.
 //! - `stream`: transport streams and FLV, read from their beginning to their end.
-//! - `packed`: what `stream` has found, as bytes.
+//! - `packed`: what was found, as bytes.
 //! - `samples`: MP4 with `moov` in front, by its tables.
 //!
 //! Fragmented MP4 has an outline already: [`OutlineReader`](crate::mp4::OutlineReader).
@@ -18,7 +18,7 @@ use arcly_bus::{Frame, Track, TrackId};
 use bytes::Bytes;
 
 pub use self::{
-    packed::PackedOutline,
+    packed::{PackedOutline, pack_fragments},
     samples::{Places, SampleOutliner},
     stream::StreamOutliner,
 };

@@ -1,4 +1,5 @@
-//! An outline as bytes, to be kept beside a file that would otherwise have to be read from its beginning to its end.
+//! An outline as bytes, to be kept beside a file that would otherwise have to be read from its beginning to its end, or piece by piece from
+//! far away.
 //!
 //! Numbers are big-endian. Tracks are not in it: the part in which the last one was found tells them again.
 //!
@@ -23,7 +24,7 @@ use crate::{
 
 const VERSION: u8 = 1;
 /// Containers by their number.
-const CONTAINERS: [Container; 2] = [Container::MpegTs, Container::Flv];
+const CONTAINERS: [Container; 3] = [Container::MpegTs, Container::Flv, Container::Mp4];
 /// Of a part and of a span: what is in the way of a count that asks for more than there is.
 const PART_BYTES: usize = 8 + 8 + 1 + 1;
 const SPAN_BYTES: usize = 1 + 8 + 8 + 8 + 4 + 8;
@@ -38,6 +39,14 @@ pub struct PackedOutline {
     /// The part that tells the tracks.
     pub tracks_in: Range,
     fragments: Vec<Fragment>,
+}
+
+/// The outline of a fragmented MP4 file. Its boxes say it, too, but one by one. `None` when there is too much of it.
+pub fn pack_fragments(outline: &Outline, init: &[u8], file_bytes: u64) -> Option<Vec<u8>> {
+    let has = |fragment: &Fragment, track: TrackId| fragment.spans.iter().any(|span| span.track == track);
+    let has_all = |fragment: &Fragment| outline.tracks.iter().all(|track| has(fragment, track.id));
+    let tracks_in = outline.fragments.iter().position(has_all).unwrap_or(0);
+    pack(outline, Container::Mp4, file_bytes, init, tracks_in)
 }
 
 pub(super) fn pack(
@@ -72,7 +81,7 @@ pub(super) fn pack(
 }
 
 impl PackedOutline {
-    /// Reads what [`StreamOutliner::pack`](super::StreamOutliner::pack) made.
+    /// Reads what [`StreamOutliner::pack`](super::StreamOutliner::pack) or [`pack_fragments`] made.
     ///
     /// # Errors
     /// [`PackError::Malformed`] when it is cut off, or of another version.
