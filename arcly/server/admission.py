@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from arcly._native import StreamKey
 from arcly.contract import Credentials
-from arcly.contract.access import challenge, may_bring_better
+from arcly.contract.access import IN_QUERY, challenge, may_bring_better
 from arcly.engine import Engine
 from arcly.errors import MalformedError, UnauthorizedError
 from arcly.protocols._whip import peer_of
@@ -144,6 +144,12 @@ def credentials_of(request: Request, protocol: str) -> Credentials:
         )
     except MalformedError as error:
         raise HTTPException(400, str(error)) from None
+
+
+def brings_credentials(request: Request) -> bool:
+    """Return whether a request brings something that says who asks, right or wrong."""
+    credentials = credentials_of(request, "")
+    return bool(credentials.authorization) or not IN_QUERY.isdisjoint(credentials.params)
 
 
 def refusal(request: Request, credentials: Credentials, text: str) -> HTTPException:

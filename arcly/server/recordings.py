@@ -42,7 +42,7 @@ from arcly.recording import Recorder, RecordingInfo
 from arcly.recording.playback import File
 from arcly.recording.stored import StoredFile
 from arcly.recording.take import RecordingStatus
-from arcly.server.admission import Admission, carry_dash, carry_hls
+from arcly.server.admission import Admission, brings_credentials, carry_dash, carry_hls
 from arcly.server.asset import Asset
 from arcly.server.listing import Listing
 from arcly.server.own import is_own
@@ -147,10 +147,10 @@ class Recordings:
 
     async def list(self, request: Request) -> Response:
         """Answer with what there is and whoever asks may play, newest first."""
-        stream = request.query_params.get("stream")
+        key = key_of(request) if "stream" in request.query_params else None
         before, limit = whole_number_of(request, "before"), whole_number_of(request, "limit")
         limit = LISTED_MAX if limit is None else min(limit, LISTED_MAX)
-        recordings, go_on = await self._found(request, None if stream is None else key_of(stream), before, limit)
+        recordings, go_on, passed_over = await self._found(request, key, before, limit)
         changeable: set[StreamKey] = set()
         if self._may_change:
             changeable = await self._changeable.those(request, {recording.key for recording in recordings})
@@ -159,13 +159,22 @@ class Recordings:
             describe(recording, running.get(recording.id)) | {"may_change": recording.key in changeable}
             for recording in recordings
         ]
-        said = {"recordings": body, "more": go_on is not None, "before": go_on, "may_change": self._may_change}
+        said = {
+            "recordings": body,
+            "more": go_on is not None,
+            "before": go_on,
+            "may_change": self._may_change,
+            # A wrong password looks like a server without recordings.
+            "refused": passed_over and not (body or before or go_on) and brings_credentials(request),
+        }
         return JSONResponse(said, headers=NO_STORE)
 
     async def _found(
         self, request: Request, key: StreamKey | None, before: int | None, limit: int
-    ) -> tuple[Sequence[RecordingInfo], int | None]:
-        """Return so many of those that whoever asks may play, and before which recording there may be more."""
+    ) -> tuple[Sequence[RecordingInfo], int | None, bool]:
+        """Return so many of those that whoever asks may play, before which recording there may be more, and whether
+        some were passed over.
+        """
         found: list[RecordingInfo] = []
         asked: set[StreamKey] = set()
         refused: set[StreamKey] = set()  # What is passed over costs next to nothing, however much it is.
@@ -174,31 +183,33 @@ class Recordings:
             keys = {recording.key for recording in some}
             playable = await self._playable.those(request, keys)
             found += [recording for recording in some if recording.key in playable]
+            refused |= keys - playable
             before = some[-1].id if len(some) == LOOKED_AT else None
             if before is None:
                 break
             asked |= keys
-            refused |= keys - playable
-        return (found, before) if len(found) <= limit else (found[:limit], found[limit - 1].id)
+        if len(found) > limit:
+            found, before = found[:limit], found[limit - 1].id
+        return found, before, bool(refused)
 
     async def begin(self, request: Request) -> Response:
         """Begin a recording."""
-        key = key_of(request.query_params.get("stream", ""))
+        key = key_of(request)
         await self._check(request, key)
         try:
             recording = await self._recorder.record(key)
         except NotFoundError as error:
             raise HTTPException(404, str(error)) from None
         except StreamError as error:
-            return JSONResponse({"error": str(error)}, status_code=409)
+            raise HTTPException(409, str(error)) from None
         return JSONResponse({"id": recording}, status_code=201, headers=NO_STORE)
 
     async def finish(self, request: Request) -> Response:
         """End a recording."""
-        key = key_of(request.query_params.get("stream", ""))
+        key = key_of(request)
         await self._check(request, key)
         if not await self._recorder.finish(key):
-            raise HTTPException(404)
+            raise HTTPException(404, f"{key} is not being recorded")
         return Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
@@ -206,14 +217,14 @@ class Recordings:
         self._check_own(request)
         recording = await self._recorder.index.recording(request.path_params["id"])
         if recording is None:
-            raise HTTPException(404)
+            raise HTTPException(404, "no such recording")
         await self._check(request, recording.key)
         try:
             found = await self._recorder.delete(recording.id)
         except MisuseError as error:
-            return JSONResponse({"error": str(error)}, status_code=409)
+            raise HTTPException(409, str(error)) from None
         if not found:
-            raise HTTPException(404)
+            raise HTTPException(404, "no such recording")
         return Response(status_code=204)
 
     async def multivariant(self, request: Request) -> Response:
@@ -394,12 +405,12 @@ def whole_number_of(request: Request, name: str) -> int | None:
     return None if text is None else int(text)
 
 
-def key_of(text: str) -> StreamKey:
-    """Return the key of that name."""
+def key_of(request: Request) -> StreamKey:
+    """Return the stream that a query names."""
     try:
-        return StreamKey.parse(text)
+        return StreamKey.parse(request.query_params.get("stream", ""))
     except MalformedError as error:
-        raise HTTPException(400, str(error)) from None
+        raise HTTPException(400, f"stream=APP/STREAM is needed: {error}") from None
 
 
 def describe(recording: RecordingInfo, running: RecordingStatus | None) -> dict[str, Any]:

@@ -32,12 +32,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arcly._native import StreamKey
-from arcly.errors import MalformedError
 from arcly.server.addresses import Shown, may_see, without_addresses
+from arcly.server.admission import brings_credentials
 from arcly.server.asset import Asset, load_assets
 from arcly.server.listing import Listing
 from arcly.server.own import is_own
-from arcly.server.recordings import Recordings
+from arcly.server.recordings import Recordings, key_of
 from arcly.server.viewers import Viewers
 
 PAGE_DIR = Path(__file__).with_name("page")
@@ -114,7 +114,7 @@ def create_app(
             Route("/{key:path}", site.stream_redirect),
         ],
         middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={404: site.not_found},
+        exception_handlers={HTTPException: site.refused},
     )
     app.router.redirect_slashes = False  # it would answer with an absolute URL made of Host
     return app
@@ -183,23 +183,20 @@ class Site:
         if self._listing is not None:
             keys = {StreamKey(it["app"], it["stream"]): it for it in body["streams"]}
             playable = await self._listing.those(request, keys)
-            body |= {"streams": [it for key, it in keys.items() if key in playable], "hides": True}
+            body |= {
+                "streams": [it for key, it in keys.items() if key in playable],
+                "hides": True,
+                # A wrong password looks like a server without streams.
+                "refused": bool(keys) and not playable and brings_credentials(request),
+            }
         return self._answer(request, body, "streams")
 
     async def viewers(self, request: Request) -> Response:
         """Answer with who watches a stream."""
-        stream = request.query_params.get("stream", "")
-        if self._listing is not None and not await self._sees(request, stream):
-            raise HTTPException(404)
-        return self._answer(request, self._viewers.status(stream), "viewers", "srt")
-
-    async def _sees(self, request: Request, stream: str) -> bool:
-        assert self._listing is not None
-        try:
-            key = StreamKey.parse(stream)
-        except MalformedError:
-            return False
-        return key in await self._listing.those(request, [key])
+        key = key_of(request)
+        if self._listing is not None and key not in await self._listing.those(request, [key]):
+            raise HTTPException(404, "no such stream, or none that you may play")
+        return self._answer(request, self._viewers.status(str(key)), "viewers", "srt")
 
     def _answer(self, request: Request, body: dict[str, Any], *lists: str) -> Response:
         """Answer with `body`, of whose `lists` only some may see the addresses."""
@@ -210,22 +207,24 @@ class Site:
     async def kick(self, request: Request) -> Response:
         """End a viewer."""
         if not self._viewers.may_kick:
-            return JSONResponse({"error": "the server was started without --allow-kick"}, status_code=403)
+            raise HTTPException(403, "the server was started without --allow-kick")
         if not is_own(request, KICK_HEADER):
-            return JSONResponse({"error": f"asked for by another site, or without {KICK_HEADER}"}, status_code=403)
+            raise HTTPException(403, f"asked for by another site, or without {KICK_HEADER}")
         if not self._viewers.kick(request.path_params["id"]):
-            raise HTTPException(404)
+            raise HTTPException(404, "no such viewer")
         return Response(status_code=204)
 
     async def healthz(self, _request: Request) -> Response:
         """Answer a liveness probe."""
         return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
 
-    async def not_found(self, request: Request, _error: Exception) -> Response:
-        """Answer a person with a page and a program with JSON."""
-        if "text/html" in request.headers.get("accept", ""):
+    async def refused(self, request: Request, error: Exception) -> Response:
+        """Answer a program with JSON, and a person who finds nothing with a page."""
+        assert isinstance(error, HTTPException)
+        is_for_people = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+        if error.status_code == 404 and is_for_people:
             return self._assets["404.html"].respond(request, status=404)
-        return JSONResponse({"error": "not found"}, status_code=404)
+        return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
 
 
 def is_stream_path(key: str) -> bool:

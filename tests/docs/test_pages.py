@@ -2,13 +2,21 @@
 
 import ast
 import asyncio
+import inspect
 import re
+import tempfile
 from collections.abc import Awaitable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import arcly
+from arcly.recording import RecordingInfo
+from arcly.recording.take import RecordingStatus
+from arcly.server import status, viewers
+from arcly.server.recordings import Recordings
+from arcly.server.web import create_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -44,6 +52,22 @@ def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_page_of_the_http_api_has_every_path_and_field() -> None:
+    page = (ROOT / "docs" / "concepts" / "http-api.md").read_text()
+    with tempfile.TemporaryDirectory() as directory:
+        recordings = Recordings(arcly.Recorder(directory), arcly.Engine())
+        app = create_app(dict, viewers.Viewers({}), recordings=recordings)
+    paths = {path for route in app.routes if (path := getattr(route, "path", "")).startswith("/api/")}
+    assert len(paths) == 6
+    for path in paths:
+        assert f" {path.replace(':number', '')}" in page, path
+    names = {field.name for kind in (RecordingInfo, RecordingStatus) for field in fields(kind)} - {"key"}
+    for told in (status.status, status.stream_status, status.track_status, viewers.viewer_status, viewers.srt_status):
+        names |= set(re.findall(r'"(\w+)":', inspect.getsource(told)))
+    for name in names:
+        assert f"`{name}`" in page, name
 
 
 def test_the_reference_has_every_public_name(tmp_path: Path) -> None:

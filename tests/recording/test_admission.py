@@ -150,6 +150,11 @@ async def test_a_list_has_what_whoever_asks_may_play(tmp_path: Path) -> None:
         assert await listed("?token=stranger") == []
         assert await listed("?token=seer") == [("cam", False)]
         assert await listed("?token=owner") == [("cam", True)]
+        for query, refused in (("", False), ("?token=stranger", True), ("?token=seer", False)):
+            assert json.loads((await served.get(f"/api/recordings{query}"))[2])["refused"] is refused, query
+        wrong = base64.b64encode(b"me:wrong").decode()
+        _, _, body = await served.get("/api/recordings", authorization=f"Basic {wrong}")
+        assert json.loads(body)["refused"], "it looked like a server without recordings"
 
 
 async def test_what_others_have_recorded_since_keeps_nothing_off_a_list(tmp_path: Path) -> None:

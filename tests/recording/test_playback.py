@@ -279,7 +279,11 @@ async def test_recordings_are_begun_ended_and_deleted_over_http_only_by_the_page
         assert (await served.get("/api/recordings/1", "DELETE", **ours))[0] == 409
         assert (await served.get("/api/recordings/finish?stream=live/cam", "POST", **ours))[0] == 204
         assert (await served.get("/api/recordings/finish?stream=live/cam", "POST", **ours))[0] == 404
-        assert (await served.get("/api/recordings?stream=live/cam", "POST", **ours))[0] == 404
+        status, _, body = await served.get("/api/recordings?stream=live/cam", "POST", **ours)
+        assert (status, json.loads(body)) == (404, {"error": "live/cam is not published"})
+        for query in ("", "?app=live&stream=cam", "?stream=live"):
+            status, _, body = await served.get(f"/api/recordings{query}", "POST", **ours)
+            assert (status, json.loads(body)["error"][:27]) == (400, "stream=APP/STREAM is needed"), query
         session = await served.engine.start_publish(arcly.StreamKey("live", "other"))
         status, _, body = await served.get("/api/recordings?stream=live/other", "POST", **ours)
         assert (status, json.loads(body)) == (201, {"id": 2})

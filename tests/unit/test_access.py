@@ -158,6 +158,9 @@ async def test_the_page_shows_and_plays_to_whom_may_and_nothing_to_others(users:
 
         assert await streams("?user=guest&pass=hello") == ["demo"]
         assert await streams("") == await streams("?user=guest&pass=wrong") == []
+        # A wrong password looked like a server without streams.
+        for query, refused in (("", False), ("?user=guest&pass=hello", False), ("?user=guest&pass=wrong", True)):
+            assert json.loads((await get(f"/api/streams{query}"))[1])["refused"] is refused, query
         for path in ("/live/demo/index.m3u8", "/live/demo/manifest.mpd", "/live/demo/ts.m3u8", "/live/demo.flv"):
             assert (await get(path))[0] == 401, path
             assert (await get(path + "?user=guest&pass=wrong"))[0] == 403, path
@@ -165,7 +168,7 @@ async def test_the_page_shows_and_plays_to_whom_may_and_nothing_to_others(users:
         for method, status in ("OPTIONS", 204), ("POST", 405):
             for path in "/live/demo.flv", "/live/nothing.flv":
                 assert (await asyncio.to_thread(ask, page[1] + path, method))[0] == status, (method, path)
-        for path in ("/api/viewers?stream=live/demo", "/api/viewers?stream=nothing"):
+        for path in ("/api/viewers?stream=live/demo", "/api/viewers?stream=live/nothing"):
             assert (await get(path))[0] == 404, path
         assert (await get("/api/viewers?user=guest&pass=hello&stream=live/demo"))[0] == 200
         status, playlist = await get("/live/demo/index.m3u8?user=guest&pass=hello")

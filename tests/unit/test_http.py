@@ -265,9 +265,43 @@ async def test_nobody_is_kicked_unless_the_server_was_told_so() -> None:
         [viewer] = (await viewers_of(server, "live/demo"))["viewers"]
         status, _, body = await request(server, f"/api/viewers/{viewer['id']}/kick", "POST", X_Arcly_Kick="1")
         assert (status, b"--allow-kick" in body) == (403, True)
-        assert (await viewers_of(server, "no%2f..%2f%3Ckey%3E"))["total"] == 0
+        assert (await request(server, "/api/viewers?stream=no%2f..%2f%3Ckey%3E"))[0] == 400
         assert len(server.http.list_viewers()) == 1
         writer.close()
+
+
+@pytest.mark.parametrize("query", ["", "?stream=", "?stream=live", "?app=live&stream=demo", "?stream=live%2F.."])
+async def test_who_names_no_stream_is_not_told_that_nobody_watches_it(query: str) -> None:
+    """It was an answer with 200 and no viewer."""
+    async with server_with_page(may_kick=False) as server:
+        status, _, body = await request(server, f"/api/viewers{query}")
+        assert status == 400
+        assert json.loads(body)["error"].startswith("stream=APP/STREAM is needed: ")
+
+
+async def test_errors_of_the_api_have_one_form() -> None:
+    """Some were text, and why something was not found was left out."""
+    async with server_with_page(may_kick=True) as server:
+        for path, method, headers, status, said in (
+            (
+                "/api/viewers",
+                "GET",
+                {},
+                400,
+                "stream=APP/STREAM is needed: the app name is empty or has an empty segment",
+            ),
+            ("/api/viewers/http:9/kick", "POST", {}, 403, "asked for by another site, or without x-arcly-kick"),
+            ("/api/viewers/http:9/kick", "POST", {"X_Arcly_Kick": "1"}, 404, "no such viewer"),
+            ("/api/nothing", "GET", {"Accept": "text/html"}, 404, "Not Found"),
+            ("/api/streams", "POST", {}, 405, "Method Not Allowed"),
+        ):
+            found, fields, body = await request(server, path, method, **headers)
+            assert (found, json.loads(body)) == (status, {"error": said}), (method, path)
+            assert fields["content-type"] == "application/json", (method, path)
+            assert "script-src 'self'" in fields["content-security-policy"]
+            assert ("allow" in fields) == (status == 405)
+        status, _, page = await request(server, "/nothing", Accept="text/html")
+        assert (status, b"<html" in page) == (404, True)
 
 
 async def test_addresses_are_shown_on_this_machine_only_unless_the_server_was_told_so() -> None:
