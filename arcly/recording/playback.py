@@ -179,6 +179,11 @@ class Playback:
                     sizes.known.append(len(await self.run(remuxed.piece, index)))
         return sizes.known
 
+    def is_measured(self, vod: Vod, part: tuple[float, float]) -> bool:
+        """Return whether `measure` need make nothing more."""
+        sizes = self._sizes.get((weakref.ref(vod), *part))
+        return sizes is not None and len(sizes.known) == sizes.pieces
+
     async def file(self, recording: int, number: int) -> File | None:
         """Return a file as it was recorded, where it is; None when there is no such."""
         segments = [segment for segment in await self._index.segments(recording) if segment.number == number]

@@ -7,8 +7,8 @@
 * `DELETE /api/recordings/<id>`: deletes one that has ended,
 * `/recordings/id:<id>/index.m3u8` and `manifest.mpd`: HLS and DASH, with what they name in the same place,
 * `/recordings/id:<id>/clip.mp4[?start=SECONDS&duration=SECONDS]`: a part of it as an MP4 file, from a key frame on; of
-  TS and FLV recordings written on the way: who asks for a range of it, but for all from its first byte on, waits until
-  all of it was written once; who left before that and asks again waits for the rest,
+  TS and FLV recordings written on the way: who asks for a range of it waits until all of it was written once, but for
+  who asks for all of a long one from its first byte on; who left before that and asks again waits for the rest,
 * `/recordings/id:<id>/files/<number>`: a file as it was recorded.
 
 No stream can be called `id:1`, so none of these is one of the paths that the origin answers itself.
@@ -84,6 +84,9 @@ ASKED_MAX = 2000
 """Streams about which the authenticator is asked for one answer, but for those that are looked at together: there may
 be one for each recording.
 """
+
+MEASURED_PIECES_MAX = 32
+"""So few of a clip that is written on the way, a minute or so, are made before the answer: then it can be sought in."""
 
 CLIP_MAX_S = 86_400.0
 """The longest part: its tables are held while it is sent, some 60 MB."""
@@ -263,19 +266,21 @@ class Recordings:
         part = (start_s, min(duration_s, CLIP_MAX_S))
         name = f"recording-{request.path_params['id']}.mp4"
         headers = {"content-type": "video/mp4", "content-disposition": f'attachment; filename="{name}"'} | MEDIA
-        run = self._recorder.playback.run
+        playback, asked = self._recorder.playback, request.headers.get("range")
         with read_errors():
-            remuxed = await run(vod.remuxed, *part)
-            if remuxed is not None and request.method == "GET" and wants_all(request.headers.get("range")):
-                # It can begin at once: how long it is nobody need know. Players begin with `bytes=0-`, which need not
-                # be answered as a range (RFC 9110 §14.2).
-                return StreamingResponse(pieces(remuxed, run), headers=headers | {"accept-ranges": "bytes"})
+            remuxed = await playback.run(vod.remuxed, *part)
             if remuxed is not None:
-                sizes = await self._recorder.playback.measure(vod, part, remuxed, request.is_disconnected)
+                is_ready = remuxed.pieces <= MEASURED_PIECES_MAX or playback.is_measured(vod, part)
+                if request.method == "GET" and (asked is None or (wants_all(asked) and not is_ready)):
+                    # It can begin at once: how long it is nobody need know. Players begin with `bytes=0-`, which need
+                    # not be answered as a range (RFC 9110 §14.2). That there are ranges is not said: FFmpeg would
+                    # leave this answer for one from behind the first bytes, and wait until all was written.
+                    return StreamingResponse(pieces(remuxed, playback.run), headers=headers)
+                sizes = await playback.measure(vod, part, remuxed, request.is_disconnected)
                 made = Pieces(remuxed, sizes)
                 tag = f'"{request.path_params["id"]}-{start_s}-{duration_s}-{made.size}"'
                 return respond(request, made.size, tag, made.read, headers)
-            clip = await run(vod.clip, *part)
+            clip = await playback.run(vod.clip, *part)
         if clip is None:
             raise HTTPException(404)
         tag = f'"{request.path_params["id"]}-{clip.begin_s}-{duration_s}-{clip.bytes}"'

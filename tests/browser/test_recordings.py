@@ -77,6 +77,28 @@ async def test_recordings_of_the_last_run_are_there_and_can_be_deleted(
     assert not [path for path in (tmp_path / "live").rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("format", ["mp4", "ts", "flv"])
+async def test_a_short_clip_is_sought_in_without_a_player(
+    serve: Start, visit: Open, tmp_path: Path, format: str
+) -> None:
+    """Found by reading: clips of TS and FLV were played from their begin on, and that was all."""
+    await record(tmp_path, format)
+    server = await serve("--record", str(tmp_path), "--record-streams", "none")
+    page = await visit(server.url())
+    video = await page.page.evaluate_handle(
+        """(src) => {
+          const video = Object.assign(document.createElement("video"), { src, muted: true, autoplay: true });
+          document.body.append(video);
+          return video;
+        }""",
+        server.url("/recordings/id:1/clip.mp4"),
+    )
+    assert await video.evaluate(PROGRESS) > 1
+    await video.evaluate("(video) => { video.currentTime = 7; }")
+    assert await video.evaluate(PROGRESS) > 1
+    assert await video.evaluate("(video) => video.currentTime") > 8
+
+
 async def test_of_two_recordings_that_are_clicked_while_the_player_loads_the_second_plays(
     serve: Start, visit: Open, tmp_path: Path
 ) -> None:
