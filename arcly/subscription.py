@@ -23,7 +23,8 @@ class Subscription:
     It begins at the newest random access point (or waits for the next one) and reads every frame from there on, in the
     order of publishing, without copying any. A reader that falls so far behind that the stream no longer has what comes
     next goes on at the newest random access point; that frame has `is_discontinuity`, and `missed` has counted the gap.
-    The iteration ends with the stream.
+    The iteration ends with the stream. Where pictures are announced and for some seconds none has come, sound is a
+    random access point too, and pictures follow from their next key frame on.
 
     Read it in one of five ways: frame by frame, in `batches()`, by `drain()` without waiting, in a thread by
     `blocking()`, or by a function given to `on_frames()`. All share the one cursor, so use one of them at a time,

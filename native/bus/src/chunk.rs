@@ -107,6 +107,11 @@ impl<T> Cursor<T> {
         self.chunk.first + self.index as u64
     }
 
+    /// How far in front frame `index` of the chunk is; none when it has been passed.
+    pub(crate) fn distance(&self, index: usize) -> Option<usize> {
+        index.checked_sub(self.index)
+    }
+
     /// Looks how far the chunk is published by now.
     #[inline]
     pub(crate) fn look(&mut self) -> Ahead {

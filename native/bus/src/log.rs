@@ -20,7 +20,7 @@ pub struct LogBounds {
     /// Payload bytes kept. Default 32 MiB: 10 s at 25 Mbit/s.
     pub bytes: usize,
     /// Frames, audio among them, up to which the present GOP is kept whole for joiners, whatever `frames` says. One that outgrows this
-    /// is truncated: nobody enters the stream before the next key frame. Default none: `frames`.
+    /// is truncated: nobody enters the stream before the next key frame, unless pictures have ceased. Default none: `frames`.
     pub gop_frames: Option<usize>,
     /// The same in payload bytes. Default none: `bytes`.
     pub gop_bytes: Option<usize>,
@@ -297,6 +297,12 @@ impl<T: Entry> Log<T> {
     pub(crate) fn random_access(&self) -> Option<(Counted<Chunk<T>>, usize)> {
         let position = Position::unpack(self.random_access.load(Ordering::Acquire))?;
         Some((self.find(position.chunk)?, position.index))
+    }
+
+    /// Where in that chunk the newest random access point is, if it is there.
+    pub(crate) fn random_access_in(&self, number: u64) -> Option<usize> {
+        let position = Position::unpack(self.random_access.load(Ordering::Acquire))?;
+        (position.chunk == number).then_some(position.index)
     }
 
     pub(crate) fn install(&self, chunk: Counted<Chunk<T>>) {

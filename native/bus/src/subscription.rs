@@ -246,6 +246,14 @@ impl<T: Entry> Subscription<T> {
         self.look_for_filters();
     }
 
+    /// It begins with sound, since the pictures that are announced do not come: should they, then from their next key frame on.
+    fn hold_pictures(&mut self) {
+        let tracks = &self.cursor.chunk().tracks.tracks;
+        let pictures = tracks.iter().filter(|track| track.kind() == MediaKind::Video);
+        pictures.for_each(|track| self.held.put(track.id, true));
+        self.look_for_filters();
+    }
+
     fn look_for_filters(&mut self) {
         self.filters = self.options.tracks != TrackFilter::ALL || self.held != TrackFilter::NONE;
     }
@@ -266,10 +274,20 @@ impl<T: Entry> Subscription<T> {
         self.missed
     }
 
+    /// Whether a track of the frames in front is of pictures.
+    fn is_video(&self, id: TrackId) -> bool {
+        self.cursor.chunk().tracks.find(id).is_some_and(|track| track.kind() == MediaKind::Video)
+    }
+
+    /// Whether pictures are read.
+    fn has_video(&self) -> bool {
+        let tracks = &self.cursor.chunk().tracks.tracks;
+        tracks.iter().any(|track| track.kind() == MediaKind::Video && self.options.tracks.contains(track.id))
+    }
+
     /// Whether a track waits for a key frame. Another may have its number meanwhile.
     fn is_held(&self, id: TrackId) -> bool {
-        let track = || self.cursor.chunk().tracks.find(id);
-        self.held.contains(id) && track().is_some_and(|track| track.kind() == MediaKind::Video)
+        self.held.contains(id) && self.is_video(id)
     }
 
     /// How many of the frames in front belong to tracks that are read.
@@ -323,8 +341,14 @@ impl<T: Entry> Subscription<T> {
         if let Some((chunk, index)) = self.log.random_access() {
             // Never backwards: that point may lie before what was read already.
             if chunk.first + index as u64 >= self.cursor.position() {
+                self.cursor = Cursor::new(chunk, index);
+                let first = self.cursor.ahead().first().map(|entry| entry.frame().track);
+                let is_sound = self.has_video() && first.is_some_and(|first| !self.is_video(first));
                 // It is one of the first video track: who does not read that one may have to wait for a key frame of another.
-                (self.cursor, self.awaits_key) = (Cursor::new(chunk, index), self.filters);
+                self.awaits_key = self.filters && !is_sound;
+                if is_sound {
+                    self.hold_pictures();
+                }
                 return;
             }
         }
@@ -354,15 +378,19 @@ impl<T: Entry> Subscription<T> {
         found.is_some()
     }
 
-    /// Skips to the first frame with which a decoder can begin; a stream of which no video is read can be entered anywhere.
+    /// Skips to the first frame with which a decoder can begin, or to sound where the log waits for pictures no more; a stream of which no
+    /// video is read can be entered anywhere.
     fn find_key(&mut self) -> bool {
         let is_read = |id| self.options.tracks.contains(id);
-        let tracks = &self.cursor.chunk().tracks;
-        let is_video = |id| tracks.find(id).is_some_and(|track| track.kind() == MediaKind::Video);
-        let has_video = tracks.tracks.iter().any(|track| is_video(track.id) && is_read(track.id));
-        let begins = |frame: &Frame| frame.is_key() && is_read(frame.track) && is_video(frame.track);
-        let found =
-            if has_video { self.cursor.ahead().iter().position(|entry| begins(entry.frame())) } else { Some(0) };
+        let begins = |frame: &Frame| frame.is_key() && is_read(frame.track) && self.is_video(frame.track);
+        let key = || self.cursor.ahead().iter().position(|entry| begins(entry.frame()));
+        let mut found = if self.has_video() { key() } else { Some(0) };
+        if found.is_none() {
+            found = self.find_sound();
+            if found.is_some() {
+                self.hold_pictures();
+            }
+        }
         let (skipped, _) = self.cursor.take(found.unwrap_or(usize::MAX));
         let skipped = skipped.len() as u64;
         self.awaits_key = found.is_none();
@@ -374,6 +402,14 @@ impl<T: Entry> Subscription<T> {
             self.tell_untold();
         }
         found.is_some() && !self.evicted
+    }
+
+    /// How far in front the log is entered at a frame of sound.
+    fn find_sound(&self) -> Option<usize> {
+        let index = self.log.random_access_in(self.cursor.chunk().number)?;
+        let distance = self.cursor.distance(index)?;
+        let entry = self.cursor.ahead().get(distance)?;
+        (!self.is_video(entry.frame().track)).then_some(distance)
     }
 
     /// Once for all that a wait has cost: it may take many looks.

@@ -21,11 +21,23 @@ use crate::{
 
 /// Without pictures every frame will do to begin with, but players want some to start from: joiners get up to so many that have passed,
 /// 0.7 s of AAC at 48 kHz.
+#[cfg(not(loom))]
 const SOUND_RUN_FRAMES: usize = 32;
+/// The same, few enough for a model checker.
+#[cfg(loom)]
+const SOUND_RUN_FRAMES: usize = 2;
 
 /// Pictures fail to come when so many other frames have come without one, a third of a second of AAC at 48 kHz: who waits for pictures is
 /// woken by these, then.
 const LATE_FRAMES: u32 = 16;
+
+/// Pictures are not waited for any more when so many other frames for each track have come without one: two seconds of a stream of
+/// pictures and AAC at 48 kHz, and some more of one with many tracks of sound, which come beside each other.
+#[cfg(not(loom))]
+const ABSENT_FRAMES: usize = 48;
+/// The same, few enough for a model checker.
+#[cfg(loom)]
+const ABSENT_FRAMES: usize = 1;
 
 /// The writing end of a log. Dropping it ends the stream.
 pub struct LogWriter<T: Entry = Frame> {
@@ -36,6 +48,8 @@ pub struct LogWriter<T: Entry = Frame> {
     first_video: Option<TrackId>,
     /// Frames of other tracks since the last picture.
     without_picture: u32,
+    /// The random access point is a frame of sound.
+    enters_at_sound: bool,
     timeline: Timeline,
     kept: Kept,
     /// From the newest key frame on.
@@ -73,7 +87,8 @@ impl<T: Entry> LogWriter<T> {
         chunks.push_back(Size::default());
         let kept = Kept { oldest: 0, chunks, total: Size::default() };
         let (timeline, gop) = (Timeline::default(), Size::default());
-        Self { log, chunk, tracks, first_video: None, without_picture: 0, timeline, kept, gop }
+        let (first_video, without_picture, enters_at_sound) = (None, 0, false);
+        Self { log, chunk, tracks, first_video, without_picture, enters_at_sound, timeline, kept, gop }
     }
 
     /// The log that is written to.
@@ -128,10 +143,13 @@ impl<T: Entry> LogWriter<T> {
         if self.chunk.push(entry).is_ok() {
             self.account(bytes, is_video);
         }
-        let is_entry = is_key || (self.first_video.is_none() && position.index.is_multiple_of(SOUND_RUN_FRAMES));
+        let is_entry = is_key || (position.index.is_multiple_of(SOUND_RUN_FRAMES) && self.sound_is_entered(is_video));
         if is_entry {
             self.gop = Size { frames: 1, bytes };
+            self.enters_at_sound = !is_key;
             self.log.mark_random_access(position);
+        } else if is_video && self.enters_at_sound {
+            self.await_key();
         }
         let gop_truncated = self.keep_bounds();
         let is_picture = self.ends_wait_for_picture(is_video);
@@ -164,6 +182,21 @@ impl<T: Entry> LogWriter<T> {
     fn ends_wait_for_picture(&mut self, is_video: bool) -> bool {
         self.without_picture = if is_video { 0 } else { self.without_picture.saturating_add(1) };
         is_video || self.first_video.is_none() || self.without_picture >= LATE_FRAMES
+    }
+
+    /// Whether readers may begin at a frame of sound: there are no pictures, or none come and no key picture is kept.
+    fn sound_is_entered(&self, is_video: bool) -> bool {
+        let absent = self.tracks.tracks.len().saturating_mul(ABSENT_FRAMES);
+        let are_absent = || !is_video && self.without_picture as usize >= absent;
+        let has_no_key = || self.enters_at_sound || self.log.random_access_chunk().is_none();
+        self.first_video.is_none() || (are_absent() && has_no_key())
+    }
+
+    /// Pictures come after all, and not from a key picture on: who joins waits for that.
+    #[cold]
+    fn await_key(&mut self) {
+        self.enters_at_sound = false;
+        self.log.forget_random_access();
     }
 
     fn account(&mut self, bytes: usize, is_video: bool) {

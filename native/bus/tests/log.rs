@@ -76,6 +76,77 @@ fn an_audio_only_stream_is_entered_a_little_before_its_end() {
     assert_eq!(numbers(&mut reader), (192..=200).collect::<Vec<_>>(), "at every 32nd frame");
 }
 
+/// Found by reading: pictures were announced and did not come (a phone whose camera is off), and nobody got the sound either.
+#[test]
+fn sound_goes_on_alone_where_the_announced_pictures_do_not_come() {
+    let mut publisher = stream(1024, 1 << 20);
+    let (mut early, mut tap) = (publisher.log().subscribe(), publisher.log().tap());
+    let mut heard = Vec::new();
+    for n in 0..300 {
+        sound(&mut publisher, n..n + 1);
+        heard.extend(numbers(&mut early));
+    }
+    assert_eq!(heard, (96..300).collect::<Vec<_>>(), "after two seconds of AAC");
+    assert_eq!(numbers(&mut tap), (288..300).collect::<Vec<_>>(), "who looks now and then begins at the newest");
+    assert_eq!(numbers(&mut publisher.log().subscribe()), (288..300).collect::<Vec<_>>(), "at every 32nd frame");
+}
+
+/// Found by reading: where the pictures of a stream ceased, and its sound filled the ring, nobody could join any more.
+#[test]
+fn sound_goes_on_alone_where_pictures_have_ceased_and_their_key_is_no_longer_kept() {
+    let mut publisher = stream(1024, 1 << 20);
+    let mut slow = publisher.log().subscribe();
+    publisher.publish(frame(VIDEO, 0, true)).unwrap();
+    sound(&mut publisher, 1..1000);
+    assert_eq!(numbers(&mut publisher.log().subscribe()).len(), 1000, "it is kept as long as it may be");
+    sound(&mut publisher, 1000..3000);
+    assert_eq!(numbers(&mut publisher.log().subscribe()), (2976..3000).collect::<Vec<_>>());
+    let seen = numbers(&mut slow);
+    assert_eq!((seen[0], seen[seen.len() - 1]), (0, 2999), "who lags jumps there");
+    assert_eq!(seen.len() as u64 + slow.missed(), 3000);
+}
+
+#[test]
+fn who_began_with_sound_gets_pictures_from_their_key_on() {
+    let mut publisher = stream(1024, 1 << 20);
+    let only = |id| SubscriptionOptions { tracks: TrackFilter::only([id]), ..SubscriptionOptions::default() };
+    let mut waited = publisher.log().subscribe();
+    sound(&mut publisher, 0..97);
+    assert_eq!(numbers(&mut waited), [96]);
+    sound(&mut publisher, 97..200);
+    let mut joined = publisher.log().subscribe();
+    let (mut pictures, mut listener) =
+        (publisher.log().subscribe_with(only(VIDEO)), publisher.log().subscribe_with(only(AUDIO)));
+    for n in 200..210 {
+        publisher.publish(frame(if n % 2 == 0 { VIDEO } else { AUDIO }, n, false)).unwrap();
+    }
+    let mut late = publisher.log().subscribe();
+    assert!(matches!(late.read(1), Read::Empty), "pictures come: who joins now waits for their key");
+    publish(&mut publisher, 210..212, 210);
+    publisher.publish(frame(AUDIO, 212, false)).unwrap();
+    publish(&mut publisher, 213..214, 210);
+    let begin = [201, 203, 205, 207, 209, 210, 211, 212, 213];
+    let expected = |from: u64| (from..200).chain(begin).collect::<Vec<_>>();
+    assert_eq!((numbers(&mut waited), numbers(&mut joined)), (expected(97), expected(192)));
+    assert_eq!(numbers(&mut late), [210, 211, 212, 213]);
+    assert_eq!(numbers(&mut pictures), [210, 211, 213]);
+    assert_eq!(numbers(&mut listener), (192..200).chain([201, 203, 205, 207, 209, 212]).collect::<Vec<_>>());
+    assert_eq!((waited.missed(), joined.missed()), (0, 0), "it was not too slow");
+    assert_eq!(numbers(&mut publisher.log().subscribe()), [210, 211, 212, 213]);
+}
+
+#[test]
+fn a_key_picture_that_is_kept_is_where_joiners_begin_however_rare_pictures_are() {
+    let mut publisher = stream(1024, 1 << 20);
+    publisher.publish(frame(VIDEO, 0, true)).unwrap();
+    sound(&mut publisher, 1..500);
+    assert_eq!(numbers(&mut publisher.log().subscribe()), (0..500).collect::<Vec<_>>());
+}
+
+fn sound(publisher: &mut Publisher, range: std::ops::Range<u64>) {
+    range.for_each(|n| publisher.publish(frame(AUDIO, n, false)).unwrap());
+}
+
 #[test]
 fn an_overtaken_reader_jumps_to_the_newest_key_frame_and_is_told() {
     let mut publisher = stream(128, 1 << 20);

@@ -138,7 +138,8 @@ impl Feed {
                         let before = draft.own.len();
                         if format.write(frame, &[], draft).is_err() {
                             draft.own.truncate(before); // What this container cannot hold is left out.
-                        } else if next.is_none() && draft.own.len() > before {
+                        } else if (is_picture || next.is_none()) && draft.own.len() > before {
+                            // A run with a picture is one of pictures: by runs of sound the log sees that pictures fail to come.
                             *next = Some(Frame { payload: Bytes::new(), ..frame.clone() });
                         }
                         if is_picture {
@@ -278,8 +279,35 @@ fn flush(writer: &mut LogWriter, next: &mut Option<Frame>, bytes: &mut Vec<u8>) 
 
 #[cfg(test)]
 mod tests {
+    use arcly_bus::{Track, TrackId};
+    use arcly_codec::{Codec, CodecConfig};
+
     use super::*;
-    use crate::egress::tests::{log_of_unknown_pictures, publish_unknown_pictures};
+    use crate::egress::tests::{log_of_pictures, log_of_unknown_pictures, publish_pictures, publish_unknown_pictures};
+
+    /// A run begins with the sound in front of its picture: no run of sound, or the log would take the pictures to be absent.
+    #[test]
+    fn a_run_with_a_picture_is_one_of_pictures() {
+        let mut source = log_of_pictures(LogBounds::default());
+        let sound = CodecConfig::parse(Codec::Aac, Bytes::from_static(&[0x11, 0x90])).unwrap();
+        let pictures = source.tracks().tracks[0].clone();
+        let (video, audio) = (pictures.id, TrackId(1));
+        source.set_tracks(vec![pictures, Track::new(audio, sound)]).unwrap();
+        publish_pictures(&mut source, 0..1);
+        let mut feed = Feed::new(source.log(), &Arc::<Bell>::default());
+        let mut cursor = feed.join();
+        for n in 1..4 {
+            let (dts, payload) = (1920 * n, Bytes::from_static(&[0x21; 4]));
+            let flags = FrameFlags::NONE;
+            source.publish(Frame { track: audio, flags, pts: dts, dts, duration: 1024, payload }).unwrap();
+            publish_pictures(&mut source, n..n + 1);
+            feed.read();
+        }
+        while let Read::Frames(batch) = cursor.read(1) {
+            assert_eq!(batch.frames[0].track, video);
+        }
+        assert_eq!(cursor.position(), 4);
+    }
 
     /// Found by reading: viewers waited for ever for a key picture of a track that was left out, and no sound reached them.
     #[test]
