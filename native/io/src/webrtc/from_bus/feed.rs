@@ -32,6 +32,9 @@ const PACKET_BYTES_MAX: usize = 32 << 20;
 /// The same for sound without pictures, where everybody begins with the newest packet.
 const SOUND_PACKETS_MAX: usize = 64;
 
+/// Pictures that are announced are not waited for when so much sound has come without one: two seconds of Opus.
+const SOUND_ALONE_FRAMES: u32 = 100;
+
 /// Sound that is further than this behind the pictures is left out: a browser would keep what comes at once for later, and play late for a
 /// long time. Encoders send it at most a second behind.
 const STALE_SOUND_MICROS: i64 = 1_500_000;
@@ -68,6 +71,8 @@ pub(crate) struct Feed {
     rate: Rate,
     /// Since when pictures come without a stop, and when the latest came.
     flow: Option<(Instant, Instant)>,
+    /// Frames of sound since the last picture.
+    sound_run: u32,
     packets: VecDeque<Packet>,
     bytes: usize,
     /// Packets that were there before the first of `packets`.
@@ -133,6 +138,7 @@ impl Feed {
             newest: i64::MIN,
             rate: Rate::default(),
             flow: None,
+            sound_run: 0,
             packets: VecDeque::new(),
             bytes: 0,
             gone: 0,
@@ -186,6 +192,16 @@ impl Feed {
         if self.has_video() { self.key } else { Some(self.end()) }
     }
 
+    /// The same for who takes sound alone while pictures that are announced do not come.
+    pub(crate) fn entry_at_sound(&self) -> Option<u64> {
+        self.is_sound_alone().then(|| self.end())
+    }
+
+    /// Whether pictures are announced and none comes, and there is no key frame to begin with. A log begins with sound for no other reason.
+    fn is_sound_alone(&self) -> bool {
+        self.has_video() && self.key.is_none() && (self.flow.is_none() || self.sound_run >= SOUND_ALONE_FRAMES)
+    }
+
     /// A packet that is kept.
     pub(crate) fn packet(&self, at: u64) -> Option<&Packet> {
         self.packets.get(usize::try_from(at.checked_sub(self.gone)?).ok()?)
@@ -198,7 +214,8 @@ impl Feed {
 
     /// Whether its pictures have stopped while those of another rendition come.
     pub(crate) fn has_stopped_beside(&self, other: &Self) -> bool {
-        let (Some((_, latest)), Some((since, came))) = (self.flow, other.flow) else { return false };
+        let Some((since, came)) = other.flow else { return false };
+        let Some((_, latest)) = self.flow else { return self.is_sound_alone() };
         came.saturating_duration_since(since.max(latest)) >= STOPPED_AFTER
     }
 
@@ -308,6 +325,7 @@ impl Feed {
             }
             return;
         }
+        self.sound_run = if lane == Lane::Video { 0 } else { self.sound_run.saturating_add(1) };
         if lane == Lane::Video {
             let goes_on = self.flow.filter(|(_, latest)| now.saturating_duration_since(*latest) < STOPPED_AFTER);
             self.flow = Some((goes_on.map_or(now, |(since, _)| since), now));
@@ -348,7 +366,7 @@ impl Feed {
     fn keep(&mut self, start: usize, is_key: bool) {
         if is_key {
             (self.key, self.outgrown) = (Some(self.gone + start as u64), false);
-        } else if !self.has_video() {
+        } else if !self.has_video() || self.is_sound_alone() {
             self.drop_front(self.packets.len().saturating_sub(SOUND_PACKETS_MAX));
         }
         if self.packets.len() > PACKETS_MAX || self.bytes > PACKET_BYTES_MAX {

@@ -272,7 +272,7 @@ impl Viewer {
 
     /// Where it may begin: without pictures at what comes next, whatever that is.
     fn entry_of(&self, feed: &Feed) -> Option<u64> {
-        if self.takes(Lane::Video) { feed.entry() } else { Some(feed.end()) }
+        if self.takes(Lane::Video) { feed.entry().or_else(|| feed.entry_at_sound()) } else { Some(feed.end()) }
     }
 
     fn join(&mut self, feed: &Feed, base: &Feed) -> Option<u64> {

@@ -148,6 +148,33 @@ fn without_pictures_everybody_begins_with_what_comes_next() {
     assert_eq!(kept, 64);
 }
 
+/// Found by reading: pictures were announced and did not come, and viewers waited for them in silence.
+#[test]
+fn where_announced_pictures_do_not_come_viewers_begin_with_sound_and_get_pictures_from_their_key_on() {
+    let (mut publisher, now) = (publisher(), Instant::now());
+    let mut feed = feed(&publisher);
+    let answered = Answered { codecs: [Some(Codec::H264), Some(Codec::Opus)], ..Answered::default() };
+    let list = List::new(Inbox::new(Waker::noop().clone()));
+    (0..40_000).for_each(|number| {
+        publisher.publish(sound(number)).unwrap();
+        feed.read(now);
+    });
+    assert_eq!(feed.take_notes(), [""; 0], "nothing is too long here");
+    let mut viewer = viewer(&list, &publisher, answered, vec!["cam".into()]);
+    assert_eq!(viewer.pump(&[&feed], now, &mut |_, _| Ok(())).unwrap(), Pumped::Level);
+    let mut lanes = Vec::new();
+    for frame in [sound(40_000), picture(0, 0, 0x41, 50), picture(1, 1, 0x65, 50), picture(2, 2, 0x41, 50)] {
+        publisher.publish(frame).unwrap();
+        feed.read(now);
+        let send = &mut |lane, _| {
+            lanes.push(lane);
+            Ok(())
+        };
+        assert_eq!(viewer.pump(&[&feed], now, send).unwrap(), Pumped::Level);
+    }
+    assert_eq!(lanes, [Lane::Audio, Lane::Video, Lane::Video], "the key picture, and what follows it");
+}
+
 #[test]
 fn wishes_for_a_key_frame_of_many_viewers_are_one() {
     let (publisher, now) = (publisher(), Instant::now());
