@@ -40,7 +40,7 @@ pub(super) enum Use {
     Publishing(Box<ToBus>),
     /// A link of a group that another one of it delivers for.
     Following,
-    Playing(Player),
+    Playing(Box<Player>),
 }
 
 /// A viewer.
@@ -212,7 +212,7 @@ mod tests {
             key,
             bond: None,
             answer,
-            use_: Use::Playing(player),
+            use_: Use::Playing(Box::new(player)),
             armed: None,
             next_key: Duration::ZERO,
             since_unix_ms: 0,

@@ -110,7 +110,7 @@ impl Port {
         let address = Arc::as_ptr(log) as usize;
         let feed = self.feeds.entry(address).or_insert_with(|| Feed::new(log, &self.bell));
         let player = Player::new(address, Outlet::new(feed.join()), entry, counted);
-        if let Some(id) = self.begin(caller, waiting, accepted, Use::Playing(player))
+        if let Some(id) = self.begin(caller, waiting, accepted, Use::Playing(Box::new(player)))
             && let Some(feed) = self.feeds.get_mut(&address)
         {
             feed.viewers.push(id);
