@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 from conftest import eventually, run, running
-from playwright.async_api import Route, expect
+from playwright.async_api import Page, Route, expect
 
 from browser.conftest import NAME_OF_LOOPBACK, Serve, Visit
 from browser.watching import (
@@ -205,7 +205,14 @@ async def test_a_name_is_text_and_fits_whatever_the_server_lets_through(demo: Se
             stream["stream"] = name
         await route.fulfill(response=response, json=status)
 
-    page = await visit(demo.url(), prepare=lambda page: page.route("**/api/streams", rename), **PHONE)
+    async def know(route: Route) -> None:
+        await route.continue_(url=demo.url("/api/viewers?stream=live/demo"))
+
+    async def let_through(page: Page) -> None:
+        await page.route("**/api/streams", rename)
+        await page.route("**/api/viewers*", know)
+
+    page = await visit(demo.url(), prepare=let_through, **PHONE)
     await expect(page.part("stream-name")).to_have_text(f"live/{name}")
     await fits(page)
     await page.part("stream-name").click()
