@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 
 from arcly._bridge import Lease, native_stream
 from arcly._desk import credentials_of
@@ -15,6 +16,12 @@ from arcly.errors import MalformedError, StreamError, UnauthorizedError
 from arcly.stream import StreamHandle
 
 log = logging.getLogger("arcly")
+
+REPEAT_S = 60.0
+"""A peer that asks for the same stream again and again is told of so often."""
+
+REPEATS_MAX = 256
+"""Peers and streams that are remembered for it. While there are so many, no other is told of."""
 
 
 class PlayGate:
@@ -28,6 +35,7 @@ class PlayGate:
         self._deciding: set[asyncio.Task[None]] = set()
         # Streams of a foreign registry that native players read, and their sessions there.
         self._carried: dict[StreamKey, tuple[int, NativeStream, Lease]] = {}
+        self._mute_until_s: dict[tuple[str, StreamKey], float] = {}
 
     def decide(self, request: PlayRequest) -> None:
         """Begin to decide on a request."""
@@ -61,8 +69,19 @@ class PlayGate:
             request.accept()
         elif (stream := await self._stream(request.key)) is not None:
             request.accept(stream)
-        else:
-            request.refuse("not_found")
+        elif request.refuse("not_found") and request.protocol == "srt":
+            self._tell_of_stranger(request)
+
+    def _tell_of_stranger(self, request: PlayRequest) -> None:
+        """SRT refuses by a number: its players show no reason, nor does a publisher who did not say that it is one."""
+        now_s, key = monotonic(), request.key
+        self._mute_until_s = {asked: until_s for asked, until_s in self._mute_until_s.items() if until_s > now_s}
+        # Each try has another port.
+        asked = (request.peer.rpartition(":")[0], key)
+        if asked not in self._mute_until_s and len(self._mute_until_s) < REPEATS_MAX:
+            self._mute_until_s[asked] = now_s + REPEAT_S
+            hint = f"to publish: streamid=publish:{key}"
+            log.info("[srt] %s asks to play %s, which is not live (%s)", request.peer, key, hint)
 
     async def _stream(self, key: StreamKey) -> NativeStream | None:
         """Return what a native player can be given; frames of a foreign registry are carried there once for all."""
