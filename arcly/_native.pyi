@@ -1531,8 +1531,8 @@ class Pull:
     def say(self, stream: StreamHandle | None) -> None:
         """Say the sound of `stream` over the back channel, or nothing more."""
 
-    def status(self) -> tuple[str, int, str | None, int, int, int, int]:
-        """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames."""
+    def status(self) -> tuple[str, int, str | None, int, int, int, int, str]:
+        """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames, where it goes."""
 
     def stop(self, done: WakeToken) -> None:
         """End it in order; `done` is woken when it has."""
@@ -1552,8 +1552,8 @@ class Push:
         behind_max_s: float,
         enhanced: bool | None,
     ) -> Push: ...
-    def status(self) -> tuple[str, int, str | None, int, int, int, int]:
-        """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames."""
+    def status(self) -> tuple[str, int, str | None, int, int, int, int, str]:
+        """Return state, since (Unix ms), last error, retries, frames, bytes, skipped frames, where it goes."""
 
     def stop(self, done: WakeToken) -> None:
         """End it in order; `done` is woken when it has."""

@@ -58,10 +58,13 @@ class LinkStatus:
     skipped: int = 0
     """Frames that were not sent because the remote was too slow; by UDP, datagrams that were not sent too."""
 
+    remote: str = ""
+    """Where it goes, without what is secret: its URL, or where the remote has sent it. Empty before it has begun."""
+
 
 IDLE = LinkStatus(LinkState.STOPPED)
 
-Raw = tuple[str, int, str | None, int, int, int, int]
+Raw = tuple[str, int, str | None, int, int, int, int, str]
 
 
 def status_of(raw: Raw) -> LinkStatus:

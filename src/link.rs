@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arcly_io::{
-    Backoff, Handle, Link, LinkGuard, TlsTrust,
+    Backoff, Handle, Link, LinkGuard, LinkStatus, TlsTrust,
     rtmp::{self, PullOptions, PushOptions},
     rtsp::{self, RtspUrl},
     srt::{self, SrtUrl},
@@ -19,8 +19,8 @@ use crate::{
 /// First wait and longest wait in seconds, retries in a row or none.
 type RetryTuple = (f64, f64, Option<u64>);
 
-/// State, since (Unix ms), last error, retries, frames, bytes, skipped.
-type StatusTuple = (&'static str, u64, Option<String>, u64, u64, u64, u64);
+/// State, since (Unix ms), last error, retries, frames, bytes, skipped, remote.
+type StatusTuple = (&'static str, u64, Option<String>, u64, u64, u64, u64, String);
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "arcly._native")]
@@ -206,9 +206,8 @@ impl Push {
 }
 
 fn status(link: &Link) -> StatusTuple {
-    let status = link.status();
-    let state = status.state.as_str();
-    (state, status.since_unix_ms, status.last_error, status.retries, status.frames, status.bytes, status.skipped)
+    let LinkStatus { state, since_unix_ms, last_error, retries, frames, bytes, skipped, remote } = link.status();
+    (state.as_str(), since_unix_ms, last_error, retries, frames, bytes, skipped, remote)
 }
 
 /// Asks it to end, in order; `done` is woken when it has.

@@ -117,9 +117,15 @@ def has_failed(thing: PullSource | FileSource | PushTarget | FileTarget) -> bool
         sent = (
             f"{status.frames} frames, {status.bytes / 1e6:.1f} MB, {status.skipped} skipped, {status.retries} retries"
         )
-        log.info("[push] sent to %s: %s", thing, sent)
+        log.info("[push] sent to %s: %s", way(thing), sent)
         return status.state is LinkState.FAILED or status.frames == 0
     return status.state is LinkState.FAILED
+
+
+def way(target: PushTarget) -> str:
+    """Return where it went: its URL, and where the remote has sent it on to."""
+    first, last = str(target), target.status.remote
+    return first if last in ("", first) else f"{first}, then {last}"
 
 
 async def watch(

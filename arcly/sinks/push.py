@@ -149,7 +149,7 @@ class PushTarget(Link):
         try:
             while (state := self.state) not in (LinkState.STOPPED, LinkState.FAILED):
                 if state is LinkState.RUNNING and seen is not state:
-                    log.info("[push] %s goes out to %s", self._key, self._remote)
+                    log.info("[push] %s goes out to %s", self._key, self.status.remote)
                 seen = state
                 await self._tell()
                 await changed.wait()

@@ -272,7 +272,7 @@ class PullSource(Link):
             while True:
                 state = self.state
                 if state is LinkState.RUNNING and seen is not state:
-                    log.info("[pull] %s comes in as %s", self._remote, self._key)
+                    log.info("[pull] %s comes in as %s", self.status.remote, self._key)
                 seen = state
                 await self._tell()
                 await changed.wait()

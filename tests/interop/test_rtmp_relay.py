@@ -19,6 +19,7 @@ from test_http_live import live
 from test_tls import issue
 
 import arcly
+from arcly.server.relay import way
 from arcly.services.auth import Action, User, Users
 from arcly.testing import MemoryRegistry
 
@@ -220,7 +221,9 @@ async def test_a_stream_goes_through_two_arclies_bit_by_bit(ffmpeg: str, clip: C
         await eventually(lambda: middle.stream("live/cam") is None, what="the goodbye ends the stream at once")
 
 
-async def test_a_server_that_drains_sends_publishers_and_players_to_another_one(clip: Callable[..., Path]) -> None:
+async def test_a_server_that_drains_sends_publishers_and_players_to_another_one(
+    clip: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
     """By the reconnect request of Enhanced RTMP v2, which links obey. source ──push──▶ old ◀──pull── edge."""
     key, token = arcly.StreamKey("live", "cam"), "token=x"
     asked: list[str] = []
@@ -247,6 +250,12 @@ async def test_a_server_that_drains_sends_publishers_and_players_to_another_one(
                 assert asked == [token]
                 await eventually(lambda: [viewer.protocol for viewer in new.rtmp.list_viewers()] == ["rtmp"])
                 assert await take(edge.get_stream(key) or there, 50)
+                # They named the first server ever after.
+                assert (push.status.remote, pull.status.remote) == (new.rtmp_url("live/cam"),) * 2
+                assert f"[push] live/cam goes out to {new.rtmp_url('live/cam')}" in caplog.messages
+                assert f"[pull] {new.rtmp_url('live/cam')} comes in as live/cam" in caplog.messages
+            assert str(push) == old.rtmp_url("live/cam")
+            assert way(push) == f"{push}, then {new.rtmp_url('live/cam')}"
 
 
 async def test_who_cannot_reconnect_is_let_be(ffmpeg: str, clip: Callable[..., Path]) -> None:

@@ -65,6 +65,8 @@ pub struct LinkStatus {
     pub bytes: u64,
     /// Frames that were not sent because the remote was too slow; by UDP, datagrams that were not sent too.
     pub skipped: u64,
+    /// Where it goes, without what is secret: as the host gave it, or where the remote has sent it.
+    pub remote: String,
 }
 
 /// So often in a row a remote may ask to connect again before each further time is a failure.
@@ -160,11 +162,12 @@ impl Link {
         on_change: Waker,
         mut session: impl Session + 'static,
     ) -> LinkGuard {
-        let link = Arc::new(Self::new(on_change));
-        let (ours, name) = (link.clone(), name.to_string());
+        let name = name.to_string();
+        let link = Arc::new(Self::new(name.clone(), on_change));
+        let ours = link.clone();
         let keeping = {
-            let (inbox, name) = (inbox.clone(), name.clone());
-            runtime.spawn(async move { ours.keep_up(&mut session, &backoff, &name, &inbox).await })
+            let inbox = inbox.clone();
+            runtime.spawn(async move { ours.keep_up(&mut session, &backoff, &inbox).await })
         };
         let ours = link.clone();
         link.tasks.spawn_on(
@@ -180,7 +183,7 @@ impl Link {
         LinkGuard(link)
     }
 
-    fn new(on_change: Waker) -> Self {
+    fn new(remote: String, on_change: Waker) -> Self {
         let status = LinkStatus {
             state: LinkState::Connecting,
             since_unix_ms: unix_ms(),
@@ -189,6 +192,7 @@ impl Link {
             frames: 0,
             bytes: 0,
             skipped: 0,
+            remote,
         };
         Self {
             status: Mutex::new(status),
@@ -217,6 +221,11 @@ impl Link {
     /// Resolves when it was asked to end.
     pub(crate) async fn stopped(&self) {
         self.stop.cancelled().await;
+    }
+
+    /// It connects to this place now, which may be where the remote has sent it.
+    pub(crate) fn goes_to(&self, place: &impl fmt::Display) {
+        lock(&self.status).remote = place.to_string();
     }
 
     /// Media flows.
@@ -254,7 +263,7 @@ impl Link {
         self.on_change.wake_by_ref();
     }
 
-    async fn keep_up(&self, session: &mut impl Session, backoff: &Backoff, name: &str, inbox: &Inbox) {
+    async fn keep_up(&self, session: &mut impl Session, backoff: &Backoff, inbox: &Inbox) {
         let random = RandomState::new();
         // In a row: all, which are waited for longer and longer, and those that failed.
         let (mut connections, mut failures, mut moves) = (0_u64, 0_u64, 0_u64);
@@ -275,6 +284,7 @@ impl Link {
             if ran.is_some_and(|ran| ran >= backoff.healthy) {
                 (connections, failures, moves) = (0, 0, 0);
             }
+            let name = self.status().remote;
             if has_failed && backoff.retries_max.is_some_and(|max| failures >= max) {
                 inbox.warn(format!("{name}: {error}; given up after {failures} retries"));
                 return self.enter(LinkState::Failed, Some(error));
@@ -322,8 +332,8 @@ mod tests {
 
     async fn gaps(runs: Vec<Option<Duration>>, backoff: Backoff) -> (Vec<Duration>, LinkStatus) {
         let mut script = Script { runs, began: Vec::new() };
-        let link = Link::new(Waker::noop().clone());
-        link.keep_up(&mut &mut script, &backoff, "remote", &Inbox::new(Waker::noop().clone())).await;
+        let link = Link::new("remote".into(), Waker::noop().clone());
+        link.keep_up(&mut &mut script, &backoff, &Inbox::new(Waker::noop().clone())).await;
         let pairs = script.began.iter().zip(script.began.iter().skip(1)).zip(&script.runs);
         let gaps = pairs.map(|((a, b), run)| *b - *a - run.unwrap_or_default());
         (gaps.collect(), link.status())
@@ -347,9 +357,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn to_connect_again_when_asked_to_is_no_failure() {
         let (link, backoff) =
-            (Link::new(Waker::noop().clone()), Backoff { retries_max: Some(0), ..Backoff::default() });
+            (Link::new("remote".into(), Waker::noop().clone()), Backoff { retries_max: Some(0), ..Backoff::default() });
         let (mut restless, began) = (Restless(3), Instant::now());
-        link.keep_up(&mut &mut restless, &backoff, "remote", &Inbox::new(Waker::noop().clone())).await;
+        link.keep_up(&mut &mut restless, &backoff, &Inbox::new(Waker::noop().clone())).await;
         let status = link.status();
         assert_eq!((status.state, status.retries), (LinkState::Failed, 3));
         assert_eq!(status.last_error.as_deref(), Some("refused: the key is wrong"));
@@ -360,8 +370,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn to_be_asked_without_end_is_a_failure() {
         let (link, backoff) =
-            (Link::new(Waker::noop().clone()), Backoff { retries_max: Some(2), ..Backoff::default() });
-        link.keep_up(&mut &mut Restless(100), &backoff, "remote", &Inbox::new(Waker::noop().clone())).await;
+            (Link::new("remote".into(), Waker::noop().clone()), Backoff { retries_max: Some(2), ..Backoff::default() });
+        link.keep_up(&mut &mut Restless(100), &backoff, &Inbox::new(Waker::noop().clone())).await;
         let status = link.status();
         assert_eq!((status.state, status.retries), (LinkState::Failed, MOVES_MAX + 2));
         assert_eq!(status.last_error.as_deref(), Some("the remote asked to connect again"));

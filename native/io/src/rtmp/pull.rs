@@ -68,6 +68,7 @@ impl Session for Pulling {
 
 impl Pulling {
     async fn connect(&mut self, link: &Link) -> Result<End, String> {
+        link.goes_to(&self.url);
         let connecting = Client::connect(&self.url, ClientUse::Play, &self.options.trust, self.options.limits);
         let client = tokio::select! {
             client = connecting => client?,

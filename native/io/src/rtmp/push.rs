@@ -97,6 +97,7 @@ impl Pushing {
         if self.log.is_closed() {
             return Ok(End::Done);
         }
+        link.goes_to(&self.url);
         let connecting = Client::connect(&self.url, ClientUse::Publish, &self.options.trust, self.options.limits);
         let mut client = tokio::select! {
             client = connecting => client?,

@@ -143,6 +143,7 @@ pub(super) fn name(lower: Lower) -> &'static str {
 impl Pulling {
     async fn connect(&mut self, link: &Link) -> Result<End, Failure> {
         let (trust, limits) = (&self.options.trust, self.options.limits);
+        link.goes_to(&self.url);
         let connecting = Client::connect(&self.url, ClientUse::Play, self.talk.is_some(), self.lower, trust, limits);
         let client = tokio::select! {
             client = connecting => client?,

@@ -124,6 +124,7 @@ impl Pushing {
         }
         let purpose = ClientUse::Publish(medias);
         let (trust, limits) = (&self.options.trust, self.options.limits);
+        link.goes_to(&self.url);
         let connecting = Client::connect(&self.url, purpose, false, self.lower, trust, limits);
         let mut client = tokio::select! {
             client = connecting => client?,
