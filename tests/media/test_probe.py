@@ -201,6 +201,17 @@ async def test_what_an_mp4_that_was_cut_lacks_is_said(clip: Clip, ffmpeg: str, t
     assert report.problem == f"{report.broken} samples lie outside of the file, or their configuration is not known"
 
 
+async def test_a_track_of_a_transport_stream_that_cannot_be_read_is_left_out(ffmpeg: str, tmp_path: Path) -> None:
+    """It was not there: one track, no faults, nothing left out."""
+    path = tmp_path / "mp2.ts"
+    made = ["-f", "lavfi", "-i", "testsrc=d=1", "-f", "lavfi", "-i", "sine=d=1", "-c:v", "mpeg2video", "-c:a", "mp2"]
+    await run(ffmpeg, "-v", "error", *made, path)
+    report = probe(path)
+    assert [track.info.codec for track in report.tracks] == ["MP2"]
+    assert report.broken == 1
+    assert report.problem == "unsupported MPEG-2 video (stream type 0x02) at PID 0x100"
+
+
 def test_a_password_in_a_url_is_sent_and_not_said(clip: Clip) -> None:
     """It was taken for a part of the host, and printed."""
     with answering(CHUNKED, chunk(flv_of(clip(seconds=2))), b"0\r\n\r\n") as (at, asked):

@@ -22,12 +22,14 @@ pub(super) struct ToBus {
     peer: SocketAddr,
     inbox: Arc<Inbox>,
     problems: Problems,
+    /// Streams that cannot be read and that were told of.
+    unread: usize,
 }
 
 impl ToBus {
     pub(super) fn new(publisher: Publisher, peer: SocketAddr, inbox: Arc<Inbox>) -> Self {
         let demuxer = ContainerDemuxer::new(Container::MpegTs, None);
-        Self { demuxer, publisher, frames: 0, peer, inbox, problems: Problems::default() }
+        Self { demuxer, publisher, frames: 0, peer, inbox, problems: Problems::default(), unread: 0 }
     }
 
     /// Takes a packet. An error ends the publish and is its reason.
@@ -54,6 +56,11 @@ impl ToBus {
                 Err(error) => self.problems.tell(error.to_string()),
             }
         }
+        let unread = self.demuxer.unread();
+        for stream in unread.get(self.unread..).unwrap_or_default() {
+            self.problems.tell(format!("{stream}: this track is left out"));
+        }
+        self.unread = unread.len();
         self.problems.take().iter().for_each(|problem| self.inbox.warn(format!("{}: {problem}", self.peer)));
         Ok(())
     }
@@ -98,13 +105,29 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::egress::tests::AVCC;
+    use crate::{Notice, egress::tests::AVCC, ts_udp::tests::mpeg_2_tables};
 
     fn picture(n: u8) -> Frame {
         let unit = [&[if n == 0 { 0x65 } else { 0x41 }][..], &[n + 1; 60_000]].concat();
         let payload = [&(unit.len() as u32).to_be_bytes()[..], &unit].concat().into();
         let (flags, dts) = (if n == 0 { FrameFlags::KEY } else { FrameFlags::NONE }, i64::from(n) * 3_600);
         Frame { track: TrackId(0), flags, pts: dts, dts, duration: 3_600, payload }
+    }
+
+    /// It vanished: the log named the tracks that were there, and not that one was not.
+    #[test]
+    fn a_stream_that_cannot_be_read_is_told_of_once() {
+        let here = Publisher::new(LogWriter::new(LogBounds::default(), Arc::new(())), Box::new(()));
+        let inbox = Inbox::new(Waker::noop().clone());
+        let mut to_bus = ToBus::new(here, "192.0.2.1:5050".parse().unwrap(), inbox.clone());
+        let payload = &mpeg_2_tables();
+        (0..3).for_each(|_| to_bus.push(&Delivery { payload, position: Position::Solo, lost_before: 0 }).unwrap());
+        let said = std::iter::from_fn(|| inbox.pop()).map(|notice| match notice {
+            Notice::Warning(text) => text,
+            _ => panic!("a warning"),
+        });
+        let expected = "unsupported MPEG-2 video (stream type 0x02) at PID 0x100: this track is left out";
+        assert_eq!(said.collect::<Vec<_>>(), [format!("192.0.2.1:5050: {expected}")]);
     }
 
     /// They are 112 packets of the stream, 7 times 16: by its counters, none. The picture came out without its middle.

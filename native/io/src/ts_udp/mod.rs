@@ -19,7 +19,7 @@ mod pull;
 mod push;
 mod rtp;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod to_bus;
 mod url;
 

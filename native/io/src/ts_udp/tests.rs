@@ -114,6 +114,19 @@ impl Stage {
     }
 }
 
+/// The tables of a program with MPEG-2 video and nothing else, and null packets.
+pub(crate) fn mpeg_2_tables() -> Vec<u8> {
+    let association = [0, 0xB0, 0x0D, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 0x2A, 0xB1, 4, 0xB2];
+    let map = [2, 0xB0, 0x12, 0, 1, 0xC1, 0, 0, 0xE1, 0, 0xF0, 0, 2, 0xE1, 0, 0xF0, 0, 0x9E, 0x8B, 0x23, 0xD1];
+    let packet = |header: [u8; 5], section: &[u8]| {
+        let mut packet = [&header, section].concat();
+        packet.resize(188, 0xFF);
+        packet
+    };
+    let null = packet([0x47, 0x1F, 0xFF, 0x10, 0xFF], &[]);
+    [packet([0x47, 0x40, 0, 0x10, 0], &association), packet([0x47, 0x50, 0, 0x10, 0], &map), null.repeat(5)].concat()
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
@@ -338,6 +351,23 @@ fn a_picture_that_misses_sixteen_datagrams_is_left_out() {
         heard.frames(4)[..4].iter().map(|frame| (frame.payload.slice(5..13), frame.is_discontinuity())).collect();
     let number = |n| picture(n, 60_000).payload.slice(5..13);
     assert_eq!(seen, [(number(0), false), (number(2), true), (number(3), false), (number(4), false)]);
+}
+
+/// Nothing was ever said of it, since nothing of it can be published.
+#[test]
+fn a_program_that_cannot_be_read_is_told_of() {
+    let (stage, port) = (Stage::new(), free_port());
+    let _pulling = stage.pull(&format!("udp://127.0.0.1:{port}"), "cam", PullOptions::default());
+    let sender = Sender::new(port);
+    let said = eventually("a line", || {
+        sender.send_raw(&mpeg_2_tables());
+        let notices = std::iter::from_fn(|| stage.inbox.pop());
+        notices.filter_map(|notice| if let Notice::Warning(text) = notice { Some(text) } else { None }).next()
+    });
+    assert!(
+        said.ends_with("live/cam: unsupported MPEG-2 video (stream type 0x02) at PID 0x100: this track is left out"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use arcly_pack::{
 };
 use tokio::time::Instant;
 
-use crate::{Inbox, keep::Keeper};
+use crate::{Inbox, faults::Problems, keep::Keeper};
 
 /// What stands in a key for the number of the program; a key with it makes a stream of each program.
 const PLACE: &str = "{program}";
@@ -127,6 +127,9 @@ struct Channel {
     not_before: Option<Instant>,
     /// What was complained about last: a refusal is said once, not every five seconds.
     said: String,
+    problems: Problems,
+    /// Streams that this demuxer cannot read and that were told of.
+    unread: usize,
 }
 
 impl Channel {
@@ -145,6 +148,8 @@ impl Channel {
             last_media: Instant::now(),
             not_before: None,
             said: String::new(),
+            problems: Problems::default(),
+            unread: 0,
         })
     }
 
@@ -160,6 +165,7 @@ impl Channel {
 
     async fn publish(&mut self, rules: &Rules, peer: SocketAddr) -> u64 {
         let mut frames = 0;
+        self.tell_of_unread(rules);
         while let Some(item) = self.demuxer.poll() {
             match item {
                 Item::Tracks(tracks) => (self.tracks, self.tracks_due) = (tracks, true),
@@ -174,6 +180,17 @@ impl Channel {
             }
         }
         frames
+    }
+
+    fn tell_of_unread(&mut self, rules: &Rules) {
+        let unread = self.demuxer.unread();
+        for stream in unread.get(self.unread..).unwrap_or_default() {
+            self.problems.tell(format!("{stream}: this track is left out"));
+        }
+        self.unread = unread.len();
+        for problem in self.problems.take() {
+            rules.inbox.warn(format!("{}: {}: {problem}", rules.name, self.key));
+        }
     }
 
     /// Begins the stream, or goes on with it; false when that may not be now.
@@ -241,6 +258,7 @@ impl Channel {
         // What comes later begins anew; of what is half there nothing more will come.
         let fresh = ContainerDemuxer::new(Container::MpegTs, self.program);
         let mut old = std::mem::replace(&mut self.demuxer, fresh);
+        self.unread = 0;
         let _ = old.finish();
         while let Some(item) = old.poll() {
             let _ = match item {

@@ -7,7 +7,7 @@ use crate::{
     Item, PackError,
     flv::{FlvDemuxer, FlvError, FlvReader},
     mp4::Mp4Demuxer,
-    mpegts::{TsDemuxer, TsOptions},
+    mpegts::{TsDemuxer, TsOptions, UnreadStream},
 };
 
 /// Reads one of the containers, pushed to it in pieces of any size.
@@ -24,7 +24,7 @@ pub struct ContainerDemuxer {
 pub struct LeftOut {
     /// How many parts: tags, packets, access units, tracks.
     pub count: u64,
-    /// Why the last one was left out, for a person.
+    /// Why the last one was left out, for a person; of streams that are left out of a transport stream, all.
     pub last: Option<String>,
 }
 
@@ -135,7 +135,13 @@ impl ContainerDemuxer {
                     (stats.dropped_pes, "PES packets are cut off or too large"),
                     (stats.dropped_frames, "access units are malformed, without a time, or before their configuration"),
                 ];
-                counted(&kinds)
+                let mut left_out = counted(&kinds);
+                let unread = ts.0.unread();
+                left_out.count += unread.len() as u64;
+                if !unread.is_empty() {
+                    left_out.last = Some(unread.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+                }
+                left_out
             }
             Inner::Flv(flv) => {
                 let early = flv.1.dropped_frames();
@@ -146,6 +152,15 @@ impl ContainerDemuxer {
             Inner::Mp4(demuxer) => {
                 LeftOut::of_samples(demuxer.broken_frames(), demuxer.dropped_frames(), demuxer.refused_tracks())
             }
+        }
+    }
+
+    /// Streams of a transport stream of which no track can be made, as [`TsDemuxer::unread`]; they are counted in
+    /// [`left_out`](Self::left_out) too. Of other containers the demuxer refuses them one by one.
+    pub fn unread(&self) -> &[UnreadStream] {
+        match &self.inner {
+            Inner::MpegTs(ts) => ts.0.unread(),
+            Inner::Flv(_) | Inner::Mp4(_) => &[],
         }
     }
 

@@ -21,7 +21,7 @@ mod tests;
 #[doc(hidden)]
 pub use self::splice::Splice;
 pub use self::{
-    demux::{ProgramInfo, StreamInfo, TsDemuxer, TsLimits, TsOptions, TsStats},
+    demux::{ProgramInfo, StreamInfo, TsDemuxer, TsLimits, TsOptions, TsStats, UnreadStream},
     mux::{GROUP_BYTES, MAX_TRACKS, PacketBuffer, PacketGroups, TS_EPOCH_90K, TsMuxer},
     rate::{CONSTANT_RATES_BPS, ConstantRateMuxer, ConstantRateStats, SMOOTHING_BUFFER},
 };

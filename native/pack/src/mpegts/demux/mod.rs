@@ -43,7 +43,7 @@ mod timeline;
 #[cfg(test)]
 mod unaligned;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use arcly_bus::{Language, TrackId};
 use arcly_codec::Codec;
@@ -134,6 +134,24 @@ pub struct StreamInfo {
     pub language: Option<Language>,
     /// Its track, if its program is chosen.
     pub track: Option<TrackId>,
+}
+
+/// Media of a program that cannot be read; what is no media is none of these. `Display` says what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadStream {
+    /// Where its packets are.
+    pub pid: u16,
+    /// `stream_type` (Table 2-34).
+    pub stream_type: u8,
+    /// Its name, for a person.
+    pub what: &'static str,
+}
+
+impl fmt::Display for UnreadStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, stream_type, what } = self;
+        write!(f, "unsupported {what} (stream type {stream_type:#04x}) at PID {pid:#x}")
+    }
 }
 
 /// A loss that a continuity counter need not show: 15 missing packets look like a repetition, 16 like none.
@@ -233,6 +251,12 @@ impl TsDemuxer {
     /// The programs that the stream has, by number.
     pub fn programs(&self) -> Vec<ProgramInfo> {
         self.core.programs.iter().map(|(number, listed)| self.core.info(*number, listed)).collect()
+    }
+
+    /// Media of the program that is read of which no track can be made, or of all programs where none has anything else. Each once, 64
+    /// at most, in the order in which the maps named it.
+    pub fn unread(&self) -> &[UnreadStream] {
+        &self.core.sink.unread
     }
 
     /// What was seen so far.

@@ -7,10 +7,10 @@ use arcly_codec::MediaKind;
 
 use super::{
     super::BODY_BYTES,
-    TsLimits, TsStats,
-    essence::{Coding, Output},
+    TsLimits, TsStats, UnreadStream,
+    essence::{Coding, Output, unread},
     packet::Packet,
-    psi::{MappedStream, ProgramMap},
+    psi::{MAX_STREAMS, MappedStream, ProgramMap},
     stream::{Shared, Stream},
     timeline::Timeline,
 };
@@ -32,8 +32,23 @@ pub(super) struct Program {
 pub(super) struct Sink {
     pub(super) items: VecDeque<Item>,
     pub(super) stats: TsStats,
+    /// Media of which no track can be made, each once.
+    pub(super) unread: Vec<UnreadStream>,
     /// The tracks that were given out last.
     announced: Vec<Track>,
+}
+
+impl Sink {
+    /// Notes what of a map cannot be read. A sender that changes its map for ever is not noted for ever.
+    pub(super) fn note_unread(&mut self, map: &ProgramMap) {
+        for mapped in &map.streams {
+            let Some(what) = unread(mapped, &map.descriptors) else { continue };
+            let stream = UnreadStream { pid: mapped.pid, stream_type: mapped.stream_type, what };
+            if self.unread.len() < MAX_STREAMS && !self.unread.contains(&stream) {
+                self.unread.push(stream);
+            }
+        }
+    }
 }
 
 impl Program {
@@ -74,6 +89,7 @@ impl Program {
             self.finish_stream(&mut stream, sink);
         }
         self.has_new_time_base |= is_another;
+        sink.note_unread(&map);
         self.map = map;
         self.announce(sink);
     }

@@ -51,6 +51,57 @@ fn streams_of_a_disc_are_what_the_disc_means() {
     assert_eq!(codecs(b"", &streams), broadcast);
 }
 
+fn unread(stream: &[u8]) -> Vec<String> {
+    let mut demuxer = TsDemuxer::default();
+    demuxer.push(stream);
+    demuxer.push(&[&[0x47, 0x1F, 0xFF, 0x10][..], &[0xFF; 184]].concat().repeat(4));
+    demuxer.unread().iter().map(ToString::to_string).collect()
+}
+
+/// They vanished without a word.
+#[test]
+fn media_that_cannot_be_read_is_named_once() {
+    let (teletext, subtitles) = ([0x56, 0], [0x59, 0]);
+    let streams: [(u8, u16, &[u8]); 8] = [
+        (0x02, 0x100, &[]),
+        (0x04, 0x101, &[]),
+        (0x06, 0x102, &teletext),
+        (0x06, 0x103, &subtitles),
+        (0x05, 0x104, &[]),
+        (0x8A, 0x105, &[]),
+        (0x10, 0x106, &[]),
+        (0xC0, 0x107, &[]),
+    ];
+    let names = [
+        "unsupported MPEG-2 video (stream type 0x02) at PID 0x100",
+        "unsupported DVB teletext (stream type 0x06) at PID 0x102",
+        "unsupported DVB subtitles (stream type 0x06) at PID 0x103",
+        "unsupported DTS (stream type 0x8a) at PID 0x105",
+        "unsupported MPEG-4 part 2 video (stream type 0x10) at PID 0x106",
+        "unsupported stream of an unknown kind (stream type 0xc0) at PID 0x107",
+    ];
+    let once = tables(b"", &streams);
+    assert_eq!(unread(&once), names);
+    let again = section_packet(0x1000, 1, &pmt(1, 1, 0x100, &streams[..4]));
+    assert_eq!(unread(&[once, again].concat()), names, "nor again by the next version");
+    assert_eq!(unread(&tables(b"", &[(0x1B, 0x100, &[]), (0x05, 0x101, &[])])), [""; 0]);
+    assert_eq!(unread(&tables(b"", &[(0x02, 0x100, &[])])), names[..1], "nor where there is nothing else");
+}
+
+#[test]
+fn programs_that_are_not_read_are_not_named_and_a_sender_is_not_noted_for_ever() {
+    let both = pat(0, &[(1, 0x1000), (2, 0x1001)]);
+    let first = section_packet(0x1000, 0, &pmt(1, 0, 0x100, &[(0x02, 0x100, &[])]));
+    let second = section_packet(0x1001, 0, &pmt(2, 0, 0x200, &[(0x1B, 0x200, &[])]));
+    assert_eq!(unread(&[section_packet(0, 0, &both), first, second].concat()), [""; 0]);
+    let mut many = section_packet(0, 0, &pat(0, &[(1, 0x1000)]));
+    for n in 0..200_u8 {
+        let map = pmt(1, n & 31, 0x100, &[(0x1B, 0x100, &[]), (0x02, 0x200 + u16::from(n), &[])]);
+        many.extend(section_packet(0x1000, n & 15, &map));
+    }
+    assert_eq!(unread(&many).len(), 64);
+}
+
 #[test]
 fn a_program_of_nothing_that_can_be_read_says_so() {
     let read = Read::all(&[tables(b"\x05\x04HDMV", &[(0x82, 0x100, &[]), (0x83, 0x101, &[])]), vec![]].concat());

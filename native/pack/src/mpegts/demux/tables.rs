@@ -139,6 +139,11 @@ impl Core {
                 Some(chosen) => chosen.follow(map, &mut self.sink),
                 none => *none = Some(Program::new(map, self.options.limits, &mut self.sink)),
             }
+        } else if self.chosen.is_none()
+            && self.programs.iter().all(|(number, at)| !is_wanted(*number) || at.map.is_some())
+        {
+            // No other will come: so this is why.
+            maps.for_each(|map| self.sink.note_unread(map));
         }
     }
 

@@ -1,6 +1,6 @@
 //! From PES packets of one stream to access units in the form of the bus.
 //!
-//! - `coding`: which coding a line of the Program Map means.
+//! - `coding`: which coding a line of the Program Map means; `unread`: what it is else.
 //! - `video`: pictures behind start codes; `splitter`: where PES packets do not begin with them; `cadence`: those without a time.
 //! - `av1`: temporal units.
 //! - `frames`, `framing`: sound whose frames begin with a sync word. `latm`, `opus`: other sound. `grid`: its times.
@@ -16,13 +16,14 @@ mod grid;
 mod latm;
 mod opus;
 mod splitter;
+mod unread;
 mod video;
 
 use arcly_bus::{Frame, FrameFlags, TrackId};
 use arcly_codec::CodecConfig;
 use bytes::Bytes;
 
-pub(super) use self::coding::Coding;
+pub(super) use self::{coding::Coding, unread::unread};
 use super::timeline::Times;
 
 /// A PES packet as a coding sees it.
