@@ -1,13 +1,19 @@
 //! Endless answers: `/<app>/<stream>.flv`, `.ts` and `.mp4`, in chunks of HTTP or as messages of WebSocket.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use arcly_bus::{Log, StreamKey};
+use arcly_codec::MediaKind;
 use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode, Version,
     header::{self, HeaderValue},
 };
+use tokio::time::{Instant, sleep};
 
 use crate::{
     Inbox,
@@ -29,6 +35,12 @@ const CACHE: &str = "no-store";
 
 /// The path names a format in which there is nothing of the stream (RFC 9110 §15.5.5: no representation of it).
 const NO_PLACE: &str = "no track of this stream can be sent in this format";
+
+/// How long a stream may take to tell what it has: as long as key pictures of broadcasts are apart.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The stream and container that a request path names; none when it names no such thing.
 pub(crate) fn live_path(path: &str) -> Option<(StreamKey, Container)> {
@@ -83,8 +95,7 @@ impl Live {
             Ok(proof) => proof,
             Err(refusal) => return *refusal,
         };
-        let tracks = self.log.tracks();
-        if !tracks.tracks.is_empty() && !container.has_place_for(&tracks) {
+        if !gets_place(&self.log, container).await {
             return error(StatusCode::NOT_FOUND, NO_PLACE);
         }
         if *request.method() == Method::HEAD {
@@ -108,6 +119,24 @@ impl Live {
             return std::future::pending().await;
         }
         by_hyper(ticket, container, owner)
+    }
+}
+
+/// Whether the stream has something for this format, or may have: what it has is told a track at a time. MPEG-TS that is joined in the middle
+/// has sound at once, and pictures with their next parameter sets.
+async fn gets_place(log: &Log, container: Container) -> bool {
+    let until = Instant::now() + ANNOUNCED_WITHIN;
+    loop {
+        let tracks = log.tracks();
+        // Data alone tell nothing of what they come with.
+        let is_told = tracks.tracks.iter().any(|track| track.kind() != MediaKind::Data);
+        if !is_told || container.has_place_for(&tracks) {
+            return true;
+        }
+        if log.is_closed() || Instant::now() >= until {
+            return false;
+        }
+        sleep(LOOK_EVERY).await;
     }
 }
 
@@ -165,11 +194,29 @@ mod tests {
 
     use tokio::runtime::Handle;
 
+    use arcly_bus::{LogWriter, Track, TrackId};
+    use arcly_codec::{Codec, CodecConfig};
+
     use super::*;
     use crate::{
         egress::tests::log_of_unknown_pictures,
         http::{Origin, Site, SiteOptions},
     };
+
+    /// A site with that stream.
+    fn site_of(source: &LogWriter) -> Arc<Site> {
+        let (origin, inbox) = (Origin::new(), Inbox::new(Waker::noop().clone()));
+        origin.put_live(StreamKey::new("live", "cam").unwrap(), source.log().clone());
+        Site::new(&Handle::current(), SiteOptions::default(), origin, inbox)
+    }
+
+    /// The status and the length of what it answers to a request for that format.
+    async fn asked_for(site: &Site, method: Method, ending: &str) -> (u16, Option<u64>) {
+        let path = format!("/live/cam.{ending}");
+        let mut request = Request::builder().method(method).uri(path).body(()).unwrap();
+        let answer = site.media(&mut request, ([127, 0, 0, 1], 1).into(), None).await.unwrap();
+        (answer.status().as_u16(), answer.body().exact_bytes())
+    }
 
     #[test]
     fn paths_name_a_stream_and_a_container() {
@@ -184,18 +231,11 @@ mod tests {
     }
 
     /// Found by review: it was answered with 200 and silence, at which players come again and again.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_format_without_a_place_for_the_stream_is_refused_in_words() {
         let mut source = log_of_unknown_pictures();
-        let (origin, inbox) = (Origin::new(), Inbox::new(Waker::noop().clone()));
-        origin.put_live(StreamKey::new("live", "cam").unwrap(), source.log().clone());
-        let site = Site::new(&Handle::current(), SiteOptions::default(), origin, inbox);
-        let status = async |method: Method, ending: &str| {
-            let path = format!("/live/cam.{ending}");
-            let mut request = Request::builder().method(method).uri(path).body(()).unwrap();
-            let answer = site.media(&mut request, ([127, 0, 0, 1], 1).into(), None).await.unwrap();
-            (answer.status().as_u16(), answer.body().exact_bytes())
-        };
+        let site = site_of(&source);
+        let status = async |method, ending| asked_for(&site, method, ending).await;
         assert_eq!(status(Method::GET, "ts").await.0, 200, "it has the sound");
         let pictures = source.tracks().tracks[0].clone();
         source.set_tracks(vec![pictures]).unwrap();
@@ -205,6 +245,25 @@ mod tests {
         assert_eq!(status(Method::GET, "flv").await.0, 200);
         source.set_tracks(Vec::new()).unwrap();
         assert_eq!(status(Method::GET, "ts").await.0, 200, "what it has is not known");
+    }
+
+    /// Found by review: the sound of a broadcast is known at once, its pictures seconds later; meanwhile FLV was refused for good.
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_still_announcing_its_tracks_is_waited_for() {
+        let mut source = log_of_unknown_pictures();
+        let pictures = source.tracks().tracks[0].clone();
+        let sound =
+            Track::new(TrackId(1), CodecConfig::parse(Codec::Mp2, Bytes::from_static(b"\xff\xfd\xe4\x04")).unwrap());
+        source.set_tracks(vec![sound.clone()]).unwrap();
+        let site = site_of(&source);
+        let (asked, ()) = tokio::join!(asked_for(&site, Method::GET, "flv"), async {
+            sleep(ANNOUNCED_WITHIN / 2).await;
+            source.set_tracks(vec![sound, pictures]).unwrap();
+        });
+        assert_eq!(asked.0, 200);
+        let cues = Track::new(TrackId(2), CodecConfig::parse(Codec::Scte35, Bytes::new()).unwrap());
+        source.set_tracks(vec![cues]).unwrap();
+        assert_eq!(asked_for(&site, Method::GET, "flv").await.0, 200, "nothing is known of its pictures");
     }
 
     #[test]
