@@ -329,6 +329,11 @@ mod tests {
     /// Publishes pictures that do not say how long they last, and gives when each fragment of them is decoded and how long it lasts; `at_once`:
     /// they were there before the first viewer came.
     fn fragments_of(pictures: &[(FrameFlags, i64, i64)], at_once: bool) -> Vec<(u64, u32)> {
+        fragments_behind(pictures, if at_once { pictures.len() } else { 0 })
+    }
+
+    /// The same, where so many of them were there before.
+    fn fragments_behind(pictures: &[(FrameFlags, i64, i64)], cached: usize) -> Vec<(u64, u32)> {
         let mut source = log_of_pictures(LogBounds::default());
         let mut tracks = source.tracks().tracks.clone();
         if let CodecConfig::H264(config) = &mut tracks[0].config {
@@ -337,10 +342,10 @@ mod tests {
         source.set_tracks(tracks).unwrap();
         let mut writer = PacketWriter::new(source.log(), Container::Mp4, Framing::Bare);
         let mut cursor = writer.packets().log().tap();
-        for &(flags, dts, pts) in pictures {
+        for (n, &(flags, dts, pts)) in pictures.iter().enumerate() {
             let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
             source.publish(Frame { track: TrackId(0), flags, pts, dts, duration: 0, payload }).unwrap();
-            if !at_once {
+            if n + 1 >= cached {
                 writer.feed();
             }
         }
@@ -385,6 +390,16 @@ mod tests {
         let is_break = |pair: &[(u64, u32)]| pair[1].0 - pair[0].0 > 2 * u64::from(pair[0].1);
         assert!(!fragments.windows(2).any(is_break), "{fragments:?}");
         assert!(fragments.last().unwrap().1 <= 3_700, "and they are forgotten: {fragments:?}");
+    }
+
+    /// Found by review: what was known to last eight seconds was remembered as it was, and the next pictures lasted seven, six, and so on.
+    #[test]
+    fn behind_a_gap_pictures_last_a_second_at_most() {
+        let mut pictures = pictures(20, 3_600);
+        pictures[10..].iter_mut().for_each(|(_, dts, pts)| (*dts, *pts) = (*dts + 720_000, *pts + 720_000));
+        let fragments = fragments_behind(&pictures, 11);
+        assert_eq!(fragments[9].1, 723_600, "the next one is there");
+        assert!(fragments[10..].iter().all(|(_, ticks)| *ticks <= 90_000), "{fragments:?}");
     }
 
     /// Found by reading: they fell to 0, and players waited as long as the stream had run.

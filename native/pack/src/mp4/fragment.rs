@@ -302,7 +302,7 @@ impl MuxTrack {
     }
 
     fn remember(&mut self) {
-        self.newest_step = self.run.last_step.max(1);
+        self.newest_step = self.run.last_step.min(self.likely_step_max()).max(1);
         self.newest_dts = Some(self.run.end_dts.saturating_sub(i64::from(self.run.last_step)));
     }
 
@@ -313,12 +313,16 @@ impl MuxTrack {
         let says_frame_length = self.track.config.audio().is_some_and(|info| info.samples_per_frame > 0);
         let before = self.newest_dts.filter(|&newest| newest < dts && !says_frame_length);
         let Some(before) = before else { return self.newest_step };
-        let max = self.track.clock_rate_hz.saturating_mul(LIKELY_STEP_MAX_S).max(1);
+        let max = self.likely_step_max();
         let step = u32::try_from(dts.saturating_sub(before)).unwrap_or(max).min(max);
         match self.track.kind() {
             MediaKind::Video => step.max(self.newest_step - self.newest_step / 8),
             _ => step,
         }
+    }
+
+    fn likely_step_max(&self) -> u32 {
+        self.track.clock_rate_hz.saturating_mul(LIKELY_STEP_MAX_S).max(1)
     }
 
     fn put_traf(&self, out: &mut Vec<u8>, frames: &[Frame], data_offset: u64) {
