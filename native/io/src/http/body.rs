@@ -7,7 +7,7 @@ use std::{
     vec,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::{Frame, SizeHint};
 
@@ -17,6 +17,8 @@ use crate::{egress::Watch, hls::sent::Counter};
 /// What hyper sends. Only what is made while it is sent has an allocation of its own.
 pub(crate) struct Body {
     content: Content,
+    /// What is left of the newest piece.
+    rest: Bytes,
     counter: Option<Counter>,
     watch: Option<Watch>,
 }
@@ -36,25 +38,29 @@ enum Content {
 
 impl Body {
     /// The body that a HEAD leaves out: its length is not said.
-    pub(crate) const UNSAID: Self = Self { content: Content::Unsaid, counter: None, watch: None };
+    pub(crate) const UNSAID: Self = Self::of(Content::Unsaid);
+
+    const fn of(content: Content) -> Self {
+        Self { content, rest: Bytes::new(), counter: None, watch: None }
+    }
 
     /// Bytes that lie in one piece.
     pub(crate) fn one(bytes: Bytes) -> Self {
         let is_empty = bytes.is_empty();
-        Self { content: Content::One(Some(bytes).filter(|_| !is_empty)), counter: None, watch: None }
+        Self::of(Content::One(Some(bytes).filter(|_| !is_empty)))
     }
 
     /// Bytes that lie in several pieces.
     pub(crate) fn many(pieces: Vec<Bytes>) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { content: Content::Many { pieces: pieces.into_iter(), left }, counter: None, watch: None }
+        Self::of(Content::Many { pieces: pieces.into_iter(), left })
     }
 
     /// Bytes that come.
     pub(crate) fn stream(
         body: impl hyper::body::Body<Data = Bytes, Error = io::Error> + Send + Sync + 'static,
     ) -> Self {
-        Self { content: Content::Stream(body.boxed()), counter: None, watch: None }
+        Self::of(Content::Stream(body.boxed()))
     }
 
     /// The same, and `counter` is told of what leaves.
@@ -74,12 +80,29 @@ impl Body {
 
     /// How many bytes it has, where that is known.
     pub(crate) fn exact_bytes(&self) -> Option<u64> {
-        match &self.content {
+        let left = match &self.content {
             Content::Unsaid => None,
             Content::One(bytes) => Some(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Content::Many { left, .. } => Some(*left),
             Content::Stream(body) => hyper::body::Body::size_hint(body).exact(),
-        }
+        };
+        left.map(|left| left + self.rest.len() as u64)
+    }
+}
+
+impl Content {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let piece = match self {
+            Self::Unsaid => None,
+            Self::One(bytes) => bytes.take(),
+            Self::Many { pieces, left } => {
+                let piece = pieces.next();
+                *left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                piece
+            }
+            Self::Stream(body) => return hyper::body::Body::poll_frame(Pin::new(body), context),
+        };
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 }
 
@@ -91,42 +114,33 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Given>, io::Error>>> {
-        let bytes = match &mut self.content {
-            Content::Unsaid => None,
-            Content::One(bytes) => bytes.take(),
-            Content::Many { pieces, left } => {
-                let piece = pieces.next();
-                *left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
-                piece
+        if self.rest.is_empty() {
+            match ready!(self.content.poll_piece(context)).transpose()?.map(Frame::into_data) {
+                Some(Ok(piece)) => self.rest = piece,
+                Some(Err(trailers)) => {
+                    return Poll::Ready(Some(Ok(trailers.map_data(|mut bytes| Given::next(&mut bytes)))));
+                }
+                None => return Poll::Ready(None),
             }
-            Content::Stream(body) => match ready!(Pin::new(body).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => Some(data),
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers.map_data(Given::new)))),
-                },
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => None,
-            },
-        };
-        if let (Some(counter), Some(bytes)) = (&self.counter, &bytes) {
-            counter.add(bytes.len());
         }
-        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(Given::new(bytes)))))
+        let given = Given::next(&mut self.rest);
+        if let Some(counter) = &self.counter {
+            counter.add(given.remaining());
+        }
+        Poll::Ready(Some(Ok(Frame::data(given))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Unsaid => false,
-            Content::One(bytes) => bytes.is_none(),
-            Content::Many { left, .. } => *left == 0,
-            Content::Stream(body) => body.is_end_stream(),
-        }
+        self.rest.is_empty()
+            && match &self.content {
+                Content::Unsaid => false,
+                Content::One(bytes) => bytes.is_none(),
+                Content::Many { left, .. } => *left == 0,
+                Content::Stream(body) => body.is_end_stream(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Stream(body) => body.size_hint(),
-            _ => self.exact_bytes().map(SizeHint::with_exact).unwrap_or_default(),
-        }
+        self.exact_bytes().map(SizeHint::with_exact).unwrap_or_default()
     }
 }

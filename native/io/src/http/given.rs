@@ -19,6 +19,10 @@ task_local! {
     static TAKING: Arc<Taking>;
 }
 
+/// Bytes that are given out at once: a frame (RFC 9113 §6.5.2). hyper leaves a piece to the connection when there is room for one byte of it, and
+/// behind the last one it is done.
+const PIECE_BYTES: usize = 16 << 10;
+
 /// Runs the streams of a connection, each until its client has taken nothing for [`WRITE_DEADLINE`].
 #[derive(Clone)]
 pub(super) struct Streams(Breaker);
@@ -71,11 +75,12 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
 }
 
 impl Given {
-    /// Given out now, by this task.
-    pub(super) fn new(bytes: Bytes) -> Self {
+    /// What this task gives out of `bytes` now: a piece over HTTP/2, else all.
+    pub(super) fn next(bytes: &mut Bytes) -> Self {
         let taking = TAKING.try_with(Arc::clone).ok();
-        taking.iter().for_each(|taking| taking.give(bytes.len()));
-        Self { bytes, taking }
+        let piece_bytes = if taking.is_some() { bytes.len().min(PIECE_BYTES) } else { bytes.len() };
+        taking.iter().for_each(|taking| taking.give(piece_bytes));
+        Self { bytes: bytes.split_to(piece_bytes), taking }
     }
 
     /// For whoever writes them in its own way.

@@ -207,16 +207,18 @@ mod tests {
     }
 
     impl Client {
-        /// Of an answer in two pieces of three bytes, it has room for so many bytes.
-        async fn with_room_for(bytes: u32) -> Self {
+        /// It has room for so many bytes of an answer in these pieces.
+        async fn with_room_for(bytes: u32, pieces: &[&'static [u8]]) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (_, owner) = lend(Connection::Plain(listener.accept().await.unwrap().0));
             let (ours, theirs) = duplex(64 << 10);
             let streams = Streams::new(owner.breaker());
+            let pieces: Vec<_> = pieces.iter().map(|piece| Bytes::from_static(piece)).collect();
             tokio::spawn(async move {
-                let service = service_fn(async |_: Request<Incoming>| {
-                    Ok::<_, Infallible>(Response::new(Body::many(vec![Bytes::from_static(b"abc"); 2])))
+                let service = service_fn(move |_: Request<Incoming>| {
+                    let answer = Response::new(Body::many(pieces.clone()));
+                    async { Ok::<_, Infallible>(answer) }
                 });
                 let _ = builder(streams).serve_connection(TokioIo::new(ours), service).await;
             });
@@ -241,7 +243,7 @@ mod tests {
     /// connection, long after everybody else had forgotten them.
     #[tokio::test]
     async fn who_takes_nothing_of_an_answer_over_http2_is_given_it_no_longer() {
-        let mut client = Client::with_room_for(0).await;
+        let mut client = Client::with_room_for(0, &[b"abc"]).await;
         let began = Instant::now();
         let came = timeout(WRITE_DEADLINE * 2, client.answer.frame()).await.expect("it is reset");
         assert!(came.unwrap().is_err());
@@ -251,9 +253,25 @@ mod tests {
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "the others go on");
     }
 
+    /// Found by review: of an answer in one piece all was left to the connection with its first byte, which had to end for it, and whatever else
+    /// it carried.
+    #[tokio::test]
+    async fn who_takes_the_beginning_of_a_long_piece_over_http2_keeps_the_connection() {
+        let mut client = Client::with_room_for(20_000, &[&[7; 1 << 20]]).await;
+        sleep(WRITE_DEADLINE * 2).await;
+        let mut taken = 0;
+        while let Ok(came) = client.answer.frame().await.expect("it is reset") {
+            taken += came.into_data().unwrap().len();
+        }
+        assert!(taken <= 20_000, "{taken}");
+        let _ = Client::ask(&mut client.sender).await;
+        let error = client.peer.try_read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "the others go on");
+    }
+
     #[tokio::test]
     async fn who_takes_a_little_now_and_then_over_http2_is_waited_for_and_then_no_longer() {
-        let mut client = Client::with_room_for(1).await;
+        let mut client = Client::with_room_for(1, &[b"abc", b"abc"]).await;
         for byte in b"abca" {
             let came = timeout(WRITE_DEADLINE, client.answer.frame()).await.expect("the next byte");
             assert_eq!(came.unwrap().unwrap().into_data().unwrap(), [*byte][..]);
