@@ -33,7 +33,7 @@ use crate::{
     bug::BugReport,
     egress::{Line, Packet, PacketLog, Reader, ViewerEnd, Wants},
     lock,
-    udp::Outbound,
+    udp::{Outbound, interface_of},
 };
 
 /// How often viewers are looked at when nothing comes: somebody may have ended one.
@@ -114,9 +114,16 @@ struct Sending {
     targets: Targets,
     /// The address of ours that it comes from.
     from: Option<IpAddr>,
+    /// Of a group: the number of the interface that has that address, where that is known.
+    interface: Option<u32>,
 }
 
 impl Sending {
+    /// Whether the system sends both by the same interface. By one that has several addresses it would send all twice.
+    fn leaves_as(&self, other: &Self) -> bool {
+        self.from == other.from || self.interface.is_some() && self.interface == other.interface
+    }
+
     /// Puts what is to be sent now into the queues; whether more waits, or why it is over. `count` is told of frames and bytes.
     fn send(
         &mut self,
@@ -166,7 +173,7 @@ impl Viewer {
         from: Option<IpAddr>,
         (line, wants): (Arc<Line>, Wants),
     ) -> Self {
-        let sending = Sending { cursor, offset: 0, targets, from };
+        let sending = Sending { cursor, offset: 0, targets, from, interface: None };
         Self { reader, sending, group: None, line, wants, leaves: false }
     }
 
@@ -177,7 +184,12 @@ impl Viewer {
         let from = group.iter().flatten().next().and_then(|(to, _)| {
             self.sending.from.filter(|from| from.is_ipv4() == to.is_ipv4()).or_else(|| routed_from(*to))
         });
-        Self { sending: Sending { targets: Targets::default(), from, ..self.sending }, group: Some(group), ..self }
+        let interface = match from {
+            Some(IpAddr::V4(from)) => interface_of(from),
+            _ => None,
+        };
+        let sending = Sending { targets: Targets::default(), from, interface, ..self.sending };
+        Self { sending, group: Some(group), ..self }
     }
 
     fn hears_group(&self) -> bool {
@@ -255,7 +267,7 @@ struct Outlet {
     key: usize,
     arriving: mpsc::UnboundedReceiver<Viewer>,
     viewers: Vec<Viewer>,
-    /// Send to the group as long as somebody hears it, once for all who came to the same address of ours: the system sends what is from an
+    /// Send to the group as long as somebody hears it, once for all who came to the same interface of ours: the system sends what is from an
     /// address by the interface that has it, and by no other.
     casts: Vec<Sending>,
     bell: Arc<Bell>,
@@ -327,14 +339,22 @@ impl Outlet {
     fn cast(&mut self) -> bool {
         let Self { viewers, casts, queues, .. } = self;
         let hearers = || viewers.iter().filter(|viewer| viewer.hears_group());
-        casts.retain(|cast| hearers().any(|viewer| viewer.sending.from == cast.from));
+        casts.retain_mut(|cast| {
+            let mut alike = hearers().filter(|viewer| viewer.sending.leaves_as(cast));
+            let Some(heir) = alike.next() else { return false };
+            // Its address may be gone with those who came to it.
+            if heir.sending.from != cast.from && alike.all(|viewer| viewer.sending.from != cast.from) {
+                cast.from = heir.sending.from;
+            }
+            true
+        });
         for viewer in hearers() {
-            let from = viewer.sending.from;
+            let Sending { from, interface, .. } = viewer.sending;
             // Further ones can only hope that they share an interface.
-            if casts.len() < CASTS_MAX && casts.iter().all(|cast| cast.from != from) {
+            if casts.len() < CASTS_MAX && !casts.iter().any(|cast| viewer.sending.leaves_as(cast)) {
                 // Many hear it: the bound of viewers is not its.
                 let cursor = viewer.reader.packets.log().tap();
-                casts.push(Sending { cursor, offset: 0, targets: viewer.group.unwrap_or_default(), from });
+                casts.push(Sending { cursor, offset: 0, targets: viewer.group.unwrap_or_default(), from, interface });
             }
         }
         let send = |has_more, cast: &mut Sending| has_more | cast.send(queues, |_, _, _| {}).unwrap_or(false);
@@ -458,6 +478,27 @@ mod tests {
         outlet.round().await;
         outlet.cast();
         assert_eq!(outlet.casts.iter().map(|cast| cast.from).collect::<Vec<_>>(), [Some(second)]);
+    }
+
+    /// Found by review: all was sent twice by an interface at two of whose addresses there was somebody, one source from two addresses
+    /// (RFC 3550 §8.2).
+    #[tokio::test]
+    async fn a_group_is_sent_once_by_an_interface_that_has_several_addresses() {
+        let (stage, (_socket, targets)) = (Stage::new(LogBounds::default()), group());
+        let hearer = |n| {
+            let mut viewer = stage.hearer(targets, Some(Ipv4Addr::new(192, 0, 2, n).into()));
+            viewer.sending.interface = Some(2);
+            viewer
+        };
+        let mut outlet = stage.outlet(hearer(1));
+        outlet.viewers.push(hearer(2));
+        let senders = |outlet: &mut Outlet| {
+            outlet.cast();
+            outlet.casts.iter().filter_map(|cast| cast.from).collect::<Vec<_>>()
+        };
+        assert_eq!(senders(&mut outlet), [Ipv4Addr::new(192, 0, 2, 1)]);
+        outlet.viewers.swap_remove(0);
+        assert_eq!(senders(&mut outlet), [Ipv4Addr::new(192, 0, 2, 2)], "the other address may be gone");
     }
 
     /// The kernel refuses a datagram to a group of IPv4 from an address of IPv6: whoever came to `[::1]` first silenced the group.

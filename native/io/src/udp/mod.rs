@@ -24,6 +24,7 @@ pub(crate) use self::{
     options::{Interface, Membership, MulticastOut, UdpOptions},
     outbound::Outbound,
     socket::UdpSocket,
+    system::interface_of,
 };
 
 /// The largest payload of a datagram over IPv4 (RFC 768, RFC 791 §3.1).

@@ -16,6 +16,8 @@ pub(super) struct Message<'a> {
 }
 
 #[cfg(target_os = "linux")]
+mod interfaces;
+#[cfg(target_os = "linux")]
 mod layout;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -25,6 +27,10 @@ mod linux;
 mod portable;
 
 #[cfg(target_os = "linux")]
+pub(crate) use interfaces::interface_of;
+#[cfg(target_os = "linux")]
 pub(super) use linux::*;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use portable::interface_of;
 #[cfg(not(target_os = "linux"))]
 pub(super) use portable::*;

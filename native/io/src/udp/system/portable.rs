@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use socket2::Socket;
@@ -73,6 +73,11 @@ pub(in crate::udp) fn interface_index(_: &Socket, name: &str) -> io::Result<u32>
     name.parse().map_err(|_| io::Error::new(io::ErrorKind::Unsupported, "here an interface is given by its number"))
 }
 
+/// The number of the interface that has an address is not known here.
+pub(crate) fn interface_of(_: Ipv4Addr) -> Option<u32> {
+    None
+}
+
 pub(in crate::udp) fn send_by_interface(socket: &Socket, index: u32) -> io::Result<()> {
     // 0.0.0.n is interface n on BSD and Windows.
     socket.set_multicast_if_v4(&index.into())
@@ -84,8 +89,6 @@ pub(in crate::udp) fn join_source(_: &Socket, _: IpAddr, _: IpAddr, _: u32) -> i
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     #[tokio::test]
