@@ -11,8 +11,11 @@ use super::{
 use crate::{
     CodecError, VideoInfo,
     bits::{BitReader, rbsp},
-    nal::record::{
-        Fields, all_known, check_record_bytes, check_sets, is_current, merge, merge_sps, nal_length_size, put_sets,
+    nal::{
+        Known, LateSets,
+        record::{
+            Fields, all_known, check_record_bytes, check_sets, is_current, merge, merge_sps, nal_length_size, put_sets,
+        },
     },
 };
 
@@ -78,15 +81,37 @@ impl AvcConfig {
     }
 
     /// The configuration that holds behind the parameter sets that an access unit brought; `None` when they say nothing
-    /// new. Those that are known under other ids go back into its payload: see [`Self::keep_renumbered_sets`].
+    /// new, or go back into its payload: see [`Self::keep_sets`].
     ///
     /// # Errors
     /// As [`Self::from_parameter_sets`].
-    pub fn take_parameter_sets(&self, unit: &mut Canonical) -> Result<Option<Self>, CodecError> {
-        if self.keep_renumbered_sets(unit) {
+    pub fn take_parameter_sets(
+        &self,
+        late: &mut LateSets,
+        unit: &mut Canonical,
+        is_entry: impl FnOnce(&Canonical) -> bool,
+    ) -> Result<Option<Self>, CodecError> {
+        if self.keep_sets(late, unit, is_entry) {
             return Ok(None);
         }
         self.with_parameter_sets(&unit.sps, &unit.pps)
+    }
+
+    /// Puts parameter sets back into the payload of an access unit where the configuration stays though decoders need them: those that are
+    /// known under other ids ([`Self::keep_renumbered_sets`]), and picture parameter sets of a unit that is no entry. Whether it stays;
+    /// if not, [`Self::with_parameter_sets`] of what the unit brings then is the next one.
+    pub fn keep_sets(
+        &self,
+        late: &mut LateSets,
+        unit: &mut Canonical,
+        is_entry: impl FnOnce(&Canonical) -> bool,
+    ) -> bool {
+        if !late.concern(unit) {
+            return true;
+        }
+        let is_entry = is_entry(unit);
+        self.keep_renumbered_sets(unit)
+            || late.keep(&Known { vps: &[], sps: &self.sps, pps: &self.pps }, unit, is_entry, pps_id)
     }
 
     /// Puts the parameter sets of an IDR picture back into its payload where all of them are known but for their ids.

@@ -7,6 +7,7 @@ use crate::{
     Chroma, CodecConfig, CodecError, Colour, VideoInfo,
     bit_writer::BitWriter,
     bits::BitReader,
+    nal::LateSets,
     sweep::{mutations, truncations, unhex},
 };
 
@@ -490,7 +491,7 @@ fn parameter_sets_that_are_counted_up_make_one_configuration() {
     for index in 1..200 {
         let sets = [numbered_sps(index % 32, 20), numbered_pps(index % 57, index % 32)];
         let mut unit = slices(&idr, &sets);
-        assert_eq!(config.take_parameter_sets(&mut unit), Ok(None), "{index}");
+        assert_eq!(config.take_parameter_sets(&mut LateSets::default(), &mut unit, is_entry), Ok(None), "{index}");
         let known = |set: &Bytes| config.sps.contains(set) || config.pps.contains(set);
         let expected = sets.iter().filter(|set| !known(set)).map(|set| &set[..]).chain([&idr[..]]);
         assert!(nal_units(&unit.payload, 4).flatten().eq(expected), "a decoder finds what the slices name: {index}");
@@ -503,9 +504,87 @@ fn parameter_sets_that_are_counted_up_make_one_configuration() {
         (&idr, vec![numbered_sps(1, 40), pps]),
     ] {
         let mut unit = slices(slice, &sets);
-        assert!(config.take_parameter_sets(&mut unit).unwrap().is_some(), "{sets:?}");
+        assert!(
+            config.take_parameter_sets(&mut LateSets::default(), &mut unit, is_entry).unwrap().is_some(),
+            "{sets:?}"
+        );
         assert_eq!(nal_units(&unit.payload, 4).count(), 1);
     }
+}
+
+/// An access unit of one slice behind sets.
+fn unit_of(sets: &[&Bytes], slice: &[u8]) -> Canonical {
+    let nals: Vec<&[u8]> = sets.iter().map(|set| &set[..]).chain([slice]).filter(|nal| !nal.is_empty()).collect();
+    to_canonical(with_lengths(&nals, 4), 4).unwrap()
+}
+
+/// What decoders without the configuration find: the sets in front of the slice.
+fn sets_in(unit: &Canonical) -> Vec<&[u8]> {
+    nal_units(&unit.payload, 4).flatten().filter(|nal| nal_type(nal) == NAL_PPS).collect()
+}
+
+/// They made another configuration, which viewers get at a key picture: pictures up to there named a set that nobody had.
+#[test]
+fn picture_parameter_sets_that_first_come_at_no_entry_stay_in_the_payload() {
+    let (sps, first, second) = (numbered_sps(0, 20), numbered_pps(0, 0), numbered_pps(1, 0));
+    let config = AvcConfig::from_parameter_sets(vec![sps.clone()], vec![first.clone()]).unwrap();
+    let (late, idr, slice) = (&mut LateSets::default(), &[0x65, 0x88][..], &[0x41, 0x9a][..]);
+    let mut take = |sets: &[&Bytes], slice: &[u8]| {
+        let mut unit = unit_of(sets, slice);
+        let changed = config.take_parameter_sets(late, &mut unit, is_entry).unwrap();
+        (changed.map(|config| config.pps), sets_in(&unit).into_iter().map(Bytes::copy_from_slice).collect::<Vec<_>>())
+    };
+    assert_eq!(take(&[&sps, &first], idr), (None, vec![]), "known");
+    assert_eq!(take(&[&second], slice), (None, vec![second.clone()]));
+    assert_eq!(take(&[&second], slice), (None, vec![]), "decoders have it");
+    // An entry that brings its own: who begins there finds the late one too.
+    assert_eq!(take(&[&sps, &first], idr), (None, vec![first.clone(), second.clone()]));
+    // One that brings none relies on all that came.
+    assert_eq!(take(&[], idr), (Some(vec![second.clone(), first.clone()]), vec![]));
+}
+
+#[test]
+fn a_picture_parameter_set_that_changes_within_each_gop_makes_no_configuration() {
+    let (sps, first) = (numbered_sps(0, 20), numbered_pps(0, 0));
+    // The same id, another `pic_init_qp_minus26`.
+    let bits = BitWriter::default().u(8, 0x68).ues(&[0, 0]).u(2, 0).ues(&[0, 0, 0]).u(3, 0).ues(&[5, 0, 0]);
+    let second = Bytes::from(bits.u(3, 0b100).nal());
+    let config = AvcConfig::from_parameter_sets(vec![sps.clone()], vec![first.clone()]).unwrap();
+    let (late, idr, slice) = (&mut LateSets::default(), &[0x65, 0x88][..], &[0x41, 0x9a][..]);
+    let mut take = |sets: &[&Bytes], slice: &[u8]| {
+        let mut unit = unit_of(sets, slice);
+        assert_eq!(config.take_parameter_sets(late, &mut unit, is_entry), Ok(None));
+        sets_in(&unit).into_iter().map(Bytes::copy_from_slice).collect::<Vec<_>>()
+    };
+    let [only_first, only_second] = [&first, &second].map(std::slice::from_ref);
+    for _ in 0..100 {
+        take(&[&sps, &first], idr);
+        assert_eq!(take(&[&second], slice), only_second);
+        assert_eq!(take(&[], slice), [] as [Bytes; 0]);
+        assert_eq!(take(&[&first], slice), only_first, "back to that of the configuration");
+        assert_eq!(take(&[&second], slice), only_second);
+        assert_eq!(take(&[&sps, &first], idr), only_first);
+        assert_eq!(take(&[&first], slice), [] as [Bytes; 0]);
+        // Without a picture: in front of the next one.
+        assert_eq!(take(&[&second], &[]), [] as [Bytes; 0]);
+        assert_eq!(take(&[], slice), only_second);
+        assert_eq!(take(&[&sps, &first], &[]), [] as [Bytes; 0]);
+        assert_eq!(take(&[], idr), only_first);
+    }
+}
+
+#[test]
+fn late_picture_parameter_sets_are_bounded() {
+    let config = AvcConfig::from_parameter_sets(vec![numbered_sps(0, 20)], vec![numbered_pps(0, 0)]).unwrap();
+    let mut late = LateSets::default();
+    for id in 1..200 {
+        let large = [&numbered_pps(id, 0)[..], &[0xff; 1_000]].concat().into();
+        let mut unit = unit_of(&[&large], &[0x41, 0x9a]);
+        drop(config.take_parameter_sets(&mut late, &mut unit, is_entry));
+        assert!(unit.payload.len() < 70_000, "{id}");
+    }
+    let mut unit = unit_of(&[&Bytes::from_static(&[0x68])], &[0x41, 0x9a]);
+    assert!(config.take_parameter_sets(&mut late, &mut unit, is_entry).is_err(), "one without an id");
 }
 
 /// The size stayed that of the set that came first.
@@ -523,9 +602,9 @@ fn the_newest_parameter_set_says_the_size_and_the_oldest_makes_room() {
     let (wide, narrow, again) = (numbered_sps(99 % 32, 80 + 99), numbered_sps(2, 20), numbered_sps(7, 20));
     for (set, width_mbs) in [(&narrow, 20), (&wide, 179), (&narrow, 20), (&wide, 179), (&again, 20)] {
         let mut unit = to_canonical(with_lengths(&[set, &numbered_pps(0, 1), &[0x65, 0x88]], 4), 4).unwrap();
-        config = config.take_parameter_sets(&mut unit).unwrap().unwrap();
+        config = config.take_parameter_sets(&mut LateSets::default(), &mut unit, is_entry).unwrap().unwrap();
         assert_eq!(config.info.width, 16 * width_mbs);
-        assert_eq!(config.take_parameter_sets(&mut unit), Ok(None));
+        assert_eq!(config.take_parameter_sets(&mut LateSets::default(), &mut unit, is_entry), Ok(None));
     }
 }
 

@@ -12,8 +12,11 @@ use super::{
 use crate::{
     CodecError, Hdr, VideoInfo,
     bits::{BitReader, rbsp},
-    nal::record::{
-        Fields, all_known, check_record_bytes, check_sets, is_current, merge, merge_sps, nal_length_size, put_sets,
+    nal::{
+        Canonical, Known, LateSets,
+        record::{
+            Fields, all_known, check_record_bytes, check_sets, is_current, merge, merge_sps, nal_length_size, put_sets,
+        },
     },
 };
 
@@ -118,6 +121,38 @@ impl HevcConfig {
             return Ok(None);
         }
         merged.build().map(Some)
+    }
+
+    /// The configuration that holds behind the parameter sets that an access unit brought; `None` when they say nothing
+    /// new, or go back into its payload: see [`Self::keep_sets`].
+    ///
+    /// # Errors
+    /// As [`Self::from_parameter_sets`].
+    pub fn take_parameter_sets(
+        &self,
+        late: &mut LateSets,
+        unit: &mut Canonical,
+        is_entry: impl FnOnce(&Canonical) -> bool,
+    ) -> Result<Option<Self>, CodecError> {
+        if self.keep_sets(late, unit, is_entry) {
+            return Ok(None);
+        }
+        self.with_parameter_sets(&unit.vps, &unit.sps, &unit.pps)
+    }
+
+    /// Puts picture parameter sets of an access unit that is no entry back into its payload: decoders need them, and the configuration
+    /// stays. Whether it does; if not, [`Self::with_parameter_sets`] of what the unit brings then is the next one.
+    pub fn keep_sets(
+        &self,
+        late: &mut LateSets,
+        unit: &mut Canonical,
+        is_entry: impl FnOnce(&Canonical) -> bool,
+    ) -> bool {
+        if !late.concern(unit) {
+            return true;
+        }
+        let is_entry = is_entry(unit);
+        late.keep(&Known { vps: &self.vps, sps: &self.sps, pps: &self.pps }, unit, is_entry, set_id)
     }
 
     /// The same configuration for access units in the form of the bus: the record says 4-byte lengths.

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     Chroma, CodecConfig, CodecError, Colour, ContentLight, MasteringDisplay, VideoInfo,
     bit_writer::BitWriter,
-    nal::{picture::MAX_DIMENSION, record::MAX_RECORD_BYTES},
+    nal::{LateSets, picture::MAX_DIMENSION, record::MAX_RECORD_BYTES},
     sweep::{mutations, truncations, unhex},
 };
 
@@ -230,6 +230,18 @@ fn in_band_parameter_sets_replace_those_of_their_id() {
     assert!(main.with_parameter_sets(&[], &[Bytes::from_static(&[0x42, 0x01])], &[]).is_err());
     let hdr = config(MAIN_10).with_parameter_sets(&main.vps, &main.sps, &main.pps).unwrap().unwrap();
     assert!(!hdr.hdr().is_empty(), "what the record said besides stays");
+}
+
+/// It made another configuration, which viewers get at a key picture.
+#[test]
+fn a_picture_parameter_set_that_first_comes_at_no_entry_stays_in_the_payload() {
+    let (main, second) = (config(MAIN), [0x44, 0x01, 0b0100_1000]);
+    let is_entry = |unit: &Canonical| is_random_access(nal_units(&unit.payload, 4).flatten());
+    let slice = [0x02, 0x01, 0x80];
+    let payload = [&[0, 0, 0, 3], &second[..], &[0, 0, 0, 3], &slice].concat();
+    let mut unit = to_canonical(payload.clone().into(), 4).unwrap();
+    assert_eq!(main.take_parameter_sets(&mut LateSets::default(), &mut unit, is_entry), Ok(None));
+    assert_eq!(unit.payload, payload);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arcly_bus::{Frame, TrackId, TrackSet};
-use arcly_codec::{CodecConfig, av1, h264, h265};
+use arcly_codec::{CodecConfig, CodecError, av1, h264, h265, nal::Canonical};
 
 /// Follows the frames that a reader is given.
 #[derive(Default)]
@@ -35,15 +35,12 @@ pub fn check_payload(config: &CodecConfig, frame: &Frame) {
     assert!(!frame.payload.is_empty(), "a frame has bytes");
     match config {
         CodecConfig::H264(_) => {
-            let again = h264::to_canonical(frame.payload.clone(), 4);
-            assert!(again.is_ok_and(|again| again.payload == frame.payload && again.sps.is_empty()), "not canonical");
+            check_canonical(&frame.payload, h264::to_canonical(frame.payload.clone(), 4));
             let can_begin = h264::is_entry_of_container(&frame.payload, true);
             assert!(!frame.is_key() || can_begin, "decoding cannot begin at this key frame");
         }
         CodecConfig::H265(_) => {
-            let again = h265::to_canonical(frame.payload.clone(), 4);
-            let is_same = again.is_ok_and(|again| again.payload == frame.payload && !again.has_parameter_sets());
-            assert!(is_same, "not canonical");
+            check_canonical(&frame.payload, h265::to_canonical(frame.payload.clone(), 4));
         }
         CodecConfig::Av1(_) => {
             let again = av1::to_canonical(frame.payload.clone());
@@ -52,4 +49,14 @@ pub fn check_payload(config: &CodecConfig, frame: &Frame) {
         CodecConfig::Aac(aac) => assert_eq!(frame.duration, aac.samples_per_frame, "the length of an access unit"),
         _ => assert!(frame.payload.len() < usize::MAX, "a codec that is not known here"),
     }
+}
+
+/// NAL units behind lengths. Sets that make no configuration stay, in front of all others.
+fn check_canonical(payload: &[u8], again: Result<Canonical, CodecError>) {
+    let is_same = again.is_ok_and(|again| {
+        let sets = [&again.vps, &again.sps, &again.pps].into_iter().flatten();
+        let set_bytes: usize = sets.map(|set| 4 + set.len()).sum();
+        payload.ends_with(&again.payload) && set_bytes + again.payload.len() == payload.len()
+    });
+    assert!(is_same, "not canonical");
 }

@@ -3,7 +3,7 @@
 use arcly_bus::{Track, TrackId};
 use arcly_codec::{
     Codec, CodecConfig, CodecError, aac::AudioSpecificConfig, flac::FlacConfig, h264::AvcConfig, h265::HevcConfig,
-    h266::VvcConfig,
+    h266::VvcConfig, nal::LateSets,
 };
 use bytes::Bytes;
 
@@ -20,6 +20,8 @@ pub(super) struct DemuxTrack {
     pub nal_length_size: u8,
     /// `None` until the first frame, for codecs that say it there.
     pub config: Option<CodecConfig>,
+    /// Beside it.
+    pub late_sets: LateSets,
     pub grid: AudioGrid,
     pub colour: ColourInfo,
 }
@@ -28,7 +30,8 @@ impl DemuxTrack {
     pub fn new(id: TrackId, codec: Codec) -> Self {
         let grid = AudioGrid::new(0);
         let colour = ColourInfo::default();
-        Self { id, codec, sequence_header: Bytes::new(), nal_length_size: 4, config: None, grid, colour }
+        let late_sets = LateSets::default();
+        Self { id, codec, sequence_header: Bytes::new(), nal_length_size: 4, config: None, late_sets, grid, colour }
     }
 
     /// The track as the bus has it, once it is configured.
@@ -57,6 +60,7 @@ impl DemuxTrack {
         let record = Bytes::copy_from_slice(record);
         let (config, nal_length_size) = read_record(self.codec, record.clone())?;
         (self.sequence_header, self.nal_length_size) = (record, nal_length_size);
+        self.late_sets = LateSets::default();
         Ok(config.is_some_and(|config| self.set_config(config)))
     }
 

@@ -5,6 +5,7 @@ use arcly_codec::{
     ac3::{Ac3Config, Eac3Config, SyncFrame},
     av1, flac, h264, h265, h266,
     mpeg_audio::{FrameHeader, MpegAudioConfig},
+    nal::{Canonical, nal_units},
     opus,
     pcm::PcmConfig,
     vp8, vp9,
@@ -66,24 +67,27 @@ impl DemuxTrack {
     }
 
     fn nal_units(&mut self, payload: Bytes, claims_key: bool) -> Result<Unit, CodecError> {
-        let size = self.nal_length_size;
+        let (size, late) = (self.nal_length_size, &mut self.late_sets);
         let (payload, config, is_key) = match &self.config {
             Some(CodecConfig::H264(config)) => {
                 let mut unit = h264::to_canonical(payload, size)?;
-                let config = config.take_parameter_sets(&mut unit)?;
-                let is_key = h264::is_entry_of_container(&unit.payload, claims_key);
+                let is_entry = |unit: &Canonical| h264::is_entry_of_container(&unit.payload, claims_key);
+                let config = config.take_parameter_sets(late, &mut unit, is_entry)?;
+                let is_key = is_entry(&unit);
                 (unit.payload, config.map(CodecConfig::H264), is_key)
             }
             Some(CodecConfig::H265(config)) => {
-                let unit = h265::to_canonical(payload, size)?;
-                let config = config.with_parameter_sets(&unit.vps, &unit.sps, &unit.pps)?;
-                let is_key = h265::is_random_access(h265::nal_units(&unit.payload, 4).flatten());
+                let mut unit = h265::to_canonical(payload, size)?;
+                let is_entry = |unit: &Canonical| h265::is_random_access(nal_units(&unit.payload, 4).flatten());
+                let config = config.take_parameter_sets(late, &mut unit, is_entry)?;
+                let is_key = is_entry(&unit);
                 (unit.payload, config.map(CodecConfig::H265), is_key)
             }
             Some(CodecConfig::H266(config)) => {
-                let unit = h266::to_canonical(payload, size)?;
-                let config = config.with_parameter_sets(&unit.vps, &unit.sps, &unit.pps)?;
-                let is_key = h266::is_random_access(h266::nal_units(&unit.payload, 4).flatten());
+                let mut unit = h266::to_canonical(payload, size)?;
+                let is_entry = |unit: &Canonical| h266::is_random_access(nal_units(&unit.payload, 4).flatten());
+                let config = config.take_parameter_sets(late, &mut unit, is_entry)?;
+                let is_key = is_entry(&unit);
                 (unit.payload, config.map(CodecConfig::H266), is_key)
             }
             _ => (payload, None, false),

@@ -373,6 +373,29 @@ fn new_configuration_has_a_new_version_and_goes_on_counting() {
     assert_eq!(versions, [(31, 0x100), (0, 0x101), (1, 0x100)]);
 }
 
+/// They came with the next key picture: the pictures up to there named sets that no viewer had.
+#[test]
+fn other_parameter_sets_are_in_front_of_the_first_picture_with_them() {
+    let (video, mut other) = (video_track(), video_track());
+    let second = [0x68, 0x4b, 0x0f, 0xc8];
+    if let CodecConfig::H264(config) = &mut other.config {
+        config.pps.push(second.to_vec().into());
+    }
+    let (mut muxer, mut rng) = (TsMuxer::new(&track_set(&[video, audio_track(48_000)])).unwrap(), Rng(3));
+    let write = |muxer: &mut TsMuxer, frame: Frame| {
+        let mut out = Vec::new();
+        muxer.write(&frame, &mut out).unwrap();
+        out.windows(second.len()).any(|window| window == second)
+    };
+    assert!(!write(&mut muxer, picture(&mut rng, 0, 0, true, 100)));
+    assert!(!write(&mut muxer, picture(&mut rng, 3_600, 0, false, 100)));
+    muxer.reconfigure(&track_set(&[other.clone(), audio_track(48_000)])).unwrap();
+    muxer.reconfigure(&track_set(&[other])).unwrap();
+    assert!(write(&mut muxer, picture(&mut rng, 7_200, 0, false, 100)));
+    assert!(!write(&mut muxer, picture(&mut rng, 10_800, 0, false, 100)));
+    assert!(write(&mut muxer, picture(&mut rng, 14_400, 0, true, 100)));
+}
+
 #[test]
 fn refused_configuration_changes_nothing() {
     let frames = PLAIN.frames(&mut Rng(18));

@@ -6,7 +6,7 @@ use arcly_codec::{
     h264::{AvcConfig, nal_units},
     h265::HevcConfig,
 };
-use arcly_wire::rtp::{AccessUnit, Depacketizer, Format, Header, Limits, Packet};
+use arcly_wire::rtp::{AccessUnit, Depacketizer, Format, Header, Limits, Packet, Packetizer};
 use bytes::Bytes;
 
 use crate::stream::{Reader, Rng, Sender, round_trip, unhex};
@@ -372,6 +372,39 @@ fn parameter_sets_under_another_id_stay_in_the_picture() {
     let (units, _) = read(&format, &[(1, true, idr), (2, false, &sps), (2, false, &pps), (2, true, idr)]);
     assert!(units[1].config.is_none(), "{:?}", units[1].config);
     assert!(nal_units(&units[1].payload, 4).flatten().eq([&sps[..], &pps, idr]), "{config:?}");
+}
+
+/// They made another configuration, which viewers get in front of the next key picture.
+#[test]
+fn a_picture_parameter_set_that_comes_at_no_key_picture_stays_in_the_picture() {
+    let h265_pps = [0x44, 1, 0b0100_1000];
+    for (config, pps, idr, slice) in [
+        (h264(), &unhex("684af8fc80")[..], &[0x65, 0x80][..], &[0x41, 0x80][..]),
+        (h265(), &h265_pps, &[0x26, 1, 0x80], &[0x02, 1, 0x80]),
+    ] {
+        let format = Format::of(96, &config).unwrap();
+        let (units, _) = read(&format, &[(1, true, idr), (2, false, pps), (2, true, slice), (3, true, slice)]);
+        assert!(units[1..].iter().all(|unit| unit.config.is_none()));
+        assert!(nal_units(&units[1].payload, 4).flatten().eq([pps, slice]), "{config:?}");
+        assert!(nal_units(&units[2].payload, 4).flatten().eq([slice]));
+    }
+}
+
+#[test]
+fn other_parameter_sets_go_in_front_of_the_next_picture_whatever_it_is() {
+    let mut other = avc();
+    other.pps.push(unhex("684af8fc80").into());
+    let format = Format::of(96, &h264()).unwrap();
+    let mut packetizer = Packetizer::new(&format, &h264(), 1_200).unwrap();
+    let has_other = |packetizer: &mut Packetizer, is_key| {
+        let mut bytes = Vec::new();
+        packetizer.packetize(&SLICE, is_key, &mut |payload| payload.write(&mut bytes)).unwrap();
+        bytes.windows(5).any(|window| window == &other.pps[1][..])
+    };
+    assert!(!has_other(&mut packetizer, false));
+    packetizer.reconfigure(&CodecConfig::H264(other.clone()));
+    packetizer.reconfigure(&CodecConfig::H264(other.clone()));
+    assert_eq!([false, false, true].map(|is_key| has_other(&mut packetizer, is_key)), [true, false, true]);
 }
 
 /// `packetization-mode` 0: each NAL unit is a packet, whatever its size.

@@ -2,7 +2,7 @@
 
 use arcly_codec::{
     Codec, CodecConfig, ContentLight, DolbyVision, Hdr, MasteringDisplay, MediaKind, aac::AudioSpecificConfig,
-    h264::AvcConfig, h265::HevcConfig, h266::VvcConfig, opus::OpusConfig, pcm::PcmConfig,
+    h264::AvcConfig, h265::HevcConfig, h266::VvcConfig, nal::LateSets, opus::OpusConfig, pcm::PcmConfig,
 };
 use bytes::Bytes;
 
@@ -34,6 +34,8 @@ pub(super) struct Description {
     pub form: Form,
     /// `None` when only the first samples say it: parameter sets that are in-band, MPEG audio.
     pub config: Option<CodecConfig>,
+    /// Beside it.
+    pub late_sets: LateSets,
     /// Of a waveform: bytes of a sample of all channels.
     pub waveform_bytes: Option<u32>,
     /// These two stand beside the record.
@@ -48,7 +50,8 @@ impl Description {
     }
 
     fn pending(form: Form, codec: Codec) -> Self {
-        Self { codec, form, config: None, waveform_bytes: None, dolby_vision: None, hdr: Hdr::default() }
+        let late_sets = LateSets::default();
+        Self { codec, form, config: None, late_sets, waveform_bytes: None, dolby_vision: None, hdr: Hdr::default() }
     }
 
     /// Pictures or sound.

@@ -95,14 +95,15 @@ impl Description {
             Codec::H266 => h266::to_canonical(sample, length_size)?,
             _ => h264::to_canonical(sample, length_size)?,
         };
-        let config = take_parameter_sets(self.codec, self.config.as_ref(), &mut canonical)?;
-        let changed = self.replace(config);
-        let nals = || nal_units(&canonical.payload, 4).flatten();
-        let is_key = match self.codec {
-            Codec::H265 => h265::is_random_access(nals()),
-            Codec::H266 => h266::is_random_access(nals()),
-            _ => h264::is_entry_of_container(&canonical.payload, claims_sync),
+        let codec = self.codec;
+        let is_entry = |unit: &Canonical| match codec {
+            Codec::H265 => h265::is_random_access(nal_units(&unit.payload, 4).flatten()),
+            Codec::H266 => h266::is_random_access(nal_units(&unit.payload, 4).flatten()),
+            _ => h264::is_entry_of_container(&unit.payload, claims_sync),
         };
+        let config = self.take_parameter_sets(&mut canonical, is_entry)?;
+        let changed = self.replace(config);
+        let is_key = is_entry(&canonical);
         Ok(Converted { payload: canonical.payload, is_key, changed })
     }
 
@@ -145,6 +146,27 @@ impl Description {
         Ok(Converted { payload: sample, is_key, changed })
     }
 
+    /// The configuration behind the parameter sets of an access unit, if it is another one.
+    fn take_parameter_sets(
+        &mut self,
+        canonical: &mut Canonical,
+        is_entry: impl Fn(&Canonical) -> bool,
+    ) -> Result<Option<CodecConfig>, PackError> {
+        let late = &mut self.late_sets;
+        Ok(match &self.config {
+            Some(CodecConfig::H264(config)) => {
+                config.take_parameter_sets(late, canonical, is_entry)?.map(CodecConfig::H264)
+            }
+            Some(CodecConfig::H265(config)) => {
+                config.take_parameter_sets(late, canonical, is_entry)?.map(CodecConfig::H265)
+            }
+            Some(CodecConfig::H266(config)) => {
+                config.take_parameter_sets(late, canonical, is_entry)?.map(CodecConfig::H266)
+            }
+            _ => first_config(self.codec, canonical)?,
+        })
+    }
+
     fn replace(&mut self, config: Option<CodecConfig>) -> bool {
         let changed = config.is_some();
         self.config = config.or(self.config.take());
@@ -152,28 +174,17 @@ impl Description {
     }
 }
 
-/// The configuration behind the parameter sets of an access unit, if it is another one.
-fn take_parameter_sets(
-    codec: Codec,
-    known: Option<&CodecConfig>,
-    canonical: &mut Canonical,
-) -> Result<Option<CodecConfig>, PackError> {
-    if let Some(CodecConfig::H264(config)) = known {
-        return Ok(config.take_parameter_sets(canonical)?.map(CodecConfig::H264));
+/// The configuration that the parameter sets of an access unit make, where there was none.
+fn first_config(codec: Codec, Canonical { vps, sps, pps, .. }: &Canonical) -> Result<Option<CodecConfig>, PackError> {
+    if sps.is_empty() {
+        return Ok(None);
     }
-    let Canonical { vps, sps, pps, .. } = &*canonical;
-    Ok(match (codec, known) {
-        (_, None) if sps.is_empty() => None,
-        (_, Some(CodecConfig::H265(config))) => config.with_parameter_sets(vps, sps, pps)?.map(CodecConfig::H265),
-        (_, Some(CodecConfig::H266(config))) => config.with_parameter_sets(vps, sps, pps)?.map(CodecConfig::H266),
-        (Codec::H265, _) => {
-            Some(CodecConfig::H265(HevcConfig::from_parameter_sets(owned(vps), owned(sps), owned(pps))?))
-        }
-        (Codec::H266, _) => {
-            Some(CodecConfig::H266(VvcConfig::from_parameter_sets(owned(vps), owned(sps), owned(pps))?))
-        }
-        _ => Some(CodecConfig::H264(AvcConfig::from_parameter_sets(owned(sps), owned(pps))?)),
-    })
+    let (vps, sps, pps) = (owned(vps), owned(sps), owned(pps));
+    Ok(Some(match codec {
+        Codec::H265 => CodecConfig::H265(HevcConfig::from_parameter_sets(vps, sps, pps)?),
+        Codec::H266 => CodecConfig::H266(VvcConfig::from_parameter_sets(vps, sps, pps)?),
+        _ => CodecConfig::H264(AvcConfig::from_parameter_sets(sps, pps)?),
+    }))
 }
 
 fn sound(payload: Bytes, changed: bool) -> Converted {

@@ -21,6 +21,8 @@ mod essence;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod late_sets;
+#[cfg(test)]
 mod objects;
 mod packet;
 mod pes;

@@ -14,13 +14,14 @@ use crate::PackError;
 /// How access units of a track are written.
 #[derive(Debug)]
 pub(super) enum Form {
-    /// Annex B: a delimiter in front of every access unit, the parameter sets in front of every key picture. Both end with the start
-    /// code of the first NAL unit.
+    /// Annex B: a delimiter in front of every access unit, the parameter sets in front of every key picture, and of the first picture
+    /// with others. Both end with the start code of the first NAL unit.
     AnnexB {
         /// Delimiter and parameter sets.
         key_prefix: Vec<u8>,
-        /// Delimiter.
-        prefix: &'static [u8],
+        /// Delimiter, and parameter sets while they are owed.
+        prefix: Vec<u8>,
+        delimiter: &'static [u8],
     },
     /// ADTS.
     Aac(AdtsWriter),
@@ -86,13 +87,35 @@ impl Form {
     }
 
     /// Delimiter, VPS, SPS, PPS: the order of H.264 §7.4.1.2.3, H.265 §7.4.2.4.4 and H.266 §7.4.2.4.3.
-    fn annex_b(prefix: &'static [u8], key_delimiter: &[u8], sets: [&[Bytes]; 3]) -> Self {
+    fn annex_b(delimiter: &'static [u8], key_delimiter: &[u8], sets: [&[Bytes]; 3]) -> Self {
         let mut key_prefix = key_delimiter.to_vec();
         for set in sets.into_iter().flatten() {
             key_prefix.extend_from_slice(set);
             key_prefix.extend_from_slice(&START_CODE);
         }
-        Self::AnnexB { key_prefix, prefix }
+        Self::AnnexB { key_prefix, prefix: delimiter.to_vec(), delimiter }
+    }
+
+    /// Puts the parameter sets in front of the next picture too, whatever it is, if they are others than those of `previous`, or those
+    /// were `owed`: it names them. Whether it did.
+    pub(super) fn owe_sets_behind(&mut self, previous: &Self, owed: bool) -> bool {
+        let (Self::AnnexB { key_prefix, prefix, delimiter }, Self::AnnexB { key_prefix: known, .. }) = (self, previous)
+        else {
+            return false;
+        };
+        let are_owed = owed || key_prefix != known;
+        if are_owed {
+            prefix.extend_from_slice(key_prefix.get(delimiter.len()..).unwrap_or_default());
+        }
+        are_owed
+    }
+
+    /// They have been written.
+    #[cold]
+    pub(super) fn settle_sets(&mut self) {
+        if let Self::AnnexB { prefix, delimiter, .. } = self {
+            prefix.truncate(delimiter.len());
+        }
     }
 
     pub(super) fn kind(&self) -> MediaKind {
@@ -161,8 +184,8 @@ impl Form {
     pub(super) fn pieces<'a>(&'a self, content: Content, frame: &'a Frame, made: &'a [u8]) -> (Pieces<'a>, usize) {
         let payload: &[u8] = &frame.payload;
         match (content, self) {
-            (Content::AnnexB { bytes }, Self::AnnexB { key_prefix, prefix }) => {
-                let prefix = if frame.is_key() { key_prefix } else { *prefix };
+            (Content::AnnexB { bytes }, Self::AnnexB { key_prefix, prefix, .. }) => {
+                let prefix = if frame.is_key() { key_prefix } else { prefix };
                 (Pieces::of_nals(prefix, payload), prefix.len() + bytes)
             }
             (Content::BehindHeader, _) => (Pieces::of([made, payload]), made.len() + payload.len()),

@@ -85,6 +85,8 @@ struct Elementary {
     track: TrackId,
     clock_rate_hz: u32,
     form: Form,
+    /// Its parameter sets are others than before, and not written yet.
+    owes_sets: bool,
     pid: Pid,
     stream_id: u8,
     /// Its access units carry the clock of the program.
@@ -162,6 +164,8 @@ impl TsMuxer {
             stream.pid = Pid::new(stream.pid.number(), counter);
             let previous = self.streams.iter().find(|previous| previous.track == stream.track);
             stream.newest_dts_90k = previous.and_then(|previous| previous.newest_dts_90k);
+            stream.owes_sets =
+                previous.is_some_and(|previous| stream.form.owe_sets_behind(&previous.form, previous.owes_sets));
         }
         let first = |kind| streams.iter().position(|stream| stream.form.kind() == kind);
         self.pcr_stream = first(MediaKind::Video).or(first(MediaKind::Audio)).unwrap_or_default();
@@ -218,7 +222,7 @@ impl TsMuxer {
         let times = Times::of(frame, stream.clock_rate_hz);
         let Some(content) = stream.form.measure(frame, times.pts_90k, &mut self.made)? else { return Ok(()) };
         let pcr = self.keep_time(index, times.dts_90k, out);
-        let Some(Elementary { stream_id, form, pid, is_entry, .. }) = self.streams.get_mut(index) else {
+        let Some(Elementary { stream_id, form, owes_sets, pid, is_entry, .. }) = self.streams.get_mut(index) else {
             return Ok(());
         };
         let random_access = frame.is_key() || *is_entry;
@@ -228,6 +232,9 @@ impl TsMuxer {
             let (pieces, bytes) = form.pieces(content, frame, &self.made);
             let header = pes::Header::new(*stream_id, times, (!content.is_unbounded()).then_some(bytes));
             write_pes(pid, Adaptation { random_access, pcr }, &header, (pieces, bytes), out);
+            if mem::take(owes_sets) {
+                form.settle_sets();
+            }
         }
         Ok(())
     }
@@ -374,6 +381,7 @@ fn elementary_stream(track: &Track, stream_ids: &mut StreamIds) -> Result<Elemen
         track: track.id,
         clock_rate_hz: track.clock_rate_hz,
         form: Form::of(track)?,
+        owes_sets: false,
         pid: Pid::new(FIRST_PID + u16::from(track.id.0), COUNTER_START),
         stream_id: stream_ids.next(&track.config),
         carries_clock: false,

@@ -4,7 +4,7 @@ use arcly_codec::{
     CodecConfig, CodecError,
     cursor::Cursor,
     h264::{self, AvcConfig},
-    nal::Canonical,
+    nal::{Canonical, LateSets},
 };
 use bytes::Bytes;
 
@@ -92,8 +92,8 @@ impl NalFormat for H264 {
         h264::is_entry(unit)
     }
 
-    fn keeps_sets(config: &CodecConfig, canonical: &mut Canonical) -> bool {
-        matches!(config, CodecConfig::H264(config) if config.keep_renumbered_sets(canonical))
+    fn keeps_sets(config: &CodecConfig, late: &mut LateSets, canonical: &mut Canonical) -> bool {
+        matches!(config, CodecConfig::H264(config) if config.keep_sets(late, canonical, Self::is_key))
     }
 
     fn merge(config: Option<&CodecConfig>, sets: &Canonical) -> Result<Option<CodecConfig>, CodecError> {

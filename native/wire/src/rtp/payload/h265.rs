@@ -4,7 +4,7 @@ use arcly_codec::{
     CodecConfig, CodecError,
     cursor::Cursor,
     h265::{self, HevcConfig},
-    nal::{Canonical, nal_units},
+    nal::{Canonical, LateSets, nal_units},
 };
 use bytes::Bytes;
 
@@ -90,6 +90,10 @@ impl NalFormat for H265 {
 
     fn is_key(unit: &Canonical) -> bool {
         h265::is_random_access(nal_units(&unit.payload, 4).flatten())
+    }
+
+    fn keeps_sets(config: &CodecConfig, late: &mut LateSets, canonical: &mut Canonical) -> bool {
+        matches!(config, CodecConfig::H265(config) if config.keep_sets(late, canonical, Self::is_key))
     }
 
     fn merge(config: Option<&CodecConfig>, sets: &Canonical) -> Result<Option<CodecConfig>, CodecError> {

@@ -8,7 +8,7 @@ use arcly_codec::{
     h264::{self, AvcConfig, Canonical, SpsInfo},
     h265::{self, HevcConfig},
     h266::{self, VvcConfig},
-    nal::{AccessUnits, nal_units},
+    nal::{AccessUnits, LateSets, nal_units},
 };
 use bytes::Bytes;
 
@@ -41,10 +41,8 @@ pub(super) trait NalCodec: std::fmt::Debug + Send + Sync {
     /// Cuts a byte stream into access units.
     fn access_units(max_bytes: usize) -> AccessUnits;
 
-    /// Puts back parameter sets that are known under other ids, and make no other configuration: whether they all are.
-    fn keeps_sets(_present: &Self::Config, _canonical: &mut Canonical) -> bool {
-        false
-    }
+    /// Puts back parameter sets that make no other configuration; whether it stays.
+    fn keeps_sets(present: &Self::Config, late: &mut LateSets, canonical: &mut Canonical) -> bool;
 
     /// What tells fields from frames, where two pictures may be the fields of one frame.
     fn fields(_config: &Self::Config) -> Option<SpsInfo> {
@@ -97,6 +95,8 @@ fn byte_stream(canonical: &Canonical) -> Bytes {
 #[derive(Debug)]
 pub(super) struct Video<C: NalCodec> {
     config: Option<C::Config>,
+    /// Beside it.
+    late_sets: LateSets,
     /// The newest ones.
     sets: Sets,
     alignment: Alignment,
@@ -121,6 +121,7 @@ impl<C: NalCodec> Default for Video<C> {
     fn default() -> Self {
         Self {
             config: None,
+            late_sets: LateSets::default(),
             sets: Sets::default(),
             alignment: Alignment::Unknown(None),
             cadence: Cadence::default(),
@@ -194,7 +195,8 @@ impl<C: NalCodec> Video<C> {
     }
 
     fn configure(&mut self, canonical: &mut Canonical, outlet: &mut Outlet) {
-        let is_kept = self.config.as_ref().is_some_and(|present| C::keeps_sets(present, canonical));
+        let late = &mut self.late_sets;
+        let is_kept = self.config.as_ref().is_some_and(|present| C::keeps_sets(present, late, canonical));
         if is_kept || !self.sets.replace(canonical) {
             return;
         }
@@ -295,8 +297,8 @@ impl NalCodec for Avc {
         }
     }
 
-    fn keeps_sets(present: &AvcConfig, canonical: &mut Canonical) -> bool {
-        present.keep_renumbered_sets(canonical)
+    fn keeps_sets(present: &AvcConfig, late: &mut LateSets, canonical: &mut Canonical) -> bool {
+        present.keep_sets(late, canonical, Self::is_key)
     }
 
     fn is_key(unit: &Canonical) -> bool {
@@ -338,6 +340,10 @@ impl NalCodec for Hevc {
         }
     }
 
+    fn keeps_sets(present: &HevcConfig, late: &mut LateSets, canonical: &mut Canonical) -> bool {
+        present.keep_sets(late, canonical, Self::is_key)
+    }
+
     fn is_key(unit: &Canonical) -> bool {
         h265::is_random_access(h265::nal_units(&unit.payload, 4).flatten())
     }
@@ -371,6 +377,10 @@ impl NalCodec for Vvc {
             Some(present) => present.with_parameter_sets(&sets.vps, &sets.sps, &sets.pps).ok().flatten(),
             None => VvcConfig::from_parameter_sets(sets.vps.clone(), sets.sps.clone(), sets.pps.clone()).ok(),
         }
+    }
+
+    fn keeps_sets(present: &VvcConfig, late: &mut LateSets, canonical: &mut Canonical) -> bool {
+        present.keep_sets(late, canonical, Self::is_key)
     }
 
     fn is_key(unit: &Canonical) -> bool {

@@ -2,7 +2,7 @@
 
 use arcly_codec::{
     CodecError,
-    nal::{Canonical, MAX_PARAMETER_SETS},
+    nal::{Canonical, LateSets, MAX_PARAMETER_SETS},
 };
 
 use super::{NalBuffer, NalFormat};
@@ -31,6 +31,8 @@ pub(in crate::rtp::payload) struct NalDepacketizer<F> {
     ignores_markers: bool,
     /// Parameter sets that came when there was no configuration yet, and do not make one.
     waiting_sets: Canonical,
+    /// Beside the configuration.
+    late_sets: LateSets,
 }
 
 impl<F: NalFormat> NalDepacketizer<F> {
@@ -45,6 +47,7 @@ impl<F: NalFormat> NalDepacketizer<F> {
             has_markers: false,
             ignores_markers: false,
             waiting_sets: Canonical::default(),
+            late_sets: LateSets::default(),
         }
     }
 
@@ -109,9 +112,10 @@ impl<F: NalFormat> NalDepacketizer<F> {
     fn emit(&mut self, out: &mut Output) {
         let is_picture = self.buffer.has_slice();
         let Ok(mut canonical) = F::to_canonical(self.buffer.take()) else { return out.lose() };
-        if canonical.has_parameter_sets() {
-            self.take_parameter_sets(&mut canonical, out);
+        if !is_picture {
+            canonical.payload.clear();
         }
+        self.take_parameter_sets(&mut canonical, out);
         if is_picture && let Some(timestamp) = self.timestamp {
             let is_key = F::is_key(&canonical);
             out.emit(canonical.payload, timestamp, 0, is_key);
@@ -121,11 +125,14 @@ impl<F: NalFormat> NalDepacketizer<F> {
     /// In-band parameter sets. Malformed ones change nothing: a decoder would not take them either.
     fn take_parameter_sets(&mut self, sets: &mut Canonical, out: &mut Output) {
         if let Some(config) = out.config() {
-            if !F::keeps_sets(config, sets)
+            if !F::keeps_sets(config, &mut self.late_sets, sets)
                 && let Ok(Some(config)) = F::merge(out.config(), sets)
             {
                 out.set_config(config);
             }
+            return;
+        }
+        if !sets.has_parameter_sets() {
             return;
         }
         let waiting = &mut self.waiting_sets;

@@ -10,7 +10,10 @@ mod packetize;
 
 use std::fmt::Debug;
 
-use arcly_codec::{CodecConfig, CodecError, nal::Canonical};
+use arcly_codec::{
+    CodecConfig, CodecError,
+    nal::{Canonical, LateSets},
+};
 use bytes::Bytes;
 
 pub(super) use access_unit::NalBuffer;
@@ -54,10 +57,8 @@ pub(super) trait NalFormat: Debug + Send + 'static {
     /// Whether decoding can begin at an access unit.
     fn is_key(unit: &Canonical) -> bool;
 
-    /// Puts back parameter sets that are known under other ids, for which the configuration stays: whether they all are.
-    fn keeps_sets(_config: &CodecConfig, _canonical: &mut Canonical) -> bool {
-        false
-    }
+    /// Puts back parameter sets for which the configuration stays; whether it does.
+    fn keeps_sets(config: &CodecConfig, late: &mut LateSets, canonical: &mut Canonical) -> bool;
 
     /// The configuration behind these parameter sets; `None` when it stays.
     fn merge(config: Option<&CodecConfig>, sets: &Canonical) -> Result<Option<CodecConfig>, CodecError>;

@@ -18,6 +18,8 @@ pub(in crate::rtp::payload) struct NalPacketizer<F> {
     /// Each NAL unit is a packet, however large (H.264, `packetization-mode` 0).
     is_single: bool,
     parameter_sets: Vec<Bytes>,
+    /// They are others than before: the next access unit has them in front of it, whatever it is.
+    owes_sets: bool,
     /// Where aggregations are put together.
     scratch: Vec<u8>,
     format: PhantomData<F>,
@@ -26,13 +28,14 @@ pub(in crate::rtp::payload) struct NalPacketizer<F> {
 impl<F: NalFormat> NalPacketizer<F> {
     pub(in crate::rtp::payload) fn new(config: &CodecConfig, max_bytes: usize, is_single: bool) -> Self {
         let parameter_sets = F::parameter_sets(config);
-        Self { max_bytes, is_single, parameter_sets, scratch: Vec::new(), format: PhantomData }
+        Self { max_bytes, is_single, parameter_sets, owes_sets: false, scratch: Vec::new(), format: PhantomData }
     }
 }
 
 impl<F: NalFormat> Packetize for NalPacketizer<F> {
     fn packetize(&mut self, access_unit: &[u8], is_key: bool, sink: Sink<'_>) -> Result<(), CodecError> {
-        let sets = if is_key { self.parameter_sets.as_slice() } else { &[] };
+        let has_sets = std::mem::take(&mut self.owes_sets) || is_key;
+        let sets = if has_sets { self.parameter_sets.as_slice() } else { &[] };
         let mut cutter = Cutter::<F>::new(self.max_bytes, self.is_single, &mut self.scratch, sink);
         sets.iter().for_each(|set| cutter.push(set));
         for nal in nal_units(access_unit, 4) {
@@ -43,7 +46,9 @@ impl<F: NalFormat> Packetize for NalPacketizer<F> {
     }
 
     fn reconfigure(&mut self, config: &CodecConfig) {
-        self.parameter_sets = F::parameter_sets(config);
+        let sets = F::parameter_sets(config);
+        self.owes_sets |= sets != self.parameter_sets;
+        self.parameter_sets = sets;
     }
 }
 
