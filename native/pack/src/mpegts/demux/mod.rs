@@ -335,7 +335,7 @@ impl Core {
             Route::Nowhere | Route::Stream(_) => {}
             Route::Association => self.push_association(packet),
             Route::Map => self.push_map(packet),
-            Route::Clock => self.chosen.iter_mut().for_each(|program| program.push_clock(packet)),
+            Route::Clock => self.chosen.iter_mut().for_each(|program| program.push_clock(packet, None, &mut self.sink)),
         }
     }
 

@@ -15,8 +15,8 @@ pub(super) struct Packet<'a> {
     pub(super) counter: u8,
     /// `discontinuity_indicator`.
     pub(super) discontinuity: bool,
-    /// Whether there is a `program_clock_reference`.
-    pub(super) has_pcr: bool,
+    /// `program_clock_reference_base`.
+    pub(super) pcr_90k: Option<i64>,
     /// Whether the adaptation field is longer than what is in it: there were not bytes enough to fill the packet (§2.4.3.5).
     pub(super) is_stuffed: bool,
     /// `None` when the packet is all adaptation field.
@@ -36,7 +36,7 @@ impl<'a> Packet<'a> {
             is_scrambled: b3 & 0xC0 != 0,
             counter: b3 & 0x0F,
             discontinuity: false,
-            has_pcr: false,
+            pcr_90k: None,
             is_stuffed: false,
             payload: has_payload.then_some(body),
         };
@@ -51,12 +51,18 @@ impl<'a> Packet<'a> {
         let (field, payload) = rest.split_at_checked(usize::from(*length))?;
         if let Some(flags) = field.first() {
             self.discontinuity = flags & 0x80 != 0;
-            self.has_pcr = flags & 0x10 != 0;
+            self.pcr_90k = if flags & 0x10 != 0 { clock_base(field) } else { None };
         }
         self.is_stuffed = field.len() != content_bytes(field);
         self.payload = self.payload.map(|_| payload);
         Some(())
     }
+}
+
+/// `program_clock_reference_base`, which stands behind the flags.
+fn clock_base(field: &[u8]) -> Option<i64> {
+    let &[_, a, b, c, d, e] = field.first_chunk()?;
+    Some(i64::from(u32::from_be_bytes([a, b, c, d])) << 1 | i64::from(e >> 7))
 }
 
 /// What an adaptation field has besides stuffing; an empty one stuffs a single byte.

@@ -137,6 +137,11 @@ impl Assembler {
         self.take().map_or(Added::Dropped, Added::Packet)
     }
 
+    /// Whether only the next one tells where the one that is open ends.
+    pub(super) fn is_unbounded(&self) -> bool {
+        self.is_open && self.declared_bytes == 0
+    }
+
     /// Forgets the PES packet that is open. Whether there was one.
     pub(super) fn drop_open(&mut self) -> bool {
         self.bytes.clear();

@@ -12,9 +12,12 @@ use super::{
     packet::Packet,
     psi::{MAX_STREAMS, MappedStream, ProgramMap},
     stream::{Shared, Stream},
-    timeline::Timeline,
+    timeline::{Timeline, signed},
 };
 use crate::Item;
+
+/// The most between two clock references of a time base; they should be 100 ms apart (§2.7.2).
+const MAX_CLOCK_STEP_90K: i64 = 90_000;
 
 /// A program whose frames are given out.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Program {
     pub(super) map: ProgramMap,
     pub(super) streams: Vec<Stream>,
     timeline: Timeline,
+    /// The newest clock reference.
+    newest_pcr_90k: Option<i64>,
     /// A new time base has begun, and no frame of it has come yet.
     has_new_time_base: bool,
     limits: TsLimits,
@@ -55,8 +60,14 @@ impl Program {
     /// The program of `map`.
     pub(super) fn new(map: ProgramMap, limits: TsLimits, sink: &mut Sink) -> Self {
         let empty = ProgramMap { streams: Vec::new(), ..map.clone() };
-        let timeline = Timeline::default();
-        let mut program = Self { map: empty, streams: Vec::new(), timeline, has_new_time_base: false, limits };
+        let mut program = Self {
+            map: empty,
+            streams: Vec::new(),
+            timeline: Timeline::default(),
+            newest_pcr_90k: None,
+            has_new_time_base: false,
+            limits,
+        };
         program.follow(map, sink);
         program
     }
@@ -88,7 +99,9 @@ impl Program {
         for mut stream in gone {
             self.finish_stream(&mut stream, sink);
         }
-        self.has_new_time_base |= is_another;
+        if is_another {
+            (self.newest_pcr_90k, self.has_new_time_base) = (None, true);
+        }
         sink.note_unread(&map);
         self.map = map;
         self.announce(sink);
@@ -127,8 +140,8 @@ impl Program {
     /// Takes the next packet of the stream at `index`.
     #[inline]
     pub(super) fn push(&mut self, index: usize, packet: &Packet<'_>, sink: &mut Sink) {
-        if packet.discontinuity && packet.has_pcr && packet.pid == self.map.pcr_pid {
-            self.begin_time_base(index, packet.unit_start, sink);
+        if packet.pcr_90k.is_some() && packet.pid == self.map.pcr_pid {
+            self.push_clock(packet, Some(index), sink);
         }
         let Some(stream) = self.streams.get_mut(index) else { return };
         stream.push(packet, &mut Shared { timeline: &mut self.timeline, stats: &mut sink.stats });
@@ -143,18 +156,29 @@ impl Program {
         self.streams.get_mut(index).is_some_and(|stream| stream.push_plain(counter, payload))
     }
 
-    /// What the packet completes still belongs to the time base before.
-    fn begin_time_base(&mut self, index: usize, unit_start: bool, sink: &mut Sink) {
-        if let Some(stream) = self.streams.get_mut(index).filter(|_| unit_start) {
-            stream.close(&mut Shared { timeline: &mut self.timeline, stats: &mut sink.stats });
+    /// A packet of the PID that carries the clock, which may be that of the stream at `index`. Gateways say of references that simply go
+    /// on that a new time base begins with them: none does.
+    pub(super) fn push_clock(&mut self, packet: &Packet<'_>, index: Option<usize>, sink: &mut Sink) {
+        let Some(pcr_90k) = packet.pcr_90k else { return };
+        let previous = self.newest_pcr_90k.replace(pcr_90k);
+        let goes_on = |previous: i64| (0..=MAX_CLOCK_STEP_90K).contains(&signed(pcr_90k - previous));
+        if packet.discontinuity && previous.is_some_and(|previous| !goes_on(previous)) {
+            // What goes on in this packet goes on.
+            let open = index.filter(|_| packet.payload.is_some() && !packet.unit_start);
+            self.begin_time_base(open, sink);
+        }
+    }
+
+    /// What has come, but for the stream at `open`, still belongs to the time base before.
+    #[cold]
+    fn begin_time_base(&mut self, open: Option<usize>, sink: &mut Sink) {
+        for index in (0..self.streams.len()).filter(|index| Some(*index) != open) {
+            if let Some(stream) = self.streams.get_mut(index) {
+                stream.close_unbounded(&mut Shared { timeline: &mut self.timeline, stats: &mut sink.stats });
+            }
             self.give_out(index, sink);
         }
         self.has_new_time_base = true;
-    }
-
-    /// A packet of the PID that carries the clock and nothing else.
-    pub(super) fn push_clock(&mut self, packet: &Packet<'_>) {
-        self.has_new_time_base |= packet.discontinuity && packet.has_pcr;
     }
 
     /// Packets of the stream at `index` are broken.

@@ -101,7 +101,13 @@ impl Stream {
     #[inline]
     fn push_pes(&mut self, packet: &Packet<'_>, shared: &mut Shared<'_>) {
         let Body::Pes { continuity, assembler, .. } = &mut self.body else { return };
-        let Some(payload) = packet.payload else { return };
+        let Some(payload) = packet.payload else {
+            // Its counter may be any, and is that of the newest packet with a payload (§2.4.3.3, §2.4.3.5).
+            if packet.discontinuity {
+                continuity.follow(packet.counter);
+            }
+            return;
+        };
         let step = continuity.step(packet.counter, packet.discontinuity);
         if step == Step::Next && !packet.unit_start && !packet.is_stuffed {
             if assembler.append(payload) {
@@ -176,6 +182,15 @@ impl Stream {
         if let Body::Pes { assembler, .. } = &mut self.body {
             let added = assembler.close();
             self.take(added, shared);
+        }
+    }
+
+    /// What is open of a PES packet whose end only the next one would tell is whole.
+    pub(super) fn close_unbounded(&mut self, shared: &mut Shared<'_>) {
+        if let Body::Pes { assembler, .. } = &self.body
+            && assembler.is_unbounded()
+        {
+            self.close(shared);
         }
     }
 

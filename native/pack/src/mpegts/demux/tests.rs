@@ -526,6 +526,52 @@ fn a_new_time_base_is_marked_once() {
     assert_eq!((first.track, first.dts), (AUDIO, 6 * 48_000));
 }
 
+/// Packets with a clock reference: where their adaptation field begins.
+fn clocks(stream: &[u8]) -> Vec<usize> {
+    let packets = stream.chunks(PACKET_BYTES).enumerate();
+    let has_clock = |packet: &[u8]| packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x10 != 0;
+    packets.filter(|(_, packet)| has_clock(packet)).map(|(index, _)| index * PACKET_BYTES + 4).collect()
+}
+
+/// The old picture was still open, since it did not say its length: it was marked, or came behind what was. And where the counter jumps
+/// with the new time base (§2.4.3.5) it was dropped.
+#[test]
+fn a_new_time_base_in_a_packet_without_payload_leaves_the_picture_in_front_of_it_alone() {
+    let tracks = tracks();
+    let mut all = [frames(20, 100, 70_000), frames(20, 5, 70_000)].concat();
+    // Sound begins it.
+    let at = all.iter().position(|frame| frame.dts == 5 * 90_000).unwrap();
+    all.swap(at, at + 1);
+    let mut stream = mux(&tracks, &all);
+    for jump in [0, 5] {
+        let at = *clocks(&stream).iter().find(|&&at| stream[at] == 183 && stream[at + 1] & 0x80 != 0).unwrap() - 4;
+        assert_eq!((pid(&stream[at..]), stream[at + 3] & 0x10), (0x100, 0), "a packet of the clock alone");
+        for behind in positions(&stream, 0x100).into_iter().filter(|&behind| behind >= at) {
+            let counter = &mut stream[behind + 3];
+            *counter = *counter & 0xF0 | (*counter + jump) & 0x0F;
+        }
+        let read = Read::all(&stream);
+        let marked: Vec<&Frame> = read.frames.iter().filter(|frame| frame.is_discontinuity()).collect();
+        assert_eq!((read.frames.len(), marked.len()), (all.len(), 1), "{jump}");
+        assert_eq!((marked[0].track, marked[0].dts), (AUDIO, 6 * 48_000), "{jump}");
+        assert_eq!((read.stats.dropped_pes, read.stats.continuity_errors), (0, 0), "{jump}");
+    }
+}
+
+/// Gateways that set the flag at each reference, though their times go on: each was a new timeline.
+#[test]
+fn references_that_go_on_begin_no_time_base_whatever_they_say() {
+    let tracks = tracks();
+    let all = frames(100, 95_440, 300);
+    let mut stream = mux(&tracks, &all);
+    for at in clocks(&stream) {
+        stream[at + 1] |= 0x80;
+    }
+    let read = Read::all(&stream);
+    assert!(read.frames.iter().all(|frame| !frame.is_discontinuity()));
+    assert_read(&read, &tracks, &all);
+}
+
 /// The seed's killer: recursion once for every empty NAL unit.
 #[test]
 fn thirty_thousand_start_codes_in_a_row_are_an_access_unit_without_nals() {

@@ -49,7 +49,7 @@ impl Timeline {
 }
 
 /// A difference modulo 2^33, of the two the one that is nearer to 0.
-fn signed(difference: i64) -> i64 {
+pub(super) fn signed(difference: i64) -> i64 {
     const UNUSED_BITS: u32 = 64 - TIME_BITS;
     difference << UNUSED_BITS >> UNUSED_BITS
 }
