@@ -62,7 +62,7 @@ impl Description {
 
 /// All entries of `stsd`. One that cannot be read takes the track with it. `timescale` is that of the track's times.
 pub(super) fn parse_descriptions(stbl: &Body, timescale: u32) -> Result<Vec<Description>, PackError> {
-    let (_, _, stsd) = stbl.require(b"stsd", "stbl without stsd")?.full("stsd")?;
+    let (version, _, stsd) = stbl.require(b"stsd", "stbl without stsd")?.full("stsd")?;
     let entries = stsd.behind(4, "stsd entry_count")?;
     let mut descriptions = Vec::new();
     for child in entries.children() {
@@ -71,7 +71,7 @@ pub(super) fn parse_descriptions(stbl: &Body, timescale: u32) -> Result<Vec<Desc
             let (max, seen) = (MAX_DESCRIPTIONS, descriptions.len() + 1);
             return Err(PackError::LimitExceeded { limit: "sample entries of a track", max, seen });
         }
-        descriptions.push(parse_entry(&kind, &body, timescale)?);
+        descriptions.push(parse_entry(&kind, &body, timescale, version)?);
     }
     if descriptions.is_empty() {
         return Err(malformed("stsd entry_count", stsd.offset));
@@ -79,7 +79,7 @@ pub(super) fn parse_descriptions(stbl: &Body, timescale: u32) -> Result<Vec<Desc
     Ok(descriptions)
 }
 
-fn parse_entry(kind: &[u8; 4], body: &Body, timescale: u32) -> Result<Description, PackError> {
+fn parse_entry(kind: &[u8; 4], body: &Body, timescale: u32, stsd_version: u8) -> Result<Description, PackError> {
     let boxes = || body.behind(VISUAL_ENTRY_BYTES, "VisualSampleEntry");
     let description = match kind {
         b"encv" | b"enca" | b"drms" | b"drmi" => {
@@ -91,7 +91,7 @@ fn parse_entry(kind: &[u8; 4], body: &Body, timescale: u32) -> Result<Descriptio
         b"av01" | b"dav1" => parse_video(body, b"av1C", 0, Codec::Av1)?,
         b"vp09" => parse_video(body, b"vpcC", 4, Codec::Vp9)?,
         b"vp08" => parse_video(body, b"vpcC", 4, Codec::Vp8)?,
-        _ => return parse_audio(kind, body, timescale),
+        _ => return parse_audio(kind, body, timescale, stsd_version),
     };
     let boxes = boxes()?;
     Ok(Description { dolby_vision: parse_dolby_vision(&boxes)?, hdr: parse_hdr(&boxes)?, ..description })
@@ -186,7 +186,7 @@ struct Sound {
 }
 
 impl Sound {
-    fn parse(body: &Body, timescale: u32) -> Result<Self, PackError> {
+    fn parse(body: &Body, timescale: u32, stsd_version: u8) -> Result<Self, PackError> {
         let what = "AudioSampleEntry";
         let mut fields = body.fields();
         fields.skip(SAMPLE_ENTRY_BYTES, what)?;
@@ -197,6 +197,13 @@ impl Sound {
         // Rates that the 16 bits in front of the point cannot say are written as 0, and the times count samples.
         let rate_hz = Some(fields.u32(what)? >> 16).filter(|rate_hz| *rate_hz > 0).unwrap_or(timescale);
         match version {
+            // `AudioSampleEntryV1`, which only an `stsd` of version 1 has (§12.2.3.2), and in it the rates that 16 bits cannot say.
+            1 if stsd_version == 1 => {
+                let boxes = body.behind(AUDIO_ENTRY_BYTES, what)?;
+                let srat = boxes.find(b"srat")?.map(|srat| srat.full("srat")).transpose()?;
+                let rate_hz = srat.map_or(Ok(rate_hz), |(_, _, srat)| srat.fields().u32("srat sampling_rate"))?;
+                Ok(Self { channels, bits, rate_hz, flags: 0, boxes })
+            }
             1 => Ok(Self { channels, bits, rate_hz, flags: 0, boxes: body.behind(AUDIO_V1_BYTES, what)? }),
             2 => {
                 fields.skip(4, what)?;
@@ -233,7 +240,7 @@ impl Sound {
     }
 }
 
-fn parse_audio(kind: &[u8; 4], body: &Body, timescale: u32) -> Result<Description, PackError> {
+fn parse_audio(kind: &[u8; 4], body: &Body, timescale: u32, stsd_version: u8) -> Result<Description, PackError> {
     let foreign = PackError::Unsupported { what: "sample entry in MP4" };
     let known = [
         b"mp4a", b".mp3", b"ms\0U", b"Opus", b"fLaC", b"ac-3", b"ec-3", b"alaw", b"ulaw", b"ipcm", b"twos", b"sowt",
@@ -242,7 +249,7 @@ fn parse_audio(kind: &[u8; 4], body: &Body, timescale: u32) -> Result<Descriptio
     if !known.contains(&kind) {
         return Err(foreign);
     }
-    let sound = Sound::parse(body, timescale)?;
+    let sound = Sound::parse(body, timescale, stsd_version)?;
     match kind {
         b"mp4a" => parse_mp4a(&sound),
         b".mp3" | b"ms\0U" => Ok(Description::pending(Form::MpegAudio, Codec::Mp3)),

@@ -168,7 +168,6 @@ fn parse_trak(trak: &Body, movie_timescale: u32, file_bytes: u64) -> Result<Trak
     let stbl = mdia.require(b"minf", "mdia without minf")?.require(b"stbl", "minf without stbl")?;
     let descriptions = match parse_descriptions(&stbl, timescale) {
         Ok(descriptions) => descriptions,
-        Err(why @ PackError::Malformed { .. }) => return Err(why),
         Err(why) => return Ok(Trak::Refused(number, why)),
     };
     let waveform_bytes = descriptions.iter().find_map(|description| description.waveform_bytes);

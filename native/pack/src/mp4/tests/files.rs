@@ -14,7 +14,7 @@ use super::{
 use crate::{
     PackError,
     mp4::{Mp4Demuxer, Mp4Index, Step},
-    testing::{AUDIO, Rng, Scratch, run, sound, track_set},
+    testing::{AUDIO, Rng, Scratch, audio_track, run, sound, track_set},
 };
 
 /// From any time, in files of all layouts: the frames are those from the key frame in front of it.
@@ -124,6 +124,38 @@ fn a_waveform_in_frames_is_read_frame_by_frame() {
     }
 }
 
+/// The file with the sample entry `kind` as an `AudioSampleEntryV1` (§12.2.3.2), which says its rate in a box.
+fn with_rate_box(mut file: Vec<u8>, kind: &[u8; 4], rate_hz: u32) -> Vec<u8> {
+    let entry = file.windows(4).position(|window| window == kind).unwrap();
+    let (stsd_version, entry_version, rate, boxes) = (entry - 12, entry + 13, entry + 28, entry + 32);
+    (file[stsd_version], file[entry_version]) = (1, 1);
+    file[rate..rate + 4].copy_from_slice(&(1_u32 << 16).to_be_bytes());
+    let srat = [&[0, 0, 0, 16][..], b"srat", &[0; 4], &rate_hz.to_be_bytes()].concat();
+    for name in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", kind] {
+        let at = file[..entry + 4].windows(4).rposition(|window| window == name).unwrap() - 4;
+        let size = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) + 16;
+        file[at..at + 4].copy_from_slice(&size.to_be_bytes());
+    }
+    file.splice(boxes..boxes, srat);
+    file
+}
+
+/// It was taken for QuickTime's entry of version 1, which is longer, and the whole file was refused.
+#[test]
+fn sound_with_its_rate_in_a_box_is_read_and_so_are_the_pictures_beside_it() {
+    let (tracks, frames) = stream(&mut Rng(29), 1, 0);
+    let video = tracks.tracks[0].clone();
+    let record = PcmConfig::new(96_000, 2, 16).unwrap().record;
+    let pcm = Track::new(AUDIO, CodecConfig::parse(Codec::Pcm, record).unwrap());
+    for (track, kind) in [(audio_track(96_000), b"mp4a"), (pcm, b"ipcm")] {
+        let file = fragmented(&track_set(&[video.clone(), track.clone()]), &frames, 1_000);
+        let (plain, read) = (index(&file), index(&with_rate_box(file, kind, 96_000)));
+        assert_eq!(read.tracks, plain.tracks);
+        assert_eq!((read.tracks.len(), read.tracks[1].config.audio().unwrap().sample_rate_hz), (2, 96_000));
+        assert_eq!(read.frames, plain.frames);
+    }
+}
+
 /// Found by reading: what an encoder says of its mastering display beside the configuration (`colorInfo`) reached no file, and none was read.
 #[test]
 fn mastering_display_and_light_level_beside_the_configuration_come_back() {
@@ -222,6 +254,13 @@ fn what_cannot_be_read_is_refused_by_name() {
     assert_eq!(demuxer.refused_tracks(), [(1, why.clone())]);
     let read = push(&encrypted, 500);
     assert_eq!(read.tracks.iter().map(|track| track.config.codec()).collect::<Vec<_>>(), [Codec::Aac]);
+    // One that breaks, too: it was an error of the whole file.
+    let broken = replaced(b"esds", b"free");
+    let mut demuxer = Mp4Demuxer::new();
+    demuxer.push(&broken).unwrap();
+    assert!(matches!(demuxer.refused_tracks(), [(2, PackError::Malformed { what: "mp4a without esds", .. })]));
+    let read = push(&broken, 500);
+    assert_eq!(read.tracks.iter().map(|track| track.config.codec()).collect::<Vec<_>>(), [Codec::H264]);
     // All tracks.
     let one = std::sync::Arc::new(arcly_bus::TrackSet { revision: 1, tracks: vec![tracks.tracks[0].clone()] });
     let mut alone = fragmented(&one, &frames, 1_000);
