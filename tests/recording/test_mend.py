@@ -15,7 +15,7 @@ import pytest
 from conftest import eventually
 
 import arcly
-from arcly._native import finalize_recording, make_whole, measure_recording, recording_path
+from arcly._native import finalize_recording, is_own_recording, make_whole, measure_recording, recording_path
 from arcly.recording import mend
 from arcly.recording.directory import lock_directory
 from arcly.recording.index import RecordedSegment, RecordingIndex
@@ -106,6 +106,30 @@ async def test_what_somebody_puts_beside_a_recording_is_left_as_it_is(tmp_path: 
     assert [segment.path for segment in await index.segments(left.recording)] == [left.path]
     await index.close()
     assert [path.read_bytes() == content for path, content in somebodys.items()] == [True] * 4
+
+
+async def test_what_a_power_cut_left_of_the_beginning_of_a_file_is_removed(tmp_path: Path) -> None:
+    """Found by review: it was taken for somebody's, and stayed for ever, in no list."""
+    left = await left_in_fragments(tmp_path)
+    path = tmp_path / left.path
+    torn = {path.with_stem(f"{path.stem}-{size}"): path.read_bytes()[:size] for size in (0, 3, 6, 11, 27)}
+    torn[path.with_stem(f"{path.stem}-99")] = bytes(5000)
+    for torn_path, beginning in torn.items():
+        torn_path.write_bytes(beginning)
+    index = RecordingIndex(tmp_path / ".arcly" / "index.db")
+    await index.open()
+    await mend.mend(tmp_path, arcly.Recorder(tmp_path).settings.template, index)
+    await index.close()
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("format", ["mp4", "ts", "flv"])
+async def test_each_beginning_of_a_recording_is_known_for_one(tmp_path: Path, format: str) -> None:
+    whole = (tmp_path / (await recorded(tmp_path, format)).path).read_bytes()
+    torn = tmp_path / "torn"
+    for size in range(900):
+        torn.write_bytes(whole[:size])
+        assert is_own_recording(torn, format), size
 
 
 async def test_a_file_with_free_space_in_front_of_its_media_is_whole(tmp_path: Path) -> None:

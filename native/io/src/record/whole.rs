@@ -21,6 +21,8 @@ const COPY_BYTES: usize = 1 << 20;
 /// Bytes copied before they are waited for: nothing can stop that wait.
 const UNSYNCED_BYTES: u64 = 32 << 20;
 const TS_PACKET_BYTES: u64 = PACKET_BYTES as u64;
+/// What a packet begins with (ISO/IEC 13818-1 §2.4.3.2).
+const TS_SYNC_BYTE: u8 = 0x47;
 /// Bytes of packets looked at together.
 const TS_PIECE_BYTES: u64 = 4096 * TS_PACKET_BYTES;
 /// Bytes of the header of an FLV file with its first `PreviousTagSize` (FLV §E.2, §E.3).
@@ -67,15 +69,25 @@ pub fn make_whole(path: &Path) -> io::Result<Whole> {
     Ok(Whole { bytes, cut_bytes: file_bytes - bytes })
 }
 
-/// Whether it begins as files of that kind do which are written here. One without a byte is taken for one of them: nothing of it can be lost.
+/// Whether it begins as files of that kind do which are written here, as far as it goes: one may be torn there. So may it be that only its
+/// length came to the disk, and the bytes are 0.
 ///
 /// # Errors
 /// The disk's.
 pub fn is_own(path: &Path, container: Container) -> io::Result<bool> {
     let mut beginning = Vec::new();
     File::open(path)?.take(SNIFF_BYTES as u64).read_to_end(&mut beginning)?;
-    let is_written_here = container != Container::Mp4 || is_written_here(&beginning);
-    Ok(beginning.is_empty() || Container::sniff(&beginning) == Some(container) && is_written_here)
+    Ok(beginning.iter().all(|byte| *byte == 0) || begins_as_own(&beginning, container))
+}
+
+fn begins_as_own(beginning: &[u8], container: Container) -> bool {
+    match container {
+        Container::Mp4 => is_written_here(beginning),
+        Container::Flv => beginning.iter().zip(b"FLV").all(|(a, b)| a == b),
+        // One packet alone is not told from anything else (`Container::sniff`).
+        Container::MpegTs if beginning.len() <= PACKET_BYTES => beginning.first() == Some(&TS_SYNC_BYTE),
+        Container::MpegTs => Container::sniff(beginning) == Some(container),
+    }
 }
 
 fn whole_mp4(file: &mut File, file_bytes: u64) -> io::Result<u64> {

@@ -83,10 +83,10 @@ pub(super) fn put_brands<'a>(out: &mut Vec<u8>, tracks: impl Iterator<Item = &'a
     }
 }
 
-/// Whether a file begins with an `ftyp` that is written here.
+/// Whether a file begins with an `ftyp` that is written here, as far as there is one.
 pub fn is_written_here(beginning: &[u8]) -> bool {
-    let brands = beginning.get(8..).filter(|_| beginning.get(4..8) == Some(b"ftyp"));
-    brands.is_some_and(|brands| brands.starts_with(FRAGMENTED) || brands.starts_with(WITH_TABLES))
+    let is_written = |brands| beginning.iter().skip(4).zip(b"ftyp".iter().chain(brands)).all(|(a, b)| a == b);
+    is_written(FRAGMENTED) || is_written(WITH_TABLES)
 }
 
 /// `mvex`: there will be fragments (§8.8.1).
