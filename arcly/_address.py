@@ -14,7 +14,7 @@ def split(text: str) -> tuple[str, int]:
     if not colon or not port.isdecimal():
         raise MisuseError(f"{text!r} is not an address of the form HOST:PORT or :PORT")
     if int(port) > 65535:
-        raise MisuseError(f"{text!r} has a port that is too large: 65535 is the last")
+        raise MisuseError(f"{text!r} is no HOST:PORT: the port is too large, 65535 is the last")
     try:
         host.encode("idna")
     except UnicodeError:  # The resolver would raise it: two dots in a row, a label of more than 63 bytes.

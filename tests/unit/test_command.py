@@ -233,7 +233,7 @@ async def test_a_password_in_an_option_that_is_wrong_is_not_repeated(
     ("arguments", "said"),
     [
         (("@",), "--http: '127.0.0.1:80x' is not an address"),
-        (("--rtmp", ":99999"), "--rtmp: ':99999' has a port that is too large: 65535 is the last"),
+        (("--rtmp", ":99999"), "--rtmp: ':99999' is no HOST:PORT: the port is too large, 65535 is the last"),
         (("--srt", "8443"), "--srt: '8443' is not an address"),
         (("--push", "x=rtmp://h/a/b"), "--push needs APP/STREAM in front of =URL: the app name is empty"),
         (("--pull", "live/x=foo://u:secret@h/a"), "--pull: foo:// is not spoken here"),
