@@ -69,11 +69,11 @@ impl Section {
 
     /// When the first of its tracks begins, in microseconds of the recording.
     pub fn begin_us(&self) -> i64 {
-        let begins = self
-            .tracks
-            .iter()
-            .zip(&self.cuts)
-            .filter_map(|(track, cuts)| Some(rescale(cuts.first()?.begin_pts, track.clock_rate_hz, 1_000_000)));
+        let begins = self.tracks.iter().zip(&self.cuts).filter_map(|(track, cuts)| {
+            // A gap in front of a track that is late begins where others are decoded, which may be before anything is presented.
+            let first = cuts.iter().find(|cut| !cut.is_gap())?;
+            Some(rescale(first.begin_pts, track.clock_rate_hz, 1_000_000))
+        });
         begins.min().unwrap_or(0)
     }
 

@@ -202,6 +202,17 @@ fn where_pictures_cease_the_sound_goes_on_in_segments_and_pictures_that_come_aga
     }
 }
 
+/// Found by reading: the gap in front of the sound is where pictures are first decoded, and the period began there, with nothing to show.
+#[test]
+fn a_period_begins_with_what_is_first_presented_where_a_track_is_late() {
+    let mut frames = stream().1;
+    frames.retain(|frame| frame.track == VIDEO || second(frame) >= 10);
+    let first_pts = frames.iter().filter(|frame| frame.track == VIDEO).map(|frame| frame.pts).min().unwrap();
+    let (vod, ..) = recording_with(frames, &[SECONDS + 1], &[], true);
+    assert!(vod.sections[0].cuts_of(AUDIO).unwrap().1[0].is_gap());
+    assert_eq!(vod.sections[0].begin_us(), first_pts * 100 / 9);
+}
+
 #[test]
 fn segments_begin_with_key_frames_and_are_as_long_as_the_playlist_says() {
     let (vod, files, _) = recording(&[SECONDS + 1], &[], true);

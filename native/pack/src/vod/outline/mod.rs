@@ -2,6 +2,7 @@
 //!
 //! - `units`: packets of a transport stream and tags of FLV, and which of them a part may begin with.
 //! - `stream`: transport streams and FLV, read from their beginning to their end.
+//! - `sets`: the parameter sets in front of parts of a transport stream.
 //! - `packed`: what was found, as bytes.
 //! - `samples`: MP4 with `moov` in front, by its tables.
 //!
@@ -9,6 +10,7 @@
 
 mod packed;
 mod samples;
+mod sets;
 mod stream;
 #[cfg(test)]
 mod tests;

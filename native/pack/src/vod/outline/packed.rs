@@ -22,7 +22,8 @@ use crate::{
     mp4::{Fragment, Outline, Range, Span},
 };
 
-const VERSION: u8 = 1;
+/// 1 had parts of transport streams without their pictures.
+const VERSION: u8 = 2;
 /// Containers by their number.
 const CONTAINERS: [Container; 3] = [Container::MpegTs, Container::Flv, Container::Mp4];
 /// Of a part and of a span: what is in the way of a count that asks for more than there is.

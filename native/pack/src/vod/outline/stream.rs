@@ -19,9 +19,10 @@ use crate::{
 const PART_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a part where every frame will do: some seconds of sound.
 const PART_BYTES_MIN: usize = 16 << 10;
-/// Frames of other streams without one of that with which parts begin: a second or two of sound. Past it a part ends in front of the next
-/// one, so that there are parts where pictures have ceased.
-const BESIDE_MAX: usize = 64;
+/// Of so much of other streams without a frame of that with which parts begin, in ticks of 90 kHz, that has ceased: parts end without it.
+const SILENT_90K: i64 = 10 * 90_000;
+/// How long parts are then.
+const PART_90K: i64 = 90_000;
 /// Bytes in front of the first frame: tables, or sequence headers. More of them is no recording.
 const HEAD_BYTES_MAX: usize = 16 << 20;
 /// Parts of a file that are noted. Those behind are not there.
@@ -39,8 +40,12 @@ pub struct StreamOutliner {
     head: BytesMut,
     part: BytesMut,
     is_entry: bool,
-    /// Frames of other streams since the last one of that with which parts begin, or since the part began.
-    beside: usize,
+    /// When other streams had their first frame since the last one of that with which parts begin, and since the part began: in ticks of
+    /// 90 kHz.
+    beside_since: Option<i64>,
+    part_since: Option<i64>,
+    /// What pictures need that are no key frames, behind the head.
+    sets: Bytes,
     /// Where in the file the next unit begins.
     offset: u64,
     /// What is 0, in ticks of the clock behind it.
@@ -63,7 +68,9 @@ impl StreamOutliner {
             head: BytesMut::new(),
             part: BytesMut::new(),
             is_entry: false,
-            beside: 0,
+            beside_since: None,
+            part_since: None,
+            sets: Bytes::new(),
             offset: 0,
             origin: None,
             outline: Outline::default(),
@@ -108,21 +115,39 @@ impl StreamOutliner {
             // Sound from just before the first picture belongs to it.
             let has_begun = self.is_entry || !self.outline.fragments.is_empty();
             let is_enough = self.part.len() >= PART_BYTES_MIN || !self.is_entry;
-            let is_alone = role == Role::Beside && self.beside >= BESIDE_MAX;
+            let is_alone = matches!(role, Role::Beside(Some(at_90k)) if self.is_alone(at_90k));
             if role == Role::Entry && has_begun && is_enough || role != Role::Inner && is_full || is_alone {
                 self.close()?;
-                (self.is_entry, self.beside) = (false, 0);
+                (self.is_entry, self.part_since) = (false, None);
             }
             match role {
-                Role::Entry | Role::Start => self.beside = 0,
-                Role::Beside => self.beside += 1,
-                Role::Head | Role::Inner => {}
+                Role::Entry | Role::Start => self.beside_since = None,
+                Role::Beside(Some(at_90k)) => {
+                    self.beside_since.get_or_insert(at_90k);
+                    self.part_since.get_or_insert(at_90k);
+                }
+                Role::Beside(None) | Role::Head | Role::Inner => {}
             }
             self.is_entry |= role == Role::Entry;
             self.part.extend_from_slice(unit);
         }
         self.offset += unit.len() as u64;
         Ok(())
+    }
+
+    /// Whether a part may end in front of a frame of another stream at that time.
+    fn is_alone(&self, at_90k: i64) -> bool {
+        let period = self.period(90_000);
+        // Streams are not quite in step: half of a period is before.
+        let lasts = |since: i64| (at_90k - since).rem_euclid(period);
+        let has_lasted =
+            |since: Option<i64>, ticks| since.is_some_and(|since| (ticks..period / 2).contains(&lasts(since)));
+        has_lasted(self.beside_since, SILENT_90K) && has_lasted(self.part_since, PART_90K)
+    }
+
+    /// What a part is read behind.
+    fn init(&self) -> Bytes {
+        [&self.head[..], &self.sets].concat().into()
     }
 
     /// The part that was collected ends here.
@@ -132,10 +157,13 @@ impl StreamOutliner {
         if part.is_empty() || self.outline.fragments.len() >= PARTS_MAX {
             return Ok(());
         }
-        let (tracks, frames) = demux(self.container, [&self.head, &part])?;
+        let (tracks, mut frames) = demux(self.container, [&self.init(), &part])?;
         if self.outline.tracks.len() < tracks.len() {
             self.outline.tracks = tracks;
             self.tracks_in = self.outline.fragments.len();
+            self.sets = self.units.sets(&self.outline.tracks);
+            // As it will be read.
+            (_, frames) = demux(self.container, [&self.init(), &part])?;
         }
         let mut spans: Vec<Span> = Vec::new();
         for Frame { track, pts, dts, duration, payload, .. } in &frames {
@@ -208,12 +236,13 @@ impl StreamOutliner {
         let origin = self.origin;
         self.close()?;
         let mut outline = self.outline.clone();
-        outline.init_bytes = self.head.len() as u64;
+        let init = self.init();
+        outline.init_bytes = init.len() as u64;
         if !part.is_empty() {
             // What is collected goes on.
             self.outline.fragments.pop();
             (self.part, self.is_entry, self.origin) = (part, is_entry, origin);
         }
-        Ok((outline, self.head.clone().freeze()))
+        Ok((outline, init))
     }
 }

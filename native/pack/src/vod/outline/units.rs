@@ -1,8 +1,10 @@
 //! The units of which a recorded stream is made, one behind the other: packets (ISO/IEC 13818-1 §2.4.3.2), tags (FLV §E.4.1).
 
+use arcly_bus::{Track, TrackId};
 use arcly_codec::{Codec, MediaKind};
 use bytes::Bytes;
 
+use super::sets;
 use crate::{
     PackError,
     container::Container,
@@ -15,6 +17,8 @@ const TAG_HEADER_BYTES: usize = 11;
 const TAG_TRAILER_BYTES: usize = 4;
 /// Bytes of the header of an FLV file with its first `PreviousTagSize` (§E.2, §E.3).
 const FLV_HEADER_BYTES: usize = 13;
+/// The track of the first pictures of a transport stream.
+const FIRST_VIDEO: TrackId = TrackId(0);
 /// `TypeFlagsVideo` (§E.2).
 const HAS_VIDEO: u8 = 0x01;
 
@@ -36,8 +40,8 @@ pub(super) enum Role {
     Entry,
     /// With it begins another frame, of the same stream.
     Start,
-    /// With it begins a frame of another stream.
-    Beside,
+    /// With it begins a frame of another stream, at that time, if it says one: in ticks of 90 kHz, modulo the period of the container.
+    Beside(Option<i64>),
     /// It goes on with what is before it, or holds nothing.
     Inner,
 }
@@ -55,6 +59,14 @@ impl Units {
             Container::MpegTs => Ok(Self::MpegTs(Box::default())),
             Container::Flv => Ok(Self::Flv(Tags::default())),
             Container::Mp4 => Err(PackError::Misuse { what: "MP4 is no stream of units" }),
+        }
+    }
+
+    /// What else a part needs in front of it, once these tracks are known.
+    pub fn sets(&self, tracks: &[Track]) -> Bytes {
+        match self {
+            Self::MpegTs(packets) => packets.sets(tracks),
+            Self::Flv(_) => Bytes::new(),
         }
     }
 
@@ -103,10 +115,17 @@ impl Packets {
         let role = match begins {
             true if pid == lead && (is_random_access || !is_picture) => Role::Entry,
             true if pid == lead => Role::Start,
-            true if self.pids.contains(&pid) => Role::Beside,
+            true if self.pids.contains(&pid) => Role::Beside(pts_90k(packet)),
             _ => Role::Inner,
         };
         Ok(Some((PACKET_BYTES, role)))
+    }
+
+    /// The parameter sets that pictures of the stream with which parts begin need.
+    fn sets(&self, tracks: &[Track]) -> Bytes {
+        let Some((pid, true)) = self.lead else { return Bytes::new() };
+        let video = tracks.iter().find(|track| track.id == FIRST_VIDEO);
+        video.map_or(Bytes::new(), |track| sets::packets(pid, &track.config))
     }
 
     fn read_tables(&mut self, packet: &[u8]) {
@@ -124,6 +143,21 @@ impl Packets {
             self.tables = TsDemuxer::new(TsOptions::default());
         }
     }
+}
+
+/// The PTS in the header of a PES packet (ISO/IEC 13818-1 §2.4.3.6) that begins in that packet.
+fn pts_90k(packet: &[u8; PACKET_BYTES]) -> Option<i64> {
+    let &[_, _, _, b3, length, ..] = packet;
+    let field_bytes = if b3 & 0x20 != 0 { 1 + usize::from(length) } else { 0 };
+    let pes = packet.get(4 + field_bytes..)?;
+    let &[0, 0, 1, _, _, _, _, flags, _, a, b, c, d, e] = pes.first_chunk()? else { return None };
+    // 33 bits in three groups, each closed by a marker bit.
+    let pts = i64::from(a >> 1 & 7) << 30
+        | i64::from(b) << 22
+        | i64::from(c >> 1) << 15
+        | i64::from(d) << 7
+        | i64::from(e >> 1);
+    (flags & 0x80 != 0).then_some(pts)
 }
 
 /// Tags of FLV.
@@ -150,7 +184,11 @@ impl Tags {
         let Some((size, unit)) = self.size(bytes).and_then(|size| Some((size, bytes.get(..size)?))) else {
             return Ok(None);
         };
-        let Some((&[kind, ..], rest)) = unit.split_first_chunk::<TAG_HEADER_BYTES>() else { return Ok(None) };
+        let Some((&[kind, _, _, _, t1, t2, t3, t0, ..], rest)) = unit.split_first_chunk::<TAG_HEADER_BYTES>() else {
+            return Ok(None);
+        };
+        // `TimestampExtended` and `Timestamp`.
+        let time_90k = i64::from(u32::from_be_bytes([t0, t1, t2, t3])) * 90;
         let body = rest.get(..rest.len() - TAG_TRAILER_BYTES).unwrap_or_default();
         let kind = match kind & 0x1F {
             8 => TagKind::Audio,
@@ -158,7 +196,7 @@ impl Tags {
             18 => TagKind::Script,
             _ => return Err(PackError::Malformed { what: "TagType", offset }),
         };
-        Ok(Some((size, self.role(kind, bytes.slice_ref(body)))))
+        Ok(Some((size, self.role(kind, time_90k, bytes.slice_ref(body)))))
     }
 
     fn header(&mut self, bytes: &Bytes, offset: usize) -> Result<Option<(usize, Role)>, PackError> {
@@ -170,17 +208,17 @@ impl Tags {
         Ok(Some((FLV_HEADER_BYTES, Role::Head)))
     }
 
-    fn role(&mut self, kind: TagKind, body: Bytes) -> Role {
+    fn role(&mut self, kind: TagKind, time_90k: i64, body: Bytes) -> Role {
         let role = match role_of(kind, body) {
             TagRole::KeyFrame => Role::Entry,
             // Of sound alone every frame will do.
             TagRole::Frame if kind == TagKind::Audio && !self.has_video => Role::Entry,
-            TagRole::Frame if kind == TagKind::Audio => Role::Beside,
+            TagRole::Frame if kind == TagKind::Audio => Role::Beside(Some(time_90k)),
             TagRole::Frame => Role::Start,
             TagRole::Metadata | TagRole::Configuration | TagRole::End if self.has_frame => Role::Inner,
             TagRole::Metadata | TagRole::Configuration | TagRole::End => Role::Head,
         };
-        self.has_frame |= matches!(role, Role::Entry | Role::Start | Role::Beside);
+        self.has_frame |= matches!(role, Role::Entry | Role::Start | Role::Beside(_));
         role
     }
 }
