@@ -166,6 +166,11 @@ impl Program {
             // What goes on in this packet goes on.
             let open = index.filter(|_| packet.payload.is_some() && !packet.unit_start);
             self.begin_time_base(open, sink);
+            if let Some(stream) =
+                index.filter(|_| packet.payload.is_none()).and_then(|index| self.streams.get_mut(index))
+            {
+                stream.begin_at(packet.counter);
+            }
         }
     }
 

@@ -102,8 +102,8 @@ impl Stream {
     fn push_pes(&mut self, packet: &Packet<'_>, shared: &mut Shared<'_>) {
         let Body::Pes { continuity, assembler, .. } = &mut self.body else { return };
         let Some(payload) = packet.payload else {
-            // Its counter may be any, and is that of the newest packet with a payload (§2.4.3.3, §2.4.3.5).
-            if packet.discontinuity {
+            // With a clock reference the clock says whether something begins: see `begin_at`.
+            if packet.discontinuity && packet.pcr_90k.is_none() {
                 continuity.follow(packet.counter);
             }
             return;
@@ -115,6 +115,14 @@ impl Stream {
             }
         } else if step == Step::Next || !self.is_repetition(step, payload, shared) {
             self.push_uncommon(packet, payload, shared);
+        }
+    }
+
+    /// A time base begins in a packet without payload: its counter may be any, and is that of the newest packet with one (§2.4.3.3,
+    /// §2.4.3.5). In others it shows whether something was lost.
+    pub(super) fn begin_at(&mut self, counter: u8) {
+        if let Body::Pes { continuity, .. } = &mut self.body {
+            continuity.follow(counter);
         }
     }
 

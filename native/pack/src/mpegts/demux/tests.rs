@@ -572,6 +572,28 @@ fn references_that_go_on_begin_no_time_base_whatever_they_say() {
     assert_read(&read, &tracks, &all);
 }
 
+/// Found by reading: a reference of a gateway that says so, without payload, hid the loss in front of it.
+#[test]
+fn what_is_missing_in_front_of_a_reference_that_goes_on_is_seen() {
+    let tracks = tracks();
+    let all = frames(10, 95_440, 3_000);
+    let stream = mux(&tracks, &all);
+    let inside = |at: &usize| stream[at + 1] & 0x40 == 0 && stream[at + 188 + 1] & 0x40 == 0;
+    let pictures: Vec<usize> = positions(&stream, 0x100).into_iter().filter(|at| *at > stream.len() / 2).collect();
+    let at = pictures.iter().position(inside).map(|n| pictures[n]).unwrap();
+    let clock = clocks(&stream).into_iter().filter(|clock| *clock < at).last().unwrap();
+    let mut reference = vec![0x47, 0x01, 0x00, 0x20 | (stream[at + 3] & 0x0F), 183, 0x90];
+    reference.extend(&stream[clock + 2..clock + 8]);
+    reference.resize(188, 0xFF);
+    let read = Read::all(&[&stream[..at], &reference, &stream[at + 188..]].concat());
+    assert_eq!(read.stats.continuity_errors, 1);
+    assert_eq!(
+        read.of(VIDEO).len(),
+        all.iter().filter(|frame| frame.track == VIDEO).count() - 1,
+        "the picture with the hole is not given out"
+    );
+}
+
 /// The seed's killer: recursion once for every empty NAL unit.
 #[test]
 fn thirty_thousand_start_codes_in_a_row_are_an_access_unit_without_nals() {

@@ -147,7 +147,8 @@ impl<C: NalCodec> Video<C> {
         if self.is_one_picture(&canonical.payload) {
             self.emit(canonical, unit.times, outlet);
         } else {
-            // Once in a stream: its bytes may have been taken for the access unit.
+            // Once in a stream: its bytes may have been taken for the access unit. They bring all their sets again.
+            self.late_sets = LateSets::default();
             self.split([Unit { content: byte_stream(&canonical), ..unit }], outlet);
         }
     }
