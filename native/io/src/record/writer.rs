@@ -168,7 +168,9 @@ impl Writer {
         if std::mem::take(&mut self.breaks) {
             self.look_for_gap(frame, dts_us)?;
         }
-        let is_entry = is_entry(&written, frame) || self.has_no_pictures(&written, track, dts_us);
+        // It notes key pictures, too.
+        let is_silent = self.has_no_pictures(&written, track, dts_us);
+        let is_entry = is_entry(&written, frame) || is_silent;
         if is_entry && self.segment.as_ref().is_some_and(|segment| self.is_complete(segment, dts_us)) {
             self.close()?;
         }
@@ -180,6 +182,7 @@ impl Writer {
             }
             self.open(dts_us)?;
         } else if !is_entry && self.lacks_key(&written, track) {
+            self.counts.refused += 1;
             return Ok(());
         }
         let Some(segment) = &mut self.segment else { return Ok(()) };
@@ -381,9 +384,14 @@ mod tests {
         }
 
         /// Frames of each file; nothing was refused, and nothing is missing.
-        fn frames(mut self) -> Vec<u64> {
+        fn frames(self) -> Vec<u64> {
+            self.frames_without(0)
+        }
+
+        /// Where so many frames were refused.
+        fn frames_without(mut self, refused: u64) -> Vec<u64> {
             self.writer.close().unwrap();
-            assert_eq!((self.writer.counts.refused, self.writer.counts.gaps), (0, 0));
+            assert_eq!((self.writer.counts.refused, self.writer.counts.gaps), (refused, 0));
             let finished = self.writer.outcomes.iter().filter_map(|outcome| match outcome {
                 Outcome::Finished(finished) => Some(finished.info.frames),
                 Outcome::Began(..) => None,
@@ -444,7 +452,7 @@ mod tests {
         // They come again in the middle of a GOP.
         scene.take(&tracks, vec![frame(AUDIO, 60, KEY), frame(VIDEO, 60, NONE), frame(VIDEO, 61, KEY)]);
         scene.take(&tracks, vec![frame(VIDEO, 62, NONE), frame(VIDEO, 79, KEY), frame(VIDEO, 81, KEY)]);
-        assert_eq!(scene.frames(), [22, 20, 20, 4, 1]);
+        assert_eq!(scene.frames_without(1), [22, 20, 20, 4, 1]);
     }
 
     /// As of a camera that is slow to begin, or one whose pictures did not come again behind a gap.
@@ -453,6 +461,16 @@ mod tests {
         let mut scene = Scene::new("sound", |_| {});
         scene.take(&[picture(), sound()], (0..30).map(|at_s| frame(AUDIO, at_s, KEY)).collect());
         assert_eq!(scene.frames(), [19]);
+    }
+
+    /// Found by reading: a key picture was never noted as one, and after 10 s every sound began a file.
+    #[test]
+    fn files_of_key_pictures_alone_begin_with_them() {
+        let mut scene = Scene::new("intra", |options| options.segment = Duration::from_secs(20));
+        // Sound is in front of the picture of its second, and would be the first to end the file.
+        let second = |at_s| [frame(AUDIO, at_s, KEY), frame(VIDEO, at_s, KEY)];
+        scene.take(&[picture(), sound()], [vec![frame(VIDEO, 0, KEY)], (1..30).flat_map(second).collect()].concat());
+        assert_eq!(scene.frames(), [40, 19]);
     }
 
     #[test]
