@@ -215,12 +215,8 @@ impl Feed {
     /// Whether its pictures have stopped while those of another rendition come.
     pub(crate) fn has_stopped_beside(&self, other: &Self) -> bool {
         let Some((since, came)) = other.flow else { return false };
-        let latest = match self.flow {
-            Some((_, latest)) => since.max(latest),
-            None if self.is_sound_alone() => since,
-            None => return false,
-        };
-        came.saturating_duration_since(latest) >= STOPPED_AFTER
+        let Some((_, latest)) = self.flow else { return self.is_sound_alone() };
+        came.saturating_duration_since(since.max(latest)) >= STOPPED_AFTER
     }
 
     /// The moment that sender reports say of a packet.

@@ -581,7 +581,7 @@ fn what_is_missing_in_front_of_a_reference_that_goes_on_is_seen() {
     let inside = |at: &usize| stream[at + 1] & 0x40 == 0 && stream[at + 188 + 1] & 0x40 == 0;
     let pictures: Vec<usize> = positions(&stream, 0x100).into_iter().filter(|at| *at > stream.len() / 2).collect();
     let at = pictures.iter().position(inside).map(|n| pictures[n]).unwrap();
-    let clock = clocks(&stream).into_iter().filter(|clock| *clock < at).last().unwrap();
+    let clock = clocks(&stream).into_iter().rfind(|clock| *clock < at).unwrap();
     let mut reference = vec![0x47, 0x01, 0x00, 0x20 | (stream[at + 3] & 0x0F), 183, 0x90];
     reference.extend(&stream[clock + 2..clock + 8]);
     reference.resize(188, 0xFF);
