@@ -191,12 +191,6 @@ impl Lane {
         Ok(())
     }
 
-    /// Whether `frame` can be written: at 0 or later, or as [`from_zero`] has it.
-    pub(super) fn has_time_for(&self, frame: &Frame) -> bool {
-        let earliest = i64::from(self.track.clock_rate_hz).saturating_mul(-LATENESS_MAX_S);
-        frame.dts >= 0 || self.track.kind() == MediaKind::Video && frame.pts >= earliest
-    }
-
     pub(super) fn us(&self, ticks: i64) -> i64 {
         rescale(ticks, self.track.clock_rate_hz, 1_000_000)
     }
@@ -284,7 +278,7 @@ impl Lane {
         self.newest_dts = Some(frame.dts);
         self.frames_in_epoch += 1;
         self.pending_bytes += frame.payload.len();
-        self.frames.push(from_zero(frame, self.frames_in_epoch - 1));
+        self.frames.push(frame.clone());
         Ok(())
     }
 
@@ -309,7 +303,7 @@ impl Lane {
         let start_pts = self.frames.iter().map(|frame| frame.pts).min();
         let is_first = open.parts.is_empty();
         let program = Duration::from_micros(u64::try_from(open.program_us()).unwrap_or(0));
-        let next = [(self.track.id, end_dts.max(last.dts.saturating_add(1)))];
+        let next = [(self.track.id, end_dts)];
         let head = Head {
             segment_type: Some(if is_first { SegmentType::Segment } else { SegmentType::Chunk }),
             wall_clock: is_first.then_some(program),
@@ -468,20 +462,6 @@ impl Lane {
             told,
         )
     }
-}
-
-/// A picture that should have been shown so long before 0 is shown at 0; one that is still earlier is left out.
-const LATENESS_MAX_S: i64 = 1;
-
-/// `frame` as it is written. `tfdt` has no sign (ISO/IEC 14496-12 §8.8.12), but where pictures are reordered the first ones are decoded
-/// before 0, for the first one to be shown at 0: those are decoded a tick behind the other, and shown when they should be. In a timeline
-/// that begins at 0 or later no frame is earlier than it has frames in front of it.
-fn from_zero(frame: &Frame, frames_before: u64) -> Frame {
-    let earliest = i64::try_from(frames_before).unwrap_or(i64::MAX);
-    if frame.dts >= earliest {
-        return frame.clone();
-    }
-    Frame { dts: earliest, pts: frame.pts.max(earliest), ..frame.clone() }
 }
 
 /// Events that wait for one part.

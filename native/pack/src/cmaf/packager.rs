@@ -103,10 +103,9 @@ impl CmafPackager {
     /// passed over. If pictures are announced and none come, sound goes on alone after twice the segment target.
     ///
     /// # Errors
-    /// [`PackError::Unsupported`] when none of the tracks can be carried or for a time below 0 (of pictures: far below),
-    /// [`PackError::LimitExceeded`] for a frame that cannot be written or when an event has reached the limit of bytes,
-    /// [`PackError::Misuse`] for a frame whose track is not in `tracks`, or behind [`Self::finish`]. What was refused is left out and the
-    /// next frame may be pushed.
+    /// [`PackError::Unsupported`] when none of the tracks can be carried or for a time below 0, [`PackError::LimitExceeded`] for a frame
+    /// that cannot be written or when an event has reached the limit of bytes, [`PackError::Misuse`] for a frame whose track is not in
+    /// `tracks`, or behind [`Self::finish`]. What was refused is left out and the next frame may be pushed.
     pub fn push(&mut self, tracks: &Arc<TrackSet>, frame: &Frame, now: Duration) -> Result<bool, PackError> {
         if self.ended {
             return Err(PackError::Misuse { what: "frame behind the end of the stream" });
@@ -234,11 +233,11 @@ impl CmafPackager {
         if frame.payload.is_empty() {
             return Ok(None);
         }
+        if frame.dts < 0 {
+            return Err(PackError::Unsupported { what: "decoding time below 0 in CMAF" });
+        }
         let patience_us = micros(self.config.segment_target).saturating_mul(2);
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(None) };
-        if !lane.has_time_for(frame) {
-            return Err(PackError::Unsupported { what: "time below 0 in CMAF" });
-        }
         let kind = lane.track.kind();
         if !self.gate.admits(frame, kind, lane.us(frame.dts), patience_us) {
             return Ok(None);

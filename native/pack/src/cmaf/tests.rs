@@ -352,41 +352,6 @@ fn sound_alone_and_pictures_alone_are_streams() {
     }
 }
 
-/// Found by reading: the key picture was refused, and all pictures up to the next one with it. So begin x264 in MP4, and cameras by RTSP.
-#[test]
-fn pictures_that_are_decoded_before_0_are_there_from_the_first_on_and_shown_when_they_should_be() {
-    for (start_90k, first_pts) in [(-7_200, 0), (-3_600, 3_600), (-7_290, 0)] {
-        let recipe = Recipe { sample_rate_hz: 0, seconds: 5, start_90k, ..PLAIN };
-        let frames = recipe.frames(&mut Rng(3));
-        let mut scene = Scene::new(CmafConfig::default());
-        scene.play(&recipe.tracks(), &frames);
-        let view = scene.finish();
-        let segments: Vec<_> = view.track("v0").unwrap().listed().iter().collect();
-        assert_eq!(segments.iter().map(|segment| segment.frames).sum::<u64>(), frames.len() as u64, "{start_90k}");
-        assert_eq!((segments[0].sequence, segments[0].frames, segments[0].independent), (0, 25, true), "{start_90k}");
-        let starts: Vec<i64> = segments.iter().map(|segment| segment.start).collect();
-        assert_eq!(starts[..2], [first_pts, start_90k + 7_200 + 25 * 3_600], "{start_90k}");
-        assert!(segments.iter().all(|segment| segment.duration_us == 1_000_000), "{start_90k}");
-        let data = whole(view.track("v0").unwrap(), &segments[0].name);
-        let decoded = data.windows(4).position(|four| four == b"tfdt").unwrap() + 8;
-        assert_eq!(data[decoded..decoded + 8], [0; 8], "{start_90k}");
-    }
-}
-
-/// Of a new sender too, on the same connection.
-#[test]
-fn behind_a_break_pictures_that_are_decoded_before_0_are_there_too() {
-    let first = Recipe { sample_rate_hz: 0, seconds: 5, start_90k: 900_000, ..PLAIN };
-    let mut again = Recipe { start_90k: -7_200, ..first }.frames(&mut Rng(4));
-    again[0].flags = again[0].flags.with(FrameFlags::DISCONTINUITY);
-    let mut scene = Scene::new(CmafConfig::default());
-    scene.play(&first.tracks(), &first.frames(&mut Rng(3)));
-    scene.play(&first.tracks(), &again);
-    let view = scene.finish();
-    let frames: u64 = view.track("v0").unwrap().listed().iter().map(|segment| segment.frames).sum();
-    assert_eq!(frames, 250);
-}
-
 #[test]
 fn a_playlist_waits_for_the_part_that_is_asked_for() {
     let mut scene = Scene::new(CmafConfig::default());

@@ -97,13 +97,11 @@ impl Timelines {
         is_open: bool,
     ) -> Place {
         let offset_us = now_us.saturating_sub(us);
-        // Nothing is shown before 0, though it may be decoded there.
-        let start_us = us.max(0);
         match self.epochs.back_mut().filter(|epoch| epoch.number == self.number) {
             // Frames may come in a burst at first: the one that was longest on its way came first. No playlist has said it yet.
             Some(epoch) if is_open => {
                 epoch.wall_offset_us = epoch.wall_offset_us.min(offset_us);
-                epoch.start_us = epoch.start_us.min(start_us);
+                epoch.start_us = epoch.start_us.min(us);
             }
             Some(_) => {}
             None => {
@@ -123,7 +121,7 @@ impl Timelines {
                 } else {
                     self.group.agree(own_us).max(least_us)
                 };
-                self.epochs.push_back(Epoch { number: self.number, start_us, wall_offset_us });
+                self.epochs.push_back(Epoch { number: self.number, start_us: us, wall_offset_us });
             }
         }
         Place { epoch: self.number, wall_offset_us: self.wall_offset_us().unwrap_or(0) }
