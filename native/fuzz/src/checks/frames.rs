@@ -35,12 +35,14 @@ pub fn check_payload(config: &CodecConfig, frame: &Frame) {
     assert!(!frame.payload.is_empty(), "a frame has bytes");
     match config {
         CodecConfig::H264(_) => {
-            check_canonical(&frame.payload, h264::to_canonical(frame.payload.clone(), 4));
+            let again = h264::to_canonical(frame.payload.clone(), 4);
+            assert!(is_canonical(&frame.payload, again), "not canonical");
             let can_begin = h264::is_entry_of_container(&frame.payload, true);
             assert!(!frame.is_key() || can_begin, "decoding cannot begin at this key frame");
         }
         CodecConfig::H265(_) => {
-            check_canonical(&frame.payload, h265::to_canonical(frame.payload.clone(), 4));
+            let again = h265::to_canonical(frame.payload.clone(), 4);
+            assert!(is_canonical(&frame.payload, again), "not canonical");
         }
         CodecConfig::Av1(_) => {
             let again = av1::to_canonical(frame.payload.clone());
@@ -51,12 +53,11 @@ pub fn check_payload(config: &CodecConfig, frame: &Frame) {
     }
 }
 
-/// NAL units behind lengths. Sets that make no configuration stay, in front of all others.
-fn check_canonical(payload: &[u8], again: Result<Canonical, CodecError>) {
-    let is_same = again.is_ok_and(|again| {
+/// Whether these are NAL units behind lengths. Sets that make no configuration stay, in front of all others.
+pub fn is_canonical(payload: &[u8], again: Result<Canonical, CodecError>) -> bool {
+    again.is_ok_and(|again| {
         let sets = [&again.vps, &again.sps, &again.pps].into_iter().flatten();
         let set_bytes: usize = sets.map(|set| 4 + set.len()).sum();
         payload.ends_with(&again.payload) && set_bytes + again.payload.len() == payload.len()
-    });
-    assert!(is_same, "not canonical");
+    })
 }

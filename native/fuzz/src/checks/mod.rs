@@ -4,6 +4,6 @@ mod frames;
 mod hls;
 mod mpegts;
 
-pub use frames::{FrameChecks, check_payload};
+pub use frames::{FrameChecks, check_payload, is_canonical};
 pub use hls::ViewChecks;
 pub use mpegts::PacketChecks;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Target;
 use crate::{
+    checks::is_canonical,
     mutate::{Input, MAX_INPUT_BYTES},
     rtp::{Arrival, edit_packets, formats, read, vectors},
 };
@@ -53,8 +54,8 @@ fn depacketize(format: &Format, arrivals: &[Arrival]) -> (Vec<AccessUnit>, usize
 fn check_form(format: &Format, unit: &AccessUnit) {
     assert!(!unit.payload.is_empty(), "an access unit has bytes");
     let is_canonical = match format.encoding {
-        Encoding::H264 => h264::to_canonical(unit.payload.clone(), 4).is_ok_and(|again| again.payload == unit.payload),
-        Encoding::H265 => h265::to_canonical(unit.payload.clone(), 4).is_ok_and(|again| again.payload == unit.payload),
+        Encoding::H264 => is_canonical(&unit.payload, h264::to_canonical(unit.payload.clone(), 4)),
+        Encoding::H265 => is_canonical(&unit.payload, h265::to_canonical(unit.payload.clone(), 4)),
         Encoding::Av1 => av1::to_canonical(unit.payload.clone()).is_ok_and(|again| again.payload == unit.payload),
         _ => true,
     };

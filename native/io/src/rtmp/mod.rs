@@ -5,6 +5,7 @@
 mod carry;
 mod client;
 mod from_bus;
+mod place;
 mod pull;
 mod push;
 mod server;

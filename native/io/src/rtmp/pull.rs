@@ -16,6 +16,7 @@ use crate::{
     rtmp::{
         RemoteUrl,
         client::{Client, over},
+        place::Place,
         to_bus::ToBus,
     },
 };
@@ -35,15 +36,12 @@ pub fn pull(
 ) -> LinkGuard {
     let backoff = options.backoff;
     let keeper = Keeper::new(key, "rtmp", options.grace, inbox.clone());
-    let session = Pulling { home: url.clone(), url: url.clone(), options, inbox: inbox.clone(), keeper };
+    let session = Pulling { place: Place::new(url.clone()), options, inbox: inbox.clone(), keeper };
     Link::spawn(runtime, &url, backoff, inbox, on_change, session)
 }
 
 struct Pulling {
-    /// As the host gave it.
-    home: RemoteUrl,
-    /// Where the remote has sent us, and else the same.
-    url: RemoteUrl,
+    place: Place,
     options: PullOptions,
     inbox: Arc<Inbox>,
     keeper: Keeper,
@@ -58,7 +56,7 @@ struct Playing {
 
 impl Session for Pulling {
     async fn run(&mut self, link: &Link) -> Result<End, String> {
-        self.connect(link).await.inspect_err(|_| self.url = self.home.clone())
+        self.connect(link).await.inspect_err(|_| self.place.fail())
     }
 
     async fn linger(&mut self) {
@@ -68,8 +66,8 @@ impl Session for Pulling {
 
 impl Pulling {
     async fn connect(&mut self, link: &Link) -> Result<End, String> {
-        link.goes_to(&self.url);
-        let connecting = Client::connect(&self.url, ClientUse::Play, &self.options.trust, self.options.limits);
+        link.goes_to(&self.place.url);
+        let connecting = Client::connect(&self.place.url, ClientUse::Play, &self.options.trust, self.options.limits);
         let client = tokio::select! {
             client = connecting => client?,
             () = self.keeper.grace() => pending().await,
@@ -107,10 +105,10 @@ impl Pulling {
                         }
                     }
                     ClientEvent::Ended { code, description, is_error } => {
-                        return over(&mut self.url, &code, &description, is_error);
+                        return over(&mut self.place.url, &code, &description, is_error);
                     }
                     ClientEvent::ReconnectRequest { tc_url, .. } => {
-                        self.url = self.url.moved(&tc_url)?;
+                        self.place.move_to(&tc_url)?;
                         return Ok(End::Moved);
                     }
                 }
@@ -136,7 +134,7 @@ impl Pulling {
         let outcome = to_bus.media(media);
         link.count(to_bus.frames() - before, bytes, 0);
         for problem in to_bus.problems() {
-            self.inbox.warn(format!("{}: {problem}", self.url));
+            self.inbox.warn(format!("{}: {problem}", self.place.url));
         }
         outcome.map(|()| None)
     }

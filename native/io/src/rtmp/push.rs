@@ -16,6 +16,7 @@ use crate::{
         RemoteUrl,
         carry::Takes,
         client::{Client, over},
+        place::Place,
     },
 };
 
@@ -64,15 +65,12 @@ pub fn push(
     let (backoff, bell) = (options.backoff, Arc::<Bell>::default());
     let slot = WakeSlot::new(&log, Waker::from(bell.clone()));
     let said = Vec::new();
-    let session = Pushing { home: url.clone(), url: url.clone(), log, options, inbox: inbox.clone(), bell, slot, said };
+    let session = Pushing { place: Place::new(url.clone()), log, options, inbox: inbox.clone(), bell, slot, said };
     Link::spawn(runtime, &url, backoff, inbox, on_change, session)
 }
 
 struct Pushing {
-    /// As the host gave it.
-    home: RemoteUrl,
-    /// Where the remote has sent us, and else the same.
-    url: RemoteUrl,
+    place: Place,
     log: Arc<Log>,
     options: PushOptions,
     inbox: Arc<Inbox>,
@@ -84,7 +82,7 @@ struct Pushing {
 
 impl Session for Pushing {
     async fn run(&mut self, link: &Link) -> Result<End, String> {
-        self.connect(link).await.inspect_err(|_| self.url = self.home.clone())
+        self.connect(link).await.inspect_err(|_| self.place.fail())
     }
 
     async fn linger(&mut self) {
@@ -97,8 +95,8 @@ impl Pushing {
         if self.log.is_closed() {
             return Ok(End::Done);
         }
-        link.goes_to(&self.url);
-        let connecting = Client::connect(&self.url, ClientUse::Publish, &self.options.trust, self.options.limits);
+        link.goes_to(&self.place.url);
+        let connecting = Client::connect(&self.place.url, ClientUse::Publish, &self.options.trust, self.options.limits);
         let mut client = tokio::select! {
             client = connecting => client?,
             () = link.stopped() => return Ok(End::Done),
@@ -134,10 +132,10 @@ impl Pushing {
                     ClientEvent::Started => outlet = Some(Outlet::new(self.log.tap(), takes.clone())),
                     ClientEvent::Media(_) => {}
                     ClientEvent::Ended { code, description, is_error } => {
-                        return over(&mut self.url, &code, &description, is_error);
+                        return over(&mut self.place.url, &code, &description, is_error);
                     }
                     ClientEvent::ReconnectRequest { tc_url, .. } => {
-                        self.url = self.url.moved(&tc_url)?;
+                        self.place.move_to(&tc_url)?;
                         return Ok(End::Moved);
                     }
                 }
@@ -179,7 +177,7 @@ impl Pushing {
     fn tell(&mut self, left_out: &[String]) {
         for codec in left_out {
             if !self.said.contains(codec) {
-                self.inbox.warn(format!("{}: the remote cannot take {codec}: left out", self.url));
+                self.inbox.warn(format!("{}: the remote cannot take {codec}: left out", self.place.url));
                 self.said.push(codec.clone());
             }
         }

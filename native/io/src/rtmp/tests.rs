@@ -456,3 +456,22 @@ fn a_remote_can_ask_to_come_again_elsewhere() {
     drop((remote, elsewhere));
     stage.accept().let_publish();
 }
+
+/// A bug it had: it went back at once, and stayed with a server that nobody published to any more.
+#[test]
+fn who_is_sent_elsewhere_before_the_stream_is_there_tries_again_there() {
+    let stage = Stage::new();
+    let _pull = stage.pull(PullOptions::default());
+    let mut remote = stage.accept();
+    remote.let_play();
+    let elsewhere = Stage::new();
+    remote.machine.request_reconnect(&format!("rtmp://{}", elsewhere.listener.local_addr().unwrap()), "maintenance");
+    remote.flush();
+    while remote.event().is_some() {}
+    let mut early = elsewhere.accept();
+    while !matches!(early.event().unwrap(), Event::PlayRequested(_)) {}
+    early.machine.reject_play(1, "no such stream is live");
+    early.flush();
+    while early.event().is_some() {}
+    elsewhere.accept().let_play();
+}
