@@ -143,25 +143,31 @@ fn pictures(flv: &[u8]) -> Vec<u8> {
     numbers
 }
 
-/// Found by reading: with each write that ended within the first packet behind a gap, the headers were sent once more, into that packet.
-#[test]
-fn behind_a_gap_the_headers_are_sent_once_and_in_front_of_the_packet() {
+/// A viewer that is within a picture when it is moved to the newest one, number 59; its peer waits for 20 s at most.
+fn skipped_within_a_picture() -> (LogWriter, PacketWriter, Viewer, TcpStream) {
     let bounds = LogBounds { bytes: 256 << 20, ..LogBounds::default() };
     let mut source = log_of_pictures(bounds);
     let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
     publish_large(&mut source, 0..1);
     writer.feed();
-    let (mut viewer, mut peer) = viewer(&source, &writer, Bytes::new());
+    let (mut viewer, peer) = viewer(&source, &writer, Bytes::new());
     bound_unsent(&viewer.socket, 64 << 10).unwrap();
     publish_large(&mut source, 1..60);
     writer.feed();
     viewer.serve(writer.packets(), None, Instant::now());
     assert!(viewer.is_blocked() && viewer.offset > 0, "it is within a picture");
     viewer.skip();
+    peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    (source, writer, viewer, peer)
+}
+
+/// Found by reading: with each write that ended within the first packet behind a gap, the headers were sent once more, into that packet.
+#[test]
+fn behind_a_gap_the_headers_are_sent_once_and_in_front_of_the_packet() {
+    let (mut source, mut writer, mut viewer, mut peer) = skipped_within_a_picture();
     publish_large(&mut source, 60..63);
     writer.feed();
     let (mut seen, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
-    peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     while viewer.is_blocked() {
         let read = peer.read(&mut chunk).expect("more comes");
         seen.extend_from_slice(&chunk[..read]);
@@ -254,24 +260,12 @@ fn who_leaves_the_sound_out_before_there_are_tracks_sees_the_pictures() {
 /// Found by reading: the play ended within a packet, and what the connection said then stood in its middle.
 #[test]
 fn who_has_paused_within_a_packet_gets_its_rest_before_the_end() {
-    let bounds = LogBounds { bytes: 256 << 20, ..LogBounds::default() };
-    let mut source = log_of_pictures(bounds);
-    let mut writer = PacketWriter::new(source.log(), Container::Flv, Framing::Bare);
-    publish_large(&mut source, 0..1);
-    writer.feed();
-    let (mut viewer, mut peer) = viewer(&source, &writer, Bytes::new());
+    let (_source, writer, mut viewer, mut peer) = skipped_within_a_picture();
     viewer.line = Some(Arc::default());
-    bound_unsent(&viewer.socket, 64 << 10).unwrap();
-    publish_large(&mut source, 1..60);
-    writer.feed();
-    viewer.serve(writer.packets(), None, Instant::now());
-    assert!(viewer.is_blocked() && viewer.offset > 0, "it is within a picture");
-    viewer.skip();
     viewer.line.as_ref().unwrap().want(Wants { paused: true, ..Wants::default() });
     let packets = writer.packets().clone();
     drop(writer);
     let (mut seen, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
-    peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     loop {
         viewer.unblock();
         match viewer.serve(&packets, None, Instant::now()) {
